@@ -1,0 +1,348 @@
+"""
+The one place that talks to child processes.
+
+L{spawn} starts one with C{vfork} in C (Twisted's own way forks Python, keeps
+the child in our session and cannot say why a program did not start) and gives
+what it does to a real L{ProcessProtocol}.
+"""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+from contextlib import suppress
+from fcntl import ioctl
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.process import (
+    registerReapProcessHandler,
+    unregisterReapProcessHandler,
+)
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .command import Command, Invocation, environment
+from .errors import Busy, CannotStart, ShellstreamError
+from .events import ExitStatus, Stream
+from .run import READ_SIZE
+
+#: The process may open as many files as it likes; its children get what was
+#: the custom before (see L{raise_file_limit}).
+_INHERITED_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+_log = Logger()
+
+
+class Run(Protocol):
+    """What a child has to say to the run that it belongs to."""
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        """The child wrote something."""
+
+    def finished(self, status: ExitStatus) -> None:
+        """The child is gone, and nothing of its output is still to come."""
+
+
+class ChildProtocol(ProcessProtocol):
+    """Carry a child's output, and then its fate, to its run."""
+
+    #: A grandchild may hold the pipes open after the child is gone; this is
+    #: how many seconds of its output still belong to the run.
+    LINGER = 2.0
+
+    def __init__(self, run: Run, clock: IReactorTime) -> None:
+        self._run = run
+        self._clock = clock
+        self._linger: IDelayedCall | None = None
+
+    def outReceived(self, data: bytes) -> None:
+        self._run.output(Stream.STDOUT, data)
+
+    def errReceived(self, data: bytes) -> None:
+        self._run.output(Stream.STDERR, data)
+
+    def processExited(self, reason: Failure) -> None:
+        assert self.transport is not None
+        self._linger = self._clock.callLater(self.LINGER, self.transport.loseConnection)
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        end = reason.value
+        assert isinstance(end, ProcessDone | ProcessTerminated), end
+        self._run.finished(ExitStatus(end.exitCode, end.signal))
+
+
+class _Pipe(FileDescriptor):
+    """The reading end of one of a child's pipes."""
+
+    def __init__(self, reactor: Any, child: "Child", number: int, fd: int) -> None:
+        super().__init__(reactor)
+        self._child = child
+        self._number = number
+        self._fd = fd
+        #: Bytes that were in the pipe when the child exited, not yet read.
+        self.owed = 0
+        #: Whether to close once nothing is owed any more.
+        self.closing = False
+        os.set_blocking(fd, False)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def doRead(self) -> Exception | None:
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return None
+        if not data:
+            return CONNECTION_DONE
+        self.owed -= len(data)
+        self._child.protocol.childDataReceived(self._number, data)
+        if self.closing and self.owed <= 0:
+            return CONNECTION_DONE
+        return None
+
+    def note_exit(self) -> None:
+        """The child has exited: what is in the pipe by now is still its own."""
+        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
+        self.owed = int.from_bytes(waiting, sys.byteorder)
+
+    def close(self) -> None:
+        """Read what the child wrote while it lived, then nothing more."""
+        self.closing = True
+        if self.owed <= 0:
+            self.stopReading()
+            self.connectionLost(Failure(CONNECTION_DONE))
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        os.close(self._fd)
+        self._child.pipe_lost(self._number)
+
+
+class _Watch(FileDescriptor):
+    """A pidfd, which gets readable when its process exits (Linux 5.3)."""
+
+    def __init__(self, reactor: Any, child: "Child", fd: int) -> None:
+        super().__init__(reactor)
+        self._child = child
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def doRead(self) -> None:
+        self.stopReading()
+        self.connectionLost(Failure(CONNECTION_DONE))
+        self._child.exited()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        os.close(self._fd)
+
+
+@define(eq=False)
+class Child:
+    """
+    A started process, the leader of its own session and process group.
+
+    Its process id stays taken, by the unreaped process, until both it and its
+    pipes are done; so a signal never reaches a stranger who got the same id.
+    """
+
+    protocol: ProcessProtocol
+    _process: subprocess.Popen[bytes]
+    _pipes: dict[int, _Pipe] = field(factory=dict, init=False)
+    _status: Failure | None = field(default=None, init=False)
+    _reaped: bool = field(default=False, init=False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
+        """Begin to listen to the child, by way of C{pipes} (number: descriptor)."""
+        for number, fd in pipes.items():
+            self._pipes[number] = _Pipe(reactor, self, number, fd)
+        self.protocol.makeConnection(self)
+        self.resume()
+        try:
+            _Watch(reactor, self, os.pidfd_open(self.pid)).startReading()
+        except (AttributeError, OSError):  # not Linux, an old one, or no descriptor
+            registerReapProcessHandler(self.pid, self)
+
+    def pause(self) -> None:
+        """Leave the pipes unread, so that a child that writes on has to wait."""
+        for pipe in self._pipes.values():
+            pipe.stopReading()
+
+    def resume(self) -> None:
+        """Read the pipes again."""
+        for pipe in self._pipes.values():
+            pipe.startReading()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child and all that it has started in its group."""
+        try:
+            with suppress(ProcessLookupError):  # an empty group: nobody to be told
+                os.killpg(self.pid, number)
+        except PermissionError:
+            _log.warn(
+                "process group {pid} runs as another user; signal {number} not sent",
+                pid=self.pid,
+                number=number,
+            )
+
+    def group_lives(self) -> bool:
+        """Whether any process of the child's group is left."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def loseConnection(self) -> None:
+        """Close the pipes, once all is read that the child itself wrote."""
+        for pipe in tuple(self._pipes.values()):
+            pipe.close()
+
+    def exited(self) -> None:
+        """The process has exited; learn how, but leave its id taken."""
+        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert found is not None
+        killed = found.si_code != os.CLD_EXITED
+        self._exited(-found.si_status if killed else found.si_status)
+
+    def reapProcess(self) -> None:
+        """Called on SIGCHLD where there is no pidfd."""
+        if self._process.poll() is not None:
+            unregisterReapProcessHandler(self.pid, self)
+            self._exited(self._process.returncode)
+
+    def processEnded(self, status: int) -> None:
+        """Called where there is no pidfd, for a process that exited at once."""
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._exited(self._process.returncode)
+
+    def _exited(self, code: int) -> None:
+        end = (
+            ProcessTerminated(signal=-code, status=-code)
+            if code < 0
+            else ProcessTerminated(code, status=code << 8)
+            if code
+            else ProcessDone(0)
+        )
+        self._status = Failure(end)
+        for pipe in self._pipes.values():
+            pipe.note_exit()
+        self.protocol.processExited(self._status)
+        self._maybe_ended()
+
+    def pipe_lost(self, number: int) -> None:
+        """One of the child's pipes is closed, by its writers or by us."""
+        del self._pipes[number]
+        self.protocol.childConnectionLost(number)
+        self._maybe_ended()
+
+    def _maybe_ended(self) -> None:
+        if self._status is None or self._pipes or self._reaped:
+            return
+        self._reaped = True
+        self._process.wait()  # it is a zombie: this only gives its id back
+        self.protocol.processEnded(self._status)
+
+
+def spawn(
+    reactor: Any, command: Command, invocation: Invocation, protocol: ProcessProtocol
+) -> Child:
+    """
+    Start a command's process.
+
+    @raise CannotStart: if the program or the working directory is not there,
+        or may not be used.
+    @raise Busy: if the machine has no descriptor, memory or process to spare.
+    """
+    env = environment(os.environ, command, invocation)
+    fds: list[int] = []
+    try:
+        for _ in range(2):
+            fds += os.pipe()
+        out, out_child, err, err_child = fds
+        process = subprocess.Popen(  # noqa: S603  # argv is the operator's
+            invocation.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out_child,
+            stderr=err_child,
+            cwd=command.cwd,
+            env=env,
+            start_new_session=True,
+        )
+    except OSError as error:
+        for fd in fds:
+            os.close(fd)
+        raise _why(command, error) from None
+    os.close(out_child)
+    os.close(err_child)
+    _restore_file_limit(process.pid)
+    child = Child(protocol, process)
+    child.start(reactor, {1: out, 2: err})
+    return child
+
+
+_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+_WHY = {
+    errno.ENOENT: "was not found",
+    errno.ENOTDIR: "was not found",
+    errno.EACCES: "may not be used by the daemon (permission denied)",
+    errno.EPERM: "may not be used by the daemon (not permitted)",
+    errno.ENOEXEC: "is in no format that this machine can execute",
+    errno.ELOOP: "is a loop of symbolic links",
+    errno.ENAMETOOLONG: "has too long a name",
+}
+
+
+def _why(command: Command, error: OSError) -> ShellstreamError:
+    _log.error(
+        "command {name} cannot be started: {error}", name=command.name, error=error
+    )
+    number = error.errno or 0
+    if number in _FOR_NOW:
+        return Busy(f"the machine has no room for a process ({error.strerror})", 5)
+    if number == errno.E2BIG:
+        return CannotStart(command.name, "its parameters are too long; send less")
+    what = "working directory" if error.filename == command.cwd else "program"
+    why = _WHY.get(number, f"cannot be used ({os.strerror(number)})")
+    ask = "whoever runs the daemon finds more in its log"
+    return CannotStart(command.name, f"its {what} {why}; {ask}")
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many descriptors as it is ever allowed to."""
+    soft, hard = _INHERITED_FILES
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:  # macOS: the hard limit is a fiction
+            _log.info("the limit of open files stays {soft}: {e}", soft=soft, e=error)
+
+
+def _restore_file_limit(pid: int) -> None:
+    # Programs that use select(2), or close every possible descriptor, suffer
+    # under a high limit. Where there is no prlimit(2) they inherit ours.
+    if hasattr(resource, "prlimit"):
+        # Gone already, or set-user-id: not ours to limit.
+        with suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, _INHERITED_FILES)

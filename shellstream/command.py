@@ -1,0 +1,173 @@
+"""A command as the operator declared it, and how it becomes an argv."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import frozen
+
+from .errors import ParametersRefused, Refusal, did_you_mean
+from .parameters import Integer, Number, Parameter, String, Unfit
+
+#: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
+_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
+
+SHELL = "/bin/sh"
+
+
+@frozen
+class Invocation:
+    """What is executed: exactly these items, and these variables on top."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@frozen(kw_only=True)
+class Command:
+    """
+    A named command: an argv, or a script that the operator wrote.
+
+    @ivar get: whether C{GET /stream/NAME} may run it.
+    @ivar cwd: working directory; L{None}: the daemon's.
+    @ivar timeout: seconds after which a run is ended; L{None}: never.
+    @ivar grace: seconds between TERM and KILL.
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    shell: str | None = None
+    description: str = ""
+    get: bool = False
+    cwd: str | None = None
+    env: Mapping[str, str] = {}
+    timeout: float | None = None
+    grace: float = 5.0
+    params: Mapping[str, Parameter] = {}
+
+    def invoke(self, given: Iterable[tuple[str, object]]) -> Invocation:
+        """
+        Fill this command with what a client sent.
+
+        No value ever adds or removes an argv item, and none is ever part of a
+        shell's source: a script gets them as environment variables.
+
+        @param given: pairs, in the order sent, so that repeats can be seen.
+        @raise ParametersRefused: naming every parameter that does not fit.
+        """
+        values, refusals = self._accept(given)
+        argv = [_fill(template, values) for template in self.argv]
+        for parameter in self._led_by_dash(values):
+            refusals.append(Refusal(parameter, "must not begin with '-'"))
+        if refusals:
+            raise ParametersRefused(refusals)
+        if self.shell is not None:
+            return Invocation((SHELL, "-c", self.shell, self.name), values)
+        return Invocation(tuple(argv), {})
+
+    def _accept(
+        self, given: Iterable[tuple[str, object]]
+    ) -> tuple[dict[str, str], list[Refusal]]:
+        refusals: dict[str, str] = {}
+        values: dict[str, str] = {}
+        seen: set[str] = set()
+        for name, value in given:
+            parameter = self.params.get(name)
+            if parameter is None:
+                hint = did_you_mean(name, self.params) if len(name) < 80 else ""
+                refusals[name[:80]] = f"is no parameter of {self.name!r}{hint}"
+            elif name in seen:
+                refusals[name] = "is given more than once"
+            else:
+                try:
+                    values[name] = parameter.accept(value)
+                except Unfit as unfit:
+                    refusals[name] = str(unfit)
+            seen.add(name)
+        for name, parameter in self.params.items():
+            if name in seen:
+                continue
+            if parameter.default is None:
+                refusals[name] = "is required"
+            else:
+                values[name] = parameter.default
+        return values, [Refusal(name, detail) for name, detail in refusals.items()]
+
+    def _led_by_dash(self, values: Mapping[str, str]) -> list[str]:
+        """The parameters that turn an item, or a script's variable, into an option."""
+        if self.shell is not None:
+            leaders: Iterable[str | None] = values
+        else:
+            leaders = (_leader(template, values) for template in self.argv)
+        return [
+            name
+            for name in dict.fromkeys(leaders)
+            if name is not None
+            and values.get(name, "").startswith("-")
+            and not _dash_is_meant(self.params[name], values[name])
+        ]
+
+
+def placeholders(template: str) -> list[str]:
+    """The names that an argv item is filled with, in order."""
+    return [name for _, name in _PLACEHOLDER.findall(template) if name]
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    def put(match: re.Match[str]) -> str:
+        literal, name = match.groups()
+        return f"{{{literal}}}" if literal else values.get(name, "")
+
+    return _PLACEHOLDER.sub(put, template)
+
+
+def _leader(template: str, values: Mapping[str, str]) -> str | None:
+    """The parameter that an item begins with, past any that are empty."""
+    position = 0
+    for match in _PLACEHOLDER.finditer(template):
+        name = match[2]
+        if match.start() != position or name is None:
+            return None
+        if values.get(name):
+            return name
+        position = match.end()
+    return None
+
+
+def _dash_is_meant(parameter: Parameter, value: str) -> bool:
+    """Whether the operator has said that this value may begin with a dash."""
+    match parameter:
+        case Integer(min=low) | Number(min=low) if low is not None and low < 0:
+            return True
+        case String(choices=choices) if choices is not None:
+            return value in choices
+    return parameter.allow_leading_dash
+
+
+def environment(
+    daemon: Mapping[str, str], command: Command, invocation: Invocation
+) -> dict[str, str]:
+    """
+    What a child's environment holds: an allow-list, never all of the daemon's.
+
+    @param daemon: the daemon's own environment.
+    """
+    passed = {
+        name: value
+        for name, value in daemon.items()
+        if name in PASSED or name.startswith("LC_")
+    }
+    return {**passed, **command.env, **invocation.env}
+
+
+#: Variables of the daemon's own that a child needs to find programs, files,
+#: the time and a language; C{LC_*} too. All else comes from C{env}.
+PASSED: Sequence[str] = (
+    "HOME",
+    "LANG",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "USER",
+)

@@ -1,0 +1,239 @@
+"""The configuration: TOML text in, frozen values out, or every mistake at once."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from . import toml
+from .command import Command, placeholders
+from .errors import did_you_mean
+from .parameters import (
+    KINDS,
+    MAX_LENGTH,
+    Boolean,
+    Integer,
+    Number,
+    Parameter,
+    Path,
+    String,
+    Unfit,
+)
+from .toml import Mistake, NotAllowed, Table
+
+_COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+
+
+class ConfigMistaken(Exception):
+    """The configuration holds mistakes; the text has a line for each."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+@frozen(kw_only=True)
+class Config:
+    """
+    All that the operator decided.
+
+    @ivar default: name of the command that C{/stream} runs, if any.
+    @ivar max_running: how many commands may run at once.
+    @ivar stall_timeout: seconds after which a viewer that takes nothing, and
+        so holds its command up, counts as vanished.
+    """
+
+    commands: Mapping[str, Command]
+    default: str | None = None
+    max_running: int = 1000
+    stall_timeout: float = 3600.0
+
+
+#: What runs without a configuration: the demonstration this project began with.
+DEMO = Config(
+    default="demo",
+    commands={
+        "demo": Command(  # noqa: S604  # a script of our own
+            name="demo",
+            description="Prints 1, 2 and 3, three seconds apart",
+            shell="echo 1; sleep 3; echo 2; sleep 3; echo 3",
+            get=True,
+        )
+    },
+)
+
+
+def parse(text: str) -> Config:
+    """
+    Read a configuration.
+
+    @param text: TOML 1.0.
+    @raise ConfigMistaken: with all that is wrong with it.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigMistaken([Mistake("(file)", str(error), "TOML 1.0")]) from None
+    mistakes: list[Mistake] = []
+    config = _config(Table("", "", document, mistakes))
+    if mistakes:
+        raise ConfigMistaken(mistakes)
+    return config
+
+
+def _config(table: Table) -> Config:
+    commands = {
+        each.name: _command(each) for each in table.tables("commands", _COMMAND_NAME)
+    }
+    if table.get("commands") in (None, {}):
+        table.wrong("commands", "nothing", "at least one table [commands.NAME]")
+    default = table.take("default", toml.string, None)
+    if default is not None and default not in commands:
+        hint = did_you_mean(default, commands)
+        names = ", ".join(commands)
+        table.wrong("default", f"{default!r}{hint}", f"a command's name: {names}")
+    config = Config(
+        commands=commands,
+        default=default,
+        max_running=table.take("max_running", toml.count, 1000),
+        stall_timeout=table.take("stall_timeout", toml.seconds, 3600.0),
+    )
+    table.close()
+    return config
+
+
+def _command(table: Table) -> Command:
+    params = {
+        each.name: _parameter(each) for each in table.tables("params", _PARAMETER_NAME)
+    }
+    command = Command(
+        name=table.name,
+        argv=table.take("argv", _argv, ()),
+        shell=table.take("shell", _script, None),
+        description=table.take("description", toml.string, ""),
+        get=table.take("get", toml.boolean, False),
+        cwd=table.take("cwd", toml.folder, None),
+        env=table.take("env", toml.variables, {}),
+        timeout=table.take("timeout", toml.seconds, None),
+        grace=table.take("grace", toml.seconds, 5.0),
+        params=params,
+    )
+    if ("argv" in table) == ("shell" in table):
+        found = "both argv and shell" if "argv" in table else "nothing to run"
+        table.wrong("argv", found, "either argv (a list) or shell (a script)")
+    elif command.argv:
+        _check_argv(table, command)
+    elif command.shell:
+        _check_script(table, command)
+    table.close()
+    return command
+
+
+def _argv(value: object) -> tuple[str, ...]:
+    argv = toml.strings(value)
+    if not argv[0] or placeholders(argv[0]):
+        raise NotAllowed("a list whose first item names the program, as it stands")
+    return argv
+
+
+def _script(value: object) -> str:
+    if not toml.string(value).strip():
+        raise NotAllowed("a script for /bin/sh that is not empty")
+    return toml.string(value)
+
+
+def _check_argv(table: Table, command: Command) -> None:
+    used = {name for item in command.argv for name in placeholders(item)}
+    for name in sorted(used - set(command.params)):
+        hint = did_you_mean(name, command.params)
+        allowed = f"declared parameters; {{{{{name}}}}} stands for literal braces"
+        table.wrong("argv", f"the placeholder {{{name}}}{hint}", allowed)
+    for name in sorted(set(command.params) - used):
+        allowed = f"a parameter that argv uses as {{{name}}}"
+        table.wrong(f"params.{name}", "a parameter that fills nothing", allowed)
+
+
+def _check_script(table: Table, command: Command) -> None:
+    for name in command.params:
+        # POSIX (XBD 8.1) keeps names with lower-case letters for applications;
+        # PATH or BASH_ENV in a client's hands would steer the shell itself.
+        if name == name.upper():
+            allowed = "a name with a lower-case letter: it becomes a variable"
+            table.wrong(f"params.{name}", f"the name {name!r}", allowed)
+
+
+def _parameter(table: Table) -> Parameter:
+    kind = table.take("type", toml.string, "")
+    common: dict[str, Any] = {
+        "name": table.name,
+        "description": table.take("description", toml.string, ""),
+        "allow_leading_dash": table.take("allow_leading_dash", toml.boolean, False),
+    }
+    parameter: Parameter
+    match kind:
+        case String.kind:
+            parameter = String(
+                pattern=table.take("pattern", toml.pattern, None),
+                choices=table.take("choices", toml.strings, None),
+                max_length=table.take("max_length", toml.count, MAX_LENGTH),
+                **common,
+            )
+            _check_choices(table, parameter)
+        case Integer.kind:
+            parameter = Integer(**_range(table, toml.integer), **common)
+        case Number.kind:
+            parameter = Number(**_range(table, toml.number), **common)
+        case Boolean.kind:
+            parameter = Boolean(**common)
+        case Path.kind:
+            # Without roots there is a mistake, and this stands in for them.
+            roots: tuple[str, ...] = ("/",)
+            roots = table.take("roots", toml.folders, roots)
+            if "roots" not in table:
+                table.wrong("roots", "nothing", "a list of absolute paths")
+            parameter = Path(roots=roots, **common)
+        case _:
+            found = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
+            table.wrong("type", found, f"one of {', '.join(KINDS)}")
+            return Boolean(**common)  # its other keys mean nothing without a type
+    return _with_default(table, parameter)
+
+
+def _range(table: Table, check: Any) -> dict[str, Any]:
+    low = table.take("min", check, None)
+    high = table.take("max", check, None)
+    if low is not None and high is not None and low > high:
+        table.wrong("min", toml.shown(low), f"at most max, which is {high}")
+        low = None
+    return {"min": low, "max": high}
+
+
+def _check_choices(table: Table, parameter: String) -> None:
+    for choice in parameter.choices or ():
+        try:
+            evolve(parameter, choices=None).accept(choice)
+        except Unfit as unfit:
+            table.wrong("choices", repr(choice), f"one that fits: it {unfit}")
+
+
+def _with_default(table: Table, parameter: Parameter) -> Parameter:
+    def fitting(value: object) -> str:
+        text = isinstance(value, str)
+        if text != isinstance(parameter, String | Path):
+            raise NotAllowed(f"a value of type {parameter.kind}")
+        try:
+            return parameter.accept(value)
+        except Unfit as unfit:
+            raise NotAllowed(f"one that the parameter takes: it {unfit}") from None
+
+    required = table.take("required", toml.boolean, "default" not in table)
+    default = table.take("default", fitting, None)
+    if required and "default" in table:
+        table.wrong("required", "true beside a default", "one of the two")
+    if not required and "default" not in table:
+        table.wrong("required", "false without a default", "false with a default")
+    table.close()
+    return evolve(parameter, default=default)

@@ -1,0 +1,230 @@
+"""
+The types a parameter may have: what each takes, and as what it is passed on.
+
+A value comes from a stranger, as text (query, form, command line) or as a JSON
+value. Each type matches it in full and gives the text that the command gets.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from os.path import isabs, join, realpath
+from typing import ClassVar
+
+from attrs import field, frozen
+
+#: Longest string taken where a parameter sets no C{max_length}, in characters.
+MAX_LENGTH = 4096
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+
+
+class Unfit(ValueError):
+    """A value is not one that the parameter takes; the text says what is."""
+
+
+@frozen(kw_only=True)
+class Parameter:
+    """
+    One declared parameter of a command.
+
+    @ivar default: what is passed when a client sends nothing, as text;
+        L{None}: the client must send a value.
+    @ivar allow_leading_dash: whether a value may begin with C{-} even where a
+        program would read it as an option.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    description: str = ""
+    default: str | None = None
+    allow_leading_dash: bool = False
+
+    def accept(self, value: object) -> str:
+        """
+        The text to pass on for what a client sent.
+
+        @raise Unfit: if this type does not take it.
+        """
+        raise NotImplementedError
+
+    def schema(self) -> dict[str, object]:
+        """What this parameter takes, as JSON Schema (draft 2020-12)."""
+        found: dict[str, object] = dict(self._schema())
+        if self.description:
+            found["description"] = self.description
+        if self.default is not None:
+            found["default"] = self._typed(self.default)
+        return found
+
+    def _schema(self) -> Mapping[str, object]:
+        raise NotImplementedError
+
+    def _typed(self, text: str) -> object:
+        return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unfit(f"takes a string, not {value!r:.40}")
+    if "\0" in value:
+        raise Unfit("must not contain a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Unfit("is not valid Unicode text (it holds a lone surrogate)") from None
+    return value
+
+
+def _optional(pairs: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in pairs.items() if value is not None}
+
+
+@frozen(kw_only=True)
+class String(Parameter):
+    """Text, by C{pattern} (matched in full), C{choices} and C{max_length}."""
+
+    kind = "string"
+
+    pattern: re.Pattern[str] | None = None
+    choices: tuple[str, ...] | None = None
+    max_length: int = MAX_LENGTH
+
+    def accept(self, value: object) -> str:
+        text = _text(value)
+        if len(text) > self.max_length:
+            raise Unfit(f"is longer than {self.max_length} characters")
+        if self.choices is not None and text not in self.choices:
+            raise Unfit(f"must be one of: {', '.join(self.choices)}")
+        if self.pattern is not None and self.pattern.fullmatch(text) is None:
+            raise Unfit(f"must match {self.pattern.pattern} from end to end")
+        return text
+
+    def _schema(self) -> Mapping[str, object]:
+        return {
+            "type": "string",
+            "maxLength": self.max_length,
+            **_optional(
+                {
+                    "enum": self.choices,
+                    "pattern": self.pattern and f"^(?:{self.pattern.pattern})$",
+                }
+            ),
+        }
+
+
+def _in_range(value: float, text: str, low: float | None, high: float | None) -> str:
+    if low is not None and value < low:
+        raise Unfit(f"must be at least {low}")
+    if high is not None and value > high:
+        raise Unfit(f"must be at most {high}")
+    return text
+
+
+@frozen(kw_only=True)
+class Integer(Parameter):
+    """A whole number, passed on in plain decimal digits."""
+
+    kind = "integer"
+
+    min: int | None = None
+    max: int | None = None
+
+    def accept(self, value: object) -> str:
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Unfit("takes an integer, such as 4")
+        if abs(value) >= 10**40:
+            raise Unfit("has more than 40 digits")
+        return _in_range(value, str(value), self.min, self.max)
+
+    def _schema(self) -> Mapping[str, object]:
+        bounds = {"minimum": self.min, "maximum": self.max}
+        return {"type": "integer", **_optional(bounds)}
+
+    def _typed(self, text: str) -> object:
+        return int(text)
+
+
+@frozen(kw_only=True)
+class Number(Parameter):
+    """A finite decimal number, passed on in the shortest form that reads back."""
+
+    kind = "number"
+
+    min: float | None = None
+    max: float | None = None
+
+    def accept(self, value: object) -> str:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Unfit("takes a number, such as 0.5")
+        if not abs(value) < 10**40:  # NaN compares false
+            raise Unfit("must be finite and of less than 40 digits")
+        return _in_range(value, repr(value), self.min, self.max)
+
+    def _schema(self) -> Mapping[str, object]:
+        bounds = {"minimum": self.min, "maximum": self.max}
+        return {"type": "number", **_optional(bounds)}
+
+    def _typed(self, text: str) -> object:
+        return float(text)
+
+
+@frozen(kw_only=True)
+class Boolean(Parameter):
+    """Yes or no, passed on as C{true} or C{false}."""
+
+    kind = "boolean"
+
+    def accept(self, value: object) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if value in ("true", "false"):
+            return str(value)
+        raise Unfit("takes true or false")
+
+    def _schema(self) -> Mapping[str, object]:
+        return {"type": "boolean"}
+
+    def _typed(self, text: str) -> object:
+        return text == "true"
+
+
+@frozen(kw_only=True)
+class Path(Parameter):
+    """
+    A file or folder inside one of C{roots}, passed on with symlinks resolved.
+
+    A relative value starts at the first root. It need not exist.
+
+    @ivar resolve: like L{os.path.realpath}; what it is given is absolute.
+    """
+
+    kind = "path"
+
+    roots: tuple[str, ...]
+    resolve: Callable[[str], str] = field(default=realpath, eq=False, repr=False)
+
+    def accept(self, value: object) -> str:
+        text = _text(value)
+        if not text:
+            raise Unfit("must not be empty")
+        if len(text) > MAX_LENGTH:
+            raise Unfit(f"is longer than {MAX_LENGTH} characters")
+        found = self.resolve(text if isabs(text) else join(self.roots[0], text))
+        for root in map(self.resolve, self.roots):
+            if found == root or found.startswith(join(root, "")):
+                return found
+        raise Unfit("is outside the folders that this parameter allows")
+
+    def _schema(self) -> Mapping[str, object]:
+        return {"type": "string", "format": "path", "maxLength": MAX_LENGTH}
+
+
+KINDS: Mapping[str, type[Parameter]] = {
+    each.kind: each for each in (String, Integer, Number, Boolean, Path)
+}

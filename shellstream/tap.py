@@ -1,0 +1,227 @@
+"""C{twistd shellstream}: its options, and where all parts are wired up."""
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.internet.tcp import Port
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from .child import ChildProtocol, raise_file_limit, spawn
+from .command import Command, Invocation
+from .config import DEMO, Config, ConfigMistaken, parse
+from .registry import Registry
+from .run import Child, Run
+from .web import Root, Site
+
+_log = Logger(namespace="shellstream")
+
+#: When to doubt that a silent client is still there, in seconds (tcp(7)).
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
+class Options(usage.Options):
+    """What C{twistd shellstream --help} shows."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Runs the commands of a configuration for HTTP clients and streams "
+        "their output as it is written. Without --config it has one command, "
+        "demo. Try: curl -N http://127.0.0.1:8000/stream"
+    )
+
+    optParameters = (
+        ("port", "p", None, "TCP port to listen on; 0 for a free one. [default: 8000]"),
+        (
+            "interface",
+            "i",
+            None,
+            "Address to listen on; 0.0.0.0 or :: for all. [default: 127.0.0.1]",
+        ),
+        ("config", "c", None, "TOML file with the commands that may be run."),
+    )
+    optFlags = (("check", None, "Say whether the configuration is right, and exit."),)
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listen: list[str] = []
+        self.settings: Config = DEMO
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Twisted endpoint to listen on instead of --port, such as
+        unix:/run/shellstream.sock; may be given several times.
+        """
+        self.listen.append(endpoint)
+
+    opt_l = opt_listen
+
+    def postOptions(self) -> None:
+        if self["config"] is not None:
+            self.settings = _load(self["config"])
+        if self["check"]:
+            print(f"{self['config'] or 'built-in configuration'}: ok")  # noqa: T201
+            sys.exit(0)
+        if not self.listen or self["port"] or self["interface"]:
+            self.listen.append(_endpoint(self["port"], self["interface"]))
+        # In the foreground a PID file only keeps a second daemon from starting
+        # in the same folder, and the first one in a folder that is read-only.
+        twistd: dict[str, Any] = self.parent or {}
+        if twistd.get("nodaemon") and twistd["pidfile"] == "twistd.pid":
+            twistd["pidfile"] = ""
+
+
+def _load(name: str) -> Config:
+    """Read a configuration file, or exit saying everything that is wrong with it."""
+    try:
+        return parse(Path(name).read_text("utf-8"))
+    except OSError as error:
+        sys.exit(f"shellstream: cannot read {name}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        sys.exit(f"shellstream: {name} is not UTF-8: {error}")
+    except ConfigMistaken as mistaken:
+        count = len(mistaken.mistakes)
+        mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
+        sys.exit(f"shellstream: {name} has {mistakes}:\n{mistaken}")
+
+
+def _endpoint(port: str | None, interface: str | None) -> str:
+    port = port or "8000"
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
+    host = quoteStringArgument(interface or "127.0.0.1")
+    return f"tcp:{port}:interface={host}"
+
+
+@define(eq=False)
+class Listener(Service):
+    """
+    Listen on an endpoint, or stop the daemon and say why it cannot.
+
+    L{strports.service} would do so with a traceback, and tells nobody where it
+    came to listen.
+    """
+
+    _description: str
+    _endpoint: IStreamServerEndpoint
+    _factory: IProtocolFactory
+    port: IListeningPort | None = field(default=None, init=False)
+
+    def privilegedStartService(self) -> None:
+        Service.privilegedStartService(self)
+        self._endpoint.listen(self._factory).addCallbacks(self._listening, self._failed)
+
+    def stopService(self) -> "Deferred[None] | None":
+        Service.stopService(self)
+        return None if self.port is None else self.port.stopListening()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self.port = port
+        if isinstance(port, Port):
+            _keep_alive(port.socket)
+        for line in announcement(port.getHost()):
+            _log.info("{line}", line=line)
+
+    def _failed(self, reason: Failure) -> None:
+        error = reason.value
+        why = error.socketError if isinstance(error, CannotListenError) else error
+        why = getattr(why, "strerror", None) or why
+        sys.exit(f"shellstream: cannot listen on {self._description}: {why}")
+
+
+def _keep_alive(listening: socket.socket) -> None:
+    """Have the connections accepted here notice a peer that vanished silently."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # macOS: it has no TCP_KEEPIDLE
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def announcement(address: IAddress) -> list[str]:
+    """What to tell the operator: where to look, and what to type elsewhere."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return [f"listening on {address}"]
+    loopback = address.host in ("127.0.0.1", "::1")
+    everywhere = address.host in ("0.0.0.0", "::")  # noqa: S104
+    host = _own_address(address) if everywhere else address.host
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    url = f"{url}:{address.port}"
+    lines = [f"open {url}/ or type: curl -N {url}/stream"]
+    if loopback:
+        lines.append(
+            "only this machine can connect; for others, restart with "
+            f"--interface 0.0.0.0, or forward the port: ssh -L "
+            f"{address.port}:127.0.0.1:{address.port} {socket.gethostname()}"
+        )
+    else:
+        lines.append(f"on another machine, type: shellstream {url}/stream")
+        lines.append("anyone who can reach this address may run these commands")
+    return lines
+
+
+def _own_address(address: IPv4Address | IPv6Address) -> str:
+    """The address by which others on the network most likely reach this machine."""
+    v6 = isinstance(address, IPv6Address)
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    # Connecting a datagram socket sends nothing; it only picks the interface.
+    elsewhere = "2001:db8::1" if v6 else "192.0.2.1"
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+class Ending(Service):
+    """When the daemon stops, ends what runs and waits until all has ended."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return self._registry.stop()
+
+
+def make_registry(config: Config, reactor: Any) -> Registry:
+    """A registry whose runs are processes of this machine."""
+
+    def start(command: Command, invocation: Invocation, run: Run) -> Child:
+        return spawn(reactor, command, invocation, ChildProtocol(run, reactor))
+
+    return Registry(config, reactor, start)
+
+
+def makeService(options: Options) -> IService:
+    """Build everything that runs, from the parsed command line."""
+    from twisted.internet import reactor
+
+    raise_file_limit()
+    registry = make_registry(options.settings, reactor)
+    site = Site(Root(registry), reactor)
+    services = MultiService()
+    Ending(registry).setServiceParent(services)
+    for description in options.listen:
+        try:
+            endpoint = serverFromString(reactor, description)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            sys.exit(f"shellstream: --listen {description}: {error}")
+        Listener(description, endpoint, site).setServiceParent(services)
+    return services

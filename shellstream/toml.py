@@ -1,0 +1,196 @@
+"""
+Reading TOML tables key by key, so that every mistake is found in one pass.
+
+A schema library stops at the first layer of mistakes. Here what is right goes
+on to the rules that span keys, while what is wrong is noted.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from attrs import define, field, frozen
+
+from .errors import did_you_mean
+
+T = TypeVar("T")
+
+
+@frozen
+class Mistake:
+    """One thing in the file that cannot be taken, where, and what could be."""
+
+    key: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: found {self.found}; allowed: {self.allowed}"
+
+
+class NotAllowed(Exception):
+    """A value does not fit; the text says what does."""
+
+
+@define
+class Table:
+    """
+    One table of the file, whose keys are taken out one by one.
+
+    A value that does not fit is noted, and its default goes on in its place.
+
+    @ivar name: its own key.
+    @ivar key: the whole dotted key; empty for the file itself.
+    """
+
+    name: str
+    key: str
+    _values: dict[str, object]
+    _mistakes: list[Mistake]
+    _known: list[str] = field(factory=list, init=False)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get(self, name: str) -> object:
+        """What the file has at C{name}, unchecked; L{None} if nothing."""
+        return self._values.get(name)
+
+    def take(self, name: str, check: Callable[[object], T], default: T) -> T:
+        """The value at C{name} as C{check} gives it; C{default} if absent or wrong."""
+        self._known.append(name)
+        if name not in self._values:
+            return default
+        try:
+            return check(self._values[name])
+        except NotAllowed as allowed:
+            self.wrong(name, shown(self._values[name]), str(allowed))
+            return default
+
+    def tables(self, name: str, pattern: re.Pattern[str]) -> Iterator["Table"]:
+        """The tables inside C{name}, whose keys must match C{pattern}."""
+        nothing: dict[str, object] = {}
+        for key, value in self.take(name, table, nothing).items():
+            path = f"{name}.{_quoted(key)}"
+            if pattern.fullmatch(key) is None:
+                self.wrong(path, f"the name {key!r}", f"names like {pattern.pattern}")
+            elif not isinstance(value, dict):
+                self.wrong(path, shown(value), "a table")
+            else:
+                yield Table(key, self._path(path), value, self._mistakes)
+
+    def wrong(self, name: str, found: str, allowed: str) -> None:
+        """Note a mistake at a key of this table."""
+        self._mistakes.append(Mistake(self._path(name), found, allowed))
+
+    def close(self) -> None:
+        """Note every key that nobody took."""
+        for name in self._values:
+            if name not in self._known:
+                hint = did_you_mean(name, self._known)
+                keys = "the keys " + ", ".join(sorted(set(self._known)))
+                self.wrong(_quoted(name), f"an unknown key{hint}", keys)
+
+    def _path(self, name: str) -> str:
+        return f"{self.key}.{name}" if self.key else name
+
+
+def _quoted(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
+
+
+def shown(value: object) -> str:
+    """A value as a mistake shows it: short, and with TOML's own words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise NotAllowed("true or false")
+    return value
+
+
+def string(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise NotAllowed("a string without NUL")
+    return value
+
+
+def integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise NotAllowed("an integer")
+    return value
+
+
+def count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise NotAllowed("an integer, 1 or more")
+    return value
+
+
+def number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotAllowed("a number")
+    if not math.isfinite(value):
+        raise NotAllowed("a finite number")
+    return value
+
+
+def seconds(value: object) -> float:
+    try:
+        found = number(value)
+    except NotAllowed:
+        found = 0
+    if not 0 < found <= 10**9:
+        raise NotAllowed("seconds above 0, such as 30 or 0.5")
+    return float(found)
+
+
+def strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise NotAllowed("a list of strings that is not empty")
+    try:
+        return tuple(map(string, value))
+    except NotAllowed:
+        raise NotAllowed("a list of strings without NUL") from None
+
+
+def folder(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise NotAllowed("an absolute path, such as '/srv/app'")
+    return value
+
+
+def folders(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(map(folder, strings(value)))
+    except NotAllowed:
+        raise NotAllowed("a list of absolute paths, such as ['/srv/app']") from None
+
+
+def table(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise NotAllowed("a table")
+    return value
+
+
+def variables(value: object) -> dict[str, str]:
+    found = {}
+    for name, text in table(value).items():
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) is None:
+            raise NotAllowed(f"names of letters, digits and _, not {name!r}")
+        if not isinstance(text, str) or "\0" in text:
+            raise NotAllowed(f"a string for {name}, in quotes, without NUL")
+        found[name] = text
+    return found
+
+
+def pattern(value: object) -> re.Pattern[str]:
+    try:
+        return re.compile(string(value))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise NotAllowed(f"a regular expression of Python's re ({error})") from None

@@ -1,0 +1,193 @@
+"""
+What every request gets: bounds, errors as problem documents, trailers.
+
+Resources raise; here it becomes an answer (RFC 9457).
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import Request as TwistedRequest
+from twisted.web.server import Site as TwistedSite
+
+from shellstream import __version__
+from shellstream.errors import BodyTooLarge, HeadersTooLarge, ShellstreamError
+
+#: The largest body that is taken, in bytes: parameters, nothing more.
+MAX_BODY = 1 << 16
+
+#: Seconds to go on reading, and dropping, what a refused client still sends:
+#: closing at once would reset the connection and lose the answer.
+LINGER = 5.0
+
+PROBLEM = b"application/problem+json"
+SERVER = f"shellstream/{__version__}".encode()
+
+
+def problem(error: ShellstreamError) -> bytes:
+    """An error as a problem document (RFC 9457)."""
+    document = {
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": str(error),
+        **error.facts(),
+    }
+    return json_line(document)
+
+
+def json_line(document: object) -> bytes:
+    """A JSON document that reads well in a terminal."""
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+class InternalError(ShellstreamError):
+    """Something went wrong that nobody foresaw; the log has it."""
+
+    def __init__(self) -> None:
+        super().__init__("the daemon failed to answer; its log says why")
+
+
+class Channel(HTTPChannel):
+    """A connection whose refusals reach the client before it is closed."""
+
+    transport: Any  # each kind can half-close and abort; no one interface says so
+    _refusing = False
+    _header_size = 0
+    _linger: IDelayedCall | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._refusing:
+            super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._refusing:
+            return
+        self._header_size = self._header_size + len(line) if line else 0
+        if self._header_size > self.totalHeadersSize:
+            self.refuse(HeadersTooLarge(self.totalHeadersSize))
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse(HeadersTooLarge(self.totalHeadersSize))
+
+    def allContentReceived(self) -> None:
+        if not self._refusing:  # else the rest of its body came in the same read
+            super().allContentReceived()
+
+    def refuse(self, error: ShellstreamError) -> None:
+        """Answer a request that is not worth reading to its end, and close."""
+        if self._refusing:
+            return
+        self._refusing = True
+        self.setTimeout(None)
+        body = problem(error)
+        headers = Headers(
+            {
+                b"Server": [SERVER],
+                b"Date": [datetimeToString()],
+                b"Content-Type": [PROBLEM],
+                b"Content-Length": [b"%d" % len(body)],
+                b"Connection": [b"close"],
+            }
+        )
+        phrase = HTTPStatus(error.status).phrase.encode()
+        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
+        self.write(body)
+        if self.isSecure():
+            self.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+            self._linger = self.callLater(LINGER, self.transport.abortConnection)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        super().connectionLost(reason)
+
+
+class Request(TwistedRequest):
+    """A request with a bounded body, whose failures are problem documents."""
+
+    defaultContentType = None
+    channel: Channel
+    content: BytesIO
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = BytesIO()
+        if length is not None and length > MAX_BODY:
+            self.requestHeaders.removeHeader(b"expect")  # or it gets its 100
+            self.channel.refuse(BodyTooLarge(MAX_BODY))
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self.content.tell() + len(data) > MAX_BODY:
+            self.channel.refuse(BodyTooLarge(MAX_BODY))
+        else:
+            super().handleContentChunk(data)
+
+    def render(self, resrc: IResource) -> None:
+        self.setHeader(b"server", SERVER)
+        super().render(resrc)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        error = reason.value
+        if not isinstance(error, ShellstreamError):
+            self._log.failure("while answering {uri}", failure=reason, uri=self.uri)
+            error = InternalError()
+        if self.startedWriting:
+            self.abort()
+            return reason
+        self.setResponseCode(error.status)
+        for name, value in error.headers().items():
+            self.setHeader(name, value)
+        self.answer(PROBLEM, problem(error))
+        return reason
+
+    def answer(self, media_type: bytes, body: bytes) -> None:
+        """Answer with a whole body, and have it over with."""
+        self.setHeader(b"content-type", media_type)
+        self.setHeader(b"content-length", b"%d" % len(body))
+        self.setHeader(b"x-content-type-options", b"nosniff")
+        self.setHeader(b"cache-control", b"no-store")
+        self.write(body)
+        self.finish()
+
+    def finish_with(self, trailers: Mapping[str, str]) -> None:
+        """Finish a streamed answer, with C{trailers} if chunked (RFC 9112, 7.1.2)."""
+        if self.chunked:
+            lines = [f"{name}: {value}\r\n" for name, value in trailers.items()]
+            self.channel.write(b"0\r\n" + "".join(lines).encode() + b"\r\n")
+            self.chunked = 0  # or finish() writes a last chunk of its own
+        self.finish()
+
+    def cut(self) -> None:
+        """End the answer so that no client takes what it has for the whole."""
+        if self.chunked:  # what is on its way may arrive: the last chunk will not
+            self.loseConnection()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Reset the connection, whatever is still on its way."""
+        self.channel.transport.abortConnection()
+
+
+class Site(TwistedSite):
+    """The resource tree, served by our L{Channel} and L{Request}."""
+
+    protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
+    requestFactory = Request
+
+    def __init__(self, resource: IResource, reactor: object) -> None:
+        super().__init__(
+            resource, Request, reactor=reactor, parsePOSTFormSubmission=False
+        )

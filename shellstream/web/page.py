@@ -1,0 +1,91 @@
+"""The page at C{/}: every command as a form, its output beneath. No script."""
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+
+from twisted.web.template import Tag, flattenString, tags
+
+from shellstream.command import Command
+from shellstream.config import Config
+from shellstream.parameters import Boolean, Integer, Number, Parameter, String
+
+_STYLE = files(__package__).joinpath("page.css").read_text("utf-8")
+
+#: Nothing runs, loads or frames but what the page itself holds (CSP level 3).
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-src 'self'; "
+    "frame-ancestors 'none'; "
+    f"style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+).encode("ascii")
+
+
+def prefers_html(accept: bytes) -> bool:
+    """Whether this C{Accept} is a browser's, asking for a page to look at."""
+    return b"text/html" in accept.lower()
+
+
+def index_page(config: Config) -> bytes:
+    """The page for all commands of a configuration."""
+    forms = [_form(command) for command in config.commands.values()]
+    page = tags.html(
+        tags.head(
+            tags.meta(charset="utf-8"),
+            tags.meta(name="viewport", content="width=device-width"),
+            tags.title("shellstream"),
+            tags.style(_STYLE),
+        ),
+        tags.body(
+            tags.header(tags.h1("shellstream"), tags.p("Run here, watch here.")),
+            tags.main(*forms),
+            tags.iframe(name="output", title="Output of the command"),
+        ),
+        lang="en",
+    )
+    found: list[bytes] = []
+    flattenString(None, page).addCallback(found.append)
+    return b"<!DOCTYPE html>\n" + found[0]
+
+
+def _form(command: Command) -> Tag:
+    fields = [_field(parameter) for parameter in command.params.values()]
+    return tags.form(
+        tags.h2(command.name),
+        tags.p(command.description),
+        *fields,
+        tags.button("Run", type="submit"),
+        method="post",
+        action=f"stream/{command.name}",
+        target="output",
+    )
+
+
+def _field(parameter: Parameter) -> Tag:
+    known = {"name": parameter.name, "title": parameter.description}
+    match parameter:
+        case String(choices=choices) if choices is not None:
+            control = _select(known, choices, parameter.default)
+        case Boolean():
+            control = _select(known, ("true", "false"), parameter.default)
+        case Integer() | Number():
+            step = "1" if isinstance(parameter, Integer) else "any"
+            control = tags.input(type="number", step=step, **known)
+            for bound in ("min", "max"):
+                if (value := getattr(parameter, bound)) is not None:
+                    control(**{bound: str(value)})
+            control(value=parameter.default or "")
+        case _:
+            control = tags.input(type="text", value=parameter.default or "", **known)
+    if parameter.default is None:
+        control(required="")
+    return tags.label(parameter.name, " ", control)
+
+
+def _select(
+    known: dict[str, str], choices: tuple[str, ...], default: str | None
+) -> Tag:
+    options = [tags.option(choice, value=choice) for choice in choices]
+    for choice, option in zip(choices, options, strict=True):
+        if choice == default:
+            option(selected="")
+    return tags.select(*options, **known)

@@ -1,0 +1,216 @@
+"""What the tests that use real processes share: programs, the daemon, the gate."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.trial.unittest import TestCase
+
+import shellstream
+
+ROOT = Path(shellstream.__file__).parents[1]  # trial runs in _trial_temp
+
+
+class Program(ProcessProtocol):
+    """A program under test, and what it has written so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.out = b""
+        self.err = b""
+        self.status: int | None = None
+        self._waiting: list[tuple[bytes, Deferred[None]]] = []
+        self._ended: list[Deferred[int]] = []
+
+    @property
+    def pid(self) -> int:
+        assert self.transport is not None
+        return self.transport.pid
+
+    def seen(self, text: bytes) -> Deferred[None]:
+        """Fires once C{text} is in what the program wrote, on either stream."""
+        found: Deferred[None] = Deferred()
+        self._waiting.append((text, found))
+        self._look()
+        return found
+
+    def ended(self) -> Deferred[int]:
+        """Fires with the exit status, negative for a signal, when it has ended."""
+        found: Deferred[int] = Deferred()
+        self._ended.append(found)
+        self._look()
+        return found
+
+    def signal(self, name: str) -> None:
+        """Send a signal, unless the program has ended already."""
+        assert self.transport is not None
+        try:
+            self.transport.signalProcess(name)
+        except ProcessExitedAlready:
+            return
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data
+        self._look()
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data
+        self._look()
+
+    def processEnded(self, reason) -> None:
+        end = reason.value
+        assert isinstance(end, ProcessDone | ProcessTerminated), end
+        self.status = -end.signal if end.signal is not None else end.exitCode
+        self._look()
+
+    def _look(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for text, found in waiting:
+            if text in self.out or text in self.err:
+                found.callback(None)
+            elif self.status is not None:
+                found.errback(
+                    AssertionError(
+                        f"{self.name} ended ({self.status}) and never wrote {text!r}: "
+                        f"{self.out!r} {self.err!r}"
+                    )
+                )
+            else:
+                self._waiting.append((text, found))
+        if self.status is not None:
+            ended, self._ended = self._ended, []
+            for each in ended:
+                each.callback(self.status)
+
+
+def run(
+    test: TestCase,
+    *argv: str,
+    env: Mapping[str, str] = {},
+    cwd: str | None = None,
+    end_with: str = "KILL",
+    child_fds: Mapping[int, object] | None = None,
+) -> Program:
+    """Start a program, and see that it is gone when the test is over."""
+    program = Program(Path(argv[0]).name)
+    reactor.spawnProcess(
+        program, argv[0], argv, {**os.environ, **env}, cwd, childFDs=child_fds
+    )
+
+    def end() -> Deferred[int]:
+        program.signal(end_with)
+        return program.ended()
+
+    test.addCleanup(end)
+    return program
+
+
+def script(name: str) -> str:
+    """Path of a program installed beside this Python, such as twistd."""
+    return str(Path(sys.executable).with_name(name))
+
+
+class Daemon:
+    """A real shellstream daemon on a free port of this machine."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        match = re.search(rb"curl -N (http://\S+:(\d+))/stream", program.out)
+        assert match is not None, program.out
+        self.url = match[1].decode()
+        self.port = int(match[2])
+
+    @property
+    def pid(self) -> int:
+        return self.program.pid
+
+
+async def start_daemon(
+    test: TestCase, config: str | None = None, *options: str
+) -> Daemon:
+    """Start the daemon as a user would, and wait until it says where it listens."""
+    extra: list[str] = list(options)
+    if config is not None:
+        path = Path(test.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(config, "utf-8")
+        extra += ["--config", str(path.absolute())]
+    if not any(option.startswith("--listen") for option in extra):
+        extra += ["--port", "0"]
+    program = run(
+        test, script("twistd"), "-n", "shellstream", *extra, end_with="TERM"
+    )
+    await program.seen(b"/stream")
+    return Daemon(program)
+
+
+class Gate:
+    """
+    A command that prints line k+1 only once it was let through after line k.
+
+    Whoever holds a line back on its way here stops the command dead: no clock
+    is needed to tell that output is live.
+    """
+
+    LINES = 3
+
+    def __init__(self, test: TestCase) -> None:
+        self._fifo = str(Path(test.mktemp()).absolute())
+        Path(self._fifo).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(self._fifo)
+        # Open for both, or writing would wait for a reader.
+        self._fd = os.open(self._fifo, os.O_RDWR)
+        test.addCleanup(os.close, self._fd)
+
+    @property
+    def shell(self) -> str:
+        """The gated script."""
+        lines = " ".join(str(k) for k in range(1, self.LINES + 1))
+        return (
+            f"for k in {lines}; do echo line $k; read go; done < '{self._fifo}'; "
+            "echo over"
+        )
+
+    @property
+    def config(self) -> str:
+        """A configuration whose default command is the gated one."""
+        return (
+            'default = "gated"\n'
+            "[commands.gated]\n"
+            f'shell = """{self.shell}"""\n'
+            "get = true\n"
+        )
+
+    def let_through(self) -> None:
+        """Let the command print its next line."""
+        os.write(self._fd, b"go\n")
+
+    async def passed_by(self, client: Program) -> None:
+        """Let the command through, line by line, as C{client} shows each."""
+        for k in range(1, self.LINES + 1):
+            await client.seen(b"line %d" % k)
+            assert client.status is None, f"{client.name} ended too early"
+            self.let_through()
+        await client.seen(b"over")
+
+
+def needs(*programs: str) -> str:
+    """
+    Why a test is to be skipped, empty if all C{programs} are there.
+
+    In CI nothing is skipped: a program that is missing fails its test.
+    """
+    from shutil import which
+
+    missing = [name for name in programs if which(name) is None]
+    if not missing or os.environ.get("CI"):
+        return ""
+    return f"not installed: {', '.join(missing)}"
+
+
