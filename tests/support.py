@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -143,9 +143,7 @@ async def start_daemon(
         extra += ["--config", str(path.absolute())]
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
-    program = run(
-        test, script("twistd"), "-n", "shellstream", *extra, end_with="TERM"
-    )
+    program = run(test, script("twistd"), "-n", "shellstream", *extra, end_with="TERM")
     await program.seen(b"/stream")
     return Daemon(program)
 
@@ -212,5 +210,3 @@ def needs(*programs: str) -> str:
     if not missing or os.environ.get("CI"):
         return ""
     return f"not installed: {', '.join(missing)}"
-
-

@@ -1,5 +1,7 @@
-from tests.support import Gate, run, start_daemon
 from twisted.trial.unittest import TestCase
+
+from tests.support import Gate, run, start_daemon
+
 
 class T(TestCase):
     async def test_curl(self) -> None:
