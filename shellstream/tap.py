@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamServerEndpoint,
 )
+from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python import usage
@@ -125,7 +126,11 @@ class Listener(Service):
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)
-        self._endpoint.listen(self._factory).addCallbacks(self._listening, self._failed)
+        failed: list[Failure] = []
+        listening = self._endpoint.listen(self._factory)
+        listening.addCallbacks(self._listening, failed.append)
+        if failed:
+            sys.exit(f"shellstream: {_why(self._description, failed[0])}")
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
@@ -138,11 +143,14 @@ class Listener(Service):
         for line in announcement(port.getHost()):
             _log.info("{line}", line=line)
 
-    def _failed(self, reason: Failure) -> None:
-        error = reason.value
-        why = error.socketError if isinstance(error, CannotListenError) else error
-        why = getattr(why, "strerror", None) or why
-        sys.exit(f"shellstream: cannot listen on {self._description}: {why}")
+
+def _why(description: str, failure: Failure) -> str:
+    error = failure.value
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen on {description}: {error}"
+    where = f"{error.interface}:{error.port}" if error.interface else error.port
+    why = getattr(error.socketError, "strerror", None) or error.socketError
+    return f"cannot listen on {where}: {why}; choose another --port or --interface"
 
 
 def _keep_alive(listening: socket.socket) -> None:
@@ -155,6 +163,9 @@ def _keep_alive(listening: socket.socket) -> None:
 
 def announcement(address: IAddress) -> list[str]:
     """What to tell the operator: where to look, and what to type elsewhere."""
+    if isinstance(address, UNIXAddress):
+        path = (address.name or b"").decode(errors="replace")
+        return [f"type: curl -N --unix-socket {path} http://localhost/stream"]
     if not isinstance(address, IPv4Address | IPv6Address):
         return [f"listening on {address}"]
     loopback = address.host in ("127.0.0.1", "::1")
@@ -162,17 +173,17 @@ def announcement(address: IAddress) -> list[str]:
     host = _own_address(address) if everywhere else address.host
     url = f"http://[{host}]" if ":" in host else f"http://{host}"
     url = f"{url}:{address.port}"
-    lines = [f"open {url}/ or type: curl -N {url}/stream"]
-    if loopback:
-        lines.append(
-            "only this machine can connect; for others, restart with "
-            f"--interface 0.0.0.0, or forward the port: ssh -L "
-            f"{address.port}:127.0.0.1:{address.port} {socket.gethostname()}"
-        )
-    else:
-        lines.append(f"on another machine, type: shellstream {url}/stream")
-        lines.append("anyone who can reach this address may run these commands")
-    return lines
+    here = f"open {url}/ or type: curl -N {url}/stream"
+    if not loopback:
+        return [
+            f"{here} -- on another machine, type: shellstream {url}/stream",
+            "anyone who can reach this address may run these commands",
+        ]
+    tunnel = f"ssh -NL {address.port}:{url[7:]} {socket.gethostname()}"
+    return [
+        f"{here} -- on another machine, first type: {tunnel}",
+        "only this machine can connect; --interface 0.0.0.0 lets others in",
+    ]
 
 
 def _own_address(address: IPv4Address | IPv6Address) -> str:
@@ -192,12 +203,19 @@ def _own_address(address: IPv4Address | IPv6Address) -> str:
 class Ending(Service):
     """When the daemon stops, ends what runs and waits until all has ended."""
 
+    #: Seconds for the last bytes, and for the resets that tell viewers that there
+    #: were more, to leave: the reactor closes what is open as if it were complete.
+    FLUSH = 0.1
+
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        return self._registry.stop()
+        clock = self._registry.clock
+        return self._registry.stop().addCallback(
+            lambda _: deferLater(clock, self.FLUSH)
+        )
 
 
 def make_registry(config: Config, reactor: Any) -> Registry:
@@ -221,7 +239,9 @@ def makeService(options: Options) -> IService:
     for description in options.listen:
         try:
             endpoint = serverFromString(reactor, description)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except LookupError:
+            sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
+        except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
         Listener(description, endpoint, site).setServiceParent(services)
     return services

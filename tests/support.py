@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 import shellstream
@@ -132,7 +135,10 @@ class Daemon:
 
 
 async def start_daemon(
-    test: TestCase, config: str | None = None, *options: str
+    test: TestCase,
+    config: str | None = None,
+    *options: str,
+    env: Mapping[str, str] = {},
 ) -> Daemon:
     """Start the daemon as a user would, and wait until it says where it listens."""
     extra: list[str] = list(options)
@@ -143,7 +149,9 @@ async def start_daemon(
         extra += ["--config", str(path.absolute())]
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
-    program = run(test, script("twistd"), "-n", "shellstream", *extra, end_with="TERM")
+    program = run(
+        test, script("twistd"), "-n", "shellstream", *extra, env=env, end_with="TERM"
+    )
     await program.seen(b"/stream")
     return Daemon(program)
 
@@ -159,11 +167,11 @@ class Gate:
     LINES = 3
 
     def __init__(self, test: TestCase) -> None:
-        self._fifo = str(Path(test.mktemp()).absolute())
-        Path(self._fifo).parent.mkdir(parents=True, exist_ok=True)
-        os.mkfifo(self._fifo)
+        self.path = str(Path(test.mktemp()).absolute())
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(self.path)
         # Open for both, or writing would wait for a reader.
-        self._fd = os.open(self._fifo, os.O_RDWR)
+        self._fd = os.open(self.path, os.O_RDWR)
         test.addCleanup(os.close, self._fd)
 
     @property
@@ -171,7 +179,7 @@ class Gate:
         """The gated script."""
         lines = " ".join(str(k) for k in range(1, self.LINES + 1))
         return (
-            f"for k in {lines}; do echo line $k; read go; done < '{self._fifo}'; "
+            f"for k in {lines}; do echo line $k; read go; done < '{self.path}'; "
             "echo over"
         )
 
@@ -196,6 +204,43 @@ class Gate:
             assert client.status is None, f"{client.name} ended too early"
             self.let_through()
         await client.seen(b"over")
+
+
+class Lifeline:
+    """
+    Tells when every process that opened it for writing is gone.
+
+    A command opens it with C{exec 3> PATH}; all that it starts inherits it.
+    """
+
+    def __init__(self, test: TestCase) -> None:
+        self.path = str(Path(test.mktemp()).absolute())
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(self.path)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        test.addCleanup(os.close, self._fd)
+
+    async def cut(self) -> None:
+        """Wait until nobody holds it; somebody must have opened it before."""
+        gone: Deferred[None] = Deferred()
+        reactor.addReader(_EndOfFile(self._fd, gone))
+        await gone
+
+
+class _EndOfFile(FileDescriptor):
+    def __init__(self, fd: int, gone: Deferred[None]) -> None:
+        super().__init__(reactor)
+        self._fd = fd
+        self._gone = gone
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def doRead(self) -> Exception | None:
+        return None if os.read(self._fd, 4096) else CONNECTION_DONE
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._gone.callback(None)
 
 
 def needs(*programs: str) -> str:

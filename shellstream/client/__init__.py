@@ -18,7 +18,6 @@ from twisted.web.client import (
     Agent,
     RequestTransmissionFailed,
     ResponseFailed,
-    ResponseNeverReceived,
 )
 from twisted.web.error import Error, SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -109,9 +108,9 @@ def _unanswered(url: str, error: Exception) -> Exception:
             return CannotConnect(url, str(error))
         case SchemeNotSupported():
             return Usage(f"{url}: only http:// and https:// are spoken here")
-        case ResponseNeverReceived() | RequestTransmissionFailed():
+        case ResponseFailed() | RequestTransmissionFailed():
             return _broken(url, error.reasons)
-        case Error() | ResponseFailed():
+        case Error():
             return NotHTTP(url, str(error))
         case ValueError():
             return Usage(f"{url}: not a URL: {error}")

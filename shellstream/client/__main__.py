@@ -174,6 +174,7 @@ def follow(method: str, url: str, params: list[tuple[str, str]]) -> int:
     codes: list[int] = []
 
     def end(result: Failure | None) -> None:
+        reactor.removeReader(stdout)
         codes.append(0 if result is None else _told(result))
         reactor.stop()
 

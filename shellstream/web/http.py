@@ -184,6 +184,7 @@ class Request(TwistedRequest):
 class Site(TwistedSite):
     """The resource tree, served by our L{Channel} and L{Request}."""
 
+    noisy = False
     protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
     requestFactory = Request
 

@@ -1,0 +1,60 @@
+"""Debian's Chromium, steered by Playwright; what the page shows is our output."""
+
+import os
+import shutil
+import sys
+from urllib.parse import urljoin
+
+from playwright.sync_api import Page, sync_playwright
+
+QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+#: Says what each change of the document brings, from before it is loaded.
+WATCH = """
+let shown = 0;
+new MutationObserver(() => {
+  const text = document.body?.innerText ?? "";
+  if (text.length > shown) console.log(text.slice(shown));
+  shown = text.length;
+}).observe(document, {subtree: true, childList: true, characterData: true});
+"""
+
+FETCH = """
+async url => {
+  const response = await fetch(url);
+  const text = response.body.pipeThrough(new TextDecoderStream());
+  for await (const part of text) console.log(part);
+}
+"""
+
+
+def address_bar(page: Page, url: str) -> None:
+    """As somebody who types the URL and watches the page."""
+    page.add_init_script(WATCH)
+    page.goto(url, timeout=0)
+
+
+def fetch(page: Page, url: str) -> None:
+    """As a script of a page of the same origin."""
+    page.goto(urljoin(url, "/commands"))
+    page.evaluate(FETCH, url)
+
+
+way, url = sys.argv[1:]
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+        executable_path=shutil.which("chromium"),
+        args=QUIET,
+        chromium_sandbox=os.geteuid() != 0,  # as root it would refuse to start
+    )
+    page = browser.new_page()
+    page.on("console", lambda message: print(message.text, flush=True))  # noqa: T201
+    {"address-bar": address_bar, "fetch": fetch}[way](page, url)
+    browser.close()

@@ -1,0 +1,142 @@
+"""The ways from a client to the daemon: direct, or through a real proxy."""
+
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from attrs import frozen
+from twisted.trial.unittest import TestCase
+
+from tests.support import ROOT, Daemon, run
+
+DEPLOY = ROOT / "deploy"
+
+#: What Debian's nginx.conf says about an answer on its way; paths are of the folder.
+NGINX = """
+daemon off;
+pid nginx.pid;
+events { worker_connections 768; }
+http {
+    sendfile on;
+    tcp_nopush on;
+    gzip on;
+    default_type application/octet-stream;
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    include site.conf;
+}
+"""
+
+BARE_SITE = "server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }"
+
+#: Caddy's administration listens on a fixed port, and on all addresses if let.
+CADDY = "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
+
+
+def folder(test: TestCase) -> Path:
+    """A fresh folder of the test's own."""
+    path = Path(test.mktemp()).absolute()
+    path.mkdir(parents=True)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def placed(text: str, changes: dict[str, str]) -> str:
+    """A proxy's file for other ports; each place must be in it, and only once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
+def nginx_files(test: TestCase, site: str, port: int, upstream: int) -> tuple[str, ...]:
+    """Write what nginx is to read; gives the options that say where it is."""
+    where = folder(test)
+    changes = {
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "127.0.0.1:8000": f"127.0.0.1:{upstream}",
+    }
+    (where / "site.conf").write_text(placed(site, changes))
+    (where / "nginx.conf").write_text(NGINX)
+    return "-p", f"{where}/", "-c", f"{where}/nginx.conf", "-e", "stderr"
+
+
+async def _nginx(test: TestCase, daemon: Daemon, site: str) -> str:
+    port = free_port()
+    options = nginx_files(test, site, port, daemon.port)
+    notices = "error_log stderr notice;"
+    proxy = run(test, "nginx", *options, "-g", notices, end_with="TERM")
+    await proxy.seen(b"start worker process ")
+    return f"http://127.0.0.1:{port}"
+
+
+async def nginx_bare(test: TestCase, daemon: Daemon) -> str:
+    return await _nginx(test, daemon, BARE_SITE)
+
+
+async def nginx(test: TestCase, daemon: Daemon) -> str:
+    return await _nginx(test, daemon, (DEPLOY / "nginx.conf").read_text())
+
+
+async def haproxy(test: TestCase, daemon: Daemon) -> str:
+    port = free_port()
+    changes = {
+        "bind :80": f"bind 127.0.0.1:{port}",
+        "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
+    }
+    path = folder(test) / "haproxy.cfg"
+    path.write_text(placed((DEPLOY / "haproxy.cfg").read_text(), changes))
+    # Only a master says when it is listening.
+    proxy = run(test, "haproxy", "-W", "-f", str(path), end_with="TERM")
+    await proxy.seen(b"Loading success")
+    return f"http://127.0.0.1:{port}"
+
+
+async def caddy(test: TestCase, daemon: Daemon) -> str:
+    port = free_port()
+    changes = {
+        ":80 {": f":{port} {{",
+        "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
+    }
+    where = folder(test)
+    path = where / "Caddyfile"
+    path.write_text(CADDY + placed((DEPLOY / "Caddyfile").read_text(), changes))
+    options = ("--config", str(path), "--adapter", "caddyfile")
+    proxy = run(test, "caddy", "run", *options, env={"HOME": str(where)})
+    await proxy.seen(b"serving initial configuration")
+    return f"http://127.0.0.1:{port}"
+
+
+async def direct(test: TestCase, daemon: Daemon) -> str:
+    return daemon.url
+
+
+@frozen
+class Route:
+    """
+    A way to the daemon.
+
+    @ivar open: opens it for the time of a test; gives the URL to ask.
+    @ivar needs: the programs that it takes.
+    """
+
+    open: Callable[[TestCase, Daemon], Awaitable[str]]
+    needs: tuple[str, ...] = ()
+
+
+ROUTES = {
+    "directly": Route(direct),
+    "through_bare_nginx": Route(nginx_bare, ("nginx",)),
+    "through_nginx": Route(nginx, ("nginx",)),
+    "through_haproxy": Route(haproxy, ("haproxy",)),
+    "through_caddy": Route(caddy, ("caddy",)),
+}

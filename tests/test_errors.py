@@ -1,0 +1,131 @@
+"""Tests for L{shellstream.errors}, L{shellstream.events} and the client's errors."""
+
+import re
+from http import HTTPStatus
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream import errors
+from shellstream.client import errors as client_errors
+from shellstream.client.__main__ import EPILOG
+from shellstream.errors import Refusal, ShellstreamError, did_you_mean
+from shellstream.events import Chunk, Stream
+
+#: One of each, with what a handler of it may rely on.
+RAISED = (
+    errors.ParametersRefused([Refusal("x", "is required")]),
+    errors.BodyMalformed("the body is not valid JSON"),
+    errors.CommandUnknown("bild", ["build", "test"]),
+    errors.NoDefaultCommand(),
+    errors.NothingHere(),
+    errors.MethodNotAllowed("PUT", ["GET", "HEAD"]),
+    errors.BodyTooLarge(65536),
+    errors.MediaTypeUnsupported("text/xml"),
+    errors.HeadersTooLarge(16384),
+    errors.CannotStart("build", "its program was not found"),
+    errors.Busy("3 commands are running already", 5),
+    errors.OffsetGone(1, 2),
+)
+
+
+class ErrorTests(SynchronousTestCase):
+    """Every error knows what HTTP says about it, and says what to do."""
+
+    def test_all_are_here(self) -> None:
+        """These tests look at every error there is."""
+        there = set(ShellstreamError.__subclasses__())
+        ours = {one for one in there if one.__module__ == errors.__name__}
+        self.assertEqual(ours, {type(one) for one in RAISED})
+
+    def test_status(self) -> None:
+        """Each has a status that HTTP defines as an error."""
+        for error in RAISED:
+            with self.subTest(error=error):
+                self.assertTrue(HTTPStatus(error.status).phrase)
+                self.assertGreaterEqual(error.status, 400)
+
+    def test_text(self) -> None:
+        """Each says what happened in words; few need a header."""
+        with_headers = (errors.MethodNotAllowed, errors.Busy)
+        for error in RAISED:
+            with self.subTest(error=error):
+                self.assertGreater(len(str(error).split()), 2)
+                self.assertEqual(bool(error.headers()), isinstance(error, with_headers))
+
+    def test_parameters(self) -> None:
+        """Refused parameters are named one by one, for programs too."""
+        refused = [Refusal("x", "is required"), Refusal("n", "takes an integer")]
+        error = errors.ParametersRefused(refused)
+        self.assertEqual(str(error), "x: is required; n: takes an integer")
+        self.assertEqual(
+            error.facts(),
+            {
+                "parameters": [
+                    {"name": "x", "detail": "is required"},
+                    {"name": "n", "detail": "takes an integer"},
+                ]
+            },
+        )
+
+    def test_allow(self) -> None:
+        """A method that is not allowed is answered with those that are."""
+        error = errors.MethodNotAllowed("PUT", ["GET", "HEAD"])
+        self.assertEqual(error.headers(), {"Allow": "GET, HEAD"})
+        self.assertIn("PUT is not allowed here; use one of: GET, HEAD", str(error))
+
+    def test_retry_after(self) -> None:
+        """Who is busy says when to come back, in the text and in the header."""
+        error = errors.Busy("full", 5)
+        self.assertEqual(error.headers(), {"Retry-After": "5"})
+        self.assertEqual(str(error), "full; try again in 5 seconds")
+
+    def test_unknown_command(self) -> None:
+        """An unknown command's text names the one that was likely meant."""
+        error = errors.CommandUnknown("bild", ["build", "test"])
+        self.assertIn("'bild' (did you mean 'build'?)", str(error))
+
+    def test_did_you_mean(self) -> None:
+        """A hint is given only for what looks alike."""
+        self.assertEqual(
+            did_you_mean("tmeout", ["timeout"]), " (did you mean 'timeout'?)"
+        )
+        self.assertEqual(did_you_mean("x", ["timeout"]), "")
+        self.assertEqual(did_you_mean("x", []), "")
+
+
+class ClientErrorTests(SynchronousTestCase):
+    """Every client error has an exit code of its own, which C{--help} lists."""
+
+    def test_codes(self) -> None:
+        """The exit codes differ, and each is in the help."""
+        found = [
+            one
+            for one in vars(client_errors).values()
+            if isinstance(one, type) and "code" in vars(one)
+        ]
+        codes = [one.code for one in found]
+        self.assertEqual(len(set(codes)), len(found))
+        listed = {int(code) for code in re.findall(r"^  (\d+) ", EPILOG, re.MULTILINE)}
+        self.assertEqual(listed, {0, *codes, 130, 141})
+
+    def test_text(self) -> None:
+        """The text is a line that begins with where it happened."""
+        error = client_errors.CannotConnect("http://pi:8000", "connection refused")
+        self.assertEqual(
+            str(error), "http://pi:8000: cannot connect: connection refused"
+        )
+        self.assertEqual(error.url, "http://pi:8000")
+        self.assertEqual(
+            str(client_errors.NoSuchHost("http://pi")), "http://pi: no such host"
+        )
+
+
+class ChunkTests(SynchronousTestCase):
+    """A L{Chunk} knows where in the output it lies."""
+
+    def test_since(self) -> None:
+        """The rest of a chunk begins where it was asked to, and ends where it did."""
+        chunk = Chunk(10, Stream.STDERR, b"abc")
+        self.assertEqual(chunk.since(11), Chunk(11, Stream.STDERR, b"bc"))
+        self.assertEqual((chunk.end, chunk.since(11).end), (13, 13))
+        self.assertIs(chunk.since(10), chunk)

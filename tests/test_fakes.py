@@ -1,0 +1,262 @@
+"""The fakes that the fast tests share, and the proof that they are good ones."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from signal import Signals
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from shellstream import child
+from shellstream.command import Command, Invocation
+from shellstream.config import Config
+from shellstream.events import ExitStatus, Stream
+from shellstream.parameters import String
+from shellstream.registry import Registry
+from shellstream.run import Child, Run
+from shellstream.web import Root, Site
+
+
+@define(eq=False)
+class FakeChild:
+    """A process that does as it is told by the test, and remembers the run's words."""
+
+    lives: bool = True
+    paused: bool = field(default=False, init=False)
+    signals: list[str] = field(factory=list, init=False)
+
+    def pause(self) -> None:
+        assert not self.paused, "paused twice"
+        self.paused = True
+
+    def resume(self) -> None:
+        assert self.paused, "resumed without a pause"
+        self.paused = False
+
+    def signal(self, number: int) -> None:
+        self.signals.append(Signals(number).name)
+
+    def group_lives(self) -> bool:
+        return self.lives
+
+
+@define(eq=False)
+class Started:
+    """One start that a registry asked for."""
+
+    command: Command
+    invocation: Invocation
+    run: Run
+    child: FakeChild = field(factory=FakeChild)
+
+    def say(self, data: bytes, stream: Stream = Stream.STDOUT) -> None:
+        """The process writes, and was not asked to wait."""
+        assert not self.child.paused, "it was read though it was paused"
+        self.run.output(stream, data)
+
+    def exit(self, code: int | None = 0, signal: int | None = None) -> None:
+        """The process ends, and its group with it."""
+        self.child.lives = False
+        self.run.finished(ExitStatus(code, signal))
+
+
+@define(eq=False)
+class FakeSpawn:
+    """Starts nothing; raises C{error} if there is one."""
+
+    error: Exception | None = None
+    started: list[Started] = field(factory=list, init=False)
+
+    def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child:
+        if self.error is not None:
+            raise self.error
+        self.started.append(Started(command, invocation, run))
+        return self.started[-1].child
+
+
+@implementer(ITCPTransport)
+class Wire(StringTransport):
+    """The server's end of a TCP connection, half of which may be closed."""
+
+    half_closed = False
+
+    def __init__(self) -> None:
+        super().__init__(lenient=True)
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """There is no Nagle here."""
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nobody vanishes from memory."""
+
+
+@define
+class Reply:
+    """An HTTP answer, as far as it has come (RFC 9112)."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+    trailers: dict[str, str] = field(factory=dict)
+    whole: bool = False
+    rest: bytes = b""
+
+
+def parsed(data: bytes, *, head: bool = False) -> Reply:
+    """Read one answer; C{rest} is what came after it."""
+    top, blank, rest = data.partition(b"\r\n\r\n")
+    assert blank, f"no whole head: {data!r}"
+    first, *lines = top.decode("ascii").split("\r\n")
+    reply = Reply(int(first.split(" ")[1]), _fields(lines), rest=rest)
+    if head:
+        reply.whole = True
+    elif reply.headers.get("transfer-encoding") == "chunked":
+        _dechunk(reply)
+    elif "content-length" in reply.headers:
+        size = int(reply.headers["content-length"])
+        reply.body, reply.rest = rest[:size], rest[size:]
+        reply.whole = len(reply.body) == size
+    else:  # delimited by the close, which is not in the data
+        reply.body, reply.rest = rest, b""
+    return reply
+
+
+def _dechunk(reply: Reply) -> None:
+    while b"\r\n" in reply.rest:
+        size, _, rest = reply.rest.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            trailer, _, reply.rest = (b"\r\n" + rest).partition(b"\r\n\r\n")
+            reply.trailers = _fields(trailer.decode("ascii").split("\r\n")[1:])
+            reply.whole = True
+            return
+        assert rest[length : length + 2] == b"\r\n", (
+            f"a chunk without its end: {rest!r}"
+        )
+        reply.body += rest[:length]
+        reply.rest = rest[length + 2 :]
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    pairs = [line.split(": ", 1) for line in lines]
+    fields = {name.lower(): value for name, value in pairs}
+    assert len(fields) == len(pairs), f"a header twice: {lines}"
+    return fields
+
+
+class Connection:
+    """A client's connection to the real L{Site}, one request at a time."""
+
+    def __init__(self, site: Site) -> None:
+        self.wire = Wire()
+        self.channel = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 54321))
+        assert self.channel is not None
+        self.channel.makeConnection(self.wire)
+        self._head = False
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+        version: str = "HTTP/1.1",
+    ) -> Reply:
+        """Send a request; returns what of the answer is there at once."""
+        lines = [f"{method} {path} {version}", "Host: shellstream.test"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        self._head = method == "HEAD"
+        self.wire.clear()
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
+        return self.reply()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes that may be no request, in one piece."""
+        self.channel.dataReceived(data)
+
+    def reply(self) -> Reply:
+        """The answer as far as it has come."""
+        return parsed(self.wire.value(), head=self._head)
+
+    def lose(self) -> None:
+        """The connection breaks, as a TCP transport tells of it."""
+        if self.wire.producer is not None:
+            self.wire.producer.stopProducing()
+        self.channel.connectionLost(Failure(ConnectionLost()))
+
+
+ECHO = Command(name="echo", argv=("echo", "{x}"), params={"x": String(name="x")})
+SAY = Command(name="say", argv=("say", "hello"), get=True)
+
+
+class WebTestCase(SynchronousTestCase):
+    """A test of the whole HTTP face, whose commands start no process."""
+
+    config = Config(commands={"echo": ECHO, "say": SAY}, default="say")
+
+    def setUp(self) -> None:
+        self.serve(self.config)
+
+    def serve(self, config: Config) -> None:
+        """Begin anew, with this configuration."""
+        self.clock = Clock()
+        self.spawn = FakeSpawn()
+        self.registry = Registry(config, self.clock, self.spawn)
+        self.site = Site(Root(self.registry), self.clock)
+        self.connection = Connection(self.site)
+        self.ask = self.connection.ask
+        self.reply = self.connection.reply
+
+    @property
+    def started(self) -> Started:
+        """The one command that was started."""
+        (started,) = self.spawn.started
+        return started
+
+
+class FakeTests(SynchronousTestCase):
+    """A fake that drifts from what it stands for fails here, not in production."""
+
+    def test_verified(self) -> None:
+        """A wire provides what a channel may ask of a TCP transport."""
+        verifyObject(ITCPTransport, Wire())
+        verifyObject(IPushProducer, Wire())
+
+    def test_child(self) -> None:
+        """A fake child takes what a run sends, as the real one does."""
+        for name in ("pause", "resume", "signal", "group_lives"):
+            asked = inspect.signature(getattr(Child, name))
+            for stands_in in (FakeChild, child.Child):
+                made: Callable[..., object] = getattr(stands_in, name)
+                self.assertEqual(inspect.signature(made), asked, name)
+
+    def test_chunks(self) -> None:
+        """An answer is read chunk by chunk, up to its trailers, and not beyond."""
+        top = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        cut = parsed(top + b"2\r\nhi\r\n")
+        self.assertEqual((cut.body, cut.whole), (b"hi", False))
+        whole = parsed(top + b"1\r\n!\r\n0\r\nA: b\r\n\r\nmore")
+        self.assertEqual((whole.body, whole.whole), (b"!", True))
+        self.assertEqual((whole.trailers, whole.rest), ({"a": "b"}, b"more"))
