@@ -243,9 +243,9 @@ class _EndOfFile(FileDescriptor):
         self._gone.callback(None)
 
 
-def needs(*programs: str) -> str:
+def needs(*programs: str) -> str | None:
     """
-    Why a test is to be skipped, empty if all C{programs} are there.
+    Why a test is to be skipped, if any of C{programs} is missing.
 
     In CI nothing is skipped: a program that is missing fails its test.
     """
@@ -253,5 +253,5 @@ def needs(*programs: str) -> str:
 
     missing = [name for name in programs if which(name) is None]
     if not missing or os.environ.get("CI"):
-        return ""
+        return None
     return f"not installed: {', '.join(missing)}"

@@ -1,0 +1,89 @@
+"""The files of C{deploy/} that systemd and the daemon read."""
+
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from tests.support import ROOT, needs, run, script, start_daemon
+
+DEPLOY = ROOT / "deploy"
+
+
+class SystemdTests(TestCase):
+    """The units are right, and what they start runs."""
+
+    timeout = 60
+    skip = needs("systemd-analyze", "systemd-socket-activate")
+
+    def exec_start(self, text: str) -> list[str]:
+        """The command line of a unit, with paths of this machine."""
+        line = next(
+            each.partition("ExecStart=")[2]
+            for each in text.splitlines()
+            if "ExecStart=/" in each
+        )
+        line = line.replace("/opt/shellstream/bin/twistd", script("twistd"))
+        example = str(DEPLOY / "shellstream.toml.example")
+        return shlex.split(line.replace("/etc/shellstream.toml", example))
+
+    async def test_verified(self) -> None:
+        """systemd finds nothing wrong with the service and the socket."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        for name in ("shellstream.service", "shellstream.socket"):
+            text = (DEPLOY / name).read_text()
+            twistd = script("twistd")
+            text = text.replace("/opt/shellstream/bin/twistd", twistd)
+            (folder / name).write_text(text)
+        units = [str(each) for each in folder.iterdir()]
+        program = run(self, "/usr/bin/env", "systemd-analyze", "verify", *units)
+        self.assertEqual(await program.ended(), 0, program.err)
+        self.assertEqual(program.err, b"")
+
+    async def test_service_runs(self) -> None:
+        """What the service starts streams, from the example configuration."""
+        unit = ConfigParser(strict=False, interpolation=None)
+        unit.read(DEPLOY / "shellstream.service")
+        argv = self.exec_start("ExecStart=" + unit["Service"]["ExecStart"])
+        argv[argv.index("--port") + 1] = "0"
+        daemon = run(self, *argv, end_with="TERM")
+        await daemon.seen(b"/stream -- ")
+        url = daemon.out.partition(b"curl -N ")[2].split()[0].decode()
+        client = run(self, "curl", "-sNf", url)
+        self.assertEqual(await client.ended(), 0)
+        self.assertIn(b"Filesystem", client.out)
+
+    async def test_socket_activation(self) -> None:
+        """The socket unit's drop-in takes over what systemd listens on."""
+        argv = self.exec_start((DEPLOY / "shellstream.socket").read_text())
+        path = str(Path(self.mktemp()).absolute())
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        argv[-1] = argv[-1].replace("INET", "UNIX")
+        activate = ("systemd-socket-activate", "--fdname=http", "-l", path)
+        program = run(self, "/usr/bin/env", *activate, *argv, end_with="TERM")
+        await program.seen(b"Listening on ")
+        client = run(self, "curl", "-sNf", "--unix-socket", path, "http://x/stream")
+        self.assertEqual(await client.ended(), 0)
+        self.assertIn(b"Filesystem", client.out)
+
+
+class ExampleTests(TestCase):
+    """The example configuration is right, and its commands work."""
+
+    timeout = 60
+
+    async def test_runs(self) -> None:
+        """The script of the example greets."""
+        example = (DEPLOY / "shellstream.toml.example").read_text()
+        daemon = await start_daemon(self, example)
+        client = run(
+            self,
+            "curl",
+            "-sNf",
+            *("-d", "name=$(id) O'Hara", "-d", "shout=true"),
+            f"{daemon.url}/stream/greet",
+        )
+        self.assertEqual(await client.ended(), 0)
+        self.assertEqual(client.out, b"Hello, $(id) O'Hara!\nHELLO!\n")
