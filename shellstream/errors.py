@@ -62,6 +62,18 @@ class BodyMalformed(ShellstreamError):
     status = 400
 
 
+class CrossSite(ShellstreamError):
+    """A page of another site asked a browser to run something here."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a page of another site may not run commands here; "
+            "open the address itself, or use the page at /"
+        )
+
+
 class CommandUnknown(ShellstreamError):
     """No command of this name is configured."""
 

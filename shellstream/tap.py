@@ -140,7 +140,8 @@ class Listener(Service):
         self.port = port
         if isinstance(port, Port):
             _keep_alive(port.socket)
-        for line in announcement(port.getHost()):
+        secure = self._description.startswith("ssl:")
+        for line in announcement(port.getHost(), "https" if secure else "http"):
             _log.info("{line}", line=line)
 
 
@@ -161,7 +162,7 @@ def _keep_alive(listening: socket.socket) -> None:
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def announcement(address: IAddress) -> list[str]:
+def announcement(address: IAddress, scheme: str = "http") -> list[str]:
     """What to tell the operator: where to look, and what to type elsewhere."""
     if isinstance(address, UNIXAddress):
         path = (address.name or b"").decode(errors="replace")
@@ -171,15 +172,15 @@ def announcement(address: IAddress) -> list[str]:
     loopback = address.host in ("127.0.0.1", "::1")
     everywhere = address.host in ("0.0.0.0", "::")  # noqa: S104
     host = _own_address(address) if everywhere else address.host
-    url = f"http://[{host}]" if ":" in host else f"http://{host}"
-    url = f"{url}:{address.port}"
+    netloc = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    url = f"{scheme}://{netloc}"
     here = f"open {url}/ or type: curl -N {url}/stream"
     if not loopback:
         return [
             f"{here} -- on another machine, type: shellstream {url}/stream",
             "anyone who can reach this address may run these commands",
         ]
-    tunnel = f"ssh -NL {address.port}:{url[7:]} {socket.gethostname()}"
+    tunnel = f"ssh -NL {address.port}:{netloc} {socket.gethostname()}"
     return [
         f"{here} -- on another machine, first type: {tunnel}",
         "only this machine can connect; --interface 0.0.0.0 lets others in",

@@ -10,7 +10,6 @@ from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -34,7 +33,8 @@ class Program(ProcessProtocol):
     @property
     def pid(self) -> int:
         assert self.transport is not None
-        return self.transport.pid
+        pid: int = self.transport.pid
+        return pid
 
     def seen(self, text: bytes) -> Deferred[None]:
         """Fires once C{text} is in what the program wrote, on either stream."""
@@ -98,7 +98,7 @@ def run(
     env: Mapping[str, str] = {},
     cwd: str | None = None,
     end_with: str = "KILL",
-    child_fds: Mapping[int, object] | None = None,
+    child_fds: Mapping[int, int | str] | None = None,
 ) -> Program:
     """Start a program, and see that it is gone when the test is over."""
     program = Program(Path(argv[0]).name)
@@ -124,7 +124,7 @@ class Daemon:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        match = re.search(rb"curl -N (http://\S+:(\d+))/stream", program.out)
+        match = re.search(rb"curl -N (https?://\S+:(\d+))/stream", program.out)
         assert match is not None, program.out
         self.url = match[1].decode()
         self.port = int(match[2])
@@ -222,25 +222,33 @@ class Lifeline:
 
     async def cut(self) -> None:
         """Wait until nobody holds it; somebody must have opened it before."""
-        gone: Deferred[None] = Deferred()
-        reactor.addReader(_EndOfFile(self._fd, gone))
-        await gone
+        await readable(self._fd)
+        while os.read(self._fd, 4096):
+            await readable(self._fd)
 
 
-class _EndOfFile(FileDescriptor):
-    def __init__(self, fd: int, gone: Deferred[None]) -> None:
+def readable(fd: int) -> Deferred[None]:
+    """Fires once there is something to read, or nobody left to write it."""
+    waiting = _Readable(fd)
+    waiting.startReading()
+    return waiting.found
+
+
+class _Readable(FileDescriptor):
+    def __init__(self, fd: int) -> None:
         super().__init__(reactor)
         self._fd = fd
-        self._gone = gone
+        self.found: Deferred[None] = Deferred()
 
     def fileno(self) -> int:
         return self._fd
 
-    def doRead(self) -> Exception | None:
-        return None if os.read(self._fd, 4096) else CONNECTION_DONE
+    def doRead(self) -> None:
+        self.stopReading()
+        self.found.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
-        self._gone.callback(None)
+        self.found.callback(None)
 
 
 def needs(*programs: str) -> str | None:

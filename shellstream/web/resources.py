@@ -9,7 +9,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from shellstream import __version__
 from shellstream.command import Command
-from shellstream.errors import MethodNotAllowed, NothingHere
+from shellstream.errors import CrossSite, MethodNotAllowed, NothingHere
 from shellstream.events import Reason
 from shellstream.registry import Registry
 from shellstream.run import Run
@@ -47,7 +47,9 @@ class Resource(TwistedResource):
         return ["GET", "HEAD"]
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
-        raise NothingHere
+        if path:
+            raise NothingHere
+        return self  # a slash at the end means nothing
 
 
 class Root(Resource):
@@ -86,7 +88,7 @@ class Commands(Resource):
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
-            raise NothingHere
+            return self
         name = path.decode("utf-8", "replace")
         return OneCommand(self._registry.command(name))
 
@@ -139,7 +141,7 @@ class Stream(Resource):
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path or self._name is not None:
-            raise NothingHere
+            return super().getChild(path, request)
         return Stream(self._registry, path.decode("utf-8", "replace"))
 
     def allowed(self) -> list[str]:
@@ -170,6 +172,7 @@ class Stream(Resource):
             raise MethodNotAllowed(method, allowed, why)
 
     def _stream(self, request: Request, given: Given) -> None:
+        _check_origin(request)
         registry = self._registry
         run = registry.start(registry.command(self._name), given)
         _live(request)
@@ -189,6 +192,23 @@ class Stream(Resource):
         gone: Deferred[None] = request.notifyFinish()
         gone.addBoth(lambda _: viewer.stopProducing())
         viewer.start()
+
+
+def _check_origin(request: Request) -> None:
+    """
+    A page of another site may make its reader's browser send requests here.
+
+    @raise CrossSite: if this is one (Fetch Metadata; RFC 6454).
+    """
+    site = request.getHeader("sec-fetch-site")
+    origin = request.getHeader("origin")
+    if site is not None:  # a browser knows best: proxies may rewrite Host
+        foreign = site not in ("same-origin", "none")
+    else:
+        host = request.getHeader("host")
+        foreign = origin is not None and origin.partition("://")[2] != host
+    if foreign:
+        raise CrossSite
 
 
 def _query(request: Request) -> bytes:

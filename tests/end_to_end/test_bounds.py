@@ -9,15 +9,16 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import cooperate, deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, ResponseFailed
 
 from shellstream.config import parse
 from shellstream.tap import make_registry
 from shellstream.web import Root, Site
-from tests.support import start_daemon
+from tests.support import readable, start_daemon
 
 #: Writes without waiting until nobody has taken anything for a second, says how
 #: much that was, and then waits for its output to be read as any program does.
@@ -55,7 +56,7 @@ class Taker(Protocol):
         self.taken += len(data)
         self.tail = (self.tail + data)[-10:]
 
-    def connectionLost(self, reason) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.gone.callback(None)
 
 
@@ -74,6 +75,8 @@ class BackPressureTests(TestCase):
         """The command is held, the daemon stays small, and no byte is lost."""
         fifo = os.path.abspath(self.mktemp())
         os.mkfifo(fifo)
+        report = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, report)
         program = Path(self.mktemp()).absolute()
         program.write_text(STUBBORN)
         daemon = await start_daemon(
@@ -84,7 +87,8 @@ class BackPressureTests(TestCase):
         before = resident(daemon.pid)
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", daemon.port)
         taker = await endpoint.connect(Factory.forProtocol(Taker))
-        sent = int(await deferred_line(fifo))
+        await readable(report)
+        sent = int(os.read(report, 100))
         self.assertLess(sent, 20_000_000)
         self.assertLess(resident(daemon.pid) - before, 10_000_000)
         taker.transport.resumeProducing()
@@ -96,31 +100,6 @@ class BackPressureTests(TestCase):
         """A daemon that nobody uses needs less than 60 MB."""
         daemon = await start_daemon(self)
         self.assertLess(resident(daemon.pid), 60_000_000)
-
-
-def deferred_line(fifo: str) -> "Deferred[bytes]":
-    """The first line that somebody writes into a FIFO."""
-    found: Deferred[bytes] = Deferred()
-    fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-
-    class Reader:
-        def fileno(self) -> int:
-            return fd
-
-        def logPrefix(self) -> str:
-            return "fifo"
-
-        def doRead(self) -> None:
-            reactor.removeReader(self)
-            data = os.read(fd, 100)
-            os.close(fd)
-            found.callback(data)
-
-        def connectionLost(self, reason) -> None:
-            os.close(fd)
-
-    reactor.addReader(Reader())
-    return found
 
 
 class NothingLingersTests(TestCase):

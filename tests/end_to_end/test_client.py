@@ -6,12 +6,20 @@ import sys
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Lifeline, Program, run, script, start_daemon
+from tests.support import (
+    Daemon,
+    Gate,
+    Lifeline,
+    Program,
+    readable,
+    run,
+    script,
+    start_daemon,
+)
 
 
 class OneAnswer(Protocol):
@@ -221,7 +229,7 @@ class ClientTests(TestCase):
             child_fds={0: "w", 1: writing, 2: "r"},
         )
         os.close(writing)
-        await first_byte(reading)
+        await readable(reading)
         client.signal("INT")
         self.assertEqual(await client.ended(), 130)
 
@@ -243,25 +251,3 @@ class ClientTests(TestCase):
         client.signal("TERM")
         self.assertEqual(await client.ended(), 143)
         self.assertFalse(Path(f"/proc/{pids[0]}").exists())
-
-
-def first_byte(fd: int) -> "Deferred[None]":
-    """Fires once a descriptor has something to be read; leaves it there."""
-    found: Deferred[None] = Deferred()
-
-    class Reader:
-        def fileno(self) -> int:
-            return fd
-
-        def logPrefix(self) -> str:
-            return "first byte"
-
-        def doRead(self) -> None:
-            reactor.removeReader(self)
-            found.callback(None)
-
-        def connectionLost(self, reason) -> None:
-            found.errback(reason)
-
-    reactor.addReader(Reader())
-    return found

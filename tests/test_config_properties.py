@@ -1,0 +1,150 @@
+"""Tests for L{shellstream.config}: no file at all makes it fail, by hypothesis."""
+
+import json
+import tomllib
+from datetime import date, time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.command import placeholders
+from shellstream.config import Config, ConfigMistaken, parse
+from shellstream.errors import ParametersRefused
+
+UNHURRIED = settings(deadline=None)
+
+TEXTS = st.text(max_size=6) | st.sampled_from(["a", "x {p}", "{{p}}", "/srv", "[a-z]+"])
+NUMBERS = st.integers(-(10**18), 10**18) | st.floats() | st.integers(-1, 5)
+SCALARS = st.booleans() | NUMBERS | TEXTS | st.dates() | st.datetimes() | st.times()
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+#: The keys there are, with values that are right more often than not, so that the
+#: rules beyond types are reached.
+DASHED = st.sampled_from(["a", "-v", "/srv/x"])
+KINDS: dict[str, dict[str, st.SearchStrategy[object]]] = {
+    "string": {
+        "default": DASHED,
+        "pattern": st.sampled_from([".*", "[a-z]", "["]),
+        "choices": st.lists(DASHED, min_size=1),
+        "max_length": st.integers(0, 9),
+    },
+    "integer": {"default": NUMBERS, "min": NUMBERS, "max": NUMBERS},
+    "number": {"default": NUMBERS, "min": NUMBERS, "max": NUMBERS},
+    "boolean": {"default": st.booleans()},
+    "path": {"roots": st.just(["/srv"]), "default": DASHED},
+}
+PARAMETER = st.one_of(
+    *(
+        st.fixed_dictionaries(
+            {"type": st.just(kind)},
+            optional={**keys, "required": st.booleans(), "description": TEXTS},
+        )
+        for kind, keys in KINDS.items()
+    )
+)
+NAMES = st.sampled_from(["p", "p", "q", "P"])
+ARGV = st.sampled_from([["run"], ["run", "{p}"], ["run", "{p}", "-{q}"], ["{p}"], []])
+COMMAND = st.fixed_dictionaries(
+    {},
+    optional={
+        "argv": ARGV,
+        "shell": TEXTS,
+        "params": st.dictionaries(NAMES, PARAMETER, max_size=2),
+        "env": st.dictionaries(NAMES, TEXTS, max_size=2),
+        "timeout": NUMBERS,
+        "get": st.booleans(),
+    },
+)
+#: One that is right but for what its parameter makes of it.
+LIKELY = st.fixed_dictionaries(
+    {
+        "argv": st.just(["run", "{p}"]),
+        "params": st.fixed_dictionaries({"p": PARAMETER}),
+    }
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"commands": st.dictionaries(NAMES, LIKELY | COMMAND, min_size=1, max_size=2)},
+    optional={
+        "max_running": st.integers(1, 9),
+        "stall_timeout": st.floats(1, 9),
+    },
+)
+
+
+def written(value: object) -> str:
+    """A value in TOML."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():  # JSON's strings are TOML's, but for DEL
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case int() | float():
+            return repr(value)
+        case list():
+            return f"[{', '.join(map(written, value))}]"
+        case dict():
+            pairs = (f"{written(key)} = {written(each)}" for key, each in value.items())
+            return f"{{{', '.join(pairs)}}}"
+    assert isinstance(value, date | time)
+    return value.isoformat()
+
+
+def document(values: dict[str, object]) -> str:
+    """A file that holds these values, each on a line of its own."""
+    return "".join(f"{written(k)} = {written(v)}\n" for k, v in values.items())
+
+
+class ParseProperties(SynchronousTestCase):
+    """Whatever is in a file, L{parse} gives a L{Config} or tells the mistakes."""
+
+    def parsed(self, text: str) -> Config | None:
+        """The configuration, unless there are mistakes, which are told in full."""
+        try:
+            return parse(text)
+        except ConfigMistaken as mistaken:
+            self.assertTrue(mistaken.mistakes)
+            for each in mistaken.mistakes:
+                self.assertTrue(each.key and each.found and each.allowed, each)
+            return None
+
+    @UNHURRIED
+    @given(st.text() | st.text("[]{}=.'\"\n ax1", max_size=40))
+    def test_any_text(self, text) -> None:
+        """Text that is no configuration is a mistake, never another error."""
+        self.assertIsNone(self.parsed(text))
+
+    @UNHURRIED
+    @given(st.dictionaries(TEXTS, ANYTHING, max_size=4))
+    def test_any_document(self, values) -> None:
+        """Nor is any TOML that is no configuration."""
+        self.assertEqual(set(tomllib.loads(document(values))), set(values))
+        self.assertIsNone(self.parsed(document(values)))
+
+    @UNHURRIED
+    @given(DOCUMENTS)
+    def test_almost_right(self, values) -> None:
+        """What is taken has every command it names, and each of them can be filled."""
+        config = self.parsed(document(values))
+        if config is None:
+            return
+        self.assertEqual(set(config.commands), set(values["commands"]))
+        for command in config.commands.values():
+            used = {name for item in command.argv for name in placeholders(item)}
+            if command.shell is None:
+                self.assertEqual(used, set(command.params))
+            required = {p.name for p in command.params.values() if p.default is None}
+            for parameter in command.params.values():
+                self.assertTrue(json.dumps(parameter.schema()))
+            try:
+                command.invoke([])
+            except ParametersRefused as refused:
+                # BUG: see test_default_with_dash in test_config_parameters.
+                self.assertEqual({each.name for each in refused.refusals}, required)
+            else:
+                self.assertEqual(required, set())

@@ -1,0 +1,210 @@
+"""Tests for L{shellstream.run}: no viewer loses a byte, nobody waits in vain."""
+
+from attrs import define, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.command import Command
+from shellstream.events import ExitStatus, Reason, Stream
+from shellstream.run import READ_SIZE, Run
+from shellstream.viewer import Viewer
+from tests.test_fakes import FakeChild
+
+#: Longer than any log holds, and no two places in it look alike.
+PATTERN = b"".join(b"%07d" % number for number in range(300_000))
+
+
+class Choking(StringTransport):
+    """A transport that may be full after any one write."""
+
+    choked = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.choked:
+            self.choked = False
+            self.producer.pauseProducing()
+
+
+@define(eq=False)
+class Client:
+    """One viewer of a run, and what has reached it."""
+
+    run: Run
+    clock: Clock
+    transport: Choking = field(factory=Choking, init=False)
+    done: list[str] = field(factory=list, init=False)
+    viewer: Viewer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.viewer = Viewer(
+            0,
+            self.run,
+            self.transport,
+            lambda: self.done.append("done"),
+            lambda: self.done.append("vanished"),
+            self.clock,
+            3600.0,
+        )
+        self.viewer.start()
+
+
+class PaceTestCase(SynchronousTestCase):
+    """A run whose child writes as much as it may."""
+
+    def setUp(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """A new run; for hypothesis, which sets up a test but once."""
+        self.clock, self.child = Clock(), FakeChild()
+        command = Command(name="c", argv=("c",))
+        self.run_ = Run("id", command, self.clock, lambda run: None)
+        self.run_.started(self.child)
+
+    def say(self, size: int) -> None:
+        """The child writes this much, if it is not asked to wait."""
+        if not self.child.paused:
+            start = self.run_.log.end
+            self.run_.output(Stream.STDOUT, PATTERN[start : start + size])
+
+    def fill(self) -> None:
+        """The child writes until it is asked to wait."""
+        for _ in range(10):
+            self.say(READ_SIZE)
+        self.assertTrue(self.child.paused)
+
+
+class PaceTests(PaceTestCase):
+    """The child waits for the slowest viewer, but only as long as it must."""
+
+    def test_fast(self) -> None:
+        """A viewer that keeps up never makes the child wait."""
+        client = Client(self.run_, self.clock)
+        for _ in range(20):
+            self.say(READ_SIZE)
+            self.assertFalse(self.child.paused)
+        self.assertEqual(client.transport.value(), PATTERN[: 20 * READ_SIZE])
+
+    def test_slow(self) -> None:
+        """A child waits before a byte is lost, and goes on once there is room."""
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        self.fill()
+        self.assertEqual(self.run_.log.start, 0)
+        client.viewer.resumeProducing()
+        self.assertFalse(self.child.paused)
+        self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
+
+    def test_byte_by_byte(self) -> None:
+        """A child that writes single bytes waits too, before they fill the memory."""
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        for _ in range(10_000):
+            self.say(1)
+        self.assertTrue(self.child.paused)
+        self.assertLess(self.run_.log.end, 1000)
+        client.viewer.resumeProducing()
+        self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
+
+    def test_unwatched(self) -> None:
+        """A run that nobody watches never waits: the oldest is forgotten."""
+        for _ in range(10):
+            self.say(READ_SIZE)
+        self.assertFalse(self.child.paused)
+        self.assertGreater(self.run_.log.start, 0)
+
+    def test_slowest(self) -> None:
+        """The slowest viewer counts, until it leaves."""
+        slow, fast = (Client(self.run_, self.clock) for _ in range(2))
+        slow.viewer.pauseProducing()
+        self.fill()
+        self.assertEqual(fast.transport.value(), PATTERN[: self.run_.log.end])
+        slow.viewer.stopProducing()
+        self.assertFalse(self.child.paused)
+        self.say(READ_SIZE)
+        self.assertEqual(fast.transport.value(), PATTERN[: self.run_.log.end])
+        self.assertEqual(self.child.signals, [])
+
+    def test_cancelled(self) -> None:
+        """A run that is being ended still waits for its viewer: it wants the rest."""
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        self.fill()
+        self.run_.cancel(Reason.TIMEOUT)
+        self.assertTrue(self.child.paused)
+
+    def test_shutdown(self) -> None:
+        """A daemon that stops waits for no viewer."""
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        self.fill()
+        self.run_.cancel(Reason.SHUTDOWN)
+        self.assertFalse(self.child.paused)
+        self.say(READ_SIZE)
+        self.say(READ_SIZE)
+        self.assertGreater(self.run_.log.start, 0)
+        self.assertFalse(self.child.paused)
+
+    def test_shutdown_of_what_is_being_ended(self) -> None:
+        """Nor for the viewer of a run that was being ended already."""
+        # BUG in run.cancel: SHUTDOWN after TIMEOUT is ignored as a second wish, so
+        # the child stays paused and the daemon waits for the viewer (stall_timeout).
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        self.fill()
+        self.run_.cancel(Reason.TIMEOUT)
+        self.run_.cancel(Reason.SHUTDOWN)
+        self.assertFalse(self.child.paused)
+
+
+#: What may happen, in any order: the child writes, a viewer is slow or quick again.
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from([1, 100, 5000, READ_SIZE])),
+        st.tuples(st.just("write"), st.integers(1, READ_SIZE)),
+        st.tuples(st.just("pause"), st.integers(0, 1)),
+        st.tuples(st.just("resume"), st.integers(0, 1)),
+        st.tuples(st.just("choke"), st.integers(0, 1)),
+    ),
+    min_size=10,
+    max_size=40,
+)
+
+
+class PaceProperties(PaceTestCase):
+    """Whatever the order of things, each viewer gets all, and all of it right."""
+
+    @settings(deadline=None)
+    @given(STEPS)
+    def test_nothing_is_lost(self, steps) -> None:
+        """
+        If the child waits when it is asked to, the log drops no byte that a viewer
+        has not been given, and each viewer ends up with exactly what was written.
+        """
+        self.begin()
+        clients = [Client(self.run_, self.clock) for _ in range(2)]
+        for step, value in steps:
+            if step == "write":
+                self.say(value)
+            elif step == "pause":
+                clients[value].viewer.pauseProducing()
+            elif step == "resume":
+                clients[value].viewer.resumeProducing()
+            else:
+                clients[value].transport.choked = True
+            for client in clients:
+                self.assertLessEqual(self.run_.log.start, client.viewer.offset)
+        for client in clients:
+            client.transport.choked = False
+            client.viewer.resumeProducing()
+        self.assertFalse(self.child.paused)
+        self.say(1)
+        self.run_.finished(ExitStatus(0, None))
+        for client in clients:
+            self.assertEqual(client.done, ["done"])
+            self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
+        self.assertEqual(self.clock.getDelayedCalls(), [])

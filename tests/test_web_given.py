@@ -1,0 +1,126 @@
+"""Tests for L{shellstream.web.given}."""
+
+import json
+import re
+from urllib.parse import quote, urlencode
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.errors import BodyMalformed, MediaTypeUnsupported
+from shellstream.web.given import MAX_FIELDS, from_body, from_query
+
+UNHURRIED = settings(deadline=None)
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+PAIRS = st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
+).filter(lambda value: "Infinity" not in json.dumps(value))
+BODIES = st.one_of(
+    st.binary(),
+    st.text('{}[]":,x1 \\ue-.', max_size=30).map(str.encode),
+    st.text("x=&%+f0;\u00e9", max_size=30).map(str.encode),
+)
+
+
+class FromQueryTests(SynchronousTestCase):
+    """The pairs of a query or form, as they were sent."""
+
+    def test_as_sent(self) -> None:
+        """Repeats stay, in order; a name alone is an empty value; & alone separates."""
+        expected = {
+            b"": [],
+            b"&&": [],
+            b"a": [("a", "")],
+            b"a=": [("a", "")],
+            b"=a": [("", "a")],
+            b"a=1&b=2&a=3": [("a", "1"), ("b", "2"), ("a", "3")],
+            b"a=1;b=2": [("a", "1;b=2")],
+            b"a=b=c": [("a", "b=c")],
+            b"a=x+y%2B%26": [("a", "x y+&")],
+            b"a=%zz": [("a", "%zz")],
+        }
+        for query, pairs in expected.items():
+            with self.subTest(query=query):
+                self.assertEqual(from_query(query), pairs)
+
+    def test_most(self) -> None:
+        """As many as allowed are taken, one more is not."""
+        self.assertEqual(len(from_query(b"&".join([b"a=1"] * MAX_FIELDS))), MAX_FIELDS)
+        self.assertRaises(
+            BodyMalformed, from_query, b"&".join([b"a"] * (MAX_FIELDS + 1))
+        )
+
+    @UNHURRIED
+    @given(PAIRS)
+    def test_round_trip(self, pairs) -> None:
+        """What a client encodes comes out as it was, either way of encoding a space."""
+        self.assertEqual(from_query(urlencode(pairs).encode()), pairs)
+        encoded = urlencode(pairs, quote_via=quote).encode()
+        self.assertEqual(from_query(encoded), pairs)
+
+    @UNHURRIED
+    @given(BODIES)
+    def test_any_bytes(self, query) -> None:
+        """Any bytes are pairs of clean text, or told to be none."""
+        try:
+            pairs = from_query(query)
+        except BodyMalformed:
+            return
+        for name, value in pairs:
+            self.assertIsNone(re.search("[\ud800-\udfff]", f"{name}{value}"))
+
+
+class FromBodyTests(SynchronousTestCase):
+    """The pairs of a body, by its media type."""
+
+    def test_empty(self) -> None:
+        """No body holds no pairs, of whatever type."""
+        for media_type in ("", JSON, "multipart/form-data", "nonsense"):
+            self.assertEqual(from_body(media_type, b""), [])
+
+    def test_types(self) -> None:
+        """The type's case and parameters do not matter, the type does."""
+        for media_type in (
+            JSON,
+            "Application/JSON",
+            f"{JSON};charset=utf-8",
+            f" {JSON} ",
+        ):
+            self.assertEqual(from_body(media_type, b'{"a": 1}'), [("a", 1)])
+        for media_type in (FORM, f"{FORM}; charset=utf-8"):
+            self.assertEqual(from_body(media_type, b"a=1"), [("a", "1")])
+        for media_type in ("", "text/plain", "application/json5", "application/x"):
+            self.assertRaises(MediaTypeUnsupported, from_body, media_type, b"a=1")
+
+    @UNHURRIED
+    @given(st.lists(st.tuples(st.text(), VALUES), max_size=4))
+    def test_json_round_trip(self, pairs) -> None:
+        """What JSON says arrives, repeats included, in order."""
+        members = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs]
+        body = f"{{{', '.join(members)}}}".encode()
+        self.assertEqual(from_body(JSON, body), pairs)
+
+    def test_most(self) -> None:
+        """As many as allowed are taken, one more is not."""
+        body = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS))))
+        self.assertEqual(len(from_body(JSON, body.encode())), MAX_FIELDS)
+        body = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1))))
+        self.assertRaises(BodyMalformed, from_body, JSON, body.encode())
+
+    @UNHURRIED
+    @given(st.sampled_from([FORM, JSON]), BODIES)
+    def test_any_bytes(self, media_type, body) -> None:
+        """Any bytes are pairs, or told to be none; nothing else can happen."""
+        try:
+            pairs = from_body(media_type, body)
+        except BodyMalformed as malformed:
+            self.assertTrue(str(malformed))
+        else:
+            self.assertEqual({type(name) for name, _ in pairs} - {str}, set())

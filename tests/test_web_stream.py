@@ -1,0 +1,358 @@
+"""Tests for L{shellstream.web}: how a run's output reaches an HTTP client."""
+
+import json
+from signal import SIGRTMIN
+
+from attrs import evolve
+
+from shellstream.config import Config
+from shellstream.errors import Busy, CannotStart
+from shellstream.events import Reason, Stream
+from shellstream.run import READ_SIZE
+from shellstream.web.resources import TRAILERS, signal_name
+from tests.test_fakes import ECHO, SAY, Connection, WebTestCase
+
+ANNOUNCED = (
+    "Shellstream-State, Shellstream-Exit-Code, Shellstream-Exit-Signal, "
+    "Shellstream-Reason"
+)
+
+
+class LiveTests(WebTestCase):
+    """A run's output reaches the client as it is written."""
+
+    def test_headers_first(self) -> None:
+        """All headers are there before the command has said anything."""
+        reply = self.ask("GET", "/stream")
+        self.assertEqual((reply.status, reply.body, reply.whole), (200, b"", False))
+        expected = {
+            "content-type": "text/plain; charset=utf-8",
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store, no-transform",
+            "x-accel-buffering": "no",
+            "transfer-encoding": "chunked",
+            "trailer": ANNOUNCED,
+            "shellstream-run": self.started.run.id,
+        }
+        self.assertEqual({name: reply.headers.get(name) for name in expected}, expected)
+        self.assertTrue(reply.headers["server"].startswith("shellstream/"))
+        self.assertIn("date", reply.headers)
+        for name in ("content-encoding", "content-length", "connection"):
+            self.assertNotIn(name, reply.headers)
+
+    def test_announced(self) -> None:
+        """Every trailer that may come is announced."""
+        self.assertEqual(", ".join(TRAILERS), ANNOUNCED)
+
+    def test_chunks(self) -> None:
+        """Each write of the command is a chunk of its own, in the turn it came."""
+        self.ask("GET", "/stream")
+        for data, stream in ((b"1\n", Stream.STDOUT), (b"no end", Stream.STDERR)):
+            self.connection.wire.clear()
+            self.started.say(data, stream)
+            self.assertEqual(
+                self.connection.wire.value(), b"%x\r\n%b\r\n" % (len(data), data)
+            )
+
+    def test_bytes(self) -> None:
+        """Output is passed on as it is, whatever bytes it is made of."""
+        data = bytes(range(256)) + b"\r\n0\r\n\r\n"
+        self.ask("GET", "/stream")
+        self.started.say(data)
+        self.assertEqual(self.reply().body, data)
+
+    def test_slow_client(self) -> None:
+        """A client that takes nothing makes the command wait, none of it is lost."""
+        self.ask("GET", "/stream")
+        self.connection.wire.producer.pauseProducing()
+        wrote = 0
+        while not self.started.child.paused:
+            self.started.say(b"x" * READ_SIZE)
+            wrote += READ_SIZE
+            self.assertLess(wrote, 10 * READ_SIZE)
+        self.assertEqual(self.reply().body, b"")
+        self.connection.wire.producer.resumeProducing()
+        self.assertEqual(self.reply().body, b"x" * wrote)
+        self.assertFalse(self.started.child.paused)
+
+    def test_stalled_client(self) -> None:
+        """A client that takes nothing for too long is cut off, its run ended."""
+        self.ask("GET", "/stream")
+        self.connection.wire.producer.pauseProducing()
+        self.started.say(b"x")
+        self.clock.advance(self.config.stall_timeout)
+        self.assertTrue(self.connection.wire.disconnected)
+        self.assertFalse(self.reply().whole)
+        self.connection.lose()
+        self.assertIs(self.started.run.reason, Reason.DISCONNECTED)
+
+    def test_client_gone(self) -> None:
+        """When the client goes, the run is ended."""
+        self.ask("GET", "/stream")
+        self.started.say(b"x")
+        self.connection.lose()
+        self.assertIs(self.started.run.reason, Reason.DISCONNECTED)
+        self.assertEqual(self.started.child.signals, ["SIGTERM", "SIGCONT"])
+        self.started.say(b"y")
+        self.started.exit(None, 15)
+        self.assertEqual((self.reply().body, self.registry.active), (b"x", {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_slow_client_gone(self) -> None:
+        """A client may go while it is slow; nothing of it is left."""
+        self.ask("GET", "/stream")
+        self.connection.wire.producer.pauseProducing()
+        while not self.started.child.paused:
+            self.started.say(b"x" * READ_SIZE)
+        self.connection.lose()
+        self.assertFalse(self.started.child.paused)
+        self.started.exit(None, 15)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class EndTests(WebTestCase):
+    """The end of a stream tells how the run ended, to whom it can."""
+
+    config = Config(commands={"say": evolve(SAY, timeout=60.0)}, default="say")
+
+    def test_exit(self) -> None:
+        """A command that exits is told with its code."""
+        self.ask("GET", "/stream")
+        self.started.say(b"bye")
+        self.started.exit(3)
+        reply = self.reply()
+        self.assertEqual((reply.body, reply.whole, reply.rest), (b"bye", True, b""))
+        self.assertEqual(
+            reply.trailers,
+            {"shellstream-state": "exited", "shellstream-exit-code": "3"},
+        )
+
+    def test_silent(self) -> None:
+        """A command that says nothing has an end too."""
+        self.ask("GET", "/stream")
+        self.started.exit()
+        reply = self.reply()
+        self.assertEqual((reply.body, reply.whole), (b"", True))
+        self.assertEqual(reply.trailers["shellstream-exit-code"], "0")
+
+    def test_signal(self) -> None:
+        """A command that was killed is told with the signal's name."""
+        self.ask("GET", "/stream")
+        self.started.exit(None, 11)
+        self.assertEqual(
+            self.reply().trailers,
+            {"shellstream-state": "signaled", "shellstream-exit-signal": "SEGV"},
+        )
+
+    def test_signal_names(self) -> None:
+        """A signal without a name is told as its number."""
+        found = [signal_name(number) for number in (9, 15, SIGRTMIN, SIGRTMIN + 1)]
+        self.assertEqual(found, ["KILL", "TERM", "RTMIN", str(SIGRTMIN + 1)])
+
+    def test_timeout(self) -> None:
+        """Why a run was ended is told beside how."""
+        self.ask("GET", "/stream")
+        self.clock.advance(60)
+        self.started.exit(None, 15)
+        self.assertEqual(
+            self.reply().trailers,
+            {
+                "shellstream-state": "signaled",
+                "shellstream-exit-signal": "TERM",
+                "shellstream-reason": "timeout",
+            },
+        )
+
+    def test_shutdown(self) -> None:
+        """A daemon that stops leaves the answer without its last chunk."""
+        self.ask("GET", "/stream")
+        self.started.say(b"x")
+        self.registry.stop()
+        self.assertFalse(self.connection.wire.disconnecting)
+        self.started.exit(None, 15)
+        reply = self.reply()
+        self.assertEqual((reply.body, reply.whole, reply.rest), (b"x", False, b""))
+        # Closed, not reset: what is on its way may arrive.
+        self.assertTrue(self.connection.wire.disconnecting)
+        self.assertFalse(self.connection.wire.disconnected)
+
+    def test_shutdown_unframed(self) -> None:
+        """Where only the close ends the answer, the connection is reset instead."""
+        self.ask("GET", "/stream", version="HTTP/1.0")
+        self.started.say(b"x")
+        self.registry.stop()
+        self.started.exit(None, 15)
+        self.assertTrue(self.connection.wire.disconnected)
+
+    def test_keep_alive(self) -> None:
+        """After a stream the connection serves the next request."""
+        for body in (b"one", b"two"):
+            self.ask("GET", "/stream")
+            self.spawn.started[-1].say(body)
+            self.spawn.started[-1].exit()
+            reply = self.reply()
+            self.assertEqual((reply.body, reply.whole), (body, True))
+            self.assertFalse(self.connection.wire.disconnecting)
+        self.assertEqual(self.ask("GET", "/commands").status, 200)
+
+    def test_pipelined(self) -> None:
+        """A request that is sent before the answer to the last one waits its turn."""
+        self.ask("GET", "/stream")
+        self.connection.send(b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.started.say(b"x")
+        self.assertEqual(self.reply().rest, b"")
+        self.started.exit()
+        reply = self.reply()
+        self.assertTrue(reply.whole)
+        self.assertTrue(reply.rest.startswith(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_close(self) -> None:
+        """A client that asks for the connection's close gets it after the end."""
+        reply = self.ask("GET", "/stream", headers={"Connection": "close"})
+        self.assertEqual(reply.headers["connection"], "close")
+        self.assertEqual(reply.headers["transfer-encoding"], "chunked")
+        self.assertFalse(self.connection.wire.disconnecting)
+        self.started.exit()
+        self.assertTrue(self.reply().whole)
+        self.assertTrue(self.connection.wire.disconnecting)
+
+    def test_http_1_0(self) -> None:
+        """HTTP/1.0 gets the bytes bare, no trailers, and the close as the end."""
+        reply = self.ask("GET", "/stream", version="HTTP/1.0")
+        self.assertEqual(reply.status, 200)
+        for name in ("transfer-encoding", "trailer", "content-length"):
+            self.assertNotIn(name, reply.headers)
+        self.assertEqual(reply.headers["shellstream-run"], self.started.run.id)
+        self.started.say(b"a\n")
+        self.started.say(b"b\n")
+        self.assertFalse(self.connection.wire.disconnecting)
+        self.started.exit()
+        self.assertEqual(self.reply().body, b"a\nb\n")
+        self.assertTrue(self.connection.wire.disconnecting)
+        self.assertFalse(self.connection.wire.disconnected)
+
+
+class StartTests(WebTestCase):
+    """Which requests start what."""
+
+    def assert_echoed(self, path: str, body: bytes = b"", media_type: str = "") -> None:
+        """This request starts C{echo} with C{x} as one item."""
+        self.serve(self.config)
+        reply = self.ask("POST", path, body, {"Content-Type": media_type})
+        self.assertEqual(reply.status, 200, reply)
+        self.assertEqual(self.started.invocation.argv, ("echo", "a b&ü"))
+
+    def test_parameters(self) -> None:
+        """Parameters come by query, form or JSON, whatever the type's details."""
+        form = "application/x-www-form-urlencoded"
+        self.assert_echoed("/stream/echo?x=a+b%26%C3%BC")
+        self.assert_echoed("/stream/echo", b"x=a%20b%26%C3%BC", form)
+        self.assert_echoed(
+            "/stream/echo", b"x=a+b%26%C3%BC", f"{form.upper()};charset=x"
+        )
+        body = json.dumps({"x": "a b&ü"}).encode()
+        self.assert_echoed("/stream/echo", body, "application/json")
+        self.assert_echoed("/stream/echo", body, "application/json; charset=utf-8")
+
+    def test_default_command(self) -> None:
+        """Without a name the default command is run, by GET or POST."""
+        for method in ("GET", "POST"):
+            self.assertEqual(self.ask(method, "/stream").status, 200)
+            self.spawn.started[-1].exit()
+        names = [each.command.name for each in self.spawn.started]
+        self.assertEqual(names, ["say", "say"])
+
+    def test_default_by_get(self) -> None:
+        """To be the default is to be run by GET, though only without the name."""
+        self.serve(evolve(self.config, default="echo"))
+        self.assertEqual(self.ask("GET", "/stream/echo?x=1").status, 405)
+        self.assertEqual(self.ask("GET", "/stream?x=1").status, 200)
+        self.assertEqual(self.started.command, ECHO)
+
+    def test_get(self) -> None:
+        """A command that was declared for it is run by GET."""
+        self.assertEqual(self.ask("GET", "/stream/say").status, 200)
+        self.assertIs(self.started.command, SAY)
+
+    def test_escaped_name(self) -> None:
+        """A name may be percent-encoded, as any path may."""
+        self.assertEqual(self.ask("GET", "/stream/s%61y").status, 200)
+
+    def test_head(self) -> None:
+        """HEAD answers with the headers of the stream, and starts nothing."""
+        for path in ("/stream", "/stream/say"):
+            reply = self.ask("HEAD", path)
+            self.assertEqual((reply.status, reply.rest), (200, b""))
+            self.assertEqual(reply.headers["content-type"], "text/plain; charset=utf-8")
+            self.assertEqual(reply.headers["x-accel-buffering"], "no")
+        self.assertEqual(self.spawn.started, [])
+        self.assertEqual(self.ask("GET", "/commands").status, 200)
+
+    def test_two_viewers(self) -> None:
+        """Each request is a run of its own."""
+        other = Connection(self.site)
+        self.ask("GET", "/stream")
+        other.ask("GET", "/stream")
+        one, two = self.spawn.started
+        one.say(b"one")
+        two.say(b"two")
+        self.assertEqual((self.reply().body, other.reply().body), (b"one", b"two"))
+        self.assertNotEqual(one.run.id, two.run.id)
+
+
+class RefusedStartTests(WebTestCase):
+    """What starts nothing is answered whole, and the connection lives on."""
+
+    config = Config(commands={"echo": ECHO, "say": SAY}, max_running=1)
+
+    def assert_problem(self, status: int, method: str, path: str) -> dict[str, str]:
+        """This request is refused; returns the headers."""
+        before = len(self.spawn.started)
+        reply = self.ask(method, path)
+        self.assertEqual((reply.status, reply.whole), (status, True))
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+        self.assertNotIn("shellstream-run", reply.headers)
+        self.assertEqual(len(self.spawn.started), before)
+        self.assertFalse(self.connection.wire.disconnecting)
+        return reply.headers
+
+    def test_not_by_get(self) -> None:
+        """A command that was not declared for it is not run by GET, nor by others."""
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "get", "ALLOWED"):
+            if method == "HEAD":
+                reply = self.ask(method, "/stream/echo?x=1")
+                self.assertEqual((reply.status, reply.headers["allow"]), (405, "POST"))
+            else:
+                headers = self.assert_problem(405, method, "/stream/echo?x=1")
+                self.assertEqual(headers["allow"], "POST")
+        headers = self.assert_problem(405, "PUT", "/stream/say")
+        self.assertEqual(headers["allow"], "GET, HEAD, POST")
+        self.assertEqual(self.spawn.started, [])
+
+    def test_not_found(self) -> None:
+        """No such command, no default one, no such path."""
+        for method in ("GET", "POST", "PUT"):
+            for path in ("/stream/no", "/stream", "/stream/", "/stream/say/x", "/no"):
+                self.assert_problem(404, method, path)
+
+    def test_busy(self) -> None:
+        """At the limit a client is told when to come back, and gets in later."""
+        other = Connection(self.site)
+        other.ask("GET", "/stream/say")
+        headers = self.assert_problem(503, "GET", "/stream/say")
+        self.assertEqual(headers["retry-after"], "5")
+        self.started.exit()
+        self.assertEqual(self.ask("GET", "/stream/say").status, 200)
+
+    def test_stopping(self) -> None:
+        """A daemon that stops starts nothing."""
+        self.registry.stop()
+        self.assertIn("retry-after", self.assert_problem(503, "GET", "/stream/say"))
+
+    def test_cannot_start(self) -> None:
+        """A process that cannot be started is told before any output."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        self.assert_problem(500, "GET", "/stream/say")
+        self.spawn.error = Busy("the machine has no room for a process", 5)
+        headers = self.assert_problem(503, "GET", "/stream/say")
+        self.assertEqual(headers["retry-after"], "5")
