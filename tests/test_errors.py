@@ -15,6 +15,7 @@ from shellstream.events import Chunk, Stream
 RAISED = (
     errors.ParametersRefused([Refusal("x", "is required")]),
     errors.BodyMalformed("the body is not valid JSON"),
+    errors.CrossSite(),
     errors.CommandUnknown("bild", ["build", "test"]),
     errors.NoDefaultCommand(),
     errors.NothingHere(),

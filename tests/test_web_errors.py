@@ -184,7 +184,7 @@ class AnyErrorTests(ProblemTestCase):
             ("GET", "/nothing", 404, "GET / lists"),
             ("GET", "/stream/ehco", 404, "did you mean 'echo'?"),
             ("GET", "/commands/ehco", 404, "did you mean 'echo'?"),
-            ("GET", "/commands/", 404, "nothing lives"),
+            ("GET", "/nothing/", 404, "nothing lives"),
             ("GET", "/commands/echo/x", 404, "nothing lives"),
             ("GET", "/stream", 404, "no default command"),
             ("GET", "/stream/echo", 405, "nobody runs it by accident"),

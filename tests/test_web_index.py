@@ -99,6 +99,8 @@ class ProgramTests(IndexTestCase):
         self.assertEqual([each["name"] for each in found["commands"]], ["build", "say"])
         for each in found["commands"]:
             self.assertEqual(self.document(f"/commands/{each['name']}"), each)
+            self.assertEqual(self.document(f"/commands/{each['name']}/"), each)
+        self.assertEqual(self.document("/commands/"), found)
 
     def test_command(self) -> None:
         """A command is told with how to run it, and its parameters' schema."""

@@ -134,6 +134,12 @@ class Request(TwistedRequest):
         else:
             super().handleContentChunk(data)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if path.lower().startswith((b"http://", b"https://")):
+            # The absolute form is for proxies, but servers take it (RFC 9112, 3.2.2).
+            path = b"/" + path.split(b"/", 3)[3] if path.count(b"/") > 2 else b"/"
+        super().requestReceived(command, path, version)
+
     def render(self, resrc: IResource) -> None:
         self.setHeader(b"server", SERVER)
         super().render(resrc)
@@ -146,6 +152,7 @@ class Request(TwistedRequest):
         if self.startedWriting:
             self.abort()
             return reason
+        self.setHeader(b"server", SERVER)
         self.setResponseCode(error.status)
         for name, value in error.headers().items():
             self.setHeader(name, value)
