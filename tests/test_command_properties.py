@@ -130,14 +130,28 @@ ANYTHING = st.lists(
 )
 
 
-def says_so(parameter: Parameter) -> bool:
-    """Whether the operator let values of this parameter begin with a dash."""
+def says_so(parameter: Parameter, text: str) -> bool:
+    """Whether the operator let a parameter bring, or lead to, a dash by this text."""
     match parameter:
+        case _ if text == parameter.default:
+            return True
         case String(choices=choices) if choices is not None:
             return True
         case Integer(min=low) | Number(min=low) if low is not None and low < 0:
             return True
     return parameter.allow_leading_dash
+
+
+def leaders(item: list[Literal | Filled | Braces], texts: dict[str, str]) -> list[str]:
+    """
+    The parameters that decide how an item begins: the one that it begins with, or
+    those that are empty before the operator's own text.
+    """
+    for index, (piece, part) in enumerate(zip(item, parts(item, texts), strict=True)):
+        if part:
+            ahead = [piece] if isinstance(piece, Filled) else item[:index]
+            return [each.name for each in ahead if isinstance(each, Filled)]
+    return []
 
 
 def invoked(
@@ -176,12 +190,10 @@ class InvokeProperties(SynchronousTestCase):
         command = Command(name="c", argv=argv, params=case.params)
         found, texts = invoked(command, case.sent)
         for item, filled in zip(items, found.argv[1:], strict=True):
-            if not filled.startswith("-"):
-                continue
-            first = next(n for n, part in enumerate(parts(item, texts)) if part)
-            for piece in item[: first + 1]:
-                if isinstance(piece, Filled):
-                    self.assertTrue(says_so(case.params[piece.name]), (item, filled))
+            names = leaders(item, texts)
+            if filled.startswith("-") and names:
+                meant = [says_so(case.params[name], texts[name]) for name in names]
+                self.assertTrue(any(meant), (item, filled))
 
     @UNHURRIED
     @given(CASES, st.text("$abc {}'\"\n", min_size=1))
@@ -193,7 +205,7 @@ class InvokeProperties(SynchronousTestCase):
         self.assertEqual(found.env, texts)
         for name, text in texts.items():
             if text.startswith("-"):
-                self.assertTrue(says_so(case.params[name]), (name, text))
+                self.assertTrue(says_so(case.params[name], text), (name, text))
 
     @UNHURRIED
     @given(CASES, ITEMS, ANYTHING)

@@ -121,7 +121,10 @@ def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
     """Why a connection ended before its answer began."""
     for error in (reason.value for reason in reasons):
         # Named, not imported: a plain-HTTP client need not load OpenSSL.
-        if type(error).__module__.startswith(("OpenSSL", "service_identity")):
+        module = type(error).__module__
+        if module.startswith("service_identity"):
+            return TLSFailed(url, "the certificate is for another host")
+        if module.startswith("OpenSSL"):
             return TLSFailed(url, _tls_reason(error))
         if isinstance(error, ResponseFailed):
             return _broken(url, error.reasons)

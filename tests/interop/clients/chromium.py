@@ -5,7 +5,7 @@ import shutil
 import sys
 from urllib.parse import urljoin
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 QUIET = [
     "--disable-gpu",
@@ -35,6 +35,11 @@ async url => {
 """
 
 
+def show(message: ConsoleMessage) -> None:
+    if message.type == "log":  # not: there is no favicon
+        print(message.text, flush=True)  # noqa: T201
+
+
 def address_bar(page: Page, url: str) -> None:
     """As somebody who types the URL and watches the page."""
     page.add_init_script(WATCH)
@@ -55,6 +60,6 @@ with sync_playwright() as playwright:
         chromium_sandbox=os.geteuid() != 0,  # as root it would refuse to start
     )
     page = browser.new_page()
-    page.on("console", lambda message: print(message.text, flush=True))  # noqa: T201
+    page.on("console", show)
     {"address-bar": address_bar, "fetch": fetch}[way](page, url)
     browser.close()

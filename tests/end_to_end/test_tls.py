@@ -1,0 +1,69 @@
+"""The daemon behind C{ssl:}, and what the client makes of its certificate."""
+
+import sys
+from pathlib import Path
+
+import trustme
+from twisted.trial.unittest import TestCase
+
+from tests.support import Daemon, Gate, Program, run, start_daemon
+
+
+class TLSTests(TestCase):
+    """Output streams over TLS, to those who trust the certificate."""
+
+    timeout = 60
+
+    async def serve(self, gate: Gate, *names: str) -> Daemon:
+        """A daemon with a certificate for these names, of an authority of ours."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        self.authority = str(folder / "ca.pem")
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.authority)
+        issued = authority.issue_cert(*names)
+        issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={folder}/key.pem"
+        endpoint += f":certKey={folder}/cert.pem"
+        return await start_daemon(self, gate.config, "--listen", endpoint)
+
+    def client(self, daemon: Daemon, **env: str) -> Program:
+        """The client, at the daemon's own URL."""
+        url = f"{daemon.url}/stream"
+        return run(self, sys.executable, "-m", "shellstream.client", url, env=env)
+
+    async def test_live(self) -> None:
+        """Each line is there before the command may print the next."""
+        gate = Gate(self)
+        daemon = await self.serve(gate, "127.0.0.1")
+        self.assertTrue(daemon.url.startswith("https://"))
+        client = self.client(daemon, SSL_CERT_FILE=self.authority)
+        await gate.passed_by(client)
+        self.assertEqual(await client.ended(), 0)
+
+    async def test_too_large(self) -> None:
+        """A refusal reaches the client over TLS too."""
+        daemon = await self.serve(Gate(self), "127.0.0.1")
+        url = f"{daemon.url}/stream/gated"
+        curl = ("curl", "-s", "--cacert", self.authority, "--data-binary", "@-", url)
+        client = run(
+            self, "/bin/sh", "-c", f"head -c 300000 /dev/zero | {' '.join(curl)}"
+        )
+        await client.ended()
+        self.assertIn(b'"status": 413', client.out)
+
+    async def test_not_trusted(self) -> None:
+        """An authority that nobody knows, and another host's name, are refused."""
+        for name, trusted, why in (
+            ("127.0.0.1", False, b"certificate verify failed"),
+            ("127.0.0.2", True, b"for another host"),
+            ("other.test", True, b"for another host"),
+        ):
+            daemon = await self.serve(Gate(self), name)
+            env = {"SSL_CERT_FILE": self.authority} if trusted else {}
+            client = self.client(daemon, **env)
+            self.assertEqual(await client.ended(), 77, client.err)
+            self.assertEqual(len(client.err.splitlines()), 1, client.err)
+            self.assertIn(b"TLS failed", client.err)
+            self.assertIn(why, client.err)

@@ -1,0 +1,156 @@
+"""Tests for L{shellstream.client}: what keeps an answer from coming."""
+
+from typing import Any
+
+from attrs import define, field
+from treq.client import HTTPClient
+from twisted.internet import error as neterror
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import (
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.error import Error, SchemeNotSupported
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from shellstream import __version__
+from shellstream.client import CONNECT_TIMEOUT, LiveAgent, http_client, stream
+from shellstream.client.errors import (
+    CannotConnect,
+    NoSuchHost,
+    NotHTTP,
+    TLSFailed,
+    Usage,
+)
+
+URL = "http://shellstream.test/stream"
+
+
+@implementer(IAgent)
+@define
+class FakeAgent:
+    """Fails as it is told to, and remembers what it was asked."""
+
+    error: Exception = field(factory=neterror.ConnectionRefusedError)
+    asked: list[tuple[bytes, bytes, Headers | None]] = field(factory=list, init=False)
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803
+    ) -> "Deferred[IResponse]":
+        self.asked.append((method, uri, headers))
+        return fail(self.error)
+
+
+# As pyOpenSSL's error, by which alone it is known here.
+OpenSSLError = type("Error", (Exception,), {"__module__": "OpenSSL.SSL"})
+Mismatch = type("VerificationError", (Exception,), {"__module__": "service_identity"})
+
+
+def never(error: Exception) -> ResponseNeverReceived:
+    """What an agent says of a connection that ended with this error."""
+    return ResponseNeverReceived([Failure(error)])
+
+
+class UnansweredTests(SynchronousTestCase):
+    """Whatever keeps an answer from coming has its own error and words."""
+
+    def assert_error(self, error: Exception, kind: type[Exception], words: str) -> None:
+        """This error of the agent becomes that one of ours."""
+        http = HTTPClient(FakeAgent(error))
+        done = Deferred.fromCoroutine(stream(http, "GET", URL, [], lambda data: None))
+        found = self.failureResultOf(done).value
+        with self.subTest(error=error):
+            self.assertIs(type(found), kind)
+            self.assertIn(words, str(found))
+            self.assertNotIn("Traceback", str(found))
+
+    def test_network(self) -> None:
+        """Errors of the network."""
+        self.assert_error(neterror.DNSLookupError("x"), NoSuchHost, "no such host")
+        refused = neterror.ConnectionRefusedError()
+        self.assert_error(refused, CannotConnect, "is the daemon running?")
+        self.assert_error(neterror.TimeoutError(), CannotConnect, "no answer to")
+        for error in (neterror.NoRouteError(), neterror.ConnectError(string="x")):
+            self.assert_error(error, CannotConnect, "cannot connect")
+
+    def test_no_http(self) -> None:
+        """Errors of who answers, but not as a web server does."""
+        lost = neterror.ConnectionLost()
+        self.assert_error(never(lost), NotHTTP, "no HTTP answer")
+        self.assert_error(RequestTransmissionFailed([Failure(lost)]), NotHTTP, "HTTP")
+        nonsense = ResponseFailed([Failure(ValueError("bad status line"))])
+        self.assert_error(nonsense, NotHTTP, "bad status line")
+        self.assert_error(never(nonsense), NotHTTP, "bad status line")
+        self.assert_error(Error(b"302", b"Found"), NotHTTP, "302")
+
+    def test_tls(self) -> None:
+        """Errors of TLS are told in its own words, wherever they are wrapped."""
+        refused = OpenSSLError([("SSL routines", "", "certificate verify failed")])
+        self.assert_error(never(refused), TLSFailed, "certificate verify failed")
+        self.assert_error(never(never(refused)), TLSFailed, "certificate verify failed")
+        self.assert_error(never(OpenSSLError(["odd"])), TLSFailed, "TLS failed: odd")
+        self.assert_error(never(OpenSSLError([])), TLSFailed, "TLS failed")
+        self.assert_error(never(OpenSSLError()), TLSFailed, "TLS failed: Error")
+        self.assert_error(
+            never(Mismatch("no match")), TLSFailed, "TLS failed: no match"
+        )
+
+    def test_usage(self) -> None:
+        """Errors of who asked."""
+        self.assert_error(SchemeNotSupported("x"), Usage, "only http:// and https://")
+        self.assert_error(ValueError("odd"), Usage, f"{URL}: not a URL: odd")
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is not dressed up as anything else."""
+        self.assert_error(ZeroDivisionError("x"), ZeroDivisionError, "x")
+
+
+class AgentTests(SynchronousTestCase):
+    """Requests ask for bytes as they are."""
+
+    def test_verified(self) -> None:
+        """The agent provides what treq asks of one, as does the fake."""
+        verifyObject(IAgent, FakeAgent())
+        verifyObject(IAgent, LiveAgent(FakeAgent()))
+
+    def test_headers(self) -> None:
+        """No compression is offered, whatever others would have offered."""
+        agent = FakeAgent()
+        sent = Headers({"accept-encoding": ["gzip"], "x-other": ["1"]})
+        for headers in (None, sent):
+            failed = LiveAgent(agent).request(b"GET", URL.encode(), headers)
+            self.failureResultOf(failed, neterror.ConnectionRefusedError)
+            found = agent.asked[-1][2]
+            assert found is not None
+            self.assertEqual(found.getRawHeaders("accept-encoding"), ["identity"])
+            expected = [f"shellstream/{__version__}"]
+            self.assertEqual(found.getRawHeaders("user-agent"), expected)
+        assert found is not None
+        self.assertEqual(found.getRawHeaders("x-other"), ["1"])
+        self.assertEqual(sent.getRawHeaders("accept-encoding"), ["gzip"])
+
+    def test_connects(self) -> None:
+        """A client connects where the URL says, and does not wait for ever."""
+        reactor: Any = MemoryReactorClock()
+        url = "http://127.0.0.1:8001/stream"
+        done = Deferred.fromCoroutine(
+            stream(http_client(reactor), "GET", url, [], lambda data: None)
+        )
+        ((host, port, factory, timeout, _),) = reactor.tcpClients
+        self.assertEqual((host, port, timeout), ("127.0.0.1", 8001, CONNECT_TIMEOUT))
+        refused = neterror.ConnectionRefusedError()
+        factory.clientConnectionFailed(None, Failure(refused))
+        reactor.advance(CONNECT_TIMEOUT)
+        error = self.failureResultOf(done, CannotConnect).value
+        self.assertEqual(error.url, url)

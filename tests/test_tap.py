@@ -1,0 +1,208 @@
+"""Tests for L{shellstream.tap}: the daemon's command line."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.testing import MemoryReactor
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config import DEMO
+from shellstream.tap import Options, announcement
+
+RIGHT = '[commands.x]\nargv = ["x"]\n'
+
+
+class OptionsTestCase(SynchronousTestCase):
+    """A command line, and what it says before it exits."""
+
+    def parse(self, *argv: str) -> Options:
+        options = Options()
+        options.parseOptions(argv)
+        return options
+
+    def exit(self, *argv: str) -> object:
+        """What the exit of this command line says: a text, or a number."""
+        return self.assertRaises(SystemExit, self.parse, *argv).code
+
+    def file(self, content: str | bytes) -> str:
+        """A file with this content."""
+        path = Path(self.mktemp()).absolute()
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+
+class ListenTests(OptionsTestCase):
+    """Where the daemon listens."""
+
+    def test_default(self) -> None:
+        """Without options it serves the demo to this machine only."""
+        options = self.parse()
+        self.assertEqual(options.listen, ["tcp:8000:interface=127.0.0.1"])
+        self.assertIs(options.settings, DEMO)
+
+    def test_port_and_interface(self) -> None:
+        """Either may be given alone; an interface may hold colons."""
+        reactor = MemoryReactor()
+        for argv, port, interface in (
+            (("--port", "0"), 0, "127.0.0.1"),
+            (("-p", "65535"), 65535, "127.0.0.1"),
+            (("--interface", "0.0.0.0"), 8000, "0.0.0.0"),
+            (("-p", "80", "-i", "::"), 80, "::"),
+            (("-i", "fe80::1"), 8000, "fe80::1"),
+        ):
+            (description,) = self.parse(*argv).listen
+            serverFromString(reactor, description).listen(ServerFactory())
+            listening = reactor.tcpServers[-1]
+            self.assertEqual((listening[0], listening[3]), (port, interface))
+
+    def test_endpoints(self) -> None:
+        """Endpoints take the place of the port, unless one is asked for too."""
+        one, two = "unix:/run/x.sock", "tcp:9:interface=10.0.0.1"
+        self.assertEqual(self.parse("--listen", one, "-l", two).listen, [one, two])
+        self.assertEqual(
+            self.parse("--listen", one, "--port", "80").listen,
+            [one, "tcp:80:interface=127.0.0.1"],
+        )
+
+    def test_no_port(self) -> None:
+        """What is no port is told as such."""
+        for port in ("x", "-1", "65536", "1e3", "\u0663", "0x50", "80 ", "8_0"):
+            said = self.exit("--port", port)
+            self.assertEqual(
+                said, f"shellstream: --port {port}: not a port; take 0 to 65535"
+            )
+
+    def test_hopeless_port(self) -> None:
+        """Nor do thousands of digits make a port."""
+        # BUG in tap._endpoint: int() raises ValueError beyond 4300 digits.
+        self.assertIn("not a port", str(self.exit("--port", "9" * 5000)))
+
+    def test_usage(self) -> None:
+        """What is no option is left to usage to tell."""
+        for argv in (["--nonsense"], ["command"], ["--port"], ["--check=yes"]):
+            self.assertRaises(UsageError, self.parse, *argv)
+
+    def test_help(self) -> None:
+        """Every option is in the help, with its default."""
+        text = str(Options())
+        for word in ("--port", "--interface", "--listen", "--config", "--check"):
+            self.assertIn(word, text)
+        self.assertIn("8000", text)
+        self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
+
+
+class ConfigTests(OptionsTestCase):
+    """Which configuration the daemon runs."""
+
+    def test_config(self) -> None:
+        """The file is read at once."""
+        self.assertEqual(
+            set(self.parse("-c", self.file(RIGHT)).settings.commands), {"x"}
+        )
+
+    def test_mistakes(self) -> None:
+        """All mistakes are told, with their number and the file's name."""
+        name = self.file("x = 1\n")
+        said = str(self.exit("--config", name))
+        self.assertTrue(said.startswith(f"shellstream: {name} has 2 mistakes:\n"), said)
+        self.assertEqual(len(said.splitlines()), 3)
+        name = self.file(f"x = 1\n{RIGHT}")
+        said = str(self.exit("--config", name))
+        self.assertTrue(
+            said.startswith(f"shellstream: {name} has 1 mistake:\nx: "), said
+        )
+
+    def test_unreadable(self) -> None:
+        """A file that is not there, no file, or no text is told in one line."""
+        missing, folder = self.mktemp(), str(Path(self.file("")).parent)
+        self.assertEqual(
+            self.exit("-c", missing),
+            f"shellstream: cannot read {missing}: No such file or directory",
+        )
+        self.assertEqual(
+            self.exit("-c", folder),
+            f"shellstream: cannot read {folder}: Is a directory",
+        )
+        name = self.file(b"\xff")
+        said = str(self.exit("-c", name))
+        self.assertIn(f"shellstream: {name} is not UTF-8: ", said)
+        self.assertEqual(len(said.splitlines()), 1)
+
+    def test_check(self) -> None:
+        """A check says that all is right, and starts nothing."""
+        for argv, name in (
+            (["-c", file := self.file(RIGHT)], file),
+            ([], "built-in configuration"),
+        ):
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                self.assertEqual(self.exit("--check", *argv), 0)
+            self.assertEqual(out.getvalue(), f"{name}: ok\n")
+        self.assertIn(
+            "has 2 mistakes", str(self.exit("--check", "-c", self.file("x=1")))
+        )
+
+    def test_pid_file(self) -> None:
+        """In the foreground there is no PID file, unless it was asked for."""
+        for parent, expected in (
+            ({"nodaemon": 1, "pidfile": "twistd.pid"}, ""),
+            ({"nodaemon": 1, "pidfile": "/run/x.pid"}, "/run/x.pid"),
+            ({"nodaemon": 0, "pidfile": "twistd.pid"}, "twistd.pid"),
+        ):
+            options: Any = Options()
+            options.parent = parent
+            options.parseOptions([])
+            self.assertEqual(parent["pidfile"], expected)
+
+
+class AnnouncementTests(SynchronousTestCase):
+    """What the operator is told to type."""
+
+    def test_loopback(self) -> None:
+        """On loopback: the address, and two ways for others to get in."""
+        for address, url in (
+            (IPv4Address("TCP", "127.0.0.1", 8000), "http://127.0.0.1:8000"),
+            (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
+        ):
+            said = "\n".join(announcement(address))
+            self.assertIn(f"{url}/ ", said)
+            self.assertIn(f"curl -N {url}/stream", said)
+            self.assertIn("--interface 0.0.0.0", said)
+            netloc = url.removeprefix("http://")
+            self.assertRegex(
+                said, rf"ssh -\w*L {address.port}:{netloc.replace('[', '.')[:5]}"
+            )
+            self.assertIn(f"{address.port}:{netloc} ", said)
+            self.assertNotIn("anyone", said)
+
+    def test_network(self) -> None:
+        """On the network: the line for the other machine, and a warning."""
+        said = "\n".join(announcement(IPv4Address("TCP", "192.0.2.7", 80)))
+        self.assertIn("shellstream http://192.0.2.7:80/stream", said)
+        self.assertIn("anyone who can reach this address may run these commands", said)
+        self.assertNotIn("ssh", said)
+
+    def test_everywhere(self) -> None:
+        """On all addresses: one that others can use, not the one that means all."""
+        for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
+            said = "\n".join(announcement(kind("TCP", host, 80)))
+            self.assertNotIn(f"//{host}:", said)
+            self.assertNotIn("//[::]", said)
+            self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
+            self.assertIn("anyone", said)
+
+    def test_tls(self) -> None:
+        """Where TLS is spoken the URL says so."""
+        said = announcement(IPv4Address("TCP", "192.0.2.7", 443), "https")
+        self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
+        self.assertNotIn("http://", "\n".join(said))
+
+    def test_unix(self) -> None:
+        """A socket has no URL, but a path."""
+        said = "\n".join(announcement(UNIXAddress("/run/x.sock")))
+        self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)

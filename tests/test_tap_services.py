@@ -1,0 +1,154 @@
+"""Tests for L{shellstream.tap}: what the daemon is made of."""
+
+import resource
+
+from twisted.application.service import IService, IServiceMaker, MultiService
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactor
+from twisted.logger import capturedLogs, formatEvent
+from twisted.plugin import IPlugin
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from shellstream import tap
+from shellstream.config import DEMO
+from shellstream.registry import Registry
+from shellstream.tap import Ending, Listener, Options, announcement, makeService
+from tests.test_fakes import FakeSpawn
+from twisted.plugins.shellstream_plugin import shellstream as plugin
+
+
+@implementer(IStreamServerEndpoint)
+class Refusing:
+    """An endpoint that cannot listen."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def listen(self, factory: IProtocolFactory) -> "Deferred[IListeningPort]":
+        return fail(self.error)
+
+
+class ListenerTests(SynchronousTestCase):
+    """A L{Listener} listens and says where, or says why it cannot."""
+
+    def test_verified(self) -> None:
+        """A listener is a service, and the endpoint that refuses is an endpoint."""
+        refusing = Refusing(OSError())
+        verifyObject(IStreamServerEndpoint, refusing)
+        verifyObject(IService, Listener("x", refusing, ServerFactory()))
+
+    def test_listens(self) -> None:
+        """It listens from the start, logs what to type, and stops."""
+        reactor, factory = MemoryReactor(), ServerFactory()
+        endpoint = TCP4ServerEndpoint(reactor, 8000, interface="127.0.0.1")
+        listener = Listener("tcp:8000", endpoint, factory)
+        with capturedLogs() as logged:
+            listener.privilegedStartService()
+        self.assertEqual(len(reactor.tcpServers), 1)
+        self.assertIs(reactor.tcpServers[0][1], factory)
+        assert listener.port is not None
+        expected = announcement(listener.port.getHost())
+        self.assertEqual([formatEvent(event) for event in logged], expected)
+        listener.stopService()
+
+    def test_never_listened(self) -> None:
+        """A listener that never listened can be stopped."""
+        listener = Listener("x", Refusing(OSError()), ServerFactory())
+        self.assertIsNone(listener.stopService())
+
+    def test_cannot_listen(self) -> None:
+        """Where it cannot listen the daemon exits, and says where and why."""
+        taken = OSError(98, "Address already in use")
+        for error, words in (
+            (
+                CannotListenError("127.0.0.1", 80, taken),
+                "127.0.0.1:80: Address already",
+            ),
+            (CannotListenError("", 80, taken), "80: Address already in use"),
+            (CannotListenError("/run/x.sock", 0, "no room"), "no room"),
+            (OverflowError("port must be 0-65535"), "tcp:99999: port must be 0-65535"),
+        ):
+            listener = Listener("tcp:99999", Refusing(error), ServerFactory())
+            exit_ = self.assertRaises(SystemExit, listener.privilegedStartService)
+            said = str(exit_.code)
+            self.assertTrue(said.startswith("shellstream: cannot listen on "), said)
+            self.assertIn(words, said)
+            self.assertNotIn("Traceback", said)
+
+
+class ServiceTests(SynchronousTestCase):
+    """All parts are wired up."""
+
+    def setUp(self) -> None:
+        # makeService() raises the limit of open files.
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+
+    def options(self, *listen: str) -> Options:
+        options = Options()
+        options.parseOptions([f"--listen={each}" for each in listen])
+        return options
+
+    def test_services(self) -> None:
+        """There is one service for each endpoint, and one that ends what runs."""
+        service = makeService(self.options("tcp:0", "unix:/run/x.sock"))
+        verifyObject(IService, service)
+        assert isinstance(service, MultiService)
+        kinds = [type(each) for each in service]
+        self.assertEqual(sorted(kinds, key=str), [Ending, Listener, Listener])
+
+    def test_no_endpoint(self) -> None:
+        """What is no endpoint is told with the option's name."""
+        for description in (
+            "nonsense:1",
+            "tcp",
+            "tcp:http",
+            "unix:/x:mode=zzz",
+            "ssl:1:privateKey=/nowhere",
+            "systemd:domain=INET:index=7",
+            "systemd:domain=INET:name=no",
+            "tcp:1:2:3:4:5",
+            "",
+        ):
+            exit_ = self.assertRaises(
+                SystemExit, makeService, self.options(description)
+            )
+            said = str(exit_.code)
+            self.assertTrue(said.startswith(f"shellstream: --listen {description}: "))
+            self.assertGreater(len(said.split()), 4, said)
+
+    def test_plugin(self) -> None:
+        """twistd finds us by a plugin that leads to these options and services."""
+        verifyObject(IPlugin, plugin)
+        verifyObject(IServiceMaker, plugin)
+        self.assertEqual(plugin.tapname, "shellstream")
+        self.assertIs(plugin.options, tap.Options)
+        self.assertIs(plugin.makeService, tap.makeService)
+
+    def test_ending(self) -> None:
+        """The daemon stops when all that runs has ended, its last bytes sent."""
+        clock, spawn = Clock(), FakeSpawn()
+        registry = Registry(DEMO, clock, spawn)
+        ending = Ending(registry)
+        verifyObject(IService, ending)
+        registry.start(registry.command(None), [])
+        stopped = ending.stopService()
+        self.assertEqual(spawn.started[0].child.signals, ["SIGTERM", "SIGCONT"])
+        clock.advance(Ending.FLUSH)
+        self.assertNoResult(stopped)
+        spawn.started[0].exit(None, 15)
+        self.assertNoResult(stopped)
+        clock.advance(Ending.FLUSH)
+        self.successResultOf(stopped)
+        self.assertEqual(clock.getDelayedCalls(), [])
