@@ -55,14 +55,15 @@ class Command:
         @raise ParametersRefused: naming every parameter that does not fit.
         """
         values, refusals = self._accept(given)
-        argv = [_fill(template, values) for template in self.argv]
-        for parameter in self._led_by_dash(values):
-            refusals.append(Refusal(parameter, "must not begin with '-'"))
+        for name in filter(values.__contains__, self.makes_options(values)):
+            led = values[name].startswith("-")
+            detail = "must not begin with '-'" if led else "must not be empty here"
+            refusals.append(Refusal(name, detail))
         if refusals:
             raise ParametersRefused(refusals)
         if self.shell is not None:
             return Invocation((SHELL, "-c", self.shell, self.name), values)
-        return Invocation(tuple(argv), {})
+        return Invocation(tuple(_fill(each, values) for each in self.argv), {})
 
     def _accept(
         self, given: Iterable[tuple[str, object]]
@@ -92,18 +93,25 @@ class Command:
                 values[name] = parameter.default
         return values, [Refusal(name, detail) for name, detail in refusals.items()]
 
-    def _led_by_dash(self, values: Mapping[str, str]) -> list[str]:
-        """The parameters that turn an item, or a script's variable, into an option."""
+    def makes_options(self, values: Mapping[str, str]) -> list[str]:
+        """
+        The parameters by whose values an item begins with C{-} that would not.
+
+        A script may use its variables as items, so there every one counts.
+        """
         if self.shell is not None:
-            leaders: Iterable[str | None] = values
+            leaders: Iterable[str | None] = (
+                name for name, value in values.items() if value.startswith("-")
+            )
         else:
             leaders = (_leader(template, values) for template in self.argv)
         return [
             name
             for name in dict.fromkeys(leaders)
             if name is not None
-            and values.get(name, "").startswith("-")
-            and not _dash_is_meant(self.params[name], values[name])
+            and not (
+                values.get(name) and _dash_is_meant(self.params[name], values[name])
+            )
         ]
 
 
@@ -121,16 +129,17 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def _leader(template: str, values: Mapping[str, str]) -> str | None:
-    """The parameter that an item begins with, past any that are empty."""
+    """The parameter that makes an item begin with a dash, if one does."""
+    if template.startswith("-") or not _fill(template, values).startswith("-"):
+        return None
     position = 0
     for match in _PLACEHOLDER.finditer(template):
-        name = match[2]
-        if match.start() != position or name is None:
-            return None
-        if values.get(name):
-            return name
+        if match.start() != position:
+            break
+        if values.get(match[2], "").startswith("-"):
+            return match[2]
         position = match.end()
-    return None
+    return placeholders(template)[0]  # it is empty, and bares a dash behind it
 
 
 def _dash_is_meant(parameter: Parameter, value: str) -> bool:

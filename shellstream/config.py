@@ -75,7 +75,7 @@ def parse(text: str) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigMistaken([Mistake("(file)", str(error), "TOML 1.0")]) from None
     mistakes: list[Mistake] = []
     config = _config(Table("", "", document, mistakes))
@@ -128,6 +128,7 @@ def _command(table: Table) -> Command:
         _check_argv(table, command)
     elif command.shell:
         _check_script(table, command)
+    _check_defaults(table, command)
     table.close()
     return command
 
@@ -165,8 +166,20 @@ def _check_script(table: Table, command: Command) -> None:
             table.wrong(f"params.{name}", f"the name {name!r}", allowed)
 
 
+def _check_defaults(table: Table, command: Command) -> None:
+    # What is required will be something; "x" stands for it.
+    values = {
+        name: "x" if parameter.default is None else parameter.default
+        for name, parameter in command.params.items()
+    }
+    for name in command.makes_options(values):
+        if name in command.params:
+            allowed = "a default that makes no option, or allow_leading_dash = true"
+            table.wrong(f"params.{name}.default", repr(values[name]), allowed)
+
+
 def _parameter(table: Table) -> Parameter:
-    kind = table.take("type", toml.string, "")
+    kind = table.take("type", toml.string, None)
     common: dict[str, Any] = {
         "name": table.name,
         "description": table.take("description", toml.string, ""),
@@ -196,8 +209,9 @@ def _parameter(table: Table) -> Parameter:
                 table.wrong("roots", "nothing", "a list of absolute paths")
             parameter = Path(roots=roots, **common)
         case _:
-            found = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
-            table.wrong("type", found, f"one of {', '.join(KINDS)}")
+            if kind is not None or "type" not in table:
+                found = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
+                table.wrong("type", found, f"one of {', '.join(KINDS)}")
             return Boolean(**common)  # its other keys mean nothing without a type
     return _with_default(table, parameter)
 

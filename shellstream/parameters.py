@@ -19,6 +19,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
 
+_JSON = {bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+
+
 class Unfit(ValueError):
     """A value is not one that the parameter takes; the text says what is."""
 
@@ -67,7 +70,7 @@ class Parameter:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise Unfit(f"takes a string, not {value!r:.40}")
+        raise Unfit(f"takes a string, not {_JSON.get(type(value), 'a list or object')}")
     if "\0" in value:
         raise Unfit("must not contain a NUL character")
     try:
@@ -164,7 +167,8 @@ class Number(Parameter):
             raise Unfit("takes a number, such as 0.5")
         if not abs(value) < 10**40:  # NaN compares false
             raise Unfit("must be finite and of less than 40 digits")
-        return _in_range(value, repr(value), self.min, self.max)
+        text = repr(float(value)).removesuffix(".0")
+        return _in_range(value, text, self.min, self.max)
 
     def _schema(self) -> Mapping[str, object]:
         bounds = {"minimum": self.min, "maximum": self.max}

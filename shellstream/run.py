@@ -73,6 +73,7 @@ class Run:
     _child: Child | None = field(default=None, init=False)
     _viewers: set[Viewer] = field(factory=set, init=False)
     _paused: bool = field(default=False, init=False)
+    _awaits_viewers: bool = field(default=True, init=False)
     _timeout: IDelayedCall | None = field(default=None, init=False)
     _kill: IDelayedCall | None = field(default=None, init=False)
 
@@ -86,7 +87,13 @@ class Run:
 
     def cancel(self, reason: Reason) -> None:
         """End the process group: TERM, then KILL after the command's grace time."""
-        if self.state is not State.RUNNING or self.reason is not None:
+        if self.state is not State.RUNNING:
+            return
+        if reason is Reason.SHUTDOWN:
+            # A daemon that stops waits for no viewer: who is behind is cut off.
+            self._awaits_viewers = False
+            self.pace()
+        if self.reason is not None:
             return
         assert self._child is not None, "cancelled before it was started"
         self.reason = reason
@@ -94,7 +101,6 @@ class Run:
         self._child.signal(SIGTERM)
         self._child.signal(SIGCONT)  # a stopped process cannot heed TERM
         self._kill = self._clock.callLater(self.command.grace, self._kill_group)
-        self.pace()
 
     def attach(self, viewer: Viewer) -> None:
         """A viewer begins to read the log."""
@@ -110,8 +116,7 @@ class Run:
     def pace(self) -> None:
         """Read on, or not: no byte may be dropped before every viewer has it."""
         oldest = self.log.start_after(READ_SIZE)
-        # A daemon that stops waits for no viewer: they are cut off, not misled.
-        paused = self.reason is not Reason.SHUTDOWN and any(
+        paused = self._awaits_viewers and any(
             viewer.offset < oldest for viewer in self._viewers
         )
         if paused is not self._paused and self._child is not None:

@@ -1,5 +1,6 @@
 """C{twistd shellstream}: its options, and where all parts are wired up."""
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def _load(name: str) -> Config:
 
 def _endpoint(port: str | None, interface: str | None) -> str:
     port = port or "8000"
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535):
         sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
     host = quoteStringArgument(interface or "127.0.0.1")
     return f"tcp:{port}:interface={host}"

@@ -5,9 +5,9 @@ A schema library stops at the first layer of mistakes. Here what is right goes
 on to the rules that span keys, while what is wrong is noted.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
+from reprlib import Repr
 from typing import TypeVar
 
 from attrs import define, field, frozen
@@ -100,11 +100,18 @@ def _quoted(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
 
 
+_repr = Repr()  # unlike repr(), it stops at some depth
+_repr.maxstring = 80
+
+
 def shown(value: object) -> str:
     """A value as a mistake shows it: short, and with TOML's own words."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = repr(value)
+    try:
+        text = _repr.repr(value)
+    except ValueError:  # more digits than Python writes out
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -135,8 +142,8 @@ def count(value: object) -> int:
 def number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAllowed("a number")
-    if not math.isfinite(value):
-        raise NotAllowed("a finite number")
+    if not abs(value) < 10**40:  # NaN compares false
+        raise NotAllowed("a finite number of less than 40 digits")
     return value
 
 
@@ -192,5 +199,5 @@ def variables(value: object) -> dict[str, str]:
 def pattern(value: object) -> re.Pattern[str]:
     try:
         return re.compile(string(value))
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise NotAllowed(f"a regular expression of Python's re ({error})") from None

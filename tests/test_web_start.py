@@ -58,6 +58,19 @@ class StartTests(WebTestCase):
             self.spawn.started[-1].exit()
         self.assertEqual({each.command.name for each in self.spawn.started}, {"say"})
 
+    def test_absolute(self) -> None:
+        """The target may be a whole URL, as proxies send it (RFC 9112, 3.2.2)."""
+        self.serve(Config(commands={"echo": ECHO, "say": SAY}))
+        for base in ("http://shellstream.test", "HTTPS://x:1"):
+            path = f"{base}/stream/echo?x=http://h/"
+            self.assertEqual(self.ask("POST", path).status, 200)
+            argv = self.spawn.started[-1].invocation.argv
+            self.assertEqual(argv, ("echo", "http://h/"))
+            self.spawn.started[-1].exit()
+            for path in (f"{base}/", base):
+                self.assertEqual(self.ask("GET", path).status, 200)
+                self.assertIn(b'"/stream"', self.reply().body)
+
     def test_escaped_name(self) -> None:
         """A name may be percent-encoded, as any path may."""
         self.assertEqual(self.ask("GET", "/stream/s%61y").status, 200)

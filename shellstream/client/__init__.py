@@ -150,7 +150,7 @@ async def _refused(url: str, response: IResponse) -> ClientError:
         await treq.collect(response, keep)
     except ResponseFailed:
         body.clear()  # half an explanation misleads; the status tells enough
-    phrase = response.phrase.decode("ascii", "replace")
+    phrase = _line(response.phrase.decode("ascii", "replace"))
     text = f"{response.code} {phrase}"
     detail = _detail(response.headers.getRawHeaders("content-type", [""])[0], body)
     cls = Refused if response.code < 500 else ServerFailed
@@ -162,9 +162,14 @@ def _detail(media_type: str, body: bytearray) -> str:
     if media_type.startswith("application/problem+json"):
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
-        return str(found.get("detail", "")) if isinstance(found, dict) else ""
+        return _line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
     if media_type.startswith("text/plain"):
-        return text.strip().partition("\n")[0]
+        return _line(text.strip().partition("\n")[0])
     return ""
+
+
+def _line(text: str) -> str:
+    """A server's words as one line that cannot steer a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text[:1000])

@@ -123,7 +123,7 @@ def _is_url(word: str) -> bool:
 
 
 def _is_target(word: str) -> bool:
-    return "=" not in word or "://" in word.partition("=")[0]
+    return "=" not in word or _is_url(word.partition("=")[0])
 
 
 def _url(text: str) -> str:

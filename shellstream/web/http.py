@@ -6,9 +6,10 @@ Resources raise; here it becomes an answer (RFC 9457).
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -56,39 +57,34 @@ class InternalError(ShellstreamError):
         super().__init__("the daemon failed to answer; its log says why")
 
 
+class _Refusal(Exception):
+    """Ends the parsing of a request that has been refused."""
+
+
 class Channel(HTTPChannel):
     """A connection whose refusals reach the client before it is closed."""
 
     transport: Any  # each kind can half-close and abort; no one interface says so
-    _refusing = False
     _header_size = 0
     _linger: IDelayedCall | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refusing:
-            super().dataReceived(data)
+        if self._linger is None:
+            # Raised from wherever it was that the parser gave up.
+            with suppress(_Refusal):
+                super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
-        if self._refusing:
-            return
         self._header_size = self._header_size + len(line) if line else 0
         if self._header_size > self.totalHeadersSize:
             self.refuse(HeadersTooLarge(self.totalHeadersSize))
-        else:
-            super().lineReceived(line)
+        super().lineReceived(line)
 
-    def lineLengthExceeded(self, line: bytes) -> None:
+    def lineLengthExceeded(self, line: bytes) -> NoReturn:
         self.refuse(HeadersTooLarge(self.totalHeadersSize))
 
-    def allContentReceived(self) -> None:
-        if not self._refusing:  # else the rest of its body came in the same read
-            super().allContentReceived()
-
-    def refuse(self, error: ShellstreamError) -> None:
+    def refuse(self, error: ShellstreamError) -> NoReturn:
         """Answer a request that is not worth reading to its end, and close."""
-        if self._refusing:
-            return
-        self._refusing = True
         self.setTimeout(None)
         body = problem(error)
         headers = Headers(
@@ -103,11 +99,12 @@ class Channel(HTTPChannel):
         phrase = HTTPStatus(error.status).phrase.encode()
         self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
         self.write(body)
+        self._linger = self.callLater(LINGER, self.transport.abortConnection)
         if self.isSecure():
             self.loseConnection()
         else:
             self.transport.loseWriteConnection()
-            self._linger = self.callLater(LINGER, self.transport.abortConnection)
+        raise _Refusal
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._linger is not None and self._linger.active():
@@ -125,14 +122,12 @@ class Request(TwistedRequest):
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
         if length is not None and length > MAX_BODY:
-            self.requestHeaders.removeHeader(b"expect")  # or it gets its 100
             self.channel.refuse(BodyTooLarge(MAX_BODY))
 
     def handleContentChunk(self, data: bytes) -> None:
         if self.content.tell() + len(data) > MAX_BODY:
             self.channel.refuse(BodyTooLarge(MAX_BODY))
-        else:
-            super().handleContentChunk(data)
+        super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if path.lower().startswith((b"http://", b"https://")):
