@@ -24,11 +24,12 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from .child import ChildProtocol, raise_file_limit, spawn
+from .child import ChildProtocol
 from .command import Command, Invocation
 from .config import DEMO, Config, ConfigMistaken, parse
 from .registry import Registry
 from .run import Child, Run
+from .spawn import raise_file_limit, spawn
 from .web import Root, Site
 
 _log = Logger(namespace="shellstream")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.child}, with real processes."""
+"""Tests for L{shellstream.child} and L{shellstream.spawn}, with real processes."""
 
 import contextlib
 import errno
@@ -15,10 +15,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.child import Child, ChildProtocol, raise_file_limit, spawn
+from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
+from shellstream.spawn import raise_file_limit, spawn
 
 
 @define

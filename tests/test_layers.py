@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent  # trial runs in _trial_temp
 PURE = ("errors", "events", "toml", "config", "parameters", "command", "outputlog")
 DOMAIN = ("run", "registry", "viewer")
 #: From the bottom up: who may import whom. The client stands beside the server.
-LAYERS = (PURE, DOMAIN, ("child",), ("web",), ("tap",))
+LAYERS = (PURE, DOMAIN, ("child", "spawn"), ("web",), ("tap",))
 SEE_THE_REACTOR = {"tap.py", "client/__main__.py"}
 
 ASK = "import sys, shellstream.{0}; sys.exit('twisted' in sys.modules)"
