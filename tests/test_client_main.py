@@ -49,7 +49,6 @@ class TargetTests(SynchronousTestCase):
 
     def test_url_with_query(self) -> None:
         """A URL with a query is one without its scheme too."""
-        # BUG in __main__._is_target: taken for a parameter called 'h:8000/stream?a'.
         found = target(["h:8000/stream?a=1"], SERVER)
         self.assertEqual(found, ("GET", "http://h:8000/stream?a=1", []))
 

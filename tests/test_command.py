@@ -158,12 +158,34 @@ class LeadingDashTests(SynchronousTestCase):
 
     def test_empty_before_literal_dash(self) -> None:
         """An empty value does not turn the operator's own dash into an option's."""
-        # BUG in command._leader: user='' and file='rf' make rm's argument '-rf'.
         user, file = String(name="user"), String(name="file")
         asked = command("rm", "{user}-{file}", user=user, file=file)
         sent: list[tuple[str, object]] = [("user", ""), ("file", "rf")]
         error = self.assertRaises(ParametersRefused, asked.invoke, sent)
-        self.assertEqual([each.name for each in error.refusals], ["user"])
+        (refusal,) = error.refusals
+        self.assertEqual(
+            (refusal.name, refusal.detail), ("user", "must not be empty here")
+        )
+        fine = asked.invoke([("user", "u"), ("file", "")])
+        self.assertEqual(fine.argv, ("rm", "u-"))
+
+    def test_empty_elsewhere(self) -> None:
+        """An empty value does no harm where it bares no dash."""
+        a, b = String(name="a", default=""), String(name="b", default="")
+        for template in (
+            "{a}",
+            "{a}x-",
+            "-{a}-",
+            "x{a}-",
+            "{{a}}{b}-",
+            "{a}{{b}}-",
+            "{a}{b}",
+        ):
+            self.assert_dash(command("x", template, a=a, b=b), None)
+        for template in ("{a}-", "{a}{b}-x"):
+            asked = command("x", template, a=a, b=b)
+            error = self.assertRaises(ParametersRefused, asked.invoke, [])
+            self.assertEqual([each.name for each in error.refusals], ["a"])
 
     def test_script_variables(self) -> None:
         """A script's variables may be used anywhere: none may begin with a dash."""

@@ -144,7 +144,6 @@ class ParseProperties(SynchronousTestCase):
             try:
                 command.invoke([])
             except ParametersRefused as refused:
-                # BUG: see test_default_with_dash in test_config_parameters.
                 self.assertEqual({each.name for each in refused.refusals}, required)
             else:
                 self.assertEqual(required, set())

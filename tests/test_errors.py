@@ -85,6 +85,12 @@ class ErrorTests(SynchronousTestCase):
         error = errors.CommandUnknown("bild", ["build", "test"])
         self.assertIn("'bild' (did you mean 'build'?)", str(error))
 
+    def test_cannot_start(self) -> None:
+        """Which command cannot be started is told, and why."""
+        error = errors.CannotStart("build", "its program was not found")
+        expected = "command 'build' cannot be started: its program was not found"
+        self.assertEqual(str(error), expected)
+
     def test_did_you_mean(self) -> None:
         """A hint is given only for what looks alike."""
         self.assertEqual(

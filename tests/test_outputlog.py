@@ -8,7 +8,15 @@ from shellstream.errors import OffsetGone
 from shellstream.events import Chunk, Stream
 from shellstream.outputlog import OVERHEAD, OutputLog
 
-WRITES = st.lists(st.binary(min_size=1, max_size=300), max_size=30)
+#: Large and small, so that forgetting a large one leaves room for many small ones.
+WRITES = st.lists(
+    st.builds(
+        lambda size, byte: bytes([byte]) * size,
+        st.sampled_from([1, 2, 100, 500]) | st.integers(1, 500),
+        st.integers(0, 255),
+    ),
+    max_size=30,
+)
 CAPACITIES = st.integers(0, 4 * OVERHEAD)
 UNHURRIED = settings(deadline=None)
 

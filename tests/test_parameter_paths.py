@@ -96,6 +96,11 @@ class PathTests(ParameterTestCase):
         path = Path(name="p", roots=("/",), resolve=lambda text: text)
         self.assertEqual(path.accept("/etc"), "/etc")
 
+    def test_longest(self) -> None:
+        """A path may be as long as any string."""
+        path = Path(name="p", roots=("/",), resolve=lambda text: text)
+        self.assertEqual(len(path.accept("/" + "x" * (MAX_LENGTH - 1))), MAX_LENGTH)
+
     def test_unfit(self) -> None:
         """Nothing empty, nothing too long, nothing but text."""
         texts = ("", "\0", "a\0", "\ud800", "x" * (MAX_LENGTH + 1))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,7 +19,8 @@ from shellstream.parameters import (
     Unfit,
 )
 
-UNHURRIED = settings(deadline=None)
+#: However slow the machine, and though a test passes over what does not concern it.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 #: Text of every sort, lone surrogates and NUL too, and text that looks like more.
 TEXTS = st.one_of(
@@ -36,36 +37,37 @@ VALUES = st.one_of(
     st.lists(SCALARS, max_size=2),
     st.dictionaries(TEXTS, SCALARS, max_size=1),
 )
-BOUNDS = st.none() | st.integers(-100, 100)
 SMALL = st.integers(-200, 200)
-#: A parameter of each type, with values that it is likely to take.
+LOW, HIGH = st.none() | st.integers(-300, -50), st.none() | st.integers(50, 300)
+WORDS = st.sampled_from(["", "a", "ab", "-", "true"])
+#: A parameter of each type, with values that it takes more often than not.
 LIKELY: tuple[tuple[st.SearchStrategy[Parameter], st.SearchStrategy[object]], ...] = (
     (
         st.builds(Boolean, name=st.just("p")),
         st.booleans() | st.sampled_from(["true", "false"]),
     ),
     (
-        st.builds(Integer, name=st.just("p"), min=BOUNDS, max=BOUNDS),
-        SMALL | st.integers() | SMALL.map(str) | SMALL.map("{:+05d}".format),
+        st.builds(Integer, name=st.just("p"), min=LOW, max=HIGH),
+        SMALL | SMALL.map(str) | SMALL.map("{:+05d}".format),
     ),
     (
-        st.builds(Number, name=st.just("p"), min=BOUNDS, max=BOUNDS | st.floats(-9, 9)),
-        SMALL | SMALL.map(str) | st.floats() | st.floats().map(repr),
+        st.builds(Number, name=st.just("p"), min=LOW, max=HIGH | st.floats(60, 90)),
+        SMALL | SMALL.map(str) | st.floats(-99, 99) | st.floats(-99, 99).map(repr),
     ),
     (
         st.builds(
             String,
             name=st.just("p"),
-            pattern=st.sampled_from([None, re.compile("[a-z]*"), re.compile("a|-")]),
-            choices=st.none() | st.lists(TEXTS, min_size=1, max_size=3).map(tuple),
+            pattern=st.sampled_from([None, re.compile("[a-z]*"), re.compile("a|b+|-")]),
+            choices=st.sampled_from([None, ("", "a", "ab", "-", "a\n")]),
             max_length=st.integers(1, 30),
         ),
-        st.sampled_from(["", "a", "-", "a\n", "true"]) | st.text("ab", max_size=40),
+        WORDS | st.text("ab", max_size=5) | st.just("a\n"),
     ),
 )
-CASES = st.one_of(
-    *(st.tuples(parameter, likely | VALUES) for parameter, likely in LIKELY)
-)
+#: What is mostly taken, and what is mostly not.
+CASES = st.one_of(*(st.tuples(parameter, likely) for parameter, likely in LIKELY))
+ODD_CASES = st.one_of(*(st.tuples(parameter, VALUES) for parameter, _ in LIKELY))
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> bool:
@@ -96,44 +98,46 @@ class AcceptProperties(SynchronousTestCase):
     """What holds for every type and every value."""
 
     @UNHURRIED
-    @given(CASES)
+    @given(CASES | ODD_CASES)
     def test_only_what_the_schema_says(self, case) -> None:
         """What is taken is valid by the schema: the value, or what its text means."""
         parameter, value = case
         text = accepted(parameter, value)
-        assume(text is not None)
-        meant = value
-        if isinstance(value, str) and not isinstance(parameter, String):
-            meant = json.loads(str(text))
-        self.assertTrue(fits(parameter.schema(), meant), (parameter, value, text))
+        if text is not None:
+            meant = value
+            if isinstance(value, str) and not isinstance(parameter, String):
+                meant = json.loads(text)
+            self.assertTrue(fits(parameter.schema(), meant), (parameter, value, text))
 
     @UNHURRIED
     @given(CASES)
     def test_all_that_the_schema_says(self, case) -> None:
-        """What is valid by the schema is taken, if only it is clean and not huge."""
+        """What is valid by the schema is taken."""
         parameter, value = case
         assume(fits(parameter.schema(), value))
-        if isinstance(value, str):
-            clean = "\0" not in value and not re.search("[\ud800-\udfff]", value)
-        else:
-            clean = abs(value) < 10**40
-        self.assertEqual(accepted(parameter, value) is not None, clean)
+        self.assertIsNotNone(accepted(parameter, value))
 
     @UNHURRIED
-    @given(CASES)
+    @given(CASES | ODD_CASES)
     def test_clean(self, case) -> None:
         """What is taken can be an argv item: text without NUL that encodes."""
         text = accepted(*case)
-        assume(text is not None)
-        self.assertIs(type(text), str)
-        self.assertNotIn("\0", text)
-        self.assertEqual(text.encode().decode(), text)
+        if text is not None:
+            self.assertIs(type(text), str)
+            self.assertNotIn("\0", text)
+            self.assertEqual(text.encode().decode(), text)
+
+    @UNHURRIED
+    @given(st.text(st.characters(codec=None), max_size=5))
+    def test_any_text(self, text) -> None:
+        """A string takes all text, but for NUL and halves of surrogate pairs."""
+        clean = "\0" not in text and not re.search("[\ud800-\udfff]", text)
+        self.assertEqual(accepted(String(name="p"), text), text if clean else None)
 
     @UNHURRIED
     @given(CASES)
     def test_canonical(self, case) -> None:
         """What a value becomes is itself taken, and becomes no other."""
-        # BUG in parameters.Number, as in test_parameters: 4 becomes '4', '4' '4.0'.
         text = accepted(*case)
         assume(text is not None)
         self.assertEqual(accepted(case[0], text), text)

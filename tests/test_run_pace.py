@@ -151,14 +151,14 @@ class PaceTests(PaceTestCase):
 
     def test_shutdown_of_what_is_being_ended(self) -> None:
         """Nor for the viewer of a run that was being ended already."""
-        # BUG in run.cancel: SHUTDOWN after TIMEOUT is ignored as a second wish, so
-        # the child stays paused and the daemon waits for the viewer (stall_timeout).
         client = Client(self.run_, self.clock)
         client.viewer.pauseProducing()
         self.fill()
         self.run_.cancel(Reason.TIMEOUT)
         self.run_.cancel(Reason.SHUTDOWN)
         self.assertFalse(self.child.paused)
+        self.assertIs(self.run_.reason, Reason.TIMEOUT)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
 
 
 #: What may happen, in any order: the child writes, a viewer is slow or quick again.

@@ -5,7 +5,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import (
+    HostnameAddress,
+    IPv4Address,
+    IPv6Address,
+    UNIXAddress,
+)
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
@@ -80,7 +85,6 @@ class ListenTests(OptionsTestCase):
 
     def test_hopeless_port(self) -> None:
         """Nor do thousands of digits make a port."""
-        # BUG in tap._endpoint: int() raises ValueError beyond 4300 digits.
         self.assertIn("not a port", str(self.exit("--port", "9" * 5000)))
 
     def test_usage(self) -> None:
@@ -206,3 +210,8 @@ class AnnouncementTests(SynchronousTestCase):
         """A socket has no URL, but a path."""
         said = "\n".join(announcement(UNIXAddress("/run/x.sock")))
         self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
+
+    def test_other(self) -> None:
+        """Of any other kind of address it is told what it is."""
+        (said,) = announcement(HostnameAddress(b"x", 1))
+        self.assertIn("HostnameAddress", said)

@@ -88,6 +88,14 @@ class FollowTests(ViewerTestCase):
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_over(self) -> None:
+        """What a transport says after the end changes nothing."""
+        viewer = self.view()
+        self.end()
+        viewer.resumeProducing()
+        viewer.stopProducing()
+        self.assertEqual((self.told, self.child.signals), (["done"], []))
+
     def test_after_the_end(self) -> None:
         """A run that has ended is told whole to who comes later."""
         self.say(b"x")
@@ -171,6 +179,8 @@ class StallTests(ViewerTestCase):
         self.assertEqual(self.told, ["vanished"])
         self.clock.advance(10 * STALL)
         self.assertEqual(self.told, ["vanished"])
+        viewer.stopProducing()
+        self.assertIs(self.run_.reason, Reason.DISCONNECTED)
 
     def test_moves(self) -> None:
         """Whoever takes something in between has all the time again."""

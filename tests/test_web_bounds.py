@@ -62,7 +62,8 @@ class BodyTests(BoundTestCase):
     """A body is bounded, however it is framed."""
 
     def test_largest(self) -> None:
-        """The largest body that is allowed is taken."""
+        """The largest body that is allowed, of 64 KiB, is taken."""
+        self.assertEqual(len(LARGEST), 64 * 1024)
         self.send(head(f"Content-Length: {MAX_BODY}") + LARGEST)
         self.assertEqual(self.reply().status, 200)
         self.assertEqual(self.started.invocation.argv, ("echo", "a"))
@@ -115,7 +116,6 @@ class BodyTests(BoundTestCase):
 
     def test_nonsense_after(self) -> None:
         """What comes after the refusal is not even looked at."""
-        # BUG in http.Channel: the decoder reads on, and Twisted answers 400 as well.
         body = chunked(TOO_LARGE) + b"no chunk at all\r\n\r\n"
         self.send(head("Transfer-Encoding: chunked") + body)
         self.assert_refused(413)
@@ -172,6 +172,16 @@ class HeaderTests(BoundTestCase):
         self.serve(self.config)
         self.send(first, *lines, b"\r\n")
         self.assert_refused(431)
+
+    def test_exactly(self) -> None:
+        """The bound is 16 KiB, the line breaks not counted."""
+        lines = [b"GET /commands HTTP/1.1", b"Host: x", b"X: ", b"Y: " + b"y" * 9000]
+        room = 16384 - sum(map(len, lines))
+        for size, status in ((room, 200), (room + 1, 431)):
+            self.serve(self.config)
+            self.send(b"\r\n".join([*lines[:2], lines[2] + b"x" * size, lines[3]]))
+            self.send(b"\r\n\r\n")
+            self.assertEqual(self.reply().status, status)
 
     def test_each_request(self) -> None:
         """The bound is for each request, not for all of a connection."""

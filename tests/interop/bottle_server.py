@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterator
 from wsgiref.simple_server import make_server
 
-import bottle
+import bottle  # type: ignore[import-untyped]
 
 
-@bottle.route("/stream")
+@bottle.route("/stream")  # type: ignore[untyped-decorator]
 def stream() -> Iterator[bytes]:
     proc = subprocess.Popen(
         sys.argv[1],

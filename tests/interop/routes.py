@@ -2,12 +2,13 @@
 
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from attrs import frozen
 from twisted.trial.unittest import TestCase
 
 from tests.support import ROOT, Daemon, run
+
+from .support import folder
 
 DEPLOY = ROOT / "deploy"
 
@@ -33,15 +34,8 @@ http {
 
 BARE_SITE = "server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }"
 
-#: Caddy's administration listens on a fixed port, and on all addresses if let.
+#: Caddy's administration would listen on a fixed port, its site on all addresses.
 CADDY = "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
-
-
-def folder(test: TestCase) -> Path:
-    """A fresh folder of the test's own."""
-    path = Path(test.mktemp()).absolute()
-    path.mkdir(parents=True)
-    return path
 
 
 def free_port() -> int:
@@ -70,7 +64,8 @@ def nginx_files(test: TestCase, site: str, port: int, upstream: int) -> tuple[st
     return "-p", f"{where}/", "-c", f"{where}/nginx.conf", "-e", "stderr"
 
 
-async def _nginx(test: TestCase, daemon: Daemon, site: str) -> str:
+async def nginx_with(test: TestCase, daemon: Daemon, site: str) -> str:
+    """Open a way through an nginx that has this site."""
     port = free_port()
     options = nginx_files(test, site, port, daemon.port)
     notices = "error_log stderr notice;"
@@ -80,11 +75,11 @@ async def _nginx(test: TestCase, daemon: Daemon, site: str) -> str:
 
 
 async def nginx_bare(test: TestCase, daemon: Daemon) -> str:
-    return await _nginx(test, daemon, BARE_SITE)
+    return await nginx_with(test, daemon, BARE_SITE)
 
 
 async def nginx(test: TestCase, daemon: Daemon) -> str:
-    return await _nginx(test, daemon, (DEPLOY / "nginx.conf").read_text())
+    return await nginx_with(test, daemon, (DEPLOY / "nginx.conf").read_text())
 
 
 async def haproxy(test: TestCase, daemon: Daemon) -> str:

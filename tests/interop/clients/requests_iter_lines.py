@@ -1,4 +1,4 @@
-"""The client of where it began: its two calls as they were, print as Python 3 has it."""
+"""The client of where it began: both calls as they were; print() is Python 3's."""
 
 import sys
 
