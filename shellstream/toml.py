@@ -128,22 +128,24 @@ def string(value: object) -> str:
 
 
 def integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise NotAllowed("an integer")
-    return value
+    match value:
+        case int() if not isinstance(value, bool) and abs(value) < 10**40:
+            return value
+    raise NotAllowed("an integer of at most 40 digits")
 
 
 def count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise NotAllowed("an integer, 1 or more")
-    return value
+    match value:
+        case int() if not isinstance(value, bool) and 1 <= value <= 10**9:
+            return value
+    raise NotAllowed("an integer from 1 to 1000000000")
 
 
 def number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAllowed("a number")
     if not abs(value) < 10**40:  # NaN compares false
-        raise NotAllowed("a finite number of less than 40 digits")
+        raise NotAllowed("a finite number of at most 40 digits")
     return value
 
 

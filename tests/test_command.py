@@ -169,6 +169,14 @@ class LeadingDashTests(SynchronousTestCase):
         fine = asked.invoke([("user", "u"), ("file", "")])
         self.assertEqual(fine.argv, ("rm", "u-"))
 
+    def test_empty_is_named(self) -> None:
+        """It is the empty value that is refused, not one with a dash further on."""
+        a, b = String(name="a"), String(name="b")
+        asked = command("x", "{a}-{b}", a=a, b=b)
+        sent: list[tuple[str, object]] = [("a", ""), ("b", "-x")]
+        error = self.assertRaises(ParametersRefused, asked.invoke, sent)
+        self.assertEqual([each.name for each in error.refusals], ["a"])
+
     def test_empty_elsewhere(self) -> None:
         """An empty value does no harm where it bares no dash."""
         a, b = String(name="a", default=""), String(name="b", default="")

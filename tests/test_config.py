@@ -162,7 +162,9 @@ class WrongTests(SynchronousTestCase):
         self.assert_wrong(text, "default", "did you mean 'build'?", "build")
         for value in ("0", "-1", "'3'", "1.5", "true"):
             wrong = f"max_running = {value}\n{COMMAND}"
-            self.assert_wrong(wrong, "max_running", value, "an integer, 1 or more")
+            self.assert_wrong(
+                wrong, "max_running", value, "an integer from 1 to 1000000000"
+            )
         for value in ("0", "-1", "'3'", "nan", "inf", "true", "1e10"):
             wrong = f"stall_timeout = {value}\n{COMMAND}"
             self.assert_wrong(wrong, "stall_timeout", "", "seconds above 0")

@@ -35,9 +35,9 @@ class WrongParameterTests(SynchronousTestCase):
         wrong = (
             ("string", "pattern = '['", "pattern", "", "a regular expression"),
             ("string", "choices = []", "choices", "[]", "not empty"),
-            ("string", "max_length = 0", "max_length", "0", "1 or more"),
-            ("integer", "min = 1.5", "min", "1.5", "an integer"),
-            ("integer", "max = true", "max", "true", "an integer"),
+            ("string", "max_length = 0", "max_length", "0", "from 1 to"),
+            ("integer", "min = 1.5", "min", "1.5", "an integer of at most 40 digits"),
+            ("integer", "max = true", "max", "true", "an integer of at most 40 digits"),
             ("integer", "min = 3\nmax = 2", "min", "3", "at most max, which is 2"),
             ("number", "min = nan", "min", "nan", "a finite number"),
             ("number", "min = '1'", "min", "'1'", "a number"),
@@ -91,6 +91,11 @@ class WrongParameterTests(SynchronousTestCase):
         ):
             command = parse(PARAMETER + lines).commands["x"]
             self.assertTrue(command.invoke([]).argv[1].startswith("-"))
+
+    def test_undeclared(self) -> None:
+        """What is not declared has no default that could be wrong too."""
+        ((key, found, _),) = mistakes("[commands.x]\nargv = ['a', '{q}-f']")
+        self.assertEqual((key, found), ("commands.x.argv", "the placeholder {q}"))
 
     def test_empty_default(self) -> None:
         """Nor may a default bare the dash behind it, in an item or a script."""

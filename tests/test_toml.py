@@ -117,10 +117,11 @@ class TableTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What does not fit is noted, with what would; the default goes on."""
         self.assertEqual(self.table({"count": "x"}).take("count", toml.count, 7), 7)
-        expected = Mistake("a.b.count", "'x'", "an integer, 1 or more")
+        expected = Mistake("a.b.count", "'x'", "an integer from 1 to 1000000000")
         self.assertEqual(self.mistakes, [expected])
         self.assertEqual(
-            str(expected), "a.b.count: found 'x'; allowed: an integer, 1 or more"
+            str(expected),
+            "a.b.count: found 'x'; allowed: an integer from 1 to 1000000000",
         )
 
     def test_top(self) -> None:
