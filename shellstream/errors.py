@@ -56,6 +56,18 @@ class ParametersRefused(ShellstreamError):
         }
 
 
+class RequestMalformed(ShellstreamError):
+    """What came is no request that an HTTP server can make sense of."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is no well-formed HTTP/1.1 request (RFC 9112), or has too many "
+            "headers; use an HTTP client, such as curl -N"
+        )
+
+
 class BodyMalformed(ShellstreamError):
     """The query or the body cannot be read as what it says it is."""
 

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -199,6 +200,21 @@ class StdoutTests(SynchronousTestCase):
         self.patch(os, "write", lambda fd, data: write(fd, data[:3]))
         self.stdout.write(b"0123456789")
         self.assertEqual(os.read(self.reader, 100), b"0123456789")
+
+    def test_not_blocking(self) -> None:
+        """A descriptor that others made non-blocking is waited for."""
+        os.set_blocking(self.writer, False)
+        found: list[int] = []
+
+        def read() -> None:
+            while sum(found) < 300_000:
+                found.append(len(os.read(self.reader, 1000)))
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        self.stdout.write(b"x" * 300_000)
+        reading.join()
+        self.assertEqual(sum(found), 300_000)
 
     def test_nobody_reads(self) -> None:
         """A reader that has gone is no error of ours to tell."""

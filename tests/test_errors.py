@@ -14,6 +14,7 @@ from shellstream.events import Chunk, Stream
 #: One of each, with what a handler of it may rely on.
 RAISED = (
     errors.ParametersRefused([Refusal("x", "is required")]),
+    errors.RequestMalformed(),
     errors.BodyMalformed("the body is not valid JSON"),
     errors.CrossSite(),
     errors.CommandUnknown("bild", ["build", "test"]),

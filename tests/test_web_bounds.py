@@ -44,7 +44,8 @@ class BoundTestCase(WebTestCase):
         self.assertEqual((reply.status, reply.whole, reply.rest), (status, True, b""))
         problem = json.loads(reply.body)
         self.assertEqual(problem["status"], status)
-        self.assertIn("larger than", problem["detail"])
+        told = "larger than" if status > 400 else "no well-formed"
+        self.assertIn(told, problem["detail"])
         expected = {
             "content-type": "application/problem+json",
             "connection": "close",
@@ -140,6 +141,27 @@ class BodyTests(BoundTestCase):
         self.connection.lose()
         self.assertEqual((self.connection.wire.value(), self.spawn.started), (b"", []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class MalformedTests(BoundTestCase):
+    """What is no request that HTTP knows is refused, in HTTP."""
+
+    def test_no_request(self) -> None:
+        """A line that is no request line, a header that is none, two lengths."""
+        for data in (
+            b"hello\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"GET / FTP/1\r\n\r\n",
+            b"GET /stream HTTP/1.1\r\nno header\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            b"GET /stream HTTP/1.1\r\n" + b"X: y\r\n" * 501 + b"\r\n",
+        ):
+            self.serve(self.config)
+            self.send(data)
+            self.assert_refused(400)
 
 
 class HeaderTests(BoundTestCase):

@@ -238,11 +238,3 @@ class AnyErrorTests(ProblemTestCase):
         self.assertTrue(self.connection.wire.disconnected)
         self.assertFalse(self.reply().whole)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-    def test_bad_request(self) -> None:
-        """What is no HTTP at all gets an answer in HTTP, and the close."""
-        for data in (b"hello\r\n\r\n", b"GET\r\n\r\n", b"GET / FTP/1\r\n\r\n"):
-            self.serve(self.config)
-            self.connection.send(data)
-            self.assertEqual(self.reply().status, 400)
-            self.assertTrue(self.connection.wire.disconnecting)

@@ -67,7 +67,7 @@ class StartTests(WebTestCase):
             argv = self.spawn.started[-1].invocation.argv
             self.assertEqual(argv, ("echo", "http://h/"))
             self.spawn.started[-1].exit()
-            for path in (f"{base}/", base):
+            for path in (f"{base}/", base, f"{base}?a=b/c"):
                 self.assertEqual(self.ask("GET", path).status, 200)
                 self.assertIn(b'"/stream"', self.reply().body)
 

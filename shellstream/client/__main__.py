@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import select
 import signal
 import stat
 import sys
@@ -68,6 +69,8 @@ class Stdout:
         while left:
             try:
                 left = left[os.write(self._fd, left) :]
+            except BlockingIOError:  # others may set what they share with us so
+                select.select([], [self._fd], [])
             except BrokenPipeError:
                 raise
             except OSError as error:

@@ -58,7 +58,6 @@ class Root(Resource):
     def __init__(self, registry: Registry) -> None:
         super().__init__()
         self._registry = registry
-        self.putChild(b"", self)
         self.putChild(b"stream", Stream(registry))
         self.putChild(b"commands", Commands(registry))
 
