@@ -171,7 +171,8 @@ def follow(method: str, url: str, params: list[tuple[str, str]]) -> int:
         raise CannotWrite("standard output is closed")
     reactor: Any = any_reactor
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
+            signal.signal(number, _leave)
     stdout = Stdout(1)
     stdout.watch(reactor)
     codes: list[int] = []

@@ -213,6 +213,18 @@ class ClientTests(TestCase):
             self.assertEqual((await client.ended(), client.err), (code, b""))
             await lifeline.cut()
 
+    async def test_nohup(self) -> None:
+        """Under nohup(1) a hangup changes nothing."""
+        gate = Gate(self)
+        daemon = await start_daemon(self, gate.config)
+        url = f"{daemon.url}/stream"
+        command = f"exec '{sys.executable}' -m shellstream.client {url}"
+        client = run(self, "/bin/sh", "-c", f"trap '' HUP; {command}")
+        await client.seen(b"line 1")
+        client.signal("HUP")
+        await gate.passed_by(client)
+        self.assertEqual(await client.ended(), 0)
+
     async def test_interrupted_while_stdout_is_stuck(self) -> None:
         """Ctrl-C works though nobody takes what it is writing."""
         daemon = await start_daemon(
