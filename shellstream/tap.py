@@ -3,6 +3,7 @@
 import re
 import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from . import __version__
 from .child import ChildProtocol
 from .command import Command, Invocation
 from .config import DEMO, Config, ConfigMistaken, parse
@@ -74,6 +76,11 @@ class Options(usage.Options):
         self.listen.append(endpoint)
 
     opt_l = opt_listen
+
+    def opt_version(self) -> None:
+        """Say which version this is, and exit."""
+        print(f"shellstream {__version__}")  # noqa: T201
+        sys.exit(0)
 
     def postOptions(self) -> None:
         if self["config"] is not None:
@@ -171,13 +178,12 @@ def announcement(address: IAddress, scheme: str = "http") -> list[str]:
         return [f"type: curl -N --unix-socket {path} http://localhost/stream"]
     if not isinstance(address, IPv4Address | IPv6Address):
         return [f"listening on {address}"]
-    loopback = address.host in ("127.0.0.1", "::1")
-    everywhere = address.host in ("0.0.0.0", "::")  # noqa: S104
-    host = _own_address(address) if everywhere else address.host
+    bound = ip_address(address.host)
+    host = _own_address(address) if bound.is_unspecified else address.host
     netloc = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
     url = f"{scheme}://{netloc}"
     here = f"open {url}/ or type: curl -N {url}/stream"
-    if not loopback:
+    if not bound.is_loopback:
         return [
             f"{here} -- on another machine, type: shellstream {url}/stream",
             "anyone who can reach this address may run these commands",

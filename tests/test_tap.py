@@ -171,6 +171,7 @@ class AnnouncementTests(SynchronousTestCase):
         """On loopback: the address, and two ways for others to get in."""
         for address, url in (
             (IPv4Address("TCP", "127.0.0.1", 8000), "http://127.0.0.1:8000"),
+            (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
             (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
         ):
             said = "\n".join(announcement(address))

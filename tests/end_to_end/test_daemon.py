@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
+from shellstream import __version__
 from tests.support import ROOT, Gate, Lifeline, Program, run, script, start_daemon
 
 
@@ -123,6 +124,12 @@ class DaemonTests(TestCase):
         program = self.twistd("--check", "--config", str(path))
         self.assertEqual(await program.ended(), 0)
         self.assertIn(b"good.toml: ok", program.out)
+
+    async def test_version(self) -> None:
+        """--version is this program's, not Twisted's."""
+        program = self.twistd("--version")
+        self.assertEqual(await program.ended(), 0)
+        self.assertEqual(program.out, f"shellstream {__version__}\n".encode())
 
     async def test_mistakes(self) -> None:
         """Every mistake of a configuration is a line, and it does not start."""
