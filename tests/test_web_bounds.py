@@ -143,6 +143,30 @@ class BodyTests(BoundTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class AheadTests(BoundTestCase):
+    """Requests sent behind one that is still being answered are bounded."""
+
+    def test_some(self) -> None:
+        """A request sent ahead is answered when its turn comes."""
+        self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.spawn.started[0].exit()
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertFalse(self.connection.wire.disconnected)
+
+    def test_too_much(self) -> None:
+        """A client that sends more is cut off, and its command ended."""
+        first = b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n"
+        posted = b"POST /stream/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        for pieces in ([first + b"x" * 16385], [first, b"x" * 9000, b"x" * 9000]):
+            for request in (first, posted):
+                self.serve(self.config)
+                self.send(*(piece.replace(first, request) for piece in pieces))
+                self.assertTrue(self.connection.wire.disconnected)
+                self.connection.lose()
+                self.assertIn("SIGTERM", self.started.child.signals)
+
+
 class MalformedTests(BoundTestCase):
     """What is no request that HTTP knows is refused, in HTTP."""
 

@@ -32,6 +32,9 @@ from shellstream.errors import (
 #: The largest body that is taken, in bytes: parameters, nothing more.
 MAX_BODY = 1 << 16
 
+#: The most that a client may send ahead while an answer runs, in bytes.
+MAX_AHEAD = 1 << 14
+
 #: Seconds to go on reading, and dropping, what a refused client still sends:
 #: closing at once would reset the connection and lose the answer.
 LINGER = 5.0
@@ -79,6 +82,13 @@ class Channel(HTTPChannel):
             # Raised from wherever it was that the parser gave up.
             with suppress(_Refusal):
                 super().dataReceived(data)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        # Twisted stops reading from a client that sends this much behind a request
+        # which is still being answered, and would not notice when it leaves.
+        if sum(map(len, self._dataBuffer)) > MAX_AHEAD:
+            self.transport.abortConnection()
 
     def lineReceived(self, line: bytes) -> None:
         self._header_size = self._header_size + len(line) if line else 0

@@ -1,6 +1,7 @@
 """What a real command's output and end look like to a real client."""
 
 import hashlib
+import socket
 
 from twisted.trial.unittest import TestCase
 
@@ -126,6 +127,17 @@ class StreamTests(TestCase):
         client = self.curl(daemon)
         await client.seen(b"here")
         client.signal("KILL")
+        await lifeline.cut()
+
+    async def test_viewer_gone_that_sent_too_much(self) -> None:
+        """A viewer that sends on and on is cut off, not left unnoticed."""
+        lifeline = Lifeline(self)
+        daemon = await self.shell(
+            f"exec 3> '{lifeline.path}'; echo here; exec sleep 1000"
+        )
+        viewer = socket.create_connection(("127.0.0.1", daemon.port))
+        self.addCleanup(viewer.close)
+        viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 20_000)
         await lifeline.cut()
 
     async def test_viewer_gone_term_ignored(self) -> None:
