@@ -137,7 +137,11 @@ class StreamTests(TestCase):
         )
         viewer = socket.create_connection(("127.0.0.1", daemon.port))
         self.addCleanup(viewer.close)
-        viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 20_000)
+        viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        seen = b""
+        while b"here" not in seen:
+            seen += viewer.recv(1000)
+        viewer.sendall(b"x" * 20_000)
         await lifeline.cut()
 
     async def test_viewer_gone_term_ignored(self) -> None:
