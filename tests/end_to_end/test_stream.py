@@ -85,10 +85,8 @@ class StreamTests(TestCase):
     async def test_closes_stdout_early(self) -> None:
         """A command that closes its output goes on, and its end is awaited."""
         gate = Gate(self)
-        lifeline = Lifeline(self)
         daemon = await self.shell(
-            f"exec 3> '{lifeline.path}'; echo bye; exec >&- 2>&-; "
-            f"read a < '{gate.path}'; exit 7"
+            f"echo bye; exec >&- 2>&-; read a < '{gate.path}'; exit 7"
         )
         client = self.curl(daemon, "--raw")
         await client.seen(b"bye")
