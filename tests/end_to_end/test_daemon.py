@@ -9,7 +9,16 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from shellstream import __version__
-from tests.support import ROOT, Gate, Lifeline, Program, run, script, start_daemon
+from tests.support import (
+    ROOT,
+    Gate,
+    Lifeline,
+    Program,
+    needs,
+    run,
+    script,
+    start_daemon,
+)
 
 
 class DaemonTests(TestCase):
@@ -236,3 +245,11 @@ class DaemonTests(TestCase):
             self, "curl", "-sN", "--unix-socket", str(socket_path), "http://x/stream"
         )
         await gate.passed_by(client)
+
+    for each in (
+        test_several_endpoints,
+        test_socket_activation,
+        test_stop,
+        test_daemonized,
+    ):
+        each.skip = needs("curl")

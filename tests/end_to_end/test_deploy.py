@@ -15,7 +15,7 @@ class SystemdTests(TestCase):
     """The units are right, and what they start runs."""
 
     timeout = 60
-    skip = needs("systemd-analyze", "systemd-socket-activate")
+    skip = needs("curl", "systemd-analyze", "systemd-socket-activate")
 
     def exec_start(self, text: str) -> list[str]:
         """The command line of a unit, with paths of this machine."""
@@ -73,6 +73,7 @@ class ExampleTests(TestCase):
     """The example configuration is right, and its commands work."""
 
     timeout = 60
+    skip = needs("curl")
 
     async def test_runs(self) -> None:
         """The script of the example greets."""

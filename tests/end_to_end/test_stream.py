@@ -5,13 +5,14 @@ import socket
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Lifeline, Program, run, start_daemon
+from tests.support import Daemon, Gate, Lifeline, Program, needs, run, start_daemon
 
 
 class StreamTests(TestCase):
     """C{/stream} gives all that a command writes, and its end."""
 
     timeout = 60
+    skip = needs("curl")
 
     async def command(self, body: str, get: bool = True) -> Daemon:
         """A daemon whose default command has this TOML body."""

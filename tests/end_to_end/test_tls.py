@@ -6,7 +6,7 @@ from pathlib import Path
 import trustme
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Program, run, start_daemon
+from tests.support import Daemon, Gate, Program, needs, run, start_daemon
 
 
 class TLSTests(TestCase):
@@ -52,6 +52,8 @@ class TLSTests(TestCase):
         )
         await client.ended()
         self.assertIn(b'"status": 413', client.out)
+
+    test_too_large.skip = needs("curl")
 
     async def test_not_trusted(self) -> None:
         """An authority that nobody knows, and another host's name, are refused."""
