@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
@@ -87,7 +87,6 @@ class TargetTests(SynchronousTestCase):
                 self.assertIn(said, str(error))
         self.assertRaises(Usage, target, [], "http://")
 
-    @settings(deadline=None)
     @given(st.text(min_size=1), st.lists(st.tuples(st.text(min_size=1), st.text())))
     def test_any_name(self, name, pairs) -> None:
         """Any name is one segment of the path, any value arrives as it is."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.command import Command, Invocation, environment, placeholders
 from shellstream.errors import ParametersRefused
 from shellstream.parameters import Boolean, Integer, Number, Parameter, String
-from tests.test_parameter_properties import UNHURRIED, VALUES
+from tests.test_parameter_properties import VALUES
 
 NAMES = ("a", "b", "cc")
 #: What the operator writes between placeholders; braces have examples of their own.
@@ -168,7 +168,6 @@ def invoked(
 class InvokeProperties(SynchronousTestCase):
     """What holds for every command, and whatever a client sends."""
 
-    @UNHURRIED
     @given(CASES, ITEMS)
     def test_argv(self, case, items) -> None:
         """As many items as configured, all literal text in place, each value in its."""
@@ -178,7 +177,6 @@ class InvokeProperties(SynchronousTestCase):
         expected = ["".join(parts(item, texts)) for item in items]
         self.assertEqual(found, Invocation(("program", *expected), {}))
 
-    @UNHURRIED
     @given(CASES, st.lists(DASHED, min_size=1, max_size=3))
     def test_dash(self, case, items) -> None:
         """No value makes an item begin with a dash, unless the operator said so."""
@@ -191,7 +189,6 @@ class InvokeProperties(SynchronousTestCase):
                 meant = [says_so(case.params[name]) for name in names]
                 self.assertTrue(any(meant), (item, filled))
 
-    @UNHURRIED
     @given(CASES, st.text("$abc {}'\"\n", min_size=1))
     def test_script(self, case, script) -> None:
         """A script is constant whatever is sent; values are in the environment only."""
@@ -203,7 +200,6 @@ class InvokeProperties(SynchronousTestCase):
             if text.startswith("-"):
                 self.assertTrue(says_so(case.params[name]), (name, text))
 
-    @UNHURRIED
     @given(CASES, ITEMS, ANYTHING)
     def test_refused(self, case, items, sent) -> None:
         """All else is refused, with at least one parameter named."""
@@ -216,7 +212,6 @@ class InvokeProperties(SynchronousTestCase):
                 self.assertIn(each.name, {*NAMES, *(name[:80] for name, _ in sent)})
                 self.assertTrue(each.detail)
 
-    @UNHURRIED
     @given(CASES, st.dictionaries(st.text(max_size=5), st.text(max_size=3)))
     def test_environment(self, case, daemon) -> None:
         """A child's variables are its parameters, the command's own, and few more."""
@@ -227,7 +222,6 @@ class InvokeProperties(SynchronousTestCase):
         passed |= {"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
         self.assertEqual(set(env) - passed, {"OWN", *NAMES})
 
-    @UNHURRIED
     @given(ITEMS)
     def test_placeholders(self, items) -> None:
         """The names that an item is filled with are those of its placeholders."""

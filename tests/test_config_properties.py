@@ -4,15 +4,13 @@ import json
 import tomllib
 from datetime import date, time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.command import placeholders
 from shellstream.config import Config, ConfigMistaken, parse
 from shellstream.errors import ParametersRefused
-
-UNHURRIED = settings(deadline=None)
 
 TEXTS = st.text(max_size=6) | st.sampled_from(["a", "x {p}", "{{p}}", "/srv", "[a-z]+"])
 NUMBERS = st.integers(-(10**18), 10**18) | st.floats() | st.integers(-1, 5)
@@ -113,20 +111,17 @@ class ParseProperties(SynchronousTestCase):
                 self.assertTrue(each.key and each.found and each.allowed, each)
             return None
 
-    @UNHURRIED
     @given(st.text() | st.text("[]{}=.'\"\n ax1", max_size=40))
     def test_any_text(self, text) -> None:
         """Text that is no configuration is a mistake, never another error."""
         self.assertIsNone(self.parsed(text))
 
-    @UNHURRIED
     @given(st.dictionaries(TEXTS, ANYTHING, max_size=4))
     def test_any_document(self, values) -> None:
         """Nor is any TOML that is no configuration."""
         self.assertEqual(set(tomllib.loads(document(values))), set(values))
         self.assertIsNone(self.parsed(document(values)))
 
-    @UNHURRIED
     @given(DOCUMENTS)
     def test_almost_right(self, values) -> None:
         """What is taken has every command it names, and each of them can be filled."""

@@ -1,6 +1,6 @@
 """Tests for L{shellstream.outputlog}."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +18,6 @@ WRITES = st.lists(
     max_size=30,
 )
 CAPACITIES = st.integers(0, 4 * OVERHEAD)
-UNHURRIED = settings(deadline=None)
 
 
 def kept(log: OutputLog, offset: int) -> list[Chunk]:
@@ -46,7 +45,6 @@ def filled(capacity: int, writes: list[bytes]) -> OutputLog:
 class OutputLogTests(SynchronousTestCase):
     """An L{OutputLog} replays what it was told, as far back as it has room."""
 
-    @UNHURRIED
     @given(st.lists(st.binary(max_size=8)), st.data())
     def test_replay_from_any_offset(self, writes, data) -> None:
         """Reading from an offset gives exactly the bytes written after it."""
@@ -54,7 +52,6 @@ class OutputLogTests(SynchronousTestCase):
         offset = data.draw(st.integers(0, log.end))
         self.assertEqual(replay(log, offset), b"".join(writes)[offset:])
 
-    @UNHURRIED
     @given(WRITES, CAPACITIES)
     def test_forgets_oldest(self, writes, capacity) -> None:
         """A full log keeps a suffix, cut between two writes, right to the end."""
@@ -64,7 +61,6 @@ class OutputLogTests(SynchronousTestCase):
         bounds = {sum(map(len, writes[:count])) for count in range(len(writes) + 1)}
         self.assertIn(log.start, bounds)
 
-    @UNHURRIED
     @given(WRITES, CAPACITIES)
     def test_bounded(self, writes, capacity) -> None:
         """
@@ -89,7 +85,6 @@ class OutputLogTests(SynchronousTestCase):
         log = filled(OVERHEAD, [b"a", b"b" * 1000])
         self.assertEqual((log.start, replay(log, log.start)), (1, b"b" * 1000))
 
-    @UNHURRIED
     @given(WRITES, CAPACITIES, st.binary(min_size=1, max_size=600))
     def test_start_after(self, writes, capacity, more) -> None:
         """Where the log will start is foretold exactly."""
@@ -98,7 +93,6 @@ class OutputLogTests(SynchronousTestCase):
         log.append(Stream.STDERR, more)
         self.assertEqual(log.start, foretold)
 
-    @UNHURRIED
     @given(WRITES, CAPACITIES, st.integers(1, 600))
     def test_smaller_appends_forget_less(self, writes, capacity, size) -> None:
         """An append no larger than what was asked about forgets no more than told."""
@@ -106,7 +100,6 @@ class OutputLogTests(SynchronousTestCase):
         for smaller in (1, size // 2 or 1, size):
             self.assertLessEqual(log.start_after(smaller), log.start_after(size))
 
-    @UNHURRIED
     @given(WRITES, CAPACITIES, st.integers(-5, 10_000))
     def test_not_kept(self, writes, capacity, offset) -> None:
         """An offset outside what is kept is refused, any other answered."""

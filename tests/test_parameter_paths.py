@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.parameters import MAX_LENGTH, Path
-from tests.test_parameter_properties import TEXTS, UNHURRIED, accepted
+from tests.test_parameter_properties import TEXTS, accepted
 from tests.test_parameters import ParameterTestCase
 
 
@@ -122,7 +122,6 @@ ROOTS = st.lists(
 class PathProperties(SynchronousTestCase):
     """A L{Path} never leaves its roots; the test's machine has no links."""
 
-    @UNHURRIED
     @given(ROOTS, PATHS | PATHS.map("/srv/app".__add__) | TEXTS)
     def test_inside(self, roots, value) -> None:
         """What is taken is a root, or lies inside one, and has no dots left."""
@@ -136,7 +135,6 @@ class PathProperties(SynchronousTestCase):
         inside = [[s for s in normpath(root).split("/") if s] for root in roots]
         self.assertTrue(any(steps[: len(root)] == root for root in inside), text)
 
-    @UNHURRIED
     @given(PATHS)
     def test_everything_inside(self, value) -> None:
         """A path that stays inside is taken, however it winds."""

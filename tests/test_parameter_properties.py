@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,7 +20,6 @@ from shellstream.parameters import (
 )
 
 #: However slow the machine, and though a test passes over what does not concern it.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 #: Text of every sort, lone surrogates and NUL too, and text that looks like more.
 TEXTS = st.one_of(
@@ -97,7 +96,6 @@ def accepted(parameter: Parameter, value: object) -> str | None:
 class AcceptProperties(SynchronousTestCase):
     """What holds for every type and every value."""
 
-    @UNHURRIED
     @given(CASES | ODD_CASES)
     def test_only_what_the_schema_says(self, case) -> None:
         """What is taken is valid by the schema: the value, or what its text means."""
@@ -109,7 +107,6 @@ class AcceptProperties(SynchronousTestCase):
                 meant = json.loads(text)
             self.assertTrue(fits(parameter.schema(), meant), (parameter, value, text))
 
-    @UNHURRIED
     @given(CASES)
     def test_all_that_the_schema_says(self, case) -> None:
         """What is valid by the schema is taken."""
@@ -117,7 +114,6 @@ class AcceptProperties(SynchronousTestCase):
         assume(fits(parameter.schema(), value))
         self.assertIsNotNone(accepted(parameter, value))
 
-    @UNHURRIED
     @given(CASES | ODD_CASES)
     def test_clean(self, case) -> None:
         """What is taken can be an argv item: text without NUL that encodes."""
@@ -127,14 +123,12 @@ class AcceptProperties(SynchronousTestCase):
             self.assertNotIn("\0", text)
             self.assertEqual(text.encode().decode(), text)
 
-    @UNHURRIED
     @given(st.text(st.characters(codec=None), max_size=5))
     def test_any_text(self, text) -> None:
         """A string takes all text, but for NUL and halves of surrogate pairs."""
         clean = "\0" not in text and not re.search("[\ud800-\udfff]", text)
         self.assertEqual(accepted(String(name="p"), text), text if clean else None)
 
-    @UNHURRIED
     @given(CASES)
     def test_canonical(self, case) -> None:
         """What a value becomes is itself taken, and becomes no other."""
@@ -142,7 +136,6 @@ class AcceptProperties(SynchronousTestCase):
         assume(text is not None)
         self.assertEqual(accepted(case[0], text), text)
 
-    @UNHURRIED
     @given(st.integers() | st.integers(-(10**41), 10**41))
     def test_integers(self, value) -> None:
         """An integer is passed on as its digits, from text as from JSON."""
@@ -150,7 +143,6 @@ class AcceptProperties(SynchronousTestCase):
         for given_as in (value, str(value)):
             self.assertEqual(accepted(Integer(name="p"), given_as), expected)
 
-    @UNHURRIED
     @given(st.floats())
     def test_floats(self, value) -> None:
         """A number reads back as exactly what it was, or is refused."""

@@ -1,7 +1,7 @@
 """Tests for L{shellstream.run}: no viewer loses a byte, nobody waits in vain."""
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -178,7 +178,6 @@ STEPS = st.lists(
 class PaceProperties(PaceTestCase):
     """Whatever the order of things, each viewer gets all, and all of it right."""
 
-    @settings(deadline=None)
     @given(STEPS)
     def test_nothing_is_lost(self, steps) -> None:
         """

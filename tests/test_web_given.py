@@ -4,14 +4,12 @@ import json
 import re
 from urllib.parse import quote, urlencode
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.errors import BodyMalformed, MediaTypeUnsupported
 from shellstream.web.given import MAX_FIELDS, from_body, from_query
-
-UNHURRIED = settings(deadline=None)
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -57,7 +55,6 @@ class FromQueryTests(SynchronousTestCase):
             BodyMalformed, from_query, b"&".join([b"a"] * (MAX_FIELDS + 1))
         )
 
-    @UNHURRIED
     @given(PAIRS)
     def test_round_trip(self, pairs) -> None:
         """What a client encodes comes out as it was, either way of encoding a space."""
@@ -65,7 +62,6 @@ class FromQueryTests(SynchronousTestCase):
         encoded = urlencode(pairs, quote_via=quote).encode()
         self.assertEqual(from_query(encoded), pairs)
 
-    @UNHURRIED
     @given(BODIES)
     def test_any_bytes(self, query) -> None:
         """Any bytes are pairs of clean text, or told to be none."""
@@ -99,7 +95,6 @@ class FromBodyTests(SynchronousTestCase):
         for media_type in ("", "text/plain", "application/json5", "application/x"):
             self.assertRaises(MediaTypeUnsupported, from_body, media_type, b"a=1")
 
-    @UNHURRIED
     @given(st.lists(st.tuples(st.text(), VALUES), max_size=4))
     def test_json_round_trip(self, pairs) -> None:
         """What JSON says arrives, repeats included, in order."""
@@ -114,7 +109,6 @@ class FromBodyTests(SynchronousTestCase):
         body = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1))))
         self.assertRaises(BodyMalformed, from_body, JSON, body.encode())
 
-    @UNHURRIED
     @given(st.sampled_from([FORM, JSON]), BODIES)
     def test_any_bytes(self, media_type, body) -> None:
         """Any bytes are pairs, or told to be none; nothing else can happen."""
