@@ -243,6 +243,16 @@ class StdoutTests(SynchronousTestCase):
         self.assertTrue(self.stdout.logPrefix())
         self.stdout.doRead()
 
+    def test_own_reader(self) -> None:
+        """A pipe that is open for reading as well never loses its reader."""
+        path = self.mktemp()
+        os.mkfifo(path)
+        fd = os.open(path, os.O_RDWR)
+        self.addCleanup(os.close, fd)
+        reactor = MemoryReactor()
+        Stdout(fd).watch(reactor)
+        self.assertEqual(reactor.getReaders(), [])
+
     def test_not_watched(self) -> None:
         """A file has no reader that could go."""
         fd = os.open(Path(self.mktemp()), os.O_WRONLY | os.O_CREAT)

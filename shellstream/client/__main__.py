@@ -7,6 +7,7 @@ import select
 import signal
 import stat
 import sys
+from fcntl import F_GETFL, fcntl
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -78,8 +79,10 @@ class Stdout:
 
     def watch(self, reactor: Any) -> None:
         """Leave as soon as nobody reads, not only at the next byte, as tail(1)."""
-        mode = os.fstat(self._fd).st_mode
-        if sys.platform == "linux" and stat.S_ISFIFO(mode):
+        pipe = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
+        # A pipe that is open for reading too is never without a reader.
+        to_write = fcntl(self._fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        if sys.platform == "linux" and pipe and to_write:
             reactor.addReader(self)
 
     def fileno(self) -> int:
