@@ -11,7 +11,7 @@ log at its own offset and its own pace::
                                     OutputLog <-- Viewer --> HTTP client
 
 Imports point down only: values and rules (C{errors}, C{events}, C{parameters},
-C{command}, C{config}, C{outputlog}) know no Twisted; the domain (C{run},
+C{command}, C{toml}, C{config}, C{outputlog}) know no Twisted; the domain (C{run},
 C{registry}, C{viewer}) knows a clock; C{child} and C{spawn} know processes; C{web}
 knows HTTP; only C{tap} and the client's C{__main__} see the reactor.
 """

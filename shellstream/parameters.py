@@ -6,6 +6,7 @@ value. Each type matches it in full and gives the text that the command gets.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from os.path import isabs, join, realpath
 from typing import ClassVar
@@ -27,7 +28,7 @@ class Unfit(ValueError):
 
 
 @frozen(kw_only=True)
-class Parameter:
+class Parameter(ABC):
     """
     One declared parameter of a command.
 
@@ -44,13 +45,13 @@ class Parameter:
     default: str | None = None
     allow_leading_dash: bool = False
 
+    @abstractmethod
     def accept(self, value: object) -> str:
         """
         The text to pass on for what a client sent.
 
         @raise Unfit: if this type does not take it.
         """
-        raise NotImplementedError
 
     def schema(self) -> dict[str, object]:
         """What this parameter takes, as JSON Schema (draft 2020-12)."""
@@ -61,8 +62,9 @@ class Parameter:
             found["default"] = self._typed(self.default)
         return found
 
+    @abstractmethod
     def _schema(self) -> Mapping[str, object]:
-        raise NotImplementedError
+        """What this type itself takes."""
 
     def _typed(self, text: str) -> object:
         return text
