@@ -119,6 +119,15 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     return f"tcp:{port}:interface={host}"
 
 
+class CannotListen(SystemExit, Exception):
+    """
+    Stops the daemon with one line.
+
+    twistd gives an L{Exception} to the terminal that a daemon was started from,
+    which would wait for ever otherwise; a L{SystemExit} ends without a traceback.
+    """
+
+
 @define(eq=False)
 class Listener(Service):
     """
@@ -139,7 +148,7 @@ class Listener(Service):
         listening = self._endpoint.listen(self._factory)
         listening.addCallbacks(self._listening, failed.append)
         if failed:
-            sys.exit(f"shellstream: {_why(self._description, failed[0])}")
+            raise CannotListen(f"shellstream: {_why(self._description, failed[0])}")
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)

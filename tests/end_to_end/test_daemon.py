@@ -63,6 +63,25 @@ class DaemonTests(TestCase):
         self.assertIn("Address already in use", said)
         self.assertNotIn("Traceback", said)
 
+    async def test_port_taken_in_the_background(self) -> None:
+        """The terminal that a daemon was started from is told too, and no PID left."""
+        daemon = await start_daemon(self)
+        folder = self.folder()
+        second = run(
+            self,
+            script("twistd"),
+            "shellstream",
+            "--port",
+            str(daemon.port),
+            cwd=str(folder),
+        )
+        self.assertEqual(await second.ended(), 1)
+        self.assertIn(f"cannot listen on 127.0.0.1:{daemon.port}", second.err.decode())
+        log = (folder / "twistd.log").read_text()
+        self.assertIn("Address already in use", log)
+        self.assertNotIn("Traceback", log)
+        self.assertFalse((folder / "twistd.pid").exists())
+
     async def test_two_in_one_folder(self) -> None:
         """In the foreground no PID file keeps a second daemon from starting."""
         folder = str(self.folder())
