@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,6 +119,13 @@ def run(
 def script(name: str) -> str:
     """Path of a program installed beside this Python, such as twistd."""
     return str(Path(sys.executable).with_name(name))
+
+
+def socket_path(test: TestCase) -> str:
+    """Where to put a UNIX socket: unix(7) takes 107 bytes, however deep we are."""
+    folder = tempfile.mkdtemp()
+    test.addCleanup(shutil.rmtree, folder)
+    return f"{folder}/sock"
 
 
 class Daemon:
@@ -257,9 +266,7 @@ def needs(*programs: str) -> str | None:
 
     In CI nothing is skipped: a program that is missing fails its test.
     """
-    from shutil import which
-
-    missing = [name for name in programs if which(name) is None]
+    missing = [name for name in programs if shutil.which(name) is None]
     if not missing or os.environ.get("CI"):
         return None
     return f"not installed: {', '.join(missing)}"

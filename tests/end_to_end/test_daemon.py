@@ -17,6 +17,7 @@ from tests.support import (
     needs,
     run,
     script,
+    socket_path,
     start_daemon,
 )
 
@@ -92,7 +93,7 @@ class DaemonTests(TestCase):
 
     async def test_several_endpoints(self) -> None:
         """Each --listen is served: TCP on IPv6 and a UNIX socket here."""
-        path = str(self.folder() / "sock")
+        path = socket_path(self)
         program = self.twistd(
             "--listen", f"unix:{path}", "--listen", r"tcp:0:interface=\:\:1"
         )
@@ -246,7 +247,7 @@ class DaemonTests(TestCase):
         folder = self.folder()
         gate = Gate(self)
         (folder / "c.toml").write_text(gate.config)
-        socket_path = folder / "sock"
+        path = socket_path(self)
         program = run(
             self,
             script("twistd"),
@@ -254,15 +255,13 @@ class DaemonTests(TestCase):
             "--config",
             "c.toml",
             "--listen",
-            f"unix:{socket_path}",
+            f"unix:{path}",
             cwd=str(folder),
         )
         self.assertEqual(await program.ended(), 0, program.err)
         pid = int((folder / "twistd.pid").read_text())
         self.addCleanup(os.kill, pid, 15)
-        client = run(
-            self, "curl", "-sN", "--unix-socket", str(socket_path), "http://x/stream"
-        )
+        client = run(self, "curl", "-sN", "--unix-socket", path, "http://x/stream")
         await gate.passed_by(client)
 
     for each in (

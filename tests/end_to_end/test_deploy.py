@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import ROOT, needs, run, script, start_daemon
+from tests.support import ROOT, needs, run, script, socket_path, start_daemon
 
 DEPLOY = ROOT / "deploy"
 
@@ -58,8 +58,7 @@ class SystemdTests(TestCase):
     async def test_socket_activation(self) -> None:
         """The socket unit's drop-in takes over what systemd listens on."""
         argv = self.exec_start((DEPLOY / "shellstream.socket").read_text())
-        path = str(Path(self.mktemp()).absolute())
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path = socket_path(self)
         argv[-1] = argv[-1].replace("INET", "UNIX")
         activate = ("systemd-socket-activate", "--fdname=http", "-l", path)
         program = run(self, "/usr/bin/env", *activate, *argv, end_with="TERM")
