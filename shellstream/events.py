@@ -1,8 +1,21 @@
 """What happens in a run, as values."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import Enum
 
 from attrs import frozen
+
+#: Tells what time it is on the wall, in microseconds since 1970 (UTC). It may
+#: jump, and go backwards; durations are measured by an C{IReactorTime} instead.
+WallClock = Callable[[], int]
+
+
+def rfc3339(time: int) -> str:
+    """A time in microseconds since 1970, as RFC 3339 writes it in UTC."""
+    seconds, micros = divmod(time, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{micros:06}Z"
 
 
 class Stream(Enum):
@@ -14,10 +27,15 @@ class Stream(Enum):
 
 @frozen
 class Chunk:
-    """Bytes read from the child in one go, and where they start in the output."""
+    """
+    Bytes of the output, and where they start in it.
+
+    @ivar time: when they arrived, in microseconds since 1970 (UTC).
+    """
 
     offset: int
     stream: Stream
+    time: int
     data: bytes
 
     @property
@@ -29,21 +47,86 @@ class Chunk:
         """The part of this chunk that begins at C{offset}."""
         if offset == self.offset:
             return self
-        return Chunk(offset, self.stream, self.data[offset - self.offset :])
+        return Chunk(offset, self.stream, self.time, self.data[offset - self.offset :])
+
+    def until(self, offset: int) -> "Chunk":
+        """The part of this chunk before C{offset}."""
+        if offset >= self.end:
+            return self
+        return Chunk(
+            self.offset, self.stream, self.time, self.data[: offset - self.offset]
+        )
+
+
+@frozen
+class Gap:
+    """Bytes that are not kept any more: from C{offset} up to, without, C{end}."""
+
+    offset: int
+    end: int
 
 
 @frozen
 class ExitStatus:
-    """How a child ended: by itself with C{code}, or killed by C{signal}."""
+    """
+    How a child ended: by itself with C{code}, or killed by C{signal}.
+
+    @ivar cpu: seconds of processor time that it and its reaped children took.
+    @ivar memory: its peak resident memory, in bytes.
+    """
 
     code: int | None
     signal: int | None
+    cpu: float | None = None
+    memory: int | None = None
+
+
+class State(Enum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing comes after this."""
+        return self not in (State.QUEUED, State.RUNNING)
 
 
 class Reason(Enum):
     """Why a run ended where that was not its own doing."""
 
     TIMEOUT = "timeout"
+    IDLE_TIMEOUT = "idle-timeout"
     CANCELLED = "cancelled"
     DISCONNECTED = "disconnected"
+    OUTPUT_LIMIT = "output-limit"
     SHUTDOWN = "shutdown"
+
+
+class OnDisconnect(Enum):
+    """What becomes of a run whose last viewer vanished."""
+
+    CANCEL = "cancel"
+    KEEP = "keep"
+
+
+@frozen
+class End:
+    """
+    How a run ended.
+
+    @ivar signal: as kill(1) names it: C{TERM}; a number where it has no name.
+    @ivar offset: the length of the whole output, in bytes.
+    """
+
+    state: State
+    code: int | None
+    signal: str | None
+    reason: Reason | None
+    offset: int

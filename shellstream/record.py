@@ -1,0 +1,147 @@
+"""What is kept of a run, apart from its output."""
+
+import secrets
+from collections.abc import Mapping
+from signal import Signals
+from uuid import UUID
+
+from attrs import field, frozen
+
+from .events import End, OnDisconnect, Reason, State, rfc3339
+
+
+def signal_name(number: int) -> str:
+    """A signal as kill(1) names it: TERM, or its number where it has no name."""
+    try:
+        return Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
+
+
+@frozen(kw_only=True)
+class RunRecord:
+    """
+    One run, as it stands. Times are in microseconds since 1970 (UTC).
+
+    @ivar params: the parameters as they were given, those left out included.
+    @ivar failure: why a run that is C{failed} never started.
+    @ivar start: the oldest byte of the output that is kept.
+    @ivar size: the length of the whole output, in bytes.
+    @ivar stored: what the output takes on disk, in bytes.
+    @ivar cpu: seconds of processor time, once ended.
+    @ivar memory: peak resident memory of its process in bytes, once ended.
+    @ivar pid: its process and process group, once started.
+    @ivar pid_start: when that process began, as its kernel counts: two of the
+        same id began at different times.
+    """
+
+    id: str
+    command: str
+    params: Mapping[str, str]
+    created: int
+    on_disconnect: OnDisconnect
+    state: State = State.QUEUED
+    principal: str = "anonymous"
+    started: int | None = None
+    ended: int | None = None
+    code: int | None = None
+    signal: int | None = None
+    reason: Reason | None = None
+    failure: str | None = None
+    start: int = 0
+    size: int = 0
+    stored: int = 0
+    cpu: float | None = None
+    memory: int | None = None
+    pid: int | None = field(default=None, repr=False)
+    pid_start: int | None = field(default=None, repr=False)
+
+    @property
+    def end(self) -> End:
+        """How it ended; only for one that has."""
+        assert self.state.ended, self.state
+        name = None if self.signal is None else signal_name(self.signal)
+        return End(self.state, self.code, name, self.reason, self.size)
+
+
+@frozen
+class Key:
+    """
+    An C{Idempotency-Key}, and what it was sent with.
+
+    @ivar fingerprint: a hash of all that the request asked for.
+    """
+
+    key: str
+    fingerprint: str
+
+
+@frozen(kw_only=True)
+class Keep:
+    """
+    How much is kept of what has ended: the oldest goes when any is exceeded.
+
+    @ivar age: seconds since a run ended.
+    @ivar runs: how many of them.
+    @ivar bytes: what the output of all of them takes on disk.
+    """
+
+    age: float
+    runs: int
+    bytes: int
+
+
+def next_id(now: int, newest: str | None) -> str:
+    """
+    An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest one
+    even where the clock was set back.
+
+    @param now: microseconds since 1970.
+    """
+    millis = now // 1000
+    if newest is not None:
+        millis = max(millis, (UUID(newest).int >> 80) + 1)
+    random = secrets.randbits(74)
+    high, low = random >> 62, random & (1 << 62) - 1
+    number = millis << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low
+    return str(UUID(int=number & (1 << 128) - 1))
+
+
+def end_document(end: End) -> dict[str, object]:
+    """How a run ended, ready for JSON."""
+    return {
+        "state": end.state.value,
+        "code": end.code,
+        "signal": end.signal,
+        "reason": None if end.reason is None else end.reason.value,
+        "offset": end.offset,
+    }
+
+
+def described(record: RunRecord) -> dict[str, object]:
+    """A run as clients see it, ready for JSON."""
+
+    def moment(time: int | None) -> str | None:
+        return None if time is None else rfc3339(time)
+
+    return {
+        "id": record.id,
+        "command": record.command,
+        "params": dict(record.params),
+        "state": record.state.value,
+        "code": record.code,
+        "signal": None if record.signal is None else signal_name(record.signal),
+        "reason": None if record.reason is None else record.reason.value,
+        "failure": record.failure,
+        "end": end_document(record.end) if record.state.ended else None,
+        "principal": record.principal,
+        "on_disconnect": record.on_disconnect.value,
+        "created": moment(record.created),
+        "started": moment(record.started),
+        "ended": moment(record.ended),
+        "start": record.start,
+        "size": record.size,
+        "cpu_seconds": record.cpu,
+        "peak_memory_bytes": record.memory,
+        "output": f"/runs/{record.id}/output",
+    }

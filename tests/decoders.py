@@ -1,0 +1,117 @@
+"""
+What a reader makes of each format, written from its standard and not from ours.
+
+Each function takes all that was on the wire and returns what it told: a list of
+L{Told} for output, and a C{dict} for whatever else.
+"""
+
+import json
+import re
+from base64 import b64decode
+from typing import Any
+
+from attrs import frozen
+
+STREAMS = {1: "stdout", 2: "stderr"}
+
+
+@frozen
+class Told:
+    """One piece of output as a reader got it; C{None} where a format is silent."""
+
+    offset: int
+    stream: str
+    data: bytes
+    time: str | None = None
+    text: bool = False
+
+
+@frozen
+class Event:
+    """One event, as EventSource dispatches it."""
+
+    type: str
+    data: str
+    id: str
+
+
+def _object(fields: dict[str, Any]) -> Told | dict[str, Any]:
+    if "type" in fields:
+        return fields
+    text = fields.get("text")
+    data = b64decode(fields["base64"]) if text is None else text.encode()
+    stream, time = fields["stream"], fields["time"]
+    return Told(fields["offset"], stream, data, time, text is not None)
+
+
+def ndjson(wire: bytes) -> list[Any]:
+    """Objects, a line each, whatever the reader thinks ends a line."""
+    assert wire == b"" or wire.endswith(b"\n"), wire
+    return [_object(json.loads(line)) for line in wire.decode().splitlines()]
+
+
+def event_source(wire: bytes) -> tuple[list[Event], dict[str, Any]]:
+    """
+    Events, and C{id} and C{retry} as they stand afterwards: WHATWG HTML, 9.2.6.
+
+    An event without its blank line is not dispatched.
+    """
+    kept: dict[str, Any] = {"id": "", "retry": None}
+    events = []
+    kind, data, last_id = "", "", ""
+    *lines, _cut = re.split(r"\r\n|\n|\r", wire.decode().removeprefix("\ufeff"))
+    for line in lines:
+        field, colon, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            kept["id"] = last_id
+            if data:
+                events.append(
+                    Event(kind or "message", data.removesuffix("\n"), last_id)
+                )
+            kind, data = "", ""
+        elif colon and not field:
+            pass  # a comment
+        elif field == "event":
+            kind = value
+        elif field == "data":
+            data += value + "\n"
+        elif field == "id" and "\0" not in value:
+            last_id = value
+        elif field == "retry" and re.fullmatch("[0-9]+", value):
+            kept["retry"] = int(value)
+    return events, kept
+
+
+def sse(wire: bytes) -> list[Any]:
+    """The objects that events carry; each event is of its object's type."""
+    told = []
+    for event in event_source(wire)[0]:
+        one = _object(json.loads(event.data))
+        kind = "output" if isinstance(one, Told) else one["type"]
+        assert event.type == kind, event
+        told.append(one)
+    return told
+
+
+def frames(wire: bytes) -> list[Any]:
+    """Payloads behind headers, at offsets that are counted from the first on."""
+    told: list[Any] = []
+    offset = None
+    while wire:
+        number, zero = wire[0], wire[1:4]
+        size = int.from_bytes(wire[4:8], "big")
+        payload, wire = wire[8 : 8 + size], wire[8 + size :]
+        assert (zero, len(payload)) == (b"\0\0\0", size)
+        if number:
+            assert offset is not None, "the run's frame comes first"
+            told.append(Told(offset, STREAMS[number], payload))
+            offset += size
+        else:
+            fields = json.loads(payload)
+            offset = fields["end" if fields["type"] == "gap" else "offset"]
+            told.append(fields)
+    return told
+
+
+DECODERS = {"sse": sse, "ndjson": ndjson, "frames": frames}

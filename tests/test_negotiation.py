@@ -1,0 +1,132 @@
+"""Tests for L{shellstream.negotiation}."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.errors import NotAcceptable
+from shellstream.formats import FORMATS, Frames, Sse
+from shellstream.negotiation import MAX_RANGE, negotiate, prefers_html
+
+CHROMIUM = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
+    "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+)
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+FRAMES = "application/vnd.shellstream.frames"
+
+#: What comes in an C{Accept} header, and the name of the format it gets.
+ANSWERED = {
+    # nothing said
+    None: "plain",
+    "": "plain",
+    " , ,": "plain",
+    "*/*": "plain",
+    "*": "plain",
+    "text/*": "plain",
+    CHROMIUM: "plain",
+    FIREFOX: "plain",
+    "application/json, text/plain, */*": "plain",
+    "application/json, */*;q=0.5": "plain",
+    # one said
+    "text/plain": "plain",
+    "text/event-stream": "sse",
+    "Text/Event-Stream": "sse",
+    "text/event-stream;charset=UTF-8": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/*": "ndjson",
+    FRAMES: "frames",
+    "application/json, text/event-stream": "sse",
+    # weights
+    "text/plain;q=0.5, text/event-stream": "sse",
+    "text/event-stream;q=0.5, text/plain": "plain",
+    "text/plain;q=0.2, application/*;q=0.3": "ndjson",
+    f"{FRAMES};q=0.001": "frames",
+    "text/event-stream;Q=0.1, application/x-ndjson; q=0.2": "ndjson",
+    # ties
+    "text/event-stream, text/plain": "plain",
+    f"{FRAMES}, application/x-ndjson, text/event-stream": "sse",
+    f"{FRAMES}, application/x-ndjson": "ndjson",
+    # the most specific range counts, wherever it stands
+    "*/*, text/plain;q=0.1": "sse",
+    "text/plain;q=0.1, text/*": "sse",
+    "text/*;q=0.1, */*;q=0.2": "ndjson",
+    # 0 means not at all
+    "*/*, text/plain;q=0": "sse",
+    "*/*, text/*;q=0.0": "ndjson",
+    "text/plain;q=0, text/event-stream;q=0.0, application/x-ndjson;q=0.000, */*": (
+        "frames"
+    ),
+    # what is no range is passed over
+    "nonsense, text/event-stream": "sse",
+    "a/b/c, text/event-stream": "sse",
+    "text/event-stream, text/plain;q=x": "sse",
+    "text/event-stream, text/plain;q=": "sse",
+    "text/event-stream, text/plain;q=1.1": "sse",
+    "text/event-stream, text/plain;q=-1": "sse",
+    "text/event-stream, text/plain;q=nan": "sse",
+    "nonsense": "plain",
+    "text/event-stream;x=" + "y" * MAX_RANGE: "plain",
+}
+
+
+class NegotiateTests(SynchronousTestCase):
+    """A client gets the format that it would rather have."""
+
+    def test_accept(self) -> None:
+        """The Accept header is read as RFC 9110 says; if in doubt, it is plain."""
+        for accept, name in ANSWERED.items():
+            with self.subTest(accept=accept):
+                self.assertEqual(negotiate(accept, None).name, name)
+
+    def test_wanted(self) -> None:
+        """What the address names is more than what the header says."""
+        for one in FORMATS:
+            self.assertIs(negotiate("text/html", one.name), one)
+
+    def test_unknown(self) -> None:
+        """A name that is none is refused, and not taken for another."""
+        for name in ("", "SSE", "json", "plain ", "x" * 10_000):
+            error = self.assertRaises(NotAcceptable, negotiate, "*/*", name)
+            self.assertLess(len(str(error)), 400)
+        error = self.assertRaises(NotAcceptable, negotiate, None, "ndjso")
+        self.assertIn("'ndjso' (did you mean 'ndjson'?)", str(error))
+
+    def test_none(self) -> None:
+        """Who takes none of them is told which there are."""
+        for accept in ("text/html", "image/*", "*/*;q=0", "text/event-stream;q=0"):
+            error = self.assertRaises(NotAcceptable, negotiate, accept, None)
+        self.assertIn("for one of: plain (text/plain), sse (text/ev", str(error))
+        facts = [{"name": f.name, "media_type": f.media_type} for f in FORMATS]
+        self.assertEqual((error.status, error.facts()), (406, {"formats": facts}))
+
+    def test_fewer(self) -> None:
+        """Where only some are to be had, only they are."""
+        some = (Frames(), Sse())
+        self.assertEqual(negotiate("*/*", None, some), Frames())
+        error = self.assertRaises(NotAcceptable, negotiate, "text/plain", None, some)
+        self.assertEqual(list(error.formats), ["frames", "sse"])
+
+    @given(st.text() | st.text('textplain/*;,q=01."\\ ', max_size=60))
+    def test_anything(self, accept) -> None:
+        """Whatever the header is, the answer is a format, or that there is none."""
+        with contextlib.suppress(NotAcceptable):
+            self.assertIn(negotiate(accept, None), FORMATS)
+
+
+class PrefersHtmlTests(SynchronousTestCase):
+    """A page is for who asks for one."""
+
+    def test_browsers(self) -> None:
+        """A browser's address bar gets the page."""
+        for accept in (CHROMIUM, FIREFOX, "text/html", "text/html, */*;q=0.1"):
+            self.assertTrue(prefers_html(accept), accept)
+
+    def test_others(self) -> None:
+        """Who does not say, or would as soon have JSON, gets that."""
+        html_too = "text/html, application/json"
+        worse = "text/html;q=0.5, application/json;q=0.6"
+        for accept in (None, "", "*/*", "application/json", html_too, worse, "x"):
+            self.assertFalse(prefers_html(accept), accept)

@@ -1,0 +1,139 @@
+"""Tests for L{shellstream.record}: ids that sort, and runs as clients see them."""
+
+import json
+from uuid import RFC_4122, UUID
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.events import End, OnDisconnect, Reason, State
+from shellstream.record import (
+    RunRecord,
+    described,
+    end_document,
+    next_id,
+    signal_name,
+)
+
+NOW = 1_767_225_600_000_000
+#: Microseconds since 1970, up to the year 9999.
+TIMES = st.integers(0, 253_402_300_799_999_999)
+
+RUN = RunRecord(
+    id="018f2c5e-0000-7000-8000-000000000000",
+    command="build",
+    params={"x": "1"},
+    created=NOW,
+    on_disconnect=OnDisconnect.KEEP,
+)
+ENDED = evolve(
+    RUN,
+    state=State.SIGNALED,
+    started=NOW + 1,
+    ended=NOW + 2_000_000,
+    signal=15,
+    reason=Reason.TIMEOUT,
+    start=3,
+    size=7,
+    stored=512,
+    cpu=0.5,
+    memory=4096,
+    pid=42,
+    pid_start=43,
+)
+
+
+class IdTests(SynchronousTestCase):
+    """Ids are UUIDs of version 7 that sort by creation."""
+
+    @given(TIMES)
+    def test_uuid(self, now) -> None:
+        """An id is a UUIDv7 (RFC 9562, 5.7), and begins with its time."""
+        found = UUID(next_id(now, None))
+        self.assertEqual((found.version, found.variant), (7, RFC_4122))
+        self.assertEqual(found.int >> 80, now // 1000)
+
+    @given(st.lists(TIMES, min_size=1, max_size=20))
+    def test_sorted(self, times) -> None:
+        """Whatever the clock says, set back or standing still, each is the newest."""
+        ids: list[str] = []
+        for now in times:
+            ids.append(next_id(now, ids[-1] if ids else None))
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual({UUID(each).version for each in ids}, {7})
+
+    def test_set_back(self) -> None:
+        """An id says a time just after the newest one's while the clock is behind."""
+        newest = next_id(NOW, None)
+        found = UUID(next_id(NOW - 3_600_000_000, newest))
+        self.assertEqual(found.int >> 80, NOW // 1000 + 1)
+
+    def test_not_to_be_guessed(self) -> None:
+        """Two ids of the same time have nothing else in common."""
+        ids = {next_id(NOW, None) for _ in range(1000)}
+        self.assertEqual(len(ids), 1000)
+        for bit in (*range(62), *range(64, 76)):
+            self.assertEqual(len({UUID(each).int >> bit & 1 for each in ids}), 2, bit)
+
+
+class DescribedTests(SynchronousTestCase):
+    """A run as clients see it."""
+
+    def test_queued(self) -> None:
+        """What is not known yet is null, and there is no end."""
+        found = json.loads(json.dumps(described(RUN)))
+        unknown = {name for name, value in found.items() if value is None}
+        self.assertEqual(
+            unknown,
+            {"code", "signal", "reason", "failure", "end", "started", "ended"}
+            | {"cpu_seconds", "peak_memory_bytes"},
+        )
+        self.assertEqual(found["state"], "queued")
+        self.assertEqual(found["params"], {"x": "1"})
+        self.assertEqual(found["created"], "2026-01-01T00:00:00.000000Z")
+        self.assertEqual(found["output"], f"/runs/{RUN.id}/output")
+
+    def test_ended(self) -> None:
+        """All that is known of how it ended is there, in words where there are some."""
+        found = json.loads(json.dumps(described(ENDED)))
+        self.assertEqual((found["state"], found["signal"]), ("signaled", "TERM"))
+        self.assertEqual(found["reason"], "timeout")
+        self.assertEqual(found["ended"], "2026-01-01T00:00:02.000000Z")
+        self.assertEqual((found["start"], found["size"]), (3, 7))
+        self.assertEqual(
+            (found["cpu_seconds"], found["peak_memory_bytes"]), (0.5, 4096)
+        )
+        self.assertEqual(
+            found["end"],
+            {
+                "state": "signaled",
+                "code": None,
+                "signal": "TERM",
+                "reason": "timeout",
+                "offset": 7,
+            },
+        )
+
+    def test_not_for_clients(self) -> None:
+        """What only this machine needs to know is not told."""
+        names = set(described(ENDED))
+        self.assertEqual(names & {"pid", "pid_start", "stored"}, set())
+        self.assertNotIn("pid", repr(ENDED))
+
+    def test_end(self) -> None:
+        """The end is the same wherever it is told."""
+        self.assertEqual(
+            ENDED.end, End(State.SIGNALED, None, "TERM", Reason.TIMEOUT, 7)
+        )
+        exited = evolve(RUN, state=State.EXITED, code=3)
+        self.assertEqual(end_document(exited.end)["code"], 3)
+        for state in (State.QUEUED, State.RUNNING):
+            with self.assertRaises(AssertionError):
+                _ = evolve(RUN, state=state).end
+
+    def test_signal_name(self) -> None:
+        """A signal is named as kill(1) does; one without a name by its number."""
+        self.assertEqual((signal_name(9), signal_name(15)), ("KILL", "TERM"))
+        self.assertEqual(signal_name(99), "99")
