@@ -1,12 +1,17 @@
 """Tests for L{shellstream.outputlog}."""
 
+import errno
+import time
+
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.errors import OffsetGone
 from shellstream.events import Chunk, Stream
-from shellstream.outputlog import OVERHEAD, OutputLog
+from shellstream.outputlog import OVERHEAD, Backing, OutputLog
+from shellstream.ring import LogDamaged
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
 WRITES = st.lists(
@@ -22,10 +27,10 @@ CAPACITIES = st.integers(0, 4 * OVERHEAD)
 
 def kept(log: OutputLog, offset: int) -> list[Chunk]:
     """All that the log still holds from C{offset} on."""
-    found = []
-    while (chunk := log.read(offset)) is not None:
-        found.append(chunk)
-        offset = chunk.end
+    found: list[Chunk] = []
+    while chunks := log.read(offset):
+        found += chunks
+        offset = chunks[-1].end
     return found
 
 
@@ -34,11 +39,56 @@ def replay(log: OutputLog, offset: int) -> bytes:
     return b"".join(chunk.data for chunk in kept(log, offset))
 
 
+@define
+class FakeBacking:
+    """A L{Backing} in memory, which keeps C{retain} bytes and fails as it is told."""
+
+    retain: int = 1 << 30
+    chunks: list[Chunk] = field(factory=list)
+    end: int = 0
+    closed: int = 0
+    refuses: OSError | None = None
+    lost: OSError | LogDamaged | None = None
+
+    @property
+    def start(self) -> int:
+        return max(0, self.end - self.retain)
+
+    @property
+    def stored(self) -> int:
+        return sum(len(each.data) for each in self.chunks)
+
+    def append(self, chunk: Chunk) -> None:
+        assert chunk.offset == self.end
+        if self.refuses is not None:
+            raise self.refuses
+        self.chunks.append(chunk)
+        self.end = chunk.end
+
+    def read(self, offset: int, size: int) -> list[Chunk]:
+        assert self.start <= offset < self.end
+        assert not self.closed
+        if self.lost is not None:
+            raise self.lost
+        found = next(each for each in self.chunks if each.end > offset)
+        return [found.since(offset).until(offset + size)]
+
+    def start_after(self, size: int) -> int:
+        return max(0, self.end + size - self.retain)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def _checked(fake: FakeBacking) -> Backing:
+    return fake  # mypy says whether it is one
+
+
 def filled(capacity: int, writes: list[bytes]) -> OutputLog:
     """A log that was told all this."""
     log = OutputLog(capacity)
     for write in writes:
-        log.append(Stream.STDOUT, write)
+        log.append(Stream.STDOUT, 0, write)
     return log
 
 
@@ -90,7 +140,7 @@ class OutputLogTests(SynchronousTestCase):
         """Where the log will start is foretold exactly."""
         log = filled(capacity, writes)
         foretold = log.start_after(len(more))
-        log.append(Stream.STDERR, more)
+        log.append(Stream.STDERR, 0, more)
         self.assertEqual(log.start, foretold)
 
     @given(WRITES, CAPACITIES, st.integers(1, 600))
@@ -111,12 +161,210 @@ class OutputLogTests(SynchronousTestCase):
             self.assertEqual((error.offset, error.start), (offset, log.start))
 
     def test_streams_are_kept_apart(self) -> None:
-        """Each chunk tells which of the two streams it came from."""
+        """Each chunk tells which of the two streams it came from, and when."""
         log = OutputLog(1 << 20)
-        log.append(Stream.STDOUT, b"out")
-        log.append(Stream.STDERR, b"err")
-        expected = [Chunk(0, Stream.STDOUT, b"out"), Chunk(3, Stream.STDERR, b"err")]
+        log.append(Stream.STDOUT, 5, b"out")
+        log.append(Stream.STDERR, 4, b"err")
+        expected = [
+            Chunk(0, Stream.STDOUT, 5, b"out"),
+            Chunk(3, Stream.STDERR, 4, b"err"),
+        ]
         self.assertEqual(kept(log, 0), expected)
+
+    def test_shared(self) -> None:
+        """All who read what is in memory are given the same objects."""
+        log = filled(1 << 20, [b"ab", b"cd"])
+        first, second = log.read(0)
+        self.assertIs(log.read(0)[1], second)
+        self.assertIs(log.read(2)[0], second)
+        self.assertEqual(log.read(1), [first.since(1), second])
+
+    def test_size(self) -> None:
+        """Once enough chunks were found, no more are given."""
+        log = filled(1 << 20, [b"ab", b"cd", b"ef"])
+        self.assertEqual([each.data for each in log.read(0, 1)], [b"ab"])
+        self.assertEqual([each.data for each in log.read(0, 3)], [b"ab", b"cd"])
+        self.assertEqual([each.data for each in log.read(1, 100)], [b"b", b"cd", b"ef"])
+
+
+class BackingTests(SynchronousTestCase):
+    """What memory has no room for is read from what backs the log."""
+
+    @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())
+    def test_replay(self, writes, capacity, retain, data) -> None:
+        """From any offset on that the backing or memory holds, all is read."""
+        backing = FakeBacking(retain)
+        log = OutputLog(capacity, backing)
+        for write in writes:
+            log.append(Stream.STDOUT, 0, write)
+        whole = b"".join(writes)
+        self.assertEqual((log.end, log.stored), (len(whole), backing.stored))
+        self.assertLessEqual(log.start, backing.start)
+        offset = data.draw(st.integers(log.start, log.end))
+        self.assertEqual(replay(log, offset), whole[offset:])
+        self.assertIsNone(log.trouble)
+
+    @given(WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
+    def test_start_after(self, writes, capacity, retain, size) -> None:
+        """Nobody is promised what memory and backing both forget."""
+        log = OutputLog(capacity, FakeBacking(retain))
+        for write in writes:
+            log.append(Stream.STDOUT, 0, write)
+        foretold = log.start_after(size)
+        log.append(Stream.STDERR, 0, b"x" * size)
+        self.assertEqual(log.start, foretold)
+
+    def test_backed_before_woken(self) -> None:
+        """When a viewer is woken, what it is about to read is in the backing."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        ends: list[int] = []
+        log.subscribe(lambda: ends.append(backing.end))
+        log.append(Stream.STDOUT, 0, b"abc")
+        self.assertEqual(ends, [3])
+
+    def test_cannot_be_written(self) -> None:
+        """If the backing takes no more, the log goes on with what is in memory."""
+        backing = FakeBacking()
+        log = OutputLog(2 * (OVERHEAD + 2), backing)
+        for write in (b"ab", b"cd", b"ef"):
+            log.append(Stream.STDOUT, 0, write)
+        self.assertEqual(log.start, 0)
+        backing.refuses = OSError(errno.ENOSPC, "full")
+        log.append(Stream.STDOUT, 0, b"gh")
+        self.assertIs(log.trouble, backing.refuses)
+        self.assertEqual((log.start, replay(log, 4), log.stored), (4, b"efgh", 6))
+        backing.refuses = None
+        self.assertEqual(log.start_after(2), 6)
+        log.append(Stream.STDOUT, 0, b"ij")
+        self.assertEqual((backing.end, replay(log, 6)), (6, b"ghij"))
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual(replay(log, 6), b"ghij")  # it is nowhere else
+
+    def test_cannot_be_read(self) -> None:
+        """What cannot be read back is gone; what follows still is kept."""
+        for error in (LogDamaged("bad"), OSError(errno.EIO, "disk")):
+            backing = FakeBacking()
+            log = OutputLog(OVERHEAD + 2, backing)
+            for write in (b"ab", b"cd", b"ef"):
+                log.append(Stream.STDOUT, 0, write)
+            backing.lost = error
+            gone = self.assertRaises(OffsetGone, log.read, 1)
+            self.assertEqual((gone.offset, gone.start), (1, 4))
+            self.assertEqual((log.trouble, log.start), (error, 4))
+            backing.lost = None
+            log.append(Stream.STDOUT, 0, b"gh")
+            self.assertEqual((log.start, replay(log, 4)), (4, b"efgh"))
+            self.assertEqual(log.start_after(2), 4)
+
+    def test_released_at_once(self) -> None:
+        """A log that is closed while nobody reads it lets go of all it holds."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        log.append(Stream.STDOUT, 0, b"ab")
+        self.assertFalse(log.released)
+        log.close()
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.start, log.end, log.stored), (2, 2, 2))
+        self.assertRaises(OffsetGone, log.read, 0)
+        self.assertEqual(log.read(2), [])
+
+    def test_released_by_the_last(self) -> None:
+        """While anybody reads a closed log, its backing stays open."""
+        backing = FakeBacking()
+        log = OutputLog(0, backing)
+        leave, leave_too = log.subscribe(lambda: None), log.subscribe(lambda: None)
+        for write in (b"ab", b"cd"):
+            log.append(Stream.STDOUT, 0, write)
+        leave()
+        log.close()
+        leave()
+        self.assertEqual((log.released, replay(log, 0)), (False, b"abcd"))
+        leave_too()
+        leave_too()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_leaves_when_told_of_the_end(self) -> None:
+        """Who reads the rest and leaves when woken by the close releases the log."""
+        backing = FakeBacking()
+        log = OutputLog(0, backing)
+        leave = log.subscribe(lambda: leave() if log.closed else None)
+        log.append(Stream.STDOUT, 0, b"ab")
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_no_backing(self) -> None:
+        """A log in memory alone has nothing to release, and stays readable."""
+        log = filled(1 << 20, [b"ab"])
+        log.close()
+        self.assertEqual((log.released, replay(log, 0)), (False, b"ab"))
+        self.assertEqual(log.stored, 2 + OVERHEAD)  # it takes that much memory
+
+    def test_ended(self) -> None:
+        """What is kept of an earlier run is a closed log."""
+        backing = FakeBacking(2, [Chunk(0, Stream.STDOUT, 0, b"abcd")], 4)
+        log = OutputLog.ended(backing)
+        leave = log.subscribe(lambda: None)
+        self.assertEqual((log.closed, log.released), (True, False))
+        self.assertEqual((log.start, log.end, replay(log, 2)), (2, 4, b"cd"))
+        self.assertRaises(OffsetGone, log.read, 1)
+        leave()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_ended_and_unread(self) -> None:
+        """One that nobody came to read is released by closing it."""
+        backing = FakeBacking()
+        log = OutputLog.ended(backing)
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_ended_and_damaged(self) -> None:
+        """Damage in it is a gap up to its end."""
+        chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
+        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=LogDamaged("bad")))
+        gone = self.assertRaises(OffsetGone, log.read, 0)
+        self.assertEqual((gone.start, log.read(4)), (4, []))
+
+
+class HeldTests(SynchronousTestCase):
+    """What a viewer sees of a held log was made safe first."""
+
+    def setUp(self) -> None:
+        self.backing = FakeBacking()
+        self.log = OutputLog(OVERHEAD + 2, self.backing, held=True)
+        self.woken: list[int] = []
+        self.log.subscribe(lambda: self.woken.append(self.log.end))
+
+    def test_held(self) -> None:
+        """Nobody is told of what was appended, or can read it, until it is safe."""
+        for write in (b"ab", b"cd"):
+            self.log.append(Stream.STDOUT, 0, write)
+        self.assertEqual((self.log.end, self.log.written, self.woken), (0, 4, []))
+        self.assertEqual(self.log.read(0), [])
+        self.assertRaises(OffsetGone, self.log.read, 1)
+        self.log.release(3)
+        self.assertEqual((self.log.end, self.woken), (3, [3]))
+        self.assertEqual((replay(self.log, 0), replay(self.log, 2)), (b"abc", b"c"))
+        self.log.release(2)
+        self.log.release(99)
+        self.assertEqual((self.log.end, self.woken), (4, [3, 4]))
+
+    def test_close(self) -> None:
+        """In the end all can be read."""
+        self.log.append(Stream.STDOUT, 0, b"ab")
+        self.log.close()
+        self.assertEqual((self.woken, replay(self.log, 0)), ([2], b"ab"))
+
+    def test_forgotten_before_seen(self) -> None:
+        """What was dropped while it was held is missed only once it would be read."""
+        self.backing.retain = 2
+        for write in (b"ab", b"cd", b"ef"):
+            self.log.append(Stream.STDOUT, 0, write)
+        self.assertEqual((self.log.start, self.log.read(0)), (0, []))
+        self.log.release(6)
+        self.assertEqual((self.log.start, replay(self.log, 4)), (4, b"ef"))
 
 
 class SubscriberTests(SynchronousTestCase):
@@ -132,9 +380,9 @@ class SubscriberTests(SynchronousTestCase):
     def test_woken(self) -> None:
         """News is every append that brings bytes, and the close."""
         self.log.subscribe(self.note)
-        self.log.append(Stream.STDOUT, b"a")
-        self.log.append(Stream.STDOUT, b"")
-        self.log.append(Stream.STDERR, b"bc")
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"")
+        self.log.append(Stream.STDERR, 0, b"bc")
         self.log.close()
         self.assertEqual(self.woken, [(1, False), (3, False), (3, True)])
 
@@ -144,7 +392,7 @@ class SubscriberTests(SynchronousTestCase):
         others: list[int] = []
         self.log.subscribe(lambda: others.append(self.log.end))
         leave()
-        self.log.append(Stream.STDOUT, b"a")
+        self.log.append(Stream.STDOUT, 0, b"a")
         self.assertEqual((self.woken, others), ([], [1]))
 
     def test_leaves_while_woken(self) -> None:
@@ -157,6 +405,35 @@ class SubscriberTests(SynchronousTestCase):
         leave = self.log.subscribe(once)
         others: list[int] = []
         self.log.subscribe(lambda: others.append(self.log.end))
-        self.log.append(Stream.STDOUT, b"a")
-        self.log.append(Stream.STDOUT, b"b")
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"b")
         self.assertEqual((self.woken, others), ([(1, False)], [1, 2]))
+
+    def test_sent_away_while_woken(self) -> None:
+        """Who was made to leave by another one's waking is not woken any more."""
+        self.log.subscribe(lambda: leave())
+        leave = self.log.subscribe(self.note)
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual(self.woken, [])
+
+    def test_joins_while_woken(self) -> None:
+        """A subscriber may join while others are woken, and is woken from then on."""
+
+        def invite() -> None:
+            leave()
+            self.log.subscribe(self.note)
+
+        leave = self.log.subscribe(invite)
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"b")
+        self.assertEqual(self.woken, [(2, False)])
+
+    def test_many_leave(self) -> None:
+        """To leave takes no longer among ten thousand others."""
+        leaves = [self.log.subscribe(self.note) for _ in range(20_000)]
+        began = time.perf_counter()
+        for leave in leaves:
+            leave()
+        self.assertLess(time.perf_counter() - began, 0.5)  # about 0.005
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual(self.woken, [])

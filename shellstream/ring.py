@@ -1,0 +1,411 @@
+"""
+Where the newest bytes of an output lie in a file of bounded size; no I/O here.
+
+The file is an array of sectors of one size, and nothing else. A sector holds
+records, from its beginning on; a record is a header and its payload, and crosses
+no sector's edge::
+
+    sector 0           sector 1           sector 2
+    |HpppppHppHppppppp|HpppppppppppppppHp|HpppppppHpppp.....|
+
+When all of the oldest sector may be forgotten, it is written anew. No index lies
+beside the records: each tells where in the output it belongs, so the first ones of
+the sectors are the index, and a writer that is killed leaves nothing to repair.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from struct import Struct
+from typing import NamedTuple
+
+from attrs import define, field, frozen
+from xxhash import xxh3_64_intdigest
+
+from .events import Chunk, Stream
+
+_CODES = {Stream.STDOUT: 1, Stream.STDERR: 2}
+_STREAMS = {code: stream for stream, code in _CODES.items()}
+
+#: The header as L{Header} names it; the last field is the checksum of the others and
+#: the payload.
+_FIELDS = Struct("<2sBIHBIQq")
+_CHECKSUM = Struct("<I")
+_HEADER = Struct(_FIELDS.format + _CHECKSUM.format[1:])
+HEADER = _HEADER.size
+
+_MAGIC = b"\xc5r"
+SHIFTS = range(9, 19)
+TURNS = 1 << 16
+
+
+class LogDamaged(Exception):
+    """What was kept of an output cannot be read back as it was written."""
+
+
+class Mark(NamedTuple):
+    """
+    What all records of one file share.
+
+    @ivar shift: log2 of a sector's size in bytes.
+    @ivar salt: of 32 bits and random, so that no output that looks like a record,
+        by chance or by intent, is taken for one.
+    """
+
+    magic: bytes
+    shift: int
+    salt: int
+
+    @classmethod
+    def of(cls, retain: int, salt: int) -> "Mark":
+        """
+        The mark of a new file.
+
+        Sectors are about an eighth of what is kept, or small beside it: they are
+        forgotten whole, and what of the oldest is needed no more is the file's waste.
+        """
+        shift = (retain // 8).bit_length() - 1
+        return cls(_MAGIC, min(max(shift, SHIFTS[0]), SHIFTS[-1]), salt)
+
+    @property
+    def sector(self) -> int:
+        """The size of a sector, in bytes."""
+        return 1 << self.shift
+
+
+class Header(NamedTuple):
+    """
+    What a record begins with: a L{Mark}, and its own.
+
+    @ivar turn: which sector in the order of writing this is, modulo 2**16: so it
+        shows when one between two others is missing, or a record is what is left
+        of an earlier turn.
+    @ivar length: of the payload, in bytes.
+    @ivar offset: of the payload in the output.
+    @ivar time: see L{Chunk}.
+    """
+
+    magic: bytes
+    shift: int
+    salt: int
+    turn: int
+    code: int
+    length: int
+    offset: int
+    time: int
+    checksum: int
+
+    @classmethod
+    def at(cls, data: bytes, position: int = 0) -> "Header | None":
+        """What may be a header there."""
+        if len(data) < position + HEADER:
+            return None
+        header = cls._make(_HEADER.unpack_from(data, position))
+        known = header.magic == _MAGIC and header.shift in SHIFTS
+        return header if known else None
+
+    @property
+    def mark(self) -> Mark:
+        return Mark._make(self[:3])
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    def follows(self, older: "Header") -> bool:
+        """Whether, if both begin sectors, that one comes right before this one."""
+        between = self.offset - older.offset
+        return (
+            self.turn == (older.turn + 1) % TURNS
+            and 0 < between <= self.mark.sector - HEADER
+        )
+
+    def intact(self, data: bytes, position: int) -> bool:
+        """Whether the record that begins there is as it was written."""
+        view = memoryview(data)[position : position + HEADER + self.length]
+        return (
+            len(view) == HEADER + self.length
+            and self.code in _STREAMS
+            and self.checksum == _checksum(view[: _FIELDS.size], view[HEADER:])
+        )
+
+
+def _checksum(fields: bytes | memoryview, payload: memoryview) -> int:
+    # Ten times as fast as a CRC: every byte of output goes through it.
+    seed = xxh3_64_intdigest(fields)
+    return xxh3_64_intdigest(payload, seed) & 0xFFFF_FFFF
+
+
+@frozen
+class Piece:
+    """
+    The part of an append that becomes one record.
+
+    @ivar position: where in the file that record begins.
+    @ivar turn: see L{Header}.
+    @ivar offset: of its payload in the output.
+    @ivar size: of its payload.
+    """
+
+    position: int
+    turn: int
+    offset: int
+    size: int
+
+    @property
+    def stop(self) -> int:
+        """Where in the file the record ends."""
+        return self.position + HEADER + self.size
+
+
+def encode(mark: Mark, piece: Piece, chunk: Chunk) -> tuple[bytes, memoryview]:
+    """The record of a chunk's piece: its header and its payload."""
+    begin = piece.offset - chunk.offset
+    payload = memoryview(chunk.data)[begin : begin + piece.size]
+    code, turn = _CODES[chunk.stream], piece.turn % TURNS
+    fields = _FIELDS.pack(*mark, turn, code, piece.size, piece.offset, chunk.time)
+    return fields + _CHECKSUM.pack(_checksum(fields, payload)), payload
+
+
+def scan(mark: Mark, sector: bytes, offset: int) -> Iterator[tuple[int, Header]]:
+    """
+    The records of a sector and their positions in it, each where the one before
+    says that it must be. Their payloads are not looked at.
+
+    @param offset: of the first payload.
+    """
+    position, kin, last = 0, None, len(sector) - HEADER
+    while position <= last:
+        header = Header._make(_HEADER.unpack_from(sector, position))
+        kin = kin or (*mark, header.turn)
+        if header[:4] != kin or header.offset != offset or not header.length:
+            return
+        yield position, header
+        offset = header.end
+        position += HEADER + header.length
+
+
+def newest(mark: Mark, sector: bytes, offset: int) -> tuple[int, int] | None:
+    """
+    From where to where the newest records of a sector go that are intact; L{None}
+    if none is.
+
+    @param offset: of the first payload.
+    """
+    span = None
+    for position, header in scan(mark, sector, offset):
+        if header.intact(sector, position):
+            joins = span is not None and span[1] == header.offset
+            span = (span[0] if span and joins else header.offset, header.end)
+    return span
+
+
+def decode(mark: Mark, sector: bytes, first: int, offset: int, end: int) -> list[Chunk]:
+    """
+    The chunks of a sector from C{offset} up to C{end}, or up to what is damaged.
+
+    @param first: the offset of the sector's first payload.
+    @raise LogDamaged: if what is at C{offset} is.
+    """
+    chunks: list[Chunk] = []
+    for position, header in scan(mark, sector, first):
+        if header.end <= offset:
+            continue
+        if header.offset >= end or not header.intact(sector, position):
+            break
+        payload = position + HEADER
+        data = sector[payload : payload + header.length]
+        chunk = Chunk(header.offset, _STREAMS[header.code], header.time, data)
+        chunks.append(chunk.since(max(offset, chunk.offset)).until(end))
+    if not chunks:
+        raise LogDamaged(f"the output kept at offset {offset} is damaged")
+    return chunks
+
+
+@define(eq=False)
+class Ring:
+    """
+    Which bytes of an output lie in which sector of a file, and where more go.
+
+    Its rule: before an append is done, nothing is overwritten that could be read
+    until then, if there is any other place.
+
+    @ivar retain: how many of the newest bytes are kept.
+    @ivar end: the offset after the newest byte.
+    @ivar size: of the file, in bytes.
+    """
+
+    mark: Mark
+    retain: int
+    _may_grow: Callable[[int], bool]
+    end: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
+    # The sectors in use, oldest first: the offsets that they begin with, and their
+    # places in the file. The first _gone of them are in use no more.
+    _starts: "array[int]" = field(factory=lambda: array("Q"), init=False)
+    _slots: "array[int]" = field(factory=lambda: array("I"), init=False)
+    _gone: int = field(default=0, init=False)
+    _free: list[int] = field(factory=list, init=False)  # places without a sector
+    _count: int = field(default=0, init=False)  # of places
+    _turn: int = field(default=0, init=False)  # of the newest sector
+    _edge: int = field(default=0, init=False)  # where in the file that one ends
+    _position: int = field(default=0, init=False)  # where the next record begins
+
+    @classmethod
+    def found(
+        cls,
+        mark: Mark,
+        sectors: Iterable[tuple[int, int]],
+        start: int,
+        end: int,
+        size: int,
+    ) -> "Ring":
+        """
+        One that is only read, with all from C{start} to C{end}.
+
+        @param sectors: the first offset and the place of each, oldest first.
+        """
+        ring = cls(mark, end - start, lambda _: False)
+        for offset, slot in sectors:
+            ring._starts.append(offset)
+            ring._slots.append(slot)
+        ring.end, ring.size = end, size
+        return ring
+
+    @property
+    def start(self) -> int:
+        """The offset of the oldest byte that is kept."""
+        oldest = self._starts[self._gone] if self._live else self.end
+        return max(oldest, self.end - self.retain)
+
+    def start_after(self, size: int, *, full: bool) -> int:
+        """
+        Where the output will start once C{size} bytes or less follow, at the most.
+
+        @param full: whether the file cannot grow.
+        """
+        sector, floor = self.mark.sector, self.end - self.retain
+        start = max(self.start, floor + size)
+        reach = self._reach(size, floor, full=full)
+        count = max(reach // sector, self._count)
+        outdated = self._outdated(floor)
+        spare = count - self._count + len(self._free) + outdated
+        short = count * sector - reach  # a last sector that was never filled
+        evicted = self._lacking(size + short, reach) - spare
+        if evicted <= 0:
+            return start
+        oldest = self._gone + outdated + evicted
+        if oldest < len(self._starts):
+            return max(start, self._starts[oldest])
+        # Nothing is left of what is there: new bytes fill all sectors but the last.
+        return max(start, self.end + size + short - (count - 1) * (sector - HEADER))
+
+    def next(self, size: int) -> Piece | None:
+        """Where to write C{size} bytes, if the newest sector has room for them."""
+        if self._edge - self._position < HEADER + size:
+            return None
+        return Piece(self._position, self._turn, self.end, size)
+
+    def place(self, size: int, floor: int, *, full: bool) -> list[Piece]:
+        """
+        Where to write C{size} bytes, or as many of them as there is place for now.
+
+        What is to be overwritten is in use no more from here on. L{commit} each
+        piece that was written, in their order; then L{settle}.
+
+        @param floor: the lowest offset that was promised before this append.
+        """
+        pieces: list[Piece] = []
+        reach = self._reach(size, floor, full=full)
+        offset, turn, position = self.end, self._turn, self._position
+        edge = min(self._edge, reach)
+        while size:
+            if edge - position <= HEADER:
+                slot = self._take(floor, reach)
+                if slot is None:
+                    break
+                turn += 1
+                position = slot * self.mark.sector
+                edge = min(position + self.mark.sector, reach)
+            piece = Piece(position, turn, offset, min(size, edge - position - HEADER))
+            pieces.append(piece)
+            size -= piece.size
+            offset += piece.size
+            position = piece.stop
+        return pieces
+
+    def commit(self, piece: Piece) -> None:
+        """This piece is in the file."""
+        slot, inside = divmod(piece.position, self.mark.sector)
+        if not inside:
+            self._starts.append(piece.offset)
+            self._slots.append(slot)
+        self._turn = piece.turn
+        self._edge = (slot + 1) * self.mark.sector
+        self._position = piece.stop
+        self.end += piece.size
+        self.size = max(self.size, piece.stop)
+
+    def settle(self, pieces: Iterable[Piece]) -> None:
+        """Those of L{place}'s pieces that were not committed never will be."""
+        self._count = -(-self.size // self.mark.sector)
+        for piece in pieces:
+            slot, inside = divmod(piece.position, self.mark.sector)
+            if piece.offset >= self.end and not inside and slot < self._count:
+                self._free.append(slot)
+
+    def find(self, offset: int) -> tuple[int, int, int]:
+        """
+        The sector that holds the byte at C{offset}: where in the file it begins,
+        and from which offset up to which its payload is.
+        """
+        after = bisect_right(self._starts, offset, lo=self._gone)
+        end = self._starts[after] if after < len(self._starts) else self.end
+        return self._slots[after - 1] * self.mark.sector, self._starts[after - 1], end
+
+    @property
+    def _live(self) -> int:
+        """How many sectors are in use."""
+        return len(self._starts) - self._gone
+
+    def _outdated(self, floor: int) -> int:
+        """How many of the oldest sectors hold nothing from C{floor} on."""
+        after = bisect_right(self._starts, floor, lo=self._gone)
+        return max(after - 1 - self._gone, 0)
+
+    def _lacking(self, size: int, reach: int) -> int:
+        """How many sectors, after the newest, C{size} more bytes take."""
+        room = max(min(self._edge, reach) - self._position - HEADER, 0)
+        return -(-max(size - room, 0) // (self.mark.sector - HEADER))
+
+    def _reach(self, size: int, floor: int, *, full: bool) -> int:
+        """Up to which size the file may grow for C{size} more bytes."""
+        if full:
+            return self.size
+        sector = self.mark.sector
+        now = self._count * sector
+        wanted = self._lacking(size, now) - len(self._free) - self._outdated(floor)
+        # Headers count too: or a file of single bytes would be 33 times as large.
+        most = min(self._count + wanted, 4 * self.retain // sector + 4)
+        for count in range(most, self._count, -1):
+            # Two sectors are what a ring takes at least, and every run may have.
+            if count <= 2 or self._may_grow(count * sector - self.size):
+                return count * sector
+        return now
+
+    def _take(self, floor: int, reach: int) -> int | None:
+        """A place for a sector: an unused one, a new one, or the oldest one's."""
+        if self._free:
+            return self._free.pop(0)
+        if not self._outdated(floor):
+            if (self._count + 1) * self.mark.sector <= reach:
+                self._count += 1
+                return self._count - 1
+            if self._live < 2:
+                return None
+        slot = self._slots[self._gone]
+        self._gone += 1
+        if self._gone > self._live:  # seldom enough to cost nothing
+            del self._starts[: self._gone], self._slots[: self._gone]
+            self._gone = 0
+        return slot

@@ -1,0 +1,288 @@
+"""The newest output of a run in a file: see L{shellstream.ring} for what is in it."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from errno import EDQUOT, EFBIG, ENOSPC
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from attrs import define, field
+
+from .events import Chunk
+from .ring import (
+    HEADER,
+    SHIFTS,
+    Header,
+    LogDamaged,
+    Mark,
+    Piece,
+    Ring,
+    decode,
+    encode,
+    newest,
+)
+
+#: What says that a file cannot grow, though it may still be written to.
+_FULL = {ENOSPC, EDQUOT, EFBIG}
+
+_IOV_MAX = os.sysconf("SC_IOV_MAX")
+
+#: C{os.pread} of one file: length, position.
+_Read = Callable[[int, int], bytes]
+
+
+@define(eq=False)
+class RingFile:
+    """
+    The newest bytes of an output, which outlive the process that writes them.
+
+    What was appended is in the file, and so in the kernel's hands, when L{append}
+    returns. The file is made by the first append: a run that is silent has none.
+    All but L{sync} is for one thread.
+
+    @ivar path: where no file may be yet, or L{append} fails.
+    @ivar retain: how many of the newest bytes are kept; less, where the file may not
+        grow, or grew to four times as much because the writes are tiny.
+    @ivar may_grow: asked whether the file may take so many bytes more than
+        C{stored}; never for a run's first two sectors.
+    """
+
+    path: Path
+    retain: int
+    may_grow: Callable[[int], bool] = field(default=lambda _: True, repr=False)
+    _ring: Ring = field(init=False, repr=False)
+    _fd: int | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
+    _full: bool = field(default=False, init=False)  # the last attempt to grow failed
+    _named: bool = field(default=False, init=False)  # its name is on the disk too
+    _closing: Lock = field(factory=Lock, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        mark = Mark.of(self.retain, int.from_bytes(os.urandom(4), "big"))
+        self._ring = Ring(mark, self.retain, self.may_grow)
+
+    @classmethod
+    def open(cls, path: Path) -> "RingFile":
+        """
+        What another process, killed perhaps, left in a file; only to be read.
+
+        That is the newest part without damage, as far as this can be told without
+        reading all: what is found damaged later makes L{read} fail.
+
+        @raise LogDamaged: if nothing in the file can be used.
+        @raise OSError: if it cannot be read; L{FileNotFoundError} after a run
+            without output.
+        """
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with ExitStack() as unless_used:
+            unless_used.callback(os.close, fd)
+            size = os.fstat(fd).st_size
+            ring = _recover(partial(os.pread, fd), size)
+            unless_used.pop_all()
+        found = cls(path, ring.retain)
+        found._ring, found._fd = ring, fd
+        return found
+
+    @property
+    def start(self) -> int:
+        """The offset of the oldest byte that is kept."""
+        return self._ring.start
+
+    @property
+    def end(self) -> int:
+        """The offset after the newest byte."""
+        return self._ring.end
+
+    @property
+    def stored(self) -> int:
+        """The size of the file, in bytes."""
+        return self._ring.size
+
+    def append(self, chunk: Chunk) -> None:
+        """
+        Write what comes next; nothing can be appended once that has failed.
+
+        @raise OSError: if it cannot be written, or not all of it: not even in place
+            of what is oldest.
+        """
+        ring = self._ring
+        assert chunk.offset == ring.end, (chunk.offset, ring.end)
+        assert not self._closed, "append after close"
+        if self._fd is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, 0o600)
+        piece = ring.next(len(chunk.data))
+        if piece is not None and not self._full:
+            self._append_here(piece, chunk)
+        else:
+            self._append_anywhere(chunk)
+
+    def _append_here(self, piece: Piece, chunk: Chunk) -> None:
+        """Where most go: behind what was written last."""
+        assert self._fd is not None
+        record = encode(self._ring.mark, piece, chunk)
+        try:
+            written = _pwritev(self._fd, record, piece.position)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            written = 0
+        if written == HEADER + piece.size:
+            self._ring.commit(piece)
+        else:
+            self._append_anywhere(chunk)
+
+    def _append_anywhere(self, chunk: Chunk) -> None:
+        assert self._fd is not None
+        ring = self._ring
+        floor, size = ring.end - ring.retain, ring.size
+        full: OSError | None = None
+        while ring.end < chunk.end:
+            pieces = ring.place(chunk.end - ring.end, floor, full=full is not None)
+            try:
+                if full is not None and not pieces:
+                    raise full
+                for stretch in _stretches(pieces):
+                    self._write(stretch, chunk)
+            except OSError as error:
+                if full is not None or error.errno not in _FULL:
+                    raise
+                full = error
+                os.ftruncate(self._fd, ring.size)  # a torn record is of no use
+            finally:
+                ring.settle(pieces)
+        if full is not None or ring.size > size:
+            self._full = full is not None
+
+    def read(self, offset: int, size: int) -> list[Chunk]:
+        """
+        Some of what is kept from C{offset} on, at most C{size} bytes: as much as one
+        sector holds, so that no reader takes long.
+
+        @param offset: from C{start} up to, without, C{end}.
+        @raise LogDamaged: if what is there is not what was written.
+        @raise OSError: if it cannot be read.
+        """
+        ring = self._ring
+        assert ring.start <= offset < ring.end, (ring.start, offset, ring.end)
+        assert self._fd is not None, "read after close"
+        position, first, end = ring.find(offset)
+        sector = os.pread(self._fd, ring.mark.sector, position)
+        return decode(ring.mark, sector, first, offset, min(end, offset + size))
+
+    def start_after(self, size: int) -> int:
+        """
+        Where the output will start after one append of up to C{size} bytes, at the
+        most: as long as the disk is not found full only then.
+        """
+        return self._ring.start_after(size, full=self._full)
+
+    def sync(self) -> None:
+        """
+        Wait until what was appended before is on the disk. For any thread.
+
+        @raise OSError: if that fails.
+        """
+        with self._closing:
+            if self._fd is None:
+                return
+            fd = os.dup(self._fd)
+        try:
+            getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
+        finally:
+            os.close(fd)
+        if not self._named:
+            fd = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            self._named = True
+
+    def close(self) -> None:
+        """Let go of the file. Harmless when repeated."""
+        with self._closing:
+            fd, self._fd = self._fd, None
+        self._closed = True
+        if fd is not None:
+            os.close(fd)
+
+    def _write(self, stretch: Sequence[Piece], chunk: Chunk) -> None:
+        """Write pieces without a gap between them; those that are whole are kept."""
+        assert self._fd is not None
+        buffers = [
+            part for piece in stretch for part in encode(self._ring.mark, piece, chunk)
+        ]
+        begin, stop = stretch[0].position, stretch[-1].stop
+        position = begin
+        try:
+            position += _pwritev(self._fd, buffers, position)
+            while position < stop:
+                rest = memoryview(b"".join(buffers))[position - begin :]
+                position += os.pwrite(self._fd, rest, position)
+        finally:
+            for piece in stretch:
+                if piece.stop <= position:
+                    self._ring.commit(piece)
+
+
+def _pwritev(fd: int, buffers: Sequence[bytes | memoryview], position: int) -> int:
+    if hasattr(os, "pwritev") and len(buffers) <= _IOV_MAX:
+        return os.pwritev(fd, buffers, position)
+    return os.pwrite(fd, b"".join(buffers), position)  # old macOS, or tiny sectors
+
+
+def _stretches(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
+    """The pieces, those without a gap between them together."""
+    begin = 0
+    for index in range(1, len(pieces) + 1):
+        if index == len(pieces) or pieces[index].position != pieces[index - 1].stop:
+            yield pieces[begin:index]
+            begin = index
+
+
+def _recover(read: _Read, size: int) -> Ring:
+    """
+    The ring of a file of which nothing is known but its size.
+
+    @raise LogDamaged: if nothing in it can be used.
+    """
+    if not size:  # killed before it wrote anything
+        return Ring.found(Mark.of(0, 0), [], 0, 0, 0)
+    mark = _mark(read, size)
+    heads: list[tuple[Header, int]] = []
+    for slot in range(-(-size // mark.sector)):
+        head = Header.at(read(HEADER, slot * mark.sector))
+        if head is not None and head.mark == mark:
+            heads.append((head, slot))
+    heads.sort(key=lambda each: each[0].offset, reverse=True)
+    for index, (head, slot) in enumerate(heads):
+        sector = read(mark.sector, slot * mark.sector)
+        span = newest(mark, sector, head.offset)
+        if span is not None:
+            start, end = span
+            chain = [(head, slot)]
+            if start == head.offset:
+                # What does not fit in between was being overwritten.
+                for each in heads[index + 1 :]:
+                    if chain[-1][0].follows(each[0]):
+                        chain.append(each)
+                start = chain[-1][0].offset
+            sectors = [(head.offset, slot) for head, slot in reversed(chain)]
+            return Ring.found(mark, sectors, start, end, size)
+    raise LogDamaged("no part of the output that was kept is intact")
+
+
+def _mark(read: _Read, size: int) -> Mark:
+    # Where a sector of the largest size could begin, one of any size does. Looked
+    # for there first, none is taken for one that is but a part of some output.
+    for shift in reversed(SHIFTS):
+        for position in range(0, size, 1 << shift):
+            head = Header.at(read(HEADER, position))
+            if head is None or position % head.mark.sector:
+                continue
+            if head.intact(read(HEADER + head.length, position), 0):
+                return head.mark
+    raise LogDamaged("no part of the output that was kept is intact")
