@@ -1,0 +1,190 @@
+"""Ending what a daemon that was killed has left running."""
+
+import os
+import re
+import subprocess
+import sys
+from calendar import timegm
+from collections.abc import Iterable, Iterator
+from signal import SIGCONT, SIGKILL, SIGTERM
+from time import strptime
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .command import RUN
+from .record import RunRecord
+
+_log = Logger()
+
+#: How often to look whether a group is gone, in seconds.
+LOOK = 0.05
+
+_MARKED = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
+
+
+@frozen
+class _Process:
+    """What C{/proc} or ps(1) know of a process."""
+
+    state: str
+    group: int
+    session: int
+    start: int
+
+
+def process_start(pid: int) -> int | None:
+    """
+    When a process began; L{None} if there is none.
+
+    On Linux in clock ticks since the machine was started, elsewhere in seconds
+    since 1970: enough to tell two apart that had the same id.
+    """
+    process = _look(pid)
+    return None if process is None else process.start
+
+
+def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
+    """
+    The process groups that are left of runs, by the runs' ids.
+
+    A group is a run's if its leader is the process that was recorded, or, where
+    there is a C{/proc}, if a member has the run's L{RUN}: that finds those whose
+    leader has exited, or was never recorded. What has made itself a session of its
+    own is left alone, as it is when a run is cancelled. So are processes that we
+    may not look into.
+    """
+    found: dict[str, set[int]] = {}
+    by_id = {record.id: record for record in records}
+    for record in by_id.values():
+        if record.pid is not None and _is_leader(record.pid, record.pid_start):
+            found.setdefault(record.id, set()).add(record.pid)
+    for run_id, process in _marked() if by_id else ():
+        if run_id in by_id and by_id[run_id].pid in (None, process.group):
+            found.setdefault(run_id, set()).add(process.group)
+    spared = {0, 1, os.getpgrp()}
+    left = {run_id: groups - spared for run_id, groups in found.items()}
+    return {run_id: groups for run_id, groups in left.items() if groups}
+
+
+def end(
+    records: Iterable[RunRecord], clock: IReactorTime, grace: float
+) -> Deferred[None]:
+    """
+    End all that is left of runs: TERM, then KILL after C{grace} seconds.
+
+    Fires when all is gone, or killed. Before each signal it is asked again which
+    groups are theirs: a number may have been given to a stranger meanwhile.
+    """
+    ending = _Ending(tuple(records), clock, clock.seconds() + grace)
+    ending.begin()
+    return ending.done
+
+
+@define(eq=False)
+class _Ending:
+    _records: tuple[RunRecord, ...]
+    _clock: IReactorTime
+    _deadline: float
+    _groups: set[int] = field(factory=set, init=False)
+    done: Deferred[None] = field(factory=Deferred, init=False)
+
+    def begin(self) -> None:
+        self._groups = self._find()
+        for group in self._groups:
+            _signal(group, SIGTERM)
+            _signal(group, SIGCONT)  # a stopped process cannot heed TERM
+        self._wait()
+
+    def _wait(self) -> None:
+        self._groups = {group for group in self._groups if _lives(group)}
+        if self._groups and self._clock.seconds() < self._deadline:
+            self._clock.callLater(LOOK, self._wait)
+            return
+        for group in self._find() if self._groups else ():
+            _signal(group, SIGKILL)
+        self.done.callback(None)
+
+    def _find(self) -> set[int]:
+        return set().union(*find(self._records).values())
+
+
+def _signal(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        _log.warn(
+            "process group {group} is another user's; signal {number} not sent",
+            group=group,
+            number=number,
+        )
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is no way for us to end it
+        return False
+    return True
+
+
+def _is_leader(pid: int, start: int | None) -> bool:
+    process = _look(pid)
+    return (
+        process is not None
+        and process.start == start
+        and process.state != "Z"  # it is its parent's turn
+        and process.group == process.session == pid
+    )
+
+
+def _marked() -> Iterator[tuple[str, _Process]]:
+    """Every process that has a mark, and leads or belongs to a session's one group."""
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except FileNotFoundError:
+        return
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                mark = _MARKED.search(file.read())
+        except OSError:  # gone, or another user's
+            continue
+        process = _look(pid) if mark else None
+        if mark and process is not None and process.group == process.session:
+            yield os.fsdecode(mark[1]), process
+
+
+def _look(pid: int) -> _Process | None:
+    return _ask_proc(pid) if sys.platform == "linux" else _ask_ps(pid)
+
+
+def _ask_proc(pid: int) -> _Process | None:
+    """@see: proc_pid_stat(5)"""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:  # gone, or hidden from us
+        return None
+    # The name comes second and may hold anything, parentheses and spaces too.
+    state, _, group, session, *rest = stat[stat.rindex(b")") + 1 :].split()
+    return _Process(state.decode(), int(group), int(session), int(rest[15]))
+
+
+def _ask_ps(pid: int) -> _Process | None:
+    """For those without a C{/proc}: macOS and the BSDs."""
+    asked = ["ps", "-o", "state=,pgid=,lstart=", "-p", str(pid)]
+    env = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
+    answer = subprocess.run(asked, env=env, stdout=subprocess.PIPE, check=False).stdout  # noqa: S603
+    try:
+        state, group, *start = answer.decode().split()
+        began = timegm(strptime(" ".join(start), "%a %b %d %H:%M:%S %Y"))
+        return _Process(state[0], int(group), os.getsid(pid), began)
+    except (ValueError, ProcessLookupError):
+        return None

@@ -1,0 +1,434 @@
+"""Tests for L{shellstream.database} and L{shellstream.schema}."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, fields
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.database import BATCH, KEY_AGE, Database
+from shellstream.errors import KeyReused
+from shellstream.events import OnDisconnect, Reason, State
+from shellstream.record import Keep, Key, RunRecord
+from shellstream.schema import (
+    INSERT,
+    SELECT,
+    DatabaseDamaged,
+    DatabaseNewer,
+    to_row,
+    why,
+)
+
+ALL = Keep(age=float("inf"), runs=1 << 40, bytes=1 << 60)
+SECOND = 1_000_000
+
+
+def record(run_id: str, **values: Any) -> RunRecord:
+    """A run, of which only what is named matters."""
+    made = RunRecord(
+        id=run_id,
+        command="build",
+        params={},
+        created=0,
+        on_disconnect=OnDisconnect.KEEP,
+    )
+    return evolve(made, **values)
+
+
+def ended(run_id: str, when: int | None, stored: int = 0) -> RunRecord:
+    """A run that ended at some time, in seconds."""
+    when = None if when is None else when * SECOND
+    return record(run_id, state=State.EXITED, ended=when, stored=stored)
+
+
+FULL = RunRecord(
+    id="1",
+    command="bäuld",
+    params={"b": "", "a": "\0\ud800é\n"},
+    created=1_700_000_000_000_001,
+    on_disconnect=OnDisconnect.CANCEL,
+    state=State.SIGNALED,
+    principal="ci",
+    started=2,
+    ended=3,
+    code=4,
+    signal=9,
+    reason=Reason.OUTPUT_LIMIT,
+    failure="its program was not found",
+    start=5,
+    size=1 << 50,
+    stored=6,
+    cpu=0.25,
+    memory=7,
+    pid=8,
+    pid_start=9,
+)
+
+
+class DatabaseTests(SynchronousTestCase):
+    """A L{Database} holds runs and keys."""
+
+    def setUp(self) -> None:
+        self.database = Database.open(":memory:")
+        self.addCleanup(self.database.close)
+        within = self.database.transaction()
+        within.__enter__()
+        self.addCleanup(within.__exit__, None, None, None)
+
+    def add(self, *records: RunRecord) -> None:
+        for one in records:
+            self.assertIsNone(self.database.add(one, None))
+
+    def ids(self, *args, **kwargs) -> str:
+        return "".join(one.id for one in self.database.page(*args, **kwargs))
+
+    def test_every_field(self) -> None:
+        """A run comes back as it went in, with all of its fields or none."""
+        self.add(FULL, record("2"))
+        self.assertEqual(self.database.get("1"), FULL)
+        self.assertEqual(list(self.database.get("1").params), ["b", "a"])
+        self.assertEqual(self.database.get("2"), record("2"))
+        self.assertIsNone(self.database.get("3"))
+        self.assertTrue(all(getattr(FULL, one.name) for one in fields(RunRecord)))
+
+    def test_put(self) -> None:
+        """A run is replaced as a whole; one that was forgotten stays so."""
+        self.add(record("1"))
+        self.assertTrue(self.database.put(FULL))
+        self.assertEqual(self.database.get("1"), FULL)
+        self.assertTrue(self.database.delete("1"))
+        self.assertFalse(self.database.put(FULL))
+        self.assertIsNone(self.database.get("1"))
+
+    def test_added_once(self) -> None:
+        """An id is used once."""
+        self.add(FULL)
+        self.assertRaises(sqlite3.IntegrityError, self.database.add, FULL, None)
+
+    def test_page(self) -> None:
+        """Pages go from the newest to the oldest, of a state, a command, or both."""
+        for n, state, command in (
+            ("1", State.EXITED, "a"),
+            ("2", State.RUNNING, "a"),
+            ("3", State.EXITED, "b"),
+            ("4", State.EXITED, "a"),
+        ):
+            self.add(record(n, state=state, command=command))
+        self.assertEqual(self.ids(10), "4321")
+        self.assertEqual(self.ids(2), "43")
+        self.assertEqual(self.ids(2, "3"), "21")
+        self.assertEqual(self.ids(10, "4", State.EXITED), "31")
+        self.assertEqual(self.ids(10, None, None, "a"), "421")
+        self.assertEqual(self.ids(10, "4", State.EXITED, "a"), "1")
+        self.assertEqual(self.ids(10, "1"), "")
+
+    def test_unended(self) -> None:
+        """What a restart has to care for comes in the order in which it began."""
+        self.add(*(record(str(n), state=one) for n, one in enumerate(State)))
+        found = [one.state for one in self.database.unended()]
+        self.assertEqual(found, [State.QUEUED, State.RUNNING])
+
+    def test_newest(self) -> None:
+        """The newest id is known, if there is one."""
+        self.assertIsNone(self.database.newest_id())
+        self.add(record("2"), record("1"))
+        self.assertEqual(self.database.newest_id(), "2")
+
+    def test_known(self) -> None:
+        """Of any number of ids, those of runs are found."""
+        self.add(*(record(str(n)) for n in range(0, 3 * BATCH, 2)))
+        found = self.database.known(str(n) for n in range(3 * BATCH))
+        self.assertEqual(found, {str(n) for n in range(0, 3 * BATCH, 2)})
+        self.assertEqual(self.database.known([]), set())
+
+    def test_delete(self) -> None:
+        """Only what has ended is forgotten on demand."""
+        self.add(record("1", state=State.RUNNING), ended("2", 0))
+        self.assertFalse(self.database.delete("1"))
+        self.assertTrue(self.database.delete("2"))
+        self.assertFalse(self.database.delete("2"))
+        self.assertEqual(self.ids(10), "1")
+
+    def test_key(self) -> None:
+        """A key that came before leads to the run of then, and adds none."""
+        self.assertIsNone(self.database.add(record("1"), Key("k", "print")))
+        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+        self.assertRaises(
+            KeyReused, self.database.add, record("2"), Key("k", "another")
+        )
+        self.assertEqual(self.ids(10), "1")
+
+    def test_key_of_another(self) -> None:
+        """Everybody has keys of their own."""
+        self.add(record("1"))
+        for run_id, principal in (("2", "ann"), ("3", "bob")):
+            mine = record(run_id, principal=principal)
+            self.assertIsNone(self.database.add(mine, Key("k", run_id)))
+
+    def test_key_outlives_its_run(self) -> None:
+        """A request that is repeated does not run again, even if its run is gone."""
+        self.database.add(ended("1", 0), Key("k", "print"))
+        self.database.delete("1")
+        self.database.expire(KEY_AGE, ALL)
+        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+        self.database.expire(KEY_AGE + 1, ALL)
+        self.assertIsNone(self.database.add(record("2"), Key("k", "print")))
+
+    def test_key_of_a_run(self) -> None:
+        """As long as its run is there, a key never gets too old."""
+        self.database.add(ended("1", 0), Key("k", "print"))
+        self.database.expire(9 * KEY_AGE, ALL)
+        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+
+    def test_expire(self) -> None:
+        """Runs go by age, by number and by what they take on disk, oldest first."""
+        keeps = (
+            ("123", ALL),
+            ("123", evolve(ALL, age=20)),
+            ("23", evolve(ALL, age=19.9)),
+            ("3", evolve(ALL, runs=1)),
+            ("23", evolve(ALL, bytes=110)),
+            ("3", evolve(ALL, bytes=109)),
+            ("", evolve(ALL, bytes=9)),
+        )
+        for left, keep in keeps:
+            with self.subTest(keep=keep), self.undone():
+                self.add(record("0", stored=1 << 30), *self.three())
+                gone = self.database.expire(30 * SECOND, keep)
+                self.assertFalse(gone.more)
+                self.assertEqual("".join(gone.runs) + left, "123")
+                self.assertEqual(self.ids(10), f"{left[::-1]}0")
+
+    def test_expire_what_has_ended_since(self) -> None:
+        """A run counts from when it is put as ended, with what it takes then."""
+        self.add(*self.three(), record("4", stored=1 << 30))
+        self.assertEqual(self.expire(ALL), "")
+        self.database.put(ended("4", 25, stored=10))
+        self.database.put(ended("3", 20, stored=5))
+        self.assertEqual(self.expire(evolve(ALL, bytes=115)), "1")
+        self.database.put(record("2"))
+        self.assertEqual(self.expire(evolve(ALL, bytes=15)), "")
+
+    def test_expire_without_an_end(self) -> None:
+        """A run whose end nobody knows ages from when it was created."""
+        self.add(ended("0", None), *self.three())
+        self.assertEqual(self.expire(evolve(ALL, runs=3)), "0")
+
+    def three(self) -> Iterator[RunRecord]:
+        yield from (ended("3", 20, 10), ended("1", 10, 10), ended("2", 15, 100))
+
+    def expire(self, keep: Keep, now: int = 30) -> str:
+        return "".join(self.database.expire(now * SECOND, keep).runs)
+
+    @contextlib.contextmanager
+    def undone(self) -> Iterator[None]:
+        """Leave no trace of what is done within."""
+        with contextlib.suppress(ZeroDivisionError), self.database.attempt():
+            yield
+            raise ZeroDivisionError
+
+    def test_expire_after_the_clock_was_set_back(self) -> None:
+        """What has ended in the future ages from now on, the first created first."""
+        self.add(ended("1", 2000), ended("2", 1000), ended("3", 10))
+        self.assertEqual(self.expire(evolve(ALL, age=20)), "")
+        self.add(ended("4", 40))
+        self.assertEqual(self.expire(evolve(ALL, runs=3), now=45), "3")
+        self.assertEqual(self.expire(evolve(ALL, runs=2), now=45), "1")
+        self.assertEqual(self.expire(evolve(ALL, age=20), now=51), "2")
+        self.assertEqual(self.ids(10), "4")
+
+    def test_expire_keys_after_the_clock_was_set_back(self) -> None:
+        """A key from the future is forgotten a day from now."""
+        self.database.add(evolve(ended("1", 0), created=9 * KEY_AGE), Key("k", "p"))
+        self.database.delete("1")
+        self.database.expire(0, ALL)
+        self.database.expire(KEY_AGE + 1, ALL)
+        self.assertIsNone(self.database.add(record("2"), Key("k", "another")))
+
+    def test_expire_by_and_by(self) -> None:
+        """One call does a bounded part of the work, and says that there is more."""
+        for n in range(BATCH + 1):
+            self.database.add(ended(f"{n:05}", n), Key(str(n), ""))
+        none = evolve(ALL, runs=0)
+        first = self.database.expire(KEY_AGE * 2, none)
+        self.assertEqual((len(first.runs), first.more), (BATCH, True))
+        second = self.database.expire(KEY_AGE * 2, none)
+        self.assertEqual((second.runs, second.more), ((f"{BATCH:05}",), True))
+        self.assertFalse(self.database.expire(KEY_AGE * 2, none).more)
+
+    def test_undone(self) -> None:
+        """What an attempt has done before it failed is not counted, either."""
+        self.add(ended("1", 10, 10))
+        with self.undone():
+            self.database.delete("1")
+            self.add(ended("2", 5, 1000))
+        self.assertEqual(self.expire(Keep(age=99, runs=1, bytes=10)), "")
+        self.assertEqual(self.expire(Keep(age=99, runs=1, bytes=9)), "1")
+
+
+class FileTests(SynchronousTestCase):
+    """A L{Database} in a file."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+
+    def open(self) -> Database:
+        database = Database.open(self.path)
+        self.addCleanup(database.close)
+        return database
+
+    def write(self, sql: str, *values: object) -> None:
+        """Write to the file as no L{Database} would."""
+        with contextlib.closing(sqlite3.connect(self.path)) as other:
+            other.execute(sql, values)
+            other.commit()
+
+    def fill(self, *records: RunRecord) -> None:
+        database = self.open()
+        with database.transaction():
+            for one in records:
+                database.add(one, None)
+        database.close()
+
+    def test_again(self) -> None:
+        """All that was committed is there when it is opened again, totals too."""
+        self.fill(FULL, ended("2", 1, 10))
+        database = self.open()
+        with database.transaction():
+            self.assertEqual(database.get("1"), FULL)
+            keep = evolve(ALL, bytes=10)
+            self.assertEqual(database.expire(30 * SECOND, keep).runs, ("1",))
+
+    def test_rolled_back(self) -> None:
+        """A transaction that fails leaves nothing."""
+        database = self.open()
+        with contextlib.suppress(ZeroDivisionError), database.transaction():
+            database.add(FULL, None)
+            raise ZeroDivisionError
+        self.assertFalse(database.in_transaction)
+        with database.transaction():
+            self.assertIsNone(database.get("1"))
+
+    def test_power(self) -> None:
+        """A commit waits until it would survive a loss of power."""
+        self.open()
+        database = self.open()
+        with database.transaction():
+            asked = [
+                database._one(f"PRAGMA {name}")[0]
+                for name in ("journal_mode", "synchronous")
+            ]
+        self.assertEqual(asked, ["wal", 2])
+
+    def test_newer(self) -> None:
+        """What a later version has made is left alone, and the text says what to do."""
+        self.fill(FULL)
+        self.write("PRAGMA user_version = 1000")
+        error = self.assertRaises(DatabaseNewer, Database.open, self.path)
+        self.assertIn("upgrade, or choose another --state-dir", str(error))
+
+    def test_not_a_database(self) -> None:
+        """A file of another kind is damaged."""
+        Path(self.path).write_text("no database" * 1000, "ascii")
+        error = self.assertRaises(DatabaseDamaged, Database.open, self.path)
+        self.assertEqual(error.detail, "file is not a database")
+
+    def test_not_ours(self) -> None:
+        """A database with other tables is damaged, whatever version it says it is."""
+        for version in (0, 1):
+            with self.subTest(version=version):
+                self.write("CREATE TABLE IF NOT EXISTS runs (answer)")
+                self.write(f"PRAGMA user_version = {version}")
+                self.assertRaises(DatabaseDamaged, Database.open, self.path)
+
+    def test_overwritten(self) -> None:
+        """A page of rubbish is found, wherever it is."""
+        self.fill(*(record(str(n)) for n in range(1000)))
+        with open(self.path, "r+b") as file:
+            file.seek(40 * 4096)
+            file.write(b"\xff" * 4096)
+        error = self.assertRaises(DatabaseDamaged, Database.open, self.path)
+        self.assertNotIn("\n", str(error))
+
+    def test_impossible(self) -> None:
+        """A value that no run can have is damage, and is not shown to anybody."""
+        for name, value in (
+            ("state", "secret"),
+            ("reason", "secret"),
+            ("on_disconnect", "secret"),
+            ("params", "secret"),
+            ("params", '["secret"]'),
+            ("params", '{"a": 1}'),
+            ("created", "secret"),
+            ("cpu", "secret"),
+            ("failure", b"secret"),
+        ):
+            with self.subTest(name=name, value=value):
+                self.path = self.mktemp()
+                self.fill(FULL)
+                self.write(f"UPDATE runs SET {name} = ?", value)
+                database = self.open()
+                with database.transaction():
+                    error = self.assertRaises(DatabaseDamaged, database.get, "1")
+                self.assertIn(name, str(error))
+                self.assertNotIn("secret", str(error))
+
+    def test_unable_to_start(self) -> None:
+        """Damage of a run that a restart has to care for is found at once."""
+        self.fill(record("1"))
+        self.write("UPDATE runs SET params = '?'")
+        self.assertRaises(DatabaseDamaged, Database.open, self.path)
+
+    def test_cannot_be_opened(self) -> None:
+        """What is not damage is told as what it is."""
+        Path(self.path).mkdir()
+        error = self.assertRaises(sqlite3.OperationalError, Database.open, self.path)
+        self.assertEqual(why(error), "the files of the state cannot be opened")
+
+    def test_in_use(self) -> None:
+        """Nor is it damage that another program is in the middle of something."""
+        with contextlib.closing(sqlite3.connect(self.path)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            error = self.assertRaises(
+                sqlite3.OperationalError, Database.open, self.path
+            )
+        self.assertEqual(why(error), "another program is using the state")
+
+    def test_schema(self) -> None:
+        """The last version of the schema has a column for each field of a run."""
+        database = self.open()
+        with database.transaction():
+            described = database._do(f"{SELECT} LIMIT 0").description
+            self.assertEqual([one[0] for one in described], FIELDS)
+            with_since = database._do("SELECT * FROM runs LIMIT 0").description
+        self.assertEqual([one[0] for one in with_since], [*FIELDS, "since"])
+        self.assertEqual(INSERT.count("?"), len(to_row(FULL)) + 1)
+
+
+FIELDS = [one.name for one in fields(RunRecord)]
+
+
+class WhyTests(SynchronousTestCase):
+    """L{why} tells an operator what an error means."""
+
+    def test_known(self) -> None:
+        """What an operator can do something about has words of its own."""
+        for number, said in (
+            (sqlite3.SQLITE_FULL, "full"),
+            (sqlite3.SQLITE_READONLY, "read-only"),
+            (sqlite3.SQLITE_IOERR | 3 << 8, "I/O error"),
+            (sqlite3.SQLITE_BUSY, "another program"),
+            (sqlite3.SQLITE_CORRUPT, "the state is damaged: as SQLite says"),
+        ):
+            with self.subTest(said=said):
+                error = sqlite3.OperationalError("as SQLite says")
+                error.sqlite_errorcode = number
+                self.assertIn(said, why(error))
+
+    def test_unknown(self) -> None:
+        """Anything else is told in SQLite's words."""
+        error = sqlite3.ProgrammingError("as Python says")
+        self.assertEqual(why(error), "the state cannot be used (as Python says)")

@@ -1,0 +1,180 @@
+"""Tests for L{shellstream.database}: as a list would have it, by hypothesis."""
+
+from sqlite3 import IntegrityError
+from typing import Any
+
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.database import KEY_AGE, Database, Expired
+from shellstream.errors import KeyReused
+from shellstream.events import OnDisconnect, Reason, State
+from shellstream.record import Keep, Key, RunRecord
+
+IDS = st.sampled_from("abcdefgh")
+COMMANDS = st.sampled_from(["build", "test"])
+#: Times are few, so that they are often the same, and often in the future.
+TIMES = st.integers(0, 5).map(lambda n: n * KEY_AGE // 2)
+COUNTS = st.integers(0, 1 << 62)
+RECORDS = st.builds(
+    RunRecord,
+    id=IDS,
+    command=COMMANDS,
+    params=st.dictionaries(st.text(), st.text(), max_size=2),
+    created=TIMES,
+    on_disconnect=st.sampled_from(OnDisconnect),
+    state=st.sampled_from(State),
+    principal=st.sampled_from(["ann", "bob"]),
+    started=st.none() | COUNTS,
+    ended=st.none() | TIMES,
+    code=st.none() | st.integers(0, 255),
+    signal=st.none() | st.integers(1, 64),
+    reason=st.none() | st.sampled_from(Reason),
+    failure=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+    start=COUNTS,
+    size=COUNTS,
+    stored=st.integers(0, 9),
+    cpu=st.none() | st.floats(0, allow_infinity=False),
+    memory=st.none() | COUNTS,
+    pid=st.none() | COUNTS,
+    pid_start=st.none() | COUNTS,
+)
+KEYS = st.none() | st.builds(Key, st.sampled_from("kl"), st.sampled_from("fg"))
+KEEPS = st.builds(
+    Keep,
+    age=TIMES.map(lambda time: time / 1_000_000),
+    runs=st.integers(0, 5),
+    bytes=st.integers(0, 30),
+)
+STEPS = st.one_of(
+    st.tuples(st.just("add"), RECORDS, KEYS),
+    st.tuples(st.just("put"), RECORDS),
+    st.tuples(st.just("delete"), IDS),
+    st.tuples(st.just("expire"), TIMES, KEEPS),
+)
+PAGES = st.tuples(
+    st.integers(0, 9),
+    st.none() | IDS,
+    st.none() | st.sampled_from(State),
+    st.none() | COMMANDS,
+)
+
+
+@define(eq=False)
+class Kept:
+    """A run, and since when it ages."""
+
+    record: RunRecord
+    since: int | None = None
+
+    def put(self, record: RunRecord) -> None:
+        if not record.state.ended:
+            self.since = None
+        elif self.since is None:
+            self.since = record.created if record.ended is None else record.ended
+        self.record = record
+
+
+@define
+class Model:
+    """What a L{Database} is to do, in lists, slowly."""
+
+    kept: list[Kept] = field(factory=list)
+    keys: dict[tuple[str, str], tuple[Key, Kept, int]] = field(factory=dict)
+
+    def find(self, run_id: str) -> Kept | None:
+        return next((one for one in self.kept if one.record.id == run_id), None)
+
+    def add(self, record: RunRecord, key: Key | None) -> object:
+        if key is not None and (record.principal, key.key) in self.keys:
+            known, first, _ = self.keys[record.principal, key.key]
+            return first.record.id if known == key else KeyReused
+        if self.find(record.id) is not None:
+            return IntegrityError
+        one = Kept(record)
+        one.put(record)
+        self.kept.append(one)
+        if key is not None:
+            self.keys[record.principal, key.key] = key, one, record.created
+        return None
+
+    def put(self, record: RunRecord) -> bool:
+        old = self.find(record.id)
+        if old is not None:
+            old.put(record)
+        return old is not None
+
+    def delete(self, run_id: str) -> bool:
+        old = self.find(run_id)
+        if old is None or old.since is None:
+            return False
+        self.kept.remove(old)
+        return True
+
+    def expire(self, now: int, keep: Keep) -> tuple[str, ...]:
+        for name, (key, first, created) in tuple(self.keys.items()):
+            if first not in self.kept:
+                self.keys[name] = key, first, min(created, now)
+                if created < now - KEY_AGE:
+                    del self.keys[name]
+        ended = [one for one in self.kept if one.since is not None]
+        for one in ended:
+            one.since = min(one.since or 0, now)
+        ended.sort(key=lambda one: (one.since, one.record.id))
+        gone = []
+        while ended and not (
+            now - (ended[0].since or 0) <= keep.age * 1_000_000
+            and len(ended) <= keep.runs
+            and sum(one.record.stored for one in ended) <= keep.bytes
+        ):
+            gone.append(ended.pop(0))
+        self.kept = [one for one in self.kept if one not in gone]
+        return tuple(one.record.id for one in gone)
+
+    def page(
+        self, limit: int, after: str | None, state: State | None, command: str | None
+    ) -> list[RunRecord]:
+        found = [
+            one.record
+            for one in sorted(self.kept, key=lambda one: one.record.id, reverse=True)
+            if (after is None or one.record.id < after)
+            and state in (None, one.record.state)
+            and command in (None, one.record.command)
+        ]
+        return found[:limit]
+
+
+class DatabasePropertyTests(SynchronousTestCase):
+    """A L{Database} does what L{Model} does."""
+
+    @given(st.lists(STEPS, max_size=30), PAGES)
+    def test_as_lists(self, steps: list[Any], asked: Any) -> None:
+        """Whatever is added, put, deleted and expired, all answers are the same."""
+        model, database = Model(), Database.open(":memory:")
+        self.addCleanup(database.close)
+        with database.transaction():
+            for name, *values in steps:
+                expected = getattr(model, name)(*values)
+                self.assertEqual(self.do(database, name, *values), expected)
+            self.assertEqual(database.page(*asked), model.page(*asked))
+            everything = model.page(99, None, None, None)
+            self.assertEqual(database.page(99), everything)
+            unended = [one for one in everything[::-1] if not one.state.ended]
+            self.assertEqual(database.unended(), unended)
+            ids = {one.id for one in everything}
+            self.assertEqual(database.known("abcdefghij"), ids)
+            self.assertEqual(database.newest_id(), max(ids, default=None))
+
+    def do(self, database: Database, name: str, *values: Any) -> object:
+        """One call, and what it comes to."""
+        try:
+            with database.attempt():
+                found = getattr(database, name)(*values)
+        except (KeyReused, IntegrityError) as error:
+            return type(error)
+        if isinstance(found, Expired):
+            self.assertFalse(found.more)
+            return found.runs
+        return found

@@ -1,0 +1,260 @@
+"""Tests for L{shellstream.leftovers}, with real processes."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from unittest.mock import patch
+from uuid import uuid4
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream import leftovers
+from shellstream.command import RUN as MARK
+from shellstream.events import OnDisconnect, State
+from shellstream.leftovers import LOOK, end, find, process_start
+from shellstream.record import RunRecord
+from tests.support import needs
+
+LINUX = None if sys.platform == "linux" else "there is no /proc"
+
+RUN = RunRecord(
+    id=str(uuid4()),  # others may run these tests, too
+    command="build",
+    params={},
+    created=1,
+    on_disconnect=OnDisconnect.KEEP,
+    state=State.RUNNING,
+)
+MARKED = {MARK: RUN.id}
+
+#: Ends only when it is killed, and says when it has come that far.
+STUBBORN = "trap '' TERM; echo; while :; do sleep 9; done"
+#: Leaves a process in its group, of which it tells the id, and ends.
+LEAVING = "sleep 99 & echo $!"
+#: Leaves a process in a session of its own, and stays.
+APART = "setsid sh -c 'echo $$; exec sleep 99' & wait"
+
+
+class Started:
+    """A process that a daemon might have left."""
+
+    def __init__(
+        self,
+        test: SynchronousTestCase,
+        script: str,
+        env: Mapping[str, str] = MARKED,
+        own_session: bool = True,
+    ) -> None:
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", script],
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            start_new_session=own_session,
+        )
+        self._own = own_session
+        test.addCleanup(self._end)
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        #: What it said first: it has come that far.
+        self.said = self._process.stdout.readline().decode().strip()
+
+    @property
+    def record(self) -> RunRecord:
+        """Its run, as it was when it began."""
+        return evolve(RUN, pid=self.pid, pid_start=process_start(self.pid))
+
+    def wait(self) -> int:
+        """How it ended; a process that has is there until somebody asks."""
+        return self._process.wait(10)
+
+    def rest(self) -> str:
+        """What else was said, once nobody is left who could say more."""
+        assert self._process.stdout is not None
+        return self._process.stdout.read().decode()
+
+    def _end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if self._own else os.kill)(self.pid, signal.SIGKILL)
+        self.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def began(pid: int) -> int:
+    """When a process began that is there."""
+    found = process_start(pid)
+    assert found is not None, pid
+    return found
+
+
+class ProcessStartTests(SynchronousTestCase):
+    """L{process_start} tells processes apart that had the same id."""
+
+    def test_same(self) -> None:
+        """A process began when it began."""
+        self.assertEqual(began(os.getpid()), began(os.getpid()))
+        self.assertGreater(began(os.getpid()), began(1))
+
+    def test_none(self) -> None:
+        """What is not there has never begun."""
+        started = Started(self, "echo")
+        started.wait()
+        self.assertIsNone(process_start(started.pid))
+
+    def test_odd_name(self) -> None:
+        """Whatever a program is called, its state is read from where it stands."""
+        name = Path(self.mktemp()).absolute()
+        name.mkdir(parents=True)
+        program = name / "a) S 1 (b"
+        program.symlink_to("/bin/sh")
+        started = Started(self, f"exec '{program}' -c 'echo; read x; :' <&1")
+        plain = Started(self, STUBBORN)
+        self.assertLessEqual(began(started.pid), began(plain.pid))
+        self.assertGreaterEqual(began(started.pid), began(os.getpid()))
+
+    def test_ps(self) -> None:
+        """Where there is no /proc, ps(1) is asked."""
+        started = Started(self, STUBBORN)
+        with (
+            patch.object(leftovers.sys, "platform", "darwin"),
+            patch("os.listdir", side_effect=FileNotFoundError),
+        ):
+            self.assertGreaterEqual(began(started.pid), began(os.getpid()))
+            self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+            self.assertIsNone(process_start(1 << 22))
+
+    test_ps.skip = needs("ps")
+
+
+class FindTests(SynchronousTestCase):
+    """L{find} finds the process groups that are a run's, and no others."""
+
+    def test_leader(self) -> None:
+        """A leader is known by its id and its start, however it changed its mark."""
+        started = Started(self, STUBBORN, env={})
+        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+
+    def test_stranger(self) -> None:
+        """One with the same id that began at another time is a stranger."""
+        started = Started(self, STUBBORN, env={})
+        for start in (0, None):
+            record = evolve(started.record, pid_start=start)
+            self.assertEqual(find([record]), {})
+
+    def test_zombie(self) -> None:
+        """What has ended is not left over, even if nobody has asked how it did."""
+        started = Started(self, "echo; exec sleep 99")
+        record = started.record
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(find([record]), {})
+
+    def test_no_session(self) -> None:
+        """What leads no session was not started as a run."""
+        started = Started(self, "echo; exec sleep 99", own_session=False)
+        self.assertEqual(find([started.record]), {})
+
+    def test_members(self) -> None:
+        """A group whose leader has ended is known by the mark of its members."""
+        started = Started(self, LEAVING)
+        record = started.record
+        started.wait()
+        self.assertEqual(find([record]), {RUN.id: {started.pid}})
+        self.assertEqual(find([evolve(record, id="another")]), {})
+
+    test_members.skip = LINUX
+
+    def test_never_recorded(self) -> None:
+        """So is one whose daemon had no time to write down its id."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(find([RUN]), {RUN.id: {started.pid}})
+        self.assertEqual(find([]), {})
+
+    test_never_recorded.skip = LINUX
+
+    def test_session_of_its_own(self) -> None:
+        """What a run has put into a session of its own is not its group."""
+        started = Started(self, APART)
+        self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
+        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+
+    test_session_of_its_own.skip = LINUX or needs("setsid")
+
+    def test_ourselves(self) -> None:
+        """Neither our own group nor that of all processes is ever found."""
+        ours = os.getpgrp()
+        started = Started(self, STUBBORN)
+        with patch("os.getpgrp", return_value=started.pid):
+            self.assertEqual(find([started.record]), {})
+        records = [
+            evolve(RUN, id=str(pid), pid=pid, pid_start=process_start(pid))
+            for pid in (0, 1, ours)
+        ]
+        self.assertEqual(find(records), {})
+
+
+class EndTests(SynchronousTestCase):
+    """L{end} ends what is left of runs."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def test_nothing(self) -> None:
+        """Where nothing is left it is done at once."""
+        self.successResultOf(end([], self.clock, 5))
+        self.successResultOf(end([RUN], self.clock, 5))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_term(self) -> None:
+        """A run that heeds TERM is given time to, even if it was stopped."""
+        started = Started(self, "echo; exec sleep 99")
+        record = started.record
+        os.kill(started.pid, signal.SIGSTOP)
+        ended = end([record], self.clock, 5)
+        self.assertNoResult(ended)
+        self.assertEqual(started.wait(), -signal.SIGTERM)
+        self.clock.advance(LOOK)
+        self.successResultOf(ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_kill(self) -> None:
+        """One that does not is killed after the time of grace, with its group."""
+        started = Started(self, STUBBORN)
+        ended = end([started.record], self.clock, 5)
+        self.clock.pump([LOOK] * 99)
+        self.assertNoResult(ended)
+        self.assertIsNotNone(process_start(started.pid))
+        self.clock.pump([LOOK] * 2)
+        self.successResultOf(ended)
+        self.assertEqual(started.wait(), -signal.SIGKILL)
+
+    def test_members(self) -> None:
+        """Processes whose leader has ended are ended as well."""
+        started = Started(self, LEAVING)
+        record = started.record
+        started.wait()
+        ended = end([record], self.clock, 0)
+        self.successResultOf(ended)
+        self.assertEqual(started.rest(), "")
+
+    test_members.skip = LINUX
+
+    def test_stranger(self) -> None:
+        """A number that was given to a stranger meanwhile is left alone."""
+        started = Started(self, STUBBORN)
+        with patch.object(leftovers, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
+            self.successResultOf(end([RUN], self.clock, 0))
+        self.assertIsNotNone(process_start(started.pid))
+
+    def test_another_users(self) -> None:
+        """One that runs as another user by now cannot be ended, nor be waited for."""
+        started = Started(self, STUBBORN)
+        with patch("os.killpg", side_effect=PermissionError):
+            self.successResultOf(end([started.record], self.clock, 5))
+        self.assertIsNotNone(process_start(started.pid))

@@ -1,0 +1,326 @@
+"""Tests for L{shellstream.store}."""
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from attrs import define, evolve, field
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from shellstream.database import Database
+from shellstream.errors import CannotRecord, KeyReused
+from shellstream.events import OnDisconnect, State
+from shellstream.record import Keep, Key, RunRecord
+from shellstream.store import MAX_WAITING, Store
+
+T = TypeVar("T")
+
+RUN = RunRecord(
+    id="1", command="build", params={}, created=1, on_disconnect=OnDisconnect.KEEP
+)
+ENDED = evolve(RUN, state=State.EXITED, ended=2)
+
+
+@define
+class Thread:
+    """A thread that makes a call when the test says so."""
+
+    _calls: list[tuple[Callable[[], Any], Deferred[Any]]] = field(factory=list)
+
+    def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
+        made: Deferred[T] = Deferred()
+        self._calls.append((call, made))
+        return made
+
+    @property
+    def waiting(self) -> int:
+        return len(self._calls)
+
+    def work(self) -> None:
+        """Make the calls that wait by now."""
+        calls, self._calls = self._calls, []
+        for call, made in calls:
+            execute(call).chainDeferred(made)
+
+    def fail(self, error: Exception) -> None:
+        """Make no call, but an error instead."""
+        calls, self._calls = self._calls, []
+        for _, made in calls:
+            made.errback(error)
+
+
+class SynchronousTests(SynchronousTestCase):
+    """Where calls are made at once, a L{Store} answers at once."""
+
+    def setUp(self) -> None:
+        self.database = Database.open(":memory:")
+        self.addCleanup(self.database.close)
+        self.store = Store(self.database, execute)
+
+    def result(self, answer: Deferred[T]) -> T:
+        return self.successResultOf(answer)
+
+    def test_all(self) -> None:
+        """Each method does what that of the database does."""
+        store, result = self.store, self.result
+        self.assertIsNone(result(store.add(RUN, Key("k", "p"))))
+        self.assertEqual(result(store.add(evolve(RUN, id="2"), Key("k", "p"))), "1")
+        self.assertEqual(result(store.unended()), [RUN])
+        self.assertTrue(result(store.put(ENDED)))
+        self.assertEqual(result(store.get("1")), ENDED)
+        self.assertEqual(result(store.page(5)), [ENDED])
+        self.assertEqual(result(store.page(5, "1")), [])
+        self.assertEqual(result(store.page(5, None, State.LOST, "build")), [])
+        self.assertEqual(result(store.newest_id()), "1")
+        self.assertEqual(result(store.known(["1", "2"])), {"1"})
+        self.assertTrue(result(store.delete("1")))
+        result(store.add(evolve(ENDED, id="3")))
+        none = Keep(age=0, runs=0, bytes=0)
+        self.assertEqual(result(store.expire(9, none)).runs, ("3",))
+
+    def test_refused(self) -> None:
+        """A key that came with something else is refused as such."""
+        self.result(self.store.add(RUN, Key("k", "p")))
+        refused = self.store.add(evolve(RUN, id="2"), Key("k", "q"))
+        self.failureResultOf(refused, KeyReused)
+
+    def test_damaged_row(self) -> None:
+        """A run that cannot be read is no run, but a state that is damaged."""
+        self.result(self.store.add(RUN))
+        with self.database.transaction():
+            self.database._do("UPDATE runs SET state = '?'")
+        failure = self.failureResultOf(self.store.get("1"), CannotRecord)
+        self.assertIn("the state is damaged", str(failure.value))
+
+    def test_no_such_table(self) -> None:
+        """What SQLite makes of one call is that call's failure only."""
+        with self.database.transaction():
+            self.database._do("DROP TABLE keys")
+        self.failureResultOf(self.store.add(RUN, Key("k", "p")), CannotRecord)
+        self.result(self.store.add(RUN))
+
+    def test_not_text(self) -> None:
+        """So is what the database never gets to see."""
+        answer = self.store.add(evolve(RUN, failure="\ud800"))
+        self.failureResultOf(answer, UnicodeEncodeError)
+        self.result(self.store.add(RUN))
+
+    def test_close(self) -> None:
+        """Once closed it takes no more calls, and may be closed again."""
+        self.result(self.store.close())
+        self.failureResultOf(self.store.get("1"), CannotRecord)
+        self.assertRaises(sqlite3.ProgrammingError, self.database.newest_id)
+        self.result(self.store.close())
+
+
+class BatchTests(SynchronousTestCase):
+    """What is asked while a transaction is under way makes the next one."""
+
+    def setUp(self) -> None:
+        self.database = Database.open(":memory:")
+        self.addCleanup(self.database.close)
+        self.thread = Thread()
+        self.store = Store(self.database, self.thread)
+        self.statements: list[str] = []
+        self.database._connection.set_trace_callback(self.statements.append)
+
+    def count(self, statement: str) -> int:
+        return self.statements.count(statement)
+
+    def test_one_commit(self) -> None:
+        """All calls that wait share a commit, and hear of it afterwards."""
+        answers = [self.store.add(evolve(RUN, id=str(n))) for n in range(9)]
+        self.assertEqual(self.thread.waiting, 1)
+        self.thread.work()
+        self.successResultOf(answers[0])
+        self.assertNoResult(answers[1])
+        self.assertEqual(self.thread.waiting, 1)
+        self.thread.work()
+        self.assertEqual(self.successResultOf(gatherResults(answers)), [None] * 9)
+        self.assertEqual(self.count("COMMIT"), 2)
+        self.assertEqual(self.thread.waiting, 0)
+
+    def test_in_order(self) -> None:
+        """Calls are made, and answered, in the order in which they came."""
+        told: list[object] = []
+        for answer in (
+            self.store.add(RUN),
+            self.store.put(ENDED),
+            self.store.get("1"),
+            self.store.delete("1"),
+            self.store.get("1"),
+        ):
+            answer.addCallback(told.append)
+        self.thread.work()
+        self.thread.work()
+        self.assertEqual(told, [None, True, ENDED, True, None])
+
+    def test_asks_again(self) -> None:
+        """Those that ask again when they are answered share the next commit."""
+        self.store.flush()
+        answers = [
+            self.store.get("1").addCallback(lambda _: self.store.get("1"))
+            for _ in range(9)
+        ]
+        for _ in range(3):
+            self.thread.work()
+        self.assertEqual(self.successResultOf(gatherResults(answers)), [None] * 9)
+        self.assertEqual(self.count("COMMIT"), 3)
+
+    def test_one_fails(self) -> None:
+        """One that fails leaves nothing, and takes no other with it."""
+        self.store.add(RUN, Key("k", "p"))
+        before = self.store.add(evolve(ENDED, id="2"))
+        reused = self.store.add(evolve(RUN, id="3"), Key("k", "q"))
+        twice = self.store.add(RUN, Key("l", "p"))
+        after = self.store.add(evolve(RUN, id="4"), Key("l", "p"))
+        self.thread.work()
+        self.thread.work()
+        self.failureResultOf(reused, KeyReused)
+        self.failureResultOf(twice, sqlite3.IntegrityError)
+        self.assertEqual(
+            self.successResultOf(gatherResults([before, after])), [None] * 2
+        )
+
+    def test_cancelled(self) -> None:
+        """Who no longer wants to know stops nobody else."""
+        answer, another = self.store.add(RUN), self.store.get("1")
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        self.thread.work()
+        self.thread.work()
+        self.assertEqual(self.successResultOf(another), RUN)
+
+    def test_flush(self) -> None:
+        """A flush waits for all before it, and does not mind how they end."""
+        self.successResultOf(Store(self.database, execute).flush())
+        self.store.add(RUN)
+        refused = self.store.add(RUN)
+        flushed = self.store.flush()
+        self.thread.work()
+        self.assertNoResult(flushed)
+        self.thread.work()
+        self.assertIsNone(self.successResultOf(flushed))
+        self.failureResultOf(refused, sqlite3.IntegrityError)
+
+    def test_close(self) -> None:
+        """What was asked before it is closed is done."""
+        answers = [self.store.get("1"), self.store.get("1")]
+        closed = self.store.close()
+        for _ in range(3):
+            self.assertNoResult(closed)
+            self.thread.work()
+        self.successResultOf(closed)
+        self.assertEqual(self.successResultOf(gatherResults(answers)), [None] * 2)
+
+    def test_bounded(self) -> None:
+        """Too much that waits is refused, instead of kept in memory."""
+        self.store.flush()
+        answers = [self.store.get("1") for _ in range(MAX_WAITING)]
+        failure = self.failureResultOf(self.store.get("1"), CannotRecord)
+        self.assertIn("too slow", str(failure.value))
+        self.thread.work()
+        self.thread.work()
+        self.successResultOf(gatherResults(answers))
+        again = self.store.get("1")
+        self.thread.work()
+        self.successResultOf(again)
+
+
+class FailingDisk(sqlite3.Connection):
+    """A connection that fails where it is told to."""
+
+    gives_up = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.failing: dict[str, int] = {}
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        number = self.failing.get(sql.split()[0])
+        if number is None:
+            return super().execute(sql, *values)
+        if self.gives_up:
+            super().execute("ROLLBACK")
+        error = sqlite3.OperationalError("the disk says no")
+        error.sqlite_errorcode = number
+        raise error
+
+
+class FailingTests(SynchronousTestCase):
+    """Where the disk does not take a transaction, everybody in it is told."""
+
+    def setUp(self) -> None:
+        self.disk = sqlite3.connect(
+            ":memory:", isolation_level=None, factory=FailingDisk
+        )
+        self.addCleanup(self.disk.close)
+        database = Database(self.disk)
+        database._prepare()
+        self.thread = Thread()
+        self.store = Store(database, self.thread)
+
+    def both_fail(self, why: str) -> None:
+        """Two calls in one transaction fail for this reason; the next is made."""
+        self.store.flush()
+        answers = [self.store.add(ENDED), self.store.add(evolve(ENDED, id="2"))]
+        self.thread.work()
+        self.thread.work()
+        failures = [self.failureResultOf(one, CannotRecord) for one in answers]
+        for failure in failures:
+            self.assertIn(why, str(failure.value))
+        self.assertIsNot(failures[0].value, failures[1].value)
+        self.disk.failing = {}
+        self.assertFalse(self.disk.in_transaction)
+        expired = self.store.expire(0, Keep(age=9, runs=0, bytes=0))
+        self.thread.work()
+        self.assertEqual(self.successResultOf(expired).runs, ())
+
+    def test_begin(self) -> None:
+        """No transaction can begin on a disk that is read-only."""
+        self.disk.failing = {"BEGIN": sqlite3.SQLITE_READONLY}
+        self.both_fail("the disk that holds the state is read-only")
+
+    def test_commit(self) -> None:
+        """A disk may be full when it comes to the commit."""
+        self.disk.failing = {"COMMIT": sqlite3.SQLITE_FULL}
+        self.both_fail("the disk that holds the state is full")
+
+    def test_undone_by_sqlite(self) -> None:
+        """Some errors of a call undo the whole transaction, and so all of its calls."""
+        self.disk.failing = {"INSERT": sqlite3.SQLITE_IOERR}
+        self.disk.gives_up = True
+        self.both_fail("the disk that holds the state fails")
+
+    def test_thread(self) -> None:
+        """If no thread can be had, everybody is told as well."""
+        self.store.flush()
+        answers = [self.store.get("1"), self.store.get("1")]
+        self.thread.work()
+        self.thread.fail(RuntimeError("no thread can be started"))
+        for answer in answers:
+            self.failureResultOf(answer, RuntimeError)
+
+
+class ThreadTests(TestCase):
+    """A L{Store} on a real disk, with a real thread."""
+
+    async def test_durable(self) -> None:
+        """What was answered is in the file, whoever opens it."""
+        path = self.mktemp()
+        pool = ThreadPool(1, 1)
+        pool.start()
+        self.addCleanup(pool.stop)
+        here: Any = reactor
+        store = Store(Database.open(path), partial(deferToThreadPool, here, pool))
+        await gatherResults([store.add(evolve(RUN, id=f"{n:03}")) for n in range(100)])
+        other = Database.open(path)
+        self.addCleanup(other.close)
+        with other.transaction():
+            self.assertEqual(len(other.page(200)), 100)
+        await store.close()
