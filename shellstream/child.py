@@ -5,6 +5,7 @@ L{shellstream.spawn} starts them.
 """
 
 import os
+import resource
 import subprocess
 import sys
 import termios
@@ -27,7 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .events import ExitStatus, Stream
-from .run import READ_SIZE
+from .outputlog import READ_SIZE
 
 _log = Logger()
 
@@ -69,7 +70,9 @@ class ChildProtocol(ProcessProtocol):
             self._linger.cancel()
         end = reason.value
         assert isinstance(end, ProcessDone | ProcessTerminated), end
-        self._run.finished(ExitStatus(end.exitCode, end.signal))
+        child: Any = self.transport
+        took = child.cpu, child.memory
+        self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
 
 
 class _Pipe(FileDescriptor):
@@ -148,10 +151,19 @@ class Child:
 
     Its process id stays taken, by the unreaped process, until both it and its
     pipes are done; so a signal never reaches a stranger who got the same id.
+
+    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar cpu: seconds of processor time that it took, once it has ended; L{None}
+        where there is no pidfd.
+    @ivar memory: its peak resident memory in bytes, likewise; L{None} if it is
+        less than the daemon's own, too.
     """
 
     protocol: ProcessProtocol
     _process: subprocess.Popen[bytes]
+    began: int | None
+    cpu: float | None = field(default=None, init=False)
+    memory: int | None = field(default=None, init=False)
     _pipes: dict[int, _Pipe] = field(factory=dict, init=False)
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
@@ -250,5 +262,14 @@ class Child:
         if self._status is None or self._pipes or self._reaped:
             return
         self._reaped = True
-        self._process.wait()  # it is a zombie: this only gives its id back
+        if self._process.returncode is None:
+            # It is a zombie: this only gives its id back, and tells what it took.
+            _, status, usage = os.wait4(self.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu = usage.ru_utime + usage.ru_stime
+            # Started by vfork, it begins with our own peak as its own.
+            ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if usage.ru_maxrss > ours:
+                unit = 1 if sys.platform == "darwin" else 1024
+                self.memory = usage.ru_maxrss * unit
         self.protocol.processEnded(self._status)

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .errors import ParametersRefused, Refusal, did_you_mean
+from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
 
 #: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
@@ -16,10 +17,15 @@ SHELL = "/bin/sh"
 
 @frozen
 class Invocation:
-    """What is executed: exactly these items, and these variables on top."""
+    """
+    What is executed: exactly these items, and these variables on top.
+
+    @ivar params: every parameter with the value that it came to have.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    params: Mapping[str, str]
 
 
 @frozen(kw_only=True)
@@ -29,8 +35,6 @@ class Command:
 
     @ivar get: whether C{GET /stream/NAME} may run it.
     @ivar cwd: working directory; L{None}: the daemon's.
-    @ivar timeout: seconds after which a run is ended; L{None}: never.
-    @ivar grace: seconds between TERM and KILL.
     """
 
     name: str
@@ -40,8 +44,7 @@ class Command:
     get: bool = False
     cwd: str | None = None
     env: Mapping[str, str] = {}
-    timeout: float | None = None
-    grace: float = 5.0
+    limits: Limits = field(factory=Limits)
     params: Mapping[str, Parameter] = {}
 
     def invoke(self, given: Iterable[tuple[str, object]]) -> Invocation:
@@ -62,8 +65,9 @@ class Command:
         if refusals:
             raise ParametersRefused(refusals)
         if self.shell is not None:
-            return Invocation((SHELL, "-c", self.shell, self.name), values)
-        return Invocation(tuple(_fill(each, values) for each in self.argv), {})
+            return Invocation((SHELL, "-c", self.shell, self.name), values, values)
+        argv = tuple(_fill(each, values) for each in self.argv)
+        return Invocation(argv, {}, values)
 
     def _accept(
         self, given: Iterable[tuple[str, object]]
@@ -153,20 +157,25 @@ def _dash_is_meant(parameter: Parameter, value: str) -> bool:
 
 
 def environment(
-    daemon: Mapping[str, str], command: Command, invocation: Invocation
+    daemon: Mapping[str, str], command: Command, invocation: Invocation, run: str
 ) -> dict[str, str]:
     """
     What a child's environment holds: an allow-list, never all of the daemon's.
 
     @param daemon: the daemon's own environment.
+    @param run: the run's id, by which a daemon that was killed finds again, when
+        it is back, what it had started.
     """
     passed = {
         name: value
         for name, value in daemon.items()
         if name in PASSED or name.startswith("LC_")
     }
-    return {**passed, **command.env, **invocation.env}
+    return {**passed, **command.env, **invocation.env, RUN: run}
 
+
+#: The variable that tells a command, and all that it starts, the id of its run.
+RUN = "SHELLSTREAM_RUN"
 
 #: Variables of the daemon's own that a child needs to find programs, files,
 #: the time and a language; C{LC_*} too. All else comes from C{env}.

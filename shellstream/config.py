@@ -2,14 +2,16 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
 from . import toml
 from .command import Command, placeholders
 from .errors import did_you_mean
+from .events import OnDisconnect
+from .limits import Limits, OnFull, Sync, WhenBusy
 from .parameters import (
     KINDS,
     MAX_LENGTH,
@@ -21,7 +23,10 @@ from .parameters import (
     String,
     Unfit,
 )
+from .record import Keep
 from .toml import Mistake, NotAllowed, Table
+
+T = TypeVar("T")
 
 _COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -35,6 +40,10 @@ class ConfigMistaken(Exception):
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
+#: Thirty days, and no more than fits on the card of a Raspberry Pi.
+KEEP = Keep(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
+
+
 @frozen(kw_only=True)
 class Config:
     """
@@ -42,14 +51,17 @@ class Config:
 
     @ivar default: name of the command that C{/stream} runs, if any.
     @ivar max_running: how many commands may run at once.
-    @ivar stall_timeout: seconds after which a viewer that takes nothing, and
-        so holds its command up, counts as vanished.
+    @ivar max_queued: how many may wait for that.
+    @ivar drain: seconds that a daemon which stops gives to what runs.
+    @ivar keep: how much of ended runs is kept.
     """
 
     commands: Mapping[str, Command]
     default: str | None = None
     max_running: int = 1000
-    stall_timeout: float = 3600.0
+    max_queued: int = 100
+    drain: float = 10.0
+    keep: Keep = KEEP
 
 
 #: What runs without a configuration: the demonstration this project began with.
@@ -85,8 +97,10 @@ def parse(text: str) -> Config:
 
 
 def _config(table: Table) -> Config:
+    limits = _limits(table, Limits())
     commands = {
-        each.name: _command(each) for each in table.tables("commands", _COMMAND_NAME)
+        each.name: _command(each, limits)
+        for each in table.tables("commands", _COMMAND_NAME)
     }
     if table.get("commands") in (None, {}):
         table.wrong("commands", "nothing", "at least one table [commands.NAME]")
@@ -99,13 +113,47 @@ def _config(table: Table) -> Config:
         commands=commands,
         default=default,
         max_running=table.take("max_running", toml.count, 1000),
-        stall_timeout=table.take("stall_timeout", toml.seconds, 3600.0),
+        max_queued=table.take("max_queued", toml.count, 100),
+        drain=table.take("drain", toml.duration, 10.0),
+        keep=_keep(table),
     )
     table.close()
     return config
 
 
-def _command(table: Table) -> Command:
+def _keep(table: Table) -> Keep:
+    found = table.table("keep")
+    keep = Keep(
+        age=found.take("age", toml.seconds, KEEP.age),
+        runs=found.take("runs", toml.count, KEEP.runs),
+        bytes=found.take("bytes", toml.size, KEEP.bytes),
+    )
+    found.close()
+    return keep
+
+
+def _limits(table: Table, default: Limits) -> Limits:
+    """The limits in a table: the file's own are every command's default."""
+
+    def take(name: str, check: Callable[[object], T]) -> T:
+        fallback: T = getattr(default, name)
+        return table.take(name, check, fallback)
+
+    return Limits(
+        timeout=take("timeout", toml.seconds),
+        idle_timeout=take("idle_timeout", toml.seconds),
+        grace=take("grace", toml.seconds),
+        on_disconnect=take("on_disconnect", toml.one_of(OnDisconnect)),
+        linger=take("linger", toml.duration),
+        stall_timeout=take("stall_timeout", toml.seconds),
+        retain=take("retain", toml.size),
+        on_full=take("on_full", toml.one_of(OnFull)),
+        sync=take("sync", toml.one_of(Sync)),
+        when_busy=take("when_busy", toml.one_of(WhenBusy)),
+    )
+
+
+def _command(table: Table, limits: Limits) -> Command:
     params = {
         each.name: _parameter(each) for each in table.tables("params", _PARAMETER_NAME)
     }
@@ -117,8 +165,10 @@ def _command(table: Table) -> Command:
         get=table.take("get", toml.boolean, False),
         cwd=table.take("cwd", toml.folder, None),
         env=table.take("env", toml.variables, {}),
-        timeout=table.take("timeout", toml.seconds, None),
-        grace=table.take("grace", toml.seconds, 5.0),
+        limits=evolve(
+            _limits(table, limits),
+            max_running=table.take("max_running", toml.count, None),
+        ),
         params=params,
     )
     if ("argv" in table) == ("shell" in table):

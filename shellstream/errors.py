@@ -134,6 +134,34 @@ class MethodNotAllowed(ShellstreamError):
         return {"Allow": ", ".join(self.allowed)}
 
 
+class NotAcceptable(ShellstreamError):
+    """
+    The output does not come in any format that the client takes.
+
+    @ivar formats: the media types of those there are, by name.
+    """
+
+    status = 406
+
+    def __init__(self, formats: Mapping[str, str], wanted: str | None = None) -> None:
+        if wanted is None:
+            what = "output comes in no media type that the Accept header allows"
+        else:
+            hint = did_you_mean(wanted[:80], formats)
+            what = f"there is no format {wanted[:80]!r}{hint}"
+        known = ", ".join(f"{name} ({kind})" for name, kind in formats.items())
+        super().__init__(f"{what}; ask with ?format=NAME or Accept for one of: {known}")
+        self.formats = dict(formats)
+
+    def facts(self) -> Mapping[str, object]:
+        return {
+            "formats": [
+                {"name": name, "media_type": kind}
+                for name, kind in self.formats.items()
+            ]
+        }
+
+
 class BodyTooLarge(ShellstreamError):
     """The request's body is larger than any set of parameters may be."""
 
@@ -148,10 +176,23 @@ class MediaTypeUnsupported(ShellstreamError):
 
     status = 415
 
-    def __init__(self, media_type: str) -> None:
+    def __init__(
+        self,
+        media_type: str,
+        wanted: str = "application/x-www-form-urlencoded or application/json",
+    ) -> None:
+        super().__init__(f"cannot read parameters from {media_type!r}; send {wanted}")
+
+
+class KeyReused(ShellstreamError):
+    """An C{Idempotency-Key} came again, with another request than before."""
+
+    status = 422
+
+    def __init__(self) -> None:
         super().__init__(
-            f"cannot read parameters from {media_type!r}; send "
-            "application/x-www-form-urlencoded or application/json"
+            "this Idempotency-Key was sent before, with another request; send "
+            "the same request again, or a key of its own with each request"
         )
 
 
@@ -189,12 +230,84 @@ class Busy(ShellstreamError):
         return {"Retry-After": str(self.retry_after)}
 
 
+class RunUnknown(ShellstreamError):
+    """No run has this id, or it is forgotten."""
+
+    status = 404
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"there is no run {run_id[:80]!r}, or it is not kept any more; "
+            "GET /runs lists those that are"
+        )
+
+
+class RunActive(ShellstreamError):
+    """What was asked for can only be done to a run that has ended."""
+
+    status = 409
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"the run is active; first POST /runs/{run_id}/cancel")
+
+
+class RunNotRunning(ShellstreamError):
+    """What was asked for can only be done to a run that has a process."""
+
+    status = 409
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the run is not running, it is {state}")
+
+
+class CannotRecord(ShellstreamError):
+    """What is known of the runs can be neither kept nor read; the text has no path."""
+
+    status = 503
+
+    #: Seconds after which somebody may have made room.
+    RETRY_AFTER = 30
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"runs cannot be recorded: {why}; try again in {self.RETRY_AFTER} seconds, "
+            "or ask whoever runs the daemon"
+        )
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.RETRY_AFTER)}
+
+
 class OffsetGone(ShellstreamError):
     """The log no longer holds the bytes at this offset, or never did."""
 
     status = 410
 
     def __init__(self, offset: int, start: int) -> None:
-        super().__init__(f"offset {offset} is not kept; the log starts at {start}")
+        super().__init__(
+            f"the output at offset {offset} is not kept any more; it starts at "
+            f"{start} now: ask for offset={start}, or add gap=skip"
+        )
         self.offset = offset
         self.start = start
+
+    def facts(self) -> Mapping[str, object]:
+        return {"offset": self.offset, "start": self.start}
+
+
+class RangeNotSatisfiable(ShellstreamError):
+    """The output of an ended run is shorter than what was asked for."""
+
+    status = 416
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(
+            f"the output ends at {size}, before offset {offset}; nothing follows"
+        )
+        self.size = size
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Content-Range": f"bytes */{self.size}"}
+
+    def facts(self) -> Mapping[str, object]:
+        return {"size": self.size}

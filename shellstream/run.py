@@ -1,34 +1,35 @@
-"""One execution of a command."""
+"""One execution of a command, on this machine."""
 
-from collections.abc import Callable
-from enum import Enum
 from signal import SIGCONT, SIGKILL, SIGTERM
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
 
-from .command import Command
-from .events import ExitStatus, Reason, Stream
-from .outputlog import OutputLog
+from .command import Command, Invocation
+from .events import ExitStatus, OnDisconnect, Reason, State, Stream, WallClock
+from .interfaces import IRun, IViewer
+from .limits import OnFull
+from .outputlog import READ_SIZE, OutputLog
+from .record import RunRecord
 
-#: What a log keeps of a run's output in memory, in bytes.
-RETAIN = 1 << 17
-
-#: The most that one append may bring, in bytes; a pipe is read this much at once.
-READ_SIZE = 1 << 16
-
-
-class State(Enum):
-    """Where a run is in its life."""
-
-    RUNNING = "running"
-    EXITED = "exited"
-    SIGNALED = "signaled"
+#: What may be written but not yet be on the disk where it has to be, in bytes.
+UNSYNCED = 1 << 20
 
 
 class Child(Protocol):
-    """A started process and its group, as far as a run steers it."""
+    """
+    A started process and its group, as far as a run steers it.
+
+    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
+    """
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def began(self) -> int | None: ...
 
     def pause(self) -> None:
         """Leave its output unread."""
@@ -43,114 +44,274 @@ class Child(Protocol):
         """Whether any process of the group is left."""
 
 
-class Viewer(Protocol):
-    """Somebody who reads a run's output and may not miss a byte of it."""
+class Host(Protocol):
+    """Whoever a run belongs to."""
 
-    offset: int
+    def sync(self, run: "Run") -> Deferred[None]:
+        """Bring what was written so far to the disk; never fails."""
+
+    def over(self, run: "Run", outcome: RunRecord) -> None:
+        """
+        The run has ended like this, which nobody knows yet: L{Run.conclude} tells.
+        """
 
 
+@implementer(IRun)
 @define(eq=False)
 class Run:
     """
     A run ends when its process is reaped, its output drained, and, if it was
     made to end, its whole process group gone.
 
-    @ivar reason: why it ended, where that was not its own doing.
+    Then its outcome is made durable, and only then its viewers are told.
+
+    @ivar recorded: whether it is written down: only then it may be started.
     """
 
     #: While a cancelled run's group outlives its leader: how often to look, in
     #: seconds. Far too short for the group's number to be given to a stranger.
     LOOK = 0.05
 
-    id: str
+    _record: RunRecord
     command: Command
+    invocation: Invocation
+    log: OutputLog
     _clock: IReactorTime
-    _when_ended: Callable[["Run"], None]
-    log: OutputLog = field(factory=lambda: OutputLog(RETAIN), init=False)
-    state: State = field(default=State.RUNNING, init=False)
-    status: ExitStatus | None = field(default=None, init=False)
-    reason: Reason | None = field(default=None, init=False)
+    _wall: WallClock
+    _host: Host
+    recorded: bool = field(default=False, init=False)
+    _over: bool = field(default=False, init=False)
+    _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
-    _viewers: set[Viewer] = field(factory=set, init=False)
+    _status: ExitStatus | None = field(default=None, init=False)
+    _viewers: set[IViewer] = field(factory=set, init=False)
+    _lossless: set[IViewer] = field(factory=set, init=False)
     _paused: bool = field(default=False, init=False)
+    _syncing: bool = field(default=False, init=False)
     _awaits_viewers: bool = field(default=True, init=False)
+    _heard: float = field(default=0.0, init=False)
     _timeout: IDelayedCall | None = field(default=None, init=False)
+    _idle: IDelayedCall | None = field(default=None, init=False)
+    _linger: IDelayedCall | None = field(default=None, init=False)
     _kill: IDelayedCall | None = field(default=None, init=False)
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def record(self) -> RunRecord:
+        """The run as it stands now."""
+        if self._record.state.ended:
+            return self._record
+        log = self.log
+        return evolve(self._record, start=log.start, size=log.end, stored=log.stored)
+
+    @property
+    def stall_timeout(self) -> float:
+        return self.command.limits.stall_timeout
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, though perhaps nobody was told so yet."""
+        return self._over
+
+    def admitted(self) -> None:
+        """It waits for nothing any more: its process is about to be started."""
+        self._record = evolve(self._record, state=State.RUNNING)
 
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
         self._child = child
-        if self.command.timeout is not None:
+        self._record = evolve(
+            self._record,
+            state=State.RUNNING,
+            started=self._wall(),
+            pid=child.pid,
+            pid_start=child.began,
+        )
+        limits = self.command.limits
+        if limits.timeout is not None:
             self._timeout = self._clock.callLater(
-                self.command.timeout, self.cancel, Reason.TIMEOUT
+                limits.timeout, self.cancel, Reason.TIMEOUT
             )
+        if limits.idle_timeout is not None:
+            self._heard = self._clock.seconds()
+            self._idle = self._clock.callLater(limits.idle_timeout, self._maybe_idle)
+
+    def failed(self, why: str) -> None:
+        """The command's process could not be started."""
+        self._end(evolve(self._record, state=State.FAILED, failure=why))
 
     def cancel(self, reason: Reason) -> None:
         """End the process group: TERM, then KILL after the command's grace time."""
-        if self.state is not State.RUNNING:
+        if self._over:
             return
         if reason is Reason.SHUTDOWN:
             # A daemon that stops waits for no viewer: who is behind is cut off.
             self._awaits_viewers = False
             self.pace()
-        if self.reason is not None:
+        if self._reason is not None:
             return
-        assert self._child is not None, "cancelled before it was started"
-        self.reason = reason
-        self._stop(self._timeout)
+        self._reason = reason
+        if self._child is None:
+            self._end(evolve(self._record, state=State.CANCELLED))
+            return
+        self._stop_timers()
         self._child.signal(SIGTERM)
         self._child.signal(SIGCONT)  # a stopped process cannot heed TERM
-        self._kill = self._clock.callLater(self.command.grace, self._kill_group)
+        self._kill = self._clock.callLater(self.command.limits.grace, self._kill_group)
 
-    def attach(self, viewer: Viewer) -> None:
-        """A viewer begins to read the log."""
+    def signal(self, number: int) -> bool:
+        """Send a signal to the process group; L{False} if there is none."""
+        if self._child is None or self._over:
+            return False
+        self._child.signal(number)
+        return True
+
+    def attach(self, viewer: IViewer) -> None:
         self._viewers.add(viewer)
-
-    def detach(self, viewer: Viewer) -> None:
-        """A viewer is gone; a run that nobody watches any more is ended."""
-        self._viewers.discard(viewer)
+        # Where the command is to wait while nobody is there, it waits for those
+        # that are: or they would miss what it waited with.
+        if viewer.lossless or self.command.limits.on_full is OnFull.PAUSE:
+            self._lossless.add(viewer)
+        _stop(self._linger)
         self.pace()
-        if not self._viewers:
-            self.cancel(Reason.DISCONNECTED)
+
+    def detach(self, viewer: IViewer) -> None:
+        if viewer in self._viewers:
+            self._viewers.discard(viewer)
+            self._lossless.discard(viewer)
+            self.pace()
+            self.watched()
+
+    def watched(self) -> None:
+        """Begin to wait for a viewer to come back, if there is none and one must."""
+        wanted = self._record.on_disconnect is OnDisconnect.CANCEL
+        if wanted and not self._viewers and not self._over:
+            _stop(self._linger)
+            self._linger = self._clock.callLater(
+                self.command.limits.linger, self.cancel, Reason.DISCONNECTED
+            )
+
+    def abandon(self) -> None:
+        """It stays queued, for the next daemon: its viewers may come back then."""
+        self._over = True
+        self._stop_timers()
+        for viewer in tuple(self._viewers):
+            viewer.cut()
 
     def pace(self) -> None:
-        """Read on, or not: no byte may be dropped before every viewer has it."""
-        oldest = self.log.start_after(READ_SIZE)
-        paused = self._awaits_viewers and any(
-            viewer.offset < oldest for viewer in self._viewers
-        )
-        if paused is not self._paused and self._child is not None:
+        """Read on, or not: see L{View.lossless} and L{OnFull}."""
+        if self._child is None:
+            return
+        log, on_full = self.log, self.command.limits.on_full
+        paused = log.written - log.end > UNSYNCED
+        if self._awaits_viewers and not paused:
+            if self._viewers:
+                behind = [each for each in self._lossless if each.offset < log.end]
+                # Who has all is given the next before anything is dropped.
+                if behind:
+                    start = log.start_after(READ_SIZE)
+                    paused = any(each.offset < start for each in behind)
+            elif on_full is OnFull.DROP_OLDEST:
+                pass
+            elif log.start_after(READ_SIZE) > log.start:
+                paused = on_full is OnFull.PAUSE
+                if on_full is OnFull.CANCEL:
+                    self.cancel(Reason.OUTPUT_LIMIT)
+        if paused is not self._paused:
             self._paused = paused
+            self._heard = self._clock.seconds()
             (self._child.pause if paused else self._child.resume)()
 
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
-        self.log.append(stream, data)
+        self._heard = self._clock.seconds()
+        self.log.append(stream, self._wall(), data)
+        self._sync()
         self.pace()
 
     def finished(self, status: ExitStatus) -> None:
         """The child is reaped, and nothing of its output is still to come."""
-        self.status = status
-        self._stop(self._timeout)
+        self._status = status
+        self._stop_timers()
         self._end_with_group()
+
+    def conclude(self, outcome: RunRecord) -> None:
+        """The outcome is safe: tell everybody."""
+        self._record = outcome
+        self.log.close()
 
     def _end_with_group(self) -> None:
         assert self._child is not None
-        assert self.status is not None
+        assert self._status is not None
         if self._kill is not None and self._kill.active():
             if self._child.group_lives():
                 self._clock.callLater(self.LOOK, self._end_with_group)
                 return
             self._kill.cancel()
-        self.state = State.EXITED if self.status.signal is None else State.SIGNALED
-        self._when_ended(self)
-        self.log.close()
+        status = self._status
+        self._end(
+            evolve(
+                self._record,
+                state=State.EXITED if status.signal is None else State.SIGNALED,
+                code=status.code,
+                signal=status.signal,
+                cpu=status.cpu,
+                memory=status.memory,
+            )
+        )
+
+    def _end(self, outcome: RunRecord) -> None:
+        self._over = True
+        self._stop_timers()
+        log = self.log
+        self._host.over(
+            self,
+            evolve(
+                outcome,
+                reason=self._reason,
+                ended=self._wall(),
+                start=log.start,
+                size=log.written,
+                stored=log.stored,
+            ),
+        )
+
+    def _sync(self) -> None:
+        if self.log.written > self.log.end and not self._syncing:
+            self._syncing = True
+            written = self.log.written
+            self._host.sync(self).addCallback(lambda _: self._synced(written))
+
+    def _synced(self, offset: int) -> None:
+        self._syncing = False
+        self.log.release(offset)
+        self._sync()
+        if not self._over:
+            self.pace()
+
+    def _maybe_idle(self) -> None:
+        limit = self.command.limits.idle_timeout
+        assert limit is not None
+        if self._paused:  # it would speak, but may not
+            self._heard = self._clock.seconds()
+        left = self._heard + limit - self._clock.seconds()
+        if left > 0:
+            self._idle = self._clock.callLater(left, self._maybe_idle)
+        else:
+            self.cancel(Reason.IDLE_TIMEOUT)
 
     def _kill_group(self) -> None:
         assert self._child is not None
         self._child.signal(SIGKILL)
 
-    @staticmethod
-    def _stop(call: IDelayedCall | None) -> None:
-        if call is not None and call.active():
-            call.cancel()
+    def _stop_timers(self) -> None:
+        for call in (self._timeout, self._idle, self._linger):
+            _stop(call)
+
+
+def _stop(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from .child import Child
 from .command import Command, Invocation, environment
 from .errors import Busy, CannotStart, ShellstreamError
+from .leftovers import process_start
 
 _log = Logger()
 
@@ -27,16 +28,21 @@ _INHERITED_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def spawn(
-    reactor: Any, command: Command, invocation: Invocation, protocol: ProcessProtocol
+    reactor: Any,
+    command: Command,
+    invocation: Invocation,
+    protocol: ProcessProtocol,
+    run: str,
 ) -> Child:
     """
     Start a command's process.
 
+    @param run: the id of its run.
     @raise CannotStart: if the program or the working directory is not there,
         or may not be used.
     @raise Busy: if the machine has no descriptor, memory or process to spare.
     """
-    env = environment(os.environ, command, invocation)
+    env = environment(os.environ, command, invocation, run)
     fds: list[int] = []
     try:
         for _ in range(2):
@@ -58,7 +64,7 @@ def spawn(
     os.close(out_child)
     os.close(err_child)
     _restore_file_limit(process.pid)
-    child = Child(protocol, process)
+    child = Child(protocol, process, process_start(process.pid))
     child.start(reactor, {1: out, 2: err})
     return child
 

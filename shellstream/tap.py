@@ -3,6 +3,7 @@
 import re
 import socket
 import sys
+import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,16 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamServerEndpoint,
 )
-from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from . import __version__
-from .child import ChildProtocol
-from .command import Command, Invocation
 from .config import DEMO, Config, ConfigMistaken, parse
-from .registry import Registry
-from .run import Child, Run
-from .spawn import raise_file_limit, spawn
-from .web import Root, Site
+from .daemon import IN_MEMORY, CannotStart, Daemon
+from .spawn import raise_file_limit
+from .web import Site
 
 _log = Logger(namespace="shellstream")
 
@@ -59,9 +56,22 @@ class Options(usage.Options):
             "Address to listen on; 0.0.0.0 or :: for all. [default: 127.0.0.1]",
         ),
         ("config", "c", None, "TOML file with the commands that may be run."),
+        (
+            "state-dir",
+            "d",
+            None,
+            "Folder that keeps runs and their output over restarts; :memory: for "
+            "none. [default: $STATE_DIRECTORY, $XDG_STATE_HOME/shellstream or "
+            "~/.local/state/shellstream]",
+        ),
     )
     optFlags = (("check", None, "Say whether the configuration is right, and exit."),)
-    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+    compData = usage.Completions(
+        optActions={
+            "config": usage.CompleteFiles("*.toml"),
+            "state-dir": usage.CompleteDirs(),
+        }
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,6 +98,9 @@ class Options(usage.Options):
         if self["check"]:
             print(f"{self['config'] or 'built-in configuration'}: ok")  # noqa: T201
             sys.exit(0)
+        where = self["state-dir"]
+        if where is not None and where != IN_MEMORY:
+            self["state-dir"] = str(Path(where).absolute())  # twistd may chdir
         if not self.listen or self["port"] or self["interface"]:
             self.listen.append(_endpoint(self["port"], self["interface"]))
         # In the foreground a PID file only keeps a second daemon from starting
@@ -119,15 +132,6 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     return f"tcp:{port}:interface={host}"
 
 
-class CannotListen(SystemExit, Exception):
-    """
-    Stops the daemon with one line.
-
-    twistd gives an L{Exception} to the terminal that a daemon was started from,
-    which would wait for ever otherwise; a L{SystemExit} ends without a traceback.
-    """
-
-
 @define(eq=False)
 class Listener(Service):
     """
@@ -148,7 +152,7 @@ class Listener(Service):
         listening = self._endpoint.listen(self._factory)
         listening.addCallbacks(self._listening, failed.append)
         if failed:
-            raise CannotListen(f"shellstream: {_why(self._description, failed[0])}")
+            raise CannotStart(f"shellstream: {_why(self._description, failed[0])}")
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
@@ -218,42 +222,19 @@ def _own_address(address: IPv4Address | IPv6Address) -> str:
         return str(probe.getsockname()[0])
 
 
-class Ending(Service):
-    """When the daemon stops, ends what runs and waits until all has ended."""
-
-    #: Seconds for the last bytes, and for the resets that tell viewers that there
-    #: were more, to leave: the reactor closes what is open as if it were complete.
-    FLUSH = 0.1
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        clock = self._registry.clock
-        return self._registry.stop().addCallback(
-            lambda _: deferLater(clock, self.FLUSH)
-        )
-
-
-def make_registry(config: Config, reactor: Any) -> Registry:
-    """A registry whose runs are processes of this machine."""
-
-    def start(command: Command, invocation: Invocation, run: Run) -> Child:
-        return spawn(reactor, command, invocation, ChildProtocol(run, reactor))
-
-    return Registry(config, reactor, start)
-
-
 def makeService(options: Options) -> IService:
     """Build everything that runs, from the parsed command line."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor as any_reactor
 
+    reactor: Any = any_reactor
+    # Or a timeout would wait for an hour when the clock is set back by one.
+    reactor.seconds = time.monotonic
     raise_file_limit()
-    registry = make_registry(options.settings, reactor)
-    site = Site(Root(registry), reactor)
+    site = Site(reactor)
     services = MultiService()
-    Ending(registry).setServiceParent(services)
+    Daemon(options.settings, options["state-dir"], site, reactor).setServiceParent(
+        services
+    )
     for description in options.listen:
         try:
             endpoint = serverFromString(reactor, description)

@@ -7,6 +7,7 @@ on to the rules that span keys, while what is wrong is noted.
 
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from reprlib import Repr
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from attrs import define, field, frozen
 from .errors import did_you_mean
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
 
 
 @frozen
@@ -79,6 +81,12 @@ class Table:
                 self.wrong(path, shown(value), "a table")
             else:
                 yield Table(key, self._path(path), value, self._mistakes)
+
+    def table(self, name: str) -> "Table":
+        """The table at C{name}; an empty one if there is none."""
+        nothing: dict[str, object] = {}
+        values = self.take(name, table, nothing)
+        return Table(name, self._path(name), values, self._mistakes)
 
     def wrong(self, name: str, found: str, allowed: str) -> None:
         """Note a mistake at a key of this table."""
@@ -157,6 +165,39 @@ def seconds(value: object) -> float:
     if not 0 < found <= 10**9:
         raise NotAllowed("seconds above 0, such as 30 or 0.5")
     return float(found)
+
+
+def duration(value: object) -> float:
+    try:
+        return 0.0 if number(value) == 0 else seconds(value)
+    except NotAllowed:
+        raise NotAllowed("seconds, such as 30 or 0.5; 0 for none") from None
+
+
+_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def size(value: object) -> int:
+    short = isinstance(value, int) and abs(value) < 1 << 50
+    text = str(value) if short else value
+    if isinstance(text, str) and not isinstance(value, bool):
+        match = re.fullmatch(r"([0-9]{1,15}) ?([KMGT]iB)?", text, re.ASCII)
+        if match is not None and 0 < int(match[1]) * _UNITS[match[2] or ""] < 1 << 50:
+            return int(match[1]) * _UNITS[match[2] or ""]
+    raise NotAllowed("bytes above 0, such as 65536, '64 KiB', '64 MiB' or '2 GiB'")
+
+
+def one_of(kind: type[E]) -> Callable[[object], E]:
+    """A check for the values of an enumeration."""
+
+    def check(value: object) -> E:
+        try:
+            return kind(value)
+        except ValueError:
+            names = ", ".join(repr(each.value) for each in kind)
+            raise NotAllowed(f"one of {names}") from None
+
+    return check
 
 
 def strings(value: object) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""One reader of a run's output, going at the pace of its own connection."""
+"""One reader of an output, going at the pace of its own connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import (
@@ -12,43 +13,83 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from .errors import OffsetGone
-from .run import Run
+from .events import Chunk, End, Gap, Stream
+from .interfaces import IRun, IViewer, View
+
+#: Seconds of silence after which a sign of life is due, for proxies and NAT.
+PING = 15.0
 
 
-@implementer(IPushProducer)
+class Format(Protocol):
+    """How events look on the wire; see L{shellstream.formats}."""
+
+    @property
+    def read_size(self) -> int: ...
+    @property
+    def pings(self) -> bool: ...
+    def output(
+        self,
+        chunks: Sequence[Chunk],
+        offset: int,
+        *,
+        final: bool,
+        only: Stream | None = None,
+    ) -> tuple[bytes, int]: ...
+    def gap(self, gap: Gap) -> bytes: ...
+    def ping(self, offset: int) -> bytes: ...
+    def end(self, end: End) -> bytes: ...
+
+
+@implementer(IPushProducer, IViewer)
 @define(eq=False)
 class Viewer:
     """
-    Copy a run's log to a consumer, from C{offset} until the log is closed.
+    Copy a run's log to a consumer, from an offset until the log is closed.
 
     Between one chunk and the next a viewer holds nothing but an offset. What
     it cannot give whole it gives up (C{vanish}), so that the consumer can tell.
 
-    @ivar offset: the first byte that the consumer has not been given.
+    @ivar done: called when the consumer has all that was wanted; with L{True} if
+        that is all there will ever be.
     """
 
-    offset: int
-    _run: Run
+    view: View
+    _run: IRun
+    _format: Format
     _consumer: IConsumer
-    _done: Callable[[], object]
+    _done: Callable[[bool], object]
     _vanish: Callable[[], object]
     _clock: IReactorTime
-    _stall_timeout: float
+    offset: int = field(init=False)
+    lossless: bool = field(init=False)
+    _until: int | None = field(init=False)
     _paused: bool = field(default=False, init=False)
+    _wrote: float = field(default=0.0, init=False)
+    _ping: IDelayedCall | None = field(default=None, init=False)
     _stall: IDelayedCall | None = field(default=None, init=False)
     _unsubscribe: Callable[[], None] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.offset, self.lossless = self.view.offset, self.view.lossless
+        self._until = self.view.until
+        if self._until is None and not self.view.follow:
+            self._until = self._run.log.end  # what comes meanwhile is not asked for
 
     def start(self) -> None:
         """Send what is there already, then follow the log."""
         self._unsubscribe = self._run.log.subscribe(self._pump)
-        self._run.attach(self)
+        if self.view.follow:
+            self._run.attach(self)
         self._consumer.registerProducer(self, True)
+        if self._format.pings:
+            self._wrote = self._clock.seconds()
+            self._ping = self._clock.callLater(PING, self._maybe_ping)
         self._pump()
 
     def pauseProducing(self) -> None:
         self._paused = True
-        if self._stall is None:
-            self._stall = self._clock.callLater(self._stall_timeout, self._stalled)
+        if self._stall is None and self._unsubscribe is not None:
+            self._stall = self._clock.callLater(self._run.stall_timeout, self._stalled)
 
     def resumeProducing(self) -> None:
         self._paused = False
@@ -59,30 +100,70 @@ class Viewer:
     def stopProducing(self) -> None:
         """The consumer is gone, or has all: leave the run. Harmless when repeated."""
         if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
+            unsubscribe, self._unsubscribe = self._unsubscribe, None
             self._moving()
+            if self._ping is not None and self._ping.active():
+                self._ping.cancel()
             self._run.detach(self)
+            unsubscribe()
+
+    def cut(self) -> None:
+        self._vanish()
 
     def _pump(self) -> None:
+        log, only, form = self._run.log, self.view.only, self._format
         while self._unsubscribe is not None and not self._paused:
-            try:
-                chunk = self._run.log.read(self.offset)
-            except OffsetGone:
-                self._vanish()
+            until = self._until
+            limit = log.end if until is None else min(until, log.end)
+            if self.offset >= limit:
+                if log.closed or (until is not None and self.offset >= until):
+                    self._finish(ended=log.closed and self.offset >= log.end)
                 return
-            if chunk is None:
-                if self._run.log.closed:
-                    self._finish()
+            try:
+                chunks = log.read(self.offset, form.read_size)
+            except OffsetGone as gone:
+                if not self._skip(gone):
+                    self._vanish()
+                    return
+                continue
+            chunks = _up_to(chunks, limit)
+            final = chunks[-1].end == limit and (log.closed or limit == until)
+            wire, offset = form.output(chunks, self.offset, final=final, only=only)
+            if offset == self.offset:  # it ends in the middle of a character
                 return
             # Move on first: write() may call pauseProducing() before it returns.
-            self.offset = chunk.end
-            self._consumer.write(chunk.data)
+            self.offset = offset
+            self._write(wire)
 
-    def _finish(self) -> None:
+    def _skip(self, gone: OffsetGone) -> bool:
+        """Go on behind bytes that are gone, if that can be said or is wanted."""
+        said = self._format.gap(Gap(self.offset, gone.start))
+        if gone.start <= self.offset or not (said or self.view.skip_gaps):
+            return False
+        self.offset = gone.start
+        self._write(said)
+        return True
+
+    def _finish(self, *, ended: bool) -> None:
+        if ended:
+            self._write(self._format.end(self._run.record.end))
         self.stopProducing()
         self._consumer.unregisterProducer()
-        self._done()
+        self._done(ended)
+
+    def _write(self, wire: bytes) -> None:
+        if wire:
+            self._wrote = self._clock.seconds()
+            self._consumer.write(wire)
+
+    def _maybe_ping(self) -> None:
+        left = self._wrote + PING - self._clock.seconds()
+        if left <= 0:
+            left = PING
+            if not self._paused:
+                self._write(self._format.ping(self.offset))
+        if self._unsubscribe is not None:
+            self._ping = self._clock.callLater(left, self._maybe_ping)
 
     def _moving(self) -> None:
         if self._stall is not None:
@@ -92,3 +173,10 @@ class Viewer:
     def _stalled(self) -> None:
         self._stall = None
         self._vanish()
+
+
+def _up_to(chunks: Sequence[Chunk], offset: int) -> list[Chunk]:
+    """The part of C{chunks} before an offset."""
+    if chunks[-1].end <= offset:
+        return list(chunks)
+    return [each.until(offset) for each in chunks if each.offset < offset]

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
@@ -104,9 +105,10 @@ def run(
 ) -> Program:
     """Start a program, and see that it is gone when the test is over."""
     program = Program(Path(argv[0]).name)
-    reactor.spawnProcess(
-        program, argv[0], argv, {**os.environ, **env}, cwd, childFDs=child_fds
-    )
+    # What a daemon keeps, it keeps for this test.
+    state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": str(state_home(test))}
+    env = {**os.environ, **state, **env}
+    reactor.spawnProcess(program, argv[0], argv, env, cwd, childFDs=child_fds)
 
     def end() -> Deferred[int]:
         program.signal(end_with)
@@ -114,6 +116,16 @@ def run(
 
     test.addCleanup(end)
     return program
+
+
+_STATE_HOMES: "WeakKeyDictionary[TestCase, Path]" = WeakKeyDictionary()
+
+
+def state_home(test: TestCase) -> Path:
+    """A test's $XDG_STATE_HOME: the same for all daemons that it starts."""
+    if test not in _STATE_HOMES:
+        _STATE_HOMES[test] = Path(test.mktemp()).absolute()
+    return _STATE_HOMES[test]
 
 
 def script(name: str) -> str:
@@ -159,7 +171,7 @@ async def start_daemon(
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
     program = run(
-        test, script("twistd"), "-n", "shellstream", *extra, env=env, end_with="TERM"
+        test, script("twistd"), "-n", "shellstream", *extra, env=env, end_with="INT"
     )
     await program.seen(b"/stream")
     return Daemon(program)

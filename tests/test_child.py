@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import signal
+import sys
 from unittest.mock import patch
 
 from attrs import define, field
@@ -19,6 +20,7 @@ from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
+from shellstream.leftovers import process_start
 from shellstream.spawn import raise_file_limit, spawn
 
 
@@ -43,6 +45,7 @@ class FakeChild:
     """A child's transport, as far as its protocol looks at it."""
 
     closed = False
+    cpu, memory = 0.25, 4096
 
     def loseConnection(self) -> None:
         self.closed = True
@@ -66,7 +69,8 @@ class ChildProtocolTests(SynchronousTestCase):
         self.assertEqual(
             self.told.output_, {Stream.STDOUT: b"out", Stream.STDERR: b"err"}
         )
-        self.assertEqual(self.successResultOf(self.told.ended), ExitStatus(0, None))
+        status = self.successResultOf(self.told.ended)
+        self.assertEqual(status, ExitStatus(0, None, 0.25, 4096))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_grandchild_holds_pipe(self) -> None:
@@ -78,7 +82,8 @@ class ChildProtocolTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertTrue(self.child.closed)
         self.protocol.processEnded(end)
-        self.assertEqual(self.successResultOf(self.told.ended), ExitStatus(None, 9))
+        status = self.successResultOf(self.told.ended)
+        self.assertEqual(status, ExitStatus(None, 9, 0.25, 4096))
 
 
 class SpawnTests(TestCase):
@@ -91,7 +96,7 @@ class SpawnTests(TestCase):
         told = Told()
         command = Command(name="c", shell=script)
         protocol = ChildProtocol(told, reactor)
-        child = spawn(reactor, command, command.invoke([]), protocol)
+        child = spawn(reactor, command, command.invoke([]), protocol, "id")
 
         def end() -> "Deferred[ExitStatus] | None":
             if told.ended.called:
@@ -103,10 +108,18 @@ class SpawnTests(TestCase):
         self.addCleanup(end)
         return child, told
 
+    def assert_ended(
+        self, status: ExitStatus, code: int | None, number: int | None = None
+    ) -> None:
+        """It ended like this, and what it took is plausible."""
+        self.assertEqual((status.code, status.signal), (code, number))
+        assert status.cpu is not None
+        self.assertTrue(0 <= status.cpu < 60, status)
+
     async def test_streams_and_code(self) -> None:
         """Both streams are told apart, and the code is the child's."""
         _, told = self.start("echo out; echo err >&2; exit 3")
-        self.assertEqual(await told.ended, ExitStatus(3, None))
+        self.assert_ended(await told.ended, 3)
         self.assertEqual(
             told.output_, {Stream.STDOUT: b"out\n", Stream.STDERR: b"err\n"}
         )
@@ -117,7 +130,7 @@ class SpawnTests(TestCase):
         await told.seen
         self.assertTrue(child.group_lives())
         child.signal(signal.SIGTERM)
-        self.assertEqual(await told.ended, ExitStatus(None, signal.SIGTERM))
+        self.assert_ended(await told.ended, None, signal.SIGTERM)
         child.signal(signal.SIGTERM)  # harmless when nobody is left
 
     async def test_own_session(self) -> None:
@@ -154,14 +167,14 @@ class SpawnTests(TestCase):
         child.loseConnection()  # as after the linger time
         self.assertNoResult(told.ended)
         child.resume()
-        self.assertEqual(await told.ended, ExitStatus(0, None))
+        self.assert_ended(await told.ended, 0)
         self.assertEqual(len(told.output_[Stream.STDOUT]), 60000)
 
     async def test_grandchild_writes_on(self) -> None:
         """A grandchild that never stops writing does not keep the run."""
         child, told = self.start("yes & exit 0")
         with patch.object(ChildProtocol, "LINGER", 0.1):
-            self.assertEqual(await told.ended, ExitStatus(0, None))
+            self.assert_ended(await told.ended, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
 
@@ -172,11 +185,32 @@ class SpawnTests(TestCase):
         self.assertEqual(await told.ended, ExitStatus(4, None))
         self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
 
+    async def test_run(self) -> None:
+        """The child knows the id of its run, and we when it began."""
+        child, told = self.start("echo $SHELLSTREAM_RUN; sleep 1000")
+        await told.seen
+        self.assertEqual(told.output_[Stream.STDOUT], b"id\n")
+        self.assertEqual(child.began, process_start(child.pid))
+        self.assertIsNotNone(child.began)
+
+    async def test_what_it_took(self) -> None:
+        """How much processor time and memory it took is told at its end."""
+        busy = (
+            'import time; x = b"x" * (300 << 20)\nwhile time.process_time() < 0.2: pass'
+        )
+        _, told = self.start(f"exec {sys.executable} -c '{busy}'")
+        status = await told.ended
+        self.assert_ended(status, 0)
+        self.assertGreaterEqual(status.cpu or 0, 0.2)
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if ours < 300 << 20:  # or a child's own peak cannot be told
+            self.assertGreater(status.memory or 0, 300 << 20)
+
     async def test_many_at_once(self) -> None:
         """Each of many gets its own output and its own end."""
         started = [self.start(f"echo {n}; exit {n}")[1] for n in range(50)]
         for n, told in enumerate(started):
-            self.assertEqual(await told.ended, ExitStatus(n, None))
+            self.assert_ended(await told.ended, n)
             self.assertEqual(told.output_[Stream.STDOUT], b"%d\n" % n)
 
 
@@ -188,7 +222,8 @@ class CannotSpawnTests(SynchronousTestCase):
         before = len(os.listdir("/proc/self/fd"))
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
-            spawn(reactor, command, command.invoke([]), ChildProtocol(Told(), reactor))
+            protocol = ChildProtocol(Told(), reactor)
+            spawn(reactor, command, command.invoke([]), protocol, "id")
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -223,6 +258,7 @@ class CannotSpawnTests(SynchronousTestCase):
                 spawn,
                 reactor,
                 command,
-                Invocation(("true",), {}),
+                Invocation(("true",), {}, {}),
                 ChildProtocol(Told(), reactor),
+                "id",
             )

@@ -44,7 +44,7 @@ class InvokeTests(SynchronousTestCase):
             "",
             "-x",
         )
-        self.assertEqual(command(*argv).invoke([]), Invocation(argv, {}))
+        self.assertEqual(command(*argv).invoke([]), Invocation(argv, {}, {}))
 
     def test_filled(self) -> None:
         """Placeholders are filled wherever they are, and more than once."""
@@ -264,7 +264,7 @@ class EnvironmentTests(SynchronousTestCase):
             "LCALL": "x",
         }
         asked = Command(name="c", shell="x", env={"LANG": "fr", "A": "1", "v": "0"})
-        found = environment(daemon, asked, Invocation(("x",), {"v": "1"}))
+        found = environment(daemon, asked, Invocation(("x",), {"v": "1"}, {}), "id")
         self.assertEqual(
             found,
             {
@@ -274,5 +274,14 @@ class EnvironmentTests(SynchronousTestCase):
                 "LANG": "fr",
                 "A": "1",
                 "v": "1",
+                "SHELLSTREAM_RUN": "id",
             },
         )
+
+    def test_run(self) -> None:
+        """Which run it is, neither a configuration nor a client can make up."""
+        name = "SHELLSTREAM_RUN"
+        asked = Command(name="c", shell="x", env={name: "forged"})
+        filled = Invocation(("x",), {name: "forged"}, {})
+        found = environment({name: "forged"}, asked, filled, "id")
+        self.assertEqual(found, {name: "id"})

@@ -175,7 +175,7 @@ class InvokeProperties(SynchronousTestCase):
         command = Command(name="c", argv=argv, params=case.params)
         found, texts = invoked(command, case.sent)
         expected = ["".join(parts(item, texts)) for item in items]
-        self.assertEqual(found, Invocation(("program", *expected), {}))
+        self.assertEqual(found, Invocation(("program", *expected), {}, texts))
 
     @given(CASES, st.lists(DASHED, min_size=1, max_size=3))
     def test_dash(self, case, items) -> None:
@@ -188,6 +188,14 @@ class InvokeProperties(SynchronousTestCase):
             if filled.startswith("-") and names:
                 meant = [says_so(case.params[name]) for name in names]
                 self.assertTrue(any(meant), (item, filled))
+
+    @given(CASES, ITEMS)
+    def test_again(self, case, items) -> None:
+        """What a run is known by gives the same run again, after a restart."""
+        argv = ("program", *map(template, items))
+        command = Command(name="c", argv=argv, params=case.params)
+        found, _ = invoked(command, case.sent)
+        self.assertEqual(command.invoke(found.params.items()), found)
 
     @given(CASES, st.text("$abc {}'\"\n", min_size=1))
     def test_script(self, case, script) -> None:
@@ -217,10 +225,11 @@ class InvokeProperties(SynchronousTestCase):
         """A child's variables are its parameters, the command's own, and few more."""
         command = Command(name="c", shell="x", params=case.params, env={"OWN": "1"})
         found, _ = invoked(command, case.sent)
-        env = environment({**daemon, "PATH": "/bin", "TOKEN": "x"}, command, found)
+        given = {**daemon, "PATH": "/bin", "TOKEN": "x"}
+        env = environment(given, command, found, "id")
         passed = {name for name in env if name.startswith("LC_")}
         passed |= {"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
-        self.assertEqual(set(env) - passed, {"OWN", *NAMES})
+        self.assertEqual(set(env) - passed, {"OWN", "SHELLSTREAM_RUN", *NAMES})
 
     @given(ITEMS)
     def test_placeholders(self, items) -> None:

@@ -46,6 +46,19 @@ PARAMETER = st.one_of(
         for kind, keys in KINDS.items()
     )
 )
+SIZES = st.sampled_from(["1 KiB", "64 MiB", "7", "1 KB", "0"])
+LIMITS: dict[str, st.SearchStrategy[object]] = {
+    "timeout": st.floats(1, 9) | NUMBERS,
+    "idle_timeout": st.floats(1, 9),
+    "grace": st.floats(1, 9),
+    "linger": st.floats(0, 9),
+    "stall_timeout": st.floats(1, 9),
+    "retain": SIZES | NUMBERS,
+    "on_disconnect": st.sampled_from(["cancel", "keep", "stop"]),
+    "on_full": st.sampled_from(["drop-oldest", "pause", "cancel"]),
+    "sync": st.sampled_from(["end", "always", "never"]),
+    "when_busy": st.sampled_from(["queue", "reject", "join", "replace"]),
+}
 NAMES = st.sampled_from(["p", "p", "q", "P"])
 ARGV = st.sampled_from([["run"], ["run", "{p}"], ["run", "{p}", "-{q}"], ["{p}"], []])
 COMMAND = st.fixed_dictionaries(
@@ -55,7 +68,8 @@ COMMAND = st.fixed_dictionaries(
         "shell": TEXTS,
         "params": st.dictionaries(NAMES, PARAMETER, max_size=2),
         "env": st.dictionaries(NAMES, TEXTS, max_size=2),
-        "timeout": NUMBERS,
+        **LIMITS,
+        "max_running": NUMBERS,
         "get": st.booleans(),
     },
 )
@@ -69,8 +83,13 @@ LIKELY = st.fixed_dictionaries(
 DOCUMENTS = st.fixed_dictionaries(
     {"commands": st.dictionaries(NAMES, LIKELY | COMMAND, min_size=1, max_size=2)},
     optional={
+        **LIMITS,
         "max_running": st.integers(1, 9),
-        "stall_timeout": st.floats(1, 9),
+        "max_queued": st.integers(1, 9),
+        "drain": st.floats(0, 9),
+        "keep": st.dictionaries(
+            st.sampled_from(["age", "runs", "bytes"]), st.integers(1, 9) | SIZES
+        ),
     },
 )
 
@@ -129,6 +148,7 @@ class ParseProperties(SynchronousTestCase):
         if config is None:
             return
         self.assertEqual(set(config.commands), set(values["commands"]))
+        self.assertEqual(config.max_running, values.get("max_running", 1000))
         for command in config.commands.values():
             used = {name for item in command.argv for name in placeholders(item)}
             if command.shell is None:

@@ -9,7 +9,7 @@ from shellstream import errors
 from shellstream.client import errors as client_errors
 from shellstream.client.__main__ import EPILOG
 from shellstream.errors import Refusal, ShellstreamError, did_you_mean
-from shellstream.events import Chunk, Stream
+from shellstream.events import Chunk, Stream, rfc3339
 
 #: One of each, with what a handler of it may rely on.
 RAISED = (
@@ -21,12 +21,19 @@ RAISED = (
     errors.NoDefaultCommand(),
     errors.NothingHere(),
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]),
+    errors.NotAcceptable({"plain": "text/plain"}, "json"),
     errors.BodyTooLarge(65536),
     errors.MediaTypeUnsupported("text/xml"),
     errors.HeadersTooLarge(16384),
     errors.CannotStart("build", "its program was not found"),
+    errors.KeyReused(),
     errors.Busy("3 commands are running already", 5),
+    errors.CannotRecord("the disk that holds the state is full"),
     errors.OffsetGone(1, 2),
+    errors.RunUnknown("018f2c5e-0000-7000-8000-000000000000"),
+    errors.RunActive("018f2c5e-0000-7000-8000-000000000000"),
+    errors.RunNotRunning("queued"),
+    errors.RangeNotSatisfiable(7, 3),
 )
 
 
@@ -48,7 +55,12 @@ class ErrorTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """Each says what happened in words; few need a header."""
-        with_headers = (errors.MethodNotAllowed, errors.Busy)
+        with_headers = (
+            errors.MethodNotAllowed,
+            errors.Busy,
+            errors.CannotRecord,
+            errors.RangeNotSatisfiable,
+        )
         for error in RAISED:
             with self.subTest(error=error):
                 self.assertGreater(len(str(error).split()), 2)
@@ -80,6 +92,19 @@ class ErrorTests(SynchronousTestCase):
         error = errors.Busy("full", 5)
         self.assertEqual(error.headers(), {"Retry-After": "5"})
         self.assertEqual(str(error), "full; try again in 5 seconds")
+
+    def test_beyond_the_end(self) -> None:
+        """Who asks for more than there is, or what is gone, is told what there is."""
+        error = errors.RangeNotSatisfiable(7, 3)
+        self.assertEqual(error.headers(), {"Content-Range": "bytes */3"})
+        self.assertEqual(error.facts(), {"size": 3})
+        gone = errors.OffsetGone(1, 2)
+        self.assertEqual(gone.facts(), {"offset": 1, "start": 2})
+        self.assertIn("offset=2", str(gone))
+
+    def test_long_id(self) -> None:
+        """An id of any length is answered in few words."""
+        self.assertLess(len(str(errors.RunUnknown("x" * 100_000))), 250)
 
     def test_unknown_command(self) -> None:
         """An unknown command's text names the one that was likely meant."""
@@ -133,7 +158,24 @@ class ChunkTests(SynchronousTestCase):
 
     def test_since(self) -> None:
         """The rest of a chunk begins where it was asked to, and ends where it did."""
-        chunk = Chunk(10, Stream.STDERR, b"abc")
-        self.assertEqual(chunk.since(11), Chunk(11, Stream.STDERR, b"bc"))
+        chunk = Chunk(10, Stream.STDERR, 7, b"abc")
+        self.assertEqual(chunk.since(11), Chunk(11, Stream.STDERR, 7, b"bc"))
         self.assertEqual((chunk.end, chunk.since(11).end), (13, 13))
         self.assertIs(chunk.since(10), chunk)
+
+    def test_until(self) -> None:
+        """Its beginning begins where it did, and ends where it was asked to."""
+        chunk = Chunk(10, Stream.STDERR, 7, b"abc")
+        self.assertEqual(chunk.until(12), Chunk(10, Stream.STDERR, 7, b"ab"))
+        for end in (13, 99):
+            self.assertIs(chunk.until(end), chunk)
+
+
+class TimeTests(SynchronousTestCase):
+    """Times are written as RFC 3339 has it, in UTC."""
+
+    def test_rfc3339(self) -> None:
+        """To the microsecond, each of them, and before 1970 too."""
+        self.assertEqual(rfc3339(1_767_225_600_000_001), "2026-01-01T00:00:00.000001Z")
+        self.assertEqual(rfc3339(0), "1970-01-01T00:00:00.000000Z")
+        self.assertEqual(rfc3339(-1), "1969-12-31T23:59:59.999999Z")

@@ -1,11 +1,14 @@
 """The fakes that the fast tests share, and the proof that they are good ones."""
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from signal import Signals
+from typing import TypeVar
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.task import Clock
@@ -18,11 +21,16 @@ from zope.interface.verify import verifyObject
 from shellstream import child
 from shellstream.command import Command, Invocation
 from shellstream.config import Config
-from shellstream.events import ExitStatus, Stream
+from shellstream.database import Database
+from shellstream.events import ExitStatus, Stream, WallClock
+from shellstream.logs import MemoryLogs
 from shellstream.parameters import String
 from shellstream.registry import Registry
 from shellstream.run import Child, Run
-from shellstream.web import Root, Site
+from shellstream.store import InThread, Store
+from shellstream.web import Site, root
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -30,6 +38,8 @@ class FakeChild:
     """A process that does as it is told by the test, and remembers the run's words."""
 
     lives: bool = True
+    pid: int = 4242
+    began: int | None = 17
     paused: bool = field(default=False, init=False)
     signals: list[str] = field(factory=list, init=False)
 
@@ -211,6 +221,21 @@ ECHO = Command(name="echo", argv=("echo", "{x}"), params={"x": String(name="x")}
 SAY = Command(name="say", argv=("say", "hello"), get=True)
 
 
+def make_registry(
+    config: Config, clock: Clock, spawn: FakeSpawn, in_thread: InThread = maybeDeferred
+) -> Registry:
+    """A registry that keeps all in memory, and waits for no thread of its own."""
+    store = Store(Database.open(":memory:"), in_thread)
+    registry = Registry(config, clock, wall(clock), spawn, store, MemoryLogs())
+    registry.recover([], None)
+    return registry
+
+
+def wall(clock: Clock) -> WallClock:
+    """The time of day, which is what a test's clock says on 2026-01-01."""
+    return lambda: 1_767_225_600_000_000 + int(clock.seconds() * 1_000_000)
+
+
 class WebTestCase(SynchronousTestCase):
     """A test of the whole HTTP face, whose commands start no process."""
 
@@ -223,11 +248,25 @@ class WebTestCase(SynchronousTestCase):
         """Begin anew, with this configuration."""
         self.clock = Clock()
         self.spawn = FakeSpawn()
-        self.registry = Registry(config, self.clock, self.spawn)
-        self.site = Site(Root(self.registry), self.clock)
+        self.registry = make_registry(config, self.clock, self.spawn, self.in_thread)
+        self.site = Site(self.clock)
+        self.site.resource = root(self.registry, self.clock)
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
         self.reply = self.connection.reply
+
+    def begin(self, command: str = "say", **params: str) -> Started:
+        """Create a run that nobody need watch, by a client of its own."""
+        body = json.dumps({"command": command, "params": params}).encode()
+        connection = Connection(self.site)
+        reply = connection.ask("POST", "/runs", body)
+        connection.lose()
+        assert reply.status == 201, reply
+        return self.spawn.started[-1]
+
+    def in_thread(self, call: Callable[[], T], /) -> Deferred[T]:
+        """How the store makes its calls: at once, unless a test says otherwise."""
+        return maybeDeferred(call)
 
     @property
     def started(self) -> Started:

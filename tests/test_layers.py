@@ -13,10 +13,27 @@ import shellstream
 PACKAGE = Path(shellstream.__file__).parent
 ROOT = PACKAGE.parent  # trial runs in _trial_temp
 
-PURE = ("errors", "events", "toml", "config", "parameters", "command", "outputlog")
-DOMAIN = ("run", "registry", "viewer")
+PURE = (
+    "errors",
+    "events",
+    "limits",
+    "record",
+    "toml",
+    "config",
+    "parameters",
+    "command",
+    "ring",
+    "outputlog",
+    "utf8",
+    "objects",
+    "formats",
+    "negotiation",
+)
+DOMAIN = ("interfaces", "tail", "run", "admission", "registry", "viewer")
+STATE = ("schema", "database", "store", "statedir", "leftovers")
+EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.
-LAYERS = (PURE, DOMAIN, ("child", "spawn"), ("web",), ("tap",))
+LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
 SEE_THE_REACTOR = {"tap.py", "client/__main__.py"}
 
 ASK = "import sys, shellstream.{0}; sys.exit('twisted' in sys.modules)"

@@ -1,36 +1,30 @@
-"""Tests for L{shellstream.registry}."""
+"""Tests for L{shellstream.registry}: what runs, and what has ended."""
 
+import gc
+import json
 from uuid import UUID
 
 from attrs import evolve
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.defer import Deferred
 
-from shellstream.config import Config
 from shellstream.errors import (
-    Busy,
+    CannotRecord,
     CannotStart,
     CommandUnknown,
     NoDefaultCommand,
     ParametersRefused,
+    RunNotRunning,
+    RunUnknown,
 )
-from shellstream.events import Reason
-from shellstream.registry import Registry
-from shellstream.run import Run
-from tests.test_fakes import ECHO, SAY, FakeSpawn
+from shellstream.events import ExitStatus, OnDisconnect, State
+from shellstream.record import Keep
+from shellstream.registry import EndedRun
+from tests.registries import CONFIG, Reader, RegistryTestCase, limited, text
+from tests.test_fakes import ECHO, SAY
 
-CONFIG = Config(commands={"echo": ECHO, "say": SAY}, default="say", max_running=2)
 
-
-class RegistryTests(SynchronousTestCase):
-    """A L{Registry} starts what it may, and knows what runs."""
-
-    def setUp(self) -> None:
-        self.clock, self.spawn = Clock(), FakeSpawn()
-        self.registry = Registry(CONFIG, self.clock, self.spawn)
-
-    def start(self) -> Run:
-        return self.registry.start(SAY, [])
+class CommandTests(RegistryTestCase):
+    """A L{Registry} finds the command that is asked for."""
 
     def test_command(self) -> None:
         """Commands are found by name, and the default one without."""
@@ -46,128 +40,181 @@ class RegistryTests(SynchronousTestCase):
 
     def test_no_default(self) -> None:
         """Where no command is the default, nothing stands in for it."""
-        config = evolve(CONFIG, default=None)
-        registry = Registry(config, self.clock, self.spawn)
-        self.assertRaises(NoDefaultCommand, registry.command, None)
+        self.begin(evolve(CONFIG, default=None))
+        self.assertRaises(NoDefaultCommand, self.registry.command, None)
 
-    def test_start(self) -> None:
+
+class SubmitTests(RegistryTestCase):
+    """A L{Registry} starts what it may, and knows what runs."""
+
+    def test_submit(self) -> None:
         """A run is started with its parameters filled in, and known until it ends."""
-        run = self.registry.start(ECHO, [("x", "hello")])
-        (started,) = self.spawn.started
-        self.assertEqual(started.invocation.argv, ("echo", "hello"))
-        self.assertIs(started.run, run)
-        self.assertIs(started.command, ECHO)
+        run = self.submit("echo", [("x", "hello")])
+        self.assertEqual(self.last.invocation.argv, ("echo", "hello"))
+        self.assertIs(self.last.run, run)
+        self.assertIs(self.last.command, ECHO)
         self.assertEqual(self.registry.active, {run.id: run})
-        started.exit()
-        self.assertEqual(self.registry.active, {})
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_written_down_first(self) -> None:
+        """A run is started when it is written down, and not before."""
+        self.thread.manual = True
+        asked = self.ask()
+        self.assertEqual(self.spawn.started, [])
+        self.assertNoResult(asked)
+        self.thread.finish()
+        run, began = self.successResultOf(asked)
+        self.assertEqual((self.last.run, began), (run, True))
+        kept = self.kept(run.id)
+        self.assertEqual((kept.state, kept.pid), (State.RUNNING, self.last.child.pid))
+
+    def test_cannot_be_written_down(self) -> None:
+        """What cannot be written down is not started, and takes up no room."""
+        self.thread.broken = True
+        for _ in range(5):
+            self.failureResultOf(self.ask(), CannotRecord)
+        self.assertEqual(self.spawn.started, [])
+        self.assert_nothing_left()
+        self.thread.broken = False
+        self.submit()
 
     def test_timeout_begins(self) -> None:
         """A run's time begins when it is started."""
-        self.registry.start(evolve(SAY, timeout=3.0), [])
+        self.begin(limited(timeout=3.0))
+        self.submit()
         self.clock.advance(3)
-        self.assertIn("SIGTERM", self.spawn.started[0].child.signals)
+        self.assertIn("SIGTERM", self.last.child.signals)
 
     def test_ids(self) -> None:
-        """Ids are UUIDs of version 7, and sort by the time of the start."""
+        """Ids are UUIDs of version 7, and sort by the order of the orders."""
         ids = []
         for _ in range(20):
-            ids.append(self.start().id)
-            self.spawn.started[-1].exit()
+            ids.append(self.submit().id)
+            self.last.exit()
         self.assertEqual({UUID(each).version for each in ids}, {7})
         self.assertEqual(ids, sorted(set(ids)))
 
     def test_refused(self) -> None:
         """What does not fit is refused, and nothing is started."""
-        self.assertRaises(ParametersRefused, self.registry.start, ECHO, [])
+        self.failureResultOf(self.ask("echo"), ParametersRefused)
         self.assertEqual((self.spawn.started, self.registry.active), ([], {}))
 
     def test_cannot_start(self) -> None:
-        """A process that cannot be started takes up no room."""
+        """A process that cannot be started has failed, and takes up no room."""
         self.spawn.error = CannotStart("say", "its program was not found")
         for _ in range(5):
-            self.assertRaises(CannotStart, self.start)
-        self.assertEqual(self.registry.active, {})
+            self.failureResultOf(self.ask(), CannotStart)
+        self.assert_nothing_left()
+        for record in self.database.page(10):
+            self.assertIs(record.state, State.FAILED)
+            self.assertIn("was not found", record.failure or "")
         self.spawn.error = None
-        self.start()
+        self.submit()
         self.assertEqual(len(self.registry.active), 1)
 
-    def test_busy(self) -> None:
-        """At the limit nothing is started, and when to come back is told."""
-        self.start()
-        self.start()
-        error = self.assertRaises(Busy, self.start)
-        self.assertEqual(error.headers(), {"Retry-After": "5"})
-        self.assertIn("2 commands are running already", str(error))
-        self.assertEqual(len(self.spawn.started), 2)
-        self.spawn.started[0].exit()
-        self.start()
-        self.assertEqual(len(self.spawn.started), 3)
+    def test_on_disconnect(self) -> None:
+        """What becomes of it without viewers the command says, or else the order."""
+        for asked in OnDisconnect:
+            run = self.submit(on_disconnect=asked)
+            self.assertIs(run.record.on_disconnect, asked)
+            self.last.exit()
+        self.begin(limited(on_disconnect=OnDisconnect.KEEP))
+        run = self.submit(on_disconnect=OnDisconnect.CANCEL)
+        self.assertIs(run.record.on_disconnect, OnDisconnect.KEEP)
+
+    def test_events(self) -> None:
+        """That a run is created, starts and ends is told, in this order."""
+        run = self.submit()
+        self.last.exit(3)
+        said = [json.loads(each.data) for each in self.registry.events.read(0)]
+        told = [(each["event"], each["run"]["state"]) for each in said]
+        self.assertEqual(
+            told, [("created", "running"), ("started", "running"), ("ended", "exited")]
+        )
+        self.assertEqual({each["run"]["id"] for each in said}, {run.id})
 
 
-class StopTests(SynchronousTestCase):
-    """A L{Registry} that stops ends what runs and starts nothing more."""
+class EndTests(RegistryTestCase):
+    """How a run ended is safe before anybody is told."""
 
-    def setUp(self) -> None:
-        self.clock, self.spawn = Clock(), FakeSpawn()
-        self.registry = Registry(CONFIG, self.clock, self.spawn)
+    def test_durable_first(self) -> None:
+        """A run is over for others once that is written down."""
+        run = self.submit()
+        self.thread.manual = True
+        self.last.exit(3)
+        self.assertIs(run.record.state, State.RUNNING)
+        self.assertFalse(run.log.closed)
+        self.assertIn(run.id, self.registry.active)
+        self.thread.finish()
+        self.assertIs(run.record.state, State.EXITED)
+        self.assertTrue(run.log.closed)
+        self.assertEqual(self.kept(run.id), run.record)
+        self.assert_nothing_left()
 
-    def test_idle(self) -> None:
-        """Everybody who waits is told when the last run has ended, not before."""
-        self.successResultOf(self.registry.idle())
-        for _ in range(2):
-            self.registry.start(SAY, [])
-        waiting = [self.registry.idle() for _ in range(2)]
-        self.assertIsNot(waiting[0], waiting[1])
-        one, other = self.spawn.started
-        one.exit()
-        for each in waiting:
-            self.assertNoResult(each)
-        other.exit()
-        for each in waiting:
-            self.successResultOf(each)
+    def test_ending(self) -> None:
+        """What is over, but not yet for others, can be neither ended nor signalled."""
+        run = self.submit()
+        self.thread.manual = True
+        self.last.exit()
+        for asked in (self.registry.cancel(run.id), self.registry.signal(run.id, 15)):
+            error = self.failureResultOf(Deferred.fromCoroutine(asked), RunNotRunning)
+            self.assertIn("it is ending", error.getErrorMessage())
+        self.assertEqual(self.last.child.signals, [])
+        self.thread.finish()
 
-    def test_idle_again(self) -> None:
-        """Who was told once is not told again."""
-        for _ in range(2):
-            self.registry.start(SAY, [])
-            waiting = self.registry.idle()
-            self.spawn.started[-1].exit()
-            self.successResultOf(waiting)
+    def test_found_later(self) -> None:
+        """A run that has ended is found as it was, and its output with it."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.last.run.finished(ExitStatus(0, None, cpu=0.25, memory=4096))
+        found = self.successResultOf(self.registry.find(run.id))
+        assert isinstance(found, EndedRun)
+        self.assertEqual(found.record, run.record)
+        self.assertEqual((found.record.cpu, found.record.memory), (0.25, 4096))
+        self.assertEqual(text(found.log), b"hello")
+        self.assertTrue(found.log.closed)
+        self.assertIs(self.successResultOf(self.registry.find(run.id)), found)
+        viewer = Reader()
+        found.attach(viewer)
+        found.pace()
+        found.detach(viewer)
+        self.assert_nothing_left()
 
-    def test_stop(self) -> None:
-        """Every run is ended, and the stop is over when all have."""
-        runs = [self.registry.start(SAY, []) for _ in range(2)]
-        stopped = self.registry.stop()
-        for run, started in zip(runs, self.spawn.started, strict=True):
-            self.assertIs(run.reason, Reason.SHUTDOWN)
-            self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
-            self.assertNoResult(stopped)
-            started.exit(None, 15)
-        self.successResultOf(stopped)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+    def test_found_by_two_at_once(self) -> None:
+        """Who looks for the same ended run at once shares its log."""
+        run = self.submit()
+        self.last.exit()
+        self.thread.manual = True
+        asked = [Deferred.fromCoroutine(self.registry.find(run.id)) for _ in range(2)]
+        self.thread.finish()
+        one, other = (self.successResultOf(each) for each in asked)
+        self.assertIs(one, other)
 
-    def test_stop_deaf(self) -> None:
-        """What does not heed TERM is killed, so that the stop comes to its end."""
-        self.registry.start(SAY, [])
-        stopped = self.registry.stop()
-        self.clock.advance(SAY.grace)
-        self.assertEqual(self.spawn.started[0].child.signals[-1], "SIGKILL")
-        self.spawn.started[0].exit(None, 9)
-        self.successResultOf(stopped)
+    def test_forgotten_when_nobody_looks(self) -> None:
+        """A run that has ended is kept in memory no longer than somebody has it."""
+        run_id = self.submit().id
+        self.last.exit()
+        self.spawn.started.clear()
+        self.successResultOf(self.registry.find(run_id))
+        gc.collect()
+        self.assertEqual(dict(self.registry._ended), {})
 
-    def test_stop_idle(self) -> None:
-        """With nothing running a stop is over at once."""
-        self.successResultOf(self.registry.stop())
+    def test_expired(self) -> None:
+        """When more has ended than is to be kept, the oldest is forgotten."""
+        self.begin(evolve(CONFIG, keep=Keep(age=60, runs=2, bytes=1 << 20)))
+        ids = []
+        for _ in range(3):
+            ids.append(self.submit().id)
+            self.last.exit()
+        self.failureResultOf(self.registry.find(ids[0]), RunUnknown)
+        self.clock.advance(61)
+        self.successResultOf(self.registry.tidy())
+        self.assertEqual(self.database.page(10), [])
 
-    def test_starts_nothing_more(self) -> None:
-        """After the stop has begun a start is refused, while runs end and later."""
-        self.registry.start(SAY, [])
-        self.registry.stop()
-        for _ in range(2):
-            error = self.assertRaises(Busy, self.registry.start, SAY, [])
-            self.assertIn("the daemon is stopping", str(error))
-            self.assertIn("Retry-After", error.headers())
-            for started in self.spawn.started:
-                if not started.run.log.closed:
-                    started.exit()
-        self.assertEqual(len(self.spawn.started), 1)
+    def test_tidy_fails(self) -> None:
+        """That old runs cannot be forgotten for now troubles nobody else."""
+        self.thread.broken = True
+        self.successResultOf(self.registry.tidy())
+        self.thread.broken = False
+        self.successResultOf(self.registry.tidy())

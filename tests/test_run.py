@@ -4,33 +4,48 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.command import Command
-from shellstream.events import ExitStatus, Reason, Stream
-from shellstream.run import Run, State
-from tests.test_fakes import FakeChild
+from shellstream.events import ExitStatus, OnDisconnect, Reason, State, Stream
+from shellstream.limits import Limits
+from shellstream.outputlog import OutputLog
+from shellstream.record import RunRecord
+from shellstream.run import Run
+from tests.registries import FakeHost, text
+from tests.test_fakes import FakeChild, wall
 
 TIMEOUT, GRACE = 60.0, 5.0
-
-
-class Reader:
-    """A viewer that has been given nothing yet."""
-
-    offset = 0
 
 
 class RunTestCase(SynchronousTestCase):
     """A run of a fake child, which leaves no timer behind, however it ends."""
 
-    timeout: float | None = TIMEOUT
+    limits = Limits(timeout=TIMEOUT, grace=GRACE)
+    on_disconnect = OnDisconnect.KEEP
 
     def setUp(self) -> None:
-        self.clock, self.child = Clock(), FakeChild()
-        command = Command(name="c", argv=("c",), timeout=self.timeout, grace=GRACE)
-        self.ends: list[tuple[State, bool]] = []
-        self.run_ = Run("id", command, self.clock, self.ended)
+        self.begin()
         self.run_.started(self.child)
 
-    def ended(self, run: Run) -> None:
-        self.ends.append((run.state, run.log.closed))
+    def begin(self, log: OutputLog | None = None) -> None:
+        """A run that is still queued."""
+        self.clock, self.child, self.host = Clock(), FakeChild(), FakeHost()
+        self.wall = wall(self.clock)
+        command = Command(name="c", argv=("c",), limits=self.limits)
+        record = RunRecord(
+            id="id",
+            command="c",
+            params={},
+            created=self.wall(),
+            on_disconnect=self.on_disconnect,
+        )
+        self.run_ = Run(
+            record,
+            command,
+            command.invoke([]),
+            log or OutputLog(1 << 18),
+            self.clock,
+            self.wall,
+            self.host,
+        )
 
     def exit(self, code: int | None = 0, signal: int | None = None) -> None:
         """The child is reaped and drained."""
@@ -38,15 +53,18 @@ class RunTestCase(SynchronousTestCase):
 
     def assert_runs(self) -> None:
         """The run has not ended, for anybody."""
-        self.assertEqual((self.run_.state, self.ends), (State.RUNNING, []))
+        self.assertIs(self.run_.record.state, State.RUNNING)
+        self.assertEqual(self.host.ends, [])
         self.assertFalse(self.run_.log.closed)
 
     def assert_over(self, state: State, reason: Reason | None) -> None:
         """The run has ended once, in this way, and has nothing left to do."""
-        # It is ended before any viewer is told so.
-        self.assertEqual(self.ends, [(state, False)])
+        ((outcome, told),) = self.host.ends
+        self.assertEqual((outcome.state, outcome.reason), (state, reason))
+        # Nobody was told before it was safe.
+        self.assertFalse(told)
         self.assertTrue(self.run_.log.closed)
-        self.assertEqual((self.run_.state, self.run_.reason), (state, reason))
+        self.assertEqual(self.run_.record, outcome)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
@@ -56,14 +74,14 @@ class EndTests(RunTestCase):
     def test_exits(self) -> None:
         """A process that exits by itself ends its run at once, whatever its code."""
         self.exit(3)
-        self.assertEqual(self.run_.status, ExitStatus(3, None))
+        self.assertEqual((self.run_.record.code, self.run_.record.signal), (3, None))
         self.assert_over(State.EXITED, None)
         self.assertEqual(self.child.signals, [])
 
     def test_signaled(self) -> None:
         """A process that was killed by others is told apart."""
         self.exit(None, 11)
-        self.assertEqual(self.run_.status, ExitStatus(None, 11))
+        self.assertEqual((self.run_.record.code, self.run_.record.signal), (None, 11))
         self.assert_over(State.SIGNALED, None)
 
     def test_background_processes(self) -> None:
@@ -76,11 +94,10 @@ class EndTests(RunTestCase):
         """What a child writes is in the log, in order, with its stream."""
         self.run_.output(Stream.STDOUT, b"out")
         self.run_.output(Stream.STDERR, b"err")
-        first, second = self.run_.log.read(0), self.run_.log.read(3)
-        assert first is not None
-        assert second is not None
+        first, second = self.run_.log.read(0)
         self.assertEqual((first.data, first.stream), (b"out", Stream.STDOUT))
         self.assertEqual((second.data, second.stream), (b"err", Stream.STDERR))
+        self.assertEqual(first.time, self.wall())
         self.exit()
         self.assert_over(State.EXITED, None)
 
@@ -131,7 +148,7 @@ class TimeoutTests(RunTestCase):
 class NoTimeoutTests(RunTestCase):
     """A command may be without a timeout."""
 
-    timeout = None
+    limits = Limits()
 
     def test_waits_for_nothing(self) -> None:
         """Then a run sets no timer at all."""
@@ -214,43 +231,4 @@ class CancelTests(RunTestCase):
         self.child.lives = False
         self.exit(None, 15)
         self.assert_over(State.SIGNALED, Reason.CANCELLED)
-        chunk = self.run_.log.read(0)
-        assert chunk is not None
-        self.assertEqual(chunk.data, b"cleaning up")
-
-
-class DisconnectTests(RunTestCase):
-    """A run that was watched ends with its last viewer."""
-
-    def test_last_viewer_gone(self) -> None:
-        """One of two viewers may go; when both are gone the run is ended."""
-        one, other = Reader(), Reader()
-        self.run_.attach(one)
-        self.run_.attach(other)
-        self.run_.detach(one)
-        self.assertEqual((self.child.signals, self.run_.reason), ([], None))
-        self.run_.detach(other)
-        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
-        self.child.lives = False
-        self.exit(None, 15)
-        self.assert_over(State.SIGNALED, Reason.DISCONNECTED)
-
-    def test_detach_twice(self) -> None:
-        """Who is gone already may be said to be gone again."""
-        one, other = Reader(), Reader()
-        self.run_.attach(one)
-        self.run_.attach(other)
-        self.run_.detach(one)
-        self.run_.detach(one)
-        self.assertEqual(self.child.signals, [])
-        self.exit()
-        self.assert_over(State.EXITED, None)
-
-    def test_gone_after_the_end(self) -> None:
-        """A viewer that leaves a run that has ended does nothing to it."""
-        viewer = Reader()
-        self.run_.attach(viewer)
-        self.exit()
-        self.run_.detach(viewer)
-        self.assertEqual(self.child.signals, [])
-        self.assert_over(State.EXITED, None)
+        self.assertEqual(text(self.run_.log), b"cleaning up")

@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import Command
-from shellstream.events import ExitStatus, Reason, Stream
-from shellstream.run import READ_SIZE, Run
+from shellstream.events import Reason, Stream
+from shellstream.formats import Plain
+from shellstream.interfaces import View
+from shellstream.limits import Limits
+from shellstream.outputlog import READ_SIZE
+from shellstream.run import Run
 from shellstream.viewer import Viewer
-from tests.test_fakes import FakeChild
+from tests.test_run import RunTestCase
 
 #: Longer than any log holds, and no two places in it look alike.
 PATTERN = b"".join(b"%07d" % number for number in range(300_000))
@@ -35,35 +37,28 @@ class Client:
 
     run: Run
     clock: Clock
+    lossless: bool = True
     transport: Choking = field(factory=Choking, init=False)
     done: list[str] = field(factory=list, init=False)
     viewer: Viewer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.viewer = Viewer(
-            0,
+            View(lossless=self.lossless),
             self.run,
+            Plain(),
             self.transport,
-            lambda: self.done.append("done"),
+            lambda ended: self.done.append("ended" if ended else "done"),
             lambda: self.done.append("vanished"),
             self.clock,
-            3600.0,
         )
         self.viewer.start()
 
 
-class PaceTestCase(SynchronousTestCase):
+class PaceTestCase(RunTestCase):
     """A run whose child writes as much as it may."""
 
-    def setUp(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """A new run; for hypothesis, which sets up a test but once."""
-        self.clock, self.child = Clock(), FakeChild()
-        command = Command(name="c", argv=("c",))
-        self.run_ = Run("id", command, self.clock, lambda run: None)
-        self.run_.started(self.child)
+    limits = Limits()
 
     def say(self, size: int) -> None:
         """The child writes this much, if it is not asked to wait."""
@@ -106,7 +101,7 @@ class PaceTests(PaceTestCase):
         for _ in range(10_000):
             self.say(1)
         self.assertTrue(self.child.paused)
-        self.assertLess(self.run_.log.end, 1000)
+        self.assertLess(self.run_.log.end, 1500)
         client.viewer.resumeProducing()
         self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
 
@@ -157,8 +152,43 @@ class PaceTests(PaceTestCase):
         self.run_.cancel(Reason.TIMEOUT)
         self.run_.cancel(Reason.SHUTDOWN)
         self.assertFalse(self.child.paused)
-        self.assertIs(self.run_.reason, Reason.TIMEOUT)
         self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+        self.child.lives = False
+        self.exit(None, 15)
+        self.assertIs(self.run_.record.reason, Reason.TIMEOUT)
+
+    def test_one_who_may_lose(self) -> None:
+        """A viewer that is not lossless never makes the child wait; it is cut."""
+        client = Client(self.run_, self.clock, lossless=False)
+        client.viewer.pauseProducing()
+        for _ in range(10):
+            self.say(READ_SIZE)
+            self.assertFalse(self.child.paused)
+        client.viewer.resumeProducing()
+        self.assertEqual((client.transport.value(), client.done), (b"", ["vanished"]))
+
+    def test_beside_one_who_may_not(self) -> None:
+        """Of two slow viewers only the lossless one counts."""
+        loose = Client(self.run_, self.clock, lossless=False)
+        strict = Client(self.run_, self.clock)
+        loose.viewer.pauseProducing()
+        for _ in range(10):
+            self.say(READ_SIZE)
+        self.assertFalse(self.child.paused)
+        strict.viewer.pauseProducing()
+        self.fill()
+        strict.viewer.stopProducing()
+        self.assertFalse(self.child.paused)
+
+    def test_stalled(self) -> None:
+        """A lossless viewer that takes nothing makes the child wait only so long."""
+        client = Client(self.run_, self.clock)
+        client.viewer.pauseProducing()
+        self.fill()
+        self.clock.advance(self.limits.stall_timeout)
+        self.assertEqual(client.done, ["vanished"])
+        client.viewer.stopProducing()  # as its connection is told to end
+        self.assertFalse(self.child.paused)
 
 
 #: What may happen, in any order: the child writes, a viewer is slow or quick again.
@@ -185,6 +215,7 @@ class PaceProperties(PaceTestCase):
         has not been given, and each viewer ends up with exactly what was written.
         """
         self.begin()
+        self.run_.started(self.child)
         clients = [Client(self.run_, self.clock) for _ in range(2)]
         for step, value in steps:
             if step == "write":
@@ -202,8 +233,8 @@ class PaceProperties(PaceTestCase):
             client.viewer.resumeProducing()
         self.assertFalse(self.child.paused)
         self.say(1)
-        self.run_.finished(ExitStatus(0, None))
+        self.exit()
         for client in clients:
-            self.assertEqual(client.done, ["done"])
+            self.assertEqual(client.done, ["ended"])
             self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -95,8 +95,8 @@ class ListenTests(OptionsTestCase):
     def test_help(self) -> None:
         """Every option is in the help, with its default."""
         text = str(Options())
-        for word in ("--port", "--interface", "--listen", "--config", "--check"):
-            self.assertIn(word, text)
+        for word in ("port", "interface", "listen", "config", "check", "state-dir"):
+            self.assertIn(f"--{word}", text)
         self.assertIn("8000", text)
         self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
 
@@ -162,6 +162,24 @@ class ConfigTests(OptionsTestCase):
             options.parent = parent
             options.parseOptions([])
             self.assertEqual(parent["pidfile"], expected)
+
+
+class StateDirTests(OptionsTestCase):
+    """Where the daemon keeps what survives it."""
+
+    def test_absolute(self) -> None:
+        """A path is found again wherever the daemon goes to; memory is no path."""
+        for given, expected in (
+            ("/srv/state", "/srv/state"),
+            ("state", str(Path("state").absolute())),
+            (":memory:", ":memory:"),
+        ):
+            for name in ("--state-dir", "-d"):
+                self.assertEqual(self.parse(name, given)["state-dir"], expected)
+
+    def test_default(self) -> None:
+        """If nobody says, the daemon looks for one when it starts."""
+        self.assertIsNone(self.parse()["state-dir"])
 
 
 class AnnouncementTests(SynchronousTestCase):

@@ -12,7 +12,6 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import ServerFactory
-from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import IPlugin
@@ -21,10 +20,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import tap
-from shellstream.config import DEMO
-from shellstream.registry import Registry
-from shellstream.tap import Ending, Listener, Options, announcement, makeService
-from tests.test_fakes import FakeSpawn
+from shellstream.daemon import Daemon
+from shellstream.tap import Listener, Options, announcement, makeService
 from twisted.plugins.shellstream_plugin import shellstream as plugin
 
 
@@ -101,12 +98,12 @@ class ServiceTests(SynchronousTestCase):
         return options
 
     def test_services(self) -> None:
-        """There is one service for each endpoint, and one that ends what runs."""
+        """There is one service for each endpoint, and one that keeps runs."""
         service = makeService(self.options("tcp:0", "unix:/run/x.sock"))
         verifyObject(IService, service)
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
-        self.assertEqual(sorted(kinds, key=str), [Ending, Listener, Listener])
+        self.assertEqual(kinds, [Daemon, Listener, Listener])
 
     def test_no_endpoint(self) -> None:
         """What is no endpoint is told with the option's name."""
@@ -135,20 +132,3 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(plugin.tapname, "shellstream")
         self.assertIs(plugin.options, tap.Options)
         self.assertIs(plugin.makeService, tap.makeService)
-
-    def test_ending(self) -> None:
-        """The daemon stops when all that runs has ended, its last bytes sent."""
-        clock, spawn = Clock(), FakeSpawn()
-        registry = Registry(DEMO, clock, spawn)
-        ending = Ending(registry)
-        verifyObject(IService, ending)
-        registry.start(registry.command(None), [])
-        stopped = ending.stopService()
-        self.assertEqual(spawn.started[0].child.signals, ["SIGTERM", "SIGCONT"])
-        clock.advance(Ending.FLUSH)
-        self.assertNoResult(stopped)
-        spawn.started[0].exit(None, 15)
-        self.assertNoResult(stopped)
-        clock.advance(Ending.FLUSH)
-        self.successResultOf(stopped)
-        self.assertEqual(clock.getDelayedCalls(), [])

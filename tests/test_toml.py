@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from enum import Enum
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +26,29 @@ CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
         [(30, 30.0), (0.5, 0.5), (10**9, 1e9)],
         [0, -1, True, "1", float("nan"), float("inf"), 10**9 + 1],
     ),
+    (
+        toml.duration,
+        [(0, 0.0), (0.0, 0.0), (30, 30.0), (0.5, 0.5), (10**9, 1e9)],
+        [-1, True, False, "1", float("nan"), float("inf"), 10**9 + 1],
+    ),
+    (
+        toml.size,
+        [
+            (1, 1),
+            (65536, 65536),
+            ("7", 7),
+            ("64KiB", 64 << 10),
+            ("64 MiB", 64 << 20),
+            ("2 GiB", 2 << 30),
+            ("1 TiB", 1 << 40),
+            ("1023 TiB", 1023 << 40),
+        ],
+        [
+            *(0, -1, True, 1.0, 1 << 50, 10**400, 16**5000, [], None),
+            *("", "0", "0 KiB", "1 KB", "1 kib", "64  KiB", " 1", "1\n", "-1"),
+            *("1.5 MiB", "\u0663", "1024 TiB"),
+        ],
+    ),
     (toml.strings, [(["a", ""], ("a", ""))], [[], "a", ["a", 1], ["a\0"], [["a"]]]),
     (toml.folder, [("/", "/"), ("/srv", "/srv")], ["", "srv", "./x", "/a\0", 1]),
     (toml.folders, [(["/a", "/b"], ("/a", "/b"))], [[], "/a", ["a"], ["/a", 1]]),
@@ -35,6 +59,13 @@ CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
         [{"1A": "x"}, {"a-b": "x"}, {"é": "x"}, {"A": 1}, {"A": "\0"}, {"A=": ""}, []],
     ),
 )
+
+
+class Colour(Enum):
+    """Something to choose from."""
+
+    RED = "red"
+    BLUE = "blue"
 
 
 class CheckTests(SynchronousTestCase):
@@ -60,6 +91,15 @@ class CheckTests(SynchronousTestCase):
         """An integer beyond every float is refused like any other that does not fit."""
         self.assertRaises(NotAllowed, toml.seconds, 10**400)
         self.assertRaises(NotAllowed, toml.number, 10**400)
+
+    def test_one_of(self) -> None:
+        """A value of an enumeration is its member; for others those there are."""
+        check = toml.one_of(Colour)
+        self.assertIs(check("red"), Colour.RED)
+        wrong: tuple[object, ...] = ("RED", "", 1, True, ["red"], {}, None)
+        for value in wrong:
+            error = self.assertRaises(NotAllowed, check, value)
+            self.assertEqual(str(error), "one of 'red', 'blue'")
 
     def test_pattern(self) -> None:
         """A regular expression is compiled; a wrong one is refused, and why."""
@@ -160,6 +200,19 @@ class TableTests(SynchronousTestCase):
                 Mistake("a.b.x.no", "1", "a table"),
             ],
         )
+
+    def test_table(self) -> None:
+        """A table inside has its own keys; one that is not there is empty."""
+        table = self.table({"x": {"k": 1, "z": 2}, "y": 3})
+        inside = table.table("x")
+        self.assertEqual((inside.name, inside.key), ("x", "a.b.x"))
+        self.assertEqual(inside.take("k", toml.integer, 0), 1)
+        self.assertEqual(self.mistakes, [])
+        inside.close()
+        self.assertEqual([each.key for each in self.mistakes], ["a.b.x.z"])
+        self.assertEqual(table.table("none").take("k", toml.integer, 7), 7)
+        self.assertEqual(table.table("y").take("k", toml.integer, 7), 7)
+        self.assertEqual(self.mistakes[1:], [Mistake("a.b.y", "3", "a table")])
 
     def test_no_tables(self) -> None:
         """Where a table is wanted something else is noted, and nothing is found."""

@@ -1,18 +1,21 @@
 """Tests for L{shellstream.viewer}."""
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.command import Command
-from shellstream.events import ExitStatus, Reason, Stream
-from shellstream.run import READ_SIZE, Run
-from shellstream.viewer import Viewer
-from tests.test_fakes import FakeChild
+from shellstream.events import OnDisconnect, Stream
+from shellstream.formats import Plain
+from shellstream.interfaces import IViewer, View
+from shellstream.limits import Limits
+from shellstream.outputlog import READ_SIZE
+from shellstream.viewer import Format, Viewer
+from tests.test_run import RunTestCase
 
 STALL = 60.0
+
+#: What the starter of a C{/stream} wants.
+LOSSLESS = View(lossless=True)
 
 
 class Full(StringTransport):
@@ -23,41 +26,46 @@ class Full(StringTransport):
         self.producer.pauseProducing()
 
 
-class ViewerTestCase(SynchronousTestCase):
+class ViewerTestCase(RunTestCase):
     """A viewer of a run, and what becomes of it."""
 
+    limits = Limits(stall_timeout=STALL)
+    on_disconnect = OnDisconnect.CANCEL
+
     def setUp(self) -> None:
-        self.clock, self.child = Clock(), FakeChild()
-        command = Command(name="c", argv=("c",))
-        self.run_ = Run("id", command, self.clock, lambda run: None)
-        self.run_.started(self.child)
+        super().setUp()
         self.told: list[str] = []
         self.transport = StringTransport()
 
-    def viewer(self, offset: int = 0) -> Viewer:
+    def viewer(self, view: View = LOSSLESS, form: Format | None = None) -> Viewer:
         """A viewer that has not begun."""
         return Viewer(
-            offset,
+            view,
             self.run_,
+            form or Plain(),
             self.transport,
-            lambda: self.told.append("done"),
+            lambda ended: self.told.append("ended" if ended else "done"),
             lambda: self.told.append("vanished"),
             self.clock,
-            STALL,
         )
 
-    def view(self, offset: int = 0) -> Viewer:
+    def view(self, view: View = LOSSLESS, form: Format | None = None) -> Viewer:
         """A viewer that has begun."""
-        viewer = self.viewer(offset)
+        viewer = self.viewer(view, form)
         viewer.start()
         return viewer
+
+    def assert_left(self) -> None:
+        """The run waits for a viewer to come back, and that is all that waits."""
+        (linger,) = self.clock.getDelayedCalls()
+        self.assertEqual(linger.getTime() - self.clock.seconds(), self.limits.linger)
 
     def say(self, data: bytes) -> None:
         self.run_.output(Stream.STDOUT, data)
 
     def end(self) -> None:
         self.child.lives = False
-        self.run_.finished(ExitStatus(0, None))
+        self.exit()
 
 
 class FollowTests(ViewerTestCase):
@@ -67,6 +75,7 @@ class FollowTests(ViewerTestCase):
         """A viewer provides what a consumer may ask of it, and says that it pushes."""
         viewer = self.view()
         verifyObject(IPushProducer, viewer)
+        verifyObject(IViewer, viewer)
         self.assertIs(self.transport.producer, viewer)
         self.assertTrue(self.transport.streaming)
 
@@ -84,7 +93,7 @@ class FollowTests(ViewerTestCase):
         self.view()
         self.say(b"x")
         self.end()
-        self.assertEqual((self.transport.value(), self.told), (b"x", ["done"]))
+        self.assertEqual((self.transport.value(), self.told), (b"x", ["ended"]))
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -94,27 +103,27 @@ class FollowTests(ViewerTestCase):
         self.end()
         viewer.resumeProducing()
         viewer.stopProducing()
-        self.assertEqual((self.told, self.child.signals), (["done"], []))
+        self.assertEqual((self.told, self.child.signals), (["ended"], []))
 
     def test_after_the_end(self) -> None:
         """A run that has ended is told whole to who comes later."""
         self.say(b"x")
         self.end()
         self.view()
-        self.assertEqual((self.transport.value(), self.told), (b"x", ["done"]))
+        self.assertEqual((self.transport.value(), self.told), (b"x", ["ended"]))
 
     def test_from_offset(self) -> None:
         """A viewer begins in the middle of a chunk if it is told to."""
         self.say(b"abc")
         self.say(b"def")
-        self.view(offset=2)
+        self.view(View(2))
         self.assertEqual(self.transport.value(), b"cdef")
 
     def test_forgotten(self) -> None:
         """A viewer that comes too late for its offset gives up, and sends nothing."""
-        for _ in range(4):
+        for _ in range(5):
             self.say(b"x" * READ_SIZE)
-        self.view(offset=0)
+        self.view(View(0))
         self.assertEqual((self.transport.value(), self.told), (b"", ["vanished"]))
 
 
@@ -139,22 +148,28 @@ class SlowTests(ViewerTestCase):
         self.end()
         self.assertEqual((self.transport.value(), self.told), (b"", []))
         viewer.resumeProducing()
-        self.assertEqual((self.transport.value(), self.told), (b"a", ["done"]))
+        self.assertEqual((self.transport.value(), self.told), (b"a", ["ended"]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_full_within_write(self) -> None:
-        """A consumer that is full within write() gets each chunk once, at its pace."""
+        """A consumer that is full within write() gets each byte once, at its pace."""
         self.transport = Full()
-        self.say(b"a")
-        self.say(b"b")
+        size = 3 * Plain.read_size // 4
+        said = b"".join(bytes([65 + n]) * size for n in range(4))
+        for n in range(4):
+            self.say(said[n * size :][:size])
         viewer = self.view()
-        for seen in (b"a", b"ab", b"abc", b"abcd"):
-            self.assertEqual((self.transport.value(), self.told), (seen, []))
-            self.say(b"cd"[len(seen) - 1 :][:1])
+        seen = [len(self.transport.value())]
+        while seen[-1] < len(said):
             viewer.resumeProducing()
-        self.assertEqual(viewer.offset, 4)
+            seen.append(len(self.transport.value()))
+        self.assertGreater(len(seen), 1)
+        self.assertEqual(seen, sorted(set(seen)))
+        self.assertEqual((self.transport.value(), viewer.offset), (said, len(said)))
+        self.assertEqual(self.told, [])
+        viewer.resumeProducing()
         self.end()
-        self.assertEqual((self.transport.value(), self.told), (b"abcd", ["done"]))
+        self.assertEqual(self.told, ["ended"])
 
     def test_lets_the_child_go_on(self) -> None:
         """A child that waited for a slow viewer goes on when the viewer does."""
@@ -180,7 +195,7 @@ class StallTests(ViewerTestCase):
         self.clock.advance(10 * STALL)
         self.assertEqual(self.told, ["vanished"])
         viewer.stopProducing()
-        self.assertIs(self.run_.reason, Reason.DISCONNECTED)
+        self.assert_left()
 
     def test_moves(self) -> None:
         """Whoever takes something in between has all the time again."""
@@ -211,13 +226,13 @@ class GoneTests(ViewerTestCase):
     """A L{Viewer} whose consumer is gone leaves the run."""
 
     def test_gone(self) -> None:
-        """It writes no more, its run is ended, and no timer is left of it."""
+        """It writes no more, has left its run, and no timer is left of it."""
         viewer = self.view()
         viewer.pauseProducing()
         viewer.stopProducing()
         self.say(b"x")
         self.assertEqual((self.transport.value(), self.told), (b"", []))
-        self.assertIs(self.run_.reason, Reason.DISCONNECTED)
+        self.assert_left()
         self.end()
         self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
 
@@ -226,12 +241,12 @@ class GoneTests(ViewerTestCase):
         viewer = self.view()
         viewer.stopProducing()
         viewer.stopProducing()
-        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assert_left()
 
     def test_before_it_began(self) -> None:
         """A consumer may be gone before its viewer began."""
         self.viewer().stopProducing()
-        self.assertIsNone(self.run_.reason)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_resumed_when_gone(self) -> None:
         """A late word from the transport of the gone does nothing."""
@@ -239,7 +254,9 @@ class GoneTests(ViewerTestCase):
         viewer.stopProducing()
         self.say(b"x")
         viewer.resumeProducing()
+        viewer.pauseProducing()
         self.assertEqual(self.transport.value(), b"")
+        self.assert_left()
 
     def test_gone_within_write(self) -> None:
         """A consumer that goes within write() gets nothing more."""
@@ -254,5 +271,7 @@ class GoneTests(ViewerTestCase):
         self.say(b"a")
         self.say(b"b")
         self.view()
-        self.assertEqual(told, ["a"])
-        self.assertIs(self.run_.reason, Reason.DISCONNECTED)
+        self.assertEqual(told, ["ab"])
+        self.say(b"c")
+        self.assertEqual(told, ["ab"])
+        self.assert_left()

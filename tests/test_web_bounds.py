@@ -5,6 +5,7 @@ import json
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
+from shellstream.limits import Limits
 from shellstream.web.http import LINGER, MAX_BODY
 from tests.test_fakes import Connection, Reply, WebTestCase, parsed
 
@@ -155,7 +156,7 @@ class AheadTests(BoundTestCase):
         self.assertFalse(self.connection.wire.disconnected)
 
     def test_too_much(self) -> None:
-        """A client that sends more is cut off, and its command ended."""
+        """A client that sends more is cut off, as if it had gone."""
         first = b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n"
         posted = b"POST /stream/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
         for pieces in ([first + b"x" * 16385], [first, b"x" * 9000, b"x" * 9000]):
@@ -164,6 +165,7 @@ class AheadTests(BoundTestCase):
                 self.send(*(piece.replace(first, request) for piece in pieces))
                 self.assertTrue(self.connection.wire.disconnected)
                 self.connection.lose()
+                self.clock.advance(Limits().linger)
                 self.assertIn("SIGTERM", self.started.child.signals)
 
 

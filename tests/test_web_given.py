@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.errors import BodyMalformed, MediaTypeUnsupported
-from shellstream.web.given import MAX_FIELDS, from_body, from_query
+from shellstream.web.given import MAX_FIELDS, Pairs, from_body, from_json, from_query
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -118,3 +118,41 @@ class FromBodyTests(SynchronousTestCase):
             self.assertTrue(str(malformed))
         else:
             self.assertEqual({type(name) for name, _ in pairs} - {str}, set())
+
+
+class FromJsonTests(SynchronousTestCase):
+    """The members of a JSON object, each once."""
+
+    def test_members(self) -> None:
+        """They are found by name; objects in them keep their pairs, repeats too."""
+        body = b'{"a": 1, "b": {"x": 1, "x": 2}, "c": [["x", 1]], "d": {}, "e": []}'
+        found = from_json(JSON, body)
+        pairs = Pairs([("x", 1), ("x", 2)])
+        expected = {"a": 1, "b": pairs, "c": [["x", 1]], "d": Pairs(), "e": []}
+        self.assertEqual(found, expected)
+        objects = [name for name, value in found.items() if isinstance(value, Pairs)]
+        self.assertEqual(objects, ["b", "d"])
+
+    def test_repeated(self) -> None:
+        """None may be there twice."""
+        self.assertRaises(BodyMalformed, from_json, JSON, b'{"a": 1, "a": 1}')
+
+    def test_media_type(self) -> None:
+        """It need not be said that it is JSON, but nothing else."""
+        for media_type in ("", JSON, f"{JSON}; charset=utf-8", "APPLICATION/JSON"):
+            self.assertEqual(from_json(media_type, b'{"a": 1}'), {"a": 1})
+        for media_type in (FORM, "text/plain", "text/json"):
+            error = self.assertRaises(
+                MediaTypeUnsupported, from_json, media_type, b'{"a": 1}'
+            )
+            self.assertTrue(str(error).endswith("send application/json"))
+
+    @given(BODIES)
+    def test_any_bytes(self, body) -> None:
+        """Any bytes are members, or told to be none; nothing else can happen."""
+        try:
+            members = from_json(JSON, body)
+        except BodyMalformed as malformed:
+            self.assertTrue(str(malformed))
+        else:
+            self.assertIsInstance(members, dict)

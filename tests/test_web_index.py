@@ -12,8 +12,8 @@ from attrs import evolve
 from shellstream import __version__
 from shellstream.command import Command
 from shellstream.config import Config
+from shellstream.limits import Limits
 from shellstream.parameters import Boolean, Integer, Number, Path, String
-from shellstream.web.page import prefers_html
 from tests.test_fakes import WebTestCase
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -23,7 +23,7 @@ BUILD = Command(
     name="build",
     description=HOSTILE,
     argv=("/opt/secret/make", "{target}{jobs}{ratio}{fast}{file}{text}"),
-    timeout=30.0,
+    limits=Limits(timeout=30.0),
     params={
         "target": String(name="target", choices=("all", HOSTILE), default=HOSTILE),
         "jobs": Integer(name="jobs", min=1, max=8, default="2"),
@@ -85,6 +85,8 @@ class ProgramTests(IndexTestCase):
             "stream": "/stream",
             "default": "say",
             "commands": "/commands",
+            "runs": "/runs",
+            "events": "/events",
         }
         self.assertEqual(self.document("/"), expected)
         self.assertEqual(self.document("/", Accept="*/*"), expected)
@@ -229,8 +231,8 @@ class PersonTests(IndexTestCase):
         self.assertFalse([each for each in page.all("option") if "selected" in each])
 
     def test_who_prefers_it(self) -> None:
-        """Only who names HTML gets it."""
-        for accept in (BROWSER, "text/html", "TEXT/HTML;q=0.9"):
-            self.assertTrue(prefers_html(accept.encode()))
-        for accept in ("", "*/*", "application/json", "text/*", "text/plain"):
-            self.assertFalse(prefers_html(accept.encode()))
+        """Who takes either as gladly, or JSON rather, is no browser."""
+        for accept in ("*/*", "application/json, text/html;q=0.9"):
+            reply = self.ask("GET", "/", headers={"Accept": accept})
+            self.assertEqual(reply.headers["content-type"], "application/json")
+            self.assertEqual(reply.headers["vary"], "Accept")

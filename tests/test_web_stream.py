@@ -6,9 +6,13 @@ from attrs import evolve
 
 from shellstream.config import Config
 from shellstream.events import Reason, Stream
-from shellstream.run import READ_SIZE
-from shellstream.web.resources import TRAILERS, signal_name
-from tests.test_fakes import SAY, WebTestCase
+from shellstream.limits import Limits
+from shellstream.outputlog import READ_SIZE
+from shellstream.record import signal_name
+from shellstream.web.output import TRAILERS
+from tests.test_fakes import SAY, Connection, WebTestCase
+
+LIMITS = Limits()
 
 ANNOUNCED = (
     "Shellstream-State, Shellstream-Exit-Code, Shellstream-Exit-Signal, "
@@ -74,26 +78,51 @@ class LiveTests(WebTestCase):
         self.assertFalse(self.started.child.paused)
 
     def test_stalled_client(self) -> None:
-        """A client that takes nothing for too long is cut off, its run ended."""
+        """A client that takes nothing for too long is cut off, as if it had gone."""
         self.ask("GET", "/stream")
         self.connection.wire.producer.pauseProducing()
         self.started.say(b"x")
-        self.clock.advance(self.config.stall_timeout)
+        self.clock.advance(LIMITS.stall_timeout)
         self.assertTrue(self.connection.wire.disconnected)
         self.assertFalse(self.reply().whole)
         self.connection.lose()
-        self.assertIs(self.started.run.reason, Reason.DISCONNECTED)
+        self.assert_ends_after_linger()
 
     def test_client_gone(self) -> None:
-        """When the client goes, the run is ended."""
+        """When the client goes, the run is ended unless somebody comes in time."""
         self.ask("GET", "/stream")
         self.started.say(b"x")
         self.connection.lose()
-        self.assertIs(self.started.run.reason, Reason.DISCONNECTED)
-        self.assertEqual(self.started.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assert_ends_after_linger()
+        self.assertEqual(self.reply().body, b"x")
+
+    def test_client_comes_back(self) -> None:
+        """A client that comes back in time with its offset misses nothing."""
+        self.ask("GET", "/stream")
+        self.started.say(b"one ")
+        self.connection.lose()
+        self.clock.advance(LIMITS.linger - 0.1)
+        self.started.say(b"two ")
+        again = Connection(self.site)
+        again.ask("GET", f"/runs/{self.started.run.id}/output?offset=4")
+        self.clock.advance(LIMITS.linger)
+        self.assertEqual(self.started.child.signals, [])
+        self.started.say(b"three")
+        self.started.exit()
+        reply = again.reply()
+        self.assertEqual((reply.body, reply.whole), (b"two three", True))
+
+    def assert_ends_after_linger(self) -> None:
+        """The run goes on for ten seconds; then it is ended, and nothing is left."""
+        run, child = self.started.run, self.started.child
+        self.clock.advance(9.9)
+        self.assertEqual(child.signals, [])
+        self.clock.advance(0.1)
+        self.assertEqual(child.signals, ["SIGTERM", "SIGCONT"])
         self.started.say(b"y")
         self.started.exit(None, 15)
-        self.assertEqual((self.reply().body, self.registry.active), (b"x", {}))
+        self.assertIs(run.record.reason, Reason.DISCONNECTED)
+        self.assertEqual(self.registry.active, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_slow_client_gone(self) -> None:
@@ -111,7 +140,9 @@ class LiveTests(WebTestCase):
 class EndTests(WebTestCase):
     """The end of a stream tells how the run ended, to whom it can."""
 
-    config = Config(commands={"say": evolve(SAY, timeout=60.0)}, default="say")
+    config = Config(
+        commands={"say": evolve(SAY, limits=Limits(timeout=60.0))}, default="say"
+    )
 
     def test_exit(self) -> None:
         """A command that exits is told with its code."""
@@ -162,10 +193,11 @@ class EndTests(WebTestCase):
         )
 
     def test_shutdown(self) -> None:
-        """A daemon that stops leaves the answer without its last chunk."""
+        """A daemon that ends a run to stop leaves the answer without its last chunk."""
         self.ask("GET", "/stream")
         self.started.say(b"x")
         self.registry.stop()
+        self.clock.advance(self.config.drain)
         self.assertFalse(self.connection.wire.disconnecting)
         self.started.exit(None, 15)
         reply = self.reply()
@@ -179,8 +211,19 @@ class EndTests(WebTestCase):
         self.ask("GET", "/stream", version="HTTP/1.0")
         self.started.say(b"x")
         self.registry.stop()
+        self.clock.advance(self.config.drain)
         self.started.exit(None, 15)
         self.assertTrue(self.connection.wire.disconnected)
+
+    def test_drained(self) -> None:
+        """A run that ends by itself while the daemon waits for it is told whole."""
+        self.ask("GET", "/stream")
+        self.registry.stop()
+        self.started.say(b"last words")
+        self.started.exit(0)
+        reply = self.reply()
+        self.assertEqual((reply.body, reply.whole), (b"last words", True))
+        self.assertEqual(reply.trailers["shellstream-exit-code"], "0")
 
     def test_keep_alive(self) -> None:
         """After a stream the connection serves the next request."""

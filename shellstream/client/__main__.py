@@ -40,7 +40,7 @@ exit codes:
   75   the output was cut short
   76   what answered does not speak HTTP
   77   no trusted TLS connection
-  130  interrupted (Ctrl-C): the command on the server is ended
+  130  interrupted (Ctrl-C): the command is ended soon after
   141  nobody reads standard output any more, as after | head -1
 """
 

@@ -12,6 +12,9 @@ from .errors import CannotConnect
 #: twistd, whatever is on the PATH: this Python has what the daemon needs.
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
+#: A free port, and nothing left behind.
+_OPTIONS = ("--port", "0", "--state-dir", ":memory:")
+
 
 def demo() -> int:
     """
@@ -22,7 +25,7 @@ def demo() -> int:
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     daemon = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _TWISTD, "-n", "shellstream", "--port", "0"],
+        [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

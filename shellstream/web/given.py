@@ -45,32 +45,52 @@ def from_body(media_type: str, body: bytes) -> Given:
     """
     if not body:
         return []
-    essence = media_type.partition(";")[0].strip().lower()
+    essence = _essence(media_type)
     if essence == "application/x-www-form-urlencoded":
         return from_query(body)
     if essence == "application/json":
-        return _from_json(body)
+        return _pairs(body)
     raise MediaTypeUnsupported(essence)
 
 
-def _from_json(body: bytes) -> Given:
+def from_json(media_type: str, body: bytes) -> dict[str, object]:
+    """
+    The members of a JSON object; an object in it stays L{Pairs}.
+
+    @raise BodyMalformed: if the body is none, or has a member twice.
+    @raise MediaTypeUnsupported: if it does not say that it is JSON.
+    """
+    if media_type and _essence(media_type) != "application/json":
+        raise MediaTypeUnsupported(_essence(media_type), "application/json")
+    pairs = _pairs(body)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise BodyMalformed("the body has a member twice")
+    return members
+
+
+def _essence(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _pairs(body: bytes) -> Given:
     try:
         document = json.loads(
             body.decode("utf-8"),
-            object_pairs_hook=_Pairs,
+            object_pairs_hook=Pairs,
             parse_constant=_no_constant,
         )
     except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise BodyMalformed(f"the body is not valid JSON: {reason}") from None
-    if not isinstance(document, _Pairs):
+    if not isinstance(document, Pairs):
         raise BodyMalformed('the body must be a JSON object: {"NAME": VALUE, …}')
     if len(document) > MAX_FIELDS:
         raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
     return list(document)
 
 
-class _Pairs(list[tuple[str, object]]):
+class Pairs(list[tuple[str, object]]):
     """A JSON object with its repeated names still in it."""
 
 

@@ -15,11 +15,18 @@ from typing import Any, NoReturn
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import (
+    HTTPChannel,
+    combinedLogFormatter,
+    datetimeToLogString,
+    datetimeToString,
+)
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource
+from twisted.web.iweb import IAccessLogFormatter
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
+from zope.interface import provider
 
 from shellstream import __version__
 from shellstream.errors import (
@@ -138,6 +145,8 @@ class Request(TwistedRequest):
     defaultContentType = None
     channel: Channel
     content: BytesIO
+    #: Whether the client has left.
+    gone = False
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -160,11 +169,17 @@ class Request(TwistedRequest):
         self.setHeader(b"server", SERVER)
         super().render(resrc)
 
+    def connectionLost(self, reason: Failure) -> None:
+        self.gone = True
+        super().connectionLost(reason)
+
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
         if not isinstance(error, ShellstreamError):
             self._log.failure("while answering {uri}", failure=reason, uri=self.uri)
             error = InternalError()
+        if self.gone:
+            return reason
         if self.startedWriting:
             self.abort()
             return reason
@@ -181,8 +196,14 @@ class Request(TwistedRequest):
         self.setHeader(b"content-length", b"%d" % len(body))
         self.setHeader(b"x-content-type-options", b"nosniff")
         self.setHeader(b"cache-control", b"no-store")
-        self.write(body)
-        self.finish()
+        if not self.gone:
+            self.write(body)
+            self.finish()
+
+    def begin(self, data: bytes) -> None:
+        """Send the headers now, and the first of an answer that may take long."""
+        self.write(data)
+        self.responseHeaders = _SENT  # a quarter of what an idle viewer would cost
 
     def finish_with(self, trailers: Mapping[str, str]) -> None:
         """Finish a streamed answer, with C{trailers} if chunked (RFC 9112, 7.1.2)."""
@@ -204,6 +225,9 @@ class Request(TwistedRequest):
         self.channel.transport.abortConnection()
 
 
+_SENT = Headers()
+
+
 class Site(TwistedSite):
     """The resource tree, served by our L{Channel} and L{Request}."""
 
@@ -211,7 +235,20 @@ class Site(TwistedSite):
     protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
     requestFactory = Request
 
-    def __init__(self, resource: IResource, reactor: object) -> None:
+    resource: IResource  # whoever made the site sets it, before it is asked
+
+    def __init__(self, reactor: object) -> None:
         super().__init__(
-            resource, Request, reactor=reactor, parsePOSTFormSubmission=False
+            Resource(),
+            Request,
+            reactor=reactor,
+            logFormatter=_log_line,
+            parsePOSTFormSubmission=False,
         )
+
+
+@provider(IAccessLogFormatter)
+def _log_line(timestamp: str, request: TwistedRequest) -> str:
+    # The time that Twisted gives is the reactor's, which is not that of day.
+    line: str = combinedLogFormatter(datetimeToLogString(), request)
+    return line

@@ -20,11 +20,6 @@ POLICY = (
 ).encode("ascii")
 
 
-def prefers_html(accept: bytes) -> bool:
-    """Whether this C{Accept} is a browser's, asking for a page to look at."""
-    return b"text/html" in accept.lower()
-
-
 def index_page(config: Config) -> bytes:
     """The page for all commands of a configuration."""
     forms = [_form(command) for command in config.commands.values()]

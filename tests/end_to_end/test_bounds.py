@@ -16,8 +16,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, ResponseFailed
 
 from shellstream.config import parse
-from shellstream.tap import make_registry
-from shellstream.web import Root, Site
+from shellstream.daemon import Daemon
+from shellstream.web import Site
 from tests.support import readable, start_daemon
 
 #: Writes without waiting until nobody has taken anything for a second, says how
@@ -82,7 +82,8 @@ class BackPressureTests(TestCase):
         daemon = await start_daemon(
             self,
             'default = "stubborn"\n[commands.stubborn]\n'
-            f"argv = ['{sys.executable}', '{program}', '{fifo}']\n",
+            f"argv = ['{sys.executable}', '{program}', '{fifo}']\n"
+            'retain = "1 MiB"\n',
         )
         before = resident(daemon.pid)
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", daemon.port)
@@ -114,11 +115,14 @@ class NothingLingersTests(TestCase):
         """After 1,000 streams, half of them cut off, all is as it was."""
         config = parse(
             '[commands.whole]\nargv = ["echo", "hi"]\n'
-            '[commands.cut]\nshell = "echo hi; sleep 1000 & wait"\n'
+            '[commands.cut]\nshell = "echo hi; sleep 1000 & wait"\nlinger = 0\n'
         )
-        registry = make_registry(config, reactor)
+        site = Site(reactor)
+        daemon = Daemon(config, self.mktemp(), site, reactor)
+        daemon.startService()
+        self.addCleanup(daemon.stopService)
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        port = await endpoint.listen(Site(Root(registry), reactor))
+        port = await endpoint.listen(site)
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}/stream"
         http = HTTPClient(Agent(reactor))
@@ -133,10 +137,10 @@ class NothingLingersTests(TestCase):
         workers = [cooperate(work) for _ in range(self.AT_ONCE)]
         for worker in workers:
             await worker.whenDone()
-        await registry.idle()
+        await daemon.registry.idle()
         while any(now > then for now, then in zip(held(), before, strict=True)):
             await deferLater(reactor, 0)  # sockets close in turns still to come
-        self.assertEqual(registry.active, {})
+        self.assertEqual(daemon.registry.active, {})
 
     async def whole(self, http: HTTPClient, url: str) -> None:
         response = await http.post(f"{url}/whole", unbuffered=True)

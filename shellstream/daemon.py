@@ -1,0 +1,200 @@
+"""The part of the daemon that keeps runs, from its start to its end."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from . import leftovers
+from .child import ChildProtocol
+from .command import Command, Invocation
+from .config import Config
+from .database import Database
+from .errors import ShellstreamError
+from .events import State
+from .logs import FileLogs, MemoryLogs
+from .registry import Registry
+from .run import Child, Run
+from .spawn import spawn
+from .statedir import StateDir, default_state_dir
+from .store import Store
+from .web import Site, root
+
+_log = Logger(namespace="shellstream")
+
+T = TypeVar("T")
+
+#: The name of the state folder that is none.
+IN_MEMORY = ":memory:"
+
+#: Seconds between two looks for runs that have been kept long enough.
+TIDY = 600.0
+
+#: Seconds between TERM and KILL for what a daemon that was killed left running.
+GRACE = 5.0
+
+
+class CannotStart(SystemExit, Exception):
+    """
+    Stops the daemon with one line.
+
+    twistd gives an L{Exception} to the terminal that a daemon was started from,
+    which would wait for ever otherwise; a L{SystemExit} ends without a traceback.
+    """
+
+
+def wall_clock() -> int:
+    """@see: L{shellstream.events.WallClock}"""
+    return time.time_ns() // 1000
+
+
+@define(eq=False)
+class Daemon(Service):
+    """
+    Opens the state once the daemon is in its last process and has its last user,
+    takes over what is in it, and lets go of it when all that runs has ended.
+    """
+
+    #: Seconds for the last bytes, and for the resets that tell viewers that there
+    #: were more, to leave: the reactor closes what is open as if it were complete.
+    FLUSH = 0.1
+
+    _config: Config
+    _where: str | None
+    _site: Site
+    _reactor: Any
+    registry: Registry = field(init=False)
+    _dir: StateDir | None = field(default=None, init=False)
+    _store: Store = field(init=False)
+    _thread: ThreadPool = field(init=False)
+    _tidying: LoopingCall = field(init=False)
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        # Before anybody is told that the daemon is there, and may want it gone.
+        self._handle_signals()
+
+    def startService(self) -> None:
+        super().startService()
+        self._dir = self._open()
+        self._thread = ThreadPool(0, 1, "state")
+        self._thread.start()
+        database = self._dir.database if self._dir else Database.open(IN_MEMORY)
+        self._store = Store(database, partial(self._in_thread, self._thread))
+        self.registry = Registry(
+            self._config,
+            self._reactor,
+            wall_clock,
+            self._spawn,
+            self._store,
+            self._logs(),
+        )
+        self._take_over()
+        self._tidying = LoopingCall(self.registry.tidy)
+        self._tidying.clock = self._reactor
+        self._tidying.start(TIDY)
+        self._site.resource = root(self.registry, self._reactor)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._tidying.stop()
+        stopping = self.registry.stop()
+        stopping.addCallback(lambda _: self._store.close())
+        stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
+        stopping.addCallback(lambda _: self._close())
+        return stopping
+
+    def _open(self) -> StateDir | None:
+        """The state folder; L{None} if all is to be kept in memory."""
+        if self._where == IN_MEMORY:
+            return None
+        path = Path(self._where) if self._where else default_state_dir(os.environ)
+        if path is None:
+            _log.warn("there is no home for the state: runs are kept in memory")
+            return None
+        try:
+            opened = StateDir.open(path, wall_clock)
+        except ShellstreamError as error:
+            if self._where is not None:
+                raise CannotStart(f"shellstream: {error}") from None
+            _log.warn("{error}; until then runs are kept in memory", error=error)
+            return None
+        for notice in opened.notices:
+            _log.error("{notice}", notice=notice)
+        _log.info("runs are kept in {path}", path=path)
+        return opened
+
+    def _close(self) -> None:
+        self._thread.stop()
+        if self._dir is not None:
+            self._dir.close()
+
+    def _logs(self) -> FileLogs | MemoryLogs:
+        if self._dir is None:
+            return MemoryLogs()
+        pool = self._reactor.getThreadPool()
+        in_thread = partial(self._in_thread, pool)
+        return FileLogs(self._dir, self._config.keep.bytes, in_thread)
+
+    def _take_over(self) -> None:
+        """What another daemon left: its history, its queue, its processes."""
+        asked: list[Any] = []
+        for question in (self._store.unended(), self._store.newest_id()):
+            question.addCallbacks(asked.append, self._cannot_start)
+        unended, newest = asked
+        lost = [each for each in unended if each.state is State.RUNNING]
+        self.registry.recover(unended, newest)
+        if lost:
+            _log.warn("{count} runs were lost with the last daemon", count=len(lost))
+            leftovers.end(lost, self._reactor, GRACE)
+        if self._dir is not None:
+            swept = self._store.known(self._dir.logs).addCallback(self._sweep)
+            swept.addErrback(lambda failure: _log.failure("while sweeping", failure))
+
+    def _cannot_start(self, failure: Any) -> None:
+        raise CannotStart(f"shellstream: {failure.getErrorMessage()}")
+
+    def _sweep(self, known: set[str]) -> Deferred[int]:
+        assert self._dir is not None
+        # Not where the history is: it may take seconds, and runs wait for that.
+        pool = self._reactor.getThreadPool()
+        return self._in_thread(pool, partial(self._dir.sweep, known))
+
+    def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
+        protocol = ChildProtocol(run, self._reactor)
+        return spawn(self._reactor, command, invocation, protocol, run.id)
+
+    def _in_thread(self, pool: ThreadPool, call: Callable[[], T]) -> Deferred[T]:
+        # Before the reactor runs there is nobody who would have to wait.
+        if not self._reactor.running:
+            return maybeDeferred(call)
+        return deferToThreadPool(self._reactor, pool, call)
+
+    def _handle_signals(self) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupted)
+        # What we ignore, as under nohup(1), our children would ignore as well; what
+        # we handle is back at its default in them (execve(2)).
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: None)
+
+    def _interrupted(self, number: int, frame: object) -> None:
+        """Ctrl-C: whoever sits there does not want to wait for what runs."""
+        self._reactor.callFromThread(self._hurry)
+
+    def _hurry(self) -> None:
+        self.registry.hurry()
+        if self.running:
+            self._reactor.stop()

@@ -1,0 +1,176 @@
+"""Where the output of runs is kept: in files, or in memory alone."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from .events import Chunk
+from .limits import Limits, Sync
+from .outputlog import OutputLog
+from .record import Keep, RunRecord
+from .ring import LogDamaged
+from .ringfile import RingFile
+from .statedir import StateDir
+
+_log = Logger()
+
+#: What of an output is in memory, for viewers that keep up, in bytes.
+TAIL = 1 << 17
+
+#: Without files: what is kept of one output, and of all ended runs, in bytes.
+IN_MEMORY, ALL_IN_MEMORY = 1 << 18, 1 << 26
+
+
+class InThread(Protocol):
+    """Makes a call where it may block."""
+
+    def __call__(self, call: Callable[[], None], /) -> Deferred[None]:
+        """Fires when C{call} is done, or with what it raised."""
+
+
+@define(eq=False)
+class FileLogs:
+    """
+    A file for each run.
+
+    @ivar limit: what all of them may take, in bytes.
+    """
+
+    _dir: StateDir
+    _limit: int
+    _in_thread: InThread
+    _active: dict[str, RingFile] = field(factory=dict, init=False)
+    _active_size: int = field(default=0, init=False)  # to begin with, and growth
+
+    def keep(self, wanted: Keep) -> Keep:
+        self._active_size = sum(file.stored for file in self._active.values())
+        return evolve(wanted, bytes=max(0, wanted.bytes - self._active_size))
+
+    def create(self, run_id: str, limits: Limits) -> OutputLog:
+        path = self._dir.log_path(run_id)
+        file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
+        return OutputLog(TAIL, file, limits.sync is Sync.ALWAYS)
+
+    def ended(self, record: RunRecord) -> OutputLog:
+        file: RingFile | None = None
+        try:
+            file = RingFile.open(self._dir.log_path(record.id))
+        except FileNotFoundError:
+            if record.stored:
+                _log.error("the output of run {id} is gone", id=record.id)
+        except OSError as error:
+            _log.error("the output of run {id}: {error}", id=record.id, error=error)
+        except LogDamaged as error:
+            aside = self._dir.set_aside_log(record.id)
+            _log.error(
+                "the output of run {id}: {error}; it has been moved to {aside}",
+                id=record.id,
+                error=error,
+                aside=aside,
+            )
+        end = record.size
+        if file is not None and not record.state.ended:
+            end = file.end
+        return OutputLog.ended(_Kept(record.id, end, file))
+
+    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
+        file = self._active[run_id]
+        return self._in_thread(file.sync).addErrback(
+            lambda failure: _log.failure(
+                "the output of run {id} is not on the disk", failure, id=run_id
+            )
+        )
+
+    def settled(self, run_id: str, log: OutputLog) -> None:
+        del self._active[run_id]
+        if log.trouble is not None:
+            _log.error(
+                "the output of run {id} is not kept whole: {error}",
+                id=run_id,
+                error=log.trouble,
+            )
+
+    def remove(self, ids: Iterable[str]) -> Deferred[None]:
+        removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
+        return removing.addErrback(
+            lambda failure: _log.failure("old outputs are not removed", failure)
+        )
+
+    def _may_grow(self, size: int) -> bool:
+        if self._active_size + size > self._limit:
+            return False
+        self._active_size += size
+        return True
+
+
+@define
+class _Kept:
+    """
+    What is still there of an ended run's output.
+
+    @ivar end: where it ended once, though less may be left of it.
+    """
+
+    id: str
+    end: int
+    _file: RingFile | None
+
+    @property
+    def start(self) -> int:
+        return self.end if self._file is None else self._file.start
+
+    @property
+    def stored(self) -> int:
+        return 0 if self._file is None else self._file.stored
+
+    def append(self, chunk: Chunk) -> None:
+        raise AssertionError("an ended run says no more")
+
+    def read(self, offset: int, size: int) -> list[Chunk]:
+        try:
+            if self._file is not None and offset < self._file.end:
+                return self._file.read(offset, size)
+        except (OSError, LogDamaged) as error:
+            _log.error("the output of run {id}: {error}", id=self.id, error=error)
+            raise
+        raise LogDamaged(f"nothing is left of it from {offset} on")
+
+    def start_after(self, size: int) -> int:
+        return self.start
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+@define(eq=False)
+class MemoryLogs:
+    """Nothing outlives the daemon, and little is kept at all."""
+
+    _logs: dict[str, OutputLog] = field(factory=dict, init=False)
+
+    def keep(self, wanted: Keep) -> Keep:
+        return evolve(wanted, bytes=min(wanted.bytes, ALL_IN_MEMORY))
+
+    def create(self, run_id: str, limits: Limits) -> OutputLog:
+        log = self._logs[run_id] = OutputLog(min(limits.retain, IN_MEMORY))
+        return log
+
+    def ended(self, record: RunRecord) -> OutputLog:
+        log = self._logs.get(record.id)
+        return log or OutputLog.ended(_Kept(record.id, record.size, None))
+
+    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
+        return succeed(None)
+
+    def settled(self, run_id: str, log: OutputLog) -> None:
+        """It stays where it is."""
+
+    def remove(self, ids: Iterable[str]) -> Deferred[None]:
+        for run_id in ids:
+            self._logs.pop(run_id, None)
+        return succeed(None)

@@ -1,0 +1,140 @@
+"""C{/events}: what happens to runs, as it happens."""
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+
+from attrs import frozen
+from zope.interface import implementer
+
+from shellstream.errors import ParametersRefused, Refusal
+from shellstream.events import Chunk, End, Gap, OnDisconnect, State, Stream
+from shellstream.formats import Format
+from shellstream.interfaces import ILog, IRun, IRuns, IViewer, View
+from shellstream.limits import Limits
+from shellstream.record import RunRecord
+
+from .given import from_query
+from .http import Request
+from .output import Answers
+from .query import Query
+from .resource import Resource, query_of
+
+
+@implementer(IRun)
+@frozen(eq=False)
+class _News:
+    """The news, as the output of a run that never ends."""
+
+    record: RunRecord
+    log: ILog
+    stall_timeout: float = Limits().stall_timeout
+
+    def attach(self, viewer: IViewer) -> None:
+        """Nothing waits for viewers."""
+
+    def detach(self, viewer: IViewer) -> None:
+        """Nothing waits for viewers."""
+
+    def pace(self) -> None:
+        """There is nothing to slow down."""
+
+
+@frozen(kw_only=True)
+class _Format(Format):
+    """
+    A chunk of the log is a JSON document and becomes an event.
+
+    @ivar boot: tells the news of this daemon from those of the one before.
+    @ivar missed: whether the reader knows only those of the one before.
+    """
+
+    name = "events"
+    content_type = "text/event-stream; charset=utf-8"
+    read_size = 1 << 14
+
+    boot: str
+    missed: bool = False
+
+    def begin(self, run: str, command: str, offset: int) -> bytes:
+        # The id is kept though nothing is dispatched: see L{shellstream.formats.Sse}.
+        begin = b"retry: 1000\nid: %d@%b\n\n" % (offset, self.boot.encode())
+        return begin + self.gap(Gap(0, 0)) if self.missed else begin
+
+    def output(
+        self,
+        chunks: Sequence[Chunk],
+        offset: int,
+        *,
+        final: bool,
+        only: Stream | None = None,
+    ) -> tuple[bytes, int]:
+        wire = [
+            b"event: %b\nid: %d@%b\ndata: %b\n\n"
+            % (
+                json.loads(each.data)["event"].encode(),
+                each.end,
+                self.boot.encode(),
+                each.data,
+            )
+            for each in chunks
+        ]
+        return b"".join(wire), chunks[-1].end
+
+    def gap(self, gap: Gap) -> bytes:
+        document = json.dumps({"type": "gap"}).encode()
+        mark = f"{gap.end}@{self.boot}".encode()
+        return b"event: gap\nid: %b\ndata: %b\n\n" % (mark, document)
+
+    def ping(self, offset: int) -> bytes:
+        return b": ping\n\n"
+
+    def end(self, end: End) -> bytes:
+        return b""
+
+
+def _begins(log: ILog, offset: int) -> bool:
+    """Whether an event, and not the rest of one, is what is read from there on."""
+    if not log.start <= offset < log.end:
+        return True
+    # Within a string of JSON the quotes would be escaped.
+    return log.read(offset, 1)[0].data.startswith(b'{"event": ')
+
+
+class Events(Resource):
+    """C{/events}: an C{EventSource} hears of runs as they are created, start, end."""
+
+    def __init__(self, runs: IRuns, answers: Answers) -> None:
+        super().__init__()
+        boot = secrets.token_hex(8)
+        record = RunRecord(
+            id=boot,
+            command="",
+            params={},
+            created=0,
+            on_disconnect=OnDisconnect.KEEP,
+            state=State.RUNNING,
+        )
+        self._news = _News(record, runs.events)
+        self._format = _Format(boot=boot)
+        self._answers = answers
+
+    def render_GET(self, request: Request) -> None:
+        Query(from_query(query_of(request)), ()).close()
+        log = self._news.log
+        offset, form = log.end, self._format
+        last = request.getHeader("last-event-id")
+        if last is not None:
+            match = re.fullmatch(r"([0-9]{1,16})@([0-9a-f]+)", last, re.ASCII)
+            if match is not None and match[2] == self._news.record.id:
+                offset = min(int(match[1]), log.end)
+            else:
+                offset, form = 0, _Format(boot=form.boot, missed=True)
+            if not _begins(log, offset):
+                why = "takes the id of an event as it was sent"
+                raise ParametersRefused([Refusal("Last-Event-ID", why)])
+        self._answers.headers(request, form)
+        self._answers.follow(request, self._news, View(offset), form)
+
+    render_HEAD = render_GET

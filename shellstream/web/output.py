@@ -1,0 +1,210 @@
+"""How a run's output is answered with: headers, a viewer, and the end."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from shellstream.errors import (
+    OffsetGone,
+    ParametersRefused,
+    RangeNotSatisfiable,
+    Refusal,
+)
+from shellstream.events import Reason, Stream
+from shellstream.formats import Format, Plain, parse_last_event_id
+from shellstream.interfaces import IRun, View
+from shellstream.negotiation import negotiate
+from shellstream.record import RunRecord, signal_name
+from shellstream.tail import tail
+from shellstream.viewer import Viewer
+
+from .given import from_query
+from .http import Request
+from .query import MAX_OFFSET, Query
+from .ranges import Range, resolve
+from .resource import LIVE, Resource, query_of, set_headers
+
+#: The most lines that may be asked for by C{tail}.
+MAX_TAIL = 100_000
+
+TRAILERS = (
+    "Shellstream-State",
+    "Shellstream-Exit-Code",
+    "Shellstream-Exit-Signal",
+    "Shellstream-Reason",
+)
+
+
+def outcome(record: RunRecord) -> Mapping[str, str]:
+    """How a run ended, as trailers tell it, or headers where it is known before."""
+    found = {
+        "State": record.state.value,
+        "Exit-Code": None if record.code is None else str(record.code),
+        "Exit-Signal": None if record.signal is None else signal_name(record.signal),
+        "Reason": None if record.reason is None else record.reason.value,
+    }
+    return {f"Shellstream-{k}": v for k, v in found.items() if v is not None}
+
+
+class Answers:
+    """Answers requests with output, each at its own pace."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def headers(
+        self, request: Request, form: Format, record: RunRecord | None = None
+    ) -> None:
+        """Say what is to come."""
+        set_headers(request, LIVE)
+        request.setHeader(b"content-type", form.content_type.encode())
+        request.setHeader(b"vary", b"Accept")
+        if record is not None:
+            request.setHeader(b"shellstream-run", record.id.encode())
+
+    def whole(self, request: Request, run: IRun, view: View, form: Format) -> None:
+        """
+        Answer with all of the output that a view wants.
+
+        @raise OffsetGone: if some is not kept, and the format cannot say so.
+        """
+        record = run.record
+        self.headers(request, form, record)
+        if isinstance(form, Plain) and view.offset < run.log.start:
+            if not view.skip_gaps:
+                raise OffsetGone(view.offset, run.log.start)
+            view = evolve(view, offset=run.log.start)
+        if record.state.ended and isinstance(form, Plain):
+            set_headers(request, outcome(record))
+            chunked = request.clientproto == b"HTTP/1.1" and request.method != b"HEAD"
+            if not chunked and view.only is None:
+                size = run.log.end - view.offset
+                request.setHeader(b"content-length", b"%d" % size)
+        if isinstance(form, Plain):
+            _announce_trailers(request)
+        self.follow(request, run, view, form)
+
+    def part(self, request: Request, run: IRun, view: View, wanted: Range) -> None:
+        """Answer with the part of the output that a C{Range} asked for."""
+        self.headers(request, Plain(), run.record)
+        request.setResponseCode(206)
+        request.setHeader(b"content-range", wanted.content_range.encode())
+        if not wanted.live:
+            size = wanted.until - wanted.offset
+            request.setHeader(b"content-length", b"%d" % size)
+        else:
+            _announce_trailers(request)
+        view = evolve(
+            view, offset=wanted.offset, until=wanted.until, follow=wanted.live
+        )
+        self.follow(request, run, view, Plain())
+
+    def follow(self, request: Request, run: IRun, view: View, form: Format) -> None:
+        """Send the headers, then all that a view wants, then the end."""
+        over, plain = run.record.state.ended, isinstance(form, Plain)
+        viewer = Viewer(
+            view,
+            run,
+            form,
+            request,
+            lambda ended: _end(
+                run.record, request, ended=ended, cut=plain and not over
+            ),
+            request.abort,
+            self._clock,
+        )
+        if request.gone:  # while the run was being looked for
+            run.attach(viewer)
+            run.detach(viewer)
+            return
+        if request.method == b"HEAD":
+            request.finish()
+            return
+        record = run.record
+        # Headers now: a silent run is no hung server.
+        request.begin(form.begin(record.id, record.command, view.offset))
+        gone: Deferred[None] = request.notifyFinish()
+        gone.addBoth(lambda _: viewer.stopProducing())
+        viewer.start()
+
+
+def _announce_trailers(request: Request) -> None:
+    if request.clientproto == b"HTTP/1.1":
+        request.setHeader(b"trailer", ", ".join(TRAILERS).encode())
+
+
+def _end(record: RunRecord, request: Request, *, ended: bool, cut: bool) -> None:
+    if record.reason is Reason.SHUTDOWN and ended and cut:
+        request.cut()  # what the command had still to say, nobody knows
+    else:
+        request.finish_with(outcome(record) if ended else {})
+
+
+class Output(Resource):
+    """C{/runs/ID/output}: from any offset on, then live until the end."""
+
+    def __init__(self, find: Callable[[], Awaitable[IRun]], answers: Answers) -> None:
+        super().__init__()
+        self._find = find
+        self._answers = answers
+
+    async def render_GET(self, request: Request) -> None:
+        run = await self._find()
+        log = run.log
+        ended = run.record.state.ended
+        query = Query(
+            from_query(query_of(request)),
+            ("offset", "stream", "tail", "follow", "lossless", "gap", "format"),
+        )
+        offset = query.number("offset", 0, MAX_OFFSET)
+        lines = query.number("tail", 0, MAX_TAIL)
+        if offset is not None and lines is not None:
+            query.refuse("tail", "cannot be combined with offset")
+        if query.text("gap") not in (None, "skip"):
+            query.refuse("gap", "must be skip, or left out")
+        view = View(
+            follow=query.flag("follow", default=True),
+            lossless=query.flag("lossless"),
+            skip_gaps=query.text("gap") == "skip",
+            only=query.one_of("stream", Stream),
+        )
+        form = negotiate(request.getHeader("accept"), query.text("format"))
+        seen = _last_event_id(request, form, run.record.id)
+        query.close()
+        if lines is not None:
+            offset = tail(log, lines, view.only)
+        header = request.getHeader("range")
+        # The ranges of a part would have offsets of their own.
+        if isinstance(form, Plain) and view.only is None and offset is None:
+            tag = f'"{run.record.id}"'
+            set_headers(request, {"Accept-Ranges": "bytes", "ETag": tag})
+            same = request.getHeader("if-range") in (None, tag)
+            if header is not None and same and request.method == b"GET":
+                snapshot = ended or not view.follow
+                wanted = resolve(header, log.start, log.end, ended=snapshot)
+                if wanted is not None:
+                    self._answers.part(request, run, view, wanted)
+                    return
+        offset = seen if seen is not None else offset or 0
+        if ended and offset > log.end:
+            raise RangeNotSatisfiable(offset, log.end)
+        self._answers.whole(request, run, evolve(view, offset=offset), form)
+
+    render_HEAD = render_GET
+
+
+def _last_event_id(request: Request, form: Format, run: str) -> int | None:
+    """
+    Where an C{EventSource} was when its connection broke.
+
+    @raise ParametersRefused: if it was at another run.
+    """
+    text = request.getHeader("last-event-id")
+    if text is None or form.name != "sse":
+        return None
+    offset, named = parse_last_event_id(text)
+    if named not in (None, run):
+        raise ParametersRefused([Refusal("Last-Event-ID", "names another run")])
+    return offset

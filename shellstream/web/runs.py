@@ -1,0 +1,204 @@
+"""C{/runs}: runs that nobody need watch, and all that can be done with one."""
+
+import re
+from signal import Signals
+from urllib.parse import urlencode
+
+from twisted.web.resource import Resource as TwistedResource
+
+from shellstream.errors import ParametersRefused, Refusal
+from shellstream.events import OnDisconnect, State
+from shellstream.interfaces import IRun, IRuns, Order
+from shellstream.record import described
+
+from .given import Pairs, from_json, from_query
+from .http import Request, json_line
+from .output import Answers, Output
+from .query import Query
+from .resource import JSON, Resource, check_origin, query_of
+
+#: How many runs a page holds if nobody says, and at most.
+PAGE, MAX_PAGE = 50, 1000
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def key_of(request: Request) -> str | None:
+    """
+    The C{Idempotency-Key} of a request
+    (draft-ietf-httpapi-idempotency-key-header), quoted or not.
+
+    @raise ParametersRefused: if it is not one.
+    """
+    text = request.getHeader("idempotency-key")
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        why = "must be 1 to 255 printable ASCII characters"
+        raise ParametersRefused([Refusal("Idempotency-Key", why)])
+    return key
+
+
+class Runs(Resource):
+    """C{/runs}: create, and list."""
+
+    def __init__(self, runs: IRuns, answers: Answers) -> None:
+        super().__init__()
+        self._runs = runs
+        self._answers = answers
+
+    def getChild(self, path: bytes, request: Request) -> TwistedResource:
+        if not path:
+            return self
+        return OneRun(self._runs, self._answers, path.decode("utf-8", "replace"))
+
+    def allowed(self) -> list[str]:
+        return ["GET", "HEAD", "POST"]
+
+    async def render_GET(self, request: Request) -> None:
+        query = Query(
+            from_query(query_of(request)), ("state", "command", "limit", "after")
+        )
+        state = query.one_of("state", State)
+        limit = query.number("limit", 1, MAX_PAGE) or PAGE
+        after = query.text("after")
+        if after is not None and not _ID.fullmatch(after):
+            query.refuse("after", "must be the id of a run")
+        query.close()
+        command = query.text("command")
+        page = await self._runs.page(limit + 1, after, state, command)
+        following = None
+        if len(page) > limit:
+            page = page[:limit]
+            fields = {
+                "state": state.value if state else None,
+                "command": command,
+                "limit": str(limit),
+                "after": page[-1].id,
+            }
+            given = {name: value for name, value in fields.items() if value is not None}
+            following = f"/runs?{urlencode(given)}"
+            request.setHeader(b"link", f'<{following}>; rel="next"'.encode())
+        document = {"runs": [described(each) for each in page], "next": following}
+        request.answer(JSON, json_line(document))
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        order = _order(request)
+        run, began = await self._runs.submit(order)
+        # The same request, again, has the same answer.
+        request.setResponseCode(201 if began or order.key else 200)
+        record = run.record
+        request.setHeader(b"location", f"/runs/{record.id}".encode())
+        request.setHeader(b"shellstream-run", record.id.encode())
+        request.answer(JSON, json_line(described(record)))
+
+
+def _order(request: Request) -> Order:
+    body = from_json(request.getHeader("content-type") or "", request.content.read())
+    refusals = []
+    for name in body:
+        if name in ("stdin", "tty"):
+            refusals.append(Refusal(name, "is not supported yet; leave it out"))
+        elif name not in ("command", "params"):
+            refusals.append(Refusal(name[:80], "is unknown here; send command, params"))
+    command, params = body.get("command"), body.get("params", Pairs())
+    if command is not None and not isinstance(command, str):
+        refusals.append(Refusal("command", "must be a string"))
+    if not isinstance(params, Pairs):
+        refusals.append(Refusal("params", "must be an object: {NAME: VALUE}"))
+    if refusals:
+        raise ParametersRefused(refusals)
+    assert command is None or isinstance(command, str)
+    assert isinstance(params, Pairs)
+    return Order(command, params, OnDisconnect.KEEP, key_of(request))
+
+
+class OneRun(Resource):
+    """C{/runs/ID} and what is below."""
+
+    def __init__(self, runs: IRuns, answers: Answers, run_id: str) -> None:
+        super().__init__()
+        self._runs = runs
+        self._id = run_id
+        self.putChild(b"output", Output(lambda: runs.find(run_id), answers))
+        self.putChild(b"cancel", _Cancel(runs, run_id))
+        self.putChild(b"signal", _Signal(runs, run_id))
+
+    def allowed(self) -> list[str]:
+        return ["GET", "HEAD", "DELETE"]
+
+    async def render_GET(self, request: Request) -> None:
+        _answer(request, await self._runs.find(self._id))
+
+    async def render_DELETE(self, request: Request) -> None:
+        check_origin(request)
+        await self._runs.delete(self._id)
+        request.setResponseCode(204)
+        if not request.gone:
+            request.finish()
+
+
+class _Cancel(Resource):
+    """C{/runs/ID/cancel}: TERM, then KILL."""
+
+    def __init__(self, runs: IRuns, run_id: str) -> None:
+        super().__init__()
+        self._runs = runs
+        self._id = run_id
+
+    def allowed(self) -> list[str]:
+        return ["POST"]
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        await self._runs.cancel(self._id)
+        request.setResponseCode(202)
+        _answer(request, await self._runs.find(self._id))
+
+
+class _Signal(Resource):
+    """C{/runs/ID/signal}: any signal, to all processes of the run."""
+
+    def __init__(self, runs: IRuns, run_id: str) -> None:
+        super().__init__()
+        self._runs = runs
+        self._id = run_id
+
+    def allowed(self) -> list[str]:
+        return ["POST"]
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        body = from_json(
+            request.getHeader("content-type") or "", request.content.read()
+        )
+        refusals = [
+            Refusal(name[:80], "is unknown here; send signal")
+            for name in body
+            if name != "signal"
+        ]
+        number = _signal_number(body.get("signal"))
+        if number is None:
+            why = 'must name one, such as {"signal": "INT"}'
+            refusals.append(Refusal("signal", why))
+        if refusals:
+            raise ParametersRefused(refusals)
+        assert number is not None
+        await self._runs.signal(self._id, number)
+        request.setResponseCode(202)
+        _answer(request, await self._runs.find(self._id))
+
+
+def _signal_number(name: object) -> int | None:
+    """The number of a signal by its name, C{INT} or C{SIGINT}."""
+    if not isinstance(name, str):
+        return None
+    found = Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
+    return None if found is None else found.value
+
+
+def _answer(request: Request, run: IRun) -> None:
+    request.setHeader(b"shellstream-run", run.record.id.encode())
+    request.answer(JSON, json_line(described(run.record)))

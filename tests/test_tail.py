@@ -1,0 +1,109 @@
+"""Tests for L{shellstream.tail}, against the lines of the whole."""
+
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream import tail as tail_module
+from shellstream.errors import OffsetGone
+from shellstream.events import Chunk, Stream
+from shellstream.outputlog import OutputLog
+from shellstream.tail import tail
+
+WORDS = st.tuples(
+    st.sampled_from(Stream), st.text("ab\n", min_size=1, max_size=8).map(str.encode)
+)
+
+
+def log_of(words: list[tuple[Stream, bytes]], capacity: int = 1 << 18) -> Any:
+    """A log of what was said."""
+    log = OutputLog(capacity)
+    for stream, word in words:
+        log.append(stream, 0, word)
+    return log
+
+
+class TailTests(SynchronousTestCase):
+    """The last lines begin where tail(1) says."""
+
+    def test_examples(self) -> None:
+        """A newline at the very end ends a line; what has none is one all the same."""
+        log = log_of([(Stream.STDOUT, b"one\ntwo\nthree")])
+        found = [tail(log, lines) for lines in range(5)]
+        self.assertEqual(found, [13, 8, 4, 0, 0])
+        log.append(Stream.STDOUT, 0, b"\n")
+        found = [tail(log, lines) for lines in range(5)]
+        self.assertEqual(found, [14, 8, 4, 0, 0])
+
+    def test_empty(self) -> None:
+        """Where there is nothing, the last lines begin there."""
+        for lines in range(3):
+            self.assertEqual(tail(log_of([]), lines), 0)
+
+    def test_more_than_is_left(self) -> None:
+        """If the beginning is gone, the last lines begin with what is left."""
+        log = log_of([(Stream.STDOUT, b"x" * 99 + b"\n")] * 20, 1000)
+        self.assertGreater(log.start, 0)
+        self.assertEqual(tail(log, 20), log.start)
+        self.assertEqual(tail(log, 2), log.end - 200)
+
+    def test_lost_meanwhile(self) -> None:
+        """If the log has not what it says, that is told, instead of asking for ever."""
+
+        class Losing(OutputLog):
+            def read(self, offset: int, size: int = 0) -> list[Chunk]:
+                return []
+
+        log: Any = Losing(1000)
+        log.append(Stream.STDOUT, 0, b"x")
+        self.assertRaises(OffsetGone, tail, log, 1)
+
+
+class TailProperties(SynchronousTestCase):
+    """Whatever was said, and however large the blocks are that are looked at."""
+
+    @given(st.lists(WORDS, max_size=12), st.integers(0, 8), st.integers(1, 20))
+    def test_as_the_whole(self, words, lines, block) -> None:
+        """From there on the output has exactly the last lines of the whole."""
+        log = log_of(words)
+        whole = b"".join(word for _, word in words)
+        expected = b"".join(whole.splitlines(keepends=True)[-lines:] if lines else [])
+        with patch.object(tail_module, "BLOCK", block):
+            self.assertEqual(whole[tail(log, lines) :], expected)
+
+    @given(
+        st.lists(WORDS, max_size=12),
+        st.integers(0, 8),
+        st.integers(1, 20),
+        st.sampled_from(Stream),
+    )
+    def test_one_stream(self, words, lines, block, only) -> None:
+        """Where one stream is wanted, it has exactly the last lines of that."""
+        log = log_of(words)
+        with patch.object(tail_module, "BLOCK", block):
+            begin = tail(log, lines, only)
+        mine = (
+            [chunk for chunk in log.read(0, 1 << 16) if chunk.stream is only]
+            if words
+            else []
+        )
+        whole = b"".join(chunk.data for chunk in mine)
+        rest = b"".join(
+            chunk.since(max(begin, chunk.offset)).data
+            for chunk in mine
+            if chunk.end > begin
+        )
+        expected = b"".join(whole.splitlines(keepends=True)[-lines:] if lines else [])
+        self.assertEqual(rest, expected)
+
+    @given(st.lists(WORDS, max_size=30), st.integers(0, 8), st.integers(250, 900))
+    def test_bounded(self, words, lines, capacity) -> None:
+        """Of a log that has dropped its beginning, the last lines of what is left."""
+        log = log_of(words, capacity)
+        whole = b"".join(word for _, word in words)
+        left = whole[log.start :]
+        expected = b"".join(left.splitlines(keepends=True)[-lines:] if lines else [])
+        self.assertEqual(whole[tail(log, lines) :], expected)

@@ -1,0 +1,168 @@
+"""Tests for L{shellstream.web.runs}: runs that nobody need watch."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from shellstream.config import Config
+from shellstream.errors import CannotStart
+from tests.test_fakes import ECHO, SAY, Reply
+from tests.test_web_errors import FORM, JSON, ProblemTestCase
+
+
+class RunsTestCase(ProblemTestCase):
+    """Requests to C{/runs} and what is below."""
+
+    def post(
+        self, path: str = "/runs", document: object = None, **headers: str
+    ) -> Reply:
+        """A POST of JSON; C{_} in the names of headers stands for C{-}."""
+        body = b"" if document is None else json.dumps(document).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("POST", path, body, {"Content-Type": JSON, **named})
+
+    def document(self, status: int = 200) -> Any:
+        """The JSON of the whole answer, which a cache may not keep."""
+        reply = self.reply()
+        self.assertEqual((reply.status, reply.whole), (status, True), reply)
+        self.assertEqual(reply.headers["content-type"], JSON)
+        self.assertEqual(reply.headers["cache-control"], "no-store")
+        return json.loads(reply.body)
+
+    def get(self, path: str) -> Any:
+        """The document at a path."""
+        self.ask("GET", path)
+        return self.document()
+
+    def assert_problem(self, status: int, *words: str) -> dict[str, Any]:
+        """The answer is this problem, told with these words."""
+        found = self.problem()
+        self.assertEqual(found["status"], status, found)
+        for each in words:
+            self.assertIn(each, found["detail"])
+        return found
+
+
+class CreateTests(RunsTestCase):
+    """C{POST /runs} creates a run, and does not wait for it."""
+
+    def test_created(self) -> None:
+        """The answer is the new run and where it is; the command runs."""
+        reply = self.post("/runs", {"command": "echo", "params": {"x": "a b"}})
+        found = self.document(201)
+        self.assertEqual(self.started.invocation.argv, ("echo", "a b"))
+        self.assertEqual(UUID(found["id"]).version, 7)
+        self.assertEqual(reply.headers["location"], f"/runs/{found['id']}")
+        self.assertEqual(reply.headers["shellstream-run"], found["id"])
+        expected = {
+            "command": "echo",
+            "params": {"x": "a b"},
+            "state": "running",
+            "end": None,
+            "ended": None,
+            "on_disconnect": "keep",
+            "principal": "anonymous",
+            "created": "2026-01-01T00:00:00.000000Z",
+            "started": "2026-01-01T00:00:00.000000Z",
+            "start": 0,
+            "size": 0,
+            "output": f"/runs/{found['id']}/output",
+        }
+        self.assertEqual({name: found[name] for name in expected}, expected)
+        self.assertEqual(self.get(f"/runs/{found['id']}"), found)
+
+    def test_default_command(self) -> None:
+        """Where no command is named it is the default one."""
+        self.post("/runs", {})
+        self.assertEqual(self.document(201)["command"], "say")
+        self.assertEqual(self.post("/runs/", {"command": None}).status, 201)
+
+    def test_unwatched(self) -> None:
+        """It runs on though its creator goes, and nobody ever comes."""
+        self.post("/runs", {})
+        self.connection.lose()
+        self.clock.advance(3600)
+        self.assertEqual(self.started.child.signals, [])
+
+    def test_last_viewer_gone(self) -> None:
+        """Nor is it ended because somebody watched and went."""
+        started = self.begin()
+        self.ask("GET", f"/runs/{started.run.id}/output")
+        self.connection.lose()
+        self.clock.advance(3600)
+        self.assertEqual(started.child.signals, [])
+
+    def test_members(self) -> None:
+        """Members that are not known, or of the wrong type, are named, all at once."""
+        wrong: list[tuple[object, dict[str, str]]] = [
+            ({"comand": "say"}, {"comand": "is unknown here; send command, params"}),
+            ({"stdin": "x"}, {"stdin": "is not supported yet"}),
+            ({"tty": False}, {"tty": "is not supported yet"}),
+            ({"command": 1}, {"command": "must be a string"}),
+            ({"command": ["say"]}, {"command": "must be a string"}),
+            ({"command": {"a": 1}}, {"command": "must be a string"}),
+            ({"params": "x=1"}, {"params": "must be an object"}),
+            ({"params": None}, {"params": "must be an object"}),
+            ({"params": []}, {"params": "must be an object"}),
+            ({"params": [["x", "1"]]}, {"params": "must be an object"}),
+            (
+                {"command": 1, "params": 2, "\ud800": 3},
+                {"command": "string", "params": "object", "\ud800": "unknown"},
+            ),
+        ]
+        for document, expected in wrong:
+            with self.subTest(document=document):
+                self.post("/runs", document)
+                self.assert_parameters(self.problem(), **expected)
+        self.assertEqual(self.spawn.started, [])
+
+    def test_parameters(self) -> None:
+        """Parameters are refused as at C{/stream}."""
+        self.post("/runs", {"command": "echo", "params": {"z": 1}})
+        found = self.problem()
+        self.assert_parameters(found, x="is required", z="is no parameter of 'echo'")
+        body = b'{"command": "echo", "params": {"x": "1", "x": "2"}}'
+        found = self.refused("/runs", body, JSON)
+        self.assert_parameters(found, x="is given more than once")
+
+    def test_body(self) -> None:
+        """A body that is no JSON object is told as such."""
+        for body in (b"", b"{", b"[]", b'"say"', b"\xff", b'{"command": NaN}'):
+            found = self.refused("/runs", body, JSON)
+            self.assertEqual((found["status"], "parameters" in found), (400, False))
+            self.assertIn("JSON", found["detail"])
+        found = self.refused("/runs", b'{"command": "say", "command": "echo"}', JSON)
+        self.assertIn("a member twice", found["detail"])
+
+    def test_media_type(self) -> None:
+        """A body that says that it is something else is refused."""
+        for media_type in (FORM, "text/plain", "application/json5"):
+            found = self.refused("/runs", b"{}", media_type)
+            self.assertEqual(found["status"], 415)
+            self.assertTrue(found["detail"].endswith("send application/json"), found)
+
+    def test_unknown_command(self) -> None:
+        """A command that is not there is 404, with the likely one."""
+        self.post("/runs", {"command": "ehco"})
+        self.assert_problem(404, "did you mean 'echo'?")
+        self.serve(Config(commands={"echo": ECHO}))
+        self.post("/runs", {})
+        self.assert_problem(404, "no default command")
+
+    def test_busy(self) -> None:
+        """At the limit a client is told when to come back."""
+        self.serve(Config(commands={"say": SAY}, default="say", max_running=1))
+        self.begin()
+        self.assertEqual(self.post("/runs", {}).headers["retry-after"], "5")
+        self.assert_problem(503, "running already")
+        self.assertEqual(len(self.get("/runs")["runs"]), 1)
+
+    def test_cannot_start(self) -> None:
+        """A run that could not be started is told so, and is there to be seen."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        self.post("/runs", {})
+        self.assert_problem(500, "its program was not found")
+        (found,) = self.get("/runs")["runs"]
+        self.assertEqual(found["state"], "failed")
+        self.assertIn("its program was not found", found["failure"])
+        self.assertEqual(found["end"]["state"], "failed")
