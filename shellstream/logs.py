@@ -1,5 +1,6 @@
 """Where the output of runs is kept: in files, or in memory alone."""
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
@@ -20,6 +21,10 @@ _log = Logger()
 
 #: What of an output is in memory, for viewers that keep up, in bytes.
 TAIL = 1 << 17
+
+#: What output leaves free of a disk for what has to be recorded, in bytes; of a
+#: small one an eighth.
+RESERVE = 1 << 26
 
 #: Without files: what is kept of one output, and of all ended runs, in bytes.
 IN_MEMORY, ALL_IN_MEMORY = 1 << 18, 1 << 26
@@ -102,6 +107,10 @@ class FileLogs:
 
     def _may_grow(self, size: int) -> bool:
         if self._active_size + size > self._limit:
+            return False
+        disk = os.statvfs(self._dir.path)
+        reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 8)
+        if disk.f_bavail * disk.f_frsize - size < reserve:
             return False
         self._active_size += size
         return True

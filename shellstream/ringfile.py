@@ -55,7 +55,7 @@ class RingFile:
     _ring: Ring = field(init=False, repr=False)
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-    _full: bool = field(default=False, init=False)  # the last attempt to grow failed
+    _full: OSError | None = field(default=None, init=False)  # it could not grow
     _named: bool = field(default=False, init=False)  # its name is on the disk too
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
@@ -114,7 +114,7 @@ class RingFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self.path, flags, 0o600)
         piece = ring.next(len(chunk.data))
-        if piece is not None and not self._full:
+        if piece is not None and self._full is None:
             self._append_here(piece, chunk)
         else:
             self._append_anywhere(chunk)
@@ -137,9 +137,9 @@ class RingFile:
     def _append_anywhere(self, chunk: Chunk) -> None:
         assert self._fd is not None
         ring = self._ring
-        floor, size = ring.end - ring.retain, ring.size
-        full: OSError | None = None
+        floor = ring.end - ring.retain
         while ring.end < chunk.end:
+            full = self._full
             pieces = ring.place(chunk.end - ring.end, floor, full=full is not None)
             try:
                 if full is not None and not pieces:
@@ -149,12 +149,11 @@ class RingFile:
             except OSError as error:
                 if full is not None or error.errno not in _FULL:
                     raise
-                full = error
+                # For good: another attempt would leave holes, which need room, too.
+                self._full = error
                 os.ftruncate(self._fd, ring.size)  # a torn record is of no use
             finally:
                 ring.settle(pieces)
-        if full is not None or ring.size > size:
-            self._full = full is not None
 
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
@@ -177,7 +176,7 @@ class RingFile:
         Where the output will start after one append of up to C{size} bytes, at the
         most: as long as the disk is not found full only then.
         """
-        return self._ring.start_after(size, full=self._full)
+        return self._ring.start_after(size, full=self._full is not None)
 
     def sync(self) -> None:
         """

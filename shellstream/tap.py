@@ -154,6 +154,14 @@ class Listener(Service):
         if failed:
             raise CannotStart(f"shellstream: {_why(self._description, failed[0])}")
 
+    def startService(self) -> None:
+        Service.startService(self)
+        # Not before all else has started that could stop the daemon.
+        if self.port is not None:
+            scheme = "https" if self._description.startswith("ssl:") else "http"
+            for line in announcement(self.port.getHost(), scheme):
+                _log.info("{line}", line=line)
+
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
         return None if self.port is None else self.port.stopListening()
@@ -162,9 +170,6 @@ class Listener(Service):
         self.port = port
         if isinstance(port, Port):
             _keep_alive(port.socket)
-        secure = self._description.startswith("ssl:")
-        for line in announcement(port.getHost(), "https" if secure else "http"):
-            _log.info("{line}", line=line)
 
 
 def _why(description: str, failure: Failure) -> str:

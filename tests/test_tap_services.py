@@ -52,6 +52,7 @@ class ListenerTests(SynchronousTestCase):
         listener = Listener("tcp:8000", endpoint, factory)
         with capturedLogs() as logged:
             listener.privilegedStartService()
+            listener.startService()
         self.assertEqual(len(reactor.tcpServers), 1)
         self.assertIs(reactor.tcpServers[0][1], factory)
         assert listener.port is not None
