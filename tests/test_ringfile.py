@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from shellstream.events import Chunk, Stream
-from shellstream.ring import HEADER, LogDamaged
+from shellstream.ring import HEADER, LogDamaged, Mark, Piece, encode
 from shellstream.ringfile import RingFile
 
 ROOT = Path(__file__).parent.parent  # trial runs in _trial_temp
@@ -263,6 +263,20 @@ class RecoveryTests(FileTestCase):
         write(file, *[100] * 35)
         found = self.damaged((0, bytes(512)))
         self.assert_holds(found, ROOM, 3500)
+
+    def test_forged_sector(self) -> None:
+        """Output that looks like the first record of a file is not taken for one."""
+        retain = 64 << 20
+        sector = Mark.of(retain, 0).sector
+        lie = Chunk(0, Stream.STDOUT, 0, b"not what was written")
+        forged = b"".join(encode(Mark.of(0, 1), Piece(0, 0, 0, len(lie.data)), lie))
+        file = self.file(retain)
+        # It comes to lie where a sector of 512 bytes would begin.
+        data = bytes(ROOM) + forged + bytes(2 * sector)
+        file.append(Chunk(0, Stream.STDOUT, 0, data))
+        found = self.damaged((0, bytes(HEADER)))
+        self.assertEqual((found.start, found.end), (sector - HEADER, len(data)))
+        self.assertEqual(replay(found), data[found.start :])
 
     def test_missing_sector(self) -> None:
         """What is older than a sector that is gone is not taken for its neighbour."""
