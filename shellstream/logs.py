@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .events import Chunk
 from .limits import Limits, Sync
@@ -70,25 +71,29 @@ class FileLogs:
         except OSError as error:
             _log.error("the output of run {id}: {error}", id=record.id, error=error)
         except LogDamaged as error:
-            aside = self._dir.set_aside_log(record.id)
             _log.error(
-                "the output of run {id}: {error}; it has been moved to {aside}",
+                "the output of run {id}: {error}; {then}",
                 id=record.id,
                 error=error,
-                aside=aside,
+                then=self._set_aside(record.id),
             )
         end = record.size
         if file is not None and not record.state.ended:
             end = file.end
+        if file is not None and file.end < end:
+            _log.error(
+                "the output of run {id} is cut short: it has {size} bytes, {left} "
+                "are left",
+                id=record.id,
+                size=end,
+                left=file.end - file.start,
+            )
         return OutputLog.ended(_Kept(record.id, end, file))
 
     def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
         file = self._active[run_id]
-        return self._in_thread(file.sync).addErrback(
-            lambda failure: _log.failure(
-                "the output of run {id} is not on the disk", failure, id=run_id
-            )
-        )
+        what = f"the output of run {run_id} is not on the disk"
+        return self._in_thread(file.sync).addErrback(_failed, what)
 
     def settled(self, run_id: str, log: OutputLog) -> None:
         del self._active[run_id]
@@ -101,9 +106,13 @@ class FileLogs:
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
-        return removing.addErrback(
-            lambda failure: _log.failure("old outputs are not removed", failure)
-        )
+        return removing.addErrback(_failed, "old outputs are not removed")
+
+    def _set_aside(self, run_id: str) -> str:
+        try:
+            return f"it has been moved to {self._dir.set_aside_log(run_id)}"
+        except OSError as error:
+            return f"it cannot be moved: {error}"
 
     def _may_grow(self, size: int) -> bool:
         if self._active_size + size > self._limit:
@@ -114,6 +123,14 @@ class FileLogs:
             return False
         self._active_size += size
         return True
+
+
+def _failed(failure: Failure, what: str) -> None:
+    """Log what the disk refused in a line, and what nobody foresaw in full."""
+    if failure.check(OSError):
+        _log.error("{what}: {error}", what=what, error=failure.value)
+    else:
+        _log.failure("{what}", failure, what=what)
 
 
 @define
@@ -130,7 +147,10 @@ class _Kept:
 
     @property
     def start(self) -> int:
-        return self.end if self._file is None else self._file.start
+        # An empty file begins nowhere.
+        if self._file is None or self._file.start == self._file.end:
+            return self.end
+        return self._file.start
 
     @property
     def stored(self) -> int:

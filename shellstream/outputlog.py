@@ -75,8 +75,9 @@ class OutputLog:
     @ivar end: the offset after the newest byte that can be read.
     @ivar closed: whether C{end} is final.
     @ivar trouble: why some of what should be kept is not. If it could not be
-        written, the log goes on from memory alone; if it could not be read, what
-        was only in the backing by then is gone.
+        written, the log goes on in memory, and the backing is of use for as long as
+        nothing is missing between the two; if it could not be read, what was only
+        in the backing by then is gone.
     @ivar released: whether the log is closed and its last subscriber gone, and so
         its backing closed. What is in that is gone from this log, from memory too.
     """
@@ -90,6 +91,7 @@ class OutputLog:
     trouble: OSError | LogDamaged | None = field(default=None, init=False)
     released: bool = field(default=False, init=False)
     _usable: Backing | None = field(init=False)
+    _refused: bool = field(default=False, init=False)  # it takes nothing more
     _floor: int = field(default=0, init=False)  # what is below it cannot be read
     _chunks: list[Chunk] = field(factory=list, init=False)
     _costs: list[int] = field(factory=list, init=False)  # cumulative, a chunk each
@@ -132,17 +134,19 @@ class OutputLog:
         if not data:
             return
         chunk = Chunk(self.written, stream, time, data)
-        if self._usable is not None:
+        if self._usable is not None and not self._refused:
             try:
                 self._usable.append(chunk)
             except OSError as error:
                 self.trouble = error
-                self._usable = None
+                self._refused = True
         self._chunks.append(chunk)
         total = self._total() + len(data) + OVERHEAD
         self._costs.append(total)
         self.written = chunk.end
         self._forget(min(self._over(total), len(self._chunks) - 1))
+        if self._refused and self._usable and self._usable.end < self._tail():
+            self._usable = None  # something is missing in between from here on
         if not self._held:
             self.release(self.written)
 
@@ -192,9 +196,10 @@ class OutputLog:
         """
         over = self._over(self._total() + size + OVERHEAD)
         tail = self._chunks[over - 1].end if over else self._tail()
-        if self._usable is None:
+        if self._usable is None or (self._refused and self._usable.end < tail):
             return tail
-        return min(tail, max(self._floor, self._usable.start_after(size)))
+        start = self._usable.start if self._refused else self._usable.start_after(size)
+        return min(tail, max(self._floor, start))
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """
@@ -265,6 +270,6 @@ class OutputLog:
             return
         self.released = True
         self._backing.close()
-        if self._usable is not None:  # all that is in memory can be read from there
-            self._forget(len(self._chunks))
+        if self._usable is not None and not self._refused:
+            self._forget(len(self._chunks))  # all of it can be read from there
         self._usable = None

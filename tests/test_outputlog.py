@@ -224,7 +224,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(ends, [3])
 
     def test_cannot_be_written(self) -> None:
-        """If the backing takes no more, the log goes on with what is in memory."""
+        """If the backing takes no more, the log goes on in memory, without a gap."""
         backing = FakeBacking()
         log = OutputLog(2 * (OVERHEAD + 2), backing)
         for write in (b"ab", b"cd", b"ef"):
@@ -233,14 +233,48 @@ class BackingTests(SynchronousTestCase):
         backing.refuses = OSError(errno.ENOSPC, "full")
         log.append(Stream.STDOUT, 0, b"gh")
         self.assertIs(log.trouble, backing.refuses)
-        self.assertEqual((log.start, replay(log, 4), log.stored), (4, b"efgh", 6))
+        self.assertEqual((replay(log, 0), log.stored), (b"abcdefgh", 6))
         backing.refuses = None
-        self.assertEqual(log.start_after(2), 6)
+        self.assertEqual(log.start_after(2), 0)
         log.append(Stream.STDOUT, 0, b"ij")
-        self.assertEqual((backing.end, replay(log, 6)), (6, b"ghij"))
+        self.assertEqual((backing.end, replay(log, 0)), (6, b"abcdefghij"))
+        # From now on something is missing between the backing and memory.
+        self.assertEqual(log.start_after(2), 8)
+        log.append(Stream.STDOUT, 0, b"kl")
+        self.assertEqual((log.start, replay(log, 8)), (8, b"ijkl"))
+        self.assertEqual(log.start_after(2), 10)
         log.close()
         self.assertEqual((log.released, backing.closed), (True, 1))
-        self.assertEqual(replay(log, 6), b"ghij")  # it is nowhere else
+        self.assertEqual(replay(log, 8), b"ijkl")  # it is nowhere else
+
+    def test_cannot_be_written_and_closed(self) -> None:
+        """What the backing refused stays in memory when the backing is closed."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        log.append(Stream.STDOUT, 0, b"ab")
+        backing.refuses = OSError(errno.EIO, "disk")
+        log.append(Stream.STDOUT, 0, b"cd")
+        log.close()
+        self.assertEqual((log.released, log.start), (True, 0))
+        self.assertEqual(replay(log, 0), b"abcd")
+
+    @given(WRITES, WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
+    def test_start_after_trouble(self, kept, refused, capacity, retain, size) -> None:
+        """Nobody is promised what memory has no room for once the backing fails."""
+        backing = FakeBacking(retain)
+        log = OutputLog(capacity, backing)
+        for write in kept:
+            log.append(Stream.STDOUT, 0, write)
+        backing.refuses = OSError(errno.EIO, "disk")
+        for write in refused:
+            log.append(Stream.STDOUT, 0, write)
+        whole = b"".join(kept + refused)
+        self.assertEqual(replay(log, log.start), whole[log.start :])
+        if log.trouble is not None:
+            foretold = log.start_after(size)
+            log.append(Stream.STDERR, 0, b"x" * size)
+            self.assertEqual(log.start, foretold)
+            self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
 
     def test_cannot_be_read(self) -> None:
         """What cannot be read back is gone; what follows still is kept."""

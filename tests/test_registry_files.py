@@ -1,5 +1,8 @@
 """Tests for L{shellstream.registry}: with real files, and a disk that fails."""
 
+import os
+
+from shellstream.errors import OffsetGone
 from shellstream.events import State, Stream
 from shellstream.limits import WhenBusy
 from shellstream.registry import RETRY, EndedRun
@@ -92,6 +95,42 @@ class FileTests(FileTestCase):
         self.last.exit()
         found = self.successResultOf(self.registry.find(runs[2].id))
         self.assertEqual(text(found.log), b"hello")
+
+    def test_damaged(self) -> None:
+        """Damaged output is moved away if possible, and is missing in any case."""
+        for obstacle in (False, True):
+            self.begin(CONFIG)
+            run = self.submit()
+            self.last.say(b"hello")
+            self.last.exit()
+            path = self.folder / "output" / f"{run.id}.log"
+            path.write_bytes(b"\xa5" * 100)
+            aside = path.with_name(f"{path.name}.damaged")
+            if obstacle:
+                aside.mkdir()
+            self.reopen(CONFIG)
+            found = self.successResultOf(self.registry.find(run.id))
+            self.assertEqual((found.log.start, found.log.end), (5, 5))
+            self.assertEqual((path.exists(), aside.is_file()), (obstacle, not obstacle))
+
+    def test_cut_short(self) -> None:
+        """Of a file that lost its end there is the beginning, and then a gap."""
+        for kept, left in ((0, b""), (60, b"hello ")):
+            self.begin(CONFIG)
+            run = self.submit()
+            self.last.say(b"hello ")
+            self.last.say(b"world")
+            self.last.exit()
+            os.truncate(self.folder / "output" / f"{run.id}.log", kept)
+            self.reopen(CONFIG)
+            found = self.successResultOf(self.registry.find(run.id))
+            log = found.log
+            self.assertEqual(log.start, 0 if left else 11)
+            chunks = log.read(log.start)
+            self.assertEqual(b"".join(each.data for each in chunks), left)
+            if left:
+                gone = self.assertRaises(OffsetGone, log.read, len(left))
+                self.assertEqual(gone.start, 11)
 
     def test_dropped(self) -> None:
         """What was dropped before is not there after, and how much is known."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import count
 from pathlib import Path
 from random import Random
 from signal import SIGKILL
@@ -10,15 +11,28 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.watching import Frames, Watcher, fetch, watch
-from tests.support import Daemon, Lifeline, start_daemon
+from tests.end_to_end.support import processes_gone
+from tests.end_to_end.watching import (
+    Account,
+    Watcher,
+    answered,
+    fetch,
+    get,
+    post,
+    told,
+    watch,
+)
+from tests.support import Daemon, start_daemon
 
 #: How often the daemon is killed in all, by how many workers side by side.
 KILLS = int(os.environ.get("SHELLSTREAM_KILLS", 200 if os.environ.get("CI") else 12))
 WORKERS = 4
 
-#: What the commands of a round keep, in bytes.
+#: What the commands of a round keep, in bytes, if not the default.
 RETAIN = {"big": 4 << 20, "wrap": 256 << 10}
+
+#: Those that say enough for the daemon to be killed at any byte, and never end.
+ENDLESS = ("big", "wrap", "tiny")
 
 CONFIG = """
 linger = 0
@@ -37,7 +51,7 @@ get = true
 shell = "echo one; echo two >&2; echo three"
 get = true
 [commands.quiet]
-shell = "exec 3> '{lifeline}'; exec sleep 1000"
+argv = ["sleep", "1000"]
 get = true
 [commands.once]
 shell = 'echo "$SHELLSTREAM_RUN" >> "{ran}"; echo ran'
@@ -49,17 +63,19 @@ on_disconnect = "keep"
 
 
 @define
-class Seen:
-    """What a client saw of a run, when its daemon was killed."""
+class Client:
+    """What a client asked for, and what it saw until its daemon was killed."""
 
     command: str
     form: str
+    request: str
     watcher: Watcher
 
     @property
-    def frames(self) -> Frames:
-        body = self.watcher.body
-        return Frames(data=body) if self.form == "plain" else Frames.of(body)
+    def saw(self) -> Account:
+        if self.form == "json":  # it only ordered a run
+            return Account()
+        return Account.of(self.form, self.watcher.body)
 
 
 @define(eq=False)
@@ -71,9 +87,9 @@ class Worker:
     state: str
     config: str
     daemon: Daemon = field(init=False)
+    _keys: "count[int]" = field(factory=count, init=False)
     _left: int = field(default=0, init=False)  # bytes until the daemon is killed
-    _kill: Deferred[None] | None = field(default=None, init=False)
-    _keys: dict[str, str] = field(factory=dict, init=False)
+    _kill: Deferred[None] = field(factory=Deferred, init=False)
 
     async def start(self) -> None:
         self.daemon = await start_daemon(
@@ -83,70 +99,100 @@ class Worker:
     async def work(self, kills: int) -> None:
         """Kill so many daemons; the last one lives."""
         await self.start()
-        for number in range(kills):
-            seen = await self.load_until_killed(number)
+        for _ in range(kills):
+            clients = await self.load()
+            os.kill(self.daemon.pid, SIGKILL)
+            await self.daemon.program.ended()
+            await DeferredList([each.watcher.gone for each in clients])
             await self.start()
-            for each in seen:
+            for each in clients:
                 if each.watcher.run is not None:
-                    await self.compare(each, each.watcher.run)
-            await self.ask_again()
+                    await self.compare(each)
+            for each in clients:
+                await self.ask_again(each)
 
-    async def load_until_killed(self, number: int) -> list[Seen]:
+    async def load(self) -> list[Client]:
         """Watch several runs until so and so much was seen of them."""
-        commands = ["big", "wrap", "tiny", "short", "quiet", "once", "once"]
-        self._left = self.random.choice([0, 1, 3_000, 300_000, 3_000_000])
-        self._left = self.random.randint(0, self._left)
+        # None: it was just started; the others: bytes, headers included.
+        moments = [None, 0, 1_000, 30_000, 300_000, 3_000_000, 10_000_000]
+        most = self.random.choice(moments)
+        if most is None:
+            return []
+        commands = [*ENDLESS, "short", "quiet", "once", "once", "post", "post"]
+        chosen = self.random.sample(commands, 6)
+        if not set(chosen) & set(ENDLESS):
+            most = min(most, 1_000)  # these say no more
+        self._left = self.random.randint(0, most)
         self._kill = Deferred()
-        seen: list[Seen] = []
-        for command in self.random.sample(commands, 5):
-            form = self.random.choice(["plain", "frames"])
-            key = f"{self.state}-{number}-{len(seen)}"
-            request = (
-                f"GET /stream/{command}?format={form} HTTP/1.0\r\n"
-                f"Idempotency-Key: {key}\r\n"
-            )
-            watcher = await watch(self.daemon.port, request, self.noticed)
-            seen.append(Seen(command, form, watcher))
-            self._keys[key] = request
-        if not {each.command for each in seen} & {"big", "wrap", "tiny"}:
-            self._left = 0  # nobody says enough
+        clients = [await self.client(command) for command in chosen]
         self.noticed(0)
         await self._kill
-        os.kill(self.daemon.pid, SIGKILL)
-        await self.daemon.program.ended()
-        await DeferredList([each.watcher.gone for each in seen])
-        return seen
+        return clients
+
+    async def client(self, command: str) -> Client:
+        """Order a run, with a key, and watch it unless that is C{post}."""
+        key = f"key-{next(self._keys)}"
+        if command == "post":
+            form, command = "json", self.random.choice(["once", "short"])
+            body = {"command": command}
+            request = post("/runs", body, Idempotency_Key=key)
+        else:
+            form = self.random.choice(["plain", "frames", "ndjson"])
+            path = f"/stream/{command}?format={form}"
+            request = get(path, Idempotency_Key=key)
+        watcher = await watch(self.daemon.port, request, self.noticed)
+        return Client(command, form, request, watcher)
 
     def noticed(self, size: int) -> None:
         self._left -= size
-        if self._left <= 0 and self._kill is not None and not self._kill.called:
+        if self._left <= 0 and not self._kill.called:
             self._kill.callback(None)
 
-    async def compare(self, seen: Seen, run: str) -> None:
+    async def compare(self, client: Client) -> None:
         """What the next daemon replays is what was seen, and how it ended too."""
-        replayed = await fetch(self.daemon.port, f"/runs/{run}/output?format=frames")
-        frames, saw = Frames.of(replayed.body), seen.frames
-        end, test = frames.end, self.test
-        assert end is not None, (seen.command, replayed.head, frames.controls)
-        test.assertEqual(end["offset"], frames.start + len(frames.data))
-        test.assertGreaterEqual(end["offset"], len(saw.data), seen.command)
-        retain = RETAIN.get(seen.command, 64 << 20)
-        test.assertLessEqual(frames.start, max(0, end["offset"] - retain))
-        again = frames.data[: max(0, len(saw.data) - frames.start)]
-        test.assertEqual(again, saw.data[frames.start :], seen.command)
+        test, command, saw = self.test, client.command, client.saw
+        run = client.watcher.run
+        replay = await told(self.daemon.port, run)
+        end = replay.end
+        assert run is not None
+        assert end is not None
+        test.assertEqual(saw.start, 0, command)  # it waited for those who watch
+        test.assertEqual(end["offset"], replay.start + len(replay.data), command)
+        test.assertGreaterEqual(end["offset"], len(saw.data), command)
+        retain = RETAIN.get(command, 64 << 20)
+        test.assertLessEqual(replay.start, max(0, end["offset"] - retain), command)
+        expected = saw.data[replay.start :]
+        again = replay.data[: len(expected)]
+        if again != expected:
+            pairs = enumerate(zip(again, expected, strict=False), replay.start)
+            where = next((n for n, (a, b) in pairs if a != b), end["offset"])
+            test.fail(f"the output of {command} is another one from {where} on")
         if saw.end is not None:
-            test.assertEqual(end, saw.end)
-        elif seen.command in ("big", "wrap", "tiny", "quiet"):
-            test.assertEqual(end["state"], "lost", seen.command)
+            test.assertEqual(end, saw.end, command)
+        elif command in (*ENDLESS, "quiet"):
+            test.assertEqual(end["state"], "lost", command)
+        else:
+            test.assertIn(end["state"], ("exited", "lost"), command)
+        await processes_gone({run})
 
-    async def ask_again(self) -> None:
-        """Who heard nothing sends its request again, and begins no second run."""
-        asked, self._keys = self._keys, {}
-        for request in asked.values():
-            if "/once" in request:
-                watcher = await watch(self.daemon.port, request)
-                await watcher.gone
-                self.test.assertIsNotNone(watcher.run, watcher.head)
+    async def ask_again(self, client: Client) -> None:
+        """A request that is sent again, with its key, begins no second run."""
+        run = client.watcher.run
+        if run is None and client.command not in ("short", "once"):
+            return  # it may begin only now, and would never end
+        watcher = await watch(self.daemon.port, client.request)
+        await watcher.headed
+        if run is not None:
+            self.test.assertEqual(watcher.run, run, client.command)
+        self.test.assertIsNotNone(watcher.run, watcher.head)
+        watcher.leave()
+
+    async def runs(self, command: str) -> list[str]:
+        """The ids of all runs of a command, the newest first."""
+        path = f"/runs?command={command}&limit=1000"
+        answer = json.loads((await fetch(self.daemon.port, path)).body)
+        assert answer["next"] is None, "there are more"
+        return [run["id"] for run in answer["runs"]]
 
 
 class KillTests(TestCase):
@@ -154,34 +200,80 @@ class KillTests(TestCase):
 
     timeout = 900
 
-    async def test_killed(self) -> None:
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.ran = self.folder / "ran"
+        self.ran.touch()
+
+    async def test_any_moment(self) -> None:
         """Again and again, under load, at moments that nobody has chosen."""
-        seed = Random().randrange(1 << 32)
-        lifeline = Lifeline(self)
-        ran = Path(self.mktemp()).absolute()
-        ran.parent.mkdir(parents=True, exist_ok=True)
-        config = CONFIG.format(lifeline=lifeline.path, ran=ran)
+        given = os.environ.get("SHELLSTREAM_SEED")
+        seed = Random().randrange(1 << 32) if given is None else int(given)
+        config = CONFIG.format(ran=self.ran)
         workers = [
-            Worker(self, Random(seed + number), os.path.abspath(self.mktemp()), config)
+            Worker(self, Random(seed + number), f"{self.folder}/{number}", config)
             for number in range(WORKERS)
         ]
         work = [Deferred.fromCoroutine(each.work(KILLS // WORKERS)) for each in workers]
         done = await DeferredList(work, consumeErrors=True)
         for success, result in done:
             if not success:
-                result.value.add_note(f"seed {seed}")
-                result.raiseException()
-        await self.assert_each_once(workers, ran)
-        # What a daemon that was killed had left running, the next one has ended.
-        await lifeline.cut()
+                self.fail(f"SHELLSTREAM_SEED={seed}: {result.getTraceback()}")
+        await self.assert_each_once(workers)
 
-    async def assert_each_once(self, workers: list[Worker], ran: Path) -> None:
-        """Every run of C{once} that ended by itself ran, and none ran twice."""
-        ids = ran.read_text().split()
-        self.assertEqual(sorted(ids), sorted(set(ids)))
+    async def assert_each_once(self, workers: list[Worker]) -> None:
+        """All of C{once} got their turn; those that ended ran once, none twice."""
+        known: set[str] = set()
+        exited: set[str] = set()
         for worker in workers:
-            path = "/runs?command=once&limit=1000"
-            for run in json.loads((await fetch(worker.daemon.port, path)).body)["runs"]:
-                await fetch(worker.daemon.port, f"/runs/{run['id']}/output")
-                if run["state"] == "exited":
-                    self.assertIn(run["id"], ids)
+            for run in await worker.runs("once"):
+                account = await told(worker.daemon.port, run)
+                assert account.end is not None
+                self.assertIn(account.end["state"], ("exited", "lost"))
+                known.add(run)
+                if account.end["state"] == "exited":
+                    self.assertEqual(account.data, b"ran\n")
+                    exited.add(run)
+        ran = self.ran.read_text().split()
+        self.assertEqual(len(ran), len(set(ran)), "one ran twice")
+        self.assertLessEqual(exited, set(ran))
+        self.assertLessEqual(set(ran), known)
+        await processes_gone(known)
+
+    async def test_queue(self) -> None:
+        """What was queued is run by the next daemon, in order; what ran is not."""
+        gate = self.folder / "gate"
+        line = f'echo "$SHELLSTREAM_RUN" >> "{self.ran}"; echo ran; '
+        config = (
+            'max_running = 1\nwhen_busy = "queue"\n[commands.one]\n'
+            f"shell = '{line}[ -e \"{gate}\" ] || exec sleep 1000'\nget = true\n"
+        )
+        worker = Worker(self, Random(), f"{self.folder}/state", config)
+        await worker.start()
+        first = await watch(worker.daemon.port, get("/stream/one"))
+        await first.seen(b"ran\n")
+        queued = []
+        for key in ("a", "b", "c"):
+            request = post("/runs", {"command": "one"}, Idempotency_Key=key)
+            answer = await answered(worker.daemon.port, request)
+            self.assertEqual(json.loads(answer.body)["state"], "queued")
+            queued.append((request, answer.run))
+        gate.touch()
+        os.kill(worker.daemon.pid, SIGKILL)
+        await worker.daemon.program.ended()
+        await worker.start()
+        lost = await told(worker.daemon.port, first.run)
+        self.assertEqual(
+            (lost.data, lost.end and lost.end["state"]), (b"ran\n", "lost")
+        )
+        for request, run in queued:
+            again = await answered(worker.daemon.port, request)
+            self.assertEqual(again.run, run)
+            account = await told(worker.daemon.port, run)
+            self.assertEqual(account.data, b"ran\n")
+            self.assertEqual(account.end and account.end["state"], "exited")
+        ran = [first.run, *(run for _, run in queued)]
+        self.assertEqual(self.ran.read_text().split(), ran)
+        self.assertEqual(len(await worker.runs("one")), 4)
+        await processes_gone({run for run in ran if run is not None})

@@ -2,7 +2,8 @@
 
 import json
 import struct
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define, field
@@ -12,11 +13,13 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from tests.decoders import Told, frames
+
 
 @define
-class Frames:
+class Account:
     """
-    What of an answer in frames came whole (PROTOCOL: 8 bytes of header, payload).
+    What an answer tells of a run: the part of it that came whole, if it was cut.
 
     @ivar start: the offset of the first byte of C{data}.
     @ivar controls: the control records, in order.
@@ -27,22 +30,19 @@ class Frames:
     controls: list[dict[str, Any]] = field(factory=list)
 
     @classmethod
-    def of(cls, wire: bytes) -> "Frames":
-        """Read as many frames as there are; the rest of a cut one is left."""
-        found, parts, position = cls(), [], 0
-        while position + 8 <= len(wire):
-            number, length = struct.unpack_from(">B3xI", wire, position)
-            payload = wire[position + 8 : position + 8 + length]
-            if len(payload) < length:
-                break
-            position += 8 + length
-            if number:
-                parts.append(payload)
+    def of(cls, form: str, wire: bytes) -> "Account":
+        """Read as many records as there are; the rest of a cut one is left."""
+        if form == "plain":
+            return cls(data=wire)
+        found, parts = cls(), []
+        for record in _RECORDS[form](wire):
+            if isinstance(record, bytes):
+                parts.append(record)
                 continue
-            found.controls.append(json.loads(payload))
-            if found.controls[-1]["type"] == "gap":
+            found.controls.append(record)
+            if record["type"] == "gap":
                 assert not parts, "a gap in the middle"
-                found.start = found.controls[-1]["end"]
+                found.start = record["end"]
         found.data = b"".join(parts)
         return found
 
@@ -53,8 +53,40 @@ class Frames:
         return last if last.get("type") == "end" else None
 
 
+def _frames(wire: bytes) -> Iterator[bytes | dict[str, Any]]:
+    """8 bytes of header, payload."""
+    position = 0
+    while position + 8 <= len(wire):
+        number, length = struct.unpack_from(">B3xI", wire, position)
+        payload = wire[position + 8 : position + 8 + length]
+        if len(payload) < length:
+            return
+        position += 8 + length
+        yield payload if number else json.loads(payload)
+
+
+def _ndjson(wire: bytes) -> Iterator[bytes | dict[str, Any]]:
+    """An object a line."""
+    *lines, _cut = wire.split(b"\n")
+    for line in lines:
+        record = json.loads(line)
+        if "type" in record:
+            yield record
+        elif "text" in record:
+            yield record["text"].encode()
+        else:
+            yield b64decode(record["base64"])
+
+
+_RECORDS = {"frames": _frames, "ndjson": _ndjson}
+
+
 class Watcher(Protocol):
-    """Asks by HTTP/1.0, so that the bytes behind the headers are the answer."""
+    """
+    Asks by HTTP/1.0, so that the bytes behind the headers are the answer.
+
+    @ivar headed: fires when the headers are there, or never will be.
+    """
 
     def __init__(
         self, request: str, noticed: Callable[[int], object] = lambda size: None
@@ -62,6 +94,8 @@ class Watcher(Protocol):
         self._request = request
         self._noticed = noticed
         self._wire = bytearray()
+        self._waiting: list[tuple[bytes, Deferred[None]]] = []
+        self.headed: Deferred[None] = Deferred()
         self.gone: Deferred[None] = Deferred()
 
     @property
@@ -83,29 +117,106 @@ class Watcher(Protocol):
                 return value
         return None
 
+    def seen(self, text: bytes) -> Deferred[None]:
+        """Fires once C{text} has come."""
+        found: Deferred[None] = Deferred()
+        self._waiting.append((text, found))
+        self._look()
+        return found
+
+    def leave(self) -> None:
+        """Go away, whatever is still to come."""
+        self.transport.abortConnection()
+
     def connectionMade(self) -> None:
-        self.transport.write(self._request.encode() + b"\r\n")
+        self.transport.write(self._request.encode())
 
     def dataReceived(self, data: bytes) -> None:
         self._wire += data
+        if not self.headed.called and self.head:
+            self.headed.callback(None)
+        self._look()
         self._noticed(len(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.headed.called:
+            self.headed.callback(None)
+        for text, found in self._waiting:
+            why = f"it was over before {text!r} came: {bytes(self._wire[-2000:])!r}"
+            found.errback(AssertionError(why))
         self.gone.callback(None)
+
+    def _look(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for text, found in waiting:
+            if text in self._wire:
+                found.callback(None)
+            else:
+                self._waiting.append((text, found))
 
 
 async def watch(
     port: int, request: str, noticed: Callable[[int], object] = lambda size: None
 ) -> Watcher:
-    """Send a request, a line or several, and keep what comes."""
+    """Send a request, as it goes over the wire, and keep what comes."""
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
     watcher = Watcher(request, noticed)
     await connectProtocol(endpoint, watcher)
     return watcher
 
 
-async def fetch(port: int, path: str) -> Watcher:
-    """GET, up to the end of the answer."""
-    watcher = await watch(port, f"GET {path} HTTP/1.0\r\n")
+def get(path: str, **headers: str) -> str:
+    """A request; underscores in the names of headers stand for hyphens."""
+    lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
+    return f"GET {path} HTTP/1.0\r\n{lines}\r\n"
+
+
+def post(path: str, body: object = None, **headers: str) -> str:
+    """A request with an object, or without a body."""
+    text = "" if body is None else json.dumps(body)
+    if text:
+        headers["Content_Type"] = "application/json"
+    headers["Content_Length"] = str(len(text))
+    return get(path, **headers).replace("GET", "POST", 1) + text
+
+
+async def answered(port: int, request: str) -> Watcher:
+    """Send a request, and wait for the end of the answer."""
+    watcher = await watch(port, request)
     await watcher.gone
     return watcher
+
+
+async def fetch(port: int, path: str) -> Watcher:
+    """GET, up to the end of the answer."""
+    return await answered(port, get(path))
+
+
+def left_of(whole: bytes, wire: bytes) -> bytes:
+    """
+    What an answer in frames still has of an output: every byte at its offset, or
+    in a gap.
+    """
+    _, *records, end = frames(wire)
+    left, offset = [], 0
+    for record in records:
+        if isinstance(record, Told):
+            assert record.offset == offset, (record.offset, offset)
+            offset += len(record.data)
+            assert record.data == whole[record.offset : offset], record.offset
+            left.append(record.data)
+        else:
+            assert (record["type"], record["offset"]) == ("gap", offset), record
+            offset = record["end"]
+    assert end["type"] == "end", end
+    assert offset == end["offset"] == len(whole), (offset, end)
+    return b"".join(left)
+
+
+async def told(port: int, run: str | None) -> Account:
+    """All that is kept of a run's output, and how it ended, once it has."""
+    assert run is not None, "the answer named no run"
+    answer = await fetch(port, f"/runs/{run}/output?format=frames")
+    account = Account.of("frames", answer.body)
+    assert account.end is not None, (answer.head, account.controls)
+    return account

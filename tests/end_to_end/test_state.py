@@ -1,0 +1,211 @@
+"""A state folder that another uses, or that is not as it was left."""
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from os import truncate
+from pathlib import Path
+
+from tests.end_to_end.support import StateTestCase, refusal
+from tests.end_to_end.watching import fetch, get, left_of, told, watch
+from tests.support import Gate, start_daemon
+
+CONFIG = """
+[commands.count]
+argv = ["seq", "1", "50000"]
+get = true
+"""
+
+#: What it says.
+WHOLE = b"".join(b"%d\n" % number for number in range(1, 50_001))
+
+
+class TwoDaemonsTests(StateTestCase):
+    """A folder belongs to one daemon."""
+
+    async def test_same_folder(self) -> None:
+        """A second one that is told to use it says who does, and does not start."""
+        daemon = await self.start(CONFIG)
+        second = self.twistd()
+        self.assertEqual(await second.ended(), 1)
+        holder = f"is used by another shellstream (process {daemon.pid})"
+        self.assertIn(f"{self.state} {holder}", refusal(second))
+        answer = await fetch(daemon.port, "/stream/count")
+        self.assertEqual(answer.body, WHOLE)
+
+    async def test_default_folder(self) -> None:
+        """A second one that finds it in use keeps its runs in memory, and says so."""
+        first = await start_daemon(self, CONFIG)
+        second = await start_daemon(self, CONFIG)
+        self.assertNotIn(b"in memory", first.program.out)
+        said = f"used by another shellstream (process {first.pid})".encode()
+        self.assertIn(said, second.program.out)
+        self.assertIn(b"runs are kept in memory", second.program.out)
+        answer = await fetch(second.port, "/stream/count")
+        self.assertEqual(answer.body, WHOLE)
+        answer = await fetch(second.port, f"/runs/{answer.run}/output?gap=skip")
+        self.assertTrue(WHOLE.endswith(answer.body))
+        self.assertTrue(answer.body)
+
+    async def test_after_it_was_killed(self) -> None:
+        """A daemon that was killed holds no folder: the next one has it at once."""
+        for _ in range(2):
+            daemon = await self.start(CONFIG)
+            await self.stop(daemon, "KILL")
+            self.assertTrue((self.state / "lock").exists())
+        await self.start(CONFIG)
+
+
+class HistoryTests(StateTestCase):
+    """What is known of the runs is no run history any more, or not yet."""
+
+    async def run_once(self) -> str:
+        """Have a run in the history, and no daemon."""
+        daemon = await self.start(CONFIG)
+        answer = await fetch(daemon.port, "/stream/count")
+        await self.stop(daemon)
+        assert answer.run is not None
+        return answer.run
+
+    async def test_damaged(self) -> None:
+        """One that is damaged is set aside, with its outputs, and a new one begun."""
+        for garbage in (b"no database\n" * 1000, b"SQLite format 3\0" + b"\xa5" * 9000):
+            run = await self.run_once()
+            (self.state / "runs.db").write_bytes(garbage)
+            daemon = await self.start(CONFIG)
+            said = daemon.program.out.decode()
+            self.assertIn("the run history was damaged", said)
+            self.assertNotIn("Traceback", said)
+            newest = max(self.state.glob("damaged-*"), key=lambda each: each.name)
+            self.assertIn(f"has been moved to {newest}", said)
+            self.assertEqual((newest / "runs.db").read_bytes(), garbage)
+            self.assertTrue((newest / "output" / f"{run}.log").exists())
+            gone = await fetch(daemon.port, f"/runs/{run}")
+            self.assertIn(" 404 ", gone.head)
+            answer = await fetch(daemon.port, "/stream/count")
+            self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
+            await self.stop(daemon)
+
+    async def test_damaged_inside(self) -> None:
+        """One that opens, but whose pages are not what they were, is set aside too."""
+        await self.run_once()
+        file = self.state / "runs.db"
+        content = bytearray(file.read_bytes())
+        content[4096:] = b"\xa5" * (len(content) - 4096)
+        file.write_bytes(content)
+        daemon = await self.start(CONFIG)
+        self.assertIn(b"the run history was damaged", daemon.program.out)
+        answer = await fetch(daemon.port, "/stream/count")
+        self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
+
+    async def test_newer(self) -> None:
+        """One of a later version is left alone, and the daemon does not start."""
+        run = await self.run_once()
+        with sqlite3.connect(self.state / "runs.db") as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        program = self.twistd()
+        self.assertEqual(await program.ended(), 1)
+        self.assertIn("was made by a newer shellstream; upgrade", refusal(program))
+        with sqlite3.connect(self.state / "runs.db") as database:
+            database.execute(f"PRAGMA user_version = {version}")
+        database.close()
+        daemon = await self.start(CONFIG)
+        self.assertEqual((await told(daemon.port, run)).data, WHOLE)
+
+
+class OutputTests(StateTestCase):
+    """An output that was damaged is never told as if it were whole."""
+
+    async def assert_told(self, damage: Callable[[Path], object], words: str) -> bytes:
+        """
+        What is left after C{damage} is told, with a gap for the rest; the daemon
+        says C{words}, and another run is unharmed.
+
+        Returns what is left.
+        """
+        daemon = await self.start(CONFIG)
+        harmed = (await fetch(daemon.port, "/stream/count")).run
+        other = (await fetch(daemon.port, "/stream/count")).run
+        await self.stop(daemon)
+        damage(self.state / "output" / f"{harmed}.log")
+        daemon = await self.start(CONFIG)
+        answer = await fetch(daemon.port, f"/runs/{harmed}/output?format=frames")
+        left = left_of(WHOLE, answer.body)
+        self.assertIn(b'"exited"', answer.body)
+        said = daemon.program.out.decode()
+        self.assertIn(f"the output of run {harmed}", said)
+        self.assertIn(words, said)
+        self.assertNotIn("Traceback", said)
+        plain = await fetch(daemon.port, f"/runs/{harmed}/output")
+        if left:  # it is cut, and does not look whole
+            self.assertTrue(WHOLE.startswith(plain.body))
+            self.assertLess(len(plain.body), len(WHOLE))
+        else:
+            self.assertIn(" 410 ", plain.head)
+        self.assertEqual((await told(daemon.port, other)).data, WHOLE)
+        return left
+
+    async def test_deleted(self) -> None:
+        """Of a file that is gone it is told that all is missing."""
+        self.assertEqual(await self.assert_told(Path.unlink, "is gone"), b"")
+
+    async def test_emptied(self) -> None:
+        """Of a file that is empty it is told that all is missing."""
+        empty = partial(truncate, length=0)
+        self.assertEqual(await self.assert_told(empty, "is cut short"), b"")
+
+    async def test_truncated(self) -> None:
+        """Of a file that is shorter than it was there is what it still holds."""
+        shorter = partial(truncate, length=100_000)
+        left = await self.assert_told(shorter, "is cut short")
+        self.assertGreater(len(left), 10_000)
+        self.assertEqual(left, WHOLE[: len(left)])
+
+    async def test_garbage(self) -> None:
+        """A file that holds something else is set aside."""
+
+        def overwrite(path: Path) -> None:
+            path.write_bytes(b"\xa5" * path.stat().st_size)
+
+        self.assertEqual(await self.assert_told(overwrite, "has been moved to"), b"")
+        (aside,) = self.state.glob("output/*.damaged")
+        self.assertEqual(set(aside.read_bytes()), {0xA5})
+
+    async def test_one_byte(self) -> None:
+        """What was written is told from what it has become, by a single byte."""
+
+        def change(path: Path) -> None:
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+
+        left = await self.assert_told(change, "")
+        self.assertLess(len(left), len(WHOLE))
+
+    async def test_deleted_while_it_is_written(self) -> None:
+        """Who watches a run whose file is deleted under it sees all the same."""
+        gate = Gate(self)
+        daemon = await self.start(gate.config + CONFIG)
+        watcher = await watch(daemon.port, get("/stream?format=frames"))
+        await watcher.seen(b"line 1\n")
+        (self.state / "output" / f"{watcher.run}.log").unlink()
+        gate.let_through()
+        await watcher.seen(b"line 2\n")
+        late = await watch(daemon.port, get(f"/runs/{watcher.run}/output"))
+        for number in (2, 3):
+            await late.seen(b"line %d\n" % number)
+            gate.let_through()
+        whole = b"line 1\nline 2\nline 3\nover\n"
+        await late.gone
+        self.assertEqual(late.body, whole)
+        await watcher.gone
+        self.assertIn(b'"exited"', watcher.body)
+        # Nobody can see it again, and that is said.
+        account = await told(daemon.port, watcher.run)
+        self.assertEqual((account.start, account.data), (len(whole), b""))
+        said = f"the output of run {watcher.run} is gone"
+        self.assertIn(said, daemon.program.out.decode())
+        answer = await fetch(daemon.port, "/stream/count")
+        self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
