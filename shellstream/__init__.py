@@ -3,17 +3,22 @@ Run named commands on one machine and watch their output live on another.
 
 A request starts a L{Run<shellstream.run.Run>}; the child's output is appended
 to the run's L{OutputLog<shellstream.outputlog.OutputLog>}; a viewer reads that
-log at its own offset and its own pace::
+log at its own offset and its own pace. Log and record outlive the daemon::
 
     POST /stream/NAME --> Registry --> Run <-- ChildProtocol <-- child
-                                        |
-                                        v
-                                    OutputLog <-- Viewer --> HTTP client
+                           |            |
+                           v            v
+                         Store      OutputLog <-- Viewer --> Format --> HTTP client
+                           |            |
+                           v            v
+                        Database     RingFile
 
-Imports point down only: values and rules (C{errors}, C{events}, C{parameters},
-C{command}, C{toml}, C{config}, C{outputlog}) know no Twisted; the domain (C{run},
-C{registry}, C{viewer}) knows a clock; C{child} and C{spawn} know processes; C{web}
-knows HTTP; only C{tap} and the client's C{__main__} see the reactor.
+Imports point down only: values and rules (C{events}, C{record}, C{config},
+C{command}, C{ring}, C{outputlog}, C{formats} ...) know no Twisted; the domain
+(C{interfaces}, C{run}, C{registry}, C{viewer} ...) knows a clock; the edges know one
+kind of I/O each: C{child} and C{spawn} processes, C{ringfile} and C{logs} files,
+C{database} and C{store} SQLite. C{web} knows HTTP and the interfaces; only C{daemon},
+C{tap} and the client's C{__main__} put it all together.
 """
 
 __version__ = "0.1.0"

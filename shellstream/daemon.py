@@ -45,7 +45,7 @@ TIDY = 600.0
 GRACE = 5.0
 
 
-class CannotStart(SystemExit, Exception):
+class DaemonCannotStart(SystemExit, Exception):
     """
     Stops the daemon with one line.
 
@@ -127,7 +127,7 @@ class Daemon(Service):
             opened = StateDir.open(path, wall_clock)
         except ShellstreamError as error:
             if self._where is not None:
-                raise CannotStart(f"shellstream: {error}") from None
+                raise DaemonCannotStart(f"shellstream: {error}") from None
             _log.warn("{error}; until then runs are kept in memory", error=error)
             return None
         for notice in opened.notices:
@@ -163,7 +163,7 @@ class Daemon(Service):
             swept.addErrback(lambda failure: _log.failure("while sweeping", failure))
 
     def _cannot_start(self, failure: Any) -> None:
-        raise CannotStart(f"shellstream: {failure.getErrorMessage()}")
+        raise DaemonCannotStart(f"shellstream: {failure.getErrorMessage()}")
 
     def _sweep(self, known: set[str]) -> Deferred[int]:
         assert self._dir is not None

@@ -1,10 +1,10 @@
 """All runs of this machine: those that go on, those that wait, those that ended."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, Protocol
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +17,7 @@ from zope.interface import implementer
 from .admission import Admission
 from .command import Command, Invocation
 from .config import Config
+from .endedrun import EndedRun
 from .errors import (
     Busy,
     CannotRecord,
@@ -29,7 +30,7 @@ from .errors import (
     ShellstreamError,
 )
 from .events import Reason, State, Stream, WallClock
-from .interfaces import IRun, IRuns, IViewer, Order
+from .interfaces import IRun, IRuns, Order
 from .limits import Limits, Sync
 from .outputlog import OutputLog
 from .record import Keep, Key, RunRecord, described, next_id
@@ -86,35 +87,6 @@ class Logs(Protocol):
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         """Forget the output of these ended runs."""
-
-
-@implementer(IRun)
-@define(eq=False)
-class EndedRun:
-    """A run that is over, as its record and its log tell of it."""
-
-    record: RunRecord
-    _open: Callable[[RunRecord], OutputLog]
-    _log: OutputLog | None = field(default=None, init=False)
-
-    stall_timeout = Limits().stall_timeout
-
-    @property
-    def log(self) -> OutputLog:
-        if self._log is None or self._log.released:
-            self._log = self._open(self.record)
-            # For those who only look at it, and never subscribe.
-            finalize(self, self._log.close)
-        return self._log
-
-    def attach(self, viewer: IViewer) -> None:
-        """Nobody waits for viewers any more."""
-
-    def detach(self, viewer: IViewer) -> None:
-        """Nobody waits for viewers any more."""
-
-    def pace(self) -> None:
-        """There is nothing to slow down."""
 
 
 @implementer(IRuns)
@@ -384,7 +356,7 @@ class Registry:
         run.recorded = True
         self.active[run.id] = run
         self._admission.queue.append(run)
-        run.watched()
+        run.await_viewer()
 
     async def _joined(self, command: Command, invocation: Invocation) -> Run | None:
         """The run that an order for the same is to join, once it is written down."""

@@ -183,9 +183,9 @@ class Run:
             self._viewers.discard(viewer)
             self._lossless.discard(viewer)
             self.pace()
-            self.watched()
+            self.await_viewer()
 
-    def watched(self) -> None:
+    def await_viewer(self) -> None:
         """Begin to wait for a viewer to come back, if there is none and one must."""
         wanted = self._record.on_disconnect is OnDisconnect.CANCEL
         if wanted and not self._viewers and not self._over:

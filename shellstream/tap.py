@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from . import __version__
 from .config import DEMO, Config, ConfigMistaken, parse
-from .daemon import IN_MEMORY, CannotStart, Daemon
+from .daemon import IN_MEMORY, Daemon, DaemonCannotStart
 from .spawn import raise_file_limit
 from .web import Site
 
@@ -152,7 +152,9 @@ class Listener(Service):
         listening = self._endpoint.listen(self._factory)
         listening.addCallbacks(self._listening, failed.append)
         if failed:
-            raise CannotStart(f"shellstream: {_why(self._description, failed[0])}")
+            raise DaemonCannotStart(
+                f"shellstream: {_why(self._description, failed[0])}"
+            )
 
     def startService(self) -> None:
         Service.startService(self)

@@ -1,7 +1,6 @@
 """One reader of an output, going at the pace of its own connection."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import (
@@ -13,31 +12,12 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from .errors import OffsetGone
-from .events import Chunk, End, Gap, Stream
+from .events import Chunk, Gap
+from .formats import Format
 from .interfaces import IRun, IViewer, View
 
 #: Seconds of silence after which a sign of life is due, for proxies and NAT.
 PING = 15.0
-
-
-class Format(Protocol):
-    """How events look on the wire; see L{shellstream.formats}."""
-
-    @property
-    def read_size(self) -> int: ...
-    @property
-    def pings(self) -> bool: ...
-    def output(
-        self,
-        chunks: Sequence[Chunk],
-        offset: int,
-        *,
-        final: bool,
-        only: Stream | None = None,
-    ) -> tuple[bytes, int]: ...
-    def gap(self, gap: Gap) -> bytes: ...
-    def ping(self, offset: int) -> bytes: ...
-    def end(self, end: End) -> bytes: ...
 
 
 @implementer(IPushProducer, IViewer)

@@ -13,7 +13,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.daemon import IN_MEMORY, CannotStart, Daemon
+from shellstream.daemon import IN_MEMORY, Daemon, DaemonCannotStart
 from shellstream.events import State
 from shellstream.limits import WhenBusy
 from shellstream.web import Site
@@ -119,7 +119,7 @@ class DaemonTests(SynchronousTestCase):
         """Of two in the same folder the second says so, and ends."""
         where = os.path.abspath(self.mktemp())
         daemon = self.daemon(where)
-        error = self.assertRaises(CannotStart, self.daemon, where)
+        error = self.assertRaises(DaemonCannotStart, self.daemon, where)
         self.assertIn("is used by another shellstream", str(error))
         self.stop(daemon)
         self.stop(self.daemon(where))

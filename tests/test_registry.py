@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from shellstream.endedrun import EndedRun
 from shellstream.errors import (
     CannotRecord,
     CannotStart,
@@ -18,7 +19,6 @@ from shellstream.errors import (
 )
 from shellstream.events import ExitStatus, OnDisconnect, State
 from shellstream.record import Keep
-from shellstream.registry import EndedRun
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited, text
 from tests.test_fakes import ECHO, SAY
 

@@ -2,10 +2,11 @@
 
 import os
 
+from shellstream.endedrun import EndedRun
 from shellstream.errors import OffsetGone
 from shellstream.events import State, Stream
 from shellstream.limits import WhenBusy
-from shellstream.registry import RETRY, EndedRun
+from shellstream.registry import RETRY
 from tests.registries import CONFIG, FileTestCase, limited, text
 
 QUEUEING = limited(when_busy=WhenBusy.QUEUE)

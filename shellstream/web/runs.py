@@ -140,8 +140,8 @@ class OneRun(Resource):
             request.finish()
 
 
-class _Cancel(Resource):
-    """C{/runs/ID/cancel}: TERM, then KILL."""
+class _Steering(Resource):
+    """What is done to a run by POST."""
 
     def __init__(self, runs: IRuns, run_id: str) -> None:
         super().__init__()
@@ -150,6 +150,10 @@ class _Cancel(Resource):
 
     def allowed(self) -> list[str]:
         return ["POST"]
+
+
+class _Cancel(_Steering):
+    """C{/runs/ID/cancel}: TERM, then KILL."""
 
     async def render_POST(self, request: Request) -> None:
         check_origin(request)
@@ -158,16 +162,8 @@ class _Cancel(Resource):
         _answer(request, await self._runs.find(self._id))
 
 
-class _Signal(Resource):
+class _Signal(_Steering):
     """C{/runs/ID/signal}: any signal, to all processes of the run."""
-
-    def __init__(self, runs: IRuns, run_id: str) -> None:
-        super().__init__()
-        self._runs = runs
-        self._id = run_id
-
-    def allowed(self) -> list[str]:
-        return ["POST"]
 
     async def render_POST(self, request: Request) -> None:
         check_origin(request)
