@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 
@@ -65,6 +66,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--smoke", action="store_true", help="a little of everything, in a minute")
     given = parser.parse_args(words)
+    if sys.platform != "linux":
+        parser.error("this needs Linux: /proc, epoll and prctl")
+    if given.out is not None and find_spec("matplotlib") is None:
+        parser.error("--out needs matplotlib: pip install -e '.[bench]'")
     given.rounds = (1 if given.smoke else 5) if given.rounds is None else given.rounds
     if given.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -162,6 +167,7 @@ def _in_words(found: Mapping[str, str]) -> str:
 def main() -> int:
     """Measure, report, and leave nothing behind; returns the exit code."""
     given = arguments()
+    os.environ["PATH"] += ":/usr/sbin"  # where Debian has daemons, and no user looks
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=given.work) as work,
         machine.everything_ended(),

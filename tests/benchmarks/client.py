@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from time import monotonic
 from types import TracebackType
 from typing import Protocol
@@ -139,13 +140,12 @@ class Connection:
 
     sink: Sink
     opened: Opened
-    _sent: bool = False
     _rest: bytes = b""
 
     @property
     def answered(self) -> bool:
         """Whether the server has begun to answer."""
-        return bool(getattr(self.opened.decoder, "answered", True))
+        return self.opened.decoder.answered
 
     def send(self) -> None:
         """Ask, now that the connection stands."""
@@ -193,9 +193,10 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for connection in self._open.values():
-            connection.opened.close()
-        self._epoll.close()
+        with ExitStack() as on_exit:
+            on_exit.callback(self._epoll.close)
+            for connection in self._open.values():
+                on_exit.callback(connection.opened.close)
 
     def __len__(self) -> int:
         return len(self._open)

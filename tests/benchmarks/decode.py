@@ -13,8 +13,8 @@ from .content import Sink
 from .errors import Cut, Refused
 
 
-class Decoder(Protocol):
-    """Understands one stream."""
+class Body(Protocol):
+    """Understands the part of a stream in which the output is."""
 
     @property
     def ended(self) -> bool:
@@ -29,11 +29,20 @@ class Decoder(Protocol):
         """The connection was closed. @raise Cut: if that is not how this ends."""
 
 
+class Decoder(Body, Protocol):
+    """Understands one stream."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether whatever comes before the output has come."""
+
+
 @define
 class Raw:
     """All that comes is output, until the close: pipes, HTTP/1.0."""
 
     ended: bool = False
+    answered: bool = True
 
     def decode(
         self, view: memoryview, start: int, end: int, sink: Sink, now: float
@@ -108,7 +117,7 @@ class Sized:
 class Http:
     """An answer in HTTP/1.0 or 1.1, to one request."""
 
-    _body: Decoder | None = None
+    _body: Body | None = None
 
     @property
     def ended(self) -> bool:
@@ -137,7 +146,7 @@ class Http:
         self._body.eof()
 
 
-def _body(head: bytes, rest: bytes) -> Decoder:
+def _body(head: bytes, rest: bytes) -> Body:
     status, *lines = head.split(b"\r\n")
     if status.split(b" ")[1][:1] != b"2":
         raise Refused((status + rest[:300]).decode("latin-1"))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from .metrics import Column, Metric
 from .metrics.viewers import Viewers
 from .peers import PEERS, Kind
-from .results import OURS, Results
+from .results import OURS, SUMMARY, Results
 
 # Text stays text: small files, which can be searched.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 9})
@@ -22,14 +22,6 @@ _COLOURS = {
     Kind.OTHER: "#6b9080",
     Kind.LIMIT: "#9ca3af",
 }
-
-#: What the picture for the README shows.
-SUMMARY = (
-    ("latency", "p50"),
-    ("binary", "MB/s"),
-    ("runs", "16"),
-    ("streams", "memory"),
-)
 
 
 def _colour(row: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from attrs import frozen
 
 from .metrics import Column, Metric
-from .results import Bound, Results, bounds
+from .peers import PEERS
+from .results import SUMMARY, Bound, Results, bounds
 
 
 @frozen
@@ -31,7 +32,7 @@ class Report:
 
     def text(self) -> str:
         """In Markdown."""
-        parts = ["# Benchmarks", *self._machine()]
+        parts = ["# Benchmarks", self._machine(), "## In short", self.summary()]
         for metric in self.measured:
             parts += [f"## {metric.title}", metric.about, self.table(metric)]
             lost = self._lost(metric)
@@ -40,7 +41,7 @@ class Report:
         parts += ["## Bounds", "\n".join(f"- {each}" for each in bounds(self.results))]
         return "\n\n".join(parts) + "\n"
 
-    def _machine(self) -> list[str]:
+    def _machine(self) -> str:
         facts = [f"- {name}: {value}" for name, value in self.machine.items()]
         facts.append(f"- medians of {self.rounds} rounds, each through all in turn")
         facts += [f"- skipped: {name}, {why}" for name, why in self.skipped.items()]
@@ -48,20 +49,45 @@ class Report:
             f"- FAILED: {metric}, {row}: {why}"
             for metric, row, why in self.results.failures
         ]
-        return ["\n".join(facts)]
+        return "\n".join(facts)
+
+    def summary(self) -> str:
+        """The table of what matters most, with all peers that have any of it."""
+        columns = [
+            (metric, column)
+            for metric in self.measured
+            for column in metric.columns
+            if (metric.name, column.key) in SUMMARY
+        ]
+        rows = [
+            peer.name
+            for peer in PEERS
+            if any(peer.name in self.results.values[each.name] for each, _ in columns)
+        ]
+        titles = [f"{metric.name}: {column.title}" for metric, column in columns]
+        return self._table(titles, rows, columns)
 
     def table(self, metric: Metric) -> str:
+        """Of all that was measured of one metric."""
+        columns = [(metric, column) for column in metric.columns]
+        titles = [column.title for column in metric.columns]
+        return self._table(titles, list(self.results.values[metric.name]), columns)
+
+    def _table(
+        self,
+        titles: Sequence[str],
+        names: Sequence[str],
+        columns: Sequence[tuple[Metric, Column]],
+    ) -> str:
         """Of medians."""
-        head = ["", *(column.title for column in metric.columns)]
+        head = ["", *titles]
         rows = [
-            [row, *(self._cell(metric, row, column) for column in metric.columns)]
-            for row in self.results.values[metric.name]
+            [name, *(self._cell(metric, name, column) for metric, column in columns)]
+            for name in names
         ]
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        ruler = [
-            ":" + "-" * (widths[0] - 1),
-            *("-" * (w - 1) + ":" for w in widths[1:]),
-        ]
+        ruler = [f":{'-' * (widths[0] - 1)}"]
+        ruler += [f"{'-' * (width - 1)}:" for width in widths[1:]]
         lines = [
             [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
             for row in [head, ruler, *rows]
@@ -75,7 +101,7 @@ class Report:
     def _lost(self, metric: Metric) -> str:
         rows = self.results.values[metric.name]
         lost = [
-            f"{row} lost {max(found['lost']):,.0f} bytes in one of its rounds."
+            f"{row} lost the last {max(found['lost']):,.0f} bytes of a run."
             for row, found in rows.items()
             if max(found.get("lost", [0]))
         ]

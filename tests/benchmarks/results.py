@@ -8,6 +8,16 @@ from attrs import define, field, frozen
 from .peers import PEERS, DirectSocket, InMemory, Kind, Shellstream, Websocketd
 
 OURS = Shellstream.name
+#: The columns of the summary: metric, column.
+SUMMARY = (
+    ("latency", "p50"),
+    ("latency", "p99"),
+    ("binary", "MB/s"),
+    ("lines", "MB/s"),
+    ("runs", "16"),
+    ("streams", "memory"),
+    ("streams", "runs"),
+)
 _HTTP = {peer.name for peer in PEERS if peer.kind is Kind.HTTP}
 _PEERS = _HTTP | {peer.name for peer in PEERS if peer.kind is Kind.OTHER}
 

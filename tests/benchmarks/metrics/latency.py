@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from multiprocessing import get_context
 
-from tests.benchmarks.client import drain, drain_until_told
+from tests.benchmarks.client import PATIENCE, drain, drain_until_told
 from tests.benchmarks.content import Content, Sink, Ticks, Whole
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.peers import Peer
@@ -63,9 +63,13 @@ class Beside(Standing):
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return [ticker(bench), *bench.workloads.binary().values()]
 
+    def __init__(self) -> None:
+        self._firehoses: dict[str, Workload] = {}
+
     def prepare(self, bench: Bench, server: Peer) -> None:
-        found = climb(server, bench.workloads.binary(), 0.5, bench.scale.largest)
-        self._firehoses = {**getattr(self, "_firehoses", {}), server.name: found}
+        scale, all_sizes = bench.scale, bench.workloads.binary()
+        found = climb(server, all_sizes, scale.seconds / 3, scale.largest)
+        self._firehoses[server.name] = found
 
     def measure(self, bench: Bench, server: Peer) -> Found:
         alone = percentile(delays(bench, server, ticker(bench)), 99)
@@ -74,19 +78,15 @@ class Beside(Standing):
         context = get_context("fork")
         flows = context.Event()
 
-        class Flowing(Whole):
-            def __call__(self, piece: memoryview, now: float) -> None:
-                super().__call__(piece, now)
-                flows.set()
-
         def sinks() -> Sink:
-            return Flowing(content)
+            flows.set()
+            return Whole(content)
 
         source = server.source(firehose)
         drinker = context.Process(target=drain_until_told, args=(source, sinks))
         drinker.start()
         try:
-            if not flows.wait(30):
+            if not flows.wait(PATIENCE):
                 raise Failed("the firehose does not flow")
             beside = percentile(delays(bench, server, ticker(bench)), 99)
         finally:

@@ -21,7 +21,7 @@ from .throughput import MB
 TICKS = 5
 #: A viewer may fall behind by what a run keeps; this is less.
 MOST = 32_000_000
-WAVE = 64
+WAVE = 32
 
 
 @define(eq=False)

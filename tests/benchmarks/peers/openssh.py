@@ -43,6 +43,7 @@ class Ssh(Peer):
     programs = ("sshd", "ssh", "ssh-keygen")
     many = False
     measurable = False  # the processes that serve a stream end with it
+    _made = False
 
     def launch(self) -> None:
         for key in ("host", "user"):
@@ -51,6 +52,7 @@ class Ssh(Peer):
             subprocess.run(make, check=True)
         root = not os.geteuid()
         if root:
+            self._made = not PRIVILEGE_SEPARATION.exists()
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         config = self.folder / "sshd_config"
         pam = "yes" if root else "no"
@@ -58,6 +60,12 @@ class Ssh(Peer):
         sshd = shutil.which("sshd")
         assert sshd is not None  # it wants to be called by its full path
         self.run(sshd, "-D", "-e", "-f", str(config))
+
+    def stop(self) -> None:
+        super().stop()
+        if self._made:
+            PRIVILEGE_SEPARATION.rmdir()
+            self._made = False
 
     def ssh(self, *words: str) -> tuple[str, ...]:
         """The client, for this server."""

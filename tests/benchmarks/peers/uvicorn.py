@@ -6,7 +6,7 @@ from .base import SERVERS, Kind, Peer
 
 
 class Uvicorn(Peer):
-    """With uvloop and httptools, as C{uvicorn[standard]} has it."""
+    """With uvloop and httptools, which C{uvicorn[standard]} installs for speed."""
 
     name = "Starlette/uvicorn"
     kind = Kind.HTTP
