@@ -7,7 +7,7 @@ websocketd, openssh-server, nodejs, curl). Best on a machine that does nothing e
 
     python -m tests.benchmarks --out FOLDER       # everything: most of an hour
     python -m tests.benchmarks --smoke            # one minute: does it all work?
-    python -m tests.benchmarks --metric latency --metric runs --peer Node --rounds 9
+    python -m tests.benchmarks --metric latency runs --peer node nginx --rounds 9
     python -m tests.benchmarks --help             # names of metrics and of peers
 
 It prints a table for each metric, and the project's bounds with what was found. With

@@ -11,12 +11,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from . import machine
 from .errors import Failed
 from .metrics import SMOKE, Bench, Metric, Scale, all_metrics
 from .metrics.base import FAILURES
-from .peers import PEERS, Peer, Shellstream
+from .peers import PEERS, Shellstream
 from .report import Report
 from .results import Results
 from .workloads import Workloads
@@ -40,22 +41,24 @@ PROGRAMS = {
 }
 
 
+#: What a server of thousands of viewers needs, and their client.
+OPEN_FILES = 20_000
+
+
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line, or exit saying what is wrong with it."""
+    peers = {peer.__name__.lower(): peer for peer in PEERS}
+    names = [metric.name for metric in all_metrics(Scale())]
     parser = argparse.ArgumentParser(
         "python -m tests.benchmarks",
         description="Measures shellstream beside its peers.",
-        epilog="What is measured, and how, is told in tests/benchmarks/__init__.py.",
+        epilog=f"metrics: {', '.join(names)}. peers: {', '.join(peers)}. "
+        "What is measured, and how, is told in tests/benchmarks/__init__.py.",
     )
-    peers = {peer.__name__.lower(): peer for peer in PEERS}
-    scales = {True: SMOKE, False: Scale()}
-    names = {
-        each.name: None for scale in scales.values() for each in all_metrics(scale)
-    }
     add = parser.add_argument
-    more = "; may be given several times"
-    add("--metric", action="append", choices=names, help=f"this one only{more}")
-    add("--peer", action="append", choices=peers, help=f"beside this only{more}")
+    several: dict[str, Any] = {"nargs": "+", "metavar": "NAME", "default": []}
+    add("--metric", choices=names, help="these only", **several)
+    add("--peer", choices=peers, help="beside these only", **several)
     add("--rounds", type=int, help="of each metric: 5, or 1 of --smoke")
     add("--out", type=Path, help="folder to save tables, values and pictures in")
     add(
@@ -75,27 +78,17 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--rounds: at least 1")
     if not given.work.is_dir():
         parser.error(f"--work: {given.work} is no folder")
-    given.scale = scales[given.smoke]
+    given.scale = SMOKE if given.smoke else Scale()
     chosen = given.metric or names
     given.metrics = [each for each in all_metrics(given.scale) if each.name in chosen]
     if not given.metrics:
-        parser.error("--metric: not one of --smoke")
+        parser.error("--metric: --smoke has none of these")
     given.peers = [
         peer
         for name, peer in peers.items()
         if not given.peer or name in given.peer or peer is Shellstream
     ]
     return given
-
-
-def installed(
-    peers: Sequence[type[Peer]],
-) -> tuple[list[type[Peer]], Mapping[str, str]]:
-    """Which of them can be measured here, and what the others lack."""
-    lacks = {peer.name: ", ".join(peer.missing()) for peer in peers}
-    there = [peer for peer in peers if not lacks[peer.name]]
-    skipped = {name: f"not installed: {what}" for name, what in lacks.items() if what}
-    return there, skipped
 
 
 def versions() -> Mapping[str, str]:
@@ -134,30 +127,40 @@ def measure(metric: Metric, bench: Bench, rounds: int, results: Results) -> None
 
 def run(given: argparse.Namespace, folder: Path) -> Report:
     """Measure everything that was asked for; Ctrl-C ends that, not the report."""
-    peers, skipped = installed(given.peers)
     results = Results()
+    lacks: dict[str, str] = {}
     facts = {**machine.description(folder), "versions": _in_words(versions())}
+    if given.smoke:
+        facts["smoke"] = "shows that everything works; the figures mean little"
 
     def failed(metric: str, row: str, error: Exception) -> None:
         why = str(error) or type(error).__name__
         print(f"{metric}, {row}: FAILED: {why}", flush=True)
         results.failures.append((metric, row, why))
 
-    for name, why in skipped.items():
-        print(f"skipped: {name}, {why}", flush=True)
+    def skipped(row: str, what: str) -> None:
+        lacks[row] = f"not installed: {what}"
+        print(f"skipped: {row}, {lacks[row]}", flush=True)
         if os.environ.get("CI"):  # there nothing is skipped
-            failed("all", name, Failed(why))
+            failed("all", row, Failed(lacks[row]))
+
+    peers = []
+    for peer in given.peers:
+        missing = peer.missing()
+        if missing:
+            skipped(peer.name, ", ".join(missing))
+        else:
+            peers.append(peer)
     workloads = Workloads(folder)
-    machine.allow_open_files(20_000)
+    machine.allow_open_files(OPEN_FILES)
     try:
         for metric in given.metrics:
-            bench = Bench(
-                folder, workloads, given.scale, peers, partial(failed, metric.name)
-            )
+            tell = partial(failed, metric.name), skipped
+            bench = Bench(folder, workloads, given.scale, peers, *tell)
             measure(metric, bench, given.rounds, results)
     except KeyboardInterrupt:
         failed("all that is left", "all", Failed("interrupted"))
-    return Report(given.metrics, results, given.rounds, facts, skipped)
+    return Report(given.metrics, results, given.rounds, facts, lacks)
 
 
 def _in_words(found: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import cycle
 from pathlib import Path
 
 import psutil
@@ -49,7 +50,9 @@ def end(processes: list[psutil.Process]) -> None:
     for each in processes:
         with suppress(*_ERRORS):
             each.kill()
-    psutil.wait_procs(processes)
+    left = processes
+    while left:  # again and again: some become our children only meanwhile
+        _, left = psutil.wait_procs(left, timeout=0.2)
 
 
 def tree(pids: list[int]) -> list[psutil.Process]:
@@ -75,7 +78,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
     """What they have taken of all processors, without their children."""
     took = 0.0
     for each in processes:
-        with suppress(*_ERRORS):
+        with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
             took += times.user + times.system
     return took
@@ -85,7 +88,7 @@ def memory(processes: list[psutil.Process]) -> int:
     """The bytes that they hold; what several share is counted once (PSS)."""
     held = 0
     for each in processes:
-        with suppress(*_ERRORS):
+        with suppress(psutil.NoSuchProcess):
             held += each.memory_full_info().pss
     return held
 
@@ -102,11 +105,24 @@ def allow_open_files(wanted: int) -> int:
     return hard
 
 
+def _ports() -> Iterator[int]:
+    # Not those that the kernel gives to clients: one of ours could be faster.
+    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(max(below - 20_000, 1024), below)
+    first = os.getpid() % len(ports)  # nor those of another benchmark
+    return cycle((*ports[first:], *ports[:first]))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody listens on, never the same."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a cycle has no end")
 
 
 def _first(path: str, key: str) -> str:

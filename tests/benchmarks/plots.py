@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from .metrics import Column, Metric
 from .metrics.viewers import Viewers
 from .peers import PEERS, Kind
-from .results import OURS, SUMMARY, Results
+from .results import OURS, Results
 
 # Text stays text: small files, which can be searched.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 9})
@@ -22,6 +22,10 @@ _COLOURS = {
     Kind.OTHER: "#6b9080",
     Kind.LIMIT: "#9ca3af",
 }
+
+
+#: What matters most: a picture that fits on a page.
+SUMMARY = (("latency", "p50"), ("binary", "MB/s"), ("runs", "16"), ("streams", "runs"))
 
 
 def _colour(row: str) -> str:
@@ -78,15 +82,19 @@ def plot_metric(metric: Metric, results: Results, folder: Path) -> Path:
     return _draw(wanted, results, folder / f"{metric.name}.svg")
 
 
-def plot_summary(metrics: Sequence[Metric], results: Results, folder: Path) -> Path:
-    """What matters most, in one picture."""
+def plot_summary(
+    metrics: Sequence[Metric], results: Results, folder: Path
+) -> list[Path]:
+    """Some columns, in one picture."""
     wanted = [
         (metric, column)
         for metric in metrics
         for column in metric.columns
         if (metric.name, column.key) in SUMMARY and _has(results, metric, column)
     ]
-    return _draw(wanted, results, folder / "summary.svg", columns=2)
+    if not wanted:
+        return []
+    return [_draw(wanted, results, folder / "summary.svg", columns=2)]
 
 
 def plot_crowds(
@@ -110,6 +118,7 @@ def plot_crowds(
                 x, y, "o-", label=row, color=_colour(row) if row == OURS else None
             )
         axes.set(xscale="log", yscale="log", xlabel="viewers of one run")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_title(column.title, fontsize=9, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(

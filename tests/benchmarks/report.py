@@ -32,7 +32,9 @@ class Report:
 
     def text(self) -> str:
         """In Markdown."""
-        parts = ["# Benchmarks", self._machine(), "## In short", self.summary()]
+        parts = ["# Benchmarks", self._machine()]
+        if len(self.measured) > 1:
+            parts += ["## In short", self.summary()]
         for metric in self.measured:
             parts += [f"## {metric.title}", metric.about, self.table(metric)]
             lost = self._lost(metric)
@@ -43,7 +45,8 @@ class Report:
 
     def _machine(self) -> str:
         facts = [f"- {name}: {value}" for name, value in self.machine.items()]
-        facts.append(f"- medians of {self.rounds} rounds, each through all in turn")
+        many = f"medians of {self.rounds} rounds, each through all in turn"
+        facts.append(f"- {many if self.rounds > 1 else 'one round only'}")
         facts += [f"- skipped: {name}, {why}" for name, why in self.skipped.items()]
         facts += [
             f"- FAILED: {metric}, {row}: {why}"
@@ -132,7 +135,7 @@ class Report:
     def _plots(self, folder: Path) -> list[Path]:
         from .plots import plot_crowds, plot_metric, plot_summary
 
-        files = [plot_summary(self.measured, self.results, folder)]
+        files = plot_summary(self.measured, self.results, folder)
         files += [plot_metric(each, self.results, folder) for each in self.measured]
         files += plot_crowds(self.measured, self.results, folder)
         return files

@@ -1,5 +1,6 @@
 """What a metric is, and the two ways in which servers are started for one."""
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload, Workloads
 
 #: What a server or a program that cannot be measured is told by.
-FAILURES = (Failed, OSError, psutil.Error)
+FAILURES = (Failed, OSError, psutil.Error, subprocess.SubprocessError)
 
 #: What was found in one turn, by column.
 Found = Mapping[str, float]
@@ -62,7 +63,7 @@ SMOKE = Scale(
     running=0.15,
     streams=20,
     watched=0.5,
-    viewers=(1, 200),
+    viewers=(1, 100),
     bulk=40,
     slow=16,
     stalled=0.2,
@@ -89,7 +90,8 @@ class Bench:
     """
     What a metric is given.
 
-    @ivar failed: called with a row and why it cannot be measured.
+    @ivar failed: called with a row and why it could not be measured.
+    @ivar skipped: called with a row, and what of its needs is not installed.
     """
 
     folder: Path
@@ -97,6 +99,7 @@ class Bench:
     scale: Scale
     peers: Sequence[type[Peer]]
     failed: Callable[[str, Exception], None]
+    skipped: Callable[[str, str], None]
 
 
 class Metric:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -56,7 +57,9 @@ class Startup(Metric):
                     continue
                 for name, argv in clients.items():
                     if shutil.which(argv[0]) is None:
-                        bench.failed(name, Failed(f"{argv[0]} is not installed"))
+                        bench.skipped(name, Path(argv[0]).name)
+                    elif name == "requests" and find_spec(name) is None:
+                        bench.skipped(name, name)
                     else:
                         found[name] = partial(self._start, bench, argv)
             yield found

@@ -23,15 +23,17 @@ def climb(
     The largest output that takes a server no longer than about so many seconds.
 
     From the smallest up, so that a slow one is not asked for a gigabyte; it is
-    warm after that, too.
+    warm after that, too. What the first took is taken for what any run does.
     """
     found: Workload | None = None
+    least: float | None = None
     for size, workload in workloads.items():
         if size > largest:
             break
         found = workload
         took = drain(server.source(found), Whole(server.sent(found.expected)))
-        if took * 4 > seconds:
+        least = took if least is None else min(least, took)
+        if least + 4 * (took - least) > seconds:
             break
     assert found is not None
     return found

@@ -1,16 +1,18 @@
 """One run, and many who look at it."""
 
 import os
+import select
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from attrs import define, field
 
 from tests.benchmarks import machine
-from tests.benchmarks.client import Client
+from tests.benchmarks.client import PATIENCE, Client, Connection
 from tests.benchmarks.content import Whole
-from tests.benchmarks.errors import Failed
+from tests.benchmarks.errors import Failed, Silent
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import TICK_SIZE, Workload
 
@@ -70,12 +72,18 @@ class Gate:
         os.write(self._to, f"{what}\n".encode())
 
     def tick_written(self) -> float:
-        """When it wrote a tick; waits for that."""
+        """When it wrote a tick; waits for that. @raise Silent: if it does not."""
+        if not select.select([self._from], [], [], PATIENCE)[0]:
+            raise Silent("the command does not do what it is told")
         return float(os.read(self._from, TICK_SIZE))
 
     def close(self) -> None:
         os.close(self._to)
         os.close(self._from)
+
+
+def _all_answered(viewers: Sequence[Connection]) -> bool:
+    return all(each.answered for each in viewers)
 
 
 class Viewers(Fresh):
@@ -132,7 +140,7 @@ class Viewers(Fresh):
                 client.open(source, Viewer(content, audience=audience))
                 for _ in range(min(WAVE, self.count - len(client)))
             ]
-            client.until(lambda wave=wave: all(each.answered for each in wave))  # type: ignore[misc]
+            client.until(partial(_all_answered, wave))
         held = machine.memory(server.own()) - before
         latencies = []
         for number in range(TICKS):

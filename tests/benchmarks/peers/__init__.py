@@ -38,5 +38,14 @@ PEERS: tuple[type[Peer], ...] = (
     BarePipe,
 )
 
-__all__ = ["PEERS", "DirectSocket", "InMemory", "Kind", "MultiplexedSsh", "Peer"]
-__all__ += ["Shellstream", "Ssh", "Websocketd"]
+__all__ = [
+    "PEERS",
+    "DirectSocket",
+    "InMemory",
+    "Kind",
+    "MultiplexedSsh",
+    "Peer",
+    "Shellstream",
+    "Ssh",
+    "Websocketd",
+]

@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 from typing import ClassVar
 
-from tests.benchmarks.client import Get, Source
+from tests.benchmarks.client import PATIENCE, Get, Source
 from tests.benchmarks.workloads import Workload
 
 from .base import Kind, Peer
@@ -41,7 +41,7 @@ class Shellstream(Peer):
             json.dumps({"command": workload.name}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(order) as answer:
+        with urllib.request.urlopen(order, timeout=PATIENCE) as answer:
             self._run = json.load(answer)["id"]
 
     def shared(self, workload: Workload) -> Source:
