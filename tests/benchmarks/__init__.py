@@ -25,13 +25,13 @@ Metrics:
 
  - C{latency}: from a command's write of a small chunk to its arrival; p50, p99.
  - C{binary}, C{lines}, C{written}: MB/s of large output, as bytes, as lines, and as
-   lines each of which is a write; and the seconds of processor time that the server's
-   own processes (not the commands) take for a GiB. OpenSSH's processes end with
-   their stream, so of it alone nobody can tell.
+   lines each of which is a write, from the request to the end; and the seconds of
+   processor time that the server's own processes (not the commands) take for a GiB.
+   OpenSSH's end with their stream, unless it is multiplexed: nobody can tell.
  - C{runs}: commands run a second, by 1 client and by 16.
  - C{streams}: with 500 streams open: what the server holds for each, the p99 of their
-   ticks, and commands run a second beside them. fcgiwrap holds its processes
-   beforehand, so nearly nothing is added there.
+   ticks, and commands run a second beside them. fcgiwrap has its processes
+   beforehand, so only what they come to use is added there.
  - C{viewers-1} to C{viewers-10000}: of one run: MB/s in all, what the server holds
    for each, and when the last of them has seen a chunk.
  - C{beside}: the latency's p99 while another run of the same server writes as fast as

@@ -35,8 +35,13 @@ class Report:
         parts = ["# Benchmarks", self._machine()]
         if len(self.measured) > 1:
             parts += ["## In short", self.summary()]
+        said = ""
         for metric in self.measured:
-            parts += [f"## {metric.title}", metric.about, self.table(metric)]
+            parts.append(f"## {metric.title}")
+            if metric.about != said:  # the same for any number of viewers
+                parts.append(metric.about)
+            said = metric.about
+            parts.append(self.table(metric))
             lost = self._lost(metric)
             if lost:
                 parts.append(lost)

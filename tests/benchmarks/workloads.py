@@ -90,7 +90,7 @@ def _program(name: str) -> str:
 
 
 def _binary() -> bytes:
-    """Bytes of all kinds, always the same: powers of 5 (mod the Mersenne prime)."""
+    """Bytes of all kinds, always the same, as of a Lehmer generator."""
     modulus = (1 << 61) - 1
     value, found = 1, bytearray()
     while len(found) < _BLOCK:

@@ -15,7 +15,7 @@ def all_metrics(scale: Scale) -> list[Metric]:
         Latency(),
         *THROUGHPUT,
         Runs(),
-        Streams(),
+        Streams(scale.streams),
         *map(Viewers, scale.viewers),
         Beside(),
         Slow(),

@@ -62,11 +62,10 @@ class Streams(Fresh):
     """The streams are tickers, each with a command of its own, a tick a second."""
 
     name = "streams"
-    title = "With many streams open"
     about = (
-        "So many tickers, a tick a second each: what the server's own processes hold "
-        "for each (PSS, above what they hold at the start), the ticks' latency, and "
-        "what can be run beside them by 16 clients."
+        "Each follows a ticker of its own, a tick a second: what the server's own "
+        "processes hold for each (PSS, above what they hold before), the ticks' "
+        "latency, and what 16 clients can run beside them."
     )
     columns = (
         Column("memory", "kB a stream", 1),
@@ -74,11 +73,15 @@ class Streams(Fresh):
         Column("runs", "runs/s, 16 clients", less=False),
     )
 
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.title = f"With {count} streams open"
+
     def suits(self, peer: type[Peer]) -> bool:
         return peer.many
 
     def streams(self, bench: Bench) -> int:
-        return bench.scale.streams + 32
+        return self.count + 32
 
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return [bench.workloads.echo(), bench.workloads.ticker()]
@@ -89,13 +92,12 @@ class Streams(Fresh):
         before = machine.memory(server.own())
         with Client() as client:
             all_ticks: list[Ticks] = []
-            while len(all_ticks) < scale.streams:
-                wave = [Ticks() for _ in range(min(WAVE, scale.streams))]
+            while len(all_ticks) < self.count:
+                wave = [Ticks() for _ in range(min(WAVE, self.count - len(all_ticks)))]
                 for ticks in wave:
                     client.open(source, ticks)
                 client.until(partial(_all_tick, wave))
                 all_ticks += wave
-            count = len(all_ticks)
             held = machine.memory(server.own()) - before
             for ticks in all_ticks:
                 ticks.delays.clear()
@@ -105,7 +107,7 @@ class Streams(Fresh):
             content = server.sent(echo.expected)
             runs = runs_a_second(server.source(echo), content, 16, scale.running)
         return {
-            "memory": held / count / 1e3,
+            "memory": held / self.count / 1e3,
             "p99": percentile(found, 99) * 1e3,
             "runs": runs,
         }

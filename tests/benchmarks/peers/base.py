@@ -43,7 +43,7 @@ class Peer:
     One server, or what takes its place, that runs the workloads it was given.
 
     It is made, started with L{launch}, and asked for nothing before L{wait} has
-    returned. Whatever it needs is in its folder; L{stop} leaves no process behind.
+    returned. Whatever it needs is in its folder; L{stop} leaves nothing behind.
 
     @cvar programs: what must be installed, beside C{packages} of Python.
     @cvar concurrent: whether it serves more than one at a time.
@@ -171,7 +171,7 @@ class Peer:
         ]
 
     def stop(self) -> None:
-        """End it and all that it has started, at once."""
+        """End it and all that it has started, at once, and take its folder away."""
         started = {each.pid for each in self._started}
         left = machine.tree(list(started))
         for program in self._started:  # these first, or they might start more
@@ -180,6 +180,7 @@ class Peer:
             program.wait()
         self._started.clear()
         machine.end([each for each in left if each.pid not in started])
+        shutil.rmtree(self.folder, ignore_errors=True)  # stopped twice: it is gone
 
     def __enter__(self) -> "Peer":
         try:
