@@ -14,14 +14,15 @@ from attrs import define, field
 
 from .errors import OffsetGone
 from .events import Chunk, Stream
-from .ring import LogDamaged
+from .ring import HEADER, LogDamaged
 
 #: What a chunk costs beside its bytes, in bytes: the objects that hold it.
 #: Counted, so that a command that writes single bytes is bounded too.
 OVERHEAD = 200
 
-#: How much is read at once where nobody says otherwise, in bytes.
-READ_SIZE = 1 << 16
+#: How much is appended, and read, at once, in bytes: half of a large sector of a
+#: ring, so that what comes fast is written where sectors begin.
+READ_SIZE = (1 << 17) - HEADER
 
 
 class Backing(Protocol):

@@ -102,10 +102,13 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The run as it stands now."""
-        if self._record.state.ended:
-            return self._record
-        log = self.log
-        return evolve(self._record, start=log.start, size=log.end, stored=log.stored)
+        record, log = self._record, self.log
+        now = (log.start, log.end, log.stored)
+        if record.state.ended or now == (record.start, record.size, record.stored):
+            return record
+        start, size, stored = now
+        self._record = evolve(record, start=start, size=size, stored=stored)
+        return self._record
 
     @property
     def stall_timeout(self) -> float:

@@ -1,15 +1,18 @@
 """
 Starting the process of a command.
 
-By C{vfork} in C: Twisted's own way forks Python, keeps the child in our session
-and cannot say why a program did not start.
+By posix_spawn(3): Twisted's own way forks Python, keeps the child in our session and
+cannot say why a program did not start; L{subprocess} waits until the child has closed
+every descriptor that we have.
 """
 
 import errno
 import os
 import resource
-import subprocess
-from contextlib import suppress
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from twisted.internet.protocol import ProcessProtocol
@@ -26,6 +29,9 @@ _log = Logger()
 #: the custom before (see L{raise_file_limit}).
 _INHERITED_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 
+#: What Python ignores, and programs rely on: execve(2) would hand it on.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
 
 def spawn(
     reactor: Any,
@@ -36,6 +42,8 @@ def spawn(
 ) -> Child:
     """
     Start a command's process.
+
+    All of our own descriptors have to be closed by execve(2), as Python's are.
 
     @param run: the id of its run.
     @raise CannotStart: if the program or the working directory is not there,
@@ -48,25 +56,62 @@ def spawn(
         for _ in range(2):
             fds += os.pipe()
         out, out_child, err, err_child = fds
-        process = subprocess.Popen(  # noqa: S603  # argv is the operator's
-            invocation.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=out_child,
-            stderr=err_child,
-            cwd=command.cwd,
-            env=env,
-            start_new_session=True,
-        )
+        with _within(command.cwd):
+            pid = _start(invocation.argv, env, out_child, err_child)
     except OSError as error:
         for fd in fds:
             os.close(fd)
         raise _why(command, error) from None
     os.close(out_child)
     os.close(err_child)
-    _restore_file_limit(process.pid)
-    child = Child(protocol, process, process_start(process.pid))
+    _restore_file_limit(pid)
+    child = Child(protocol, pid, process_start(pid))
     child.start(reactor, {1: out, 2: err})
     return child
+
+
+@contextmanager
+def _within(folder: str | None) -> Iterator[None]:
+    """Be in a folder, which what is started meanwhile inherits."""
+    if folder is None:
+        yield
+        return
+    # All of the process moves, its threads too: no path of ours is relative.
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+    try:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.fchdir(here)
+    finally:
+        os.close(here)
+
+
+def _start(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
+    return os.posix_spawn(
+        _program(argv[0], env),
+        argv,
+        env,
+        file_actions=(
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, err, 2),
+        ),
+        setsid=True,
+        setsigdef=_IGNORED_BY_PYTHON,
+    )
+
+
+def _program(name: str, env: Mapping[str, str]) -> str:
+    """The file that execvp(3) would execute, or the name if that has to fail."""
+    path = env.get("PATH", os.defpath)
+    found = shutil.which(name, path=path)
+    if found is None and "/" not in name:
+        there = shutil.which(name, os.F_OK, path)
+        number = errno.ENOENT if there is None else errno.EACCES
+        raise OSError(number, os.strerror(number), name)
+    return found or name
 
 
 _FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -105,6 +150,20 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS: the hard limit is a fiction
             _log.info("the limit of open files stays {soft}: {e}", soft=soft, e=error)
+
+
+def keep_descriptors() -> None:
+    """
+    See that no child inherits what we were given, such as a listening socket, and
+    that 0, 1 and 2 are in use: what is opened there would not get to a child.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            with suppress(OSError):  # what the folder itself was read through
+                os.set_inheritable(int(name), False)
 
 
 def _restore_file_limit(pid: int) -> None:

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from . import __version__
 from .config import DEMO, Config, ConfigMistaken, parse
 from .daemon import IN_MEMORY, Daemon, DaemonCannotStart
-from .spawn import raise_file_limit
+from .spawn import keep_descriptors, raise_file_limit
 from .web import Site
 
 _log = Logger(namespace="shellstream")
@@ -237,6 +237,7 @@ def makeService(options: Options) -> IService:
     # Or a timeout would wait for an hour when the clock is set back by one.
     reactor.seconds = time.monotonic
     raise_file_limit()
+    keep_descriptors()
     site = Site(reactor)
     services = MultiService()
     Daemon(options.settings, options["state-dir"], site, reactor).setServiceParent(

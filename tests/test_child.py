@@ -21,7 +21,7 @@ from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
 from shellstream.leftovers import process_start
-from shellstream.spawn import raise_file_limit, spawn
+from shellstream.spawn import keep_descriptors, raise_file_limit, spawn
 
 
 @define
@@ -143,6 +143,7 @@ class SpawnTests(TestCase):
     async def test_inherits_nothing(self) -> None:
         """The child has three descriptors, its input is empty, its limit usual."""
         raise_file_limit()
+        keep_descriptors()
         _, told = self.start("ls /proc/self/fd | wc -l; cat; ulimit -Sn")
         await told.ended
         # ls has opened the folder too.

@@ -29,7 +29,16 @@ PURE = (
     "formats",
     "negotiation",
 )
-DOMAIN = ("interfaces", "tail", "run", "endedrun", "admission", "registry", "viewer")
+DOMAIN = (
+    "interfaces",
+    "tail",
+    "run",
+    "endedrun",
+    "admission",
+    "registry",
+    "rendition",
+    "viewer",
+)
 STATE = ("schema", "database", "store", "statedir", "leftovers")
 EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.

@@ -36,6 +36,8 @@ from shellstream.errors import (
     ShellstreamError,
 )
 
+from .direct import write_now
+
 #: The largest body that is taken, in bytes: parameters, nothing more.
 MAX_BODY = 1 << 16
 
@@ -147,6 +149,7 @@ class Request(TwistedRequest):
     content: BytesIO
     #: Whether the client has left.
     gone = False
+    _begun = False
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -204,12 +207,23 @@ class Request(TwistedRequest):
         """Send the headers now, and the first of an answer that may take long."""
         self.write(data)
         self.responseHeaders = _SENT  # a quarter of what an idle viewer would cost
+        self._begun = True
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the answer: once it has begun, at once."""
+        if not self._begun:
+            super().write(data)
+        elif data and not self.gone:
+            self.sentLength += len(data)
+            framed = (b"%x\r\n" % len(data), data, b"\r\n")
+            write_now(self.channel.transport, framed if self.chunked else (data,))
 
     def finish_with(self, trailers: Mapping[str, str]) -> None:
         """Finish a streamed answer, with C{trailers} if chunked (RFC 9112, 7.1.2)."""
         if self.chunked:
             lines = [f"{name}: {value}\r\n" for name, value in trailers.items()]
-            self.channel.write(b"0\r\n" + "".join(lines).encode() + b"\r\n")
+            last = b"0\r\n" + "".join(lines).encode() + b"\r\n"
+            write_now(self.channel.transport, (last,))
             self.chunked = 0  # or finish() writes a last chunk of its own
         self.finish()
 

@@ -1,6 +1,7 @@
 """How a run's output is answered with: headers, a viewer, and the end."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from weakref import WeakValueDictionary
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -17,6 +18,7 @@ from shellstream.formats import Format, Plain, parse_last_event_id
 from shellstream.interfaces import IRun, View
 from shellstream.negotiation import negotiate
 from shellstream.record import RunRecord, signal_name
+from shellstream.rendition import Rendition
 from shellstream.tail import tail
 from shellstream.viewer import Viewer
 
@@ -53,6 +55,7 @@ class Answers:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._renditions: WeakValueDictionary[object, Rendition] = WeakValueDictionary()
 
     def headers(
         self, request: Request, form: Format, record: RunRecord | None = None
@@ -104,10 +107,10 @@ class Answers:
     def follow(self, request: Request, run: IRun, view: View, form: Format) -> None:
         """Send the headers, then all that a view wants, then the end."""
         over, plain = run.record.state.ended, isinstance(form, Plain)
+        rendition = Rendition(run, form, view.only)
         viewer = Viewer(
             view,
-            run,
-            form,
+            self._renditions.setdefault((run, form, view.only), rendition),
             request,
             lambda ended: _end(
                 run.record, request, ended=ended, cut=plain and not over
