@@ -33,6 +33,10 @@ from .web import Site
 
 _log = Logger(namespace="shellstream")
 
+#: How many connections may wait to be accepted: of more that come at once, the
+#: system asks the others to try again a second later (listen(2)).
+BACKLOG = 1024
+
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
@@ -129,7 +133,7 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535):
         sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
     host = quoteStringArgument(interface or "127.0.0.1")
-    return f"tcp:{port}:interface={host}"
+    return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
 
 
 @define(eq=False)
