@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
+from .confine import Confinement
 from .errors import ParametersRefused, Refusal, did_you_mean
 from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
+from .unbuffer import Unbuffer
 
 #: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
@@ -35,6 +37,7 @@ class Command:
 
     @ivar get: whether C{GET /stream/NAME} may run it.
     @ivar cwd: working directory; L{None}: the daemon's.
+    @ivar confine: what it has that the daemon has not.
     """
 
     name: str
@@ -44,7 +47,9 @@ class Command:
     get: bool = False
     cwd: str | None = None
     env: Mapping[str, str] = {}
+    unbuffer: Unbuffer = Unbuffer.AUTO
     limits: Limits = field(factory=Limits)
+    confine: Confinement = field(factory=Confinement)
     params: Mapping[str, Parameter] = {}
 
     def invoke(self, given: Iterable[tuple[str, object]]) -> Invocation:

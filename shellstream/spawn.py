@@ -16,9 +16,12 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
 from .child import Child
-from .command import Command, Invocation, environment
+from .command import Command, Invocation
 from .errors import Busy, CannotStart, ShellstreamError
 from .leftovers import process_start
+from .prepare import Prepared
+from .terminal import PTMX, open_terminal
+from .unbuffer import Unbuffer
 
 _log = Logger()
 
@@ -33,28 +36,33 @@ def spawn(
     invocation: Invocation,
     protocol: ProcessProtocol,
     run: str,
+    prepared: Prepared,
 ) -> Child:
     """
     Start a command's process.
 
     @param run: the id of its run.
+    @param prepared: how to, for this command.
     @raise CannotStart: if the program or the working directory is not there,
         or may not be used.
-    @raise Busy: if the machine has no descriptor, memory or process to spare.
+    @raise Busy: if the machine has no descriptor, memory, process or terminal to
+        spare.
     """
-    env = environment(os.environ, command, invocation, run)
     fds: list[int] = []
     try:
-        for _ in range(2):
-            fds += os.pipe()
+        argv, env = prepared.settle(command, invocation, run)
+        fds += open_terminal() if command.unbuffer is Unbuffer.PTY else os.pipe()
+        fds += os.pipe()
         out, out_child, err, err_child = fds
+        prepared.give(out_child, err_child)
         process = subprocess.Popen(  # noqa: S603  # argv is the operator's
-            invocation.argv,
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=out_child,
             stderr=err_child,
             cwd=command.cwd,
             env=env,
+            umask=-1 if command.confine.umask is None else command.confine.umask,
             start_new_session=True,
         )
     except OSError as error:
@@ -63,13 +71,14 @@ def spawn(
         raise _why(command, error) from None
     os.close(out_child)
     os.close(err_child)
-    _restore_file_limit(process.pid)
+    if command.confine.open_files is None:
+        _restore_file_limit(process.pid)
     child = Child(protocol, process, process_start(process.pid))
     child.start(reactor, {1: out, 2: err})
     return child
 
 
-_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 
 _WHY = {
     errno.ENOENT: "was not found",
@@ -88,10 +97,12 @@ def _why(command: Command, error: OSError) -> ShellstreamError:
     )
     number = error.errno or 0
     if number in _FOR_NOW:
-        return Busy(f"the machine has no room for a process ({error.strerror})", 5)
+        room = "terminal" if error.filename == PTMX else "process"
+        return Busy(f"the machine has no room for a {room} ({error.strerror})", 5)
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
-    what = "working directory" if error.filename == command.cwd else "program"
+    parts = {command.cwd: "working directory", PTMX: "terminal"}
+    what = parts.get(error.filename, "program")
     why = _WHY.get(number, f"cannot be used ({os.strerror(number)})")
     ask = "whoever runs the daemon finds more in its log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")
