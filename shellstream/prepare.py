@@ -132,7 +132,7 @@ class _Preparing:
         become = account or Account("", os.geteuid(), os.getegid(), "", "")
         if asked.group is not None:
             become = evolve(become, gid=self._group(asked.group, become.gid))
-        if asked.processes is not None and become.uid == 0:
+        if asked.processes is not None and become.uid == 0 and not self.unmet:
             self.unmet.append("processes: root may have any number; name a user")
         if self.command.unbuffer is Unbuffer.PTY:
             self._try_terminal()
