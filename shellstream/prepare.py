@@ -137,17 +137,18 @@ class _Preparing:
         if self.command.unbuffer is Unbuffer.PTY:
             self._try_terminal()
         is_other = (become.uid, become.gid) != (os.geteuid(), os.getegid())
-        chain = tuple(tools(asked, become if is_other else None))
-        prefix: tuple[str, ...] = ()
+        other = become if is_other else None
+        chain = tuple(tools(asked, other))
         for tool in chain:
-            prefix += self._try_tool(tool)
+            self._try_tool(tool)
         if len(chain) > 1 and not self.unmet:  # each may be had, but can all?
-            why = self._why_not(prefix)
+            # How many processes there are is another matter when it is started.
+            why = self._why_not(_prefix(tools(evolve(asked, processes=None), other)))
             if why:
                 keys = ", ".join(key for tool in chain for key in tool.keys)
                 self.unmet.append(f"{keys}: not together: {why}")
         owner = become.uid if become.uid != os.geteuid() else None
-        return Prepared(prefix=prefix, account=account, owner=owner)
+        return Prepared(prefix=_prefix(chain), account=account, owner=owner)
 
     def _account(self, name: str) -> Account | None:
         try:
@@ -175,28 +176,32 @@ class _Preparing:
                     "/dev/pts, or take another way"
                 )
 
-    def _try_tool(self, tool: Tool) -> tuple[str, ...]:
+    def _try_tool(self, tool: Tool) -> None:
         keys = ", ".join(tool.keys)
-        # By the daemon's own PATH: the command may have any other.
-        found = shutil.which(tool.name)
-        if found is None:
+        if shutil.which(tool.name) is None:
             package = _PACKAGES[tool.name]
             only = "" if sys.platform == "linux" else ", for Linux only"
             self.unmet.append(
                 f"{keys}: needs the program {tool.name} (of {package}{only}), which "
                 "is not here; install it, or do without"
             )
-            return ()
-        prefix = (found, *tool.options, "--")
-        why = self._why_not(prefix)
+            return
+        why = self._why_not(_prefix([tool]))
         if why:
             self.unmet.append(f"{keys}: {why}; {_HINTS[tool.name]}")
-        return prefix
 
     def _why_not(self, prefix: tuple[str, ...]) -> str:
         if prefix not in self.tried:
             self.tried[prefix] = _try(prefix)
         return self.tried[prefix]
+
+
+def _prefix(chain: Iterable[Tool]) -> tuple[str, ...]:
+    found: list[str] = []
+    for tool in chain:
+        # By the daemon's own PATH: the command may have any other.
+        found += (shutil.which(tool.name) or tool.name, *tool.options, "--")
+    return tuple(found)
 
 
 def _try(prefix: tuple[str, ...]) -> str:
