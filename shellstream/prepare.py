@@ -43,9 +43,9 @@ class Prepared:
 
     def settle(
         self, command: Command, invocation: Invocation, run: str
-    ) -> tuple[tuple[str, ...], dict[str, str]]:
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """
-        What to execute, and with which environment.
+        What to execute, with which arguments and which environment.
 
         @raise OSError: if the program is not there, or may not be executed.
         """
@@ -55,7 +55,9 @@ class Prepared:
         preload, its = self.preload, loader(program)
         suits = preload is not None and preload.loader == its
         env = unbuffered(command.unbuffer, env, preload if suits else None)
-        return (*self.prefix, *invocation.argv), env
+        if self.prefix:
+            return self.prefix[0], (*self.prefix, *invocation.argv), env
+        return program, invocation.argv, env
 
     def give(self, *fds: int) -> None:
         """

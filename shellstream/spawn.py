@@ -50,13 +50,14 @@ def spawn(
     """
     fds: list[int] = []
     try:
-        argv, env = prepared.settle(command, invocation, run)
+        program, argv, env = prepared.settle(command, invocation, run)
         fds += open_terminal() if command.unbuffer is Unbuffer.PTY else os.pipe()
         fds += os.pipe()
         out, out_child, err, err_child = fds
         prepared.give(out_child, err_child)
         process = subprocess.Popen(  # noqa: S603  # argv is the operator's
             argv,
+            executable=program,
             stdin=subprocess.DEVNULL,
             stdout=out_child,
             stderr=err_child,

@@ -43,10 +43,12 @@ class PrepareTests(SynchronousTestCase):
         found = prepare([asked])["x"]
         self.assertEqual(found.prefix, (*expected, setpriv, "--no-new-privs", "--"))
         self.assertIsNone(found.owner)
-        plain = Prepared().settle(asked, asked.invoke([]), "id")
-        argv, env = found.settle(asked, asked.invoke([]), "id")
-        self.assertEqual(argv, (*found.prefix, "true"))
-        self.assertEqual((("true",), env), plain)
+        program, argv, env = Prepared().settle(asked, asked.invoke([]), "id")
+        self.assertEqual((program, argv), (shutil.which("true"), ("true",)))
+        self.assertEqual(
+            found.settle(asked, asked.invoke([]), "id"),
+            (nice, (*found.prefix, "true"), env),
+        )
 
     def test_own_user(self) -> None:
         """To name the daemon's own user takes no privilege, and sets its variables."""
@@ -55,7 +57,7 @@ class PrepareTests(SynchronousTestCase):
         found = prepare([asked])["x"]
         self.assertEqual((found.prefix, found.owner), ((), None))
         with patch.dict(os.environ, HOME="/elsewhere", USER="nobody"):
-            _, env = found.settle(asked, asked.invoke([]), "id")
+            *_, env = found.settle(asked, asked.invoke([]), "id")
         self.assertEqual((env["HOME"], env["USER"]), (own.pw_dir, own.pw_name))
 
     def test_preload(self) -> None:
