@@ -132,7 +132,7 @@ class _Terminal(_Pipe):
     The kernel hands over at most 4 KiB at once, and does not tell how much it has.
     """
 
-    #: More than the kernel ever holds (12 KiB: tty_buffer.c, n_tty.c).
+    #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
     HOLDS = 1 << 16
 
     def doRead(self) -> Exception | None:

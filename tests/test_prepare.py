@@ -120,7 +120,7 @@ class CannotPrepareTests(SynchronousTestCase):
 
     def test_above_hard_limit(self) -> None:
         """A limit above the daemon's own."""
-        (reason,) = self.reasons(command(open_files=10**9))
+        (reason,) = self.reasons(command(open_files=1 << 31))
         self.assertIn("command 'x': open_files: prlimit: ", reason)
         self.assertIn("Operation not permitted; a limit may not be above", reason)
 

@@ -1,7 +1,9 @@
 """What a command has that its daemon has not, with the real one."""
 
+import grp
 import json
 import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,11 +63,12 @@ class ConfineTests(TestCase):
             pipe=(by_name, nobody),
             pty=(by_name, nobody, 'unbuffer = "pty"'),
         )
-        home, shell = "/nonexistent", "/usr/sbin/nologin"
-        account = [home, "nobody", "nobody", shell, "nogroup"]
+        known = pwd.getpwnam("nobody")
+        home, own = known.pw_dir, grp.getgrgid(known.pw_gid).gr_name
+        account = [home, "nobody", "nobody", known.pw_shell, own]
         self.assertEqual(await self.printed("account"), account)
         self.assertEqual(await self.printed("env"), [home, "me"])
-        self.assertEqual(await self.printed("user"), ["nobody", "nogroup"])
+        self.assertEqual(await self.printed("user"), ["nobody", own])
         self.assertEqual(await self.printed("group"), ["root", "daemon"])
         self.assertEqual(await self.printed("both"), ["nobody", "daemon"])
         found = await self.printed("capabilities")
@@ -148,14 +151,14 @@ class ConfineTests(TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             '[commands.a]\nargv = ["a"]\nuser = "no-such-user"\n'
-            '[commands.b]\nargv = ["b"]\nopen_files = 1000000000\n'
+            '[commands.b]\nargv = ["b"]\nmemory = 4096\n'
         )
         twistd = script("twistd"), "-n", "shellstream", "--config", str(path)
         program = run(self, *twistd, "--port", "0")
         self.assertEqual(await program.ended(), 1)
         said = (program.out + program.err).decode()
         self.assertIn("command 'a': user: there is no 'no-such-user' here", said)
-        self.assertIn("command 'b': open_files: prlimit: ", said)
+        self.assertIn("command 'b': memory: no program survives it", said)
         self.assertNotIn("Traceback", said)
         checking = run(self, *twistd, "--check")
         self.assertEqual(await checking.ended(), 0)
