@@ -4,8 +4,10 @@ What a started process does, told to a real L{ProcessProtocol}, and how to steer
 L{shellstream.spawn} starts them.
 """
 
+import errno
 import os
 import resource
+import select
 import sys
 import termios
 from collections.abc import Mapping
@@ -139,6 +141,50 @@ class _Pipe(FileDescriptor):
         self._child.pipe_lost(self._number)
 
 
+class _Terminal(_Pipe):
+    """
+    The reading end of a terminal, where a child has one in place of a pipe.
+
+    The kernel hands over at most 4 KiB at once, and does not tell how much it has.
+    """
+
+    #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
+    HOLDS = 1 << 16
+
+    def doRead(self) -> Exception | None:
+        pieces: list[bytes] = []
+        size = 0
+        end: Exception | None = None
+        while size < READ_SIZE:
+            try:
+                data = os.read(self._fd, READ_SIZE - size)
+            except BlockingIOError:
+                self.owed = 0  # whatever was owed has been read
+                break
+            except OSError as error:
+                if error.errno != errno.EIO:  # what Linux has for an end
+                    raise
+                data = b""
+            if not data:
+                end = CONNECTION_DONE
+                break
+            pieces.append(data)
+            size += len(data)
+        self.owed -= size
+        if pieces:
+            self._child.protocol.childDataReceived(self._number, b"".join(pieces))
+        if self.closing and self.owed <= 0:
+            end = CONNECTION_DONE
+        return end
+
+    def note_exit(self) -> None:
+        # Asked this way, the kernel looks through all that it holds.
+        asked = select.poll()
+        asked.register(self._fd, select.POLLIN)
+        found = any(event & select.POLLIN for _, event in asked.poll(0))
+        self.owed = self.HOLDS if found else 0
+
+
 class _Watch(FileDescriptor):
     """A pidfd, which gets readable when its process exits (Linux 5.3)."""
 
@@ -188,7 +234,8 @@ class Child:
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """Begin to listen to the child, by way of C{pipes} (number: descriptor)."""
         for number, fd in pipes.items():
-            self._pipes[number] = _Pipe(reactor, self, number, fd)
+            kind = _Terminal if os.isatty(fd) else _Pipe
+            self._pipes[number] = kind(reactor, self, number, fd)
         self.protocol.makeConnection(self)
         self.resume()
         try:

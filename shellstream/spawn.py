@@ -9,19 +9,21 @@ every descriptor that we have.
 import errno
 import os
 import resource
-import shutil
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
 from .child import Child
-from .command import Command, Invocation, environment
+from .command import Command, Invocation
 from .errors import Busy, CannotStart, ShellstreamError
 from .leftovers import process_start
+from .prepare import Prepared
+from .terminal import PTMX, open_terminal
+from .unbuffer import Unbuffer
 
 _log = Logger()
 
@@ -39,6 +41,7 @@ def spawn(
     invocation: Invocation,
     protocol: ProcessProtocol,
     run: str,
+    prepared: Prepared,
 ) -> Child:
     """
     Start a command's process.
@@ -46,75 +49,65 @@ def spawn(
     All of our own descriptors have to be closed by execve(2), as Python's are.
 
     @param run: the id of its run.
+    @param prepared: how to, for this command.
     @raise CannotStart: if the program or the working directory is not there,
         or may not be used.
-    @raise Busy: if the machine has no descriptor, memory or process to spare.
+    @raise Busy: if the machine has no descriptor, memory, process or terminal to
+        spare.
     """
-    env = environment(os.environ, command, invocation, run)
     fds: list[int] = []
     try:
-        for _ in range(2):
-            fds += os.pipe()
+        program, argv, env = prepared.settle(command, invocation, run)
+        fds += open_terminal() if command.unbuffer is Unbuffer.PTY else os.pipe()
+        fds += os.pipe()
         out, out_child, err, err_child = fds
-        with _within(command.cwd):
-            pid = _start(invocation.argv, env, out_child, err_child)
+        prepared.give(out_child, err_child)
+        with _like(command):
+            pid = os.posix_spawn(
+                program,
+                argv,
+                env,
+                file_actions=(
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, out_child, 1),
+                    (os.POSIX_SPAWN_DUP2, err_child, 2),
+                ),
+                setsid=True,
+                setsigdef=_IGNORED_BY_PYTHON,
+            )
     except OSError as error:
         for fd in fds:
             os.close(fd)
         raise _why(command, error) from None
     os.close(out_child)
     os.close(err_child)
-    _restore_file_limit(pid)
+    if command.confine.open_files is None:
+        _restore_file_limit(pid)
     child = Child(protocol, pid, process_start(pid))
     child.start(reactor, {1: out, 2: err})
     return child
 
 
 @contextmanager
-def _within(folder: str | None) -> Iterator[None]:
-    """Be in a folder, which what is started meanwhile inherits."""
-    if folder is None:
+def _like(command: Command) -> Iterator[None]:
+    """
+    Have a command's working directory and umask, which what is started inherits.
+
+    All of the process has them meanwhile, its threads too: no path of ours is
+    relative, and SQLite sees to the modes of its files itself.
+    """
+    with ExitStack() as restoring:
+        if command.cwd is not None:
+            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+            restoring.callback(os.close, here)
+            restoring.callback(os.fchdir, here)
+            os.chdir(command.cwd)
+        if command.confine.umask is not None:
+            restoring.callback(os.umask, os.umask(command.confine.umask))
         yield
-        return
-    # All of the process moves, its threads too: no path of ours is relative.
-    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
-    try:
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.fchdir(here)
-    finally:
-        os.close(here)
 
 
-def _start(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
-    return os.posix_spawn(
-        _program(argv[0], env),
-        argv,
-        env,
-        file_actions=(
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, out, 1),
-            (os.POSIX_SPAWN_DUP2, err, 2),
-        ),
-        setsid=True,
-        setsigdef=_IGNORED_BY_PYTHON,
-    )
-
-
-def _program(name: str, env: Mapping[str, str]) -> str:
-    """The file that execvp(3) would execute, or the name if that has to fail."""
-    path = env.get("PATH", os.defpath)
-    found = shutil.which(name, path=path)
-    if found is None and "/" not in name:
-        there = shutil.which(name, os.F_OK, path)
-        number = errno.ENOENT if there is None else errno.EACCES
-        raise OSError(number, os.strerror(number), name)
-    return found or name
-
-
-_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 
 _WHY = {
     errno.ENOENT: "was not found",
@@ -133,10 +126,12 @@ def _why(command: Command, error: OSError) -> ShellstreamError:
     )
     number = error.errno or 0
     if number in _FOR_NOW:
-        return Busy(f"the machine has no room for a process ({error.strerror})", 5)
+        room = "terminal" if error.filename == PTMX else "process"
+        return Busy(f"the machine has no room for a {room} ({error.strerror})", 5)
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
-    what = "working directory" if error.filename == command.cwd else "program"
+    parts = {command.cwd: "working directory", PTMX: "terminal"}
+    what = parts.get(error.filename, "program")
     why = _WHY.get(number, f"cannot be used ({os.strerror(number)})")
     ask = "whoever runs the daemon finds more in its log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")

@@ -21,6 +21,7 @@ from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
 from shellstream.leftovers import process_start
+from shellstream.prepare import Prepared
 from shellstream.spawn import keep_descriptors, raise_file_limit, spawn
 
 
@@ -96,7 +97,7 @@ class SpawnTests(TestCase):
         told = Told()
         command = Command(name="c", shell=script)
         protocol = ChildProtocol(told, reactor)
-        child = spawn(reactor, command, command.invoke([]), protocol, "id")
+        child = spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
 
         def end() -> "Deferred[ExitStatus] | None":
             if told.ended.called:
@@ -224,7 +225,7 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
             protocol = ChildProtocol(Told(), reactor)
-            spawn(reactor, command, command.invoke([]), protocol, "id")
+            spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -262,4 +263,5 @@ class CannotSpawnTests(SynchronousTestCase):
                 Invocation(("true",), {}, {}),
                 ChildProtocol(Told(), reactor),
                 "id",
+                Prepared(),
             )

@@ -17,6 +17,9 @@ PURE = (
     "errors",
     "events",
     "limits",
+    "elf",
+    "unbuffer",
+    "confine",
     "record",
     "toml",
     "config",
@@ -40,7 +43,16 @@ DOMAIN = (
     "viewer",
 )
 STATE = ("schema", "database", "store", "statedir", "leftovers")
-EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
+EDGES = (
+    "child",
+    "spawn",
+    "executable",
+    "terminal",
+    "prepare",
+    "ringfile",
+    "logs",
+    *STATE,
+)
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
 SEE_THE_REACTOR = {"tap.py", "client/__main__.py"}
