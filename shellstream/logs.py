@@ -14,8 +14,8 @@ from .events import Chunk
 from .limits import Limits, Sync
 from .outputlog import OutputLog
 from .record import Keep, RunRecord
-from .ring import LogDamaged
 from .ringfile import RingFile
+from .sectors import LogDamaged
 from .statedir import StateDir
 
 _log = Logger()

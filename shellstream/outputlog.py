@@ -14,7 +14,7 @@ from attrs import define, field
 
 from .errors import OffsetGone
 from .events import Chunk, Stream
-from .ring import LogDamaged
+from .sectors import LogDamaged
 
 #: What a chunk costs beside its bytes, in bytes: the objects that hold it.
 #: Counted, so that a command that writes single bytes is bounded too.

@@ -1,4 +1,4 @@
-"""The newest output of a run in a file: see L{shellstream.ring} for what is in it."""
+"""The newest output of a run in a file; L{shellstream.sectors} says what is in it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -11,14 +11,14 @@ from threading import Lock
 from attrs import define, field
 
 from .events import Chunk
-from .ring import (
+from .ring import Ring
+from .sectors import (
     HEADER,
     SHIFTS,
     Header,
     LogDamaged,
     Mark,
     Piece,
-    Ring,
     decode,
     encode,
     newest,

@@ -22,6 +22,7 @@ PURE = (
     "config",
     "parameters",
     "command",
+    "sectors",
     "ring",
     "outputlog",
     "utf8",

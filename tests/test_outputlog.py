@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.errors import OffsetGone
 from shellstream.events import Chunk, Stream
 from shellstream.outputlog import OVERHEAD, Backing, OutputLog
-from shellstream.ring import LogDamaged
+from shellstream.sectors import LogDamaged
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
 WRITES = st.lists(

@@ -20,8 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.errors import OffsetGone
 from shellstream.events import Chunk, Stream
 from shellstream.outputlog import OVERHEAD, OutputLog
-from shellstream.ring import HEADER, Header, LogDamaged
 from shellstream.ringfile import RingFile
+from shellstream.sectors import HEADER, Header, LogDamaged
 
 #: What a sector of the smallest size holds.
 ROOM = 512 - HEADER

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from shellstream.events import Chunk, Stream
-from shellstream.ring import HEADER, LogDamaged, Mark, Piece, encode
 from shellstream.ringfile import RingFile
+from shellstream.sectors import HEADER, LogDamaged, Mark, Piece, encode
 
 ROOT = Path(__file__).parent.parent  # trial runs in _trial_temp
 RETAIN = 4096  # sectors of 512 bytes
