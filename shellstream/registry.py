@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any, Protocol
-from weakref import WeakValueDictionary
+from typing import Protocol
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,23 +15,21 @@ from zope.interface import implementer
 from .admission import Admission
 from .command import Command, Invocation
 from .config import Config
-from .endedrun import EndedRun
 from .errors import (
     Busy,
-    CannotRecord,
     CannotStart,
     CommandUnknown,
     NoDefaultCommand,
     RunActive,
     RunNotRunning,
-    RunUnknown,
     ShellstreamError,
 )
 from .events import Reason, State, Stream, WallClock
+from .history import History, Logs, Store
 from .interfaces import IRun, IRuns, Order
-from .limits import Limits, Sync
+from .limits import Sync
 from .outputlog import OutputLog
-from .record import Keep, Key, RunRecord, described, next_id
+from .record import Key, RunRecord, described, next_id
 from .run import Child, Run
 
 _log = Logger()
@@ -41,52 +37,11 @@ _log = Logger()
 #: What is kept of the news about runs, in bytes of memory.
 EVENTS = 1 << 18
 
-#: Seconds between two attempts to write down an end.
-RETRY = 5.0
-
 
 class Spawn(Protocol):
     """Starts the process of a command and tells the run what becomes of it."""
 
     def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child: ...
-
-
-class Store(Protocol):
-    """What survives a restart, apart from output; see L{shellstream.store}."""
-
-    def add(self, record: RunRecord, key: Key | None) -> Deferred[str | None]: ...
-    def join(self, record: RunRecord, key: Key) -> Deferred[str | None]: ...
-    def first(self, principal: str, key: Key) -> Deferred[str | None]: ...
-    def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]: ...
-    def get(self, run_id: str) -> Deferred[RunRecord | None]: ...
-    def page(
-        self, limit: int, after: str | None, state: State | None, command: str | None
-    ) -> Deferred[list[RunRecord]]: ...
-    def delete(self, run_id: str) -> Deferred[bool]: ...
-    def expire(self, now: int, keep: Keep) -> Deferred[Any]: ...
-    def flush(self) -> Deferred[None]: ...
-
-
-class Logs(Protocol):
-    """Where output is kept; see L{shellstream.logs}."""
-
-    def keep(self, wanted: Keep) -> Keep:
-        """What of ended runs there is room for, beside the active ones."""
-
-    def create(self, run_id: str, limits: Limits) -> OutputLog:
-        """The log of a new run."""
-
-    def ended(self, record: RunRecord) -> OutputLog:
-        """The log of an ended run; an empty one, if it is gone."""
-
-    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
-        """Bring a log to the disk itself; never fails."""
-
-    def settled(self, run_id: str, log: OutputLog) -> None:
-        """A run has ended, and its log with it."""
-
-    def remove(self, ids: Iterable[str]) -> Deferred[None]:
-        """Forget the output of these ended runs."""
 
 
 @implementer(IRuns)
@@ -110,18 +65,18 @@ class Registry:
     active: dict[str, Run] = field(factory=dict, init=False)
     events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
     _admission: Admission = field(init=False)
-    _ended: "WeakValueDictionary[str, EndedRun]" = field(
-        factory=WeakValueDictionary, init=False
-    )
+    _history: History = field(init=False)
     _keys: set[str] = field(factory=set, init=False)  # with orders under way
     _newest: str | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
     _draining: IDelayedCall | None = field(default=None, init=False)
-    _tidies: bool = field(default=False, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._admission = Admission(self.config.max_running, self.config.max_queued)
+        self._history = History(
+            self.config.keep, self.clock, self.wall, self._store, self._logs
+        )
 
     def command(self, name: str | None) -> Command:
         name = self.config.default if name is None else name
@@ -192,21 +147,14 @@ class Registry:
         run = self.active.get(run_id)
         if run is not None and not run.log.released:
             return run
-        ended = self._ended.get(run_id)
-        if ended is not None:
-            return ended
         # One whose end cannot be written down yet may have told it long since.
-        record = await self._store.get(run_id) if run is None else run.record
-        if record is None:
-            raise RunUnknown(run_id)
-        # Others may have asked for it meanwhile: they share one log.
-        return self._ended.setdefault(run_id, EndedRun(record, self._logs.ended))
+        return await self._history.find(run_id, None if run is None else run.record)
 
     async def page(
         self, limit: int, after: str | None, state: State | None, command: str | None
     ) -> list[RunRecord]:
-        page = await self._store.page(limit, after, state, command)
-        known = (self.active.get(each.id) or self._ended.get(each.id) for each in page)
+        page = await self._history.page(limit, after, state, command)
+        known = (self.active.get(each.id) for each in page)
         return [
             each if run is None else run.record
             for each, run in zip(page, known, strict=True)
@@ -226,10 +174,7 @@ class Registry:
     async def delete(self, run_id: str) -> None:
         if run_id in self.active:
             raise RunActive(run_id)
-        if not await self._store.delete(run_id):
-            raise RunUnknown(run_id)
-        self._ended.pop(run_id, None)
-        await self._logs.remove([run_id])
+        await self._history.forget(run_id)
 
     def recover(self, unended: Iterable[RunRecord], newest: str | None) -> None:
         """
@@ -241,24 +186,14 @@ class Registry:
         self._newest = newest
         for record in unended:
             if record.state is State.RUNNING:
-                log = self._logs.ended(record)
-                lost = evolve(
-                    record,
-                    state=State.LOST,
-                    ended=self.wall(),
-                    start=log.start,
-                    size=log.end,
-                    stored=log.stored,
-                )
-                log.close()
-                self._bury(lost)
+                self._history.lose(record)
             else:
                 self._requeue(record)
         self._launch_next()
 
     def hurry(self) -> None:
         """Start nothing more, and give no more time to what still runs."""
-        self._stopping = True
+        self._begin_to_stop()
         for run in tuple(self.active.values()):
             if run not in self._admission.queue:
                 run.cancel(Reason.SHUTDOWN)
@@ -268,7 +203,7 @@ class Registry:
         Start nothing more, and end what runs after the time it is given to end by
         itself; fires when all has ended. What is queued stays so.
         """
-        self._stopping = True
+        self._begin_to_stop()
         for run in tuple(self._admission.queue):
             if run.recorded:  # of the others submit() takes care
                 self._admission.leave(run)
@@ -290,7 +225,8 @@ class Registry:
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough; never fails."""
-        return Deferred.fromCoroutine(self._tidy()).addErrback(_unforeseen)
+        tidying = Deferred.fromCoroutine(self._history.tidy())
+        return tidying.addErrback(_unforeseen)
 
     def sync(self, run: Run) -> Deferred[None]:
         return self._logs.sync(run.id, run.log)
@@ -305,10 +241,10 @@ class Registry:
         synced = run.command.limits.sync is not Sync.NEVER
         if synced and outcome.size:
             await self._logs.sync(run.id, run.log)
-        if not await self._recorded(outcome, synced=synced):
+        if not await self._history.recorded(outcome, synced=synced):
             # Its viewers have waited long enough, and the daemon may have to stop.
             self._conclude(run, outcome)
-            await self._record_late(outcome)
+            await self._history.record_late(outcome)
         else:
             self._conclude(run, outcome)
         self._logs.settled(run.id, run.log)
@@ -319,7 +255,7 @@ class Registry:
             waiting, self._idle = self._idle, []
             for each in waiting:
                 each.callback(None)
-        await self._tidy()
+        await self._history.tidy()
 
     def _conclude(self, run: Run, outcome: RunRecord) -> None:
         run.conclude(outcome)
@@ -348,7 +284,7 @@ class Registry:
             invocation = command.invoke(record.params.items())
         except ShellstreamError as error:
             why = f"the configuration has changed: {error}"
-            self._bury(
+            self._history.bury(
                 evolve(record, state=State.FAILED, failure=why, ended=self.wall())
             )
             return
@@ -371,6 +307,10 @@ class Registry:
         if run is not None and run.over and not run.record.state.ended:
             return RunNotRunning("ending")
         return RunNotRunning((await self.find(run_id)).record.state.value)
+
+    def _begin_to_stop(self) -> None:
+        self._stopping = True
+        self._history.close()
 
     def _check_running(self) -> None:
         if self._stopping:
@@ -408,56 +348,12 @@ class Registry:
             run.failed(str(error))
             raise
         run.started(child)
-        self._write_down(run.record)
+        self._history.write_down(run.record)
         self._announce("started", run.record)
-
-    def _write_down(self, record: RunRecord) -> None:
-        Deferred.fromCoroutine(self._recorded(record)).addErrback(_unforeseen)
-
-    async def _recorded(self, record: RunRecord, *, synced: bool = False) -> bool:
-        try:
-            await self._store.put(record, synced=synced)
-        except CannotRecord as error:
-            _log.error("run {id}: {error}", id=record.id, error=error)
-            return False
-        return True
-
-    async def _record_late(self, record: RunRecord) -> None:
-        """Write down an end that could not be, until it can or the daemon stops."""
-        while not self._stopping:
-            await deferLater(self.clock, RETRY)
-            if await self._recorded(record):
-                return
-
-    def _bury(self, record: RunRecord) -> None:
-        """Write down how a run ended that this daemon never had."""
-        burying = Deferred.fromCoroutine(self._buried(record))
-        burying.addErrback(_unforeseen)
-
-    async def _buried(self, record: RunRecord) -> None:
-        # The store still says otherwise: it is known from here until it does not.
-        ended = self._ended[record.id] = EndedRun(record, self._logs.ended)
-        if not await self._recorded(ended.record):
-            await self._record_late(ended.record)
 
     def _announce(self, event: str, record: RunRecord) -> None:
         document = json.dumps({"event": event, "run": described(record)})
         self.events.append(Stream.STDOUT, self.wall(), document.encode())
-
-    async def _tidy(self) -> None:
-        if self._tidies or self._stopping:
-            return
-        self._tidies = more = True
-        try:
-            while more:
-                keep = self._logs.keep(self.config.keep)
-                expired = await self._store.expire(self.wall(), keep)
-                await self._logs.remove(expired.runs)
-                more = expired.more
-        except CannotRecord as error:
-            _log.error("old runs are not forgotten: {error}", error=error)
-        finally:
-            self._tidies = False
 
 
 def _key(order: Order, invocation: Invocation) -> Key | None:

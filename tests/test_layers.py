@@ -30,7 +30,8 @@ PURE = (
     "formats",
     "negotiation",
 )
-DOMAIN = ("interfaces", "tail", "run", "endedrun", "admission", "registry", "viewer")
+RUNS = ("run", "endedrun", "admission", "history", "registry")
+DOMAIN = ("interfaces", "tail", *RUNS, "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
 EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.

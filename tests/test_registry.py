@@ -198,7 +198,7 @@ class EndTests(RegistryTestCase):
         self.spawn.started.clear()
         self.successResultOf(self.registry.find(run_id))
         gc.collect()
-        self.assertEqual(dict(self.registry._ended), {})
+        self.assertEqual(dict(self.registry._history._ended), {})
 
     def test_expired(self) -> None:
         """When more has ended than is to be kept, the oldest is forgotten."""

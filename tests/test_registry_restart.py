@@ -5,8 +5,8 @@ from attrs import evolve
 from shellstream.config import Config
 from shellstream.errors import Busy, RunNotRunning
 from shellstream.events import OnDisconnect, Reason, State
+from shellstream.history import RETRY
 from shellstream.limits import WhenBusy
-from shellstream.registry import RETRY
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited
 from tests.test_fakes import ECHO, SAY
 
