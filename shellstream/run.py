@@ -196,6 +196,7 @@ class Run:
 
     def abandon(self) -> None:
         """It stays queued, for the next daemon: its viewers may come back then."""
+        self._record = evolve(self._record, state=State.QUEUED)
         self._over = True
         self._stop_timers()
         for viewer in tuple(self._viewers):

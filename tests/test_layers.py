@@ -30,7 +30,7 @@ PURE = (
     "formats",
     "negotiation",
 )
-RUNS = ("run", "endedrun", "admission", "history", "registry")
+RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
 DOMAIN = ("interfaces", "tail", *RUNS, "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
 EDGES = ("child", "spawn", "ringfile", "logs", *STATE)

@@ -104,7 +104,8 @@ class SubmitTests(RegistryTestCase):
         """A process that cannot be started has failed, and takes up no room."""
         self.spawn.error = CannotStart("say", "its program was not found")
         for _ in range(5):
-            self.failureResultOf(self.ask(), CannotStart)
+            run = self.submit()
+            self.assertEqual(run.record, self.kept(run.id))
         self.assert_nothing_left()
         for record in self.database.page(10):
             self.assertIs(record.state, State.FAILED)
