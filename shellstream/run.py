@@ -41,7 +41,7 @@ class Child(Protocol):
         """Send a signal to the whole group."""
 
     def group_lives(self) -> bool:
-        """Whether any process of the group is left."""
+        """Whether any process of the group is left but zombies."""
 
 
 class Host(Protocol):

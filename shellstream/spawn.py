@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from .child import Child
 from .command import Command, Invocation, environment
 from .errors import Busy, CannotStart, ShellstreamError
-from .leftovers import process_start
+from .processes import process_start
 
 _log = Logger()
 

@@ -33,7 +33,7 @@ PURE = (
 RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
 DOMAIN = ("interfaces", "tail", *RUNS, "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
-EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
+EDGES = ("processes", "child", "spawn", "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
 SEE_THE_REACTOR = {"tap.py", "client/__main__.py"}
