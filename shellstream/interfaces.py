@@ -69,7 +69,8 @@ class ILog(Interface):
         Some of the output from C{offset} on, about C{size} bytes at the most;
         nothing if none is there yet: a subscriber is told when it is.
 
-        @raise OffsetGone: if C{offset} is not between C{start} and C{end}.
+        @raise OffsetGone: if C{offset} is not between C{start} and C{end}, or what is
+            there cannot be read any more; it says where to go on.
         """
 
     def subscribe(wake: Callable[[], None]) -> Callable[[], None]:

@@ -42,6 +42,7 @@ class Ring:
     _turn: int = field(default=0, init=False)  # of the newest sector
     _edge: int = field(default=0, init=False)  # where in the file that one ends
     _position: int = field(default=0, init=False)  # where the next record begins
+    _granted: int = field(default=0, init=False)  # the size that the file may have
 
     @classmethod
     def found(
@@ -91,6 +92,14 @@ class Ring:
             return max(start, self._starts[oldest])
         # Nothing is left of what is there: new bytes fill all sectors but the last.
         return max(start, self.end + size + short - (count - 1) * (sector - HEADER))
+
+    def reach(self, size: int) -> int:
+        """
+        Up to which size the file will grow by an append of up to C{size} bytes.
+
+        It may grow so far from here on, whatever else does meanwhile.
+        """
+        return self._reach(size, self.end - self.retain, full=False)
 
     def next(self, size: int) -> Piece | None:
         """Where to write C{size} bytes, if the newest sector has room for them."""
@@ -181,7 +190,12 @@ class Ring:
         most = min(self._count + wanted, 4 * self.retain // sector + 4)
         for count in range(most, self._count, -1):
             # Two sectors are what a ring takes at least, and every run may have.
-            if count <= 2 or self._may_grow(count * sector - self.size):
+            if (
+                count <= 2
+                or count * sector <= self._granted
+                or self._may_grow(count * sector - self.size)
+            ):
+                self._granted = max(self._granted, count * sector)
                 return count * sector
         return now
 

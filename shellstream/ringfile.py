@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from pathlib import Path
@@ -19,15 +19,23 @@ from .sectors import (
     LogDamaged,
     Mark,
     Piece,
+    Place,
     decode,
     encode,
     newest,
+    seek,
 )
 
 #: What says that a file cannot grow, though it may still be written to.
 _FULL = {ENOSPC, EDQUOT, EFBIG}
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
+
+#: macOS has none.
+_allocate = getattr(os, "posix_fallocate", None)
+
+#: For how many readers it is remembered where they go on; others have to L{seek}.
+_PLACES = 64
 
 #: C{os.pread} of one file: length, position.
 _Read = Callable[[int, int], bytes]
@@ -46,7 +54,7 @@ class RingFile:
     @ivar retain: how many of the newest bytes are kept; less, where the file may not
         grow, or grew to four times as much because the writes are tiny.
     @ivar may_grow: asked whether the file may take so many bytes more than
-        C{stored}; never for a run's first two sectors.
+        C{stored}; never for a run's first two sectors, nor twice for the same.
     """
 
     path: Path
@@ -56,6 +64,8 @@ class RingFile:
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _full: OSError | None = field(default=None, init=False)  # it could not grow
+    _reserved: int = field(default=0, init=False)  # of the disk, for this file
+    _places: dict[int, Place] = field(factory=dict, init=False, repr=False)
     _named: bool = field(default=False, init=False)  # its name is on the disk too
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
@@ -158,7 +168,7 @@ class RingFile:
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
         Some of what is kept from C{offset} on, at most C{size} bytes: as much as one
-        sector holds, so that no reader takes long.
+        sector holds, or L{RECORDS} do, so that no reader takes long.
 
         @param offset: from C{start} up to, without, C{end}.
         @raise LogDamaged: if what is there is not what was written.
@@ -167,16 +177,34 @@ class RingFile:
         ring = self._ring
         assert ring.start <= offset < ring.end, (ring.start, offset, ring.end)
         assert self._fd is not None, "read after close"
+        mark = ring.mark
         position, first, end = ring.find(offset)
-        sector = os.pread(self._fd, ring.mark.sector, position)
-        return decode(ring.mark, sector, first, offset, min(end, offset + size))
+        stop = position + mark.sector
+        position, first = self._places.get(offset, (position, first))
+        sector = os.pread(self._fd, stop - position, position)
+        try:
+            begin = seek(mark, sector, Place(0, first), offset)
+            chunks = decode(mark, sector, begin, offset, min(end, offset + size))
+        except LogDamaged as damage:
+            damage.resume = self._intact(end)
+            raise
+        last = chunks[-1]
+        if last.end < end:
+            first = last.offset if len(chunks) > 1 else begin.offset
+            skipped = (len(chunks) - 1) * HEADER + first - begin.offset
+            self._note(last.end, Place(position + begin.position + skipped, first))
+        return chunks
 
     def start_after(self, size: int) -> int:
         """
         Where the output will start after one append of up to C{size} bytes, at the
-        most: as long as the disk is not found full only then.
+        most.
+
+        The room that this takes is reserved on the disk: it might be found full
+        only by the append, when it is too late to wait for a reader.
         """
-        return self._ring.start_after(size, full=self._full is not None)
+        full = self._full is not None or not self._reserve(self._ring.reach(size))
+        return self._ring.start_after(size, full=full)
 
     def sync(self) -> None:
         """
@@ -206,7 +234,45 @@ class RingFile:
             fd, self._fd = self._fd, None
         self._closed = True
         if fd is not None:
+            if self._reserved > self._ring.size:
+                with suppress(OSError):  # then it takes more room than it needs
+                    os.ftruncate(fd, self._ring.size)
             os.close(fd)
+
+    def _note(self, offset: int, place: Place) -> None:
+        """Where to go on, for the reader who has read up to C{offset}."""
+        if len(self._places) >= _PLACES:
+            del self._places[next(iter(self._places))]
+        self._places[offset] = place
+
+    def _intact(self, offset: int) -> int:
+        """Where the first sector that can be read from C{offset} on begins."""
+        ring = self._ring
+        assert self._fd is not None
+        while offset < ring.end:
+            position, first, end = ring.find(offset)
+            sector = os.pread(self._fd, ring.mark.sector, position)
+            try:
+                decode(ring.mark, sector, Place(0, first), first, first + 1)
+            except LogDamaged:
+                offset = end
+            else:
+                break
+        return offset
+
+    def _reserve(self, size: int) -> bool:
+        """Whether the file can grow to this size, as far as can be known before."""
+        now = max(self._reserved, self._ring.size)
+        if size <= now or _allocate is None or self._fd is None:
+            return True
+        try:
+            _allocate(self._fd, now, size - now)
+        except OSError as error:
+            if error.errno in _FULL:
+                os.ftruncate(self._fd, now)
+                return False
+        self._reserved = size  # or there is no way to know, and to ask again
+        return True
 
     def _write(self, stretch: Sequence[Piece], chunk: Chunk) -> None:
         """Write pieces without a gap between them; those that are whole are kept."""

@@ -199,9 +199,11 @@ class LogMachine(RuleBasedStateMachine):
         while offset < log.end:
             try:
                 chunks = log.read(offset)
-            except OffsetGone:
+            except OffsetGone as gone:
                 assert damaged
-                break
+                assert offset < gone.start <= log.end
+                offset = gone.start
+                continue
             self.check(chunks, offset)
             offset = chunks[-1].end
         assert log.end <= len(self.data)

@@ -7,15 +7,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.events import Chunk, Stream
 from shellstream.sectors import (
     HEADER,
+    RECORDS,
     SHIFTS,
     Header,
     LogDamaged,
     Mark,
     Piece,
+    Place,
     decode,
     encode,
     newest,
     scan,
+    seek,
 )
 
 MARK = Mark.of(4096, 0x5A17)
@@ -57,7 +60,7 @@ class RecordTests(SynchronousTestCase):
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest
-        self.assertEqual(decode(MARK, lie, offset, offset, end), there)
+        self.assertEqual(decode(MARK, lie, Place(0, offset), offset, end), there)
         self.assertEqual(newest(MARK, lie, offset), (offset, end))
 
     @given(CHUNKS, st.data())
@@ -67,10 +70,33 @@ class RecordTests(SynchronousTestCase):
         whole = b"".join(each.data for each in there)
         begin = data.draw(st.integers(10, there[-1].end - 1))
         end = data.draw(st.integers(begin + 1, there[-1].end))
-        found = decode(MARK, sector(there), 10, begin, end)
+        lie = sector(there)
+        place = seek(MARK, lie, Place(0, 10), begin)
+        found = decode(MARK, lie, place, begin, end)
         self.assertEqual(found[0].offset, begin)
         read = b"".join(each.data for each in found)
         self.assertEqual(read, whole[begin - 10 : end - 10])
+
+    @given(CHUNKS, st.data())
+    def test_seek(self, chunks, data) -> None:
+        """Any byte's record is found from each record before it, as by a scan."""
+        there = written(chunks, 10)
+        lie = sector(there)
+        places = [Place(at, head.offset) for at, head in scan(MARK, lie, Place(0, 10))]
+        offset = data.draw(st.integers(10, there[-1].end - 1))
+        wanted = max(each for each in places if each.offset <= offset)
+        begin = data.draw(st.sampled_from(places[: places.index(wanted) + 1]))
+        self.assertEqual(seek(MARK, lie, begin, offset), wanted)
+        self.assertRaises(LogDamaged, seek, MARK, lie, begin, there[-1].end)
+
+    def test_many(self) -> None:
+        """Of many records only so many are read at once."""
+        there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
+        lie = sector(there)
+        self.assertEqual(decode(MARK, lie, Place(0, 0), 0, 1000), there[:RECORDS])
+        place = seek(MARK, lie, Place(0, 0), 500)
+        found = decode(MARK, lie, place, 500, 1000)
+        self.assertEqual(found, there[500 : 500 + RECORDS])
 
     @given(CHUNKS, st.data())
     def test_damage(self, chunks, data) -> None:
@@ -86,9 +112,9 @@ class RecordTests(SynchronousTestCase):
                 break
         if bad is there[0]:
             with self.assertRaises(LogDamaged):
-                decode(MARK, bytes(lie), 0, 0, there[-1].end)
+                decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
         else:
-            found = decode(MARK, bytes(lie), 0, 0, there[-1].end)
+            found = decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
             self.assertEqual(found, there[: there.index(bad)])
 
     def test_intact_behind_damage(self) -> None:
@@ -97,20 +123,22 @@ class RecordTests(SynchronousTestCase):
         there = written([*chunks, (Stream.STDERR, 2, b"cd")], 5)
         lie = sector(there).replace(b"b", b"x")
         self.assertEqual(newest(MARK, lie, 5), (7, 9))
-        self.assertEqual(decode(MARK, lie, 5, 7, 9), there[2:])
+        place = seek(MARK, lie, Place(0, 5), 7)
+        self.assertEqual(decode(MARK, lie, place, 7, 9), there[2:])
 
     def test_earlier_turn(self) -> None:
         """What is left of an earlier turn is no record, even if its offset fits."""
         there = written([(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")], 0)
         lie = sector(there[:1], turn=9) + sector(there[1:], turn=8)
-        self.assertEqual(len(list(scan(MARK, lie, 0))), 1)
+        self.assertEqual(len(list(scan(MARK, lie, Place(0, 0)))), 1)
+        self.assertRaises(LogDamaged, seek, MARK, lie, Place(0, 0), 1)
 
     def test_other_file(self) -> None:
         """Output that is a record of some other file is not taken for one of this."""
         other = Mark.of(4096, 1)
         chunk = Chunk(0, Stream.STDOUT, 0, b"a")
         lie = b"".join(encode(other, Piece(0, 7, 0, 1), chunk))
-        self.assertEqual(list(scan(MARK, lie, 0)), [])
+        self.assertEqual(list(scan(MARK, lie, Place(0, 0))), [])
 
     def test_follows(self) -> None:
         """One sector follows another if it is its next turn and its offset fits."""
