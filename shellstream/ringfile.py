@@ -11,20 +11,9 @@ from threading import Lock
 from attrs import define, field
 
 from .events import Chunk
+from .recovery import recover
 from .ring import Ring
-from .sectors import (
-    HEADER,
-    SHIFTS,
-    Header,
-    LogDamaged,
-    Mark,
-    Piece,
-    Place,
-    decode,
-    encode,
-    newest,
-    seek,
-)
+from .sectors import HEADER, LogDamaged, Mark, Piece, Place, decode, encode, seek
 
 #: What says that a file cannot grow, though it may still be written to.
 _FULL = {ENOSPC, EDQUOT, EFBIG}
@@ -36,9 +25,6 @@ _allocate = getattr(os, "posix_fallocate", None)
 
 #: For how many readers it is remembered where they go on; others have to L{seek}.
 _PLACES = 64
-
-#: C{os.pread} of one file: length, position.
-_Read = Callable[[int, int], bytes]
 
 
 @define(eq=False)
@@ -89,7 +75,7 @@ class RingFile:
         with ExitStack() as unless_used:
             unless_used.callback(os.close, fd)
             size = os.fstat(fd).st_size
-            ring = _recover(partial(os.pread, fd), size)
+            ring = recover(partial(os.pread, fd), size)
             unless_used.pop_all()
         found = cls(path, ring.retain)
         found._ring, found._fd = ring, fd
@@ -306,48 +292,3 @@ def _stretches(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
         if index == len(pieces) or pieces[index].position != pieces[index - 1].stop:
             yield pieces[begin:index]
             begin = index
-
-
-def _recover(read: _Read, size: int) -> Ring:
-    """
-    The ring of a file of which nothing is known but its size.
-
-    @raise LogDamaged: if nothing in it can be used.
-    """
-    if not size:  # killed before it wrote anything
-        return Ring.found(Mark.of(0, 0), [], 0, 0, 0)
-    mark = _mark(read, size)
-    heads: list[tuple[Header, int]] = []
-    for slot in range(-(-size // mark.sector)):
-        head = Header.at(read(HEADER, slot * mark.sector))
-        if head is not None and head.mark == mark:
-            heads.append((head, slot))
-    heads.sort(key=lambda each: each[0].offset, reverse=True)
-    for index, (head, slot) in enumerate(heads):
-        sector = read(mark.sector, slot * mark.sector)
-        span = newest(mark, sector, head.offset)
-        if span is not None:
-            start, end = span
-            chain = [(head, slot)]
-            if start == head.offset:
-                # What does not fit in between was being overwritten.
-                for each in heads[index + 1 :]:
-                    if chain[-1][0].follows(each[0]):
-                        chain.append(each)
-                start = chain[-1][0].offset
-            sectors = [(head.offset, slot) for head, slot in reversed(chain)]
-            return Ring.found(mark, sectors, start, end, size)
-    raise LogDamaged("no part of the output that was kept is intact")
-
-
-def _mark(read: _Read, size: int) -> Mark:
-    # Where a sector of the largest size could begin, one of any size does. Looked
-    # for there first, none is taken for one that is but a part of some output.
-    for shift in reversed(SHIFTS):
-        for position in range(0, size, 1 << shift):
-            head = Header.at(read(HEADER, position))
-            if head is None or position % head.mark.sector:
-                continue
-            if head.intact(read(HEADER + head.length, position), 0):
-                return head.mark
-    raise LogDamaged("no part of the output that was kept is intact")

@@ -24,6 +24,7 @@ PURE = (
     "command",
     "sectors",
     "ring",
+    "recovery",
     "outputlog",
     "utf8",
     "objects",
