@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from .events import ExitStatus, Stream
 from .outputlog import READ_SIZE
+from .processes import living_member
 
 if sys.platform == "linux":
     from fcntl import F_SETPIPE_SZ
@@ -230,6 +231,7 @@ class Child:
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
+    _member: int | None = field(default=None, init=False)  # see living_member
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """Begin to listen to the child, by way of C{pipes} (number: descriptor)."""
@@ -266,14 +268,12 @@ class Child:
             )
 
     def group_lives(self) -> bool:
-        """Whether any process of the child's group is left."""
+        """Whether any process of the child's group is left but zombies."""
         try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
+            self._member = living_member(self.pid, self._member)
         except PermissionError:
             return True
-        return True
+        return self._member is not None
 
     def loseConnection(self) -> None:
         """Close the pipes, once all is read that the child itself wrote."""

@@ -180,6 +180,10 @@ class Database:
             raise KeyReused
         return str(known[0])
 
+    def free(self, principal: str, key: Key) -> None:
+        """A key was used for nothing: the next request with it begins a run."""
+        self._do("DELETE FROM keys WHERE principal = ? AND key = ?", principal, key.key)
+
     def put(self, record: RunRecord) -> bool:
         """Note how a run stands; L{False} if it was forgotten, as it then stays."""
         old = self._one("SELECT since, stored FROM runs WHERE id = ?", record.id)

@@ -41,7 +41,7 @@ class Child(Protocol):
         """Send a signal to the whole group."""
 
     def group_lives(self) -> bool:
-        """Whether any process of the group is left."""
+        """Whether any process of the group is left but zombies."""
 
 
 class Host(Protocol):
@@ -199,6 +199,7 @@ class Run:
 
     def abandon(self) -> None:
         """It stays queued, for the next daemon: its viewers may come back then."""
+        self._record = evolve(self._record, state=State.QUEUED)
         self._over = True
         self._stop_timers()
         for viewer in tuple(self._viewers):

@@ -20,8 +20,8 @@ from twisted.logger import Logger
 from .child import Child
 from .command import Command, Invocation
 from .errors import Busy, CannotStart, ShellstreamError
-from .leftovers import process_start
 from .prepare import Prepared
+from .processes import process_start
 from .terminal import PTMX, open_terminal
 from .unbuffer import Unbuffer
 

@@ -70,6 +70,10 @@ class Store:
         """@see: L{Database.first}"""
         return self._ask(lambda database: database.first(principal, key))
 
+    def free(self, principal: str, key: Key) -> Deferred[None]:
+        """@see: L{Database.free}"""
+        return self._ask(lambda database: database.free(principal, key), synced=True)
+
     def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
         """
         @see: L{Database.put}

@@ -20,9 +20,21 @@ from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
-from shellstream.leftovers import process_start
 from shellstream.prepare import Prepared
+from shellstream.processes import process_start
 from shellstream.spawn import keep_descriptors, raise_file_limit, spawn
+
+#: Leaves its group, and a zombie in it.
+NEGLIGENT = """
+import os, time
+if os.fork() == 0:
+    os._exit(0)
+os.setsid()
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+print(os.getpid(), flush=True)
+os.closerange(0, 3)
+time.sleep(99)
+"""
 
 
 @define
@@ -133,6 +145,17 @@ class SpawnTests(TestCase):
         child.signal(signal.SIGTERM)
         self.assert_ended(await told.ended, None, signal.SIGTERM)
         child.signal(signal.SIGTERM)  # harmless when nobody is left
+
+    async def test_zombies(self) -> None:
+        """A group of which there are but zombies, which nobody reaps, is gone."""
+        child, told = self.start(f"{sys.executable} -c '{NEGLIGENT}' & exit 0")
+        await told.ended
+        parent = int(told.output_[Stream.STDOUT])
+        self.addCleanup(os.kill, parent, signal.SIGKILL)
+        os.killpg(child.pid, 0)
+        self.assertFalse(child.group_lives())
+
+    test_zombies.skip = None if sys.platform == "linux" else "there is no /proc"
 
     async def test_own_session(self) -> None:
         """The child leads a session and a group of its own, with no terminal."""

@@ -82,7 +82,7 @@ class Answers:
         if record.state.ended and isinstance(form, Plain):
             set_headers(request, outcome(record))
             chunked = request.clientproto == b"HTTP/1.1" and request.method != b"HEAD"
-            if not chunked and view.only is None:
+            if not (chunked or view.only or view.skip_gaps):
                 size = run.log.end - view.offset
                 request.setHeader(b"content-length", b"%d" % size)
         if isinstance(form, Plain):
@@ -105,9 +105,15 @@ class Answers:
         self.follow(request, run, view, Plain())
 
     def follow(self, request: Request, run: IRun, view: View, form: Format) -> None:
-        """Send the headers, then all that a view wants, then the end."""
+        """
+        Send the headers, then all that a view wants, then the end.
+
+        @raise OffsetGone: if none of it can be read, and the format cannot say so.
+        """
         over, plain = run.record.state.ended, isinstance(form, Plain)
         rendition = Rendition(run, form, view.only)
+        if plain and not view.skip_gaps and view.offset < run.log.end:
+            run.log.read(view.offset, 1)  # or it would begin, and break off at once
         viewer = Viewer(
             view,
             self._renditions.setdefault((run, form, view.only), rendition),
