@@ -179,7 +179,7 @@ class ActiveRuns:
             self._conclude(run, outcome)
         self._logs.settled(run.id, run.log)
         self._gone(run)
-        await self._history.tidy()
+        await self._history.make_room()
 
     def _conclude(self, run: Run, outcome: RunRecord) -> None:
         run.conclude(outcome)

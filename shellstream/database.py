@@ -249,6 +249,11 @@ class Database:
         self._forget(run_id, row[0])
         return True
 
+    def exceeds(self, keep: Keep) -> bool:
+        """Whether more is kept than may be, apart from age. For any thread."""
+        totals = self._totals
+        return totals.runs > keep.runs or totals.stored > keep.bytes
+
     def expire(self, now: int, keep: Keep) -> Expired:
         """
         Forget ended runs, oldest first, until all that is left may be kept, and
@@ -287,11 +292,7 @@ class Database:
             BATCH,
         )
         for run_id, since, stored in oldest.fetchall():
-            if (
-                since >= now - keep.age * 1_000_000
-                and self._totals.runs <= keep.runs
-                and self._totals.stored <= keep.bytes
-            ):
+            if since >= now - keep.age * 1_000_000 and not self.exceeds(keep):
                 break
             self._forget(run_id, stored)
             yield run_id

@@ -37,6 +37,7 @@ class Store(Protocol):
         self, limit: int, after: str | None, state: State | None, command: str | None
     ) -> Deferred[list[RunRecord]]: ...
     def delete(self, run_id: str) -> Deferred[bool]: ...
+    def exceeds(self, keep: Keep) -> bool: ...
     def expire(self, now: int, keep: Keep) -> Deferred[Any]: ...
     def flush(self) -> Deferred[None]: ...
 
@@ -158,6 +159,11 @@ class History:
     def bury(self, record: RunRecord) -> None:
         """Write down how a run ended that this daemon never had."""
         Deferred.fromCoroutine(self._buried(record)).addErrback(_unforeseen)
+
+    async def make_room(self) -> None:
+        """Forget the oldest runs, if there are more than may be kept."""
+        if self._store.exceeds(self._logs.keep(self._keep)):
+            await self.tidy()
 
     async def tidy(self) -> None:
         """Forget the runs that have been kept long enough, if the disk lets us."""

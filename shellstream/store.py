@@ -115,6 +115,10 @@ class Store:
         """@see: L{Database.expire}"""
         return self._ask(lambda database: database.expire(now, keep))
 
+    def exceeds(self, keep: Keep) -> bool:
+        """@see: L{Database.exceeds}; as of the last commit."""
+        return self._database.exceeds(keep)
+
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked before is done, well or not."""
         return self._enqueue(lambda database: None).addErrback(lambda failure: None)
