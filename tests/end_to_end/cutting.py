@@ -16,7 +16,7 @@ class _Upstream(portforward.ProxyClient):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self._left = next(self.peer.factory.limits, None)
+        self._left = self.peer.factory.limit
 
     def dataReceived(self, data: bytes) -> None:
         if self._left is None:
@@ -25,7 +25,7 @@ class _Upstream(portforward.ProxyClient):
             super().dataReceived(data[: self._left])
             self._left -= len(data)
             if self._left <= 0:
-                self.peer.factory.cuts += 1
+                self.peer.factory.cut()
                 self.peer.transport.unregisterProducer()  # or it would wait for it
                 self.peer.transport.loseConnection()
                 self.transport.abortConnection()
@@ -41,8 +41,8 @@ class _Downstream(portforward.ProxyServer):
 
 class Cutting(portforward.ProxyFactory):
     """
-    Cuts one connection after the other behind the bytes that C{limits} say; when they
-    are used up, it cuts none any more.
+    Cuts connections behind the first of C{limits}, once one is cut behind the next;
+    when they are used up, it cuts none any more.
 
     @ivar cuts: how many it has cut.
     """
@@ -51,9 +51,15 @@ class Cutting(portforward.ProxyFactory):
 
     def __init__(self, port: int, limits: Iterable[int]) -> None:
         super().__init__("127.0.0.1", port)
-        self.limits = iter(limits)
+        self._limits = iter(limits)
+        self.limit = next(self._limits, None)
         self.cuts = 0
         self.url = ""
+
+    def cut(self) -> None:
+        """One was cut."""
+        self.cuts += 1
+        self.limit = next(self._limits, None)
 
 
 async def cutting(test: TestCase, daemon: Daemon, limits: Iterable[int]) -> Cutting:
