@@ -2,7 +2,8 @@
 
 from attrs import define, field
 
-from .events import Stream
+from .errors import OffsetGone
+from .events import Chunk, Stream
 from .formats import Format
 from .interfaces import IRun
 
@@ -39,8 +40,24 @@ class Rendition:
         return self._told
 
     def _output(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
+        chunks = self._read(offset, limit)
+        told = self._format(chunks, offset, final=final and chunks[-1].end == limit)
+        while told[1] == offset and chunks[-1].end < limit:
+            # One read ends where a sector of the file does: in a character, perhaps.
+            try:
+                chunks += self._read(chunks[-1].end, limit)
+            except OffsetGone:  # the rest of that character is
+                return self._format(chunks, offset, final=True)
+            told = self._format(chunks, offset, final=final and chunks[-1].end == limit)
+        return told
+
+    def _read(self, offset: int, limit: int) -> list[Chunk]:
         chunks = self.run.log.read(offset, self.form.read_size)
         if chunks[-1].end > limit:
             chunks = [each.until(limit) for each in chunks if each.offset < limit]
-        final = final and chunks[-1].end == limit
+        return chunks
+
+    def _format(
+        self, chunks: list[Chunk], offset: int, *, final: bool
+    ) -> tuple[bytes, int]:
         return self.form.output(chunks, offset, final=final, only=self.only)
