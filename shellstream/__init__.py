@@ -14,11 +14,11 @@ log at its own offset and its own pace. Log and record outlive the daemon::
                         Database     RingFile
 
 Imports point down only: values and rules (C{events}, C{record}, C{config},
-C{command}, C{ring}, C{outputlog}, C{formats} ...) know no Twisted; the domain
-(C{interfaces}, C{run}, C{registry}, C{viewer} ...) knows a clock; the edges know one
-kind of I/O each: C{child} and C{spawn} processes, C{ringfile} and C{logs} files,
-C{database} and C{store} SQLite. C{web} knows HTTP and the interfaces; only C{daemon},
-C{tap} and the client's C{__main__} put it all together.
+C{command}, C{sectors}, C{ring}, C{outputlog} ...) know no Twisted; the domain
+(C{interfaces}, C{run}, C{registry}, C{history}, C{viewer} ...) knows a clock; the
+edges know one kind of I/O each: C{child} and C{spawn} processes, C{ringfile} and
+C{logs} files, C{database} and C{store} SQLite. C{web} knows HTTP and the interfaces;
+only C{daemon}, C{tap} and the client's C{__main__} put it all together.
 """
 
 __version__ = "0.1.0"

@@ -4,14 +4,15 @@ What a started process does, told to a real L{ProcessProtocol}, and how to steer
 L{shellstream.spawn} starts them.
 """
 
+import errno
 import os
 import resource
-import subprocess
+import select
 import sys
 import termios
 from collections.abc import Mapping
 from contextlib import suppress
-from fcntl import ioctl
+from fcntl import fcntl, ioctl
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -29,8 +30,15 @@ from twisted.python.failure import Failure
 
 from .events import ExitStatus, Stream
 from .outputlog import READ_SIZE
+from .processes import living_member
+
+if sys.platform == "linux":
+    from fcntl import F_SETPIPE_SZ
 
 _log = Logger()
+
+#: What a pipe holds in the beginning (pipe(7)), and what it may hold then, in bytes.
+PIPE_SIZE, WIDE_PIPE = 1 << 16, 1 << 20
 
 
 class Run(Protocol):
@@ -87,6 +95,7 @@ class _Pipe(FileDescriptor):
         self.owed = 0
         #: Whether to close once nothing is owed any more.
         self.closing = False
+        self._size = PIPE_SIZE
         os.set_blocking(fd, False)
 
     def fileno(self) -> int:
@@ -94,16 +103,26 @@ class _Pipe(FileDescriptor):
 
     def doRead(self) -> Exception | None:
         try:
-            data = os.read(self._fd, READ_SIZE)
+            data = os.read(self._fd, self._size)
         except BlockingIOError:
             return None
         if not data:
             return CONNECTION_DONE
         self.owed -= len(data)
+        if len(data) == self._size < READ_SIZE:
+            self._widen()
         self._child.protocol.childDataReceived(self._number, data)
         if self.closing and self.owed <= 0:
             return CONNECTION_DONE
         return None
+
+    def _widen(self) -> None:
+        """Give more room to a child that writes faster than it is read."""
+        self._size = READ_SIZE
+        # No sooner: a user has 64 MiB for all pipes, and small ones after that.
+        if sys.platform == "linux":
+            with suppress(OSError):  # it has them, or more is not allowed
+                fcntl(self._fd, F_SETPIPE_SZ, WIDE_PIPE)
 
     def note_exit(self) -> None:
         """The child has exited: what is in the pipe by now is still its own."""
@@ -121,6 +140,50 @@ class _Pipe(FileDescriptor):
         super().connectionLost(reason)
         os.close(self._fd)
         self._child.pipe_lost(self._number)
+
+
+class _Terminal(_Pipe):
+    """
+    The reading end of a terminal, where a child has one in place of a pipe.
+
+    The kernel hands over at most 4 KiB at once, and does not tell how much it has.
+    """
+
+    #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
+    HOLDS = 1 << 16
+
+    def doRead(self) -> Exception | None:
+        pieces: list[bytes] = []
+        size = 0
+        end: Exception | None = None
+        while size < READ_SIZE:
+            try:
+                data = os.read(self._fd, READ_SIZE - size)
+            except BlockingIOError:
+                self.owed = 0  # whatever was owed has been read
+                break
+            except OSError as error:
+                if error.errno != errno.EIO:  # what Linux has for an end
+                    raise
+                data = b""
+            if not data:
+                end = CONNECTION_DONE
+                break
+            pieces.append(data)
+            size += len(data)
+        self.owed -= size
+        if pieces:
+            self._child.protocol.childDataReceived(self._number, b"".join(pieces))
+        if self.closing and self.owed <= 0:
+            end = CONNECTION_DONE
+        return end
+
+    def note_exit(self) -> None:
+        # Asked this way, the kernel looks through all that it holds.
+        asked = select.poll()
+        asked.register(self._fd, select.POLLIN)
+        found = any(event & select.POLLIN for _, event in asked.poll(0))
+        self.owed = self.HOLDS if found else 0
 
 
 class _Watch(FileDescriptor):
@@ -160,22 +223,21 @@ class Child:
     """
 
     protocol: ProcessProtocol
-    _process: subprocess.Popen[bytes]
+    pid: int
     began: int | None
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
     _pipes: dict[int, _Pipe] = field(factory=dict, init=False)
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    _ended: bool = field(default=False, init=False)
+    _member: int | None = field(default=None, init=False)  # see living_member
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """Begin to listen to the child, by way of C{pipes} (number: descriptor)."""
         for number, fd in pipes.items():
-            self._pipes[number] = _Pipe(reactor, self, number, fd)
+            kind = _Terminal if os.isatty(fd) else _Pipe
+            self._pipes[number] = kind(reactor, self, number, fd)
         self.protocol.makeConnection(self)
         self.resume()
         try:
@@ -206,14 +268,12 @@ class Child:
             )
 
     def group_lives(self) -> bool:
-        """Whether any process of the child's group is left."""
+        """Whether any process of the child's group is left but zombies."""
         try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
+            self._member = living_member(self.pid, self._member)
         except PermissionError:
             return True
-        return True
+        return self._member is not None
 
     def loseConnection(self) -> None:
         """Close the pipes, once all is read that the child itself wrote."""
@@ -229,14 +289,15 @@ class Child:
 
     def reapProcess(self) -> None:
         """Called on SIGCHLD where there is no pidfd."""
-        if self._process.poll() is not None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
             unregisterReapProcessHandler(self.pid, self)
-            self._exited(self._process.returncode)
+            self.processEnded(status)
 
     def processEnded(self, status: int) -> None:
-        """Called where there is no pidfd, for a process that exited at once."""
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._exited(self._process.returncode)
+        """Called where there is no pidfd, for a process that is reaped already."""
+        self._reaped = True
+        self._exited(os.waitstatus_to_exitcode(status))
 
     def _exited(self, code: int) -> None:
         end = (
@@ -259,13 +320,12 @@ class Child:
         self._maybe_ended()
 
     def _maybe_ended(self) -> None:
-        if self._status is None or self._pipes or self._reaped:
+        if self._status is None or self._pipes or self._ended:
             return
-        self._reaped = True
-        if self._process.returncode is None:
+        self._ended = True
+        if not self._reaped:
             # It is a zombie: this only gives its id back, and tells what it took.
-            _, status, usage = os.wait4(self.pid, 0)
-            self._process.returncode = os.waitstatus_to_exitcode(status)
+            _, _, usage = os.wait4(self.pid, 0)
             self.cpu = usage.ru_utime + usage.ru_stime
             # Started by vfork, it begins with our own peak as its own.
             ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
+from .confine import Confinement
 from .errors import ParametersRefused, Refusal, did_you_mean
 from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
+from .unbuffer import Unbuffer
 
 #: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
@@ -35,6 +37,7 @@ class Command:
 
     @ivar get: whether C{GET /stream/NAME} may run it.
     @ivar cwd: working directory; L{None}: the daemon's.
+    @ivar confine: what it has that the daemon has not.
     """
 
     name: str
@@ -44,7 +47,9 @@ class Command:
     get: bool = False
     cwd: str | None = None
     env: Mapping[str, str] = {}
+    unbuffer: Unbuffer = Unbuffer.AUTO
     limits: Limits = field(factory=Limits)
+    confine: Confinement = field(factory=Confinement)
     params: Mapping[str, Parameter] = {}
 
     def invoke(self, given: Iterable[tuple[str, object]]) -> Invocation:
@@ -156,22 +161,26 @@ def _dash_is_meant(parameter: Parameter, value: str) -> bool:
     return parameter.allow_leading_dash
 
 
-def environment(
-    daemon: Mapping[str, str], command: Command, invocation: Invocation, run: str
-) -> dict[str, str]:
-    """
-    What a child's environment holds: an allow-list, never all of the daemon's.
-
-    @param daemon: the daemon's own environment.
-    @param run: the run's id, by which a daemon that was killed finds again, when
-        it is back, what it had started.
-    """
-    passed = {
+def inherited(daemon: Mapping[str, str]) -> dict[str, str]:
+    """What of the daemon's environment a child gets: an allow-list, never all."""
+    return {
         name: value
         for name, value in daemon.items()
         if name in PASSED or name.startswith("LC_")
     }
-    return {**passed, **command.env, **invocation.env, RUN: run}
+
+
+def environment(
+    given: Mapping[str, str], command: Command, invocation: Invocation, run: str
+) -> dict[str, str]:
+    """
+    What a child's environment holds.
+
+    @param given: what it has before the operator and the client say anything.
+    @param run: the run's id, by which a daemon that was killed finds again, when
+        it is back, what it had started.
+    """
+    return {**given, **command.env, **invocation.env, RUN: run}
 
 
 #: The variable that tells a command, and all that it starts, the id of its run.

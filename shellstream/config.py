@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from . import toml
 from .command import Command, placeholders
+from .confine import Confinement
 from .errors import did_you_mean
 from .events import OnDisconnect
 from .limits import Limits, OnFull, Sync, WhenBusy
@@ -25,6 +26,7 @@ from .parameters import (
 )
 from .record import Keep
 from .toml import Mistake, NotAllowed, Table
+from .unbuffer import Unbuffer
 
 T = TypeVar("T")
 
@@ -97,9 +99,9 @@ def parse(text: str) -> Config:
 
 
 def _config(table: Table) -> Config:
-    limits = _limits(table, Limits())
+    common = _common(table, Command(name=""))
     commands = {
-        each.name: _command(each, limits)
+        each.name: _command(each, common)
         for each in table.tables("commands", _COMMAND_NAME)
     }
     if table.get("commands") in (None, {}):
@@ -132,13 +134,30 @@ def _keep(table: Table) -> Keep:
     return keep
 
 
+def _common(table: Table, default: Command) -> Command:
+    """What a table may have that the file has for every command, with its name."""
+    return Command(
+        name=table.name,
+        unbuffer=table.take("unbuffer", toml.one_of(Unbuffer), default.unbuffer),
+        limits=_limits(table, default.limits),
+        confine=_confine(table, default.confine),
+    )
+
+
+@frozen
+class _Inheriting:
+    """Takes values out of a table, or from what is every command's."""
+
+    _table: Table
+    _default: object
+
+    def __call__(self, name: str, check: Callable[[object], T]) -> T:
+        fallback: T = getattr(self._default, name)
+        return self._table.take(name, check, fallback)
+
+
 def _limits(table: Table, default: Limits) -> Limits:
-    """The limits in a table: the file's own are every command's default."""
-
-    def take(name: str, check: Callable[[object], T]) -> T:
-        fallback: T = getattr(default, name)
-        return table.take(name, check, fallback)
-
+    take = _Inheriting(table, default)
     return Limits(
         timeout=take("timeout", toml.seconds),
         idle_timeout=take("idle_timeout", toml.seconds),
@@ -153,12 +172,30 @@ def _limits(table: Table, default: Limits) -> Limits:
     )
 
 
-def _command(table: Table, limits: Limits) -> Command:
+def _confine(table: Table, default: Confinement) -> Confinement:
+    take = _Inheriting(table, default)
+    return Confinement(
+        user=take("user", toml.name),
+        group=take("group", toml.name),
+        umask=take("umask", toml.mask),
+        nice=take("nice", toml.niceness),
+        memory=take("memory", toml.size),
+        cpu_seconds=take("cpu_seconds", toml.count),
+        processes=take("processes", toml.count),
+        open_files=take("open_files", toml.count),
+        file_size=take("file_size", toml.size),
+        no_new_privileges=take("no_new_privileges", toml.boolean),
+        die_with_daemon=take("die_with_daemon", toml.boolean),
+    )
+
+
+def _command(table: Table, default: Command) -> Command:
     params = {
         each.name: _parameter(each) for each in table.tables("params", _PARAMETER_NAME)
     }
-    command = Command(
-        name=table.name,
+    common = _common(table, default)
+    command = evolve(
+        common,
         argv=table.take("argv", _argv, ()),
         shell=table.take("shell", _script, None),
         description=table.take("description", toml.string, ""),
@@ -166,7 +203,7 @@ def _command(table: Table, limits: Limits) -> Command:
         cwd=table.take("cwd", toml.folder, None),
         env=table.take("env", toml.variables, {}),
         limits=evolve(
-            _limits(table, limits),
+            common.limits,
             max_running=table.take("max_running", toml.count, None),
         ),
         params=params,

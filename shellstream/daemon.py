@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from .database import Database
 from .errors import ShellstreamError
 from .events import State
 from .logs import FileLogs, MemoryLogs
+from .prepare import CannotPrepare, Prepared, prepare
 from .registry import Registry
 from .run import Child, Run
 from .spawn import spawn
@@ -75,6 +76,7 @@ class Daemon(Service):
     _site: Site
     _reactor: Any
     registry: Registry = field(init=False)
+    _prepared: Mapping[str, Prepared] = field(init=False)
     _dir: StateDir | None = field(default=None, init=False)
     _store: Store = field(init=False)
     _thread: ThreadPool = field(init=False)
@@ -87,6 +89,7 @@ class Daemon(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._prepared = self._prepare()
         self._dir = self._open()
         self._thread = ThreadPool(0, 1, "state")
         self._thread.start()
@@ -114,6 +117,12 @@ class Daemon(Service):
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
         stopping.addCallback(lambda _: self._close())
         return stopping
+
+    def _prepare(self) -> Mapping[str, Prepared]:
+        try:
+            return prepare(self._config.commands.values())
+        except CannotPrepare as error:
+            raise DaemonCannotStart(f"shellstream: {error}") from None
 
     def _open(self) -> StateDir | None:
         """The state folder; L{None} if all is to be kept in memory."""
@@ -173,7 +182,8 @@ class Daemon(Service):
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)
-        return spawn(self._reactor, command, invocation, protocol, run.id)
+        prepared = self._prepared[command.name]
+        return spawn(self._reactor, command, invocation, protocol, run.id, prepared)
 
     def _in_thread(self, pool: ThreadPool, call: Callable[[], T]) -> Deferred[T]:
         # Before the reactor runs there is nobody who would have to wait.

@@ -180,6 +180,10 @@ class Database:
             raise KeyReused
         return str(known[0])
 
+    def free(self, principal: str, key: Key) -> None:
+        """A key was used for nothing: the next request with it begins a run."""
+        self._do("DELETE FROM keys WHERE principal = ? AND key = ?", principal, key.key)
+
     def put(self, record: RunRecord) -> bool:
         """Note how a run stands; L{False} if it was forgotten, as it then stays."""
         old = self._one("SELECT since, stored FROM runs WHERE id = ?", record.id)
@@ -245,6 +249,11 @@ class Database:
         self._forget(run_id, row[0])
         return True
 
+    def exceeds(self, keep: Keep) -> bool:
+        """Whether more is kept than may be, apart from age. For any thread."""
+        totals = self._totals
+        return totals.runs > keep.runs or totals.stored > keep.bytes
+
     def expire(self, now: int, keep: Keep) -> Expired:
         """
         Forget ended runs, oldest first, until all that is left may be kept, and
@@ -283,11 +292,7 @@ class Database:
             BATCH,
         )
         for run_id, since, stored in oldest.fetchall():
-            if (
-                since >= now - keep.age * 1_000_000
-                and self._totals.runs <= keep.runs
-                and self._totals.stored <= keep.bytes
-            ):
+            if since >= now - keep.age * 1_000_000 and not self.exceeds(keep):
                 break
             self._forget(run_id, stored)
             yield run_id

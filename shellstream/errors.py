@@ -242,6 +242,36 @@ class RunUnknown(ShellstreamError):
         )
 
 
+class RunForgotten(ShellstreamError):
+    """The run that an C{Idempotency-Key} was used for is not kept any more."""
+
+    status = 410
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"with this Idempotency-Key the run {run_id} was begun, which is not kept "
+            "any more; nothing was run again: to run the command once more, send the "
+            "request with another key"
+        )
+        self.run_id = run_id
+
+    def facts(self) -> Mapping[str, object]:
+        return {"run": self.run_id}
+
+
+class RunFailed(ShellstreamError):
+    """The run whose output was asked for never started, and so has none."""
+
+    status = 500
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(why)
+        self.run_id = run_id
+
+    def facts(self) -> Mapping[str, object]:
+        return {"run": self.run_id}
+
+
 class RunActive(ShellstreamError):
     """What was asked for can only be done to a run that has ended."""
 

@@ -44,8 +44,9 @@ class Format(ABC):
 
     @cvar name: what C{?format=} calls it.
     @cvar content_type: the value of the header of that name.
-    @cvar read_size: how much output to give C{output} at a time, in bytes. It
-        then returns less than 128 KiB, however far that output swells.
+    @cvar read_size: about how much output to give C{output} at a time, in bytes.
+        What it returns then is not much more, or less than 128 KiB, however far
+        that output swells.
     @cvar pings: whether a silent stream is kept open by C{ping}.
     """
 
@@ -156,9 +157,13 @@ class _Objects(Format):
         final: bool,
         only: Stream | None = None,
     ) -> tuple[bytes, int]:
+        # A chunk comes whole, and one record of it might be six times as long.
+        stop = offset + self.read_size
+        some = [each.until(stop) for each in chunks if each.offset < stop]
+        final = final and (not some or some[-1].end == chunks[-1].end)
         written = (
             (b"" if fields is None else self._write(fields, end), end)
-            for fields, end in records(chunks, final=final, only=only)
+            for fields, end in records(some, final=final, only=only)
         )
         return _fit(written, offset)
 

@@ -69,7 +69,8 @@ class ILog(Interface):
         Some of the output from C{offset} on, about C{size} bytes at the most;
         nothing if none is there yet: a subscriber is told when it is.
 
-        @raise OffsetGone: if C{offset} is not between C{start} and C{end}.
+        @raise OffsetGone: if C{offset} is not between C{start} and C{end}, or what is
+            there cannot be read any more; it says where to go on.
         """
 
     def subscribe(wake: Callable[[], None]) -> Callable[[], None]:
@@ -123,9 +124,13 @@ class IRuns(Interface):
         """
         Run a command; with the run, whether this order is what began it.
 
+        A run that could not be started is one that C{failed}, now and whenever the
+        order comes again with its key; an order that was refused may come again.
+
         @raise CommandUnknown: if there is no such command.
         @raise ParametersRefused: if they do not fit.
         @raise KeyReused: if the key came with another order before.
+        @raise RunForgotten: if the key came before, and its run is forgotten.
         @raise Busy: if too much runs already, or the daemon stops.
         @raise CannotRecord: if nothing would be known of the run after a restart.
         """

@@ -2,19 +2,16 @@
 
 import os
 import re
-import subprocess
-import sys
-from calendar import timegm
 from collections.abc import Iterable, Iterator
 from signal import SIGCONT, SIGKILL, SIGTERM
-from time import strptime
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .command import RUN
+from .processes import Process, living_member, look, pids
 from .record import RunRecord
 
 _log = Logger()
@@ -23,27 +20,6 @@ _log = Logger()
 LOOK = 0.05
 
 _MARKED = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
-
-
-@frozen
-class _Process:
-    """What C{/proc} or ps(1) know of a process."""
-
-    state: str
-    group: int
-    session: int
-    start: int
-
-
-def process_start(pid: int) -> int | None:
-    """
-    When a process began; L{None} if there is none.
-
-    On Linux in clock ticks since the machine was started, elsewhere in seconds
-    since 1970: enough to tell two apart that had the same id.
-    """
-    process = _look(pid)
-    return None if process is None else process.start
 
 
 def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
@@ -88,18 +64,19 @@ class _Ending:
     _records: tuple[RunRecord, ...]
     _clock: IReactorTime
     _deadline: float
-    _groups: set[int] = field(factory=set, init=False)
+    _groups: dict[int, int | None] = field(factory=dict, init=False)  # and a member
     done: Deferred[None] = field(factory=Deferred, init=False)
 
     def begin(self) -> None:
-        self._groups = self._find()
+        self._groups = dict.fromkeys(self._find())
         for group in self._groups:
             _signal(group, SIGTERM)
             _signal(group, SIGCONT)  # a stopped process cannot heed TERM
         self._wait()
 
     def _wait(self) -> None:
-        self._groups = {group for group in self._groups if _lives(group)}
+        found = {group: _member(group, last) for group, last in self._groups.items()}
+        self._groups = {group: pid for group, pid in found.items() if pid is not None}
         if self._groups and self._clock.seconds() < self._deadline:
             self._clock.callLater(LOOK, self._wait)
             return
@@ -124,67 +101,31 @@ def _signal(group: int, number: int) -> None:
         )
 
 
-def _lives(group: int) -> bool:
+def _member(group: int, last: int | None) -> int | None:
     try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
+        return living_member(group, last)
     except PermissionError:  # there is no way for us to end it
-        return False
-    return True
+        return None
 
 
 def _is_leader(pid: int, start: int | None) -> bool:
-    process = _look(pid)
+    process = look(pid)
     return (
         process is not None
         and process.start == start
-        and process.state != "Z"  # it is its parent's turn
+        and process.lives  # or it is its parent's turn
         and process.group == process.session == pid
     )
 
 
-def _marked() -> Iterator[tuple[str, _Process]]:
+def _marked() -> Iterator[tuple[str, Process]]:
     """Every process that has a mark, and leads or belongs to a session's one group."""
-    try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    except FileNotFoundError:
-        return
-    for pid in pids:
+    for pid in pids():
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 mark = _MARKED.search(file.read())
         except OSError:  # gone, or another user's
             continue
-        process = _look(pid) if mark else None
+        process = look(pid) if mark else None
         if mark and process is not None and process.group == process.session:
             yield os.fsdecode(mark[1]), process
-
-
-def _look(pid: int) -> _Process | None:
-    return _ask_proc(pid) if sys.platform == "linux" else _ask_ps(pid)
-
-
-def _ask_proc(pid: int) -> _Process | None:
-    """@see: proc_pid_stat(5)"""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
-    except OSError:  # gone, or hidden from us
-        return None
-    # The name comes second and may hold anything, parentheses and spaces too.
-    state, _, group, session, *rest = stat[stat.rindex(b")") + 1 :].split()
-    return _Process(state.decode(), int(group), int(session), int(rest[15]))
-
-
-def _ask_ps(pid: int) -> _Process | None:
-    """For those without a C{/proc}: macOS and the BSDs."""
-    asked = ["ps", "-o", "state=,pgid=,lstart=", "-p", str(pid)]
-    env = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
-    answer = subprocess.run(asked, env=env, stdout=subprocess.PIPE, check=False).stdout  # noqa: S603
-    try:
-        state, group, *start = answer.decode().split()
-        began = timegm(strptime(" ".join(start), "%a %b %d %H:%M:%S %Y"))
-        return _Process(state[0], int(group), os.getsid(pid), began)
-    except (ValueError, ProcessLookupError):
-        return None

@@ -14,8 +14,8 @@ from .events import Chunk
 from .limits import Limits, Sync
 from .outputlog import OutputLog
 from .record import Keep, RunRecord
-from .ring import LogDamaged
 from .ringfile import RingFile
+from .sectors import LogDamaged
 from .statedir import StateDir
 
 _log = Logger()
@@ -57,9 +57,10 @@ class FileLogs:
         return evolve(wanted, bytes=max(0, wanted.bytes - self._active_size))
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
-        path = self._dir.log_path(run_id)
+        path = str(self._dir.log_path(run_id))  # a Path takes three times as much
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
-        return OutputLog(TAIL, file, limits.sync is Sync.ALWAYS)
+        held = limits.sync is Sync.ALWAYS
+        return OutputLog(TAIL, file, held, partial(_not_whole, run_id))
 
     def ended(self, record: RunRecord) -> OutputLog:
         file: RingFile | None = None
@@ -88,7 +89,7 @@ class FileLogs:
                 size=end,
                 left=file.end - file.start,
             )
-        return OutputLog.ended(_Kept(record.id, end, file))
+        return OutputLog.ended(_Kept(end, file), partial(_not_whole, record.id))
 
     def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
         file = self._active[run_id]
@@ -97,12 +98,6 @@ class FileLogs:
 
     def settled(self, run_id: str, log: OutputLog) -> None:
         del self._active[run_id]
-        if log.trouble is not None:
-            _log.error(
-                "the output of run {id} is not kept whole: {error}",
-                id=run_id,
-                error=log.trouble,
-            )
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
@@ -125,6 +120,11 @@ class FileLogs:
         return True
 
 
+def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:
+    what = "the output of run {id} is not kept whole: {error}"
+    _log.error(what, id=run_id, error=error)
+
+
 def _failed(failure: Failure, what: str) -> None:
     """Log what the disk refused in a line, and what nobody foresaw in full."""
     if failure.check(OSError):
@@ -141,7 +141,6 @@ class _Kept:
     @ivar end: where it ended once, though less may be left of it.
     """
 
-    id: str
     end: int
     _file: RingFile | None
 
@@ -160,12 +159,8 @@ class _Kept:
         raise AssertionError("an ended run says no more")
 
     def read(self, offset: int, size: int) -> list[Chunk]:
-        try:
-            if self._file is not None and offset < self._file.end:
-                return self._file.read(offset, size)
-        except (OSError, LogDamaged) as error:
-            _log.error("the output of run {id}: {error}", id=self.id, error=error)
-            raise
+        if self._file is not None and offset < self._file.end:
+            return self._file.read(offset, size)
         raise LogDamaged(f"nothing is left of it from {offset} on")
 
     def start_after(self, size: int) -> int:
@@ -191,7 +186,7 @@ class MemoryLogs:
 
     def ended(self, record: RunRecord) -> OutputLog:
         log = self._logs.get(record.id)
-        return log or OutputLog.ended(_Kept(record.id, record.size, None))
+        return log or OutputLog.ended(_Kept(record.size, None))
 
     def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
         return succeed(None)

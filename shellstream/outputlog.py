@@ -14,14 +14,15 @@ from attrs import define, field
 
 from .errors import OffsetGone
 from .events import Chunk, Stream
-from .ring import LogDamaged
+from .sectors import HEADER, LogDamaged
 
 #: What a chunk costs beside its bytes, in bytes: the objects that hold it.
 #: Counted, so that a command that writes single bytes is bounded too.
 OVERHEAD = 200
 
-#: How much is read at once where nobody says otherwise, in bytes.
-READ_SIZE = 1 << 16
+#: How much is appended, and read, at once, in bytes: half of a large sector of a
+#: ring, so that what comes fast is written where sectors begin.
+READ_SIZE = (1 << 17) - HEADER
 
 
 class Backing(Protocol):
@@ -76,8 +77,8 @@ class OutputLog:
     @ivar closed: whether C{end} is final.
     @ivar trouble: why some of what should be kept is not. If it could not be
         written, the log goes on in memory, and the backing is of use for as long as
-        nothing is missing between the two; if it could not be read, what was only
-        in the backing by then is gone.
+        nothing is missing between the two; if it could not be read, readers go on
+        behind it.
     @ivar released: whether the log is closed and its last subscriber gone, and so
         its backing closed. What is in that is gone from this log, from memory too.
     """
@@ -85,6 +86,7 @@ class OutputLog:
     capacity: int
     _backing: Backing | None = None
     _held: bool = False
+    _report: Callable[[OSError | LogDamaged], None] = lambda trouble: None
     written: int = field(init=False)
     end: int = field(init=False)
     closed: bool = field(default=False, init=False)
@@ -92,23 +94,26 @@ class OutputLog:
     released: bool = field(default=False, init=False)
     _usable: Backing | None = field(init=False)
     _refused: bool = field(default=False, init=False)  # it takes nothing more
-    _floor: int = field(default=0, init=False)  # what is below it cannot be read
     _chunks: list[Chunk] = field(factory=list, init=False)
     _costs: list[int] = field(factory=list, init=False)  # cumulative, a chunk each
     _spent: int = field(default=0, init=False)  # cumulative cost of the forgotten
-    _subscribers: dict[object, Callable[[], None]] = field(factory=dict, init=False)
+    _subscribers: "dict[_Subscription, None]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._usable = self._backing
         self.written = self.end = 0 if self._backing is None else self._backing.end
 
     @classmethod
-    def ended(cls, backing: Backing) -> "OutputLog":
+    def ended(
+        cls,
+        backing: Backing,
+        report: Callable[[OSError | LogDamaged], None] = lambda trouble: None,
+    ) -> "OutputLog":
         """
         What is kept of a run that is over: closed, and released once its last
         subscriber has left, or by L{close} if there never was one.
         """
-        log = cls(0, backing)
+        log = cls(0, backing, report=report)
         log.closed = True
         return log
 
@@ -138,7 +143,7 @@ class OutputLog:
             try:
                 self._usable.append(chunk)
             except OSError as error:
-                self.trouble = error
+                self._note(error)
                 self._refused = True
         self._chunks.append(chunk)
         total = self._total() + len(data) + OVERHEAD
@@ -174,7 +179,8 @@ class OutputLog:
         Chunks from C{offset} on, about C{size} bytes; none at the end. Those in
         memory are not cut at C{size}, so that all who read them share them.
 
-        @raise OffsetGone: if those bytes were forgotten, or never written.
+        @raise OffsetGone: if those bytes were forgotten, never written, or cannot
+            be read any more.
         """
         if not self.start <= offset <= self.end:
             raise OffsetGone(offset, self.start)
@@ -199,7 +205,7 @@ class OutputLog:
         if self._usable is None or (self._refused and self._usable.end < tail):
             return tail
         start = self._usable.start if self._refused else self._usable.start_after(size)
-        return min(tail, max(self._floor, start))
+        return min(tail, start)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """
@@ -207,19 +213,20 @@ class OutputLog:
 
         Who joins while others are woken need not be: it reads what there is.
         """
-        key = object()
-        self._subscribers[key] = wake
+        subscription = _Subscription(wake, self)
+        self._subscribers[subscription] = None
+        return subscription
 
-        def leave() -> None:
-            if self._subscribers.pop(key, None) is not None:
-                self._release()
-
-        return leave
+    def leave(self, subscription: "_Subscription") -> None:
+        """This one is woken no more. Harmless when repeated."""
+        if subscription in self._subscribers:
+            del self._subscribers[subscription]
+            self._release()
 
     def _kept_from(self) -> int:
         if self._usable is None:
             return self._tail()
-        return min(self._tail(), max(self._floor, self._usable.start))
+        return min(self._tail(), self._usable.start)
 
     def _tail(self) -> int:
         """The offset from which on all is in memory."""
@@ -239,9 +246,16 @@ class OutputLog:
         try:
             return self._usable.read(offset, min(size, self.end - offset))
         except (LogDamaged, OSError) as error:
-            self.trouble = error
-            self._floor = self._tail()
-            raise OffsetGone(offset, self.start) from error
+            self._note(error)
+            resume = error.resume if isinstance(error, LogDamaged) else None
+            then = self._tail() if resume is None else min(resume, self._tail())
+            raise OffsetGone(offset, min(then, self.end)) from error
+
+    def _note(self, trouble: OSError | LogDamaged) -> None:
+        first = self.trouble is None
+        self.trouble = trouble
+        if first:
+            self._report(trouble)
 
     def _total(self) -> int:
         return self._costs[-1] if self._costs else self._spent
@@ -259,9 +273,9 @@ class OutputLog:
             del self._chunks[:count], self._costs[:count]
 
     def _wake(self) -> None:
-        for key, wake in tuple(self._subscribers.items()):
-            if key in self._subscribers:  # another one's waking may have sent it away
-                wake()
+        for each in tuple(self._subscribers):
+            if each in self._subscribers:  # another one's waking may have sent it away
+                each.wake()
 
     def _release(self) -> None:
         if not self.closed or self._subscribers or self.released:
@@ -273,3 +287,14 @@ class OutputLog:
         if self._usable is not None and not self._refused:
             self._forget(len(self._chunks))  # all of it can be read from there
         self._usable = None
+
+
+@define(eq=False)
+class _Subscription:
+    """Whom to wake; when called, no more. It is smaller than a closure."""
+
+    wake: Callable[[], None]
+    _log: OutputLog
+
+    def __call__(self) -> None:
+        self._log.leave(self)

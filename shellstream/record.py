@@ -1,7 +1,9 @@
 """What is kept of a run, apart from its output."""
 
+import json
 import secrets
 from collections.abc import Mapping
+from hashlib import sha256
 from signal import Signals
 from uuid import UUID
 
@@ -74,6 +76,12 @@ class Key:
 
     key: str
     fingerprint: str
+
+    @classmethod
+    def of(cls, key: str, command: str | None, params: Mapping[str, str]) -> "Key":
+        """One that was sent with an order for this."""
+        asked = json.dumps([command, sorted(params.items())])
+        return cls(key, sha256(asked.encode()).hexdigest())
 
 
 @frozen(kw_only=True)

@@ -2,91 +2,39 @@
 
 import json
 from collections.abc import Iterable
-from hashlib import sha256
-from typing import Any, Protocol
-from weakref import WeakValueDictionary
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .active import ActiveRuns, Spawn
 from .admission import Admission
 from .command import Command, Invocation
 from .config import Config
-from .endedrun import EndedRun
 from .errors import (
     Busy,
-    CannotRecord,
-    CannotStart,
     CommandUnknown,
     NoDefaultCommand,
     RunActive,
+    RunForgotten,
     RunNotRunning,
     RunUnknown,
     ShellstreamError,
 )
 from .events import Reason, State, Stream, WallClock
+from .history import History, Logs, Store
 from .interfaces import IRun, IRuns, Order
-from .limits import Limits, Sync
 from .outputlog import OutputLog
-from .record import Keep, Key, RunRecord, described, next_id
-from .run import Child, Run
+from .record import Key, RunRecord, described, next_id
+from .run import Run
 
 _log = Logger()
 
 #: What is kept of the news about runs, in bytes of memory.
 EVENTS = 1 << 18
-
-#: Seconds between two attempts to write down an end.
-RETRY = 5.0
-
-
-class Spawn(Protocol):
-    """Starts the process of a command and tells the run what becomes of it."""
-
-    def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child: ...
-
-
-class Store(Protocol):
-    """What survives a restart, apart from output; see L{shellstream.store}."""
-
-    def add(self, record: RunRecord, key: Key | None) -> Deferred[str | None]: ...
-    def join(self, record: RunRecord, key: Key) -> Deferred[str | None]: ...
-    def first(self, principal: str, key: Key) -> Deferred[str | None]: ...
-    def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]: ...
-    def get(self, run_id: str) -> Deferred[RunRecord | None]: ...
-    def page(
-        self, limit: int, after: str | None, state: State | None, command: str | None
-    ) -> Deferred[list[RunRecord]]: ...
-    def delete(self, run_id: str) -> Deferred[bool]: ...
-    def expire(self, now: int, keep: Keep) -> Deferred[Any]: ...
-    def flush(self) -> Deferred[None]: ...
-
-
-class Logs(Protocol):
-    """Where output is kept; see L{shellstream.logs}."""
-
-    def keep(self, wanted: Keep) -> Keep:
-        """What of ended runs there is room for, beside the active ones."""
-
-    def create(self, run_id: str, limits: Limits) -> OutputLog:
-        """The log of a new run."""
-
-    def ended(self, record: RunRecord) -> OutputLog:
-        """The log of an ended run; an empty one, if it is gone."""
-
-    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
-        """Bring a log to the disk itself; never fails."""
-
-    def settled(self, run_id: str, log: OutputLog) -> None:
-        """A run has ended, and its log with it."""
-
-    def remove(self, ids: Iterable[str]) -> Deferred[None]:
-        """Forget the output of these ended runs."""
 
 
 @implementer(IRuns)
@@ -95,10 +43,7 @@ class Registry:
     """
     Starts runs, knows every one until it has ended, and finds it again later.
 
-    A run is written down before it is started, and its end before anybody is
-    told of it: whatever happens, no order is carried out twice.
-
-    @ivar active: the runs that are not concluded, by id.
+    An order is written down before it is carried out, and with a key it is so once.
     """
 
     config: Config
@@ -107,21 +52,30 @@ class Registry:
     _spawn: Spawn
     _store: Store
     _logs: Logs
-    active: dict[str, Run] = field(factory=dict, init=False)
     events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
-    _admission: Admission = field(init=False)
-    _ended: "WeakValueDictionary[str, EndedRun]" = field(
-        factory=WeakValueDictionary, init=False
-    )
+    _history: History = field(init=False)
+    _active: ActiveRuns = field(init=False)
     _keys: set[str] = field(factory=set, init=False)  # with orders under way
     _newest: str | None = field(default=None, init=False)
-    _stopping: bool = field(default=False, init=False)
-    _draining: IDelayedCall | None = field(default=None, init=False)
-    _tidies: bool = field(default=False, init=False)
-    _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._admission = Admission(self.config.max_running, self.config.max_queued)
+        config, store, logs = self.config, self._store, self._logs
+        self._history = History(config.keep, self.clock, self.wall, store, logs)
+        self._active = ActiveRuns(
+            Admission(config.max_running, config.max_queued),
+            config.drain,
+            self.clock,
+            self._spawn,
+            store,
+            logs,
+            self._history,
+            self._announce,
+        )
+
+    @property
+    def active(self) -> dict[str, Run]:
+        """The runs that are not concluded, by id."""
+        return self._active.runs
 
     def command(self, name: str | None) -> Command:
         name = self.config.default if name is None else name
@@ -135,9 +89,9 @@ class Registry:
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         command = self.command(order.command)
         invocation = command.invoke(order.given)
-        key = _key(order, invocation)
-        if key is None:
+        if order.key is None:
             return await self._submit(order, command, invocation, None)
+        key = Key.of(order.key, order.command, invocation.params)
         while key.key in self._keys:
             await self._store.flush()
         self._keys.add(key.key)
@@ -154,59 +108,52 @@ class Registry:
             # Before anybody is turned away, or replaced, for what is there already.
             first = await self._store.first(record.principal, key)
             if first is not None:
-                return await self.find(first), False
-        joined = await self._joined(command, invocation)
+                return await self._again(first), False
+        joined = await self._active.joinable(command, invocation)
         if joined is not None:
             if key is not None:
                 first = await self._store.join(joined.record, key)
                 if first is not None:
-                    return await self.find(first), False
+                    return await self._again(first), False
             return joined, False
-        self._check_running()
+        self._active.check_running()
         run = self._new(record, command, invocation)
-        self.active[run.id] = run
+        self._active.admit(run)
         try:
-            if self._admission.admit(run):
-                run.admitted()
             first = await self._store.add(run.record, key)
         except ShellstreamError:
-            self._forget(run)
+            self._active.forget(run)
             raise
         if first is not None:
-            self._forget(run)
-            return await self.find(first), False
+            self._active.forget(run)
+            return await self._again(first), False
         try:
-            self._check_running()
+            await self._active.begin(run)
         except Busy:
-            run.cancel(Reason.SHUTDOWN)
+            if key is not None:  # or whoever comes back with it would find no run
+                await self._store.free(record.principal, key)
             raise
-        run.recorded = True
-        self._announce("created", run.record)
-        if run.record.state is State.RUNNING:
-            self._launch(run)
-        else:
-            self._launch_next()
         return run, True
+
+    async def _again(self, run_id: str) -> IRun:
+        """The run that a key was used for before."""
+        try:
+            return await self.find(run_id)
+        except RunUnknown:
+            raise RunForgotten(run_id) from None
 
     async def find(self, run_id: str) -> IRun:
         run = self.active.get(run_id)
         if run is not None and not run.log.released:
             return run
-        ended = self._ended.get(run_id)
-        if ended is not None:
-            return ended
         # One whose end cannot be written down yet may have told it long since.
-        record = await self._store.get(run_id) if run is None else run.record
-        if record is None:
-            raise RunUnknown(run_id)
-        # Others may have asked for it meanwhile: they share one log.
-        return self._ended.setdefault(run_id, EndedRun(record, self._logs.ended))
+        return await self._history.find(run_id, None if run is None else run.record)
 
     async def page(
         self, limit: int, after: str | None, state: State | None, command: str | None
     ) -> list[RunRecord]:
-        page = await self._store.page(limit, after, state, command)
-        known = (self.active.get(each.id) or self._ended.get(each.id) for each in page)
+        page = await self._history.page(limit, after, state, command)
+        known = (self.active.get(each.id) for each in page)
         return [
             each if run is None else run.record
             for each, run in zip(page, known, strict=True)
@@ -226,10 +173,7 @@ class Registry:
     async def delete(self, run_id: str) -> None:
         if run_id in self.active:
             raise RunActive(run_id)
-        if not await self._store.delete(run_id):
-            raise RunUnknown(run_id)
-        self._ended.pop(run_id, None)
-        await self._logs.remove([run_id])
+        await self._history.forget(run_id)
 
     def recover(self, unended: Iterable[RunRecord], newest: str | None) -> None:
         """
@@ -241,89 +185,27 @@ class Registry:
         self._newest = newest
         for record in unended:
             if record.state is State.RUNNING:
-                log = self._logs.ended(record)
-                lost = evolve(
-                    record,
-                    state=State.LOST,
-                    ended=self.wall(),
-                    start=log.start,
-                    size=log.end,
-                    stored=log.stored,
-                )
-                log.close()
-                self._bury(lost)
+                self._history.lose(record)
             else:
                 self._requeue(record)
-        self._launch_next()
+        self._active.launch_next()
 
     def hurry(self) -> None:
-        """Start nothing more, and give no more time to what still runs."""
-        self._stopping = True
-        for run in tuple(self.active.values()):
-            if run not in self._admission.queue:
-                run.cancel(Reason.SHUTDOWN)
+        """@see: L{ActiveRuns.hurry}"""
+        self._active.hurry()
 
     def stop(self) -> Deferred[None]:
-        """
-        Start nothing more, and end what runs after the time it is given to end by
-        itself; fires when all has ended. What is queued stays so.
-        """
-        self._stopping = True
-        for run in tuple(self._admission.queue):
-            if run.recorded:  # of the others submit() takes care
-                self._admission.leave(run)
-                del self.active[run.id]
-                run.abandon()
-        if self.config.drain and self.active:
-            self._draining = self.clock.callLater(self.config.drain, self.hurry)
-        else:
-            self.hurry()
-        return self.idle().addCallback(lambda _: self._store.flush())
+        """@see: L{ActiveRuns.stop}"""
+        return self._active.stop()
 
     def idle(self) -> Deferred[None]:
-        """Fires when nothing runs."""
-        if not self.active:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._idle.append(waiting)
-        return waiting
+        """@see: L{ActiveRuns.idle}"""
+        return self._active.idle()
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough; never fails."""
-        return Deferred.fromCoroutine(self._tidy()).addErrback(_unforeseen)
-
-    def sync(self, run: Run) -> Deferred[None]:
-        return self._logs.sync(run.id, run.log)
-
-    def over(self, run: Run, outcome: RunRecord) -> None:
-        self._admission.leave(run)
-        settling = Deferred.fromCoroutine(self._settle(run, outcome))
-        settling.addErrback(_unforeseen)
-        self._launch_next()
-
-    async def _settle(self, run: Run, outcome: RunRecord) -> None:
-        synced = run.command.limits.sync is not Sync.NEVER
-        if synced and outcome.size:
-            await self._logs.sync(run.id, run.log)
-        if not await self._recorded(outcome, synced=synced):
-            # Its viewers have waited long enough, and the daemon may have to stop.
-            self._conclude(run, outcome)
-            await self._record_late(outcome)
-        else:
-            self._conclude(run, outcome)
-        self._logs.settled(run.id, run.log)
-        del self.active[run.id]
-        if not self.active:
-            if self._draining is not None and self._draining.active():
-                self._draining.cancel()
-            waiting, self._idle = self._idle, []
-            for each in waiting:
-                each.callback(None)
-        await self._tidy()
-
-    def _conclude(self, run: Run, outcome: RunRecord) -> None:
-        run.conclude(outcome)
-        self._announce("ended", outcome)
+        tidying = Deferred.fromCoroutine(self._history.tidy())
+        return tidying.addErrback(_unforeseen)
 
     def _record(
         self, order: Order, command: Command, invocation: Invocation
@@ -340,7 +222,8 @@ class Registry:
 
     def _new(self, record: RunRecord, command: Command, invocation: Invocation) -> Run:
         log = self._logs.create(record.id, command.limits)
-        return Run(record, command, invocation, log, self.clock, self.wall, self)
+        host = self._active
+        return Run(record, command, invocation, log, self.clock, self.wall, host)
 
     def _requeue(self, record: RunRecord) -> None:
         try:
@@ -348,23 +231,11 @@ class Registry:
             invocation = command.invoke(record.params.items())
         except ShellstreamError as error:
             why = f"the configuration has changed: {error}"
-            self._bury(
+            self._history.bury(
                 evolve(record, state=State.FAILED, failure=why, ended=self.wall())
             )
             return
-        run = self._new(record, command, invocation)
-        run.recorded = True
-        self.active[run.id] = run
-        self._admission.queue.append(run)
-        run.await_viewer()
-
-    async def _joined(self, command: Command, invocation: Invocation) -> Run | None:
-        """The run that an order for the same is to join, once it is written down."""
-        while (run := self._admission.joinable(command, invocation.params)) is not None:
-            if run.recorded:
-                return run
-            await self._store.flush()
-        return None
+        self._active.wait(self._new(record, command, invocation))
 
     async def _not_running(self, run_id: str) -> RunNotRunning:
         run = self.active.get(run_id)
@@ -372,99 +243,9 @@ class Registry:
             return RunNotRunning("ending")
         return RunNotRunning((await self.find(run_id)).record.state.value)
 
-    def _check_running(self) -> None:
-        if self._stopping:
-            raise Busy("the daemon is stopping", 10)
-
-    def _forget(self, run: Run) -> None:
-        """It was never more than a plan."""
-        if not run.over:  # or it was cancelled meanwhile, which is seen to already
-            self._admission.leave(run)
-            del self.active[run.id]
-            self._logs.settled(run.id, run.log)
-        self._logs.remove([run.id])
-        self._launch_next()
-
-    def _launch_next(self) -> None:
-        while not self._stopping and (run := self._admission.next()) is not None:
-            Deferred.fromCoroutine(self._launch_queued(run)).addErrback(_unforeseen)
-
-    async def _launch_queued(self, run: Run) -> None:
-        run.admitted()
-        try:
-            # Or the next daemon, if this one dies, would start it a second time.
-            await self._store.put(run.record, synced=True)
-            self._launch(run)
-        except ShellstreamError as error:
-            if not run.over:
-                run.failed(str(error))
-
-    def _launch(self, run: Run) -> None:
-        if run.over:
-            return
-        try:
-            child = self._spawn(run.command, run.invocation, run)
-        except (Busy, CannotStart) as error:
-            run.failed(str(error))
-            raise
-        run.started(child)
-        self._write_down(run.record)
-        self._announce("started", run.record)
-
-    def _write_down(self, record: RunRecord) -> None:
-        Deferred.fromCoroutine(self._recorded(record)).addErrback(_unforeseen)
-
-    async def _recorded(self, record: RunRecord, *, synced: bool = False) -> bool:
-        try:
-            await self._store.put(record, synced=synced)
-        except CannotRecord as error:
-            _log.error("run {id}: {error}", id=record.id, error=error)
-            return False
-        return True
-
-    async def _record_late(self, record: RunRecord) -> None:
-        """Write down an end that could not be, until it can or the daemon stops."""
-        while not self._stopping:
-            await deferLater(self.clock, RETRY)
-            if await self._recorded(record):
-                return
-
-    def _bury(self, record: RunRecord) -> None:
-        """Write down how a run ended that this daemon never had."""
-        burying = Deferred.fromCoroutine(self._buried(record))
-        burying.addErrback(_unforeseen)
-
-    async def _buried(self, record: RunRecord) -> None:
-        # The store still says otherwise: it is known from here until it does not.
-        ended = self._ended[record.id] = EndedRun(record, self._logs.ended)
-        if not await self._recorded(ended.record):
-            await self._record_late(ended.record)
-
     def _announce(self, event: str, record: RunRecord) -> None:
         document = json.dumps({"event": event, "run": described(record)})
         self.events.append(Stream.STDOUT, self.wall(), document.encode())
-
-    async def _tidy(self) -> None:
-        if self._tidies or self._stopping:
-            return
-        self._tidies = more = True
-        try:
-            while more:
-                keep = self._logs.keep(self.config.keep)
-                expired = await self._store.expire(self.wall(), keep)
-                await self._logs.remove(expired.runs)
-                more = expired.more
-        except CannotRecord as error:
-            _log.error("old runs are not forgotten: {error}", error=error)
-        finally:
-            self._tidies = False
-
-
-def _key(order: Order, invocation: Invocation) -> Key | None:
-    if order.key is None:
-        return None
-    asked = [order.command, sorted(invocation.params.items())]
-    return Key(order.key, sha256(json.dumps(asked).encode()).hexdigest())
 
 
 def _unforeseen(failure: Failure) -> None:

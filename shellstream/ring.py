@@ -1,225 +1,17 @@
 """
 Where the newest bytes of an output lie in a file of bounded size; no I/O here.
 
-The file is an array of sectors of one size, and nothing else. A sector holds
-records, from its beginning on; a record is a header and its payload, and crosses
-no sector's edge::
-
-    sector 0           sector 1           sector 2
-    |HpppppHppHppppppp|HpppppppppppppppHp|HpppppppHpppp.....|
-
-When all of the oldest sector may be forgotten, it is written anew. No index lies
-beside the records: each tells where in the output it belongs, so the first ones of
-the sectors are the index, and a writer that is killed leaves nothing to repair.
+L{shellstream.sectors} says what the file is made of. When all of its oldest sector
+may be forgotten, that is written anew.
 """
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from struct import Struct
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
-from attrs import define, field, frozen
-from xxhash import xxh3_64_intdigest
+from attrs import define, field
 
-from .events import Chunk, Stream
-
-_CODES = {Stream.STDOUT: 1, Stream.STDERR: 2}
-_STREAMS = {code: stream for stream, code in _CODES.items()}
-
-#: The header as L{Header} names it; the last field is the checksum of the others and
-#: the payload.
-_FIELDS = Struct("<2sBIHBIQq")
-_CHECKSUM = Struct("<I")
-_HEADER = Struct(_FIELDS.format + _CHECKSUM.format[1:])
-HEADER = _HEADER.size
-
-_MAGIC = b"\xc5r"
-SHIFTS = range(9, 19)
-TURNS = 1 << 16
-
-
-class LogDamaged(Exception):
-    """What was kept of an output cannot be read back as it was written."""
-
-
-class Mark(NamedTuple):
-    """
-    What all records of one file share.
-
-    @ivar shift: log2 of a sector's size in bytes.
-    @ivar salt: of 32 bits and random, so that no output that looks like a record,
-        by chance or by intent, is taken for one.
-    """
-
-    magic: bytes
-    shift: int
-    salt: int
-
-    @classmethod
-    def of(cls, retain: int, salt: int) -> "Mark":
-        """
-        The mark of a new file.
-
-        Sectors are about an eighth of what is kept, or small beside it: they are
-        forgotten whole, and what of the oldest is needed no more is the file's waste.
-        """
-        shift = (retain // 8).bit_length() - 1
-        return cls(_MAGIC, min(max(shift, SHIFTS[0]), SHIFTS[-1]), salt)
-
-    @property
-    def sector(self) -> int:
-        """The size of a sector, in bytes."""
-        return 1 << self.shift
-
-
-class Header(NamedTuple):
-    """
-    What a record begins with: a L{Mark}, and its own.
-
-    @ivar turn: which sector in the order of writing this is, modulo 2**16: so it
-        shows when one between two others is missing, or a record is what is left
-        of an earlier turn.
-    @ivar length: of the payload, in bytes.
-    @ivar offset: of the payload in the output.
-    @ivar time: see L{Chunk}.
-    """
-
-    magic: bytes
-    shift: int
-    salt: int
-    turn: int
-    code: int
-    length: int
-    offset: int
-    time: int
-    checksum: int
-
-    @classmethod
-    def at(cls, data: bytes, position: int = 0) -> "Header | None":
-        """What may be a header there."""
-        if len(data) < position + HEADER:
-            return None
-        header = cls._make(_HEADER.unpack_from(data, position))
-        known = header.magic == _MAGIC and header.shift in SHIFTS
-        return header if known else None
-
-    @property
-    def mark(self) -> Mark:
-        return Mark._make(self[:3])
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
-
-    def follows(self, older: "Header") -> bool:
-        """Whether, if both begin sectors, that one comes right before this one."""
-        between = self.offset - older.offset
-        return (
-            self.turn == (older.turn + 1) % TURNS
-            and 0 < between <= self.mark.sector - HEADER
-        )
-
-    def intact(self, data: bytes, position: int) -> bool:
-        """Whether the record that begins there is as it was written."""
-        view = memoryview(data)[position : position + HEADER + self.length]
-        return (
-            len(view) == HEADER + self.length
-            and self.code in _STREAMS
-            and self.checksum == _checksum(view[: _FIELDS.size], view[HEADER:])
-        )
-
-
-def _checksum(fields: bytes | memoryview, payload: memoryview) -> int:
-    # Ten times as fast as a CRC: every byte of output goes through it.
-    seed = xxh3_64_intdigest(fields)
-    return xxh3_64_intdigest(payload, seed) & 0xFFFF_FFFF
-
-
-@frozen
-class Piece:
-    """
-    The part of an append that becomes one record.
-
-    @ivar position: where in the file that record begins.
-    @ivar turn: see L{Header}.
-    @ivar offset: of its payload in the output.
-    @ivar size: of its payload.
-    """
-
-    position: int
-    turn: int
-    offset: int
-    size: int
-
-    @property
-    def stop(self) -> int:
-        """Where in the file the record ends."""
-        return self.position + HEADER + self.size
-
-
-def encode(mark: Mark, piece: Piece, chunk: Chunk) -> tuple[bytes, memoryview]:
-    """The record of a chunk's piece: its header and its payload."""
-    begin = piece.offset - chunk.offset
-    payload = memoryview(chunk.data)[begin : begin + piece.size]
-    code, turn = _CODES[chunk.stream], piece.turn % TURNS
-    fields = _FIELDS.pack(*mark, turn, code, piece.size, piece.offset, chunk.time)
-    return fields + _CHECKSUM.pack(_checksum(fields, payload)), payload
-
-
-def scan(mark: Mark, sector: bytes, offset: int) -> Iterator[tuple[int, Header]]:
-    """
-    The records of a sector and their positions in it, each where the one before
-    says that it must be. Their payloads are not looked at.
-
-    @param offset: of the first payload.
-    """
-    position, kin, last = 0, None, len(sector) - HEADER
-    while position <= last:
-        header = Header._make(_HEADER.unpack_from(sector, position))
-        kin = kin or (*mark, header.turn)
-        if header[:4] != kin or header.offset != offset or not header.length:
-            return
-        yield position, header
-        offset = header.end
-        position += HEADER + header.length
-
-
-def newest(mark: Mark, sector: bytes, offset: int) -> tuple[int, int] | None:
-    """
-    From where to where the newest records of a sector go that are intact; L{None}
-    if none is.
-
-    @param offset: of the first payload.
-    """
-    span = None
-    for position, header in scan(mark, sector, offset):
-        if header.intact(sector, position):
-            joins = span is not None and span[1] == header.offset
-            span = (span[0] if span and joins else header.offset, header.end)
-    return span
-
-
-def decode(mark: Mark, sector: bytes, first: int, offset: int, end: int) -> list[Chunk]:
-    """
-    The chunks of a sector from C{offset} up to C{end}, or up to what is damaged.
-
-    @param first: the offset of the sector's first payload.
-    @raise LogDamaged: if what is at C{offset} is.
-    """
-    chunks: list[Chunk] = []
-    for position, header in scan(mark, sector, first):
-        if header.end <= offset:
-            continue
-        if header.offset >= end or not header.intact(sector, position):
-            break
-        payload = position + HEADER
-        data = sector[payload : payload + header.length]
-        chunk = Chunk(header.offset, _STREAMS[header.code], header.time, data)
-        chunks.append(chunk.since(max(offset, chunk.offset)).until(end))
-    if not chunks:
-        raise LogDamaged(f"the output kept at offset {offset} is damaged")
-    return chunks
+from .sectors import HEADER, Mark, Piece
 
 
 @define(eq=False)
@@ -250,6 +42,7 @@ class Ring:
     _turn: int = field(default=0, init=False)  # of the newest sector
     _edge: int = field(default=0, init=False)  # where in the file that one ends
     _position: int = field(default=0, init=False)  # where the next record begins
+    _granted: int = field(default=0, init=False)  # the size that the file may have
 
     @classmethod
     def found(
@@ -299,6 +92,14 @@ class Ring:
             return max(start, self._starts[oldest])
         # Nothing is left of what is there: new bytes fill all sectors but the last.
         return max(start, self.end + size + short - (count - 1) * (sector - HEADER))
+
+    def reach(self, size: int) -> int:
+        """
+        Up to which size the file will grow by an append of up to C{size} bytes.
+
+        It may grow so far from here on, whatever else does meanwhile.
+        """
+        return self._reach(size, self.end - self.retain, full=False)
 
     def next(self, size: int) -> Piece | None:
         """Where to write C{size} bytes, if the newest sector has room for them."""
@@ -389,7 +190,12 @@ class Ring:
         most = min(self._count + wanted, 4 * self.retain // sector + 4)
         for count in range(most, self._count, -1):
             # Two sectors are what a ring takes at least, and every run may have.
-            if count <= 2 or self._may_grow(count * sector - self.size):
+            if (
+                count <= 2
+                or count * sector <= self._granted
+                or self._may_grow(count * sector - self.size)
+            ):
+                self._granted = max(self._granted, count * sector)
                 return count * sector
         return now
 

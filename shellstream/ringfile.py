@@ -1,8 +1,8 @@
-"""The newest output of a run in a file: see L{shellstream.ring} for what is in it."""
+"""The newest output of a run in a file; L{shellstream.sectors} says what is in it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from pathlib import Path
@@ -11,26 +11,20 @@ from threading import Lock
 from attrs import define, field
 
 from .events import Chunk
-from .ring import (
-    HEADER,
-    SHIFTS,
-    Header,
-    LogDamaged,
-    Mark,
-    Piece,
-    Ring,
-    decode,
-    encode,
-    newest,
-)
+from .recovery import recover
+from .ring import Ring
+from .sectors import HEADER, LogDamaged, Mark, Piece, Place, decode, encode, seek
 
 #: What says that a file cannot grow, though it may still be written to.
 _FULL = {ENOSPC, EDQUOT, EFBIG}
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
-#: C{os.pread} of one file: length, position.
-_Read = Callable[[int, int], bytes]
+#: macOS has none.
+_allocate = getattr(os, "posix_fallocate", None)
+
+#: For how many readers it is remembered where they go on; others have to L{seek}.
+_PLACES = 64
 
 
 @define(eq=False)
@@ -46,16 +40,18 @@ class RingFile:
     @ivar retain: how many of the newest bytes are kept; less, where the file may not
         grow, or grew to four times as much because the writes are tiny.
     @ivar may_grow: asked whether the file may take so many bytes more than
-        C{stored}; never for a run's first two sectors.
+        C{stored}; never for a run's first two sectors, nor twice for the same.
     """
 
-    path: Path
+    path: str | Path
     retain: int
     may_grow: Callable[[int], bool] = field(default=lambda _: True, repr=False)
     _ring: Ring = field(init=False, repr=False)
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _full: OSError | None = field(default=None, init=False)  # it could not grow
+    _reserved: int = field(default=0, init=False)  # of the disk, for this file
+    _places: dict[int, Place] = field(factory=dict, init=False, repr=False)
     _named: bool = field(default=False, init=False)  # its name is on the disk too
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
@@ -64,7 +60,7 @@ class RingFile:
         self._ring = Ring(mark, self.retain, self.may_grow)
 
     @classmethod
-    def open(cls, path: Path) -> "RingFile":
+    def open(cls, path: str | Path) -> "RingFile":
         """
         What another process, killed perhaps, left in a file; only to be read.
 
@@ -79,7 +75,7 @@ class RingFile:
         with ExitStack() as unless_used:
             unless_used.callback(os.close, fd)
             size = os.fstat(fd).st_size
-            ring = _recover(partial(os.pread, fd), size)
+            ring = recover(partial(os.pread, fd), size)
             unless_used.pop_all()
         found = cls(path, ring.retain)
         found._ring, found._fd = ring, fd
@@ -158,7 +154,7 @@ class RingFile:
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
         Some of what is kept from C{offset} on, at most C{size} bytes: as much as one
-        sector holds, so that no reader takes long.
+        sector holds, or L{RECORDS} do, so that no reader takes long.
 
         @param offset: from C{start} up to, without, C{end}.
         @raise LogDamaged: if what is there is not what was written.
@@ -167,16 +163,34 @@ class RingFile:
         ring = self._ring
         assert ring.start <= offset < ring.end, (ring.start, offset, ring.end)
         assert self._fd is not None, "read after close"
+        mark = ring.mark
         position, first, end = ring.find(offset)
-        sector = os.pread(self._fd, ring.mark.sector, position)
-        return decode(ring.mark, sector, first, offset, min(end, offset + size))
+        stop = position + mark.sector
+        position, first = self._places.get(offset, (position, first))
+        sector = os.pread(self._fd, stop - position, position)
+        try:
+            begin = seek(mark, sector, Place(0, first), offset)
+            chunks = decode(mark, sector, begin, offset, min(end, offset + size))
+        except LogDamaged as damage:
+            damage.resume = self._intact(end)
+            raise
+        last = chunks[-1]
+        if last.end < end:
+            first = last.offset if len(chunks) > 1 else begin.offset
+            skipped = (len(chunks) - 1) * HEADER + first - begin.offset
+            self._note(last.end, Place(position + begin.position + skipped, first))
+        return chunks
 
     def start_after(self, size: int) -> int:
         """
         Where the output will start after one append of up to C{size} bytes, at the
-        most: as long as the disk is not found full only then.
+        most.
+
+        The room that this takes is reserved on the disk: it might be found full
+        only by the append, when it is too late to wait for a reader.
         """
-        return self._ring.start_after(size, full=self._full is not None)
+        full = self._full is not None or not self._reserve(self._ring.reach(size))
+        return self._ring.start_after(size, full=full)
 
     def sync(self) -> None:
         """
@@ -193,7 +207,7 @@ class RingFile:
         finally:
             os.close(fd)
         if not self._named:
-            fd = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
@@ -206,7 +220,45 @@ class RingFile:
             fd, self._fd = self._fd, None
         self._closed = True
         if fd is not None:
+            if self._reserved > self._ring.size:
+                with suppress(OSError):  # then it takes more room than it needs
+                    os.ftruncate(fd, self._ring.size)
             os.close(fd)
+
+    def _note(self, offset: int, place: Place) -> None:
+        """Where to go on, for the reader who has read up to C{offset}."""
+        if len(self._places) >= _PLACES:
+            del self._places[next(iter(self._places))]
+        self._places[offset] = place
+
+    def _intact(self, offset: int) -> int:
+        """Where the first sector that can be read from C{offset} on begins."""
+        ring = self._ring
+        assert self._fd is not None
+        while offset < ring.end:
+            position, first, end = ring.find(offset)
+            sector = os.pread(self._fd, ring.mark.sector, position)
+            try:
+                decode(ring.mark, sector, Place(0, first), first, first + 1)
+            except LogDamaged:
+                offset = end
+            else:
+                break
+        return offset
+
+    def _reserve(self, size: int) -> bool:
+        """Whether the file can grow to this size, as far as can be known before."""
+        now = max(self._reserved, self._ring.size)
+        if size <= now or _allocate is None or self._fd is None:
+            return True
+        try:
+            _allocate(self._fd, now, size - now)
+        except OSError as error:
+            if error.errno in _FULL:
+                os.ftruncate(self._fd, now)
+                return False
+        self._reserved = size  # or there is no way to know, and to ask again
+        return True
 
     def _write(self, stretch: Sequence[Piece], chunk: Chunk) -> None:
         """Write pieces without a gap between them; those that are whole are kept."""
@@ -240,48 +292,3 @@ def _stretches(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
         if index == len(pieces) or pieces[index].position != pieces[index - 1].stop:
             yield pieces[begin:index]
             begin = index
-
-
-def _recover(read: _Read, size: int) -> Ring:
-    """
-    The ring of a file of which nothing is known but its size.
-
-    @raise LogDamaged: if nothing in it can be used.
-    """
-    if not size:  # killed before it wrote anything
-        return Ring.found(Mark.of(0, 0), [], 0, 0, 0)
-    mark = _mark(read, size)
-    heads: list[tuple[Header, int]] = []
-    for slot in range(-(-size // mark.sector)):
-        head = Header.at(read(HEADER, slot * mark.sector))
-        if head is not None and head.mark == mark:
-            heads.append((head, slot))
-    heads.sort(key=lambda each: each[0].offset, reverse=True)
-    for index, (head, slot) in enumerate(heads):
-        sector = read(mark.sector, slot * mark.sector)
-        span = newest(mark, sector, head.offset)
-        if span is not None:
-            start, end = span
-            chain = [(head, slot)]
-            if start == head.offset:
-                # What does not fit in between was being overwritten.
-                for each in heads[index + 1 :]:
-                    if chain[-1][0].follows(each[0]):
-                        chain.append(each)
-                start = chain[-1][0].offset
-            sectors = [(head.offset, slot) for head, slot in reversed(chain)]
-            return Ring.found(mark, sectors, start, end, size)
-    raise LogDamaged("no part of the output that was kept is intact")
-
-
-def _mark(read: _Read, size: int) -> Mark:
-    # Where a sector of the largest size could begin, one of any size does. Looked
-    # for there first, none is taken for one that is but a part of some output.
-    for shift in reversed(SHIFTS):
-        for position in range(0, size, 1 << shift):
-            head = Header.at(read(HEADER, position))
-            if head is None or position % head.mark.sector:
-                continue
-            if head.intact(read(HEADER + head.length, position), 0):
-                return head.mark
-    raise LogDamaged("no part of the output that was kept is intact")

@@ -41,7 +41,7 @@ class Child(Protocol):
         """Send a signal to the whole group."""
 
     def group_lives(self) -> bool:
-        """Whether any process of the group is left."""
+        """Whether any process of the group is left but zombies."""
 
 
 class Host(Protocol):
@@ -84,8 +84,9 @@ class Run:
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
-    _viewers: set[IViewer] = field(factory=set, init=False)
-    _lossless: set[IViewer] = field(factory=set, init=False)
+    # Those that the command waits for, and the others; as sets they would be large.
+    _lossless: dict[IViewer, None] = field(factory=dict, init=False)
+    _lossy: dict[IViewer, None] = field(factory=dict, init=False)
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
     _awaits_viewers: bool = field(default=True, init=False)
@@ -102,10 +103,17 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The run as it stands now."""
-        if self._record.state.ended:
-            return self._record
-        log = self.log
-        return evolve(self._record, start=log.start, size=log.end, stored=log.stored)
+        record, log = self._record, self.log
+        now = (log.start, log.end, log.stored)
+        if record.state.ended or now == (record.start, record.size, record.stored):
+            return record
+        start, size, stored = now
+        self._record = evolve(record, start=start, size=size, stored=stored)
+        return self._record
+
+    @property
+    def _watched(self) -> bool:
+        return bool(self._lossless or self._lossy)
 
     @property
     def stall_timeout(self) -> float:
@@ -170,25 +178,24 @@ class Run:
         return True
 
     def attach(self, viewer: IViewer) -> None:
-        self._viewers.add(viewer)
         # Where the command is to wait while nobody is there, it waits for those
         # that are: or they would miss what it waited with.
-        if viewer.lossless or self.command.limits.on_full is OnFull.PAUSE:
-            self._lossless.add(viewer)
+        waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
+        (self._lossless if waits else self._lossy)[viewer] = None
         _stop(self._linger)
         self.pace()
 
     def detach(self, viewer: IViewer) -> None:
-        if viewer in self._viewers:
-            self._viewers.discard(viewer)
-            self._lossless.discard(viewer)
+        kind = self._lossless if viewer in self._lossless else self._lossy
+        if viewer in kind:
+            del kind[viewer]
             self.pace()
             self.await_viewer()
 
     def await_viewer(self) -> None:
         """Begin to wait for a viewer to come back, if there is none and one must."""
         wanted = self._record.on_disconnect is OnDisconnect.CANCEL
-        if wanted and not self._viewers and not self._over:
+        if wanted and not self._watched and not self._over:
             _stop(self._linger)
             self._linger = self._clock.callLater(
                 self.command.limits.linger, self.cancel, Reason.DISCONNECTED
@@ -196,9 +203,10 @@ class Run:
 
     def abandon(self) -> None:
         """It stays queued, for the next daemon: its viewers may come back then."""
+        self._record = evolve(self._record, state=State.QUEUED)
         self._over = True
         self._stop_timers()
-        for viewer in tuple(self._viewers):
+        for viewer in (*self._lossless, *self._lossy):
             viewer.cut()
 
     def pace(self) -> None:
@@ -208,7 +216,7 @@ class Run:
         log, on_full = self.log, self.command.limits.on_full
         paused = log.written - log.end > UNSYNCED
         if self._awaits_viewers and not paused:
-            if self._viewers:
+            if self._watched:
                 behind = [each for each in self._lossless if each.offset < log.end]
                 # Who has all is given the next before anything is dropped.
                 if behind:

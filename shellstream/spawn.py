@@ -1,30 +1,38 @@
 """
 Starting the process of a command.
 
-By C{vfork} in C: Twisted's own way forks Python, keeps the child in our session
-and cannot say why a program did not start.
+By posix_spawn(3): Twisted's own way forks Python, keeps the child in our session and
+cannot say why a program did not start; L{subprocess} waits until the child has closed
+every descriptor that we have.
 """
 
 import errno
 import os
 import resource
-import subprocess
-from contextlib import suppress
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
 from .child import Child
-from .command import Command, Invocation, environment
+from .command import Command, Invocation
 from .errors import Busy, CannotStart, ShellstreamError
-from .leftovers import process_start
+from .prepare import Prepared
+from .processes import process_start
+from .terminal import PTMX, open_terminal
+from .unbuffer import Unbuffer
 
 _log = Logger()
 
 #: The process may open as many files as it likes; its children get what was
 #: the custom before (see L{raise_file_limit}).
 _INHERITED_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+#: What Python ignores, and programs rely on: execve(2) would hand it on.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def spawn(
@@ -33,43 +41,73 @@ def spawn(
     invocation: Invocation,
     protocol: ProcessProtocol,
     run: str,
+    prepared: Prepared,
 ) -> Child:
     """
     Start a command's process.
 
+    All of our own descriptors have to be closed by execve(2), as Python's are.
+
     @param run: the id of its run.
+    @param prepared: how to, for this command.
     @raise CannotStart: if the program or the working directory is not there,
         or may not be used.
-    @raise Busy: if the machine has no descriptor, memory or process to spare.
+    @raise Busy: if the machine has no descriptor, memory, process or terminal to
+        spare.
     """
-    env = environment(os.environ, command, invocation, run)
     fds: list[int] = []
     try:
-        for _ in range(2):
-            fds += os.pipe()
+        program, argv, env = prepared.settle(command, invocation, run)
+        fds += open_terminal() if command.unbuffer is Unbuffer.PTY else os.pipe()
+        fds += os.pipe()
         out, out_child, err, err_child = fds
-        process = subprocess.Popen(  # noqa: S603  # argv is the operator's
-            invocation.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=out_child,
-            stderr=err_child,
-            cwd=command.cwd,
-            env=env,
-            start_new_session=True,
-        )
+        prepared.give(out_child, err_child)
+        with _like(command):
+            pid = os.posix_spawn(
+                program,
+                argv,
+                env,
+                file_actions=(
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, out_child, 1),
+                    (os.POSIX_SPAWN_DUP2, err_child, 2),
+                ),
+                setsid=True,
+                setsigdef=_IGNORED_BY_PYTHON,
+            )
     except OSError as error:
         for fd in fds:
             os.close(fd)
         raise _why(command, error) from None
     os.close(out_child)
     os.close(err_child)
-    _restore_file_limit(process.pid)
-    child = Child(protocol, process, process_start(process.pid))
+    if command.confine.open_files is None:
+        _restore_file_limit(pid)
+    child = Child(protocol, pid, process_start(pid))
     child.start(reactor, {1: out, 2: err})
     return child
 
 
-_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+@contextmanager
+def _like(command: Command) -> Iterator[None]:
+    """
+    Have a command's working directory and umask, which what is started inherits.
+
+    All of the process has them meanwhile, its threads too: no path of ours is
+    relative, and SQLite sees to the modes of its files itself.
+    """
+    with ExitStack() as restoring:
+        if command.cwd is not None:
+            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+            restoring.callback(os.close, here)
+            restoring.callback(os.fchdir, here)
+            os.chdir(command.cwd)
+        if command.confine.umask is not None:
+            restoring.callback(os.umask, os.umask(command.confine.umask))
+        yield
+
+
+_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 
 _WHY = {
     errno.ENOENT: "was not found",
@@ -88,10 +126,12 @@ def _why(command: Command, error: OSError) -> ShellstreamError:
     )
     number = error.errno or 0
     if number in _FOR_NOW:
-        return Busy(f"the machine has no room for a process ({error.strerror})", 5)
+        room = "terminal" if error.filename == PTMX else "process"
+        return Busy(f"the machine has no room for a {room} ({error.strerror})", 5)
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
-    what = "working directory" if error.filename == command.cwd else "program"
+    parts = {command.cwd: "working directory", PTMX: "terminal"}
+    what = parts.get(error.filename, "program")
     why = _WHY.get(number, f"cannot be used ({os.strerror(number)})")
     ask = "whoever runs the daemon finds more in its log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")
@@ -105,6 +145,20 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS: the hard limit is a fiction
             _log.info("the limit of open files stays {soft}: {e}", soft=soft, e=error)
+
+
+def keep_descriptors() -> None:
+    """
+    See that no child inherits what we were given, such as a listening socket, and
+    that 0, 1 and 2 are in use: what is opened there would not get to a child.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            with suppress(OSError):  # what the folder itself was read through
+                os.set_inheritable(int(name), False)
 
 
 def _restore_file_limit(pid: int) -> None:

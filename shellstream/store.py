@@ -70,6 +70,10 @@ class Store:
         """@see: L{Database.first}"""
         return self._ask(lambda database: database.first(principal, key))
 
+    def free(self, principal: str, key: Key) -> Deferred[None]:
+        """@see: L{Database.free}"""
+        return self._ask(lambda database: database.free(principal, key), synced=True)
+
     def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
         """
         @see: L{Database.put}
@@ -110,6 +114,10 @@ class Store:
     def expire(self, now: int, keep: Keep) -> Deferred[Expired]:
         """@see: L{Database.expire}"""
         return self._ask(lambda database: database.expire(now, keep))
+
+    def exceeds(self, keep: Keep) -> bool:
+        """@see: L{Database.exceeds}; as of the last commit."""
+        return self._database.exceeds(keep)
 
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked before is done, well or not."""

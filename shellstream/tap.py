@@ -28,10 +28,14 @@ from twisted.python.failure import Failure
 from . import __version__
 from .config import DEMO, Config, ConfigMistaken, parse
 from .daemon import IN_MEMORY, Daemon, DaemonCannotStart
-from .spawn import raise_file_limit
+from .spawn import keep_descriptors, raise_file_limit
 from .web import Site
 
 _log = Logger(namespace="shellstream")
+
+#: How many connections may wait to be accepted: of more that come at once, the
+#: system asks the others to try again a second later (listen(2)).
+BACKLOG = 1024
 
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -129,7 +133,7 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535):
         sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
     host = quoteStringArgument(interface or "127.0.0.1")
-    return f"tcp:{port}:interface={host}"
+    return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
 
 
 @define(eq=False)
@@ -237,6 +241,7 @@ def makeService(options: Options) -> IService:
     # Or a timeout would wait for an hour when the clock is set back by one.
     reactor.seconds = time.monotonic
     raise_file_limit()
+    keep_descriptors()
     site = Site(reactor)
     services = MultiService()
     Daemon(options.settings, options["state-dir"], site, reactor).setServiceParent(

@@ -187,6 +187,29 @@ def size(value: object) -> int:
     raise NotAllowed("bytes above 0, such as 65536, '64 KiB', '64 MiB' or '2 GiB'")
 
 
+def name(value: object) -> str:
+    # Options of tools are made of it, so it must not look like several.
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[^-\s:,/\0][^\s:,/\0]{0,255}", text) is None:
+        raise NotAllowed("a name that the system knows, such as 'nobody'")
+    return text
+
+
+def mask(value: object) -> int:
+    # As a number, 22 would not be what it looks like.
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-7]{1,3}|0[0-7]{3}", text, re.ASCII) is None:
+        raise NotAllowed("octal digits in quotes, such as '022'")
+    return int(text, 8)
+
+
+def niceness(value: object) -> int:
+    match value:
+        case int() if not isinstance(value, bool) and -20 <= value <= 19:
+            return value
+    raise NotAllowed("an integer from -20 to 19")
+
+
 def one_of(kind: type[E]) -> Callable[[object], E]:
     """A check for the values of an enumeration."""
 

@@ -1,6 +1,6 @@
 """One reader of an output, going at the pace of its own connection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from attrs import define, field
 from twisted.internet.interfaces import (
@@ -12,9 +12,10 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from .errors import OffsetGone
-from .events import Chunk, Gap
+from .events import Gap
 from .formats import Format
 from .interfaces import IRun, IViewer, View
+from .rendition import Rendition
 
 #: Seconds of silence after which a sign of life is due, for proxies and NAT.
 PING = 15.0
@@ -24,7 +25,7 @@ PING = 15.0
 @define(eq=False)
 class Viewer:
     """
-    Copy a run's log to a consumer, from an offset until the log is closed.
+    Copy a run's output to a consumer, from an offset until its log is closed.
 
     Between one chunk and the next a viewer holds nothing but an offset. What
     it cannot give whole it gives up (C{vanish}), so that the consumer can tell.
@@ -34,14 +35,15 @@ class Viewer:
     """
 
     view: View
-    _run: IRun
-    _format: Format
+    _rendition: Rendition
     _consumer: IConsumer
     _done: Callable[[bool], object]
     _vanish: Callable[[], object]
     _clock: IReactorTime
     offset: int = field(init=False)
     lossless: bool = field(init=False)
+    _run: IRun = field(init=False)
+    _format: Format = field(init=False)
     _until: int | None = field(init=False)
     _paused: bool = field(default=False, init=False)
     _wrote: float = field(default=0.0, init=False)
@@ -51,6 +53,7 @@ class Viewer:
 
     def __attrs_post_init__(self) -> None:
         self.offset, self.lossless = self.view.offset, self.view.lossless
+        self._run, self._format = self._rendition.run, self._rendition.form
         self._until = self.view.until
         if self._until is None and not self.view.follow:
             self._until = self._run.log.end  # what comes meanwhile is not asked for
@@ -91,7 +94,7 @@ class Viewer:
         self._vanish()
 
     def _pump(self) -> None:
-        log, only, form = self._run.log, self.view.only, self._format
+        log = self._run.log
         while self._unsubscribe is not None and not self._paused:
             until = self._until
             limit = log.end if until is None else min(until, log.end)
@@ -99,16 +102,14 @@ class Viewer:
                 if log.closed or (until is not None and self.offset >= until):
                     self._finish(ended=log.closed and self.offset >= log.end)
                 return
+            final = log.closed or limit == until
             try:
-                chunks = log.read(self.offset, form.read_size)
+                wire, offset = self._rendition.tell(self.offset, limit, final=final)
             except OffsetGone as gone:
                 if not self._skip(gone):
                     self._vanish()
                     return
                 continue
-            chunks = _up_to(chunks, limit)
-            final = chunks[-1].end == limit and (log.closed or limit == until)
-            wire, offset = form.output(chunks, self.offset, final=final, only=only)
             if offset == self.offset:  # it ends in the middle of a character
                 return
             # Move on first: write() may call pauseProducing() before it returns.
@@ -153,10 +154,3 @@ class Viewer:
     def _stalled(self) -> None:
         self._stall = None
         self._vanish()
-
-
-def _up_to(chunks: Sequence[Chunk], offset: int) -> list[Chunk]:
-    """The part of C{chunks} before an offset."""
-    if chunks[-1].end <= offset:
-        return list(chunks)
-    return [each.until(offset) for each in chunks if each.offset < offset]

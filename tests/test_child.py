@@ -20,8 +20,21 @@ from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command, Invocation
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import ExitStatus, Stream
-from shellstream.leftovers import process_start
-from shellstream.spawn import raise_file_limit, spawn
+from shellstream.prepare import Prepared
+from shellstream.processes import process_start
+from shellstream.spawn import keep_descriptors, raise_file_limit, spawn
+
+#: Leaves its group, and a zombie in it.
+NEGLIGENT = """
+import os, time
+if os.fork() == 0:
+    os._exit(0)
+os.setsid()
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+print(os.getpid(), flush=True)
+os.closerange(0, 3)
+time.sleep(99)
+"""
 
 
 @define
@@ -96,7 +109,7 @@ class SpawnTests(TestCase):
         told = Told()
         command = Command(name="c", shell=script)
         protocol = ChildProtocol(told, reactor)
-        child = spawn(reactor, command, command.invoke([]), protocol, "id")
+        child = spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
 
         def end() -> "Deferred[ExitStatus] | None":
             if told.ended.called:
@@ -133,6 +146,17 @@ class SpawnTests(TestCase):
         self.assert_ended(await told.ended, None, signal.SIGTERM)
         child.signal(signal.SIGTERM)  # harmless when nobody is left
 
+    async def test_zombies(self) -> None:
+        """A group of which there are but zombies, which nobody reaps, is gone."""
+        child, told = self.start(f"{sys.executable} -c '{NEGLIGENT}' & exit 0")
+        await told.ended
+        parent = int(told.output_[Stream.STDOUT])
+        self.addCleanup(os.kill, parent, signal.SIGKILL)
+        os.killpg(child.pid, 0)
+        self.assertFalse(child.group_lives())
+
+    test_zombies.skip = None if sys.platform == "linux" else "there is no /proc"
+
     async def test_own_session(self) -> None:
         """The child leads a session and a group of its own, with no terminal."""
         child, told = self.start("echo here; read wait < /dev/stdin; sleep 1000")
@@ -143,6 +167,7 @@ class SpawnTests(TestCase):
     async def test_inherits_nothing(self) -> None:
         """The child has three descriptors, its input is empty, its limit usual."""
         raise_file_limit()
+        keep_descriptors()
         _, told = self.start("ls /proc/self/fd | wc -l; cat; ulimit -Sn")
         await told.ended
         # ls has opened the folder too.
@@ -223,7 +248,7 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
             protocol = ChildProtocol(Told(), reactor)
-            spawn(reactor, command, command.invoke([]), protocol, "id")
+            spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -261,4 +286,5 @@ class CannotSpawnTests(SynchronousTestCase):
                 Invocation(("true",), {}, {}),
                 ChildProtocol(Told(), reactor),
                 "id",
+                Prepared(),
             )

@@ -6,6 +6,7 @@ from shellstream.command import (
     Command,
     Invocation,
     environment,
+    inherited,
     placeholders,
 )
 from shellstream.errors import ParametersRefused
@@ -264,7 +265,9 @@ class EnvironmentTests(SynchronousTestCase):
             "LCALL": "x",
         }
         asked = Command(name="c", shell="x", env={"LANG": "fr", "A": "1", "v": "0"})
-        found = environment(daemon, asked, Invocation(("x",), {"v": "1"}, {}), "id")
+        found = environment(
+            inherited(daemon), asked, Invocation(("x",), {"v": "1"}, {}), "id"
+        )
         self.assertEqual(
             found,
             {

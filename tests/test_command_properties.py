@@ -5,7 +5,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import Command, Invocation, environment, placeholders
+from shellstream.command import (
+    Command,
+    Invocation,
+    environment,
+    inherited,
+    placeholders,
+)
 from shellstream.errors import ParametersRefused
 from shellstream.parameters import Boolean, Integer, Number, Parameter, String
 from tests.test_parameter_properties import VALUES
@@ -226,7 +232,7 @@ class InvokeProperties(SynchronousTestCase):
         command = Command(name="c", shell="x", params=case.params, env={"OWN": "1"})
         found, _ = invoked(command, case.sent)
         given = {**daemon, "PATH": "/bin", "TOKEN": "x"}
-        env = environment(given, command, found, "id")
+        env = environment(inherited(given), command, found, "id")
         passed = {name for name in env if name.startswith("LC_")}
         passed |= {"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
         self.assertEqual(set(env) - passed, {"OWN", "SHELLSTREAM_RUN", *NAMES})

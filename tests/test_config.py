@@ -57,7 +57,7 @@ class WrongTests(SynchronousTestCase):
     def test_unknown_keys(self) -> None:
         """At every level a key that is not known is told, with the likely one."""
         hint = "an unknown key (did you mean "
-        self.assert_wrong(f"defualt = 'x'\n{COMMAND}", "defualt", hint, "commands, def")
+        self.assert_wrong(f"defualt = 'x'\n{COMMAND}", "defualt", hint, "commands, cpu")
         key = "commands.x.timout"
         self.assert_wrong(COMMAND + "timout = 3", key, f"{hint}'timeout'?)", "argv")
         text = PARAMETER + "type = 'string'\nmaxlength = 3"

@@ -1,11 +1,12 @@
-"""Tests for L{shellstream.config}: what may be wrong with a limit."""
+"""Tests for L{shellstream.config}: what may be wrong with what commands share."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_config import COMMAND, mistakes
 
 SECONDS = ("0", "-1", "'3'", "nan", "inf", "true", "1e10")
-#: Each limit with values that it does not take, and what is said instead.
+#: What a command has, or the file for all, with values that it does not take, and
+#: what is said instead.
 LIMITS = {
     "timeout": (SECONDS, "seconds above 0"),
     "idle_timeout": (SECONDS, "seconds above 0"),
@@ -17,6 +18,18 @@ LIMITS = {
     "on_full": (("'drop'", "true"), "one of 'drop-oldest', 'pause', 'cancel'"),
     "sync": (("'often'", "true"), "one of 'end', 'always', 'never'"),
     "when_busy": (("'wait'", "[]"), "one of 'queue', 'reject', 'join', 'replace'"),
+    "unbuffer": (("'none'", "true"), "one of 'auto', 'pty', 'off'"),
+    "user": (("''", "'-x'", "0", "'a b'"), "a name that the system knows"),
+    "group": (("''", "'-x'", "0", "'a,b'"), "a name that the system knows"),
+    "umask": (("22", "0o22", "'9'"), "octal digits in quotes"),
+    "nice": (("20", "-21", "'5'", "true"), "an integer from -20 to 19"),
+    "memory": (("0", "'1 GB'", "true"), "bytes above 0"),
+    "cpu_seconds": (("0", "1.5", "true"), "an integer from 1"),
+    "processes": (("0", "'3'"), "an integer from 1"),
+    "open_files": (("0", "'3'"), "an integer from 1"),
+    "file_size": (("0", "'1 GB'", "true"), "bytes above 0"),
+    "no_new_privileges": (("1", "'yes'"), "true or false"),
+    "die_with_daemon": (("1", "'yes'"), "true or false"),
 }
 
 
@@ -31,7 +44,7 @@ class WrongLimitTests(SynchronousTestCase):
             self.assertIn(allowed, an_allowed)
 
     def test_limits(self) -> None:
-        """Limits have a type and a range, for the whole file and in a command."""
+        """Each has a type and a range, for the whole file and in a command."""
         for name, (values, allowed) in LIMITS.items():
             for value in values:
                 line = f"{name} = {value}\n"

@@ -58,6 +58,18 @@ LIMITS: dict[str, st.SearchStrategy[object]] = {
     "on_full": st.sampled_from(["drop-oldest", "pause", "cancel"]),
     "sync": st.sampled_from(["end", "always", "never"]),
     "when_busy": st.sampled_from(["queue", "reject", "join", "replace"]),
+    "unbuffer": st.sampled_from(["auto", "pty", "off", "on"]),
+    "user": TEXTS,
+    "group": TEXTS,
+    "umask": st.sampled_from(["022", "0", "9"]) | NUMBERS,
+    "nice": st.integers(-21, 20),
+    "memory": SIZES | NUMBERS,
+    "cpu_seconds": NUMBERS,
+    "processes": NUMBERS,
+    "open_files": NUMBERS,
+    "file_size": SIZES,
+    "no_new_privileges": st.booleans(),
+    "die_with_daemon": st.booleans(),
 }
 NAMES = st.sampled_from(["p", "p", "q", "P"])
 ARGV = st.sampled_from([["run"], ["run", "{p}"], ["run", "{p}", "-{q}"], ["{p}"], []])

@@ -6,10 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.command import Command
 from shellstream.config import DEMO, KEEP, Config, parse
+from shellstream.confine import Confinement
 from shellstream.events import OnDisconnect
 from shellstream.limits import Limits, OnFull, Sync, WhenBusy
 from shellstream.parameters import Boolean, Integer, Number, Path, String
 from shellstream.record import Keep
+from shellstream.unbuffer import Unbuffer
 from tests.test_config import COMMAND
 
 WHOLE = r"""
@@ -27,6 +29,12 @@ retain = "1 MiB"
 on_full = "pause"
 sync = "never"
 when_busy = "queue"
+unbuffer = "off"
+user = "nobody"
+umask = "077"
+nice = 10
+memory = "1 GiB"
+die_with_daemon = true
 
 [keep]
 age = 3600
@@ -50,6 +58,18 @@ on_full = "cancel"
 sync = "always"
 max_running = 1
 when_busy = "replace"
+unbuffer = "pty"
+user = "builder"
+group = "staff"
+umask = "027"
+nice = -5
+memory = "2 GiB"
+cpu_seconds = 60
+processes = 100
+open_files = 256
+file_size = "10 MiB"
+no_new_privileges = true
+die_with_daemon = false
 
 [commands.build.params.jobs]
 type = "integer"
@@ -114,6 +134,20 @@ class RightTests(SynchronousTestCase):
                 max_running=1,
                 when_busy=WhenBusy.REPLACE,
             ),
+            unbuffer=Unbuffer.PTY,
+            confine=Confinement(
+                user="builder",
+                group="staff",
+                umask=0o27,
+                nice=-5,
+                memory=2 << 30,
+                cpu_seconds=60,
+                processes=100,
+                open_files=256,
+                file_size=10 << 20,
+                no_new_privileges=True,
+                die_with_daemon=False,
+            ),
             params={
                 "jobs": Integer(name="jobs", min=1, max=8, default="2"),
                 "target": String(
@@ -133,7 +167,7 @@ class RightTests(SynchronousTestCase):
             name="x-1.y",
             shell="echo $name",
             params={"name": String(name="name")},
-            # The file's own limits are each command's, where it has none.
+            # What the file itself has is each command's, where it has none.
             limits=Limits(
                 timeout=90.0,
                 idle_timeout=45.0,
@@ -145,6 +179,10 @@ class RightTests(SynchronousTestCase):
                 on_full=OnFull.PAUSE,
                 sync=Sync.NEVER,
                 when_busy=WhenBusy.QUEUE,
+            ),
+            unbuffer=Unbuffer.OFF,
+            confine=Confinement(
+                user="nobody", umask=0o77, nice=10, memory=1 << 30, die_with_daemon=True
             ),
         )
         self.assertEqual(
@@ -166,6 +204,8 @@ class RightTests(SynchronousTestCase):
         self.assertIsNone(expected.default)
         self.assertEqual((expected.max_running, expected.max_queued), (1000, 100))
         self.assertEqual((expected.drain, expected.keep), (10.0, KEEP))
+        self.assertEqual(expected.commands["x"].unbuffer, Unbuffer.AUTO)
+        self.assertEqual(expected.commands["x"].confine, Confinement())
         limits = expected.commands["x"].limits
         self.assertEqual(limits, Limits())
         self.assertEqual((limits.grace, limits.linger), (5.0, 10.0))

@@ -31,6 +31,10 @@ RAISED = (
     errors.CannotRecord("the disk that holds the state is full"),
     errors.OffsetGone(1, 2),
     errors.RunUnknown("018f2c5e-0000-7000-8000-000000000000"),
+    errors.RunForgotten("018f2c5e-0000-7000-8000-000000000000"),
+    errors.RunFailed(
+        "018f2c5e-0000-7000-8000-000000000000", "its program was not found"
+    ),
     errors.RunActive("018f2c5e-0000-7000-8000-000000000000"),
     errors.RunNotRunning("queued"),
     errors.RangeNotSatisfiable(7, 3),

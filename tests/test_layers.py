@@ -17,21 +17,28 @@ PURE = (
     "errors",
     "events",
     "limits",
+    "elf",
+    "unbuffer",
+    "confine",
     "record",
     "toml",
     "config",
     "parameters",
     "command",
+    "sectors",
     "ring",
+    "recovery",
     "outputlog",
     "utf8",
     "objects",
     "formats",
     "negotiation",
 )
-DOMAIN = ("interfaces", "tail", "run", "endedrun", "admission", "registry", "viewer")
+RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
+DOMAIN = ("interfaces", "tail", *RUNS, "rendition", "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
-EDGES = ("child", "spawn", "ringfile", "logs", *STATE)
+CHILDREN = ("processes", "child", "executable", "terminal", "prepare", "spawn")
+EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
 SEE_THE_REACTOR = {"tap.py", "client/__main__.py"}

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.errors import OffsetGone
 from shellstream.events import Chunk, Stream
 from shellstream.outputlog import OVERHEAD, Backing, OutputLog
-from shellstream.ring import LogDamaged
+from shellstream.sectors import LogDamaged
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
 WRITES = st.lists(
@@ -277,20 +277,37 @@ class BackingTests(SynchronousTestCase):
             self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
 
     def test_cannot_be_read(self) -> None:
-        """What cannot be read back is gone; what follows still is kept."""
-        for error in (LogDamaged("bad"), OSError(errno.EIO, "disk")):
+        """Who cannot read something back goes on behind it; others still may."""
+        resume = LogDamaged("bad")
+        resume.resume = 2
+        cases = ((LogDamaged("bad"), 4), (OSError(errno.EIO, "disk"), 4), (resume, 2))
+        for error, then in cases:
             backing = FakeBacking()
             log = OutputLog(OVERHEAD + 2, backing)
             for write in (b"ab", b"cd", b"ef"):
                 log.append(Stream.STDOUT, 0, write)
             backing.lost = error
             gone = self.assertRaises(OffsetGone, log.read, 1)
-            self.assertEqual((gone.offset, gone.start), (1, 4))
-            self.assertEqual((log.trouble, log.start), (error, 4))
+            self.assertEqual((gone.offset, gone.start), (1, then))
+            self.assertEqual((log.trouble, log.start), (error, 0))
             backing.lost = None
             log.append(Stream.STDOUT, 0, b"gh")
-            self.assertEqual((log.start, replay(log, 4)), (4, b"efgh"))
-            self.assertEqual(log.start_after(2), 4)
+            self.assertEqual(replay(log, 0), b"abcdefgh")
+
+    def test_told_at_once(self) -> None:
+        """That something is not kept is told when it happens, and once."""
+        told: list[Exception] = []
+        backing = FakeBacking(refuses=OSError(errno.ENOSPC, "full"))
+        log = OutputLog(1 << 20, backing, report=told.append)
+        for _ in range(2):
+            log.append(Stream.STDOUT, 0, b"ab")
+            self.assertEqual(told, [backing.refuses])
+        damage = LogDamaged("bad")
+        chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
+        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=damage), told.append)
+        for _ in range(2):
+            self.assertRaises(OffsetGone, log.read, 0)
+            self.assertEqual(told[1:], [damage])
 
     def test_released_at_once(self) -> None:
         """A log that is closed while nobody reads it lets go of all it holds."""

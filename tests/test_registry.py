@@ -104,7 +104,8 @@ class SubmitTests(RegistryTestCase):
         """A process that cannot be started has failed, and takes up no room."""
         self.spawn.error = CannotStart("say", "its program was not found")
         for _ in range(5):
-            self.failureResultOf(self.ask(), CannotStart)
+            run = self.submit()
+            self.assertEqual(run.record, self.kept(run.id))
         self.assert_nothing_left()
         for record in self.database.page(10):
             self.assertIs(record.state, State.FAILED)
@@ -198,7 +199,7 @@ class EndTests(RegistryTestCase):
         self.spawn.started.clear()
         self.successResultOf(self.registry.find(run_id))
         gc.collect()
-        self.assertEqual(dict(self.registry._ended), {})
+        self.assertEqual(dict(self.registry._history._ended), {})
 
     def test_expired(self) -> None:
         """When more has ended than is to be kept, the oldest is forgotten."""

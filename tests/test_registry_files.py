@@ -5,8 +5,8 @@ import os
 from shellstream.endedrun import EndedRun
 from shellstream.errors import OffsetGone
 from shellstream.events import State, Stream
+from shellstream.history import RETRY
 from shellstream.limits import WhenBusy
-from shellstream.registry import RETRY
 from tests.registries import CONFIG, FileTestCase, limited, text
 
 QUEUEING = limited(when_busy=WhenBusy.QUEUE)

@@ -1,6 +1,14 @@
 """Tests for L{shellstream.registry}: an order that comes again with its key."""
 
-from shellstream.errors import Busy, CannotRecord, KeyReused, RunUnknown
+from shellstream.errors import (
+    Busy,
+    CannotRecord,
+    CannotStart,
+    KeyReused,
+    RunForgotten,
+)
+from shellstream.events import State
+from tests.registries import CONFIG
 from tests.test_registry_limits import BusyTestCase
 
 
@@ -60,9 +68,42 @@ class KeyTests(BusyTestCase):
         self.assertIsNot(self.submit(key="other"), run)
 
     def test_forgotten(self) -> None:
-        """A run that is forgotten is not run again for its key."""
+        """A run that is forgotten is not run again for its key, and that is told."""
         run = self.submit(key="k")
         self.last.exit()
         self.successResultOf(self.registry.delete(run.id))
-        self.failureResultOf(self.ask(key="k"), RunUnknown)
+        error = self.failureResultOf(self.ask(key="k"), RunForgotten).value
+        self.assertEqual(error.facts(), {"run": run.id})
+        self.assertIn("nothing was run again", str(error))
         self.assertEqual(len(self.spawn.started), 1)
+
+    def test_cannot_start(self) -> None:
+        """A run that could not be started is not started again for its key."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((run.record.state, began), (State.FAILED, True))
+        self.spawn.error = None
+        again, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((again.record, began), (run.record, False))
+        self.assertEqual(self.spawn.started, [])
+
+    def test_no_room(self) -> None:
+        """Who was asked to come again later may do so with the same key."""
+        self.spawn.error = Busy("the machine has no room for a process", 5)
+        self.failureResultOf(self.ask(key="k"), Busy)
+        (failed,) = self.database.page(10)
+        self.assertIs(failed.state, State.FAILED)
+        self.spawn.error = None
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((self.last.run, began), (run, True))
+
+    def test_stopping(self) -> None:
+        """So may who was turned away by a stop, at the next daemon."""
+        self.thread.manual = True
+        asked = self.ask(key="k")
+        self.registry.stop()
+        self.thread.finish()
+        self.failureResultOf(asked, Busy)
+        self.restart(CONFIG)
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((self.last.run, began), (run, True))

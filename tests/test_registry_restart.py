@@ -1,12 +1,13 @@
 """Tests for L{shellstream.registry}: what the next daemon makes of the last one's."""
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 
 from shellstream.config import Config
-from shellstream.errors import Busy, RunNotRunning
+from shellstream.errors import Busy, CannotRecord, RunNotRunning
 from shellstream.events import OnDisconnect, Reason, State
+from shellstream.history import RETRY
 from shellstream.limits import WhenBusy
-from shellstream.registry import RETRY
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited
 from tests.test_fakes import ECHO, SAY
 
@@ -193,6 +194,68 @@ class StopTests(RegistryTestCase):
         self.successResultOf(stopped)
         self.assertEqual(len(self.spawn.started), 2)
         self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+
+    def assert_stays_queued(self, *stops: str) -> None:
+        """Whose turn comes just when the daemon stops is left to the next one."""
+        runs = [self.submit() for _ in range(3)]
+        viewer = Reader()
+        runs[2].attach(viewer)
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.assertIs(runs[2].record.state, State.RUNNING)
+        stopped = self.registry.stop()
+        for stop in stops:
+            getattr(self.registry, stop)()
+        self.thread.finish()
+        self.assertEqual((len(self.spawn.started), viewer.cuts), (2, 1))
+        self.spawn.started[1].exit(None, 15)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+        self.restart(QUEUEING)
+        self.assertIs(self.kept(runs[2].id).state, State.RUNNING)
+        self.assertEqual(self.last.run.id, runs[2].id)
+
+    def test_turn_comes(self) -> None:
+        """So it does if its turn comes in that very moment, however short that is."""
+        for drain, stops in ((0.0, ()), (10.0, ()), (10.0, ("hurry",))):
+            self.begin(evolve(QUEUEING, drain=drain))
+            self.assert_stays_queued(*stops)
+
+    def test_turn_comes_and_cancelled(self) -> None:
+        """But not who was told to end meanwhile."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(runs[2].id)))
+        self.registry.stop()
+        self.thread.finish()
+        self.assertIs(self.kept(runs[2].id).state, State.CANCELLED)
+
+    def test_turn_comes_while_disk_fails(self) -> None:
+        """Nor can that be written down: then it is queued as it was."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        stopped = self.registry.stop()
+        self.thread.broken = True
+        self.thread.finish()
+        self.spawn.started[1].exit(None, 15)
+        self.clock.advance(RETRY)
+        self.successResultOf(stopped)
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+
+    def test_comes_to_nothing(self) -> None:
+        """A stop is over as well when an order that it waits for comes to nothing."""
+        self.begin(evolve(QUEUEING, drain=10.0))
+        self.thread.manual = True
+        asked = self.ask()
+        stopped = self.registry.stop()
+        self.thread.broken = True
+        self.thread.finish()
+        self.failureResultOf(asked, CannotRecord)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
 
     def assert_refused(self, queued: bool) -> None:
         """Who is turned away by a stop that came in between is not run later on."""

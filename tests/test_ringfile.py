@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from shellstream.events import Chunk, Stream
-from shellstream.ring import HEADER, LogDamaged, Mark, Piece, encode
 from shellstream.ringfile import RingFile
+from shellstream.sectors import HEADER, RECORDS, LogDamaged, Mark, Piece, encode
 
 ROOT = Path(__file__).parent.parent  # trial runs in _trial_temp
 RETAIN = 4096  # sectors of 512 bytes
@@ -143,6 +143,67 @@ class RingFileTests(FileTestCase):
             self.assertEqual(data, pattern(offset, min(10, len(data))))
             self.assertTrue(data)
             self.assertEqual(found[0].offset, offset)
+
+    def test_single_bytes(self) -> None:
+        """Of many records one read takes but some, wherever readers go on."""
+        file = self.file(64 << 20)
+        write(file, *[1] * 3000)
+        self.assertLessEqual(len(file.read(0, 3000)), RECORDS)
+        self.assertEqual(replay(file), pattern(0, 3000))
+        offsets = list(range(0, 3000, 30))  # of more readers than are remembered
+        while offsets:
+            reads = [file.read(offset, 1 + offset % 700) for offset in offsets]
+            for offset, chunks in zip(offsets, reads, strict=True):
+                data = b"".join(each.data for each in chunks)
+                self.assertEqual(data, pattern(offset, len(data)))
+            ends = [chunks[-1].end for chunks in reads]
+            offsets = [end for end in ends if end < 3000]
+
+    @given(st.lists(st.integers(1, 900), min_size=1, max_size=30), st.data())
+    def test_goes_on(self, sizes, data) -> None:
+        """Where a reader goes on it is given the same as one who begins there."""
+        file = self.file(1 << 20)
+        write(file, *sizes)
+        offset = 0
+        while offset < file.end:
+            chunks = file.read(offset, data.draw(st.integers(1, 1200)))
+            self.assertEqual(chunks[0].offset, offset)
+            read = b"".join(each.data for each in chunks)
+            self.assertEqual(read, pattern(offset, len(read)))
+            offset += len(read)
+        file.close()
+
+    def test_reserved(self) -> None:
+        """What is foretold has its room on the disk, which is given back in the end."""
+        file = self.file()
+        write(file, 100)
+        self.assertEqual(file.start_after(1000), 0)
+        self.assertEqual(self.path.stat().st_size, 3 * 512)
+        self.assertEqual(file.stored, HEADER + 100)
+        self.assert_holds(self.again(), 0, 100)
+        write(file, 1000)
+        self.assertEqual(file.start_after(1000), 0)
+        file.close()
+        self.assertEqual(self.path.stat().st_size, file.stored)
+
+    test_reserved.skip = None if hasattr(os, "posix_fallocate") else "macOS"
+
+    def test_granted_once(self) -> None:
+        """What it was told that a file may grow is true until it has."""
+        asked: list[int] = []
+
+        def may_grow(more: int) -> bool:
+            asked.append(more)
+            return True
+
+        file = RingFile(self.path, RETAIN, may_grow)
+        self.addCleanup(file.close)
+        write(file, 1000)
+        for _ in range(9):
+            self.assertEqual(file.start_after(1000), 0)
+        self.assertEqual(len(asked), 2)
+        write(file, 1000)
+        self.assertEqual(len(asked), 2)
 
     def test_may_not_grow(self) -> None:
         """Where a file may not grow, its own oldest bytes make room."""
@@ -293,8 +354,19 @@ class RecoveryTests(FileTestCase):
         found = self.damaged((512 + 100, b"damage"))
         self.assertEqual((found.start, found.end), (0, 2000))
         self.assertEqual(found.read(0, 1000)[-1].end, ROOM)
-        self.assertRaises(LogDamaged, found.read, ROOM, 1000)
+        damage = self.assertRaises(LogDamaged, found.read, ROOM, 1000)
+        self.assertEqual(damage.resume, 2 * ROOM)
         self.assertEqual(found.read(2 * ROOM, 10)[0].data, pattern(2 * ROOM, 10))
+
+    def test_much_damaged_inside(self) -> None:
+        """Who meets damage is told of the next sector that is intact, or the end."""
+        file = self.file()
+        write(file, 5 * ROOM)
+        file = self.again()
+        self.damaged(*((512 * number + 100, b"damage") for number in (1, 2, 4)))
+        for number, resume in ((1, 3), (2, 3), (4, 5)):
+            damage = self.assertRaises(LogDamaged, file.read, number * ROOM, 1000)
+            self.assertEqual(damage.resume, resume * ROOM)
 
     def test_fast(self) -> None:
         """To find 64 MiB again takes no longer than to look at its sectors' heads."""
@@ -354,6 +426,7 @@ for size in map(int, sys.argv[3:]):
     except OSError as error:
         print(errno.errorcode[error.errno], file.end)
         sys.exit()
+    assert file.start <= told, (file.start, told)
 again = RingFile.open(path)
 for each in file, again:
     assert replay(each) == pattern(each.start, each.end - each.start)

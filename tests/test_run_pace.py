@@ -11,6 +11,7 @@ from shellstream.formats import Plain
 from shellstream.interfaces import View
 from shellstream.limits import Limits
 from shellstream.outputlog import READ_SIZE
+from shellstream.rendition import Rendition
 from shellstream.run import Run
 from shellstream.viewer import Viewer
 from tests.test_run import RunTestCase
@@ -45,8 +46,7 @@ class Client:
     def __attrs_post_init__(self) -> None:
         self.viewer = Viewer(
             View(lossless=self.lossless),
-            self.run,
-            Plain(),
+            Rendition(self.run, Plain(), None),
             self.transport,
             lambda ended: self.done.append("ended" if ended else "done"),
             lambda: self.done.append("vanished"),

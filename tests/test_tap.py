@@ -48,7 +48,7 @@ class ListenTests(OptionsTestCase):
     def test_default(self) -> None:
         """Without options it serves the demo to this machine only."""
         options = self.parse()
-        self.assertEqual(options.listen, ["tcp:8000:interface=127.0.0.1"])
+        self.assertEqual(options.listen, ["tcp:8000:interface=127.0.0.1:backlog=1024"])
         self.assertIs(options.settings, DEMO)
 
     def test_port_and_interface(self) -> None:
@@ -72,7 +72,7 @@ class ListenTests(OptionsTestCase):
         self.assertEqual(self.parse("--listen", one, "-l", two).listen, [one, two])
         self.assertEqual(
             self.parse("--listen", one, "--port", "80").listen,
-            [one, "tcp:80:interface=127.0.0.1"],
+            [one, "tcp:80:interface=127.0.0.1:backlog=1024"],
         )
 
     def test_no_port(self) -> None:

@@ -17,6 +17,21 @@ CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
     (toml.integer, [(0, 0), (-7, -7)], [True, 1.0, "1", []]),
     (toml.count, [(1, 1), (7, 7)], [0, -1, True, 1.0, "1"]),
     (
+        toml.name,
+        [("nobody", "nobody"), ("a.b-c_1$", "a.b-c_1$"), ("1000", "1000")],
+        ["", "-x", "a b", "a:b", "a,b", "a/b", "a\n", "a\0", "x" * 300, 1000, None],
+    ),
+    (
+        toml.mask,
+        [("022", 0o22), ("0077", 0o77), ("7", 7), ("000", 0)],
+        ["", "8", "1000", "0o22", "-1", " 22", "٢", 22, 0o22, True, None],
+    ),
+    (
+        toml.niceness,
+        [(-20, -20), (0, 0), (19, 19)],
+        [-21, 20, "5", 5.0, True, None],
+    ),
+    (
         toml.number,
         [(1, 1), (-0.5, -0.5)],
         [True, "1", float("nan"), float("inf"), float("-inf")],

@@ -9,6 +9,7 @@ from shellstream.formats import Plain
 from shellstream.interfaces import IViewer, View
 from shellstream.limits import Limits
 from shellstream.outputlog import READ_SIZE
+from shellstream.rendition import Rendition
 from shellstream.viewer import Format, Viewer
 from tests.test_run import RunTestCase
 
@@ -41,8 +42,7 @@ class ViewerTestCase(RunTestCase):
         """A viewer that has not begun."""
         return Viewer(
             view,
-            self.run_,
-            form or Plain(),
+            Rendition(self.run_, form or Plain(), view.only),
             self.transport,
             lambda ended: self.told.append("ended" if ended else "done"),
             lambda: self.told.append("vanished"),

@@ -7,6 +7,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from shellstream.config import Config
+from shellstream.errors import CannotStart
 from shellstream.events import Reason
 from shellstream.limits import Limits, WhenBusy
 from tests.registries import Thread
@@ -84,8 +85,22 @@ class KeyTests(SlowTestCase):
         self.started.exit()
         self.ask("DELETE", f"/runs/{self.started.run.id}")
         self.post("/runs", ECHO_A, **KEY)
-        self.assert_problem(404, "not kept any more")
+        self.assert_problem(410, "with another key")
+        self.assertEqual(self.problem()["run"], self.started.run.id)
         self.assertEqual(len(self.spawn.started), 1)
+
+    def test_cannot_start(self) -> None:
+        """What could not be started is told so as often as it is asked for."""
+        self.spawn.error = CannotStart("echo", "its program was not found")
+        for _ in range(2):
+            self.post("/runs", ECHO_A, **KEY)
+            first = self.document(201)
+            self.assertEqual(first["state"], "failed")
+            self.post("/stream/echo?x=a", **KEY)
+            self.assert_problem(500, "its program was not found")
+            self.assertEqual(self.problem()["run"], first["id"])
+            self.spawn.error = None
+        self.assertEqual(self.spawn.started, [])
 
     def test_two_at_once(self) -> None:
         """Of two at once, the one that is written down first is run, for both."""

@@ -160,9 +160,10 @@ class CreateTests(RunsTestCase):
     def test_cannot_start(self) -> None:
         """A run that could not be started is told so, and is there to be seen."""
         self.spawn.error = CannotStart("say", "its program was not found")
-        self.post("/runs", {})
-        self.assert_problem(500, "its program was not found")
-        (found,) = self.get("/runs")["runs"]
+        reply = self.post("/runs", {})
+        found = self.document(201)
+        self.assertEqual(self.get("/runs")["runs"], [found])
+        self.assertEqual(self.get(reply.headers["location"]), found)
         self.assertEqual(found["state"], "failed")
         self.assertIn("its program was not found", found["failure"])
         self.assertEqual(found["end"]["state"], "failed")

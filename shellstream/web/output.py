@@ -1,9 +1,9 @@
 """How a run's output is answered with: headers, a viewer, and the end."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from weakref import WeakValueDictionary
 
-from attrs import evolve
-from twisted.internet.defer import Deferred
+from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.errors import (
@@ -17,6 +17,7 @@ from shellstream.formats import Format, Plain, parse_last_event_id
 from shellstream.interfaces import IRun, View
 from shellstream.negotiation import negotiate
 from shellstream.record import RunRecord, signal_name
+from shellstream.rendition import Rendition
 from shellstream.tail import tail
 from shellstream.viewer import Viewer
 
@@ -53,6 +54,7 @@ class Answers:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._renditions: WeakValueDictionary[object, Rendition] = WeakValueDictionary()
 
     def headers(
         self, request: Request, form: Format, record: RunRecord | None = None
@@ -79,7 +81,7 @@ class Answers:
         if record.state.ended and isinstance(form, Plain):
             set_headers(request, outcome(record))
             chunked = request.clientproto == b"HTTP/1.1" and request.method != b"HEAD"
-            if not chunked and view.only is None:
+            if not (chunked or view.only or view.skip_gaps):
                 size = run.log.end - view.offset
                 request.setHeader(b"content-length", b"%d" % size)
         if isinstance(form, Plain):
@@ -102,16 +104,20 @@ class Answers:
         self.follow(request, run, view, Plain())
 
     def follow(self, request: Request, run: IRun, view: View, form: Format) -> None:
-        """Send the headers, then all that a view wants, then the end."""
+        """
+        Send the headers, then all that a view wants, then the end.
+
+        @raise OffsetGone: if none of it can be read, and the format cannot say so.
+        """
         over, plain = run.record.state.ended, isinstance(form, Plain)
+        rendition = Rendition(run, form, view.only)
+        if plain and not view.skip_gaps and view.offset < run.log.end:
+            run.log.read(view.offset, 1)  # or it would begin, and break off at once
         viewer = Viewer(
             view,
-            run,
-            form,
+            self._renditions.setdefault((run, form, view.only), rendition),
             request,
-            lambda ended: _end(
-                run.record, request, ended=ended, cut=plain and not over
-            ),
+            _End(run, request, plain and not over),
             request.abort,
             self._clock,
         )
@@ -125,8 +131,7 @@ class Answers:
         record = run.record
         # Headers now: a silent run is no hung server.
         request.begin(form.begin(record.id, record.command, view.offset))
-        gone: Deferred[None] = request.notifyFinish()
-        gone.addBoth(lambda _: viewer.stopProducing())
+        request.when_gone = viewer.stopProducing
         viewer.start()
 
 
@@ -135,11 +140,24 @@ def _announce_trailers(request: Request) -> None:
         request.setHeader(b"trailer", ", ".join(TRAILERS).encode())
 
 
-def _end(record: RunRecord, request: Request, *, ended: bool, cut: bool) -> None:
-    if record.reason is Reason.SHUTDOWN and ended and cut:
-        request.cut()  # what the command had still to say, nobody knows
-    else:
-        request.finish_with(outcome(record) if ended else {})
+@define(eq=False)
+class _End:
+    """
+    Ends an answer when it is told whether the run's output is at its end, too.
+
+    @ivar hides: whether a client would take what is cut short for the whole.
+    """
+
+    _run: IRun
+    _request: Request
+    _hides: bool
+
+    def __call__(self, ended: bool) -> None:
+        record = self._run.record
+        if record.reason is Reason.SHUTDOWN and ended and self._hides:
+            self._request.cut()  # what the command had still to say, nobody knows
+        else:
+            self._request.finish_with(outcome(record) if ended else {})
 
 
 class Output(Resource):

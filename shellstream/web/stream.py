@@ -2,8 +2,8 @@
 
 from twisted.web.resource import Resource as TwistedResource
 
-from shellstream.errors import MethodNotAllowed, ParametersRefused, Refusal
-from shellstream.events import OnDisconnect
+from shellstream.errors import MethodNotAllowed, ParametersRefused, Refusal, RunFailed
+from shellstream.events import OnDisconnect, State
 from shellstream.formats import Format, parse_last_event_id
 from shellstream.interfaces import IRuns, Order, View
 from shellstream.negotiation import negotiate
@@ -77,6 +77,8 @@ class Stream(Resource):
         check_origin(request)
         order = Order(self._name, given, OnDisconnect.CANCEL, key_of(request))
         run, began = await self._runs.submit(order)
+        if run.record.state is State.FAILED:
+            raise RunFailed(run.record.id, run.record.failure or "it never started")
         if by_get:
             form = form.naming(run.record.id)
         self._answers.whole(request, run, View(lossless=began), form)

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from os import truncate
 from pathlib import Path
+from typing import Any
 
+from tests.decoders import frames
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import fetch, get, left_of, told, watch
 from tests.support import Gate, start_daemon
@@ -18,6 +20,10 @@ get = true
 
 #: What it says.
 WHOLE = b"".join(b"%d\n" % number for number in range(1, 50_001))
+
+
+def is_gap(record: Any) -> bool:
+    return isinstance(record, dict) and record["type"] == "gap"
 
 
 class TwoDaemonsTests(StateTestCase):
@@ -142,6 +148,11 @@ class OutputTests(StateTestCase):
         if left:  # it is cut, and does not look whole
             self.assertTrue(WHOLE.startswith(plain.body))
             self.assertLess(len(plain.body), len(WHOLE))
+            gap = next(each for each in frames(answer.body) if is_gap(each))
+            path = f"/runs/{harmed}/output?offset={gap['offset']}"
+            self.assertIn(" 410 ", (await fetch(daemon.port, path)).head)
+            path = f"/runs/{harmed}/output?gap=skip"
+            self.assertEqual((await fetch(daemon.port, path)).body, left)
         else:
             self.assertIn(" 410 ", plain.head)
         self.assertEqual((await told(daemon.port, other)).data, WHOLE)
@@ -181,8 +192,10 @@ class OutputTests(StateTestCase):
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
 
-        left = await self.assert_told(change, "")
+        left = await self.assert_told(change, "is not kept whole: ")
         self.assertLess(len(left), len(WHOLE))
+        self.assertTrue(left.startswith(WHOLE[:50_000]))
+        self.assertTrue(left.endswith(WHOLE[-20_000:]))  # it is in another sector
 
     async def test_deleted_while_it_is_written(self) -> None:
         """Who watches a run whose file is deleted under it sees all the same."""

@@ -35,6 +35,22 @@ async url => {
 """
 
 
+EVENTS = """
+url => new Promise(resolve => {
+  const source = new EventSource(url);
+  source.onopen = () => console.log("open");
+  source.onerror = () => console.log("error");
+  source.addEventListener("gap", event => console.log(event.data));
+  source.addEventListener("output", event => console.log(event.data));
+  source.addEventListener("end", event => {
+    console.log(event.data);
+    source.close();
+    resolve();
+  });
+})
+"""
+
+
 def show(message: ConsoleMessage) -> None:
     if message.type == "log":  # not: there is no favicon
         print(message.text, flush=True)  # noqa: T201
@@ -52,6 +68,14 @@ def fetch(page: Page, url: str) -> None:
     page.evaluate(FETCH, url)
 
 
+def event_source(page: Page, url: str) -> None:
+    """As a page that comes back whenever it is cut off."""
+    page.goto(urljoin(url, "/commands"))
+    page.evaluate(EVENTS, url)
+
+
+WAYS = {"address-bar": address_bar, "fetch": fetch, "event-source": event_source}
+
 way, url = sys.argv[1:]
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(
@@ -61,5 +85,5 @@ with sync_playwright() as playwright:
     )
     page = browser.new_page()
     page.on("console", show)
-    {"address-bar": address_bar, "fetch": fetch}[way](page, url)
+    WAYS[way](page, url)
     browser.close()

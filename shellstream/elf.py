@@ -1,0 +1,71 @@
+"""What the first bytes of a program say of how it is loaded (elf(5), execve(2))."""
+
+import re
+import struct
+from collections.abc import Callable
+from struct import Struct
+
+from attrs import frozen
+
+#: Reads from a file: so many bytes at most, from an offset.
+Read = Callable[[int, int], bytes]
+
+_CLASSES = {1: "I", 2: "Q"}  # the size of an address
+_ORDERS = {1: "<", 2: ">"}
+_PT_INTERP = 3
+
+#: More program headers than any linker makes, and longer paths than there are.
+_MAX_HEADERS = 128
+_MAX_PATH = 4096
+
+#: How much of a C{#!} line Linux looks at.
+_MAX_LINE = 256
+_INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
+
+
+@frozen
+class Loader:
+    """
+    What loads a dynamically linked program, and so decides what may be preloaded.
+
+    @ivar ident: class and byte order of the program.
+    @ivar machine: the processor that it is for.
+    @ivar path: the loader's own path, another one for each libc.
+    """
+
+    ident: bytes
+    machine: int
+    path: bytes
+
+
+def loader_of(read: Read) -> Loader | None:
+    """The loader that a program asks for; L{None} if it is static, or no ELF."""
+    start = read(0, 16)
+    if len(start) < 16 or start[:4] != b"\x7fELF":
+        return None
+    address, order = _CLASSES.get(start[4]), _ORDERS.get(start[5])
+    if address is None or order is None:
+        return None
+    header = Struct(f"{order}HHI{address}{address}{address}IHHH")
+    try:
+        _, machine, _, _, offset, _, _, _, size, count = header.unpack(
+            read(16, header.size)
+        )
+        for index in range(min(count, _MAX_HEADERS)):
+            at = read(offset + index * size, 56)
+            if address == "Q":
+                kind, _, place, _, _, length = Struct(f"{order}IIQQQQ").unpack(at[:40])
+            else:
+                kind, place, _, _, length = Struct(f"{order}IIIII").unpack(at[:20])
+            if kind == _PT_INTERP:
+                path = read(place, min(length, _MAX_PATH)).partition(b"\0")[0]
+                return Loader(start[4:6], machine, path)
+    except struct.error:  # cut short
+        return None
+    return None
+
+
+def interpreter_of(read: Read) -> bytes | None:
+    """The program that a script's C{#!} line names; L{None} if it has none."""
+    line = _INTERPRETER.match(read(0, _MAX_LINE))
+    return line and line[1]

@@ -1,0 +1,50 @@
+"""
+Sending at once what Twisted would send in the next turn of the event loop.
+
+Its sockets keep what is written until C{epoll} has said that they take it: that is
+a third of a chunk's latency, and a copy of every byte. While a socket keeps nothing
+it can be asked directly; what it does not take goes the usual way, so that order,
+bounds, producers and errors stay Twisted's own.
+"""
+
+import socket
+from collections.abc import Sequence
+
+from twisted.internet.interfaces import ITransport
+from twisted.internet.tcp import Connection
+
+
+def write_now(transport: ITransport, parts: Sequence[bytes]) -> None:
+    """
+    Write, and send as much of it as the connection takes without waiting.
+
+    TLS, and what else is no plain socket, is only written to.
+    """
+    if isinstance(transport, Connection) and _keeps_nothing(transport):
+        parts = _send(transport.socket, parts)
+    if parts:
+        transport.writeSequence(parts)
+
+
+def _keeps_nothing(transport: Connection) -> bool:
+    # The two buffers of FileDescriptor, and all that its doWrite() heeds.
+    return not (
+        transport.dataBuffer
+        or transport._tempDataBuffer
+        or transport.disconnecting
+        or transport._writeDisconnecting
+        or not transport.connected
+    )
+
+
+def _send(connection: socket.socket, parts: Sequence[bytes]) -> Sequence[bytes]:
+    """What is left to send."""
+    try:
+        sent = connection.sendmsg(parts)
+    except OSError:  # full, or gone: the transport finds out, and copes
+        return parts
+    for index, part in enumerate(parts):
+        if sent < len(part):
+            return [part[sent:], *parts[index + 1 :]]
+        sent -= len(part)
+    return ()

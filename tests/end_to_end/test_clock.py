@@ -1,0 +1,91 @@
+"""The clock of the machine is set, while the daemon runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.support import StateTestCase
+from tests.end_to_end.watching import Account, fetch, get, watch
+from tests.support import Daemon, Gate, needs, start_daemon
+
+CONFIG = '''
+[keep]
+age = 500
+[commands.one]
+argv = ["echo", "hi"]
+get = true
+[commands.endless]
+argv = ["sleep", "1000"]
+get = true
+timeout = 0.5
+[commands.gated]
+get = true
+shell = """{gated}"""
+'''
+
+
+class ClockTests(StateTestCase):
+    """Whatever the clock says, runs are in their order, and end in their time."""
+
+    skip = needs("faketime")
+
+    async def clocked(self, gate: Gate) -> Daemon:
+        """A daemon whose clock is set by L{set}."""
+        (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+        env = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # nobody can set that one
+        }
+        config = CONFIG.format(gated=gate.shell)
+        options = ("--state-dir", str(self.state))
+        return await start_daemon(self, config, *options, env=env)
+
+    def set(self, seconds: int) -> None:
+        """Put the clock so far from what it should be."""
+        aside = self.clock.with_name(f"{self.clock.name}.new")
+        aside.write_text(f"{seconds:+d}")
+        aside.replace(self.clock)
+
+    async def runs(self, daemon: Daemon) -> list[dict[str, Any]]:
+        """All runs that are kept, oldest first."""
+        page = json.loads((await fetch(daemon.port, "/runs")).body)
+        return list(reversed(page["runs"]))
+
+    async def test_set_back(self) -> None:
+        """An hour back, and forth again: ids, timeouts and retention do not mind."""
+        self.clock = Path(self.mktemp()).absolute()
+        self.set(0)
+        gate = Gate(self)
+        daemon = await self.clocked(gate)
+        first = await fetch(daemon.port, "/stream/one")
+        gated = await watch(daemon.port, get("/stream/gated?format=frames"))
+        await gated.seen(b"line 1")
+        self.set(-3600)
+        second = await fetch(daemon.port, "/stream/one")
+        endless = await fetch(daemon.port, "/stream/endless?format=frames")
+        end = Account.of("frames", endless.body).end
+        self.assertEqual(end and end["reason"], "timeout")
+        for _ in range(gate.LINES):
+            gate.let_through()
+        await gated.gone
+        self.assertIn(b'"exited"', gated.body)
+        runs = await self.runs(daemon)
+        ids = [first.run, gated.run, second.run, endless.run]
+        self.assertEqual([each["id"] for each in runs], ids)
+        self.assertLess(runs[2]["created"], runs[0]["created"])  # it was set
+        # Those that ended in what is the future now age from now on.
+        for later in (0, 400):
+            await self.stop(daemon)
+            self.set(later - 3600)
+            daemon = await self.clocked(gate)
+            ids.append((await fetch(daemon.port, "/stream/one")).run)
+            found = [each["id"] for each in await self.runs(daemon)]
+            self.assertEqual(found, ids)
+        await self.stop(daemon)
+        self.set(800 - 3600)
+        daemon = await self.clocked(gate)
+        while len(runs := await self.runs(daemon)) > 1:
+            pass
+        self.assertEqual([each["id"] for each in runs], ids[-1:])

@@ -1,0 +1,4 @@
+console.log("first");
+console.log("line");
+require("fs").writeFileSync(process.argv[2], "told");
+setInterval(() => {}, 9999000);

@@ -1,0 +1,6 @@
+io.write("first\n")
+io.write("line\n")
+local told = io.open(arg[1], "w")
+told:write("told")
+told:close()
+os.execute("sleep 9999")

@@ -1,0 +1,4 @@
+puts "first"
+puts "line"
+File.write(ARGV[0], "told")
+sleep

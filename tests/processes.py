@@ -1,0 +1,57 @@
+"""What tests share that start commands' processes without a daemon."""
+
+import select
+import signal
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from shellstream.child import Child, ChildProtocol
+from shellstream.command import Command
+from shellstream.events import ExitStatus
+from shellstream.prepare import Prepared
+from shellstream.spawn import spawn
+from tests.test_child import Told
+
+PLAIN = Prepared()
+
+
+def start(
+    test: TestCase, command: Command, prepared: Prepared = PLAIN
+) -> tuple[Child, Told]:
+    """Start a command, and see that it is gone when the test is over."""
+    told = Told()
+    protocol = ChildProtocol(told, reactor)
+    child = spawn(reactor, command, command.invoke([]), protocol, "id", prepared)
+
+    def end() -> "Deferred[ExitStatus] | None":
+        if told.ended.called:
+            return None
+        child.resume()
+        child.signal(signal.SIGKILL)
+        return told.ended
+
+    test.addCleanup(end)
+    return child, told
+
+
+async def turn() -> None:
+    """Let the reactor look at every descriptor."""
+    for _ in range(2):
+        await deferLater(reactor, 0)
+
+
+async def all_read(child: Child) -> None:
+    """
+    Wait until all is read that a child has written up to now.
+
+    The kernel moves what is written to a terminal on by and by; poll(2) has it
+    look through all of it.
+    """
+    asked = select.poll()
+    for pipe in child._pipes.values():
+        asked.register(pipe.fileno(), select.POLLIN)
+    while any(event & select.POLLIN for _, event in asked.poll(0)):
+        await turn()

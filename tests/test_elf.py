@@ -1,0 +1,100 @@
+"""Tests for L{shellstream.elf}."""
+
+import struct
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.elf import Loader, Read, interpreter_of, loader_of
+
+
+def reading(data: bytes) -> Read:
+    """A file with this in it."""
+    return lambda offset, size: data[offset : offset + size]
+
+
+def program(bits: int, order: str, machine: int, path: bytes | None) -> bytes:
+    """A program for some machine, with the loader at C{path} or none (elf(5))."""
+    wide = bits == 64
+    ident = (
+        b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
+    )
+    size, entry = (64, 56) if wide else (52, 32)
+    address = "QQQ" if wide else "III"
+    head = struct.pack(
+        f"{order}HHI{address}IHHHHHH",
+        *(3, machine, 1, 0, size, 0, 0, size, entry, 2, 0, 0, 0),
+    )
+    place, length = size + 2 * entry, len(path or b"") + 1
+
+    def header(kind: int) -> bytes:
+        if wide:
+            return struct.pack(f"{order}IIQQQQQQ", kind, 4, place, 0, 0, length, 0, 1)
+        return struct.pack(f"{order}IIIIIIII", kind, place, 0, 0, length, 0, 4, 1)
+
+    last = header(1) if path is None else header(3)
+    return ident + head + header(6) + last + (path or b"") + b"\0rest"
+
+
+class LoaderTests(SynchronousTestCase):
+    """L{loader_of} tells two loaders apart, and whether there is any."""
+
+    def test_kinds(self) -> None:
+        """Class, byte order, machine and path are told, of all kinds of ELF."""
+        for bits, order, machine, ident in (
+            (64, "<", 62, b"\2\1"),
+            (32, "<", 3, b"\1\1"),
+            (64, ">", 22, b"\2\2"),
+            (32, ">", 8, b"\1\2"),
+        ):
+            read = reading(program(bits, order, machine, b"/lib/ld.so.1"))
+            self.assertEqual(loader_of(read), Loader(ident, machine, b"/lib/ld.so.1"))
+
+    def test_static(self) -> None:
+        """A program without a loader has none."""
+        self.assertIsNone(loader_of(reading(program(64, "<", 62, None))))
+
+    def test_this(self) -> None:
+        """A real program's is a file of this machine."""
+        with open(sys.executable, "rb") as file:
+            data = file.read()
+        found = loader_of(reading(data))
+        assert found is not None
+        with open(found.path, "rb") as loader:
+            self.assertEqual(loader.read(4), b"\x7fELF")
+
+    @given(st.binary(max_size=200))
+    def test_anything(self, data: bytes) -> None:
+        """No file is too damaged to be looked at."""
+        self.assertIsNone(loader_of(reading(data)))
+
+    @given(st.integers(0, 400), st.binary(max_size=40), st.sampled_from([32, 64]))
+    def test_damaged(self, at: int, damage: bytes, bits: int) -> None:
+        """Nor is a program that something was written over, or that was cut."""
+        whole = program(bits, "<", 62, b"/lib/ld.so.1")
+        loader_of(reading(whole[:at]))
+        damaged = loader_of(reading(whole[:at] + damage + whole[at + len(damage) :]))
+        self.assertIsInstance(damaged, Loader | None)
+
+    test_this.skip = None if sys.platform == "linux" else "no ELF here"
+
+
+class InterpreterTests(SynchronousTestCase):
+    """L{interpreter_of} reads C{#!} as Linux does."""
+
+    def test_lines(self) -> None:
+        """The first word counts, whatever is round it."""
+        for text, expected in (
+            (b"#!/bin/sh\n", b"/bin/sh"),
+            (b"#! \t/bin/sh -e\nexit", b"/bin/sh"),
+            (b"#!/usr/bin/env\tpython3", b"/usr/bin/env"),
+            (b"#!/bin/sh\r\n", b"/bin/sh\r"),  # which is not there
+            (b"#!\n/bin/sh", None),
+            (b"#!", None),
+            (b"", None),
+            (b" #!/bin/sh", None),
+            (b"\x7fELF", None),
+        ):
+            self.assertEqual(interpreter_of(reading(text)), expected, text)

@@ -1,0 +1,176 @@
+"""Tests for L{shellstream.web.direct}, with real sockets and no reactor's turns."""
+
+import socket
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from shellstream.web.direct import write_now
+
+
+@implementer(IReactorFDSet)
+class Watched:
+    """A reactor that only remembers who wants to write."""
+
+    def __init__(self) -> None:
+        self.writing: set[IWriteDescriptor] = set()
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Nobody reads here."""
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """Nobody reads here."""
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        self.writing.add(writer)
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        self.writing.discard(writer)
+
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        """Nobody asks that here."""
+        return []
+
+    def getReaders(self) -> list[IReadDescriptor]:
+        """Nobody reads here."""
+        return []
+
+    def getWriters(self) -> list[IWriteDescriptor]:
+        return list(self.writing)
+
+
+class WriteNowTests(SynchronousTestCase):
+    """L{write_now} sends at once what it may, and never out of order."""
+
+    def setUp(self) -> None:
+        ours, self.theirs = socket.socketpair()
+        self.theirs.setblocking(False)
+        self.reactor = Watched()
+        self.transport = Connection(ours, Protocol(), self.reactor)
+        self.transport.connected = True
+        for each in (ours, self.theirs):
+            self.addCleanup(each.close)
+
+    def taken(self) -> bytes:
+        """What has arrived at the other end by now."""
+        taken = b""
+        try:
+            while some := self.theirs.recv(1 << 20):
+                taken += some
+        except BlockingIOError:
+            pass
+        return taken
+
+    def fill(self) -> int:
+        """Write until the socket takes no more; returns how much was written."""
+        count = 0
+        while not self.reactor.writing:
+            write_now(self.transport, (b"x" * 9999,))
+            count += 1
+        return 9999 * count
+
+    def flush(self) -> bytes:
+        """Let the transport go on until it keeps nothing; returns what arrives."""
+        taken = self.taken()
+        while self.reactor.writing:
+            self.assertIsNone(self.transport.doWrite())
+            taken += self.taken()
+        return taken
+
+    def test_at_once(self) -> None:
+        """All of it arrives without a turn of the loop, and nobody waits for one."""
+        write_now(self.transport, (b"3\r\n", b"abc", b"\r\n"))
+        self.assertEqual(self.taken(), b"3\r\nabc\r\n")
+        self.assertEqual(self.reactor.writing, set())
+
+    def test_what_twisted_keeps(self) -> None:
+        """
+        What goes before and is kept by Twisted stays before: if it kept that in
+        another place than we look at, this would tell.
+        """
+        for data in (b"a", b"b" * 300_000):
+            self.transport.write(data)
+            write_now(self.transport, (b"c",))
+            self.assertEqual(self.taken(), b"")
+            self.assertEqual(self.flush(), data + b"c")
+        size = self.fill()
+        self.transport.doWrite()  # it moves what it keeps, and is still full
+        write_now(self.transport, (b"c",))
+        self.assertEqual(self.flush(), b"x" * size + b"c")
+
+    def test_producer(self) -> None:
+        """A producer is paused and resumed by what is kept, as ever."""
+        said: list[str] = []
+
+        class Producer:
+            def pauseProducing(self) -> None:
+                said.append("pause")
+
+            def resumeProducing(self) -> None:
+                said.append("resume")
+
+        self.transport.registerProducer(Producer(), True)
+        write_now(self.transport, (b"abc",))
+        self.assertEqual(said, [])
+        self.fill()
+        write_now(self.transport, (b"x" * (Connection.bufferSize + 1),))
+        self.assertEqual(said, ["pause"])
+        self.flush()
+        self.assertEqual(said, ["pause", "resume"])
+
+    def test_closing(self) -> None:
+        """Nothing is sent on a connection that is being closed, or is no more."""
+        self.transport.write(b"a")
+        self.transport.loseConnection()
+        write_now(self.transport, (b"b",))
+        self.assertEqual(self.taken(), b"")
+        self.transport.connected = False
+        write_now(self.transport, (b"c",))
+        self.assertEqual(self.taken(), b"")
+
+    def test_gone(self) -> None:
+        """That the other end is gone is for the transport to find out."""
+        self.theirs.close()
+        write_now(self.transport, (b"a",))
+        self.assertEqual(self.reactor.writing, {self.transport})
+        self.assertIsInstance(self.transport.doWrite(), Exception)
+
+    def test_no_socket(self) -> None:
+        """What is no plain socket, as under TLS, is written to as ever."""
+        transport = StringTransport()
+        write_now(transport, (b"a", b"b"))
+        self.assertEqual(transport.value(), b"ab")
+
+    @given(st.lists(st.lists(st.binary(max_size=5), min_size=1), max_size=5))
+    def test_any_parts(self, writes: list[list[bytes]]) -> None:
+        """Whatever is written in whatever parts arrives whole, in its order."""
+        for parts in writes:
+            write_now(self.transport, parts)
+        self.assertEqual(self.flush(), b"".join(map(b"".join, writes)))
+
+    def test_large(self) -> None:
+        """What the socket takes only a part of arrives whole, in its order."""
+        parts = [bytes([n]) * 150_000 for n in range(20)]
+        write_now(self.transport, parts)
+        self.assertEqual(self.reactor.writing, {self.transport})
+        self.assertEqual(self.flush(), b"".join(parts))
+
+
+class TwistedTests(SynchronousTestCase):
+    """What L{write_now} takes for granted in Twisted's transports."""
+
+    def test_attributes(self) -> None:
+        """All that is looked at is there, as what it is looked at for."""
+        one = FileDescriptor(Watched())
+        self.assertEqual((one.dataBuffer, one._tempDataBuffer), (b"", []))
+        verifyObject(IReactorFDSet, Watched())
+        for flag in (one.disconnecting, one._writeDisconnecting, one.connected):
+            self.assertFalse(flag)
