@@ -57,7 +57,7 @@ class FileLogs:
         return evolve(wanted, bytes=max(0, wanted.bytes - self._active_size))
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
-        path = self._dir.log_path(run_id)
+        path = str(self._dir.log_path(run_id))  # a Path takes three times as much
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
         held = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, held, partial(_not_whole, run_id))

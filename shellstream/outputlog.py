@@ -97,7 +97,7 @@ class OutputLog:
     _chunks: list[Chunk] = field(factory=list, init=False)
     _costs: list[int] = field(factory=list, init=False)  # cumulative, a chunk each
     _spent: int = field(default=0, init=False)  # cumulative cost of the forgotten
-    _subscribers: dict[object, Callable[[], None]] = field(factory=dict, init=False)
+    _subscribers: "dict[_Subscription, None]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._usable = self._backing
@@ -213,14 +213,15 @@ class OutputLog:
 
         Who joins while others are woken need not be: it reads what there is.
         """
-        key = object()
-        self._subscribers[key] = wake
+        subscription = _Subscription(wake, self)
+        self._subscribers[subscription] = None
+        return subscription
 
-        def leave() -> None:
-            if self._subscribers.pop(key, None) is not None:
-                self._release()
-
-        return leave
+    def leave(self, subscription: "_Subscription") -> None:
+        """This one is woken no more. Harmless when repeated."""
+        if subscription in self._subscribers:
+            del self._subscribers[subscription]
+            self._release()
 
     def _kept_from(self) -> int:
         if self._usable is None:
@@ -272,9 +273,9 @@ class OutputLog:
             del self._chunks[:count], self._costs[:count]
 
     def _wake(self) -> None:
-        for key, wake in tuple(self._subscribers.items()):
-            if key in self._subscribers:  # another one's waking may have sent it away
-                wake()
+        for each in tuple(self._subscribers):
+            if each in self._subscribers:  # another one's waking may have sent it away
+                each.wake()
 
     def _release(self) -> None:
         if not self.closed or self._subscribers or self.released:
@@ -286,3 +287,14 @@ class OutputLog:
         if self._usable is not None and not self._refused:
             self._forget(len(self._chunks))  # all of it can be read from there
         self._usable = None
+
+
+@define(eq=False)
+class _Subscription:
+    """Whom to wake; when called, no more. It is smaller than a closure."""
+
+    wake: Callable[[], None]
+    _log: OutputLog
+
+    def __call__(self) -> None:
+        self._log.leave(self)

@@ -43,7 +43,7 @@ class RingFile:
         C{stored}; never for a run's first two sectors, nor twice for the same.
     """
 
-    path: Path
+    path: str | Path
     retain: int
     may_grow: Callable[[int], bool] = field(default=lambda _: True, repr=False)
     _ring: Ring = field(init=False, repr=False)
@@ -60,7 +60,7 @@ class RingFile:
         self._ring = Ring(mark, self.retain, self.may_grow)
 
     @classmethod
-    def open(cls, path: Path) -> "RingFile":
+    def open(cls, path: str | Path) -> "RingFile":
         """
         What another process, killed perhaps, left in a file; only to be read.
 
@@ -207,7 +207,7 @@ class RingFile:
         finally:
             os.close(fd)
         if not self._named:
-            fd = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:

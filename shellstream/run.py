@@ -84,8 +84,9 @@ class Run:
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
-    _viewers: set[IViewer] = field(factory=set, init=False)
-    _lossless: set[IViewer] = field(factory=set, init=False)
+    # Those that the command waits for, and the others; as sets they would be large.
+    _lossless: dict[IViewer, None] = field(factory=dict, init=False)
+    _lossy: dict[IViewer, None] = field(factory=dict, init=False)
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
     _awaits_viewers: bool = field(default=True, init=False)
@@ -109,6 +110,10 @@ class Run:
         start, size, stored = now
         self._record = evolve(record, start=start, size=size, stored=stored)
         return self._record
+
+    @property
+    def _watched(self) -> bool:
+        return bool(self._lossless or self._lossy)
 
     @property
     def stall_timeout(self) -> float:
@@ -173,25 +178,24 @@ class Run:
         return True
 
     def attach(self, viewer: IViewer) -> None:
-        self._viewers.add(viewer)
         # Where the command is to wait while nobody is there, it waits for those
         # that are: or they would miss what it waited with.
-        if viewer.lossless or self.command.limits.on_full is OnFull.PAUSE:
-            self._lossless.add(viewer)
+        waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
+        (self._lossless if waits else self._lossy)[viewer] = None
         _stop(self._linger)
         self.pace()
 
     def detach(self, viewer: IViewer) -> None:
-        if viewer in self._viewers:
-            self._viewers.discard(viewer)
-            self._lossless.discard(viewer)
+        kind = self._lossless if viewer in self._lossless else self._lossy
+        if viewer in kind:
+            del kind[viewer]
             self.pace()
             self.await_viewer()
 
     def await_viewer(self) -> None:
         """Begin to wait for a viewer to come back, if there is none and one must."""
         wanted = self._record.on_disconnect is OnDisconnect.CANCEL
-        if wanted and not self._viewers and not self._over:
+        if wanted and not self._watched and not self._over:
             _stop(self._linger)
             self._linger = self._clock.callLater(
                 self.command.limits.linger, self.cancel, Reason.DISCONNECTED
@@ -202,7 +206,7 @@ class Run:
         self._record = evolve(self._record, state=State.QUEUED)
         self._over = True
         self._stop_timers()
-        for viewer in tuple(self._viewers):
+        for viewer in (*self._lossless, *self._lossy):
             viewer.cut()
 
     def pace(self) -> None:
@@ -212,7 +216,7 @@ class Run:
         log, on_full = self.log, self.command.limits.on_full
         paused = log.written - log.end > UNSYNCED
         if self._awaits_viewers and not paused:
-            if self._viewers:
+            if self._watched:
                 behind = [each for each in self._lossless if each.offset < log.end]
                 # Who has all is given the next before anything is dropped.
                 if behind:

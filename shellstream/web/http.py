@@ -6,11 +6,11 @@ Resources raise; here it becomes an answer (RFC 9457).
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any, AnyStr, NoReturn
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -149,7 +149,9 @@ class Request(TwistedRequest):
     content: BytesIO
     #: Whether the client has left.
     gone = False
-    _begun = False
+    #: Called when the client leaves before it has the whole answer.
+    when_gone: Callable[[], object] | None = None
+    _logged: tuple[bytes | None, ...] | None = None  # once the answer has begun
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -175,6 +177,8 @@ class Request(TwistedRequest):
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
         super().connectionLost(reason)
+        if self.when_gone is not None:
+            self.when_gone()
 
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
@@ -206,12 +210,23 @@ class Request(TwistedRequest):
     def begin(self, data: bytes) -> None:
         """Send the headers now, and the first of an answer that may take long."""
         self.write(data)
-        self.responseHeaders = _SENT  # a quarter of what an idle viewer would cost
-        self._begun = True
+        # All that is known by now would be half of what an idle viewer costs.
+        self._logged = tuple(map(self.getHeader, _LOGGED))
+        self.requestHeaders = _NONE
+        self.responseHeaders = _NONE
+        self.content.close()
+        self.args, self.received_cookies = _NO_FIELDS, _NO_FIELDS
+        self.prepath = self.postpath = self.cookies = _NO_ITEMS
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """A header of the request; once the answer has begun, only for the log."""
+        if self._logged is None or not isinstance(key, bytes):
+            return super().getHeader(key)
+        return self._logged[_LOGGED.index(key)] if key in _LOGGED else None
 
     def write(self, data: bytes) -> None:
         """Write a piece of the answer: once it has begun, at once."""
-        if not self._begun:
+        if self._logged is None:
             super().write(data)
         elif data and not self.gone:
             self.sentLength += len(data)
@@ -239,7 +254,11 @@ class Request(TwistedRequest):
         self.channel.transport.abortConnection()
 
 
-_SENT = Headers()
+#: The headers that an access log tells of.
+_LOGGED = (b"referer", b"user-agent")
+
+#: Nothing is ever put into these.
+_NONE, _NO_FIELDS, _NO_ITEMS = Headers(), dict[Any, Any](), list[Any]()
 
 
 class Site(TwistedSite):

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from weakref import WeakValueDictionary
 
-from attrs import evolve
-from twisted.internet.defer import Deferred
+from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.errors import (
@@ -118,9 +117,7 @@ class Answers:
             view,
             self._renditions.setdefault((run, form, view.only), rendition),
             request,
-            lambda ended: _end(
-                run.record, request, ended=ended, cut=plain and not over
-            ),
+            _End(run, request, plain and not over),
             request.abort,
             self._clock,
         )
@@ -134,8 +131,7 @@ class Answers:
         record = run.record
         # Headers now: a silent run is no hung server.
         request.begin(form.begin(record.id, record.command, view.offset))
-        gone: Deferred[None] = request.notifyFinish()
-        gone.addBoth(lambda _: viewer.stopProducing())
+        request.when_gone = viewer.stopProducing
         viewer.start()
 
 
@@ -144,11 +140,24 @@ def _announce_trailers(request: Request) -> None:
         request.setHeader(b"trailer", ", ".join(TRAILERS).encode())
 
 
-def _end(record: RunRecord, request: Request, *, ended: bool, cut: bool) -> None:
-    if record.reason is Reason.SHUTDOWN and ended and cut:
-        request.cut()  # what the command had still to say, nobody knows
-    else:
-        request.finish_with(outcome(record) if ended else {})
+@define(eq=False)
+class _End:
+    """
+    Ends an answer when it is told whether the run's output is at its end, too.
+
+    @ivar hides: whether a client would take what is cut short for the whole.
+    """
+
+    _run: IRun
+    _request: Request
+    _hides: bool
+
+    def __call__(self, ended: bool) -> None:
+        record = self._run.record
+        if record.reason is Reason.SHUTDOWN and ended and self._hides:
+            self._request.cut()  # what the command had still to say, nobody knows
+        else:
+            self._request.finish_with(outcome(record) if ended else {})
 
 
 class Output(Resource):

@@ -1,0 +1,187 @@
+"""The command line."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from . import machine
+from .errors import Failed
+from .metrics import SMOKE, Bench, Metric, Scale, all_metrics
+from .metrics.base import FAILURES
+from .peers import PEERS, Shellstream
+from .report import Report
+from .results import Results
+from .workloads import Workloads
+
+#: What of Python is measured.
+PACKAGES = (
+    *("shellstream", "Twisted", "bottle", "Flask", "gunicorn", "starlette"),
+    *("uvicorn", "uvloop", "aiohttp", "requests", "httpie"),
+)
+
+#: What else is, and how each tells its version; some only to Debian.
+DPKG = ("dpkg-query", "--show", "--showformat=${Version}")
+PROGRAMS = {
+    "Node": ("node", "--version"),
+    "nginx": ("nginx", "-v"),
+    "fcgiwrap": (*DPKG, "fcgiwrap"),
+    "lighttpd": ("lighttpd", "-v"),
+    "websocketd": (*DPKG, "websocketd"),
+    "OpenSSH": ("ssh", "-V"),
+    "curl": ("curl", "--version"),
+}
+
+
+#: What a server of thousands of viewers needs, and their client.
+OPEN_FILES = 20_000
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or exit saying what is wrong with it."""
+    peers = {peer.__name__.lower(): peer for peer in PEERS}
+    names = [metric.name for metric in all_metrics(Scale())]
+    parser = argparse.ArgumentParser(
+        "python -m tests.benchmarks",
+        description="Measures shellstream beside its peers.",
+        epilog=f"metrics: {', '.join(names)}. peers: {', '.join(peers)}. "
+        "What is measured, and how, is told in tests/benchmarks/__init__.py.",
+    )
+    add = parser.add_argument
+    several: dict[str, Any] = {"nargs": "+", "metavar": "NAME", "default": []}
+    add("--metric", choices=names, help="these only", **several)
+    add("--peer", choices=peers, help="beside these only", **several)
+    add("--rounds", type=int, help="of each metric: 5, or 1 of --smoke")
+    add("--out", type=Path, help="folder to save tables, values and pictures in")
+    add(
+        "--work",
+        type=Path,
+        default=Path("/var/tmp"),
+        help="a folder on a disk, for logs",
+    )
+    add("--smoke", action="store_true", help="a little of everything, in a minute")
+    given = parser.parse_args(words)
+    if sys.platform != "linux":
+        parser.error("this needs Linux: /proc, epoll and prctl")
+    if given.out is not None and find_spec("matplotlib") is None:
+        parser.error("--out needs matplotlib: pip install -e '.[bench]'")
+    given.rounds = (1 if given.smoke else 5) if given.rounds is None else given.rounds
+    if given.rounds < 1:
+        parser.error("--rounds: at least 1")
+    if not given.work.is_dir():
+        parser.error(f"--work: {given.work} is no folder")
+    given.scale = SMOKE if given.smoke else Scale()
+    chosen = given.metric or names
+    given.metrics = [each for each in all_metrics(given.scale) if each.name in chosen]
+    if not given.metrics:
+        parser.error("--metric: --smoke has none of these")
+    given.peers = [
+        peer
+        for name, peer in peers.items()
+        if not given.peer or name in given.peer or peer is Shellstream
+    ]
+    return given
+
+
+def versions() -> Mapping[str, str]:
+    """What is measured, in which version."""
+    found = dict(machine.versions(PACKAGES))
+    for name, argv in PROGRAMS.items():
+        try:
+            said = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+        except FileNotFoundError:
+            continue
+        number = re.search(r"\d+(\.\d+)+\w*", said.stdout + said.stderr)
+        if number:
+            found[name] = number[0]
+    return found
+
+
+def measure(metric: Metric, bench: Bench, rounds: int, results: Results) -> None:
+    """One metric, in rounds that each go through all rows."""
+    with metric.turns(bench) as turns:
+        rows = list(turns)
+        for number in range(rounds):
+            began = monotonic()
+            first = number % len(rows) if rows else 0
+            for row in (*rows[first:], *rows[:first]):
+                try:
+                    found = turns[row]()
+                except FAILURES as error:
+                    bench.failed(row, error)
+                    rows.remove(row)
+                    continue
+                for column, value in found.items():
+                    results.add(metric.name, row, column, value)
+            took = monotonic() - began
+            print(f"{metric.name}, round {number + 1}: {took:.1f} s", flush=True)
+
+
+def run(given: argparse.Namespace, folder: Path) -> Report:
+    """Measure everything that was asked for; Ctrl-C ends that, not the report."""
+    results = Results()
+    lacks: dict[str, str] = {}
+    facts = {**machine.description(folder), "versions": _in_words(versions())}
+    if given.smoke:
+        facts["smoke"] = "shows that everything works; the figures mean little"
+
+    def failed(metric: str, row: str, error: Exception) -> None:
+        why = str(error) or type(error).__name__
+        print(f"{metric}, {row}: FAILED: {why}", flush=True)
+        results.failures.append((metric, row, why))
+
+    def skipped(row: str, what: str) -> None:
+        lacks[row] = f"not installed: {what}"
+        print(f"skipped: {row}, {lacks[row]}", flush=True)
+        if os.environ.get("CI"):  # there nothing is skipped
+            failed("all", row, Failed(lacks[row]))
+
+    peers = []
+    for peer in given.peers:
+        missing = peer.missing()
+        if missing:
+            skipped(peer.name, ", ".join(missing))
+        else:
+            peers.append(peer)
+    workloads = Workloads(folder)
+    machine.allow_open_files(OPEN_FILES)
+    try:
+        for metric in given.metrics:
+            tell = partial(failed, metric.name), skipped
+            bench = Bench(folder, workloads, given.scale, peers, *tell)
+            measure(metric, bench, given.rounds, results)
+    except KeyboardInterrupt:
+        failed("all that is left", "all", Failed("interrupted"))
+    return Report(given.metrics, results, given.rounds, facts, lacks)
+
+
+def _in_words(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
+def main() -> int:
+    """Measure, report, and leave nothing behind; returns the exit code."""
+    given = arguments()
+    os.environ["PATH"] += ":/usr/sbin"  # where Debian has daemons, and no user looks
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=given.work) as work,
+        machine.everything_ended(),
+    ):
+        report = run(given, Path(work))
+    print(f"\n{report.text()}")
+    if given.out is not None:
+        for path in report.save(given.out):
+            print(f"saved: {path}")
+    return 1 if report.results.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

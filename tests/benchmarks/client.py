@@ -1,0 +1,270 @@
+"""
+The client that measures: one for all peers and all metrics.
+
+It does as little as can be done, so as not to be what is measured: one process, one
+buffer, one C{epoll}, and the bytes compared where they were received.
+"""
+
+import errno
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from time import monotonic
+from types import TracebackType
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+from .content import PIECE, Sink
+from .decode import Decoder, Http, Raw, WebSocket
+from .errors import Cut, Failed, Silent
+
+#: Seconds after which a stream that says nothing counts as broken.
+PATIENCE = 60.0
+
+#: Room for the beginning of something that a decoder has not understood yet.
+_HEAD = 1 << 13
+_BUFFER = bytearray(_HEAD + PIECE)
+_VIEW = memoryview(_BUFFER)
+_BODY = _VIEW[_HEAD:]
+
+
+class Source(Protocol):
+    """Where a stream comes from, and how to ask for it."""
+
+    def open(self) -> "Opened":
+        """Begin to connect."""
+
+
+@define(eq=False)
+class Opened:
+    """
+    A way that leads to a server.
+
+    @ivar request: what is to be sent once it is open; empty for a pipe.
+    @ivar close: gives everything back. @raise Failed: if a program says that it did.
+    """
+
+    fd: int
+    request: bytes
+    decoder: Decoder
+    close: Callable[[], None]
+
+
+@frozen
+class Address:
+    """A URL of this machine."""
+
+    port: int
+    path: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+    def connect(self) -> socket.socket:
+        connecting = socket.socket()
+        connecting.setblocking(False)
+        code = connecting.connect_ex(("127.0.0.1", self.port))
+        if code not in (0, errno.EINPROGRESS):
+            connecting.close()
+            raise Failed(f"{self.url}: {os.strerror(code)}")
+        return connecting
+
+
+@frozen
+class Get(Address):
+    """A GET request, on a connection of its own."""
+
+    def open(self) -> Opened:
+        connecting = self.connect()
+        request = f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n"
+        return Opened(connecting.fileno(), request.encode(), Http(), connecting.close)
+
+
+#: Any will do: nobody here looks at the answer to it.
+_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@frozen
+class Socket(Address):
+    """A WebSocket, to be read only."""
+
+    binary: bool
+
+    def open(self) -> Opened:
+        connecting = self.connect()
+        request = (
+            f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        decoder = WebSocket(newline=not self.binary)
+        return Opened(connecting.fileno(), request.encode(), decoder, connecting.close)
+
+
+@frozen
+class Pipe:
+    """A program whose standard output is the stream."""
+
+    argv: Sequence[str]
+
+    def open(self) -> Opened:
+        program = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert program.stdout is not None
+        pipe, decoder = program.stdout, Raw()
+
+        def close() -> None:
+            pipe.close()
+            if not decoder.ended:
+                program.kill()
+            status = program.wait(PATIENCE)
+            if decoder.ended and status:
+                raise Failed(f"{os.path.basename(self.argv[0])} exited with {status}")
+
+        return Opened(pipe.fileno(), b"", decoder, close)
+
+
+@define(eq=False)
+class Connection:
+    """One stream, on its way from a source into a sink."""
+
+    sink: Sink
+    opened: Opened
+    _rest: bytes = b""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server has begun to answer."""
+        return self.opened.decoder.answered
+
+    def send(self) -> None:
+        """Ask, now that the connection stands."""
+        try:
+            sent = os.write(self.opened.fd, self.opened.request)
+        except OSError as error:
+            raise Failed(f"cannot ask: {error.strerror}") from None
+        assert sent == len(self.opened.request)
+
+    def receive(self) -> bool:
+        """Take in what there is; returns whether there may be more."""
+        decoder = self.opened.decoder
+        try:
+            count = os.readv(self.opened.fd, [_BODY])
+        except OSError as error:
+            raise Cut(f"{error.strerror} while reading") from None
+        now = monotonic()
+        if not count:
+            decoder.eof()
+        else:
+            start, end = _HEAD - len(self._rest), _HEAD + count
+            _BUFFER[start:_HEAD] = self._rest
+            start = decoder.decode(_VIEW, start, end, self.sink, now)
+            if end - start > _HEAD:
+                raise Cut("an endless header")
+            self._rest = bytes(_VIEW[start:end])
+        if decoder.ended:
+            self.sink.ended()
+        return not decoder.ended
+
+
+@define(eq=False)
+class Client:
+    """Any number of open streams, each of which is read as soon as it can be."""
+
+    _epoll: select.epoll = field(factory=select.epoll)
+    _open: dict[int, Connection] = field(factory=dict)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with ExitStack() as on_exit:
+            on_exit.callback(self._epoll.close)
+            for connection in self._open.values():
+                on_exit.callback(connection.opened.close)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, source: Source, sink: Sink) -> Connection:
+        """Begin a stream."""
+        opened = source.open()
+        connection = self._open[opened.fd] = Connection(sink, opened)
+        asks = select.EPOLLOUT if opened.request else select.EPOLLIN
+        self._epoll.register(opened.fd, asks)
+        return connection
+
+    def turn(self) -> list[Connection]:
+        """
+        Wait until something comes, and take it in; returns whose stream has ended.
+
+        @raise Failed: if any stream is not as it should be.
+        """
+        ready = self._epoll.poll(PATIENCE)
+        if not ready:
+            raise Silent(f"nothing came for {PATIENCE:.0f} s")
+        ended = []
+        for fd, event in ready:
+            connection = self._open[fd]
+            if event & select.EPOLLOUT:
+                connection.send()
+                self._epoll.modify(fd, select.EPOLLIN)
+            elif not connection.receive():
+                self.close(connection)
+                ended.append(connection)
+        return ended
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Take in what comes until there is enough."""
+        while not done():
+            if not self._open:
+                raise Cut("all streams ended too early")
+            self.turn()
+
+    def leave(self, connection: Connection, *, unread: bool) -> None:
+        """Stop reading a stream without closing it, or read it again."""
+        self._epoll.modify(connection.opened.fd, 0 if unread else select.EPOLLIN)
+
+    def close(self, connection: Connection) -> None:
+        """Leave a stream."""
+        del self._open[connection.opened.fd]
+        self._epoll.unregister(connection.opened.fd)
+        connection.opened.close()
+
+
+def drain(source: Source, sink: Sink) -> float:
+    """Take in one whole stream; returns the seconds that it took."""
+    with Client() as client:
+        began = monotonic()
+        client.open(source, sink)
+        while client:
+            client.turn()
+        return monotonic() - began
+
+
+def drain_until_told(source: Source, sinks: Callable[[], Sink]) -> None:
+    """
+    Take in the same stream again and again: a process of its own.
+
+    SIGTERM has it finish the last one; it exits with 1 if that is not right.
+    """
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while not told:
+        drain(source, sinks())

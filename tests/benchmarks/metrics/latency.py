@@ -1,0 +1,100 @@
+"""How long a chunk takes, alone and beside a firehose."""
+
+from collections.abc import Sequence
+from multiprocessing import get_context
+
+from tests.benchmarks.client import PATIENCE, drain, drain_until_told
+from tests.benchmarks.content import Content, Sink, Ticks, Whole
+from tests.benchmarks.errors import Failed
+from tests.benchmarks.peers import Peer
+from tests.benchmarks.workloads import Workload
+
+from .base import Bench, Column, Found, Standing, percentile
+from .throughput import climb
+
+#: The first ticks of a run find everything cold.
+WARM = 10
+
+
+def delays(server: Peer, ticker: Workload, count: int) -> list[float]:
+    """What each chunk of a ticker takes from its command to the client, in ms."""
+    ticks = Ticks(count, server.sent(Content(b"\n", 1)).lossy)
+    drain(server.source(ticker), ticks)
+    return [delay * 1e3 for delay in ticks.delays[WARM:]]
+
+
+class Latency(Standing):
+    name = "latency"
+    title = "Chunk latency"
+    about = (
+        "A command writes one small chunk at a time, with the time at which it does; "
+        "the client notes when each arrives."
+    )
+    columns = (Column("p50", "p50, ms", 3), Column("p99", "p99, ms", 3))
+
+    def workloads(self, bench: Bench) -> Sequence[Workload]:
+        return [bench.workloads.ticker(bench.scale.ticks, bench.scale.every)]
+
+    def measure(self, bench: Bench, server: Peer) -> Found:
+        (ticker,) = self.workloads(bench)
+        found = delays(server, ticker, bench.scale.ticks)
+        return {"p50": percentile(found, 50), "p99": percentile(found, 99)}
+
+
+class Beside(Standing):
+    """
+    The firehose is drunk by a process of its own, as fast as that can.
+
+    As few ticks are late, but very, there are twice as many as elsewhere.
+    """
+
+    name = "beside"
+    title = "A ticker beside a firehose in another run"
+    about = "The latency of chunks, alone, then with the firehose, then their ratio."
+    columns = (
+        Column("alone", "p99 alone, ms", 3),
+        Column("beside", "p99 beside it, ms", 3),
+        Column("ratio", "ratio", 1),
+    )
+
+    def suits(self, peer: type[Peer]) -> bool:
+        return peer.concurrent
+
+    def workloads(self, bench: Bench) -> Sequence[Workload]:
+        scale = bench.scale
+        ticker = bench.workloads.ticker(scale.ticks * 2, scale.every / 2)
+        return [ticker, *bench.workloads.binary().values()]
+
+    def __init__(self) -> None:
+        self._firehoses: dict[str, Workload] = {}
+
+    def prepare(self, bench: Bench, server: Peer) -> None:
+        scale, all_sizes = bench.scale, bench.workloads.binary()
+        found = climb(server, all_sizes, scale.seconds / 3, scale.largest)
+        self._firehoses[server.name] = found
+
+    def measure(self, bench: Bench, server: Peer) -> Found:
+        ticker, count = self.workloads(bench)[0], bench.scale.ticks * 2
+        alone = percentile(delays(server, ticker, count), 99)
+        firehose = self._firehoses[server.name]
+        content = server.sent(firehose.expected)
+        context = get_context("fork")
+        flows = context.Event()
+
+        def sinks() -> Sink:
+            flows.set()
+            return Whole(content)
+
+        source = server.source(firehose)
+        drinker = context.Process(target=drain_until_told, args=(source, sinks))
+        drinker.start()
+        try:
+            if not flows.wait(PATIENCE):
+                raise Failed("the firehose does not flow")
+            beside = percentile(delays(server, ticker, count), 99)
+        finally:
+            drinker.terminate()
+            drinker.join()
+        if drinker.exitcode:
+            raise Failed("the firehose beside it broke; see above")
+        return {"alone": alone, "beside": beside, "ratio": beside / alone}

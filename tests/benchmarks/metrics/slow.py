@@ -1,0 +1,47 @@
+"""What a reader that does not read costs."""
+
+from collections.abc import Sequence
+from time import monotonic, sleep
+
+from tests.benchmarks import machine
+from tests.benchmarks.client import Client
+from tests.benchmarks.content import Whole
+from tests.benchmarks.peers import Peer
+from tests.benchmarks.workloads import Workload
+
+from .base import Bench, Column, Found, Fresh
+from .throughput import MB
+
+
+class Slow(Fresh):
+    name = "slow"
+    title = "A slow reader"
+    about = (
+        "It takes the first bytes of a large output, and then nothing for a while: the "
+        "most that the server holds meanwhile (PSS). Then it takes the rest, and must "
+        "get all of it."
+    )
+    columns = (Column("memory", "MB held", 2),)
+
+    def suits(self, peer: type[Peer]) -> bool:
+        return peer.measurable
+
+    def workloads(self, bench: Bench) -> Sequence[Workload]:
+        return [bench.workloads.echo(), bench.workloads.binary()[bench.scale.slow]]
+
+    def measure(self, bench: Bench, server: Peer) -> Found:
+        _, workload = self.workloads(bench)
+        source, whole = server.source(workload), Whole(server.sent(workload.expected))
+        before = most = machine.memory(server.own())
+        with Client() as client:
+            reader = client.open(source, whole)
+            client.until(lambda: whole.got > 0)
+            client.leave(reader, unread=True)
+            until = monotonic() + bench.scale.stalled
+            while monotonic() < until:
+                sleep(0.05)
+                most = max(most, machine.memory(server.own()))
+            client.leave(reader, unread=False)
+            while client:
+                client.turn()
+        return {"memory": (most - before) / MB}

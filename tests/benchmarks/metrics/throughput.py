@@ -1,0 +1,98 @@
+"""How much output a second, and what it costs the server."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+
+from tests.benchmarks import machine
+from tests.benchmarks.client import drain
+from tests.benchmarks.content import Whole
+from tests.benchmarks.peers import Peer
+from tests.benchmarks.workloads import Workload
+
+from .base import Bench, Column, Found, Standing
+
+MB = 1e6
+GIB = 1 << 30
+
+
+def climb(
+    server: Peer, workloads: Mapping[int, Workload], seconds: float, largest: int
+) -> Workload:
+    """
+    The largest output that takes a server no longer than about so many seconds.
+
+    From the smallest up, so that a slow one is not asked for a gigabyte; it is
+    warm after that, too. What the first took is taken for what any run does.
+    """
+    found: Workload | None = None
+    least: float | None = None
+    for size, workload in workloads.items():
+        if size > largest:
+            break
+        found = workload
+        took = drain(server.source(found), Whole(server.sent(found.expected)))
+        least = took if least is None else min(least, took)
+        if least + 4 * (took - least) > seconds:
+            break
+    assert found is not None
+    return found
+
+
+@define(eq=False)
+class Throughput(Standing):
+    """
+    The processor time is that of the server's own processes, without the commands.
+
+    @ivar name: that of the method of L{Workloads} that makes the commands, too.
+    """
+
+    name: str
+    title: str
+    about: str
+    _chosen: dict[str, Workload] = field(factory=dict)
+
+    columns = (
+        Column("MB/s", "MB/s", less=False),
+        Column("CPU", "server CPU, s/GiB", 2),
+    )
+
+    def _all(self, bench: Bench) -> Mapping[int, Workload]:
+        found: Mapping[int, Workload] = getattr(bench.workloads, self.name)()
+        return found
+
+    def workloads(self, bench: Bench) -> Sequence[Workload]:
+        return list(self._all(bench).values())
+
+    def prepare(self, bench: Bench, server: Peer) -> None:
+        scale, all_sizes = bench.scale, self._all(bench)
+        found = climb(server, all_sizes, scale.seconds, scale.largest)
+        self._chosen[server.name] = found
+
+    def measure(self, bench: Bench, server: Peer) -> Found:
+        workload = self._chosen[server.name]
+        whole = Whole(server.sent(workload.expected))
+        source = server.source(workload)
+        own = server.own() if server.measurable else []
+        before = machine.cpu_seconds(own)
+        took = drain(source, whole)
+        cpu = machine.cpu_seconds(own) - before
+        found = {"MB/s": whole.got / MB / took, "lost": float(whole.lost)}
+        if own:
+            found["CPU"] = cpu / (whole.got / GIB)
+        return found
+
+
+THROUGHPUT = (
+    Throughput(
+        "binary",
+        "Throughput, binary",
+        "cat writes up to a gigabyte of all kinds of bytes.",
+    ),
+    Throughput("lines", "Throughput, lines", "The same of lines of 20 to 119 bytes."),
+    Throughput(
+        "written",
+        "Throughput, each line written by itself",
+        "grep --line-buffered writes the same lines.",
+    ),
+)

@@ -1,0 +1,200 @@
+"""What all peers have in common: the one interface that metrics know."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import ClassVar
+
+import psutil
+
+from tests.benchmarks import machine
+from tests.benchmarks.client import Get, Source
+from tests.benchmarks.content import Content
+from tests.benchmarks.errors import Failed
+from tests.benchmarks.workloads import Workload
+
+#: Where the programs are that some peers run.
+SERVERS = Path(__file__).parents[1] / "servers"
+
+#: Seconds that a server may take to listen.
+_START = 30.0
+
+
+class Kind(Enum):
+    """What a peer is compared as."""
+
+    OURS = "ours"
+    HTTP = "HTTP"
+    OTHER = "other"
+    LIMIT = "limit"
+
+
+class Peer:
+    """
+    One server, or what takes its place, that runs the workloads it was given.
+
+    It is made, started with L{launch}, and asked for nothing before L{wait} has
+    returned. Whatever it needs is in its folder; L{stop} leaves nothing behind.
+
+    @cvar programs: what must be installed, beside C{packages} of Python.
+    @cvar concurrent: whether it serves more than one at a time.
+    @cvar many: whether it can be asked for hundreds of streams at once.
+    @cvar shares: whether several can view one run.
+    @cvar measurable: whether what is its own can be told from what the commands
+        take of processor and memory.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    programs: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[str, ...]] = ()
+    concurrent: ClassVar[bool] = True
+    many: ClassVar[bool] = True
+    shares: ClassVar[bool] = False
+    measurable: ClassVar[bool] = True
+    #: The only metrics that are of interest; L{None}: all.
+    only: ClassVar[frozenset[str] | None] = None
+
+    def __init__(
+        self, folder: Path, workloads: Sequence[Workload], streams: int = 32
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.workloads = workloads
+        #: How many it must be able to serve at once.
+        self.streams = streams
+        self.port = machine.free_port()
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._own: set[str] = set()
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """What of its needs is not installed."""
+        programs = [name for name in cls.programs if shutil.which(name) is None]
+        packages = [
+            name for name in cls.packages if importlib.util.find_spec(name) is None
+        ]
+        return programs + packages
+
+    def launch(self) -> None:
+        """Start the server, without waiting for it."""
+
+    def source(self, workload: Workload) -> Source:
+        """What runs a workload and streams it."""
+        return Get(self.port, f"/{workload.name}")
+
+    def shared(self, workload: Workload) -> Source:
+        """What shows every viewer the same run of a workload, once it has begun."""
+        raise NotImplementedError
+
+    def begin_shared(self, workload: Workload) -> None:
+        """Begin that run, where its first viewer does not."""
+
+    def sent(self, content: Content) -> Content:
+        """How a content arrives from here."""
+        return content
+
+    def run(
+        self, *argv: str, env: Mapping[str, str] = {}, log: str = "log"
+    ) -> subprocess.Popen[bytes]:
+        """Start a program of the server's, in a session of its own."""
+        with (self.folder / log).open("ab") as said:
+            program = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=self.folder,
+                env={**os.environ, **env},
+                start_new_session=True,
+            )
+        self._started.append(program)
+        return program
+
+    def run_python(self, name: str) -> None:
+        """Start one of our servers that are programs in Python."""
+        self.run(sys.executable, str(SERVERS / name), str(self.port), self.commands())
+
+    def commands(self) -> str:
+        """A file with the workloads, as our own servers read it."""
+        path = self.folder / "commands.json"
+        path.write_text(json.dumps({each.name: each.argv for each in self.workloads}))
+        return str(path)
+
+    def wait(self) -> None:
+        """Return once it can be asked. @raise Failed: if it did not start."""
+        if self._started:
+            self.wait_for(self.listens)
+        for each in machine.tree([each.pid for each in self._started]):
+            self._own.add(machine.program_of(each))
+        self._own.discard("")
+
+    def wait_for(self, ready: Callable[[], bool]) -> None:
+        """Wait for what shows that a program has started."""
+        until = monotonic() + _START
+        while not ready():
+            ended = [each for each in self._started if each.poll() is not None]
+            if ended or monotonic() > until:
+                why = (
+                    f"exited with {ended[0].returncode}" if ended else "does not listen"
+                )
+                raise Failed(f"the server {why}: {self._said()}")
+            sleep(0.01)
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _said(self) -> str:
+        log = self.folder / "log"
+        said = (
+            log.read_bytes()[-2000:].decode("utf-8", "replace") if log.exists() else ""
+        )
+        return said.strip() or "it said nothing"
+
+    def own(self) -> list[psutil.Process]:
+        """Its processes, without those of the commands that it runs."""
+        started = [each.pid for each in self._started]
+        return [
+            each
+            for each in machine.tree(started)
+            if machine.program_of(each) in self._own
+        ]
+
+    def stop(self) -> None:
+        """End it and all that it has started, at once, and take its folder away."""
+        started = {each.pid for each in self._started}
+        left = machine.tree(list(started))
+        for program in self._started:  # these first, or they might start more
+            program.kill()
+        for program in self._started:
+            program.wait()
+        self._started.clear()
+        machine.end([each for each in left if each.pid not in started])
+        shutil.rmtree(self.folder, ignore_errors=True)  # stopped twice: it is gone
+
+    def __enter__(self) -> "Peer":
+        try:
+            self.launch()
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

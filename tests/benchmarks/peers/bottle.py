@@ -1,0 +1,43 @@
+"""The server of where it began."""
+
+import re
+import sys
+
+from tests.benchmarks.client import Get, Source
+from tests.benchmarks.content import Content
+from tests.benchmarks.workloads import Workload
+
+from .base import SERVERS, Kind, Peer
+
+SERVER = SERVERS.parents[1] / "interop" / "bottle_server.py"
+
+
+class Bottle(Peer):
+    """
+    wsgiref, which serves one at a time, and one command; so one server for each.
+
+    It sends C{\\r\\n} after each line, and more of it until the process has
+    exited; what was written between its last read and that it loses.
+    """
+
+    name = "Bottle, the original"
+    kind = Kind.HTTP
+    packages = ("bottle",)
+    concurrent = False
+    many = False
+
+    def launch(self) -> None:
+        self._ports: dict[str, int] = {}
+
+    def source(self, workload: Workload) -> Source:
+        if workload.name not in self._ports:
+            log = self.folder / f"{workload.name}.log"
+            self.run(sys.executable, str(SERVER), workload.shell, log=log.name)
+            self.wait_for(lambda: b"http://" in log.read_bytes())
+            (port,) = re.findall(r"http://127.0.0.1:(\d+)", log.read_text())
+            self._ports[workload.name] = self.port = int(port)
+            self.wait()
+        return Get(self._ports[workload.name], "/stream")
+
+    def sent(self, content: Content) -> Content:
+        return content.altered(lambda block: block.replace(b"\n", b"\n\r\n"))

@@ -1,0 +1,28 @@
+"""What cannot be beaten: the commands with hardly anything between."""
+
+from tests.benchmarks.client import Pipe, Source
+from tests.benchmarks.workloads import Workload
+
+from .base import Kind, Peer
+
+
+class BarePipe(Peer):
+    """No server at all: a pipe from the command to the client."""
+
+    name = "a bare pipe"
+    kind = Kind.LIMIT
+    many = False
+    measurable = False
+
+    def source(self, workload: Workload) -> Source:
+        return Pipe(workload.argv)
+
+
+class DirectSocket(Peer):
+    """A server that gives the command its connection as standard output."""
+
+    name = "the socket itself"
+    kind = Kind.LIMIT
+
+    def launch(self) -> None:
+        self.run_python("direct_server.py")

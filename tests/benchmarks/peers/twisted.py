@@ -1,0 +1,20 @@
+"""Twisted as it is."""
+
+from tests.benchmarks.client import Get, Source
+from tests.benchmarks.workloads import Workload
+
+from .base import Kind, Peer
+
+
+class Twisted(Peer):
+    """C{reactor.spawnProcess}, and C{request.write} for what it reads."""
+
+    name = "stock Twisted"
+    kind = Kind.HTTP
+    shares = True
+
+    def launch(self) -> None:
+        self.run_python("twisted_server.py")
+
+    def shared(self, workload: Workload) -> Source:
+        return Get(self.port, f"/shared/{workload.name}")

@@ -1,0 +1,180 @@
+"""The commands that all peers run, and what each is to write."""
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from .content import Content
+from .errors import Failed
+
+#: How much output a command for throughput writes, in megabytes: a peer is asked
+#: for as much as it can send in a second or two.
+SIZES = (1, 4, 16, 64, 256, 1024)
+
+#: The length of a block, about: see L{Content}.
+_BLOCK = 1_000_003
+
+TICK = r"""
+# COUNT EVERY: ticks (0: for ever), seconds between them: a line that says when it
+# is written, by the clock that the harness looks at.
+use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
+my ($count, $every) = @ARGV;
+for (my $i = 0; !$count || $i < $count; $i++) {
+    sleep($every) if $i;
+    syswrite(STDOUT, sprintf("%019.9f\n", clock_gettime(CLOCK_MONOTONIC))) or exit 1;
+}
+"""
+
+GATED = r"""
+# ORDERS BLOCK WRITTEN: takes its orders from a pipe: "tick N", a line at once, and
+# before it the time to another pipe; "bulk N", so many bytes of the block; "end".
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+my ($orders, $from, $written) = @ARGV;
+open(my $block, "<:raw", $from) or die; local $/; my $bytes = <$block>; $/ = "\n";
+open(my $when, ">", $written) or die;
+open(my $order, "<", $orders) or die;
+while (<$order>) {
+    my ($what, $n) = split;
+    last if $what eq "end";
+    if ($what eq "tick") {
+        syswrite($when, sprintf("%019.9f\n", clock_gettime(CLOCK_MONOTONIC)));
+        syswrite(STDOUT, sprintf("%019d\n", $n)) or exit 1;
+        next;
+    }
+    for (my $at = 0; $at < $n;) {
+        my $from = $at % length($bytes);
+        my $want = 65536 < $n - $at ? 65536 : $n - $at;
+        $at += (syswrite(STDOUT, $bytes, $want, $from) or exit 1);
+    }
+}
+"""
+
+#: Bytes of a line of either script.
+TICK_SIZE = 20
+
+
+@frozen
+class Workload:
+    """
+    A command with a name.
+
+    @ivar content: what it writes; L{None} for a ticker.
+    @ivar binary: whether what it writes is no text.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    content: Content | None = None
+    binary: bool = False
+
+    @property
+    def shell(self) -> str:
+        """The same for peers that take a line of shell."""
+        return f"exec {shlex.join(self.argv)}"
+
+    @property
+    def expected(self) -> Content:
+        assert self.content is not None
+        return self.content
+
+
+def _program(name: str) -> str:
+    """The path of a program that the commands need."""
+    path = shutil.which(name)
+    if path is None:
+        raise Failed(f"{name} is not installed, which the commands need")
+    return path
+
+
+def _binary() -> bytes:
+    """Bytes of all kinds, always the same, as of a Lehmer generator."""
+    modulus = (1 << 61) - 1
+    value, found = 1, bytearray()
+    while len(found) < _BLOCK:
+        value = value * 437799614237992725 % modulus
+        found += value.to_bytes(8)[1:]
+    return bytes(found[:_BLOCK])
+
+
+def _text() -> bytes:
+    """Lines of 20 to 119 bytes, each another."""
+    lines, size, number = [], 0, 0
+    while size < _BLOCK:
+        number += 1
+        line = f"{number:07d} {'the quick brown fox ' * 6}"[: 20 + number * 37 % 100]
+        lines.append(f"{line[:-1]}.\n")
+        size += len(line) + 1
+    return "".join(lines).encode()
+
+
+class Workloads:
+    """All commands; their files are in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blocks = {"block.bin": _binary(), "block.txt": _text()}
+        for name, block in self._blocks.items():
+            (folder / name).write_bytes(block)
+        (folder / "tick.pl").write_text(TICK)
+        (folder / "gated.pl").write_text(GATED)
+        self._perl = _program("perl")
+        self._cat = _program("cat")
+        self._grep = _program("grep")
+        self._echo = _program("echo")
+
+    def binary(self) -> Mapping[int, Workload]:
+        """By megabytes: C{cat}, which writes large pieces."""
+        return {
+            size: self._repeat(f"binary-{size}", (self._cat,), "block.bin", size)
+            for size in SIZES
+        }
+
+    def lines(self) -> Mapping[int, Workload]:
+        """The same of text."""
+        return {
+            size: self._repeat(f"lines-{size}", (self._cat,), "block.txt", size)
+            for size in SIZES
+        }
+
+    def written(self) -> Mapping[int, Workload]:
+        """The same of text, each line written by itself."""
+        grep = (self._grep, "--line-buffered", "-h", "")
+        return {
+            size: self._repeat(f"written-{size}", grep, "block.txt", size)
+            for size in SIZES
+        }
+
+    def _repeat(
+        self, name: str, argv: tuple[str, ...], block: str, size: int
+    ) -> Workload:
+        files = (str(self.folder / block),) * size
+        whole = Content(self._blocks[block], size * len(self._blocks[block]))
+        return Workload(name, (*argv, *files), whole, block.endswith(".bin"))
+
+    def echo(self) -> Workload:
+        """One line, and over: what a run costs."""
+        line = b"as short as output can be\n"
+        argv = (self._echo, line.decode().rstrip())
+        return Workload("echo", argv, Content(line, len(line)))
+
+    def ticker(self, count: int = 0, every: float = 1.0) -> Workload:
+        """Ticks; for ever, if C{count} is 0."""
+        script = str(self.folder / "tick.pl")
+        argv = (self._perl, script, str(count), str(every))
+        return Workload("ticker", argv)
+
+    def gated(self, orders: Path, written: Path, ticks: int, bulk: int) -> Workload:
+        """A command that does what it is told, and what it is going to be told."""
+        block = "block.bin"
+        argv = (
+            self._perl,
+            str(self.folder / "gated.pl"),
+            str(orders),
+            str(self.folder / block),
+            str(written),
+        )
+        head = b"".join(b"%019d\n" % number for number in range(ticks))
+        return Workload("gated", argv, Content(self._blocks[block], bulk, head), True)
