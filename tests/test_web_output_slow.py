@@ -79,17 +79,20 @@ class SlowTests(OutputTestCase):
         self.assertEqual(len(self.reply().body), 300)
 
     def test_dropped_of_ended(self) -> None:
-        """So it is once the run has ended; the length told is that of the rest."""
+        """So it is once the run has ended; who skips gaps is told no length: there
+        may be more of them than is known before all is read."""
         self.flood(self.run_)
         self.run_.exit()
         self.output()
         self.assert_problem(410, "add gap=skip")
-        reply = self.output("?gap=skip", version="HTTP/1.0")
+        for version in ("HTTP/1.0", "HTTP/1.1"):
+            reply = self.output("?gap=skip", version=version)
+            self.assertNotIn("content-length", reply.headers)
+            self.assertEqual(len(reply.body), 300)
+        reply = self.output("?offset=600", version="HTTP/1.0")
         self.assertEqual(int(reply.headers["content-length"]), 300)
-        self.assertEqual(len(reply.body), 300)
-        reply = self.output("?gap=skip", method="HEAD")
+        reply = self.output("?offset=600", method="HEAD")
         self.assertEqual(int(reply.headers["content-length"]), 300)
-        self.assertEqual(len(self.output("?gap=skip").body), 300)
 
 
 class WatchedTests(OutputTestCase):
