@@ -182,12 +182,12 @@ class OutputLog:
         @raise OffsetGone: if those bytes were forgotten, never written, or cannot
             be read any more.
         """
-        if not self.start <= offset <= self.end:
-            raise OffsetGone(offset, self.start)
-        if offset == self.end:
-            return []
-        if offset >= self._tail():
+        if self._tail() <= offset < self.end:
             chunks = self._recent(offset, size)
+        elif not self.start <= offset <= self.end:
+            raise OffsetGone(offset, self.start)
+        elif offset == self.end:
+            return []
         else:
             chunks = self._older(offset, size)
         chunks[-1] = chunks[-1].until(self.end)
@@ -233,6 +233,9 @@ class OutputLog:
         return self._chunks[0].offset if self._chunks else self.written
 
     def _recent(self, offset: int, size: int) -> list[Chunk]:
+        newest = self._chunks[-1]
+        if offset == newest.offset:  # as who keeps up asks
+            return [newest]
         index = bisect_right(self._chunks, offset, key=attrgetter("end"))
         chunks = [self._chunks[index].since(offset)]
         stop = min(offset + size, self.end)
