@@ -20,6 +20,10 @@ from .rendition import Rendition
 #: Seconds of silence after which a sign of life is due, for proxies and NAT.
 PING = 15.0
 
+#: How many pieces a viewer is given in one turn of the event loop: one who is far
+#: behind, on a fast connection, would keep everybody else waiting.
+BURST = 4
+
 
 @implementer(IPushProducer, IViewer)
 @define(eq=False)
@@ -49,6 +53,7 @@ class Viewer:
     _wrote: float = field(default=0.0, init=False)
     _ping: IDelayedCall | None = field(default=None, init=False)
     _stall: IDelayedCall | None = field(default=None, init=False)
+    _going_on: IDelayedCall | None = field(default=None, init=False)
     _unsubscribe: Callable[[], None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -85,8 +90,9 @@ class Viewer:
         if self._unsubscribe is not None:
             unsubscribe, self._unsubscribe = self._unsubscribe, None
             self._moving()
-            if self._ping is not None and self._ping.active():
-                self._ping.cancel()
+            for call in (self._ping, self._going_on):
+                if call is not None and call.active():
+                    call.cancel()
             self._run.detach(self)
             unsubscribe()
 
@@ -94,8 +100,10 @@ class Viewer:
         self._vanish()
 
     def _pump(self) -> None:
-        log = self._run.log
+        log, pieces = self._run.log, 0
         while self._unsubscribe is not None and not self._paused:
+            if self._going_on is not None:
+                return
             until = self._until
             limit = log.end if until is None else min(until, log.end)
             if self.offset >= limit:
@@ -115,6 +123,14 @@ class Viewer:
             # Move on first: write() may call pauseProducing() before it returns.
             self.offset = offset
             self._write(wire)
+            pieces += 1
+            if pieces == BURST and offset < limit and self._unsubscribe is not None:
+                self._going_on = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        self._pump()
+        self._run.pace()
 
     def _skip(self, gone: OffsetGone) -> bool:
         """Go on behind bytes that are gone, if that can be said or is wanted."""

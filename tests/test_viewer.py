@@ -5,12 +5,12 @@ from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
 from shellstream.events import OnDisconnect, Stream
-from shellstream.formats import Plain
+from shellstream.formats import Ndjson, Plain
 from shellstream.interfaces import IViewer, View
 from shellstream.limits import Limits
 from shellstream.outputlog import READ_SIZE
 from shellstream.rendition import Rendition
-from shellstream.viewer import Format, Viewer
+from shellstream.viewer import BURST, Format, Viewer
 from tests.test_run import RunTestCase
 
 STALL = 60.0
@@ -170,6 +170,47 @@ class SlowTests(ViewerTestCase):
         viewer.resumeProducing()
         self.end()
         self.assertEqual(self.told, ["ended"])
+
+    def behind(self) -> Viewer:
+        """A viewer who has more pieces before it than it is given in one turn."""
+        for _ in range(2 * BURST + 1):
+            self.say(b"x" * 10_000)
+        return self.view(form=Ndjson())
+
+    def test_burst(self) -> None:
+        """Who is far behind gets all of it, but lets others have their turn."""
+        viewer = self.behind()
+        seen = [viewer.offset]
+        self.assertLess(seen[0], self.run_.log.end)
+        self.say(b"x")  # this does not make it go on sooner
+        self.assertEqual(viewer.offset, seen[0])
+        while viewer.offset < self.run_.log.end:
+            self.clock.advance(0)
+            seen.append(viewer.offset)
+        self.assertEqual(seen, sorted(set(seen)))
+        self.end()
+        self.assertEqual(self.told, ["ended"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_burst_lets_the_child_go_on(self) -> None:
+        """A child that waited for such a viewer goes on when it has caught up."""
+        viewer = self.view(form=Ndjson())
+        viewer.pauseProducing()
+        while not self.child.paused:
+            self.say(b"x" * READ_SIZE)
+        viewer.resumeProducing()
+        self.assertTrue(self.child.paused)
+        self.clock.pump([0] * 99)
+        self.assertFalse(self.child.paused)
+
+    def test_burst_gone(self) -> None:
+        """One that leaves meanwhile is given nothing more, and nothing waits."""
+        viewer = self.behind()
+        seen = viewer.offset
+        viewer.stopProducing()
+        self.assert_left()
+        self.clock.advance(0)
+        self.assertEqual(viewer.offset, seen)
 
     def test_lets_the_child_go_on(self) -> None:
         """A child that waited for a slow viewer goes on when the viewer does."""

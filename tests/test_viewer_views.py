@@ -93,6 +93,7 @@ class GapTests(ViewerTestCase):
             lines[1], {"type": "gap", "offset": 1, "end": start, "bytes": start - 1}
         )
         self.assertEqual(lines[2]["offset"], start)
+        self.clock.pump([0] * 99)
         self.assertEqual((viewer.offset, self.told), (self.run_.log.end, []))
 
     def test_skipped(self) -> None:
