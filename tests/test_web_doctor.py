@@ -61,6 +61,7 @@ class TickTests(DoctorTestCase):
             "x-content-type-options": "nosniff",
             "transfer-encoding": "chunked",
             "vary": "Accept",
+            "shellstream-request-version": "HTTP/1.1",
         }
         self.assertEqual({name: reply.headers.get(name) for name in expected}, expected)
         self.assertNotIn("shellstream-run", reply.headers)
@@ -86,8 +87,8 @@ class TickTests(DoctorTestCase):
         events, _ = event_source(bodies["sse"])
         self.assertEqual([each.type for each in events], ["output", "output", "end"])
         self.assertEqual(json.loads(events[-1].data)["code"], 0)
-        *told, end = frames(bodies["frames"])[1:]
-        self.assertEqual(b"".join(each.data for each in told), bodies["plain"])
+        *pieces, end = frames(bodies["frames"])[1:]
+        self.assertEqual(b"".join(each.data for each in pieces), bodies["plain"])
         self.assertEqual(end["offset"], len(bodies["plain"]))
 
     def test_accept(self) -> None:
@@ -123,6 +124,7 @@ class TickTests(DoctorTestCase):
         reply = self.reply()
         self.assertEqual((reply.rest, len(self.ticks())), (b"", 1))
         self.assertNotIn("transfer-encoding", reply.headers)
+        self.assertEqual(reply.headers["shellstream-request-version"], "HTTP/1.0")
         self.assertTrue(self.connection.wire.disconnecting)
 
     def test_head(self) -> None:

@@ -157,6 +157,8 @@ class Doctor(Resource):
         if len(self._ticking) >= MAX_AT_ONCE:
             raise Busy(f"{MAX_AT_ONCE} others are being examined", RETRY_AFTER)
         self._answers.headers(request, form)
+        # What a proxy speaks to us only we know.
+        request.setHeader(b"shellstream-request-version", request.clientproto)
         if isinstance(form, Plain):
             announce_trailers(request)
         ticker = Ticker(ticks, self._clock, self._now, self._ticking)
