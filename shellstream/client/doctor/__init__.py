@@ -10,7 +10,7 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from .asking import Asker
     from .findings import Report
 
+    Examination = Callable[[], Coroutine[Any, Any, Report]]
+
 #: Seconds for which a stream is watched, if nobody says: Envoy cuts after 15.
 SECONDS = 20.0
+
+#: The most that can be asked for: what a server's ticker takes for C{idle}.
+MAX_SECONDS = 3600.0
 
 HELP = """\
 Finds out who holds output back, and says what to change.
@@ -109,9 +114,15 @@ def main(argv: Sequence[str], server: str, asker: "Asker | None" = None) -> int:
         dashes = words.index("--")
         words, command = words[:dashes], words[dashes + 1 :]
     given = parser().parse_args(words)
+    if not 1 <= given.seconds <= MAX_SECONDS:
+        raise Usage(f"--seconds takes 1 to {MAX_SECONDS:g}")
+    if command is None:
+        examining = _addresses(given, server, asker)
+    else:
+        examining = _command(given, command)
     if sys.stderr.isatty():
         print("shellstream: this may take a while", file=sys.stderr)
-    report = asyncio.run(_until_signalled(_examine(given, command, server, asker)))
+    report = asyncio.run(_until_signalled(examining))
 
     from . import telling
 
@@ -119,41 +130,45 @@ def main(argv: Sequence[str], server: str, asker: "Asker | None" = None) -> int:
     return 0 if report.clean else 1
 
 
-async def _examine(
-    given: argparse.Namespace,
-    command: list[str] | None,
-    server: str,
-    asker: "Asker | None",
-) -> "Report":
-    if not 1 <= given.seconds <= 3600:
-        raise Usage("--seconds takes 1 to 3600")
-    if command is not None:
-        if not command:
-            raise Usage("write the command after --")
-        if given.url or given.via or given.idle is not None:
-            raise Usage("--seconds and --json are all that a command can be tried with")
-        from .running import examine_command
+def _command(given: argparse.Namespace, argv: list[str]) -> "Examination":
+    if not argv:
+        raise Usage("write the command after --")
+    if given.url or given.via or given.idle is not None:
+        raise Usage("--seconds and --json are all that a command can be tried with")
 
-        return await examine_command(command, given.seconds)
+    from .running import examine_command
 
-    from . import examining
-    from .asking import Asker
+    return lambda: examine_command(argv, given.seconds)
 
-    examining.check_bounds(given.idle)
-    asker = asker or Asker()
+
+def _addresses(
+    given: argparse.Namespace, server: str, asker: "Asker | None"
+) -> "Examination":
+    if given.idle is not None and not 1 <= given.idle <= MAX_SECONDS:
+        raise Usage(f"--idle takes 1 to {MAX_SECONDS:g} seconds")
     urls = [_url(each) for each in (given.url or f"{server.rstrip('/')}/", *given.via)]
+    doctors = []
     if _is_server(urls[0]):
         doctors = [f"{each.removesuffix('doctor').rstrip('/')}/doctor" for each in urls]
-        if given.url is None or await examining.is_ours(asker, doctors[0]):
-            return await examining.examine(asker, doctors, given.seconds, given.idle)
-    if given.idle is not None:
-        raise Usage(f"{urls[0]} is no shellstream, so --idle cannot make it silent")
-    return await examining.examine_foreign(asker, urls, given.seconds)
+    elif given.idle is not None:
+        raise Usage(f"{urls[0]} is not the address of a server: --idle needs one")
+
+    async def examine() -> "Report":
+        from . import examining
+        from .asking import Asker
+
+        asking = asker or Asker()
+        ours = doctors and await examining.is_ours(asking, doctors[0])
+        if ours or given.url is None or given.idle is not None:
+            return await examining.examine(asking, doctors, given.seconds, given.idle)
+        return await examining.examine_foreign(asking, urls, given.seconds)
+
+    return examine
 
 
-async def _until_signalled(examining: "Coroutine[Any, Any, Report]") -> "Report":
+async def _until_signalled(examining: "Examination") -> "Report":
     """Examine; when we are to leave, end first what was begun."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(examining)
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(examining())
     left: list[int] = []
 
     def leave(number: int) -> None:

@@ -6,10 +6,8 @@ them, but at none before it, is the doing of what stands between.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
 
-from attrs import frozen
-
+from .cuts import cuts
 from .exchange import Ending, Exchange, Framing
 from .findings import (
     Finding,
@@ -21,62 +19,12 @@ from .findings import (
     seconds,
     without_chunks,
 )
-from .ticks import FELT, Baseline, Flow, Flowing, flowing, ticks
+from .handling import sniffed_at, tls_at
+from .hops import Hop, Probe, who_at
+from .ticks import FELT, Flow, Flowing, ticks
 
 #: Seconds by which clocks may differ before that is worth a word.
 SKEW = 2.0
-
-
-class Length(Enum):
-    """What a stream is asked for."""
-
-    SHORT = "short"  # to see how each tick comes
-    LONG = "long"  # to see whether it lasts
-    IDLE = "idle"  # to see whether it survives a silence
-
-
-@frozen
-class Probe:
-    """
-    One stream that is asked for.
-
-    @ivar form: the format.
-    @ivar gzip: whether compression is offered.
-    """
-
-    form: str
-    length: Length = Length.SHORT
-    gzip: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.form} with gzip offered" if self.gzip else self.form
-
-
-@frozen
-class Hop:
-    """
-    What was seen at one address.
-
-    @ivar streams: each stream that was asked for, and what came.
-    """
-
-    url: str
-    base: Baseline
-    streams: Mapping[Probe, Exchange]
-
-    @property
-    def first(self) -> Exchange:
-        """One that shows what all have in common."""
-        found = tuple(self.streams.values())
-        return next((each for each in found if each.answered is not None), found[0])
-
-    def flows(self) -> dict[Probe, Flowing]:
-        """How the ticks of the short ones came."""
-        return {
-            probe: flowing(ticks(exchange), self.base)
-            for probe, exchange in self.streams.items()
-            if probe.length is Length.SHORT
-        }
 
 
 def diagnose(hops: Sequence[Hop], *, idle: float | None, long: float) -> Report:
@@ -142,14 +90,9 @@ def _at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
     yield from _framing(hop)
     yield from _flows(hop, before)
     yield from _compressed(hop)
-    yield from _cuts(hop)
-    yield from _sniffed(hop)
-    yield from _tls(hop, before)
-
-
-def _who(hop: Hop) -> str:
-    named = proxy_named(hop.first)
-    return f"{named} at {hop.url}" if named else f"what answers at {hop.url}"
+    yield from cuts(hop)
+    yield from sniffed_at(hop)
+    yield from tls_at(hop, before)
 
 
 def _framing(hop: Hop) -> Iterator[Finding]:
@@ -169,7 +112,7 @@ def _framing(hop: Hop) -> Iterator[Finding]:
         kind=Kind.NO_CHUNKS,
         layer=Layer.PROXY,
         where=hop.url,
-        what=f"{_who(hop)} {what}",
+        what=f"{who_at(hop)} {what}",
         seen=f"the answer is {seen}",
         cure=(
             *cures(Kind.NO_CHUNKS, proxy_named(exchange)),
@@ -187,9 +130,9 @@ def _framing_behind(hop: Hop) -> Iterator[Finding]:
             layer=Layer.PROXY,
             where=hop.url,
             what=(
-                f"{_who(hop)} speaks HTTP/1.0 to the server, whose answer then has no "
-                "chunks: if the server dies, or the connection to it, what came until "
-                "then is handed on as if it were whole"
+                f"{who_at(hop)} speaks HTTP/1.0 to the server, whose answer then has "
+                "no chunks: if the server dies, or the connection to it, what came "
+                "until then is handed on as if it were whole"
             ),
             seen="the server was asked in HTTP/1.0",
             cure=cures(Kind.NO_CHUNKS_BEHIND, proxy_named(hop.first)),
@@ -231,7 +174,7 @@ def _flows(hop: Hop, before: Hop | None) -> Iterator[Finding]:
             kind=kind,
             layer=Layer.PROXY,
             where=hop.url,
-            what=f"{_who(hop)} {does}{_which(held, flows)}{hint}",
+            what=f"{who_at(hop)} {does}{_which(held, flows)}{hint}",
             seen=_seen(found),
             cure=cures(kind, named),
             evidence={
@@ -289,7 +232,7 @@ def _compressed(hop: Hop) -> Iterator[Finding]:
             layer=Layer.PROXY,
             where=hop.url,
             what=(
-                f"{_who(hop)} compresses live output, though it is marked "
+                f"{who_at(hop)} compresses live output, though it is marked "
                 "no-transform. A client sees a piece only once the compressor, "
                 "and whoever undoes it, has given it out"
             ),
@@ -298,160 +241,3 @@ def _compressed(hop: Hop) -> Iterator[Finding]:
             evidence={"content_encoding": exchange.encoding, "stream": str(probe)},
         )
         return
-
-
-def _incomplete(exchange: Exchange) -> bool:
-    """Whether an answer ended before its end, even where that looks well."""
-    if exchange.ending in (Ending.WHOLE, Ending.CLOSED):
-        found = ticks(exchange)
-        return not found or len(found) < found[-1].of
-    return exchange.ending is Ending.CUT
-
-
-def _cuts(hop: Hop) -> Iterator[Finding]:
-    cut = {p: each for p, each in hop.streams.items() if _incomplete(each)}
-    busy = {p: each for p, each in cut.items() if p.length is not Length.IDLE}
-    if busy:
-        yield _cut(hop, busy)
-    elif cut:
-        yield _cut_when_idle(hop, cut)
-
-
-def _evidence(cut: Mapping[Probe, Exchange]) -> dict[str, object]:
-    return {
-        "after_seconds": {
-            f"{probe.length.value} {probe}": round(each.ended - each.asked, 3)
-            for probe, each in cut.items()
-        },
-        "looks_complete": any(
-            each.ending in (Ending.WHOLE, Ending.CLOSED) for each in cut.values()
-        ),
-    }
-
-
-def _looks(cut: Mapping[Probe, Exchange]) -> str:
-    if _evidence(cut)["looks_complete"]:
-        return ", and makes that look like the end of the output"
-    return ""
-
-
-def _cut(hop: Hop, cut: Mapping[Probe, Exchange]) -> Finding:
-    after = sorted(each.ended - each.asked for each in cut.values())
-    same = after[-1] - after[0] < max(0.5, after[0] / 5)
-    if same:
-        does, seen = f"after {seconds(after[0])} in all", f"after {seconds(after[0])}"
-    else:
-        does = "while they run, not always after the same time"
-        seen = f"after {seconds(after[0])} to {seconds(after[-1])}"
-    named = proxy_named(hop.first)
-    return Finding(
-        kind=Kind.CUT,
-        layer=Layer.PROXY,
-        where=hop.url,
-        what=f"{_who(hop)} cuts streams {does}{_looks(cut)}",
-        seen=f"{len(cut)} of {len(hop.streams)} streams ended {seen}, though ticks "
-        "were still to come",
-        cure=(
-            *cures(Kind.CUT, named),
-            "# until then: a client that takes streams up again, as shellstream's does",
-        ),
-        evidence=_evidence(cut),
-    )
-
-
-def _cut_when_idle(hop: Hop, cut: Mapping[Probe, Exchange]) -> Finding:
-    each = next(iter(cut.values()))
-    last = ticks(each)[-1].came if ticks(each) else each.asked
-    silent = each.ended - last
-    survives = all(probe.form == "plain" for probe in cut) and silent > 15
-    return Finding(
-        kind=Kind.CUT_WHEN_IDLE,
-        layer=Layer.PROXY,
-        where=hop.url,
-        what=f"{_who(hop)} cuts streams that are silent{_looks(cut)}",
-        seen=f"a stream ended after {seconds(silent)} of silence, though more was to "
-        "come; one with ticks all the time went on",
-        cure=(
-            *cures(Kind.CUT_WHEN_IDLE, proxy_named(each)),
-            *(
-                ["# or ask for sse, ndjson or frames: they say something every 15 s"]
-                if survives
-                else []
-            ),
-        ),
-        evidence={"silent_seconds": round(silent, 3), **_evidence(cut)},
-    )
-
-
-def _sniffed(hop: Hop) -> Iterator[Finding]:
-    for probe, exchange in hop.streams.items():
-        said = exchange.headers.get("x-content-type-options", "")
-        if probe.form == "plain" and said.strip().lower() != "nosniff":
-            yield sniffed(Layer.PROXY, hop.url, _who(hop), exchange)
-            return
-
-
-def sniffed(layer: Layer, where: str, who: str, exchange: Exchange) -> Finding:
-    """Plain text, without a word that it is not to be sniffed at."""
-    media_type = exchange.headers.get("content-type")
-    return Finding(
-        kind=Kind.SNIFFED,
-        layer=layer,
-        where=where,
-        what=(
-            f"{who} does not keep browsers from sniffing: Chromium's address bar shows "
-            "nothing until it has seen enough to guess what it is, so little output "
-            "comes all at the end"
-        ),
-        seen=f"Content-Type: {media_type}, no X-Content-Type-Options",
-        cure=("# in the answer's headers:", "X-Content-Type-Options: nosniff"),
-        evidence={"content_type": media_type},
-    )
-
-
-def _tls(hop: Hop, before: Hop | None) -> Iterator[Finding]:
-    found = hop.first.certificate
-    if found is None:
-        return
-    if found.trouble is not None:
-        yield untrusted(hop.url, hop.first)
-    known = before and before.first.certificate
-    if known and known.issuer != found.issuer:
-        yield Finding(
-            kind=Kind.TLS_REPLACED,
-            layer=Layer.PROXY,
-            where=hop.url,
-            what=(
-                f"somebody between ends the encryption and begins it anew at {hop.url}"
-                ": the certificate comes from another issuer than the one before. If "
-                "that is no proxy of yours, your connection is being intercepted, and "
-                "what intercepts may hold output back or read it"
-            ),
-            seen=f"issuer {found.issuer!r}, before: {known.issuer!r}",
-            cure=("# exempt the address from TLS inspection, if that is what it is",),
-            evidence={"issuer": found.issuer, "issuer_before": known.issuer},
-            certain=False,
-        )
-
-
-def untrusted(where: str, exchange: Exchange) -> Finding:
-    """A certificate that is not trusted."""
-    found = exchange.certificate
-    assert found is not None
-    return Finding(
-        kind=Kind.TLS_UNTRUSTED,
-        layer=Layer.CLIENT,
-        where=where,
-        what=(
-            f"the certificate of {where} is not trusted on this machine: somebody "
-            "intercepts the connection (an inspecting proxy, an antivirus program), or "
-            "its issuer is not known here"
-        ),
-        seen=f"issuer {found.issuer!r}: {found.trouble}",
-        cure=(
-            "# if you know the issuer, and trust it:",
-            "SSL_CERT_FILE=/path/to/issuer.pem shellstream …",
-        ),
-        evidence={"issuer": found.issuer, "trouble": found.trouble},
-        certain=False,
-    )

@@ -5,14 +5,12 @@ import math
 import time
 from collections.abc import Sequence
 
-from shellstream.client.errors import Usage
-
 from . import diagnosis, foreign
 from .asking import Asker
-from .diagnosis import Hop, Length, Probe
 from .errors import NotExamined, NothingSeen
 from .exchange import Exchange
 from .findings import Report
+from .hops import Hop, Length, Probe
 from .ticks import baseline, ticks
 
 #: The ticks of a short stream, and the seconds between them: more than anybody is
@@ -29,10 +27,9 @@ LONG_INTERVAL = 0.5
 #: Seconds to wait for what is late.
 PATIENCE = 10.0
 
-#: The most seconds that a server takes for C{idle}, and its ticks for all.
-MAX_IDLE, MAX_LONG = 3600.0, 300.0
+#: How many seconds that interval is enough for: a server sends 600 ticks at most.
+MAX_LONG = 250.0
 
-#: Not a proxy's limit, which a longer stream would find.
 _SHORT = tuple(
     Probe(form, Length.SHORT, gzip=gzip)
     for gzip in (False, True)
@@ -53,10 +50,7 @@ async def examine(
     """
     # Beyond the moment at which a silent one would be cut.
     lasting = long if idle is None else max(long, idle + 1)
-    if lasting > MAX_LONG:  # as many ticks as there can be, slower
-        interval = lasting / (MAX_LONG / LONG_INTERVAL)
-    else:
-        interval = LONG_INTERVAL
+    interval = LONG_INTERVAL * max(1.0, lasting / MAX_LONG)
     hops = await asyncio.gather(
         *(_hop(asker, url, lasting, interval, idle) for url in urls)
     )
@@ -189,13 +183,3 @@ def _foreign_advice(exchange: Exchange) -> str:
     if exchange.status == 405:
         return ": it is not for GET, which is all that is tried here"
     return ""
-
-
-def check_bounds(idle: float | None) -> None:
-    """
-    See that a server of ours would be silent for so long.
-
-    @raise Usage: if not.
-    """
-    if idle is not None and not 1 <= idle <= MAX_IDLE:
-        raise Usage(f"--idle takes 1 to {MAX_IDLE:g} seconds")

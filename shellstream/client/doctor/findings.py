@@ -103,6 +103,7 @@ _BUFFERING = {
     "nginx": (
         "# nginx, in the location of the stream:",
         "proxy_buffering off;",
+        "proxy_http_version 1.1;",
         "gzip off;",
         "# and no proxy_ignore_headers X-Accel-Buffering",
     ),

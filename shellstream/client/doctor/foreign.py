@@ -12,7 +12,6 @@ from math import gcd
 
 from attrs import frozen
 
-from .diagnosis import sniffed, untrusted
 from .exchange import Ending, Exchange, Framing, moments
 from .findings import (
     Finding,
@@ -24,6 +23,7 @@ from .findings import (
     seconds,
     without_chunks,
 )
+from .handling import sniffed, untrusted
 
 #: Seconds: what comes within that came in one go.
 APART = 0.05
