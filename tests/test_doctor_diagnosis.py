@@ -291,11 +291,16 @@ class CutTests(DiagnosisTestCase):
 
     def test_at_once(self) -> None:
         """One that was cut before anything came is a cut, and not held back."""
-        proxy = changed(hop(name="proxy"), PLAIN, cut_after(SHORT, -1.0))
-        proxy = changed(
-            proxy, PLAIN, answer(asked=2000.0, ended=2000.1, ending=Ending.CUT)
+        ways: tuple[dict[str, Any], ...] = (
+            {"ending": Ending.CUT, "answered": None, "status": 0, "headers": {}},
+            {"ending": Ending.CUT},
+            {"ending": Ending.WHOLE, "status": 504},
         )
-        self.assertEqual(self.only(hop(), proxy).kind, Kind.CUT)
+        for way in ways:
+            cut = answer(asked=2000.0, **{"ended": 2000.1, **way})
+            finding = self.only(hop(), changed(hop(name="proxy"), PLAIN, cut))
+            self.assertEqual(finding.kind, Kind.CUT)
+            self.assertFalse(finding.evidence["looks_complete"])
 
     def test_idle(self) -> None:
         """One that was cut in silence, while others went on, was cut for that."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +22,11 @@ OFFSET = 1000.0
 TIMES = st.floats(0, 5)
 
 
-def answer(*pieces: Piece, asked: float = 0.0, **given: object) -> Exchange:
+def answer(*pieces: Piece, asked: float = 0.0, **given: Any) -> Exchange:
     """An answer that brought these."""
     size = sum(len(each.data) for each in pieces)
     last = pieces[-1].time if pieces else asked
-    values = {
+    values: dict[str, Any] = {
         "answered": asked,
         "ended": last,
         "version": "1.1",
@@ -37,7 +38,7 @@ def answer(*pieces: Piece, asked: float = 0.0, **given: object) -> Exchange:
         "ending": Ending.WHOLE,
         **given,
     }
-    return Exchange(asked=asked, pieces=pieces, size=size, **values)  # type: ignore[arg-type]
+    return Exchange(asked=asked, pieces=pieces, size=size, **values)
 
 
 def line(number: int, of: int, sent: float) -> bytes:
@@ -52,7 +53,7 @@ def ticking(
     came: Sequence[float],
     *,
     of: int | None = None,
-    **given: object,
+    **given: Any,
 ) -> Exchange:
     """An answer whose ticks were sent and came at these times."""
     count = len(sent) if of is None else of

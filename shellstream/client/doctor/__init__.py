@@ -7,6 +7,7 @@ these become findings, by functions that know no network and no clock.
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from shellstream.client.errors import Usage
+from shellstream.client.errors import CannotWrite, Usage
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -126,8 +127,22 @@ def main(argv: Sequence[str], server: str, asker: "Asker | None" = None) -> int:
 
     from . import telling
 
-    print(telling.as_json(report) if given.json else telling.as_text(report))
+    _print(telling.as_json(report) if given.json else telling.as_text(report))
     return 0 if report.clean else 1
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise CannotWrite("standard output is closed")
+    try:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Or it would be tried again, and be told of, when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        raise CannotWrite(f"standard output: {error.strerror}") from None
 
 
 def _command(given: argparse.Namespace, argv: list[str]) -> "Examination":

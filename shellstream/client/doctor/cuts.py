@@ -33,7 +33,8 @@ def _evidence(cut: Mapping[Probe, Exchange]) -> dict[str, object]:
             for probe, each in cut.items()
         },
         "looks_complete": any(
-            each.ending in (Ending.WHOLE, Ending.CLOSED) for each in cut.values()
+            each.ending in (Ending.WHOLE, Ending.CLOSED) and each.status == 200
+            for each in cut.values()
         ),
     }
 

@@ -5,10 +5,12 @@ import math
 import time
 from collections.abc import Sequence
 
+from shellstream.client.errors import NotHTTP
+
 from . import diagnosis, foreign
 from .asking import Asker
 from .errors import NotExamined, NothingSeen
-from .exchange import Exchange
+from .exchange import Ending, Exchange
 from .findings import Report
 from .hops import Hop, Length, Probe
 from .ticks import baseline, ticks
@@ -29,6 +31,9 @@ PATIENCE = 10.0
 
 #: How many seconds that interval is enough for: a server sends 600 ticks at most.
 MAX_LONG = 250.0
+
+#: How a proxy says that it waited too long for the server.
+_GIVEN_UP = (502, 504)
 
 _SHORT = tuple(
     Probe(form, Length.SHORT, gzip=gzip)
@@ -107,16 +112,26 @@ def _check(url: str, exchange: Exchange, *, began: bool = False) -> None:
     @param began: whether it was one a moment ago.
     @raise NotExamined: if not.
     """
-    if exchange.answered is None:
-        if began:
-            return  # it is held back
-        raise NotExamined(f"{url}: nothing came in {PATIENCE:g} seconds")
+    if began and (exchange.answered is None or exchange.status in _GIVEN_UP):
+        return  # it is held back, or was cut
+    _check_answered(url, exchange)
     if exchange.status != 200:
         raise NotExamined(f"{url}: the answer is {exchange.status}{_advice(exchange)}")
     if not began and not ticks(exchange):
         raise NotExamined(
             f"{url}: what answers there is no shellstream; to examine a stream of "
             "another server give its whole address, http://HOST/PATH"
+        )
+
+
+def _check_answered(url: str, exchange: Exchange) -> None:
+    if exchange.answered is None and exchange.ending is Ending.CUT:
+        raise NotHTTP(url, "the connection ended before an answer came")
+    if exchange.answered is None:
+        raise NothingSeen(
+            f"{url}: not even the head of an answer came in "
+            f"{exchange.ended - exchange.asked:.0f} seconds: so it is if a server "
+            "hangs, or waits with it for the first output, or if a proxy keeps all"
         )
 
 
@@ -138,9 +153,8 @@ def _advice(exchange: Exchange) -> str:
 async def is_ours(asker: Asker, url: str) -> bool:
     """Whether a C{/doctor} answers there, for an address that need not be one."""
     exchange = await asker.ask(url, PATIENCE, query=_QUICK)
-    return exchange.status not in (404, 405) and (
-        exchange.status != 200 or bool(ticks(exchange))
-    )
+    refuses = exchange.headers.get("content-type", "") == "application/problem+json"
+    return bool(ticks(exchange)) or (refuses and exchange.status != 404)
 
 
 async def examine_foreign(asker: Asker, urls: Sequence[str], watch: float) -> Report:
@@ -163,17 +177,15 @@ async def examine_foreign(asker: Asker, urls: Sequence[str], watch: float) -> Re
 
 async def _seen(asker: Asker, url: str, watch: float) -> foreign.Seen:
     offered = await asker.ask(url, watch, gzip=True)
-    if offered.answered is None:
-        raise NothingSeen(
-            f"{url}: not even the headers of an answer came in {watch:g} seconds; a "
-            "server that waits with them for the first output looks like this, and "
-            "so does one that hangs"
-        )
+    _check_answered(url, offered)
     if not 200 <= offered.status < 300:
         raise NotExamined(
             f"{url}: the answer is {offered.status}{_foreign_advice(offered)}"
         )
-    bare = offered if offered.encoding is None else await asker.ask(url, watch)
+    bare = offered
+    if offered.encoding is not None:
+        bare = await asker.ask(url, watch)
+        _check_answered(url, bare)
     return foreign.Seen(url, offered, bare)
 
 

@@ -64,7 +64,7 @@ class Exchange:
     A request and what came of it.
 
     @ivar asked: when the request was sent.
-    @ivar answered: when the first byte of an answer came, if any.
+    @ivar answered: when the head of the answer had come, if it did.
     @ivar ended: when nothing more came, or we left.
     @ivar headers: names in lower case; of several the last.
     @ivar size: of the body, in bytes; C{pieces} need not hold all of it.
@@ -136,8 +136,6 @@ class Reading:
         """These bytes came now."""
         if self.over:
             return
-        if self._answered is None:
-            self._answered = now
         self._now = now
         if not self._headed:
             self._head_size += len(data)
@@ -146,17 +144,16 @@ class Reading:
                 return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("the server changes to another protocol")
         except httptools.HttpParserError as error:
             if not self.over:
                 self._fail(str(error))
 
     def lost(self, now: float, *, broken: bool) -> None:
         """The connection has ended; C{broken}: not by an orderly close."""
-        if not self._headed and not self.over:
-            self._fail("the connection ended before an answer came")
-        whole_by_close = Ending.CUT if broken else Ending.CLOSED
-        framed = self._framing() is not Framing.CLOSE
-        self._end(now, Ending.CUT if framed else whole_by_close)
+        by_close = self._headed and self._framing() is Framing.CLOSE and not broken
+        self._end(now, Ending.CLOSED if by_close else Ending.CUT)
 
     def leave(self, now: float, *, overdue: bool) -> None:
         """We do not wait any longer."""
@@ -192,7 +189,7 @@ class Reading:
             return
         self._status = status
         self._version = self._parser.get_http_version()
-        self._headed = True
+        self._headed, self._answered = True, self._now
         encoding = self._headers.get("content-encoding", "").strip().lower()
         if encoding in ("gzip", "x-gzip", "deflate"):
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
