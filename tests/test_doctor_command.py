@@ -90,9 +90,22 @@ class CommandTests(SynchronousTestCase):
         self.assertFalse(holds_back(pipe, terminal))
         self.assertTrue(cured(pipe, terminal))
 
-    @given(st.integers(2, 50), st.integers(0, 50))
-    def test_few_goes(self, on_terminal, on_pipe) -> None:
-        """It is kept back if it comes in no more than half as many goes."""
-        pipe = trial(PIPE, *map(float, range(on_pipe)))
-        terminal = trial(PTY, *map(float, range(on_terminal)))
-        self.assertEqual(holds_back(pipe, terminal), on_pipe <= on_terminal / 2)
+    @given(st.lists(st.integers(0, 50), min_size=2, max_size=50, unique=True))
+    def test_at_the_end(self, times) -> None:
+        """What comes all at the end on a pipe is kept back; what is earlier never."""
+        terminal = trial(PTY, *map(float, sorted(times)))
+        self.assertTrue(holds_back(trial(PIPE, float(max(times))), terminal))
+        self.assertFalse(holds_back(trial(PIPE, float(min(times))), terminal))
+
+    def test_blocks(self) -> None:
+        """What comes in blocks is kept back, for as long as a block takes to fill."""
+        terminal = trial(PTY, *(n / 10 for n in range(100)))
+        pipe = trial(PIPE, *(n / 10 for n in range(19, 100, 20) for _ in range(20)))
+        self.assertTrue(holds_back(pipe, terminal))
+
+    def test_faster(self) -> None:
+        """A terminal is slow: that a pipe takes the same in fewer goes is no fault."""
+        terminal = trial(PTY, *(n / 1000 for n in range(120)))
+        pipe = trial(PIPE, *(n / 10000 for n in range(120)))
+        self.assertEqual((terminal.goes, pipe.goes), (3, 1))
+        self.assertFalse(holds_back(pipe, terminal))

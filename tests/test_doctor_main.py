@@ -3,10 +3,12 @@
 import contextlib
 import io
 import json
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor import SECONDS, main, parser
+from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.findings import (
     CURES,
     Finding,
@@ -17,12 +19,14 @@ from shellstream.client.doctor.findings import (
     proxy_named,
 )
 from shellstream.client.doctor.telling import as_json, as_text
-from shellstream.client.errors import Usage
+from shellstream.client.errors import CannotWrite, Usage
 from tests.test_doctor_command import LIVE, PIPE, trial
 from tests.test_doctor_command import diagnose as diagnose_command
 from tests.test_doctor_diagnosis import diagnose, hop, late
+from tests.test_doctor_examining import FakeAsker, ForeignAsker, live
+from tests.test_doctor_foreign import GOOD, seen
+from tests.test_doctor_foreign import LIVE as LINES
 from tests.test_doctor_foreign import diagnose as diagnose_foreign
-from tests.test_doctor_foreign import seen
 from tests.test_doctor_ticks import answer
 
 SERVER = "http://127.0.0.1:1"
@@ -67,6 +71,65 @@ class ArgumentTests(SynchronousTestCase):
         with contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertRaises(SystemExit, main, ["--help"], SERVER)
         self.assertIn("1    something was found", out.getvalue())
+
+
+class MainTests(SynchronousTestCase):
+    """What is printed, and the exit code that says so."""
+
+    def run_main(self, *argv: str, asker: Asker | None = None) -> tuple[int, str]:
+        """Exit code, and what was printed."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            code = main(argv, "http://h", asker)
+        return code, out.getvalue()
+
+    def test_default(self) -> None:
+        """Without a URL the default server is examined; clean is 0."""
+        asker = FakeAsker(h=live)
+        code, said = self.run_main(asker=asker)
+        self.assertEqual(code, 0)
+        self.assertTrue(said.startswith("http://h/doctor: HTTP/1.1, chunked"))
+        self.assertIn("\nClean", said)
+
+    def test_found(self) -> None:
+        """Something that was found is 1."""
+        for url in ("h", "http://h/", "http://h/doctor", "http://h/#top"):
+            asker = FakeAsker(h=live, p=late)
+            code, said = self.run_main(url, "--via", "p", "--json", asker=asker)
+            self.assertEqual(code, 1)
+            self.assertEqual(json.loads(said)["findings"][0]["kind"], "late")
+            self.assertEqual(
+                {asked for asked, _, _ in asker.asked},
+                {"http://h/doctor", "http://p/doctor"},
+            )
+
+    def test_foreign(self) -> None:
+        """A path is that of a stream; so is an address where no shellstream is."""
+        for url in ("http://h/stream", "http://h/?x=1", "http://h/"):
+            asker = ForeignAsker(answer(*LINES, headers=GOOD), answer(status=404))
+            code, said = self.run_main(url, asker=asker)
+            self.assertEqual(code, 0)
+            self.assertIn(f"{url}: HTTP/1.1, chunked", said)
+
+    def test_command(self) -> None:
+        """What follows two dashes is a command, whatever it looks like."""
+        code, said = self.run_main("--json", "--", "echo", "--json", "--", "x")
+        self.assertEqual(code, 0)
+        self.assertEqual(json.loads(said)["examined"][0]["bytes"], 12)
+
+    def test_cannot_print(self) -> None:
+        """Where nothing can be printed that is an error."""
+        self.patch(sys, "stdout", None)
+        self.assertRaises(CannotWrite, main, ["--", "echo", "x"], SERVER)
+        with open("/dev/full", "w") as full:
+            self.patch(sys, "stdout", full)
+            error = self.assertRaises(CannotWrite, main, ["--", "echo", "x"], SERVER)
+            self.patch(sys, "stdout", sys.__stdout__)
+            with contextlib.suppress(OSError):
+                full.close()
+        self.assertIn("No space left", str(error))
+
+    if not sys.platform.startswith("linux"):
+        test_cannot_print.skip = "only Linux has /dev/full"  # type: ignore[attr-defined]
 
 
 class TellingTests(SynchronousTestCase):

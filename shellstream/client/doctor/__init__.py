@@ -7,6 +7,7 @@ these become findings, by functions that know no network and no clock.
 
 import argparse
 import asyncio
+import io
 import os
 import re
 import signal
@@ -135,7 +136,8 @@ def _print(text: str) -> None:
     if sys.stdout is None:
         raise CannotWrite("standard output is closed")
     try:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may be ASCII
+            sys.stdout.reconfigure(errors="backslashreplace")
         print(text, flush=True)
     except BrokenPipeError:
         # Or it would be tried again, and be told of, when Python exits.

@@ -6,11 +6,15 @@ Pure: how its output came on a pipe is compared with how it came on a terminal.
 
 import shlex
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import accumulate
+from math import inf
 
 from attrs import frozen
 
 from .exchange import Piece, moments
 from .findings import Finding, Kind, Layer, Report, seconds
+from .ticks import FELT
 
 #: Seconds: what comes within that came in one go.
 APART = 0.05
@@ -84,8 +88,33 @@ class Trial:
 
 
 def holds_back(pipe: Trial, terminal: Trial) -> bool:
-    """Whether its output plainly came in fewer goes on a pipe."""
-    return terminal.goes > 1 and 2 * pipe.goes <= terminal.goes
+    """Whether its output plainly came in fewer goes on a pipe, and later."""
+    fewer = terminal.goes > 1 and 2 * pipe.goes <= terminal.goes
+    return fewer and _later(pipe, terminal) > FELT
+
+
+def _later(pipe: Trial, terminal: Trial) -> float:
+    """
+    By how many seconds the same part of its output came later on a pipe, at most.
+
+    Parts, not bytes: a program may write in columns, or colors, on a terminal.
+    """
+    on_pipe, on_terminal = _parts(pipe), _parts(terminal)
+    latest = 0.0
+    for part, time in on_terminal:
+        came = next((when for what, when in on_pipe if what >= part), inf)
+        latest = max(latest, came - time)
+    return latest
+
+
+def _parts(trial: Trial) -> list[tuple[Fraction, float]]:
+    """How much of its output there was, and after how many seconds."""
+    goes = moments(trial.pieces, APART)
+    sizes = list(accumulate(size for _, size in goes))
+    return [
+        (Fraction(size, sizes[-1]), time - trial.began)
+        for size, (time, _) in zip(sizes, goes, strict=True)
+    ]
 
 
 def cured(trial: Trial, terminal: Trial) -> bool:
