@@ -4,10 +4,11 @@ import contextlib
 import io
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor import SECONDS, main, parser
+from shellstream.client.doctor import SECONDS, add_options, doctor, main, split
 from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.findings import (
     CURES,
@@ -32,12 +33,18 @@ from tests.test_doctor_ticks import answer
 SERVER = "http://127.0.0.1:1"
 
 
+def parsed(words: list[str]) -> Namespace:
+    parser = ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(words)
+
+
 class ArgumentTests(SynchronousTestCase):
     """Mistakes are told before anything is asked or started."""
 
     def test_defaults(self) -> None:
         """A stream is watched for longer than Envoy lets it live."""
-        given = parser().parse_args([])
+        given = parsed([])
         self.assertEqual((given.url, given.via, given.idle), (None, [], None))
         self.assertGreater(given.seconds, 15)
         self.assertEqual(given.seconds, SECONDS)
@@ -79,7 +86,8 @@ class MainTests(SynchronousTestCase):
     def run_main(self, *argv: str, asker: Asker | None = None) -> tuple[int, str]:
         """Exit code, and what was printed."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = main(argv, "http://h", asker)
+            words, command = split(argv)
+            code = doctor(parsed(words), command, "http://h", asker)
         return code, out.getvalue()
 
     def test_default(self) -> None:

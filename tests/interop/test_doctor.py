@@ -21,9 +21,10 @@ from .routes import (
     BARE_SITE,
     DEPLOY,
     caddy,
-    direct,
     free_port,
+    haproxy,
     haproxy_with,
+    nginx,
     nginx_with,
     placed,
 )
@@ -72,14 +73,15 @@ class ProxyTests(DoctorTestCase):
     """A server of ours, and what stands before it."""
 
     async def test_clean(self) -> None:
-        """Directly, and through Caddy, nothing is found."""
+        """Directly, through Caddy, and through others with our files, it is clean."""
         daemon = await start_daemon(self)
-        way = await caddy(self, daemon)
-        report = await self.examine(await direct(self, daemon), "--via", way, code=0)
+        ways = [await each(self, daemon) for each in (caddy, nginx, haproxy)]
+        vias = (word for way in ways for word in ("--via", way))
+        report = await self.examine(daemon.url, *vias, code=0)
         self.assertEqual((report["clean"], report["findings"]), (True, []))
-        self.assertEqual(len(report["examined"]), 2)
+        self.assertEqual(len(report["examined"]), 4)
 
-    test_clean.skip = needs("caddy")
+    test_clean.skip = needs("caddy", "haproxy", "nginx")
 
     async def test_proxies(self) -> None:
         """HAProxy as it is by itself, an nginx that compresses, one that keeps all."""

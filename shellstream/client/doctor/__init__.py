@@ -55,41 +55,31 @@ class _Parser(argparse.ArgumentParser):
         raise Usage(f"{message}; see shellstream doctor --help")
 
 
-def parser() -> argparse.ArgumentParser:
-    """What the command line may hold before a C{--}."""
-    found = _Parser(
-        "shellstream doctor",
-        usage="shellstream doctor [OPTIONS] [URL] [--via URL ...]\n"
-        "       shellstream doctor [OPTIONS] -- COMMAND [ARGUMENT ...]",
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    found.add_argument("url", nargs="?", metavar="URL", help="the server, or a stream")
-    found.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a command line may hold before a C{--}."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="the server, or a stream")
+    parser.add_argument(
         "--via",
         action="append",
         default=[],
         metavar="URL",
         help="the same by way of a proxy; of several, first the one next to the server",
     )
-    found.add_argument("--json", action="store_true", help="for programs")
-    found.add_argument(
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
         "--seconds",
         type=_seconds,
         default=SECONDS,
         metavar="N",
         help="how long the longest stream, or the command, is watched (%(default)g)",
     )
-    found.add_argument(
+    parser.add_argument(
         "--idle",
         type=_seconds,
         metavar="N",
         help="try whether a stream survives so many silent seconds, and take as long; "
         "70 finds the limits that proxies have by themselves",
     )
-    return found
 
 
 def _seconds(text: str) -> float:
@@ -101,28 +91,58 @@ def _seconds(text: str) -> float:
 _seconds.__name__ = "number of seconds"  # argparse says so
 
 
-def main(argv: Sequence[str], server: str, asker: "Asker | None" = None) -> int:
+def main(argv: Sequence[str], server: str) -> int:
+    """
+    The whole command line; see L{doctor}.
+
+    @raise ClientError: if it makes no sense, or nothing could be examined.
+    """
+    parser = _Parser(
+        "shellstream doctor",
+        usage="shellstream doctor [OPTIONS] [URL] [--via URL ...]\n"
+        "       shellstream doctor [OPTIONS] -- COMMAND [ARGUMENT ...]",
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_options(parser)
+    words, command = split(argv)
+    return doctor(parser.parse_args(words), command, server)
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """A command line, and the command behind its first C{--} if there is one."""
+    words = list(argv)
+    if "--" not in words:
+        return words, None
+    dashes = words.index("--")
+    return words[:dashes], words[dashes + 1 :]
+
+
+def doctor(
+    given: argparse.Namespace,
+    command: list[str] | None,
+    server: str,
+    asker: "Asker | None" = None,
+) -> int:
     """
     Examine, and print what was found.
 
+    @param given: what the options say: see L{add_options}.
+    @param command: what to run, if it is a command that is to be examined.
     @param server: the URL to examine if none is given.
     @param asker: who asks, if it takes more than everybody has.
     @return: the exit code: 0 if nothing was found, 1 if something was.
     @raise ClientError: if it could not be examined.
     """
-    words = list(argv)
-    command: list[str] | None = None
-    if "--" in words:
-        dashes = words.index("--")
-        words, command = words[:dashes], words[dashes + 1 :]
-    given = parser().parse_args(words)
     if not 1 <= given.seconds <= MAX_SECONDS:
         raise Usage(f"--seconds takes 1 to {MAX_SECONDS:g}")
     if command is None:
         examining = _addresses(given, server, asker)
     else:
         examining = _command(given, command)
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         print("shellstream: this may take a while", file=sys.stderr)
     report = asyncio.run(_until_signalled(examining))
 
