@@ -294,7 +294,7 @@ class CutTests(DiagnosisTestCase):
         ways: tuple[dict[str, Any], ...] = (
             {"ending": Ending.CUT, "answered": None, "status": 0, "headers": {}},
             {"ending": Ending.CUT},
-            {"ending": Ending.WHOLE, "status": 504},
+            {"status": 504, "headers": {"content-length": "9"}},
         )
         for way in ways:
             cut = answer(asked=2000.0, **{"ended": 2000.1, **way})

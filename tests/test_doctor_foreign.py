@@ -61,6 +61,7 @@ class ForeignTests(SynchronousTestCase):
         self.assertIn("on which Bottle runs", finding.what)
         self.assertIn("512", finding.what)
         self.assertTrue(finding.certain)
+        self.assertIn('bottle.run(server="gunicorn")', finding.cure)
         told = " ".join(report.notes)
         self.assertIn("came whole cannot be told", told)
         self.assertIn("loses what the command writes right before it exits", told)

@@ -100,7 +100,7 @@ def _framing(hop: Hop) -> Iterator[Finding]:
         (
             one
             for one in hop.streams.values()
-            if one.answered is not None and one.framing is not Framing.CHUNKED
+            if one.status == 200 and one.framing is not Framing.CHUNKED
         ),
         None,
     )

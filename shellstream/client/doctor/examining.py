@@ -13,6 +13,7 @@ from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
 from .findings import Report
 from .hops import Hop, Length, Probe
+from .telling import plain
 from .ticks import baseline, ticks
 
 #: The ticks of a short stream, and the seconds between them: more than anybody is
@@ -138,7 +139,8 @@ def _check_answered(url: str, exchange: Exchange) -> None:
 def _advice(exchange: Exchange) -> str:
     match exchange.status:
         case 301 | 302 | 303 | 307 | 308:
-            return f": examine {exchange.headers.get('location', 'where it points to')}"
+            where = exchange.headers.get("location", "where it points to")
+            return f": examine {plain(where)}"
         case 401 | 403:
             return ": it wants a token"
         case 404:
@@ -146,7 +148,8 @@ def _advice(exchange: Exchange) -> str:
         case 421:
             return ": the server does not know this host name as its own"
         case 503:
-            return f": try again in {exchange.headers.get('retry-after', '10')} s"
+            after = exchange.headers.get("retry-after", "some")
+            return f": try again in {plain(after)} seconds"
     return ""
 
 

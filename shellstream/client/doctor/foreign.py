@@ -42,9 +42,11 @@ _SERVERS = {
     "BaseHTTP": "Python's http.server",
 }
 
+#: Both were seen to stream in chunks.
 _BETTER_SERVER = (
-    "# Bottle: bottle.run(server=…), Flask, Django: behind a server of their own:",
-    "gunicorn, waitress or uvicorn: HTTP/1.1, chunked",
+    "# Bottle:",
+    'bottle.run(server="gunicorn")',
+    "# Flask, Django and others: gunicorn or waitress, not the development server",
 )
 
 
@@ -126,14 +128,21 @@ def _at(seen: Seen, before: Seen | None) -> Iterator[Finding]:
 
 
 def _who(seen: Seen, layer: Layer) -> str:
-    said = seen.bare.headers.get("server", "")
-    for word, name in _SERVERS.items():
-        if said.startswith(word):
-            return f"the server at {seen.url} ({name})"
+    server = _server_named(seen.bare)
+    if server is not None:
+        return f"the server at {seen.url} ({server})"
     named = proxy_named(seen.bare)
     if named is not None:
         return f"{named} at {seen.url}"
     return f"the {layer.value} at {seen.url}"
+
+
+def _server_named(exchange: Exchange) -> str | None:
+    """Which of the servers that many begin with it is, if it is one."""
+    said = exchange.headers.get("server", "")
+    return next(
+        (name for word, name in _SERVERS.items() if said.startswith(word)), None
+    )
 
 
 def _framed(seen: Seen, layer: Layer, who: str) -> Iterator[Finding]:
@@ -144,8 +153,10 @@ def _framed(seen: Seen, layer: Layer, who: str) -> Iterator[Finding]:
     named = proxy_named(exchange)
     if named is not None or layer is Layer.PROXY:
         cure = cures(Kind.NO_CHUNKS, named)
-    else:
+    elif _server_named(exchange) is not None:
         cure = _BETTER_SERVER
+    else:
+        cure = ("# let it answer in HTTP/1.1, chunked",)
     yield Finding(
         kind=Kind.NO_CHUNKS,
         layer=layer,

@@ -11,7 +11,7 @@ def sniffed_at(hop: Hop) -> Iterator[Finding]:
     """Plain text that browsers guess at."""
     for probe, exchange in hop.streams.items():
         said = exchange.headers.get("x-content-type-options", "")
-        if exchange.answered is None or probe.form != "plain":
+        if exchange.status != 200 or probe.form != "plain":
             continue
         if said.strip().lower() != "nosniff":
             yield sniffed(Layer.PROXY, hop.url, who_at(hop), exchange)

@@ -51,7 +51,7 @@ class Hop:
     def first(self) -> Exchange:
         """One that shows what all have in common."""
         found = tuple(self.streams.values())
-        return next((each for each in found if each.answered is not None), found[0])
+        return next((each for each in found if each.status == 200), found[0])
 
     def flows(self) -> dict[Probe, Flowing]:
         """How the ticks of the short ones came."""
