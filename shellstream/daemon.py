@@ -30,7 +30,7 @@ from .run import Child, Run
 from .spawn import spawn
 from .statedir import StateDir, default_state_dir
 from .store import Store
-from .web import Site, root
+from .web import Now, Site, root
 
 _log = Logger(namespace="shellstream")
 
@@ -107,7 +107,8 @@ class Daemon(Service):
         self._tidying = LoopingCall(self.registry.tidy)
         self._tidying.clock = self._reactor
         self._tidying.start(TIDY)
-        self._site.resource = root(self.registry, self._reactor)
+        now = Now(wall_clock, time.monotonic)
+        self._site.resource = root(self.registry, self._reactor, now)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

@@ -241,6 +241,10 @@ class Lifeline:
         self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         test.addCleanup(os.close, self._fd)
 
+    async def spoken(self) -> None:
+        """Wait until somebody wrote to it."""
+        await readable(self._fd)
+
     async def cut(self) -> None:
         """Wait until nobody holds it; somebody must have opened it before."""
         await readable(self._fd)

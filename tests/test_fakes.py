@@ -28,7 +28,7 @@ from shellstream.parameters import String
 from shellstream.registry import Registry
 from shellstream.run import Child, Run
 from shellstream.store import InThread, Store
-from shellstream.web import Site, root
+from shellstream.web import Now, Site, root
 
 T = TypeVar("T")
 
@@ -250,7 +250,8 @@ class WebTestCase(SynchronousTestCase):
         self.spawn = FakeSpawn()
         self.registry = make_registry(config, self.clock, self.spawn, self.in_thread)
         self.site = Site(self.clock)
-        self.site.resource = root(self.registry, self.clock)
+        now = Now(wall(self.clock), self.clock.seconds)
+        self.site.resource = root(self.registry, self.clock, now)
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
         self.reply = self.connection.reply

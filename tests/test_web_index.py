@@ -87,6 +87,7 @@ class ProgramTests(IndexTestCase):
             "commands": "/commands",
             "runs": "/runs",
             "events": "/events",
+            "doctor": "/doctor",
         }
         self.assertEqual(self.document("/"), expected)
         self.assertEqual(self.document("/", Accept="*/*"), expected)

@@ -71,6 +71,19 @@ class QueryTests(SynchronousTestCase):
             self.assertIsNone(query.number("count", 0, MAX_OFFSET))
             self.assertIn("count", self.refused(query))
 
+    def test_seconds(self) -> None:
+        """Seconds may have a fraction, and are no more than there may be."""
+        for text, expected in (("0", 0.0), ("10", 10.0), ("0.25", 0.25)):
+            self.assertEqual(
+                Query([("count", text)], KNOWN).seconds("count", 10), expected
+            )
+        self.assertIsNone(Query([], KNOWN).seconds("count", 10))
+        for text in ("", "10.1", "-1", "1e0", "inf", "nan", "1.", ".5", "\u0661"):
+            query = Query([("count", text)], KNOWN)
+            self.assertIsNone(query.seconds("count", 10))
+            why = "must be a number of seconds from 0 to 10"
+            self.assertEqual(self.refused(query), {"count": why}, text)
+
     def test_flags(self) -> None:
         """A flag is true or false, in these words."""
         for text in ("", "1", "True", "yes", "on"):

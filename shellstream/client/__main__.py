@@ -24,6 +24,7 @@ Runs a command of a shellstream server and shows its output as it is written.
   shellstream build target=all     the command "build", with a parameter
   shellstream http://pi:8000/stream   this URL; any other streaming server will do
   shellstream demo                 everything at once: a daemon, and a client
+  shellstream doctor               who holds output back: see shellstream doctor --help
 """
 
 EPILOG = """\
@@ -150,7 +151,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(
         "shellstream",
-        usage="shellstream [URL | NAME] [NAME=VALUE ...]\n       shellstream demo",
+        usage="shellstream [URL | NAME] [NAME=VALUE ...]\n       shellstream demo\n"
+        "       shellstream doctor [URL] [--via URL] | doctor -- COMMAND",
         description=HELP,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -212,12 +214,16 @@ def _complain(error: ClientError) -> int:
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
+        server = os.environ.get("SHELLSTREAM_URL") or DEFAULT_SERVER
+        if sys.argv[1:2] == ["doctor"]:
+            from .doctor import main as doctor
+
+            sys.exit(doctor(sys.argv[2:], server))
         words = arguments(sys.argv[1:]).words
         if words == ["demo"]:
             from .demo import demo
 
             sys.exit(demo())
-        server = os.environ.get("SHELLSTREAM_URL") or DEFAULT_SERVER
         sys.exit(follow(*target(words, server)))
     except ClientError as error:
         sys.exit(_complain(error))

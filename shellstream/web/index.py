@@ -34,6 +34,7 @@ class Index(Resource):
             "commands": "/commands",
             "runs": "/runs",
             "events": "/events",
+            "doctor": "/doctor",
         }
         request.answer(JSON, json_line(index))
 

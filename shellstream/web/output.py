@@ -85,7 +85,7 @@ class Answers:
                 size = run.log.end - view.offset
                 request.setHeader(b"content-length", b"%d" % size)
         if isinstance(form, Plain):
-            _announce_trailers(request)
+            announce_trailers(request)
         self.follow(request, run, view, form)
 
     def part(self, request: Request, run: IRun, view: View, wanted: Range) -> None:
@@ -97,7 +97,7 @@ class Answers:
             size = wanted.until - wanted.offset
             request.setHeader(b"content-length", b"%d" % size)
         else:
-            _announce_trailers(request)
+            announce_trailers(request)
         view = evolve(
             view, offset=wanted.offset, until=wanted.until, follow=wanted.live
         )
@@ -135,7 +135,8 @@ class Answers:
         viewer.start()
 
 
-def _announce_trailers(request: Request) -> None:
+def announce_trailers(request: Request) -> None:
+    """Say that plain output may be followed by L{TRAILERS}."""
     if request.clientproto == b"HTTP/1.1":
         request.setHeader(b"trailer", ", ".join(TRAILERS).encode())
 

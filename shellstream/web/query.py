@@ -63,6 +63,17 @@ class Query:
         self.refuse(name, f"must be an integer from {low} to {high}")
         return None
 
+    def seconds(self, name: str, high: float) -> float | None:
+        """A field that holds a number of seconds, a fraction or none."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        number = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+        if re.fullmatch(number, text, re.ASCII) and float(text) <= high:
+            return float(text)
+        self.refuse(name, f"must be a number of seconds from 0 to {high:g}")
+        return None
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         """A field that holds C{true} or C{false}."""
         text = self._values.get(name)

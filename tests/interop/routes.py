@@ -82,18 +82,23 @@ async def nginx(test: TestCase, daemon: Daemon) -> str:
     return await nginx_with(test, daemon, (DEPLOY / "nginx.conf").read_text())
 
 
-async def haproxy(test: TestCase, daemon: Daemon) -> str:
+async def haproxy_with(test: TestCase, daemon: Daemon, config: str) -> str:
+    """Open a way through a HAProxy that has this configuration."""
     port = free_port()
     changes = {
         "bind :80": f"bind 127.0.0.1:{port}",
         "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
     }
     path = folder(test) / "haproxy.cfg"
-    path.write_text(placed((DEPLOY / "haproxy.cfg").read_text(), changes))
+    path.write_text(placed(config, changes))
     # Only a master says when it is listening.
     proxy = run(test, "haproxy", "-W", "-f", str(path), end_with="TERM")
     await proxy.seen(b"Loading success")
     return f"http://127.0.0.1:{port}"
+
+
+async def haproxy(test: TestCase, daemon: Daemon) -> str:
+    return await haproxy_with(test, daemon, (DEPLOY / "haproxy.cfg").read_text())
 
 
 async def caddy(test: TestCase, daemon: Daemon) -> str:

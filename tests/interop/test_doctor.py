@@ -1,0 +1,251 @@
+"""
+C{shellstream doctor} names who holds a stream back: real proxies, real servers.
+
+Its own clock decides; the tests see only what it says.
+"""
+
+import json
+import sys
+from typing import Any
+
+import trustme
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from tests.support import Lifeline, needs, run, start_daemon
+
+from .cutting import cutting
+from .routes import (
+    BARE_SITE,
+    DEPLOY,
+    caddy,
+    free_port,
+    haproxy,
+    haproxy_with,
+    nginx,
+    nginx_with,
+    placed,
+)
+from .support import folder
+from .test_beginning import bottle
+
+#: A location that keeps output until it ends, whatever the server says.
+BUFFERING = BARE_SITE.replace(
+    "proxy_pass", "proxy_ignore_headers X-Accel-Buffering; proxy_pass"
+)
+#: One that compresses it.
+ZIPPING = BARE_SITE.replace(
+    "proxy_pass",
+    "proxy_http_version 1.1; gzip_types text/plain; gzip_min_length 1; proxy_pass",
+)
+
+Report = Any
+
+
+class DoctorTestCase(TestCase):
+    """One who asks the doctor."""
+
+    timeout = 60
+
+    async def examine(
+        self, *argv: str, code: int, env: dict[str, str] = {}, seconds: str = "1"
+    ) -> Report:
+        """What the doctor says; C{code} is what it is to exit with."""
+        asked = (sys.executable, "-m", "shellstream.client", "doctor")
+        options = ("--json", "--seconds", seconds)
+        doctor = run(self, *asked, *options, *argv, env=env)
+        status = await doctor.ended()
+        self.assertEqual(status, code, doctor.out + doctor.err)
+        self.assertEqual(doctor.err, b"")
+        return json.loads(doctor.out)
+
+    def named(self, report: Report) -> list[tuple[str, str]]:
+        """What was found, and where."""
+        return [
+            (each["kind"], each["where"].removesuffix("/doctor"))
+            for each in report["findings"]
+        ]
+
+
+class ProxyTests(DoctorTestCase):
+    """A server of ours, and what stands before it."""
+
+    async def test_clean(self) -> None:
+        """Directly, through Caddy, and through others with our files, it is clean."""
+        daemon = await start_daemon(self)
+        ways = [await each(self, daemon) for each in (caddy, nginx, haproxy)]
+        vias = (word for way in ways for word in ("--via", way))
+        report = await self.examine(daemon.url, *vias, code=0)
+        self.assertEqual((report["clean"], report["findings"]), (True, []))
+        self.assertEqual(len(report["examined"]), 4)
+
+    test_clean.skip = needs("caddy", "haproxy", "nginx")
+
+    async def test_proxies(self) -> None:
+        """HAProxy as it is by itself, an nginx that compresses, one that keeps all."""
+        daemon = await start_daemon(self)
+        config = (DEPLOY / "haproxy.cfg").read_text()
+        bare = placed(config, {"    option http-no-delay\n": ""})
+        late = await haproxy_with(self, daemon, bare)
+        zipping = await nginx_with(self, daemon, ZIPPING)
+        keeping = await nginx_with(self, daemon, BUFFERING)
+        vias = (word for way in (late, zipping, keeping) for word in ("--via", way))
+        report = await self.examine(daemon.url, *vias, code=1)
+        expected = [
+            ("late", late),
+            ("compressed", zipping),
+            ("no-chunks-behind", keeping),
+            ("at-the-end", keeping),
+        ]
+        self.assertEqual(self.named(report), expected)
+        cures = [" ".join(each["cure"]) for each in report["findings"]]
+        for cure, line in zip(
+            cures,
+            (
+                "option http-no-delay",
+                "gzip off;",
+                "proxy_http_version 1.1;",
+                "proxy_buffering off;",
+            ),
+            strict=True,
+        ):
+            self.assertIn(line, cure)
+
+    test_proxies.skip = needs("haproxy", "nginx")
+
+    async def test_cuts(self) -> None:
+        """Proxies that cut what is silent, and what takes too long, as Envoy does."""
+        daemon = await start_daemon(self)
+        idle = cutting(self, daemon, 2.0, idle=True)
+        whole = cutting(self, daemon, 3.0)
+        vias = ("--via", idle, "--via", whole)
+        report = await self.examine(daemon.url, *vias, "--idle", "3", code=1)
+        expected = [("cut-when-idle", idle), ("cut", whole)]
+        self.assertEqual(self.named(report), expected)
+
+    async def test_tls(self) -> None:
+        """A certificate of another issuer, whom nobody trusts, is no secret."""
+        where = folder(self)
+        listen = []
+        for name in ("real", "corporate"):
+            authority = trustme.CA(organization_name=name)
+            authority.cert_pem.write_to_path(str(where / f"{name}.pem"))
+            issued = authority.issue_cert("127.0.0.1")
+            issued.private_key_pem.write_to_path(str(where / f"{name}.key"))
+            issued.cert_chain_pems[0].write_to_path(str(where / f"{name}.crt"))
+            keys = f"privateKey={where}/{name}.key:certKey={where}/{name}.crt"
+            listen += ["--listen", f"ssl:0:interface=127.0.0.1:{keys}"]
+        daemons = [await start_daemon(self, None, *listen[n : n + 2]) for n in (0, 2)]
+        urls = [each.url for each in daemons]
+        env = {"SSL_CERT_FILE": str(where / "real.pem")}
+        report = await self.examine(urls[0], "--via", urls[1], code=1, env=env)
+        expected = [("tls-untrusted", urls[1]), ("tls-replaced", urls[1])]
+        self.assertEqual(self.named(report), expected)
+        self.assertIn("corporate", report["findings"][0]["seen"])
+        self.assertIn("real", report["findings"][1]["seen"])
+
+    async def test_secrets(self) -> None:
+        """Who has no trusted certificate is examined, but told no secrets."""
+        where = folder(self)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(where / "ca.pem"))
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(where / "all.pem"))
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={where}/all.pem"
+        factory = Factory.forProtocol(Hearing)
+        port = await serverFromString(reactor, endpoint).listen(factory)
+        self.addCleanup(port.stopListening)
+        url = f"https://127.0.0.1:{port.getHost().port}/"
+        ask = (
+            "import asyncio, sys\n"
+            "from shellstream.client.doctor.asking import Asker\n"
+            "asker = Asker(secrets={'Authorization': 'Bearer secret'})\n"
+            "print(asyncio.run(asker.ask(sys.argv[1], 9)).sample.decode())\n"
+        )
+        for trusted in (True, False):
+            env = {"SSL_CERT_FILE": str(where / "ca.pem")} if trusted else {}
+            asked = run(self, sys.executable, "-c", ask, url, env=env)
+            self.assertEqual(await asked.ended(), 0, asked.err)
+            self.assertIn(b"GET / HTTP/1.1", asked.out)
+            self.assertEqual(b"Bearer secret" in asked.out, trusted)
+
+
+class Hearing(Protocol):
+    """A server that answers with what it heard."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + data)
+        self.transport.loseConnection()
+
+
+class ForeignTests(DoctorTestCase):
+    """Servers that are none of ours."""
+
+    async def test_bottle(self) -> None:
+        """The server of where it began is named, with its HTTP/1.0."""
+        shell = "for k in 1 2 3; do echo $k; sleep 0.3; done"
+        _, url = await bottle(self, shell)
+        report = await self.examine(url, code=1, seconds="5")
+        self.assertEqual(self.named(report), [("no-chunks", url)])
+        (finding,) = report["findings"]
+        self.assertIn("Bottle", finding["what"])
+        self.assertIn("512", finding["what"])
+        self.assertEqual(finding["evidence"]["http"], "1.0")
+        self.assertIn("poll()", " ".join(report["notes"]))
+
+    async def test_nobody(self) -> None:
+        """Where nobody listens there is nothing to examine; so in a missing program."""
+        free = f"http://127.0.0.1:{free_port()}"
+        for words, code, said in (
+            ([free], 69, b"/doctor: cannot connect: connection refused"),
+            ([f"{free}/stream"], 69, b"/stream: cannot connect: connection refused"),
+            (["--", "no-such-program"], 66, b"there is no such program"),
+        ):
+            doctor = (sys.executable, "-m", "shellstream.client", "doctor")
+            client = run(self, *doctor, *words)
+            self.assertEqual(await client.ended(), code)
+            self.assertIn(said, client.err)
+            self.assertEqual(len(client.err.splitlines()), 1)
+
+    async def test_not_ours(self) -> None:
+        """What is no stream is no disease: it cannot be examined."""
+        _, url = await bottle(self, "true")
+        doctor = (sys.executable, "-m", "shellstream.client", "doctor")
+        client = run(self, *doctor, url.removesuffix("/stream"))
+        self.assertEqual(await client.ended(), 65)
+        self.assertIn(b"the answer is 404", client.err)
+
+
+class CommandTests(DoctorTestCase):
+    """Commands of this machine."""
+
+    async def test_cured(self) -> None:
+        """A Python program keeps its output on a pipe; a variable cures it."""
+        script = "import time\nfor k in range(3): print(k); time.sleep(0.3)"
+        argv = ("--", sys.executable, "-c", script)
+        env = {"PYTHONUNBUFFERED": ""}
+        report = await self.examine(*argv, code=1, env=env, seconds="9")
+        (finding,) = report["findings"]
+        self.assertEqual(finding["kind"], "command-buffers")
+        self.assertEqual(finding["evidence"]["cure"], "PYTHONUNBUFFERED")
+        self.assertIn('unbuffer = "auto"', finding["cure"])
+
+    async def test_clean(self) -> None:
+        """The shell's own echo does not."""
+        shell = "for k in 1 2 3; do echo $k; sleep 0.3; done"
+        report = await self.examine("--", "sh", "-c", shell, code=0, seconds="9")
+        self.assertEqual([each["goes"] for each in report["examined"]], [3, 3])
+
+    async def test_left(self) -> None:
+        """A doctor who is to leave ends what it began, with all its processes."""
+        line = Lifeline(self)
+        shell = f"exec 3> '{line.path}'; sleep 600 & trap '' TERM; "
+        shell += "echo here >&3; sleep 600"
+        doctor = (sys.executable, "-m", "shellstream.client", "doctor")
+        client = run(self, *doctor, "--seconds", "600", "--", "sh", "-c", shell)
+        await line.spoken()
+        client.signal("TERM")
+        self.assertEqual(await client.ended(), 143)
+        await line.cut()
