@@ -22,9 +22,7 @@ class _Asking:
     def __init__(self, given: Namespace) -> None:
         where = settings(given, os.environ)
         self._out = Out(1, "standard output")
-        self.client = Client(
-            where.url, AsyncioWire(where.tls(where.url)), token=where.token
-        )
+        self.client = Client(where.url, AsyncioWire(where.tls()), token=where.token)
 
     async def line(self, text: str) -> None:
         await self._out.write(_plain(text).encode(errors="backslashreplace") + b"\n")

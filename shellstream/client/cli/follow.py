@@ -14,19 +14,18 @@ from .codes import exit_code, words
 from .notes import Notes
 from .out import Out
 from .printing import Ndjson, Plain
-from .settings import Settings, settings
+from .settings import settings
 from .steering import Steering, leave
 from .words import Words, meant
 
 
 async def run(given: Namespace) -> int:
     """C{run}: a command of the server, or a URL."""
-    where = settings(given, os.environ)
     target = Words(given.words)
     timed = _timed(given)
     if target.url is not None and given.detach_on_int:
         raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
-    session = _Session(given, where, target.url)
+    session = _Session(given, target.url)
     client = session.client
     if target.url is not None:
         found = await client.get(target.url, target.params, timed=timed)
@@ -52,14 +51,14 @@ async def run(given: Namespace) -> int:
 async def attach(given: Namespace) -> int:
     """C{attach}: a run to its end."""
     view = _view(given)
-    session = _Session(given, settings(given, os.environ))
+    session = _Session(given)
     return await session.follow(session.client.follow(given.run, view))
 
 
 async def output(given: Namespace) -> int:
     """C{output}: what there is."""
     view = _view(given)._replace(follow=False)
-    session = _Session(given, settings(given, os.environ))
+    session = _Session(given)
     return await session.follow(session.client.follow(given.run, view), ends=False)
 
 
@@ -79,18 +78,17 @@ def _timed(given: Namespace) -> bool:
 class _Session:
     """One run on its way to stdout and stderr."""
 
-    def __init__(
-        self, given: Namespace, where: Settings, url: str | None = None
-    ) -> None:
+    def __init__(self, given: Namespace, url: str | None = None) -> None:
+        server = None if url is None else server_of(url) or url
+        where = settings(given, os.environ, server)
         self.notes = Notes(quiet=given.quiet, verbose=given.verbose)
         self._given = given
         self._out = Out(1, "standard output")
         self._err = Out(2, "standard error")
-        server = where.url if url is None else server_of(url) or url
         self.client = Client(
-            server,
-            AsyncioWire(where.tls(server)),
-            token=where.token_for(server),
+            where.url,
+            AsyncioWire(where.tls()),
+            token=where.token,
             retry_for=given.retry_for,
             noted=self.notes.cut,
         )

@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Callable
 from fcntl import F_GETFL, fcntl
+from io import FileIO
 
 from shellstream.client.errors import CannotWrite
 
@@ -21,16 +22,17 @@ class Out:
     """
 
     def __init__(self, fd: int, name: str) -> None:
-        self._fd = fd
+        self._fd = self._given = fd
         self._name = name
         self._write: Callable[[memoryview], int] = self._direct
         self._blocks = False
+        self._ours: socket.socket | FileIO | None = None
         try:
             mode = os.fstat(fd).st_mode
         except OSError as error:
             raise CannotWrite(f"{name}: {error.strerror}") from None
         if stat.S_ISSOCK(mode):
-            self._socket = socket.socket(fileno=os.dup(fd))
+            self._socket = self._ours = socket.socket(fileno=os.dup(fd))
             self._write = self._send
         elif stat.S_ISFIFO(mode) or os.isatty(fd):
             self._reopen()
@@ -38,7 +40,8 @@ class Out:
     def _reopen(self) -> None:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
-            self._fd = os.open(f"/proc/self/fd/{self._fd}", flags)
+            self._ours = FileIO(os.open(f"/proc/self/fd/{self._fd}", flags), "w")
+            self._fd = self._ours.fileno()
         except OSError:  # another user's terminal, no Linux, or nobody reads
             self._blocks = os.get_blocking(self._fd)
 
@@ -65,11 +68,16 @@ class Out:
             except OSError as error:
                 raise CannotWrite(f"{self._name}: {error.strerror}") from None
 
+    def close(self) -> None:
+        """Give back what was opened here."""
+        if self._ours is not None:
+            self._ours.close()
+
     def watch(self, gone: Callable[[], object]) -> None:
         """Tell as soon as nobody reads, not only at the next byte, as tail(1)."""
         pipe = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
         # A pipe that is open for reading too is never without a reader.
-        to_write = fcntl(self._fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        to_write = fcntl(self._given, F_GETFL) & os.O_ACCMODE == os.O_WRONLY
         if sys.platform == "linux" and pipe and to_write:
             # The writing end of a pipe is never readable: it can only break.
             asyncio.get_running_loop().add_reader(self._fd, gone)

@@ -1,6 +1,5 @@
 """Which server, and how to prove to each other who we are."""
 
-import os
 import re
 from argparse import Namespace
 from collections.abc import Mapping
@@ -20,38 +19,28 @@ _KEYS = ("url", "token_file", "cacert", "cert", "key")
 
 
 class Settings(NamedTuple):
-    """
-    A server, and what it takes to talk to it.
-
-    @ivar token_for_all: whether the token is for whatever URL is asked for: it was
-        given on the command line.
-    """
+    """A server, and what it takes to talk to it."""
 
     url: str
     token: str | None = None
-    token_for_all: bool = False
     cacert: str | None = None
     cert: str | None = None
     key: str | None = None
 
-    def token_for(self, url: str) -> str | None:
-        """The token, if it is meant for who answers at this URL."""
-        if self.token_for_all or _origin(url) == _origin(self.url):
-            return self.token
-        return None
-
-    def tls(self, url: str) -> "ssl.SSLContext | None":
+    def tls(self) -> "ssl.SSLContext | None":
         """
-        How to speak TLS there; L{None} for the usual way.
+        How to speak TLS; L{None} for the usual way.
 
         @raise Usage: if it was asked for where there is none.
         """
         given = {"cacert": self.cacert, "cert": self.cert, "key": self.key}
         if not any(given.values()):
             return None
-        if not url.startswith("https:"):
+        if not self.url.startswith("https:"):
             name = next(name for name, value in given.items() if value)
-            raise Usage(f"{url} is not https://, so --{name} would protect nothing")
+            raise Usage(
+                f"{self.url} is not https://, so --{name} would protect nothing"
+            )
         if self.key and not self.cert:
             raise Usage("--key needs --cert: the certificate that it is for")
         import ssl
@@ -73,10 +62,14 @@ def _no_password() -> str:
     raise ValueError("the key has a password; give one without")
 
 
-def settings(given: Namespace, environ: Mapping[str, str]) -> Settings:
+def settings(
+    given: Namespace, environ: Mapping[str, str], other: str | None = None
+) -> Settings:
     """
     What the command line says, then the environment, then the configuration.
 
+    @param other: a URL that is asked for instead. What is known of a server is for
+        that server: another one is shown nothing but what the command line names.
     @raise Usage: if a URL is none.
     @raise ConfigWrong: if a file is not right.
     """
@@ -85,9 +78,11 @@ def settings(given: Namespace, environ: Mapping[str, str]) -> Settings:
     wanted = given.server or environ.get("SHELLSTREAM_URL") or config.get("server")
     entry = servers.get(wanted or "", {})
     url = http_url(entry.get("url") or wanted or DEFAULT_SERVER, servers)
-    token, for_all = None, False
+    token = None
+    if other is not None and _origin(other) != _origin(url):
+        entry, environ = {}, {}
     if given.token_file:
-        token, for_all = _token(given.token_file), True
+        token = _token(given.token_file)
     elif "token_file" in entry:
         token = _token(entry["token_file"])
     elif environ.get("SHELLSTREAM_TOKEN"):
@@ -100,7 +95,7 @@ def settings(given: Namespace, environ: Mapping[str, str]) -> Settings:
         return path and str(Path(path).expanduser())
 
     cacert, cert, key = file("cacert"), file("cert"), file("key")
-    return Settings(url, token, for_all, cacert, cert, key)
+    return Settings(other or url, token, cacert, cert, key)
 
 
 def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
@@ -198,8 +193,3 @@ def _faults(found: Mapping[str, Any]) -> "list[str]":
             elif not isinstance(value, str):
                 faults.append(f"{where}.{key}: must be a string")
     return faults
-
-
-def environment() -> Mapping[str, str]:
-    """The environment of this process."""
-    return os.environ
