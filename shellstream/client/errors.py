@@ -103,10 +103,9 @@ class Unanswered(NotHTTP):
     """The connection ended before an answer began: nobody knows what was done."""
 
 
-class Nonsense(Elsewhere):
-    """What came is not what the server's contract says (C{EX_PROTOCOL})."""
+class Nonsense(NotHTTP):
+    """What came is not what the server's contract says."""
 
-    code = 76
     means = "the answer makes no sense"
 
 

@@ -1,4 +1,7 @@
-"""Both wires of the client against the contract, and what only one of them does."""
+"""
+Both wires of the client against the contract, and what only one of them does; on
+loopback, since sockets are what they are about.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
