@@ -1,5 +1,6 @@
 """
-What a reader makes of each format, written from its standard and not from ours.
+What a reader makes of each format; of server-sent events and NDJSON written from
+the standard and not from ours.
 
 Each function takes all that was on the wire and returns what it told: a list of
 L{Told} for output, and a C{dict} for whatever else.
@@ -12,7 +13,8 @@ from typing import Any
 
 from attrs import frozen
 
-STREAMS = {1: "stdout", 2: "stderr"}
+from shellstream.client.decode import Frames
+from shellstream.client.events import Begun, End, Gap, Output, Ping
 
 
 @frozen
@@ -95,22 +97,19 @@ def sse(wire: bytes) -> list[Any]:
 
 
 def frames(wire: bytes) -> list[Any]:
-    """Payloads behind headers, at offsets that are counted from the first on."""
+    """Payloads behind headers, as our own client reads them."""
     told: list[Any] = []
-    offset = None
-    while wire:
-        number, zero = wire[0], wire[1:4]
-        size = int.from_bytes(wire[4:8], "big")
-        payload, wire = wire[8 : 8 + size], wire[8 + size :]
-        assert (zero, len(payload)) == (b"\0\0\0", size)
-        if number:
-            assert offset is not None, "the run's frame comes first"
-            told.append(Told(offset, STREAMS[number], payload))
-            offset += size
-        else:
-            fields = json.loads(payload)
-            offset = fields["end" if fields["type"] == "gap" else "offset"]
-            told.append(fields)
+    for event in Frames(partial=True).feed(wire):
+        match event:
+            case Output(offset, stream, data):
+                told.append(Told(offset, stream, data))
+            case Gap(offset, end):
+                size = end - offset
+                gap = {"type": "gap", "offset": offset, "end": end, "bytes": size}
+                told.append(gap)
+            case Begun() | Ping() | End():
+                kind = {Begun: "run", Ping: "ping", End: "end"}[type(event)]
+                told.append({"type": kind, **event._asdict()})
     return told
 
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client}: what keeps an answer from coming."""
+"""Tests for L{shellstream.client.treq_wire}: what keeps an answer from coming."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from attrs import define, field
 from treq.client import HTTPClient
 from twisted.internet import error as neterror
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,14 +22,17 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import __version__
-from shellstream.client import CONNECT_TIMEOUT, LiveAgent, http_client, stream
+from shellstream.client import TreqWire
 from shellstream.client.errors import (
     CannotConnect,
     NoSuchHost,
     NotHTTP,
     TLSFailed,
+    Unanswered,
     Usage,
 )
+from shellstream.client.treq_wire import LiveAgent
+from shellstream.client.wire import CONNECT_TIMEOUT
 
 URL = "http://shellstream.test/stream"
 
@@ -67,8 +71,8 @@ class UnansweredTests(SynchronousTestCase):
 
     def assert_error(self, error: Exception, kind: type[Exception], words: str) -> None:
         """This error of the agent becomes that one of ours."""
-        http = HTTPClient(FakeAgent(error))
-        done = Deferred.fromCoroutine(stream(http, "GET", URL, [], lambda data: None))
+        wire = TreqWire(Clock(), HTTPClient(FakeAgent(error)))
+        done = Deferred.fromCoroutine(wire.request("GET", URL, {}))
         found = self.failureResultOf(done).value
         with self.subTest(error=error):
             self.assertIs(type(found), kind)
@@ -87,8 +91,9 @@ class UnansweredTests(SynchronousTestCase):
     def test_no_http(self) -> None:
         """Errors of who answers, but not as a web server does."""
         lost = neterror.ConnectionLost()
-        self.assert_error(never(lost), NotHTTP, "no HTTP answer")
-        self.assert_error(RequestTransmissionFailed([Failure(lost)]), NotHTTP, "HTTP")
+        self.assert_error(never(lost), Unanswered, "no HTTP answer")
+        cut = RequestTransmissionFailed([Failure(lost)])
+        self.assert_error(cut, Unanswered, "no HTTP answer")
         nonsense = ResponseFailed([Failure(ValueError("bad status line"))])
         self.assert_error(nonsense, NotHTTP, "bad status line")
         self.assert_error(never(nonsense), NotHTTP, "bad status line")
@@ -142,9 +147,7 @@ class AgentTests(SynchronousTestCase):
         """A client connects where the URL says, and does not wait for ever."""
         reactor: Any = MemoryReactorClock()
         url = "http://127.0.0.1:8001/stream"
-        done = Deferred.fromCoroutine(
-            stream(http_client(reactor), "GET", url, [], lambda data: None)
-        )
+        done = Deferred.fromCoroutine(TreqWire(reactor).request("GET", url, {}))
         ((host, port, factory, timeout, _),) = reactor.tcpClients
         self.assertEqual((host, port, timeout), ("127.0.0.1", 8001, CONNECT_TIMEOUT))
         refused = neterror.ConnectionRefusedError()

@@ -241,8 +241,8 @@ class FramesTests(SynchronousTestCase):
         begin = one.begin(RUN, "build", 5)
         self.assertEqual(begin[:4], b"\0\0\0\0")
         run = {"type": "run", "run": RUN, "command": "build", "offset": 5}
-        rest = one.gap(Gap(5, 9)) + one.ping(9) + one.end(KILLED)
-        same = ndjson(Ndjson().gap(Gap(5, 9)) + Ndjson().ping(9) + Ndjson().end(KILLED))
+        rest = one.gap(Gap(5, 7)) + one.ping(7) + one.end(KILLED)
+        same = ndjson(Ndjson().gap(Gap(5, 7)) + Ndjson().ping(7) + Ndjson().end(KILLED))
         self.assertEqual(frames(begin + rest), [run, *same])
 
     def test_left_out(self) -> None:

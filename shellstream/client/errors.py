@@ -19,8 +19,18 @@ class Usage(ClientError):
     code = 64
 
 
-class _At(ClientError):
-    """Something at a URL."""
+class ConfigWrong(ClientError):
+    """A file that was to be read is not right (C{EX_CONFIG})."""
+
+    code = 78
+
+
+class Elsewhere(ClientError):
+    """
+    Something at a URL.
+
+    @ivar why: in few words.
+    """
 
     means: ClassVar[str] = ""
 
@@ -28,32 +38,45 @@ class _At(ClientError):
         parts = [url, self.means, what]
         super().__init__(": ".join(part for part in parts if part))
         self.url = url
+        self.why = what or self.means
 
 
-class Refused(_At):
-    """The server refused the request, with a status of 4xx (C{EX_DATAERR})."""
+class _Answered(Elsewhere):
+    """
+    The server said no.
+
+    @ivar status: the HTTP status.
+    """
+
+    def __init__(self, url: str, status: int, what: str) -> None:
+        super().__init__(url, what)
+        self.status = status
+
+
+class Refused(_Answered):
+    """The server refused the request, with a status of 3xx or 4xx (C{EX_DATAERR})."""
 
     code = 65
 
 
-class NoSuchHost(_At):
+class ServerFailed(_Answered):
+    """The server failed, with a status of 5xx (C{EX_SOFTWARE})."""
+
+    code = 70
+
+
+class NoSuchHost(Elsewhere):
     """The host's name cannot be resolved (C{EX_NOHOST})."""
 
     code = 68
     means = "no such host"
 
 
-class CannotConnect(_At):
+class CannotConnect(Elsewhere):
     """Nobody answers there (C{EX_UNAVAILABLE})."""
 
     code = 69
     means = "cannot connect"
-
-
-class ServerFailed(_At):
-    """The server failed, with a status of 5xx (C{EX_SOFTWARE})."""
-
-    code = 70
 
 
 class CannotWrite(ClientError):
@@ -62,21 +85,31 @@ class CannotWrite(ClientError):
     code = 74
 
 
-class CutShort(_At):
+class CutShort(Elsewhere):
     """The output ended before its end (C{EX_TEMPFAIL})."""
 
     code = 75
     means = "the connection broke off: what was shown is not all of the output"
 
 
-class NotHTTP(_At):
+class NotHTTP(Elsewhere):
     """What answers there does not speak HTTP (C{EX_PROTOCOL})."""
 
     code = 76
     means = "no HTTP answer"
 
 
-class TLSFailed(_At):
+class Unanswered(NotHTTP):
+    """The connection ended before an answer began: nobody knows what was done."""
+
+
+class Nonsense(NotHTTP):
+    """What came is not what the server's contract says."""
+
+    means = "the answer makes no sense"
+
+
+class TLSFailed(Elsewhere):
     """No trusted connection could be made (C{EX_NOPERM})."""
 
     code = 77

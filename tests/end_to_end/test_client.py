@@ -1,7 +1,5 @@
 """The command line, against the real daemon and against servers that misbehave."""
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from tests.support import (
     Gate,
     Lifeline,
     Program,
-    readable,
     run,
     script,
     start_daemon,
@@ -162,7 +159,7 @@ class ClientTests(TestCase):
         """A daemon that dies under a stream is an error, not the end."""
         gate = Gate(self)
         daemon = await start_daemon(self, gate.config)
-        client = self.client(server=daemon)
+        client = self.client("--retry-for", "0", server=daemon)
         await client.seen(b"line 1")
         daemon.program.signal("KILL")
         await self.fails(client, 75, "not all of the output")
@@ -197,22 +194,6 @@ class ClientTests(TestCase):
             client = run(self, "/bin/sh", "-c", f"exec {command} >{where}")
             await self.fails(client, 74, why)
 
-    async def test_interrupted(self) -> None:
-        """Ctrl-C and its like end the run, with the exit code shells expect."""
-        for name in ("INT", "TERM", "HUP"):
-            lifeline = Lifeline(self)
-            daemon = await start_daemon(
-                self,
-                'default = "x"\n[commands.x]\n'
-                f"shell = \"exec 3> '{lifeline.path}'; echo 1; sleep 1000 & wait\"\n",
-            )
-            client = self.client(server=daemon)
-            await client.seen(b"1\n")
-            client.signal(name)
-            code = 128 + signal.Signals[f"SIG{name}"]
-            self.assertEqual((await client.ended(), client.err), (code, b""))
-            await lifeline.cut()
-
     async def test_nohup(self) -> None:
         """Under nohup(1) a hangup changes nothing."""
         gate = Gate(self)
@@ -224,26 +205,6 @@ class ClientTests(TestCase):
         client.signal("HUP")
         await gate.passed_by(client)
         self.assertEqual(await client.ended(), 0)
-
-    async def test_interrupted_while_stdout_is_stuck(self) -> None:
-        """Ctrl-C works though nobody takes what it is writing."""
-        daemon = await start_daemon(
-            self, 'default = "x"\n[commands.x]\nargv = ["yes"]\n'
-        )
-        reading, writing = os.pipe()
-        self.addCleanup(os.close, reading)
-        client = run(
-            self,
-            sys.executable,
-            "-m",
-            "shellstream.client",
-            f"{daemon.url}/stream",
-            child_fds={0: "w", 1: writing, 2: "r"},
-        )
-        os.close(writing)
-        await readable(reading)
-        client.signal("INT")
-        self.assertEqual(await client.ended(), 130)
 
     async def test_demo(self) -> None:
         """C{demo} needs nothing: it shows the demo and says what to type."""

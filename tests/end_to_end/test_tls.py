@@ -28,10 +28,10 @@ class TLSTests(TestCase):
         endpoint += f":certKey={folder}/cert.pem"
         return await start_daemon(self, gate.config, "--listen", endpoint)
 
-    def client(self, daemon: Daemon, **env: str) -> Program:
+    def client(self, daemon: Daemon, *options: str, **env: str) -> Program:
         """The client, at the daemon's own URL."""
-        url = f"{daemon.url}/stream"
-        return run(self, sys.executable, "-m", "shellstream.client", url, env=env)
+        words = (f"{daemon.url}/stream", *options)
+        return run(self, sys.executable, "-m", "shellstream.client", *words, env=env)
 
     async def test_live(self) -> None:
         """Each line is there before the command may print the next."""
@@ -41,6 +41,17 @@ class TLSTests(TestCase):
         client = self.client(daemon, SSL_CERT_FILE=self.authority)
         await gate.passed_by(client)
         self.assertEqual(await client.ended(), 0)
+
+    async def test_cacert(self) -> None:
+        """An authority may be named, too; then no other is trusted."""
+        gate = Gate(self)
+        daemon = await self.serve(gate, "127.0.0.1")
+        client = self.client(daemon, "--cacert", self.authority)
+        await gate.passed_by(client)
+        self.assertEqual(await client.ended(), 0)
+        await self.serve(Gate(self), "127.0.0.1")
+        client = self.client(daemon, "--cacert", self.authority)
+        self.assertEqual(await client.ended(), 77, client.err)
 
     async def test_too_large(self) -> None:
         """A refusal reaches the client over TLS too."""

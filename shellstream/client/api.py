@@ -1,0 +1,363 @@
+"""Runs on a server, for programs."""
+
+import json
+import os
+import re
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from types import MappingProxyType
+from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from .errors import (
+    CutShort,
+    Elsewhere,
+    Nonsense,
+    Refused,
+    ServerFailed,
+    Unanswered,
+    Usage,
+)
+from .events import CommandInfo, RunInfo
+from .following import Following, View
+from .wire import Answer, Wire
+
+#: The most that is read of an answer that is a document, in bytes, and of one that
+#: is an error.
+MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
+
+#: The most runs that the server tells of at once.
+MAX_PAGE = 1000
+
+#: Seconds that a server may take for an answer that is no stream.
+PATIENCE = 60.0
+
+#: Parameters: names and values, as a command line has them.
+Params = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class Client:
+    """
+    The runs of one server.
+
+    On asyncio a server's URL is all that it takes; in a Twisted program give it a
+    L{TreqWire<shellstream.client.treq_wire.TreqWire>}. It holds nothing open, so it
+    need not be closed; what L{run} and L{follow} return does.
+
+    Every call may raise a L{ClientError<shellstream.client.errors.ClientError>},
+    whose text is one line for a person.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        wire: Wire | None = None,
+        *,
+        token: str | None = None,
+        retry_for: float = 60.0,
+        noted: Callable[[Elsewhere, float], object] = lambda error, delay: None,
+    ) -> None:
+        """
+        @param server: its URL: C{http://laptop:8000}.
+        @param token: what it asks for, if anything.
+        @param retry_for: seconds for which a cut stream is tried to be taken up.
+        @param noted: is told of every cut, and of the seconds until the next try.
+        """
+        if wire is None:
+            from .asyncio_wire import AsyncioWire
+
+            wire = AsyncioWire()
+        self.server = server.rstrip("/")
+        self._wire = wire
+        self._retry_for = retry_for
+        self._noted = noted
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+
+    # Watching
+
+    def run(
+        self,
+        command: str | None = None,
+        params: Params = (),
+        *,
+        timed: bool = False,
+    ) -> Following:
+        """
+        Start a run, and follow it; the first event is a good time to look at C{run}.
+
+        It is this client's run: when it has been away for the command's C{linger}
+        seconds, the server ends it.
+
+        @param command: its name; the default one if not given.
+        """
+        headers = {
+            "idempotency-key": new_key(),
+            "content-type": "application/x-www-form-urlencoded",
+            "accept": View(timed=timed).accept,
+        }
+        path = "/stream" if command is None else f"/stream/{quote(command, safe='')}"
+        body = urlencode(list(_pairs(params))).encode()
+
+        async def begin() -> Answer:
+            return await self._ask("POST", path, headers, body)
+
+        return self._following(View(lossless=True, timed=timed), begin=begin)
+
+    def follow(self, run: str, view: View = View()) -> Following:  # noqa: B008
+        """
+        Follow a run that is there, by default from its first byte on. It waits for
+        nobody: who is too slow is told of a L{Gap<shellstream.client.events.Gap>}.
+        """
+        return self._following(view, run=run)
+
+    def attach(self, run: str, offset: int = 0) -> Following:
+        """Follow a run as its starter does: it waits for us, and no byte is missed."""
+        return self._following(View(offset, lossless=True), run=run)
+
+    async def get(
+        self, url: str, params: Params = (), *, timed: bool = False
+    ) -> "Following | Answer":
+        """
+        Follow what any server answers to a GET.
+
+        @return: what is told of a run, if it is one that this server began for us;
+            else the answer, to be read as it comes.
+        """
+        parts = urlsplit(url)
+        query = "&".join(filter(None, [parts.query, urlencode(list(_pairs(params)))]))
+        url = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+        accept = View(timed=timed).accept
+        headers = {**self._headers, "accept": "*/*"}
+        if server_of(url) == self.server:
+            headers["accept"] = f"{accept}, */*;q=0.5"
+        answer = await self._wire.request("GET", url, headers)
+        await check(url, answer)
+        media_type = answer.headers.get("content-type", "").partition(";")[0]
+        if media_type != accept or "shellstream-run" not in answer.headers:
+            return answer
+
+        async def begin() -> Answer:
+            return answer
+
+        return self._following(View(lossless=True, timed=timed), begin=begin)
+
+    # Ordering
+
+    async def start(
+        self, command: str | None = None, params: Params = (), *, key: str | None = None
+    ) -> RunInfo:
+        """
+        Start a run that nobody need watch.
+
+        @param command: its name; the default one if not given.
+        @param key: an C{Idempotency-Key}: with the same one, from whomever, no
+            second run is started. Without it there is one for this call.
+        @raise Usage: if a parameter is given twice.
+        """
+        wanted: dict[str, str] = {}
+        for name, value in _pairs(params):
+            if name in wanted:
+                raise Usage(f"{name}: is given more than once")
+            wanted[name] = value
+        document: dict[str, Any] = {"params": wanted}
+        if command is not None:
+            document["command"] = command
+        headers = {"idempotency-key": key or new_key()}
+        return cast("RunInfo", await self._call("POST", "/runs", document, headers))
+
+    async def cancel(self, run: str) -> RunInfo:
+        """Have a run ended: TERM, and KILL after the command's grace time."""
+        return cast("RunInfo", await self._call("POST", f"{_path(run)}/cancel"))
+
+    async def signal(self, run: str, signal: str) -> RunInfo:
+        """Send a signal, such as C{INT}, to all processes of a run."""
+        document = {"signal": signal}
+        found = await self._call("POST", f"{_path(run)}/signal", document)
+        return cast("RunInfo", found)
+
+    # Looking
+
+    async def show(self, run: str) -> RunInfo:
+        """A run as it stands."""
+        return cast("RunInfo", await self._call("GET", _path(run)))
+
+    async def list(
+        self,
+        *,
+        state: str | None = None,
+        command: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[RunInfo]:
+        """The runs that are kept, newest first; pages are turned as need be."""
+        size = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
+        given = {"limit": str(size), "state": state, "command": command, "after": None}
+        left = limit
+        while left is None or left > 0:
+            query = urlencode({k: v for k, v in given.items() if v is not None})
+            page = await self._call("GET", f"/runs?{query}")
+            for run in page["runs"][:left]:
+                yield run
+            left = None if left is None else left - len(page["runs"])
+            if not page["next"]:
+                return
+            given["after"] = page["runs"][-1]["id"]
+
+    async def commands(self) -> Sequence[CommandInfo]:
+        """What may be run here."""
+        document = await self._call("GET", "/commands")
+        return cast("Sequence[CommandInfo]", document["commands"])
+
+    # How
+
+    def _following(
+        self,
+        view: View,
+        *,
+        run: str | None = None,
+        begin: Callable[[], Awaitable[Answer]] | None = None,
+    ) -> Following:
+        return Following(
+            self._wire,
+            view,
+            run=run,
+            begin=begin,
+            resume=self._output,
+            size=self._size,
+            retry_for=self._retry_for,
+            noted=self._noted,
+        )
+
+    async def _output(self, run: str, view: View) -> Answer:
+        """Ask for a part of a run's output."""
+        given = {
+            "tail": view.tail,
+            "offset": view.offset if view.tail is None else None,
+            "stream": view.only,
+            "follow": None if view.follow else "false",
+            "lossless": "true" if view.lossless else None,
+        }
+        query = urlencode({k: v for k, v in given.items() if v is not None})
+        path = f"{_path(run)}/output?{query}"
+        return await self._ask("GET", path, {"accept": view.accept})
+
+    async def _size(self, run: str) -> int:
+        return (await self.show(run))["size"]
+
+    async def _ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        url = self.server + path
+        headers = {**self._headers, **headers}
+        answer = await self._wire.request(method, url, headers, body, PATIENCE)
+        await check(url, answer)
+        return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
+        """
+        Ask for a JSON document.
+
+        One that cannot do harm twice is asked for again if no answer came.
+        """
+        body = b"" if document is None else json.dumps(document).encode()
+        headers = {"accept": "application/json", **headers}
+        if body:
+            headers["content-type"] = "application/json"
+        again = method == "GET" or "idempotency-key" in headers
+        try:
+            answer = await self._ask(method, path, headers, body)
+        except Unanswered:
+            if not again:
+                raise
+            answer = await self._ask(method, path, headers, body)
+        url = self.server + path
+        try:
+            return json.loads(await _whole(answer, MAX_DOCUMENT))
+        except (ValueError, RecursionError):
+            raise Nonsense(url, "it is no JSON; is this a shellstream?") from None
+
+
+def server_of(url: str) -> str | None:
+    """The server that a URL belongs to, if it can be that of a C{/stream}."""
+    parts = urlsplit(url)
+    ours = re.fullmatch(r"(.*)/stream(/[^/]+)?/?", parts.path)
+    if ours is None:
+        return None
+    server: str = urlunsplit((parts.scheme, parts.netloc, ours[1], "", ""))
+    return server
+
+
+def new_key() -> str:
+    """An C{Idempotency-Key} that nobody else has."""
+    return os.urandom(16).hex()
+
+
+async def check(url: str, answer: Answer) -> None:
+    """
+    See that an answer is what was asked for.
+
+    @raise ClientError: in the server's words, if it is anything else.
+    """
+    if 200 <= answer.status < 300:
+        return
+    try:
+        body = await _whole(answer, MAX_PROBLEM)
+    except CutShort:
+        body = b""  # half an explanation misleads; the status tells enough
+    text = f"{answer.status} {line(answer.phrase)}"
+    detail = _detail(answer.headers.get("content-type", ""), body)
+    to = answer.headers.get("location")
+    if answer.status < 400 and to:
+        detail = f"it sends us to {line(to)}; ask there, if you trust it"
+    cls = Refused if answer.status < 500 else ServerFailed
+    raise cls(url, answer.status, f"{text}: {detail}" if detail else text)
+
+
+async def _whole(answer: Answer, most: int) -> bytes:
+    """An answer up to its end, or up to so many bytes; then it is closed."""
+    body = bytearray()
+    try:
+        while data := await answer.read(PATIENCE):
+            body += data
+            if len(body) > most:
+                break
+    finally:
+        answer.close()
+    return bytes(body[:most])
+
+
+def _detail(media_type: str, body: bytes) -> str:
+    text = body.decode("utf-8", "replace")
+    if media_type.startswith("application/problem+json"):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return ""
+        return line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
+    if media_type.startswith("text/plain"):
+        return line(text.strip().partition("\n")[0])
+    return ""
+
+
+def line(text: str) -> str:
+    """A server's words as one line that cannot steer a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text[:1000])
+
+
+def _path(run: str) -> str:
+    return f"/runs/{quote(run, safe='')}"
+
+
+def _pairs(params: Params) -> Iterable[tuple[str, str]]:
+    return params.items() if isinstance(params, Mapping) else params

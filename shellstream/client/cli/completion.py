@@ -1,0 +1,14 @@
+"""C{completion}: what makes a shell complete this command line."""
+
+import sys
+
+from .options import whole_parser
+
+
+def completion(shell: str) -> int:
+    """Print it, for C{eval} or a file."""
+    import shtab
+
+    sys.stdout.write(shtab.complete(whole_parser(), shell=shell))
+    sys.stdout.write("\n")
+    return 0

@@ -1,0 +1,145 @@
+"""C{run}, C{attach}, C{output}: output, as it comes."""
+
+import os
+from argparse import Namespace
+
+from shellstream.client.api import Client, server_of
+from shellstream.client.asyncio_wire import AsyncioWire
+from shellstream.client.errors import ClientError, Usage
+from shellstream.client.events import Gap
+from shellstream.client.following import Following, View
+from shellstream.client.wire import Answer
+
+from .codes import exit_code, words
+from .notes import Notes
+from .out import Out
+from .printing import Ndjson, Plain
+from .settings import settings
+from .steering import Steering, leave
+from .words import Words, meant
+
+
+async def run(given: Namespace) -> int:
+    """C{run}: a command of the server, or a URL."""
+    target = Words(given.words)
+    timed = _timed(given)
+    if target.url is not None and given.detach_on_int:
+        raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
+    session = _Session(given, target.url)
+    client = session.client
+    if target.url is not None:
+        found = await client.get(target.url, target.params, timed=timed)
+        if not isinstance(found, Following):
+            return await session.copy(found)
+        return await session.follow(found)
+    try:
+        if not given.detach_on_int:
+            following = client.run(target.name, target.params, timed=timed)
+            return await session.follow(following, target.name)
+        # Whose viewers may leave is begun without any.
+        begun = await client.start(target.name, target.params)
+    except ClientError as error:
+        if target.name and getattr(error, "status", None) == 404:
+            error.args = (f"{error}{meant(target.name)}",)
+        raise
+    if begun["on_disconnect"] != "keep":
+        session.notes.say("this command is ended when its viewers leave: Ctrl-C too")
+    view = View(lossless=True, timed=timed)
+    return await session.follow(client.follow(begun["id"], view), begun["command"])
+
+
+async def attach(given: Namespace) -> int:
+    """C{attach}: a run to its end."""
+    view = _view(given)
+    session = _Session(given)
+    return await session.follow(session.client.follow(given.run, view))
+
+
+async def output(given: Namespace) -> int:
+    """C{output}: what there is."""
+    view = _view(given)._replace(follow=False)
+    session = _Session(given)
+    return await session.follow(session.client.follow(given.run, view), ends=False)
+
+
+def _view(given: Namespace) -> View:
+    if given.offset is not None and given.tail is not None:
+        raise Usage("--from and --tail exclude each other")
+    return View(given.offset or 0, given.tail, timed=_timed(given))
+
+
+def _timed(given: Namespace) -> bool:
+    ndjson: bool = given.format == "ndjson"
+    if ndjson and (given.timestamps or given.prefix):
+        raise Usage("--format ndjson tells times and streams; drop the other options")
+    return ndjson or bool(given.timestamps)
+
+
+class _Session:
+    """One run on its way to stdout and stderr."""
+
+    def __init__(self, given: Namespace, url: str | None = None) -> None:
+        server = None if url is None else server_of(url) or url
+        where = settings(given, os.environ, server)
+        self.notes = Notes(quiet=given.quiet, verbose=given.verbose)
+        self._given = given
+        self._out = Out(1, "standard output")
+        self._err = Out(2, "standard error")
+        self.client = Client(
+            where.url,
+            AsyncioWire(where.tls()),
+            token=where.token,
+            retry_for=given.retry_for,
+            noted=self.notes.cut,
+        )
+        self._steering = Steering(self.client, self.notes)
+        self._out.watch(lambda: leave(141))
+
+    async def copy(self, answer: Answer) -> int:
+        """What any server answers, byte for byte."""
+        if (
+            self._given.timestamps
+            or self._given.prefix
+            or self._given.format != "plain"
+        ):
+            raise Usage("this is the output of no run: it can be shown as it is, only")
+        while data := await answer.read():
+            await self._out.write(data)
+        return 0
+
+    async def follow(
+        self, following: Following, command: str | None = None, *, ends: bool = True
+    ) -> int:
+        """A run's output, up to its end or up to now."""
+        given, gaps = self._given, False
+        printer: Plain | Ndjson | None = None
+        async with following:
+            if ends:
+                self._steering.steer(following, detach=given.detach_on_int)
+            async for event in following:
+                if printer is None:
+                    assert following.run is not None
+                    self.notes.tell(f"this is run {following.run}")
+                    if given.prefix and command is None:
+                        command = (await self.client.show(following.run))["command"]
+                    printer = self._printer(command or "")
+                gaps = gaps or isinstance(event, Gap)
+                await printer.show(event)
+        end = following.end
+        if end is None or not ends:
+            return 72 if gaps else 0
+        said = words(end)
+        if end.state == "failed":
+            assert following.run is not None
+            said = f"{said}: {(await self.client.show(following.run))['failure']}"
+        if said is not None:
+            self.notes.say(said)
+        self.notes.tell(f"the run ended: {end.state}, {end.offset} bytes in all")
+        return exit_code(end, gaps=gaps)
+
+    def _printer(self, command: str) -> Plain | Ndjson:
+        given = self._given
+        if given.format == "ndjson":
+            return Ndjson(self._out)
+        prefix = command if given.prefix else ""
+        return Plain(self._out, self._err, timestamps=given.timestamps, prefix=prefix)

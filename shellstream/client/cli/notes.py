@@ -1,0 +1,36 @@
+"""Lines of ours on stderr."""
+
+import os
+
+from shellstream.client.errors import Elsewhere
+
+
+class Notes:
+    """Lines of ours on stderr, as many as are wanted."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+
+    def say(self, text: str) -> None:
+        """Something that most want to know."""
+        if not self._quiet:
+            note(text)
+
+    def tell(self, text: str) -> None:
+        """Something that few want to know."""
+        if self._verbose:
+            note(text)
+
+    def cut(self, error: Elsewhere, delay: float) -> None:
+        """A stream was cut, and is taken up again."""
+        when = f" in {delay:.1f} s" if delay else ""
+        self.tell(f"cut ({error.why}); it is taken up again{when}")
+
+
+def note(text: str) -> None:
+    """Write a line to stderr, whatever it is: not to be heard is no reason to end."""
+    try:
+        os.write(2, f"shellstream: {text}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return

@@ -1,0 +1,322 @@
+"""What a command line may hold."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from shellstream import __version__
+from shellstream.client.errors import Usage
+
+from .codes import CODES
+
+#: Seconds for which a cut stream is tried to be taken up, if nobody says.
+RETRY_FOR = 60.0
+
+DESCRIPTION = """\
+Runs commands of a shellstream server and shows their output as it is written:
+stdout to stdout, stderr to stderr, every byte, and exits as the command did.
+
+  shellstream                      the default command of this machine's daemon
+  shellstream build target=all     the command "build", with a parameter
+  shellstream http://pi:8000/stream   this URL; any other streaming server will do
+  shellstream demo                 everything at once: a daemon, and a client
+"""
+
+_SERVER = "http://127.0.0.1:8000"
+
+ENVIRONMENT = {
+    "SHELLSTREAM_URL": f"the server, or its name, instead of {_SERVER}",
+    "SHELLSTREAM_TOKEN": "the token that it asks for",
+    "SHELLSTREAM_TOKEN_FILE": "a file that holds it",
+}
+
+
+class Option(NamedTuple):
+    """An option, as argparse takes it."""
+
+    names: tuple[str, ...]
+    given: dict[str, Any]
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is no option at all, but a word at its place."""
+        return not self.names[0].startswith("-")
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether what follows it belongs to it."""
+        return not self.is_word and "action" not in self.given
+
+
+def _option(*names: str, **given: Any) -> Option:
+    return Option(names, given)
+
+
+def _offset(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+# argparse names a type that it cannot convert to by its function.
+_offset.__name__, _seconds.__name__ = "number", "number of seconds"
+
+CONNECTING = (
+    _option(
+        "--server",
+        metavar="URL",
+        help=f"the server, or its name in the configuration (default: {_SERVER})",
+    ),
+    _option("--token-file", metavar="FILE", help="holds the token for the server"),
+    _option("--cacert", metavar="FILE", help="trust these authorities (PEM), only"),
+    _option("--cert", metavar="FILE", help="show this certificate (PEM)"),
+    _option("--key", metavar="FILE", help="the key of --cert, if it is not in it"),
+    _option("-q", "--quiet", action="store_true", help="say nothing but errors"),
+    _option("-v", "--verbose", action="store_true", help="say what happens"),
+)
+
+SHOWING = (
+    _option(
+        "--format",
+        choices=("plain", "ndjson"),
+        default="plain",
+        help="the bytes themselves, or an object a line, the last of type end",
+    ),
+    _option("-t", "--timestamps", action="store_true", help="each line's time (UTC)"),
+    _option("--prefix", action="store_true", help="each line's command and stream"),
+    _option(
+        "--retry-for",
+        metavar="SECONDS",
+        type=_seconds,
+        default=RETRY_FOR,
+        help="try so long to take up a stream that was cut (default: %(default)g)",
+    ),
+)
+
+_DETACH = _option(
+    "--detach-on-int", action="store_true", help="Ctrl-C leaves the run going"
+)
+
+_DOCUMENT = _option(
+    "--format",
+    choices=("plain", "json"),
+    default="plain",
+    help="for people, or for scripts",
+)
+
+_WORDS = _option("words", nargs="*", metavar="NAME=VALUE", help="parameters")
+_RUN = _option("run", metavar="ID", help="the id of a run")
+
+
+class Subcommand(NamedTuple):
+    """What is done with a command line that begins with its name."""
+
+    help: str
+    options: tuple[Option, ...]
+    usage: str | None = None
+
+
+SUBCOMMANDS = {
+    "run": Subcommand(
+        "run a command and follow it; the word may be left out",
+        (
+            _option(
+                "words",
+                nargs="*",
+                metavar="[NAME | URL] [NAME=VALUE ...]",
+                help="a command of the server, or what to GET; and parameters",
+            ),
+            *SHOWING,
+            _DETACH,
+            *CONNECTING,
+        ),
+        "shellstream [run] [OPTIONS] [NAME | URL] [NAME=VALUE ...]",
+    ),
+    "start": Subcommand(
+        "start a run that nobody need watch; prints its id",
+        (
+            _option("name", metavar="NAME", nargs="?", help="a command of the server"),
+            _WORDS,
+            _DOCUMENT,
+            *CONNECTING,
+        ),
+        "shellstream start [OPTIONS] [NAME] [NAME=VALUE ...]",
+    ),
+    "attach": Subcommand(
+        "follow a run to its end, and exit as it does",
+        (
+            _RUN,
+            _option(
+                "--from",
+                metavar="N",
+                type=_offset,
+                dest="offset",
+                help="from byte N on",
+            ),
+            _option(
+                "--tail", metavar="N", type=_offset, help="from the last N lines on"
+            ),
+            *SHOWING,
+            _DETACH,
+            *CONNECTING,
+        ),
+    ),
+    "output": Subcommand(
+        "show what a run has written until now",
+        (
+            _RUN,
+            _option(
+                "--from",
+                metavar="N",
+                type=_offset,
+                dest="offset",
+                help="from byte N on",
+            ),
+            _option("--tail", metavar="N", type=_offset, help="the last N lines"),
+            *SHOWING,
+            *CONNECTING,
+        ),
+    ),
+    "ps": Subcommand(
+        "list the runs that are active",
+        (
+            _option("-a", "--all", action="store_true", help="those that ended, too"),
+            _option(
+                "-n",
+                "--limit",
+                metavar="N",
+                type=_offset,
+                help="no more than so many, the newest",
+            ),
+            _option("--command", metavar="NAME", help="those of this command"),
+            _option(
+                "--format",
+                choices=("plain", "ndjson", "json"),
+                default="plain",
+                help="for people, or for scripts; with -q only ids",
+            ),
+            *CONNECTING,
+        ),
+    ),
+    "show": Subcommand("tell all about a run", (_RUN, _DOCUMENT, *CONNECTING)),
+    "cancel": Subcommand("end a run: TERM, then KILL", (_RUN, _DOCUMENT, *CONNECTING)),
+    "signal": Subcommand(
+        "send a signal to all processes of a run",
+        (
+            _RUN,
+            _option("signal", metavar="SIG", help="such as INT, HUP or USR1"),
+            _DOCUMENT,
+            *CONNECTING,
+        ),
+    ),
+    "commands": Subcommand(
+        "list what may be run, and with which parameters",
+        (_DOCUMENT, *CONNECTING),
+    ),
+    "demo": Subcommand("start a daemon, and show its demo", ()),
+    "completion": Subcommand(
+        "print what makes a shell complete this command line",
+        (_option("shell", choices=("bash", "zsh", "tcsh"), help="which shell"),),
+    ),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with our own exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message}; see {self.prog} --help")
+
+
+def epilog() -> str:
+    """What the help says below the options."""
+    lines = ["environment:"]
+    lines += [f"  {name:<24}{what}" for name, what in ENVIRONMENT.items()]
+    lines += ["", "exit codes, where they are not the command's own:"]
+    lines += [f"  {code:<5}{what}" for code, what in CODES.items()]
+    return "\n".join(lines)
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """
+    Read the command line.
+
+    @return: what it says, C{subcommand} among it.
+    @raise Usage: if it makes no sense.
+    """
+    words = list(argv)
+    index = _first_word(words)
+    if index is None and {"-h", "--help", "--version"} & set(words):
+        whole_parser().parse_args(words)
+    name = "run"
+    if index is not None and words[index] in SUBCOMMANDS:
+        name = words.pop(index)
+    sub = SUBCOMMANDS[name]
+    parser = Parser(
+        f"shellstream {name}",
+        usage=sub.usage,
+        description=sub.help,
+        allow_abbrev=False,
+    )
+    _fill(parser, sub)
+    found = parser.parse_intermixed_args(words)
+    found.subcommand = name
+    return found
+
+
+def whole_parser() -> Parser:
+    """All of it, for who reads, completes or prints it."""
+    parser = Parser(
+        "shellstream",
+        usage="shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]\n"
+        "       shellstream SUBCOMMAND [OPTIONS] ...",
+        description=DESCRIPTION,
+        epilog=epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"shellstream {__version__}"
+    )
+    subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
+    for name, sub in SUBCOMMANDS.items():
+        each = subparsers.add_parser(
+            name, usage=sub.usage, help=sub.help, description=sub.help
+        )
+        _fill(each, sub)
+    return parser
+
+
+def _fill(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
+    for option in sub.options:
+        parser.add_argument(*option.names, **option.given)
+
+
+def _first_word(words: Sequence[str]) -> int | None:
+    """Where the first word is that is neither an option nor the value of one."""
+    valued = {
+        name
+        for sub in SUBCOMMANDS.values()
+        for option in sub.options
+        if option.takes_value
+        for name in option.names
+    }
+    skip = False
+    for index, word in enumerate(words):
+        if skip:
+            skip = False
+        elif word == "--":
+            return None  # what follows is no subcommand
+        elif word in valued:
+            skip = True
+        elif not word.startswith("-"):
+            return index
+    return None

@@ -1,0 +1,195 @@
+"""Which server, and how to prove to each other who we are."""
+
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from shellstream.client.errors import ConfigWrong, Usage
+
+if TYPE_CHECKING:
+    import ssl
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+#: What may be said of a server in the configuration.
+_KEYS = ("url", "token_file", "cacert", "cert", "key")
+
+
+class Settings(NamedTuple):
+    """A server, and what it takes to talk to it."""
+
+    url: str
+    token: str | None = None
+    cacert: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def tls(self) -> "ssl.SSLContext | None":
+        """
+        How to speak TLS; L{None} for the usual way.
+
+        @raise Usage: if it was asked for where there is none.
+        """
+        given = {"cacert": self.cacert, "cert": self.cert, "key": self.key}
+        if not any(given.values()):
+            return None
+        if not self.url.startswith("https:"):
+            name = next(name for name, value in given.items() if value)
+            raise Usage(
+                f"{self.url} is not https://, so --{name} would protect nothing"
+            )
+        if self.key and not self.cert:
+            raise Usage("--key needs --cert: the certificate that it is for")
+        import ssl
+
+        context = ssl.create_default_context()
+        try:
+            if self.cacert:
+                context = ssl.create_default_context(cafile=self.cacert)
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key, password=_no_password)
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            files = ", ".join(value for value in given.values() if value)
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigWrong(f"{files}: {why}") from None
+        return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password; give one without")
+
+
+def settings(
+    given: Namespace, environ: Mapping[str, str], other: str | None = None
+) -> Settings:
+    """
+    What the command line says, then the environment, then the configuration.
+
+    @param other: a URL that is asked for instead. What is known of a server is for
+        that server: another one is shown nothing but what the command line names.
+    @raise Usage: if a URL is none.
+    @raise ConfigWrong: if a file is not right.
+    """
+    config = _configuration(environ)
+    servers: dict[str, dict[str, str]] = config.get("servers", {})
+    wanted = given.server or environ.get("SHELLSTREAM_URL") or config.get("server")
+    entry = servers.get(wanted or "", {})
+    url = http_url(entry.get("url") or wanted or DEFAULT_SERVER, servers)
+    token = None
+    if other is not None and _origin(other) != _origin(url):
+        entry, environ = {}, {}
+    if given.token_file:
+        token = _token(given.token_file)
+    elif "token_file" in entry:
+        token = _token(entry["token_file"])
+    elif environ.get("SHELLSTREAM_TOKEN"):
+        token = _checked(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
+    elif environ.get("SHELLSTREAM_TOKEN_FILE"):
+        token = _token(environ["SHELLSTREAM_TOKEN_FILE"])
+
+    def file(name: str) -> str | None:
+        path = getattr(given, name) or entry.get(name)
+        return path and str(Path(path).expanduser())
+
+    cacert, cert, key = file("cacert"), file("cert"), file("key")
+    return Settings(other or url, token, cacert, cert, key)
+
+
+def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
+    """
+    A URL, from what a person writes.
+
+    @param servers: names that would have been known.
+    @raise Usage: if it is none.
+    """
+    url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        wrong = not parts.hostname or (parts.port is not None and parts.port == 0)
+    except ValueError:
+        wrong = True
+    if wrong or not url.isascii() or not url.isprintable() or " " in url:
+        known = f", or one of {', '.join(servers)}" if servers else ""
+        raise Usage(f"{text!r} is no URL; write http://HOST:PORT/stream{known}")
+    if parts.scheme not in ("http", "https"):
+        raise Usage(f"{text!r}: only http:// and https:// are spoken here")
+    if parts.username is not None:
+        raise Usage("a URL is no place for a password; use --token-file")
+    return url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _token(path: str) -> str:
+    try:
+        text = Path(path).expanduser().read_text("utf-8")
+    except OSError as error:
+        raise ConfigWrong(f"{path}: {error.strerror}") from None
+    except UnicodeError:
+        raise ConfigWrong(f"{path}: it is no text") from None
+    return _checked(text.strip(), path)
+
+
+def _checked(token: str, where: str) -> str:
+    # RFC 6750, 2.1
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
+        raise ConfigWrong(f"{where}: it holds no token, which is one word")
+    return token
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the configuration is, if there is one (XDG Base Directory)."""
+    home = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "shellstream" / "client.toml"
+
+
+def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
+    path = config_path(environ)
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigWrong(f"{path}: {error.strerror}") from None
+    import tomllib
+
+    try:
+        found = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise ConfigWrong(f"{path}: {error}") from None
+    wrong = list(_faults(found))
+    if wrong:
+        raise ConfigWrong(f"{path}: {'; '.join(wrong)}")
+    return found
+
+
+def _faults(found: Mapping[str, Any]) -> "list[str]":
+    """All that is wrong with a configuration."""
+    faults = [
+        f"{name}: is unknown here; there are server and [servers.NAME]"
+        for name in found
+        if name not in ("server", "servers")
+    ]
+    if not isinstance(found.get("server", ""), str):
+        faults.append("server: must be a URL, or a name")
+    servers = found.get("servers", {})
+    if not isinstance(servers, dict):
+        return [*faults, "servers: must be tables, [servers.NAME]"]
+    for name, entry in servers.items():
+        where = f"servers.{name}"
+        if not isinstance(entry, dict) or "url" not in entry:
+            faults.append(f"{where}: must be a table with a url")
+            continue
+        for key, value in entry.items():
+            if key not in _KEYS:
+                known = ", ".join(_KEYS)
+                faults.append(f"{where}.{key}: is unknown here; there are {known}")
+            elif not isinstance(value, str):
+                faults.append(f"{where}.{key}: must be a string")
+    return faults

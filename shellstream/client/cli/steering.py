@@ -1,0 +1,89 @@
+"""Signals that we are sent, and what becomes of them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable
+from typing import NoReturn
+
+from shellstream.client.api import Client
+from shellstream.client.errors import ClientError, Refused
+from shellstream.client.following import Following
+
+from .notes import Notes
+
+
+class Steering:
+    """
+    Ctrl-C is sent on to the run; a second one cancels it; a third leaves. SIGTERM
+    cancels; a second one leaves. SIGHUP leaves, and so does each of them as long as
+    there is no run to be told of it.
+    """
+
+    def __init__(self, client: Client, notes: Notes) -> None:
+        self._client = client
+        self._notes = notes
+        self._following: Following | None = None
+        self._detach = False
+        self._came: dict[int, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
+                loop.add_signal_handler(number, self._signalled, number)
+
+    def steer(self, following: Following, *, detach: bool) -> None:
+        """
+        From now on there may be a run.
+
+        @param detach: whether Ctrl-C leaves it going.
+        """
+        self._following = following
+        self._detach = detach
+
+    def _signalled(self, number: int) -> None:
+        run = None if self._following is None else self._following.run
+        step = self._came.get(number, 0)
+        self._came[number] = step + 1
+        if run is None:
+            leave(128 + number)
+        elif number == signal.SIGINT and self._detach:
+            self._notes.say(f"the run goes on; shellstream attach {run} follows it")
+            leave(128 + number)
+        elif number == signal.SIGINT and step == 0:
+            self._notes.tell("interrupted; again to cancel the run")
+            self._do(number, self._interrupt(run))
+        elif number == signal.SIGTERM and step == 0:
+            self._do(number, self._client.cancel(run))
+        elif number == signal.SIGINT and step == 1:
+            self._notes.say("cancelled; again to leave without waiting for its end")
+            self._do(number, self._client.cancel(run))
+        else:
+            leave(128 + number)
+
+    async def _interrupt(self, run: str) -> None:
+        try:
+            await self._client.signal(run, "INT")
+        except Refused as error:
+            if error.status != 409:
+                raise
+            if (await self._client.show(run))["state"] == "queued":
+                await self._client.cancel(run)
+
+    def _do(self, number: int, what: Awaitable[object]) -> None:
+        async def told() -> None:
+            try:
+                await what
+            except ClientError as error:
+                self._notes.say(str(error))
+                if number == signal.SIGTERM:  # whoever sent it will not wait for long
+                    leave(128 + number)
+
+        task = asyncio.ensure_future(told())
+        self._tasks.add(task)  # or nobody would hold it
+        task.add_done_callback(self._tasks.discard)
+
+
+def leave(code: int) -> NoReturn:
+    """End now: all output is written, sockets close themselves."""
+    os._exit(code)

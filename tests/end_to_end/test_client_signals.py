@@ -1,0 +1,175 @@
+"""What becomes of signals that the command line is sent."""
+
+import os
+import sys
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+
+from tests.end_to_end.client import ClientTestCase
+from tests.support import Lifeline, readable, run
+
+
+class Silent(Protocol):
+    """A server that takes a request, and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.asked.callback(data)
+
+
+class _Once(Factory):
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return self._protocol
+
+
+class SignalTests(ClientTestCase):
+    """Ctrl-C goes on to the run; then it cancels; then it leaves."""
+
+    async def begin(self, shell: str, *options: str, keys: str = "") -> Lifeline:
+        """
+        Run a command that says C{ready}; C{self.run} is the client.
+
+        @return: what is cut when no process of the run is left.
+        """
+        lifeline = Lifeline(self)
+        shell = f"exec 3> '{lifeline.path}'; {shell}"
+        await self.serve(f"[commands.x]\n{keys}\nshell = '''{shell}'''\n")
+        self.program = self.client(*options, "x")
+        await self.program.seen(b"ready\n")
+        return lifeline
+
+    async def ends(self, code: int) -> str:
+        """The client ends like this; what it said."""
+        self.assertEqual(await self.program.ended(), code, self.program.err)
+        return self.program.err.decode()
+
+    async def test_interrupt(self) -> None:
+        """A command that dies of Ctrl-C does so, and so does the client."""
+        lifeline = await self.begin("echo ready; exec sleep 1000")
+        self.program.signal("INT")
+        self.assertEqual(await self.ends(130), "")
+        await lifeline.cut()
+
+    async def test_handled(self) -> None:
+        """A command that knows what to do about it is heard to its end."""
+        await self.begin(
+            'trap "echo tidied; exit 7" INT; echo ready; while :; do sleep 0.01; done'
+        )
+        self.program.signal("INT")
+        self.assertEqual(await self.ends(7), "")
+        self.assertEqual(self.program.out, b"ready\ntidied\n")
+
+    async def test_cancel(self) -> None:
+        """A command that does not care is cancelled by the second one."""
+        lifeline = await self.begin(
+            'trap "echo no" INT; echo ready; while :; do sleep 0.01; done'
+        )
+        self.program.signal("INT")
+        await self.program.seen(b"no\n")
+        self.program.signal("INT")
+        self.assertIn("it was cancelled", await self.ends(143))
+        await lifeline.cut()
+
+    async def test_leave(self) -> None:
+        """One that does not even let itself be cancelled is left by the third."""
+        lifeline = await self.begin(
+            'trap "echo no" INT; trap "" TERM; '
+            "echo ready; while :; do sleep 0.01; done",
+            keys="grace = 1",
+        )
+        self.program.signal("INT")
+        await self.program.seen(b"no\n")
+        self.program.signal("INT")
+        await self.program.seen(b"again to leave")
+        self.program.signal("INT")
+        await self.ends(130)
+        await lifeline.cut()
+
+    async def test_terminate(self) -> None:
+        """SIGTERM cancels the run, and waits for its end."""
+        lifeline = await self.begin(
+            'trap "echo bye; exit 9" TERM; echo ready; while :; do sleep 0.01; done'
+        )
+        self.program.signal("TERM")
+        self.assertIn("it was cancelled", await self.ends(9))
+        self.assertEqual(self.program.out, b"ready\nbye\n")
+        await lifeline.cut()
+
+    async def test_hang_up(self) -> None:
+        """A hangup leaves; the run is ended after its C{linger}."""
+        lifeline = await self.begin("echo ready; sleep 1000 & wait", keys="linger = 0")
+        self.program.signal("HUP")
+        self.assertEqual(await self.ends(129), "")
+        await lifeline.cut()
+
+    async def test_detach(self) -> None:
+        """With C{--detach-on-int} the run goes on, and it is said how to come back."""
+        await self.begin("echo ready; exec sleep 1000", "--detach-on-int")
+        (run_,) = await self.runs()
+        self.program.signal("INT")
+        said = await self.ends(130)
+        self.assertIn(f"the run goes on; shellstream attach {run_['id']}", said)
+        await self.done("cancel", run_["id"])
+        client = await self.done("attach", run_["id"], code=143)
+        self.assertTrue(client.out.startswith(b"ready\n"))
+
+    async def test_no_run_yet(self) -> None:
+        """Before there is a run, all that can be done is to leave."""
+        for name, code in (("INT", 130), ("TERM", 143)):
+            silent = Silent()
+            endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+            port: Any = await endpoint.listen(_Once(silent))
+            self.addCleanup(port.stopListening)
+            url = f"http://127.0.0.1:{port.getHost().port}"
+            client = run(
+                self, sys.executable, "-m", "shellstream.client", "--server", url, "x"
+            )
+            await silent.asked
+            client.signal(name)
+            self.assertEqual((await client.ended(), client.err), (code, b""))
+
+    async def test_stuck_stdout(self) -> None:
+        """Ctrl-C works though nobody takes what is written."""
+        await self.serve('[commands.x]\nargv = ["yes"]\n')
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        client = run(
+            self,
+            sys.executable,
+            "-m",
+            "shellstream.client",
+            "-v",
+            "x",
+            env={"SHELLSTREAM_URL": self.daemon.url},
+            child_fds={0: "w", 1: writing, 2: "r"},
+        )
+        os.close(writing)
+        await readable(reading)
+        client.signal("INT")
+        await client.seen(b"interrupted")
+        client.signal("INT")
+        await client.seen(b"again to leave")
+        client.signal("INT")
+        self.assertEqual(await client.ended(), 130)
+
+    async def test_queued(self) -> None:
+        """A run that still waits for its turn is cancelled by the first Ctrl-C."""
+        await self.begin(
+            "echo ready; sleep 1000", keys='max_running = 1\nwhen_busy = "queue"'
+        )
+        waiting = self.client("-v", "x")
+        await waiting.seen(b"this is run")
+        waiting.signal("INT")
+        self.assertEqual(await waiting.ended(), 73, waiting.err)
+        self.assertIn(b"cancelled before it began", waiting.err)
+        self.program.signal("TERM")
+        await self.ends(143)

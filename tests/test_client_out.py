@@ -1,0 +1,305 @@
+"""Tests for what the client's command line writes, and how."""
+
+import asyncio
+import errno
+import json
+import os
+import pty
+import socket
+import sys
+import threading
+from collections.abc import Awaitable
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.cli.notes import Notes
+from shellstream.client.cli.out import Out
+from shellstream.client.cli.printing import Ndjson, Plain
+from shellstream.client.errors import CannotWrite, CutShort
+from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
+
+
+class OutTests(SynchronousTestCase):
+    """L{Out} writes all there is, or says why it cannot."""
+
+    def setUp(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self.open = {self.reader, self.writer}
+
+    def tearDown(self) -> None:
+        for fd in self.open:
+            os.close(fd)
+
+    def close(self, fd: int) -> None:
+        self.open.remove(fd)
+        os.close(fd)
+
+    def write(self, fd: int, *pieces: bytes) -> None:
+        """Write, on a loop of its own."""
+
+        async def write() -> None:
+            out = Out(fd, "standard output")
+            try:
+                for data in pieces:
+                    await out.write(data)
+            finally:
+                out.close()
+
+        asyncio.run(write())
+
+    def read(self, fd: int, size: int) -> tuple[threading.Thread, list[bytes]]:
+        """Somebody who takes so much, bit by bit."""
+        found: list[bytes] = []
+
+        def read() -> None:
+            while sum(map(len, found)) < size:
+                found.append(os.read(fd, 1000))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        return thread, found
+
+    def test_writes(self) -> None:
+        """What is written is there at once."""
+        self.write(self.writer, b"one", b"", b"\0\xfftwo\n")
+        self.assertEqual(os.read(self.reader, 100), b"one\0\xfftwo\n")
+
+    def test_in_parts(self) -> None:
+        """What the system takes in parts is written whole."""
+        write = os.write
+        self.patch(os, "write", lambda fd, data: write(fd, data[:3]))
+        self.write(self.writer, b"0123456789")
+        self.assertEqual(os.read(self.reader, 100), b"0123456789")
+
+    def test_slow(self) -> None:
+        """Slow readers are waited for: pipes, sockets, terminals, blocking or not."""
+        data = bytes(range(256)).replace(b"\n", b" ") * 1200
+        near, far = socket.socketpair()
+        self.open |= {near.detach(), far.detach()}
+        master, slave = pty.openpty()
+        self.open |= {master, slave}
+        near_fd, far_fd = sorted(self.open - {self.reader, self.writer, master, slave})
+        for reading, writing in ((self.reader, self.writer), (near_fd, far_fd)):
+            for blocking in (True, False):
+                os.set_blocking(writing, blocking)
+                thread, found = self.read(reading, len(data))
+                self.write(writing, data)
+                thread.join()
+                self.assertEqual(b"".join(found), data)
+                # It is not ours alone.
+                self.assertEqual(os.get_blocking(writing), blocking)
+        thread, found = self.read(master, 100_000)
+        self.write(slave, b"x" * 100_000)
+        thread.join()
+        self.assertEqual(b"".join(found), b"x" * 100_000)
+
+    def test_others_go_on(self) -> None:
+        """While nobody takes what is written, the loop does other things."""
+        done: list[str] = []
+
+        async def test() -> None:
+            out = Out(self.writer, "standard output")
+            writing = asyncio.ensure_future(out.write(b"x" * (1 << 20)))
+            await asyncio.sleep(0)
+            done.append("went on")
+            thread, found = self.read(self.reader, 1 << 20)
+            await writing
+            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+            done.append(f"{sum(map(len, found))}")
+            out.close()
+
+        asyncio.run(test())
+        self.assertEqual(done, ["went on", str(1 << 20)])
+
+    def test_blocks(self) -> None:
+        """Where a descriptor cannot be opened once more, a thread may block."""
+        open_ = os.open
+
+        def refuse(path: str, *args: int, **more: int) -> int:
+            if str(path).startswith("/proc/self/fd"):
+                raise PermissionError
+            return open_(path, *args, **more)
+
+        self.patch(os, "open", refuse)
+        for blocking in (True, False):
+            os.set_blocking(self.writer, blocking)
+            thread, found = self.read(self.reader, 300_000)
+            self.write(self.writer, b"x" * 300_000)
+            thread.join()
+            self.assertEqual(b"".join(found), b"x" * 300_000)
+
+    def test_nobody_reads(self) -> None:
+        """A reader that has gone is no error of ours to tell."""
+        self.close(self.reader)
+        self.assertRaises(BrokenPipeError, self.write, self.writer, b"x")
+        near, far = socket.socketpair()
+        near.close()
+        self.open.add(fd := far.detach())
+        self.assertRaises(BrokenPipeError, self.write, fd, b"x")
+
+    def test_cannot_write(self) -> None:
+        """Any other reason is told in the system's words."""
+        path = Path(self.mktemp())
+        path.touch()
+        self.open.add(fd := os.open(path, os.O_RDONLY))
+        for number, code in ((fd, errno.EBADF), (-1, errno.EBADF)):
+            error = self.assertRaises(CannotWrite, self.write, number, b"x")
+            self.assertEqual(str(error), f"standard output: {os.strerror(code)}")
+
+    def test_full(self) -> None:
+        """A full disk is told as such."""
+        self.open.add(fd := os.open("/dev/full", os.O_WRONLY))
+        error = self.assertRaises(CannotWrite, self.write, fd, b"x")
+        self.assertEqual(str(error), f"standard output: {os.strerror(errno.ENOSPC)}")
+
+    def watched(self, fd: int) -> bool:
+        """Whether the end of the reader is noticed when there is nothing to write."""
+
+        async def test() -> bool:
+            gone = asyncio.get_running_loop().create_future()
+            out = Out(fd, "standard output")
+            out.watch(lambda: gone.done() or gone.set_result(None))  # type: ignore[func-returns-value]
+            if self.reader in self.open:
+                self.close(self.reader)
+            try:
+                async with asyncio.timeout(0.2):
+                    await gone
+            except TimeoutError:
+                return False
+            finally:
+                out.close()
+            return True
+
+        return asyncio.run(test())
+
+    def test_watched(self) -> None:
+        """A pipe is watched for its reader's end; what has none is not."""
+        self.assertTrue(self.watched(self.writer))
+        path = Path(self.mktemp())
+        self.open.add(fd := os.open(path, os.O_WRONLY | os.O_CREAT))
+        self.assertFalse(self.watched(fd))
+        os.mkfifo(f"{path}.fifo")
+        self.open.add(fd := os.open(f"{path}.fifo", os.O_RDWR))
+        self.assertFalse(self.watched(fd))
+
+    if not sys.platform.startswith("linux"):
+        test_watched.skip = "only Linux tells"  # type: ignore[attr-defined]
+        test_full.skip = "only Linux has /dev/full"  # type: ignore[attr-defined]
+
+
+class FakeOut:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def write(self, data: bytes) -> None:
+        self.data += data
+
+
+class PrintingTests(SynchronousTestCase):
+    """Events as they are shown."""
+
+    def shown(
+        self, *events: Event, timestamps: bool = False, prefix: str = ""
+    ) -> tuple[bytes, bytes]:
+        """What is on stdout and on stderr."""
+        out, err = FakeOut(), FakeOut()
+        plain = Plain(out, err, timestamps=timestamps, prefix=prefix)  # type: ignore[arg-type]
+        for event in events:
+            self.run_through(plain.show(event))
+        return out.data, err.data
+
+    def run_through(self, coroutine: Awaitable[None]) -> None:
+        self.assertRaises(StopIteration, coroutine.__await__().__next__)
+
+    def test_plain(self) -> None:
+        """Every byte to where it belongs; a gap is told where it is."""
+        shown = self.shown(
+            Begun("r", "c", 0),
+            Output(0, "stdout", b"\0a"),
+            Output(2, "stderr", b"b\n"),
+            Gap(4, 9),
+            Ping(9),
+            Output(9, "stdout", b"c"),
+            End("exited", 0, None, None, 10),
+        )
+        gap = b"shellstream: 5 bytes are missing here: not kept any more\n"
+        self.assertEqual(shown, (b"\0ac", b"b\n" + gap))
+
+    def test_labels(self) -> None:
+        """Each line has its label, once, whichever pieces it comes in."""
+        events = (
+            Output(0, "stdout", b"on", "T1"),
+            Output(2, "stderr", b"x\n", "T2"),
+            Output(4, "stdout", b"e\n\ntwo\r\nth", "T3"),
+            Output(13, "stdout", b"ree", "T4"),
+        )
+        expected = b"[c/stdout] one\n[c/stdout] \n[c/stdout] two\r\n[c/stdout] three"
+        shown = self.shown(*events, prefix="c")
+        self.assertEqual(shown, (expected, b"[c/stderr] x\n"))
+        expected = b"T1 one\nT3 \nT3 two\r\nT3 three"
+        shown = self.shown(*events, timestamps=True)
+        self.assertEqual(shown, (expected, b"T2 x\n"))
+        self.assertEqual(
+            self.shown(*events, timestamps=True, prefix="c")[1], b"T2 [c/stderr] x\n"
+        )
+
+    @given(st.lists(st.binary(max_size=8)))
+    def test_labels_apart(self, pieces) -> None:
+        """Without its labels, the output is what it was."""
+        data = b"".join(pieces).replace(b"[", b"(")
+        events = [Output(0, "stdout", each.replace(b"[", b"(")) for each in pieces]
+        out, _ = self.shown(*events, prefix="c")
+        self.assertEqual(out.replace(b"[c/stdout] ", b""), data)
+        lines = data.split(b"\n")
+        full = len(lines) - (not lines[-1])
+        self.assertEqual(out.count(b"["), full)
+
+    def test_ndjson(self) -> None:
+        """Objects as the server writes them; the end is one, a ping is none."""
+        out = FakeOut()
+        for event in (
+            Output(0, "stdout", "é\n".encode(), "T"),
+            Output(3, "stderr", b"\xff", "T"),
+            Ping(4),
+            Gap(4, 6),
+            Begun("r", "c", 6),
+            End("signaled", None, "TERM", "timeout", 6),
+        ):
+            self.run_through(Ndjson(out).show(event))  # type: ignore[arg-type]
+        end = {"type": "end", "state": "signaled", "code": None, "signal": "TERM"}
+        self.assertEqual(
+            [json.loads(line) for line in out.data.splitlines()],
+            [
+                {"offset": 0, "time": "T", "stream": "stdout", "text": "é\n"},
+                {"offset": 3, "time": "T", "stream": "stderr", "base64": "/w=="},
+                {"type": "gap", "offset": 4, "end": 6, "bytes": 2},
+                {"type": "run", "run": "r", "command": "c", "offset": 6},
+                {**end, "reason": "timeout", "offset": 6},
+            ],
+        )
+
+    def test_notes(self) -> None:
+        """What is said depends on how much is wanted."""
+        reader, writer = os.pipe()
+        kept = os.dup(2)
+        os.dup2(writer, 2)
+        try:
+            for quiet, verbose in ((True, False), (False, False), (False, True)):
+                notes = Notes(quiet=quiet, verbose=verbose)
+                notes.say("say")
+                notes.cut(CutShort("h", "gone"), 0.25)
+                notes.cut(CutShort("h", "gone"), 0)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(writer)
+        with os.fdopen(reader) as said:
+            lines = [line.removeprefix("shellstream: ") for line in said]
+        cut = "cut (gone); it is taken up again"
+        expected = ["say\n", "say\n", f"{cut} in 0.2 s\n", f"{cut}\n"]
+        self.assertEqual(lines, expected)

@@ -1,0 +1,154 @@
+"""Tests for L{shellstream.client.cli.settings}: which server, and which secrets."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from ssl import SSLContext
+
+import trustme
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.cli.settings import DEFAULT_SERVER, Settings, settings
+from shellstream.client.errors import ConfigWrong, Usage
+
+LAPTOP = """
+server = "laptop"
+[servers.laptop]
+url = "https://laptop:8443/shell"
+token_file = "{folder}/token"
+cacert = "~/ca.pem"
+[servers.pi]
+url = "pi:8000"
+"""
+
+
+class SettingsTests(SynchronousTestCase):
+    """The command line goes before the environment, and that before the file."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        (self.folder / "shellstream").mkdir(parents=True)
+        (self.folder / "token").write_text("t0k-en_~+/.==\n")
+        self.config = self.folder / "shellstream" / "client.toml"
+
+    def read(
+        self, environ: dict[str, str] = {}, other: str | None = None, **given: str
+    ) -> Settings:
+        """What is made of this command line and environment."""
+        names = ("server", "token_file", "cacert", "cert", "key")
+        found = Namespace(**{name: given.get(name) for name in names})
+        environ = {"XDG_CONFIG_HOME": str(self.folder), **environ}
+        return settings(found, environ, other)
+
+    def at(self, server: str, **given: str) -> Callable[[], SSLContext | None]:
+        """What makes TLS for this server."""
+        return self.read({}, None, server=server, **given).tls
+
+    def test_default(self) -> None:
+        """Without a word it is this machine's daemon, and nobody in particular."""
+        self.assertEqual(self.read(), Settings(DEFAULT_SERVER))
+        self.assertEqual(self.read({"SHELLSTREAM_URL": ""}).url, DEFAULT_SERVER)
+
+    def test_server(self) -> None:
+        """A server by its URL or name, with what the configuration says of it."""
+        self.config.write_text(LAPTOP.format(folder=self.folder))
+        laptop = self.read()
+        self.assertEqual(laptop.url, "https://laptop:8443/shell")
+        self.assertEqual(laptop.token, "t0k-en_~+/.==")
+        self.assertEqual(laptop.cacert, str(Path("~/ca.pem").expanduser()))
+        self.assertEqual(self.read(server="pi"), Settings("http://pi:8000"))
+        self.assertEqual(self.read({"SHELLSTREAM_URL": "pi"}).url, "http://pi:8000")
+        environ = {"SHELLSTREAM_URL": "http://other"}
+        self.assertEqual(self.read(environ).url, "http://other")
+        self.assertEqual(self.read(environ, server="laptop"), laptop)
+
+    def test_token(self) -> None:
+        """A token from the command line, the server's own, or the environment."""
+        self.config.write_text(LAPTOP.format(folder=self.folder))
+        environ = {"SHELLSTREAM_TOKEN": "env"}
+        self.assertEqual(self.read(environ).token, "t0k-en_~+/.==")
+        self.assertEqual(self.read(environ, server="pi").token, "env")
+        environ = {"SHELLSTREAM_TOKEN_FILE": f"{self.folder}/token"}
+        self.assertEqual(self.read(environ, server="pi").token, "t0k-en_~+/.==")
+        other = self.folder / "other"
+        other.write_text("mine")
+        self.assertEqual(self.read(token_file=str(other)).token, "mine")
+
+    def test_token_stays(self) -> None:
+        """A token that is a server's is shown to no other."""
+        self.config.write_text(LAPTOP.format(folder=self.folder))
+        here = "https://laptop:8443/other"
+        self.assertEqual(self.read(other=here), self.read()._replace(url=here))
+        environ = {"SHELLSTREAM_TOKEN": "env"}
+        for url in ("http://laptop:8443/", "https://laptop/", "https://evil:8443"):
+            self.assertEqual(self.read(environ, other=url), Settings(url))
+        found = self.read(other="https://x", token_file=f"{self.folder}/token")
+        self.assertEqual(found.token, "t0k-en_~+/.==")
+
+    def test_no_token(self) -> None:
+        """A file that holds no token, or is not there, is told by its name."""
+        for text, why in (("", "no token"), ("a b", "no token"), ("é", "no token")):
+            (self.folder / "bad").write_text(text)
+            error = self.assertRaises(
+                ConfigWrong, self.read, token_file=f"{self.folder}/bad"
+            )
+            self.assertIn(why, str(error))
+            self.assertIn(f"{self.folder}/bad", str(error))
+        (self.folder / "bad").write_bytes(b"\xff")
+        for name in ("bad", "none"):
+            path = f"{self.folder}/{name}"
+            self.assertRaises(ConfigWrong, self.read, token_file=path)
+        error = self.assertRaises(ConfigWrong, self.read, {"SHELLSTREAM_TOKEN": "a\n"})
+        self.assertIn("$SHELLSTREAM_TOKEN", str(error))
+        self.assertNotIn("a\n", str(error))
+
+    def test_wrong(self) -> None:
+        """Everything that is wrong with a configuration is told at once."""
+        for text, faults in (
+            ("servr = 1", ["servr: is unknown here; there are server"]),
+            ("server = 1", ["server: must be"]),
+            ("servers = 1", ["servers: must be tables"]),
+            ("[servers.a]\nurl = 1\nkeys = 2", ["a.url: must be a string", "a.keys"]),
+            ("[servers.a]", ["servers.a: must be a table with a url"]),
+            ("[servers]\na = 1", ["servers.a: must be a table with a url"]),
+            ("x", ["Expected"]),
+        ):
+            self.config.write_text(text)
+            error = self.assertRaises(ConfigWrong, self.read)
+            for each in (str(self.config), *faults):
+                self.assertIn(each, str(error))
+        self.config.write_bytes(b"\xff")
+        self.assertRaises(ConfigWrong, self.read)
+        self.config.unlink()
+        self.config.mkdir()
+        self.assertRaises(ConfigWrong, self.read)
+
+    def test_unknown_name(self) -> None:
+        """A name that is none is told with those that are."""
+        self.config.write_text(LAPTOP.format(folder=self.folder))
+        error = self.assertRaises(Usage, self.read, server="http://")
+        self.assertIn("or one of laptop, pi", str(error))
+
+    def test_tls(self) -> None:
+        """Files for TLS are used with it, or refused; never passed over."""
+        authority = trustme.CA()
+        issued = authority.issue_cert("client.test")
+        ca, cert, key = (str(self.folder / name) for name in ("ca", "cert", "key"))
+        authority.cert_pem.write_to_path(ca)
+        issued.cert_chain_pems[0].write_to_path(cert)
+        issued.private_key_pem.write_to_path(key)
+        self.assertIsNone(self.read(server="https://h").tls())
+        context = self.at("https://h", cacert=ca, cert=cert, key=key)()
+        assert context is not None
+        self.assertEqual(len(context.get_ca_certs()), 1)
+        self.assertTrue(context.check_hostname)
+        error = self.assertRaises(Usage, self.at("http://h", cacert=ca))
+        self.assertIn("--cacert would protect nothing", str(error))
+        self.assertRaises(Usage, self.at("https://h", key=key))
+        for given, named in (
+            ({"cacert": f"{ca}x"}, f"{ca}x: No such file"),
+            ({"cacert": key}, key),
+            ({"cert": cert, "key": ca}, f"{cert}, {ca}"),
+        ):
+            error = self.assertRaises(ConfigWrong, self.at("https://h", **given))
+            self.assertIn(named, str(error))
