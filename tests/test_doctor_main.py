@@ -4,11 +4,13 @@ import contextlib
 import io
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor import SECONDS, add_options, doctor, main, split
+from shellstream.client.cli.options import SECONDS, arguments
+from shellstream.client.doctor import doctor
 from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.findings import (
     CURES,
@@ -33,10 +35,12 @@ from tests.test_doctor_ticks import answer
 SERVER = "http://127.0.0.1:1"
 
 
-def parsed(words: list[str]) -> Namespace:
-    parser = ArgumentParser()
-    add_options(parser)
-    return parser.parse_args(words)
+def parsed(words: Sequence[str]) -> Namespace:
+    return arguments(["doctor", *words])
+
+
+def main(words: Sequence[str], server: str) -> int:
+    return doctor(parsed(words), server)
 
 
 class ArgumentTests(SynchronousTestCase):
@@ -77,7 +81,7 @@ class ArgumentTests(SynchronousTestCase):
         """The help tells the exit codes."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertRaises(SystemExit, main, ["--help"], SERVER)
-        self.assertIn("1    something was found", out.getvalue())
+        self.assertIn("with 1 if something was found", out.getvalue())
 
 
 class MainTests(SynchronousTestCase):
@@ -86,8 +90,7 @@ class MainTests(SynchronousTestCase):
     def run_main(self, *argv: str, asker: Asker | None = None) -> tuple[int, str]:
         """Exit code, and what was printed."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            words, command = split(argv)
-            code = doctor(parsed(words), command, "http://h", asker)
+            code = doctor(parsed(argv), "http://h", asker)
         return code, out.getvalue()
 
     def test_default(self) -> None:

@@ -32,6 +32,10 @@ def _do(given: Namespace) -> int:
         from .demo import demo
 
         return demo()
+    if name == "doctor":
+        from .cli.examine import doctor
+
+        return doctor(given)
     if name == "completion":
         from .cli.completion import completion
 

@@ -12,6 +12,21 @@ from .codes import CODES
 #: Seconds for which a cut stream is tried to be taken up, if nobody says.
 RETRY_FOR = 60.0
 
+#: Seconds for which the doctor watches, if nobody says: Envoy cuts after 15.
+SECONDS = 20.0
+
+DOCTOR = """\
+  shellstream doctor http://pi:8000                     a shellstream server
+  shellstream doctor http://pi:8000 --via https://pi.example.org
+                                                        and a proxy before it
+  shellstream doctor http://host/their/stream           any other stream, by GET
+  shellstream doctor -- make -C /srv/app                a command of this machine: it
+                                                        is run up to five times
+
+It exits with 0 if it is clean, and with 1 if something was found; 64 and above mean
+that it could not be examined.
+"""
+
 DESCRIPTION = """\
 Runs commands of a shellstream server and shows their output as it is written:
 stdout to stdout, stderr to stderr, every byte, and exits as the command did.
@@ -20,6 +35,7 @@ stdout to stdout, stderr to stderr, every byte, and exits as the command did.
   shellstream build target=all     the command "build", with a parameter
   shellstream http://pi:8000/stream   this URL; any other streaming server will do
   shellstream demo                 everything at once: a daemon, and a client
+  shellstream doctor               who holds output back
 """
 
 _SERVER = "http://127.0.0.1:8000"
@@ -117,11 +133,25 @@ _RUN = _option("run", metavar="ID", help="the id of a run")
 
 
 class Subcommand(NamedTuple):
-    """What is done with a command line that begins with its name."""
+    """
+    What is done with a command line that begins with its name.
+
+    @ivar more: what its help says beyond C{help}.
+    """
 
     help: str
     options: tuple[Option, ...]
     usage: str | None = None
+    more: str = ""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """For the parser of its part."""
+        return {
+            "usage": self.usage,
+            "description": f"{self.help}\n\n{self.more}" if self.more else self.help,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+        }
 
 
 SUBCOMMANDS = {
@@ -221,6 +251,40 @@ SUBCOMMANDS = {
         "list what may be run, and with which parameters",
         (_DOCUMENT, *CONNECTING),
     ),
+    "doctor": Subcommand(
+        "find out who holds output back, and what to change",
+        (
+            _option("url", nargs="?", metavar="URL", help="the server, or a stream"),
+            _option(
+                "--via",
+                action="append",
+                default=[],
+                metavar="URL",
+                help="the same by way of a proxy; of several, first the one next to "
+                "the server",
+            ),
+            _option("--json", action="store_true", help="for programs"),
+            _option(
+                "--seconds",
+                type=_seconds,
+                default=SECONDS,
+                metavar="N",
+                help="how long the longest stream, or the command, is watched "
+                "(default: %(default)g)",
+            ),
+            _option(
+                "--idle",
+                type=_seconds,
+                metavar="N",
+                help="try whether a stream survives so many silent seconds, and take "
+                "as long; 70 finds the limits that proxies have by themselves",
+            ),
+            *CONNECTING,
+        ),
+        "shellstream doctor [OPTIONS] [URL] [--via URL ...]\n"
+        "       shellstream doctor [OPTIONS] -- COMMAND [ARGUMENT ...]",
+        DOCTOR,
+    ),
     "demo": Subcommand("start a daemon, and show its demo", ()),
     "completion": Subcommand(
         "print what makes a shell complete this command line",
@@ -260,15 +324,14 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if index is not None and words[index] in SUBCOMMANDS:
         name = words.pop(index)
     sub = SUBCOMMANDS[name]
-    parser = Parser(
-        f"shellstream {name}",
-        usage=sub.usage,
-        description=sub.help,
-        allow_abbrev=False,
-    )
+    command = None
+    if name == "doctor" and "--" in words:
+        dashes = words.index("--")
+        words, command = words[:dashes], words[dashes + 1 :]
+    parser = Parser(f"shellstream {name}", allow_abbrev=False, **sub.given)
     _fill(parser, sub)
     found = parser.parse_intermixed_args(words)
-    found.subcommand = name
+    found.subcommand, found.argv = name, command
     return found
 
 
@@ -288,9 +351,7 @@ def whole_parser() -> Parser:
     )
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
     for name, sub in SUBCOMMANDS.items():
-        each = subparsers.add_parser(
-            name, usage=sub.usage, help=sub.help, description=sub.help
-        )
+        each = subparsers.add_parser(name, help=sub.help, **sub.given)
         _fill(each, sub)
     return parser
 

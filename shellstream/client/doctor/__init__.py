@@ -9,13 +9,13 @@ import argparse
 import asyncio
 import io
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shellstream.client.cli.settings import http_url
 from shellstream.client.errors import CannotWrite, Usage
 
 if TYPE_CHECKING:
@@ -24,113 +24,19 @@ if TYPE_CHECKING:
 
     Examination = Callable[[], Coroutine[Any, Any, Report]]
 
-#: Seconds for which a stream is watched, if nobody says: Envoy cuts after 15.
-SECONDS = 20.0
-
 #: The most that can be asked for: what a server's ticker takes for C{idle}.
 MAX_SECONDS = 3600.0
-
-HELP = """\
-Finds out who holds output back, and says what to change.
-
-  shellstream doctor http://pi:8000                     a shellstream server
-  shellstream doctor http://pi:8000 --via https://pi.example.org
-                                                        and a proxy before it
-  shellstream doctor http://host/their/stream           any other stream, by GET
-  shellstream doctor -- make -C /srv/app                a command of this machine: it
-                                                        is run up to five times
-"""
-
-EPILOG = """\
-exit codes:
-  0    clean: nothing was found
-  1    something was found
-  64 and above: it could not be examined, and why; 66: the command cannot be run,
-       75: nothing was written while it was watched; else as of shellstream itself
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message}; see shellstream doctor --help")
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What a command line may hold before a C{--}."""
-    parser.add_argument("url", nargs="?", metavar="URL", help="the server, or a stream")
-    parser.add_argument(
-        "--via",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="the same by way of a proxy; of several, first the one next to the server",
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument(
-        "--seconds",
-        type=_seconds,
-        default=SECONDS,
-        metavar="N",
-        help="how long the longest stream, or the command, is watched (%(default)g)",
-    )
-    parser.add_argument(
-        "--idle",
-        type=_seconds,
-        metavar="N",
-        help="try whether a stream survives so many silent seconds, and take as long; "
-        "70 finds the limits that proxies have by themselves",
-    )
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text, re.ASCII):
-        raise ValueError
-    return float(text)
-
-
-_seconds.__name__ = "number of seconds"  # argparse says so
-
-
-def main(argv: Sequence[str], server: str) -> int:
-    """
-    The whole command line; see L{doctor}.
-
-    @raise ClientError: if it makes no sense, or nothing could be examined.
-    """
-    parser = _Parser(
-        "shellstream doctor",
-        usage="shellstream doctor [OPTIONS] [URL] [--via URL ...]\n"
-        "       shellstream doctor [OPTIONS] -- COMMAND [ARGUMENT ...]",
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_options(parser)
-    words, command = split(argv)
-    return doctor(parser.parse_args(words), command, server)
-
-
-def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """A command line, and the command behind its first C{--} if there is one."""
-    words = list(argv)
-    if "--" not in words:
-        return words, None
-    dashes = words.index("--")
-    return words[:dashes], words[dashes + 1 :]
 
 
 def doctor(
     given: argparse.Namespace,
-    command: list[str] | None,
     server: str,
     asker: "Asker | None" = None,
 ) -> int:
     """
     Examine, and print what was found.
 
-    @param given: what the options say: see L{add_options}.
-    @param command: what to run, if it is a command that is to be examined.
+    @param given: what the command line says.
     @param server: the URL to examine if none is given.
     @param asker: who asks, if it takes more than everybody has.
     @return: the exit code: 0 if nothing was found, 1 if something was.
@@ -138,10 +44,10 @@ def doctor(
     """
     if not 1 <= given.seconds <= MAX_SECONDS:
         raise Usage(f"--seconds takes 1 to {MAX_SECONDS:g}")
-    if command is None:
+    if given.argv is None:
         examining = _addresses(given, server, asker)
     else:
-        examining = _command(given, command)
+        examining = _command(given, given.argv)
     if sys.stderr is not None and sys.stderr.isatty():
         print("shellstream: this may take a while", file=sys.stderr)
     report = asyncio.run(_until_signalled(examining))
@@ -183,7 +89,8 @@ def _addresses(
 ) -> "Examination":
     if given.idle is not None and not 1 <= given.idle <= MAX_SECONDS:
         raise Usage(f"--idle takes 1 to {MAX_SECONDS:g} seconds")
-    urls = [_url(each) for each in (given.url or f"{server.rstrip('/')}/", *given.via)]
+    asked = (given.url or f"{server.rstrip('/')}/", *given.via)
+    urls = [http_url(each).partition("#")[0] for each in asked]
     doctors = []
     if _is_server(urls[0]):
         doctors = [f"{each.removesuffix('doctor').rstrip('/')}/doctor" for each in urls]
@@ -228,19 +135,3 @@ def _is_server(url: str) -> bool:
     parts = urlsplit(url)
     path = parts.path or "/"
     return not parts.query and (path.endswith(("/", "/doctor")))
-
-
-def _url(text: str) -> str:
-    url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        wrong = not parts.hostname or parts.port == 0
-    except ValueError:
-        wrong = True
-    if wrong or not (url.isascii() and url.isprintable()) or " " in url:
-        raise Usage(f"{text!r} is no URL; write http://HOST:PORT")
-    if parts.scheme not in ("http", "https"):
-        raise Usage(f"{text!r}: only http:// and https:// are spoken here")
-    if parts.username is not None:
-        raise Usage("a URL is no place for a password")
-    return url.partition("#")[0]

@@ -1,0 +1,16 @@
+"""C{doctor}: who holds output back."""
+
+import os
+from argparse import Namespace
+
+from shellstream.client import doctor as examination
+from shellstream.client.doctor.asking import Asker
+
+from .settings import http_url, settings
+
+
+def doctor(given: Namespace) -> int:
+    """Examine a command, a stream, or the server that is meant if none is named."""
+    where = settings(given, os.environ, given.url and http_url(given.url))
+    secrets = {} if where.token is None else {"Authorization": f"Bearer {where.token}"}
+    return examination.doctor(given, where.url, Asker(where.tls(), secrets))
