@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.database import BATCH, KEY_AGE, Database
 from shellstream.errors import KeyReused
 from shellstream.events import OnDisconnect, Reason, State
+from shellstream.input import Intake, Tty
 from shellstream.record import Keep, Key, RunRecord
 from shellstream.schema import (
     INSERT,
@@ -63,6 +64,8 @@ FULL = RunRecord(
     stored=6,
     cpu=0.25,
     memory=7,
+    stdin=Intake(offset=1 << 50, open=False),
+    tty=Tty(rows=1, columns=2, term="vt100"),
     pid=8,
     pid_start=9,
 )
@@ -404,7 +407,7 @@ class FileTests(SynchronousTestCase):
             described = database._do(f"{SELECT} LIMIT 0").description
             self.assertEqual([one[0] for one in described], FIELDS)
             with_since = database._do("SELECT * FROM runs LIMIT 0").description
-        self.assertEqual([one[0] for one in with_since], [*FIELDS, "since"])
+        self.assertCountEqual([one[0] for one in with_since], [*FIELDS, "since"])
         self.assertEqual(INSERT.count("?"), len(to_row(FULL)) + 1)
 
 

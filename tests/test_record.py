@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.events import End, OnDisconnect, Reason, State
+from shellstream.input import Intake, Tty
 from shellstream.record import (
     RunRecord,
     described,
@@ -88,7 +89,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertEqual(
             unknown,
             {"code", "signal", "reason", "failure", "end", "started", "ended"}
-            | {"cpu_seconds", "peak_memory_bytes"},
+            | {"cpu_seconds", "peak_memory_bytes", "stdin", "tty"},
         )
         self.assertEqual(found["state"], "queued")
         self.assertEqual(found["params"], {"x": "1"})
@@ -115,6 +116,13 @@ class DescribedTests(SynchronousTestCase):
                 "offset": 7,
             },
         )
+
+    def test_input(self) -> None:
+        """What it has taken of its input is told, and what terminal it has."""
+        asked = evolve(RUN, stdin=Intake(offset=7, open=False), tty=Tty(rows=50))
+        found = json.loads(json.dumps(described(asked)))
+        self.assertEqual(found["stdin"], {"offset": 7, "open": False})
+        self.assertEqual(found["tty"], {"rows": 50, "columns": 80, "term": "xterm"})
 
     def test_not_for_clients(self) -> None:
         """What only this machine needs to know is not told."""
