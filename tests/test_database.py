@@ -16,6 +16,7 @@ from shellstream.input import Intake, Tty
 from shellstream.record import Keep, Key, RunRecord
 from shellstream.schema import (
     INSERT,
+    MIGRATIONS,
     SELECT,
     DatabaseDamaged,
     DatabaseNewer,
@@ -368,6 +369,12 @@ class FileTests(SynchronousTestCase):
             ("created", "secret"),
             ("cpu", "secret"),
             ("failure", b"secret"),
+            ("stdin", "secret"),
+            ("stdin", '["secret"]'),
+            ("stdin", '{"offset": "secret", "open": true}'),
+            ("stdin", '{"secret": 1}'),
+            ("tty", '{"rows": 0}'),
+            ("tty", '{"term": "/secret"}'),
         ):
             with self.subTest(name=name, value=value):
                 self.path = self.mktemp()
@@ -399,6 +406,23 @@ class FileTests(SynchronousTestCase):
                 sqlite3.OperationalError, Database.open, self.path
             )
         self.assertEqual(why(error), "another program is using the state")
+
+    def test_older(self) -> None:
+        """A file that knows nothing of input learns it, and keeps what it has."""
+        for statement in MIGRATIONS[0].split(";\n\n"):
+            with contextlib.closing(sqlite3.connect(self.path)) as older:
+                older.executescript(statement)
+        self.write(
+            "INSERT INTO runs (id, command, params, created, on_disconnect, state, "
+            "principal, start, size, stored) VALUES "
+            "('1', 'build', '{}', 0, 'keep', 'queued', 'anonymous', 0, 0, 0)"
+        )
+        self.write("PRAGMA user_version = 1")
+        database = self.open()
+        with database.transaction():
+            self.assertEqual(database.get("1"), record("1"))
+            self.assertTrue(database.put(FULL))
+            self.assertEqual(database.get("1"), FULL)
 
     def test_schema(self) -> None:
         """The last version of the schema has a column for each field of a run."""

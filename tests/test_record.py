@@ -1,6 +1,7 @@
 """Tests for L{shellstream.record}: ids that sort, and runs as clients see them."""
 
 import json
+from hashlib import sha256
 from uuid import RFC_4122, UUID
 
 from attrs import evolve
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.events import End, OnDisconnect, Reason, State
 from shellstream.input import Intake, Tty
 from shellstream.record import (
+    Key,
     RunRecord,
     described,
     end_document,
@@ -77,6 +79,30 @@ class IdTests(SynchronousTestCase):
         self.assertEqual(len(ids), 1000)
         for bit in (*range(62), *range(64, 76)):
             self.assertEqual(len({UUID(each).int >> bit & 1 for each in ids}), 2, bit)
+
+
+class KeyTests(SynchronousTestCase):
+    """A key's fingerprint is one of all that was asked for."""
+
+    def test_told_apart(self) -> None:
+        """Command, parameters, input and terminal, each counts."""
+        wishes: list[tuple[object, ...]] = [
+            ("a", {}),
+            ("b", {}),
+            (None, {}),
+            ("a", {"x": "1"}),
+            ("a", {"x": "2"}),
+            ("a", {}, True),
+            ("a", {}, True, Tty()),
+            ("a", {}, True, Tty(rows=1)),
+        ]
+        found = {Key.of("k", *wish).fingerprint for wish in wishes}  # type: ignore[arg-type]
+        self.assertEqual(len(found), len(wishes))
+
+    def test_kept(self) -> None:
+        """Those that a daemon without input has written down are the same."""
+        plain = sha256(b'["a", [["x", "1"]]]').hexdigest()
+        self.assertEqual(Key.of("k", "a", {"x": "1"}).fingerprint, plain)
 
 
 class DescribedTests(SynchronousTestCase):
