@@ -210,11 +210,7 @@ class Keyboard(Input):
 
         Within a line it ends the line only, and has to come twice (termios(3)).
         """
-        try:
-            *_, local, _, _, special = termios.tcgetattr(self._fd)
-        except termios.error:  # there is nobody any more
-            super().end()
-            return
+        *_, local, _, _, special = termios.tcgetattr(self._fd)
         eof = special[termios.VEOF]
         within = local & termios.ICANON and self._last not in (b"\n", b"\r", eof)
         # Where the terminal has no such character it is a NUL.

@@ -122,10 +122,12 @@ class InputTests(InputTestCase):
 
     async def test_grandchild(self) -> None:
         """When the process has exited nothing more is taken, whoever could read it."""
-        _, told, stdin = self.start("exec 3<&0; sleep 1000 <&3 >&- 2>&- & exit 0")
+        script = "exec 3<&0; sleep 1000 <&3 >&- 2>&- & exit 0"
+        child, told, stdin = self.start(script)
         await told.deaf
         await told.ended
         self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+        child.signal(signal.SIGKILL)
 
     async def test_descriptors(self) -> None:
         """None is left open."""

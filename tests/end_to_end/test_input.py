@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import socket
 from http.client import HTTPConnection
 from random import Random
@@ -219,5 +220,27 @@ class TerminalTests(InputTestCase):
         self.assertEqual(found["state"], "lost")
         self.assertEqual(found["stdin"], {"offset": None, "open": False})
 
+    async def test_other_user(self) -> None:
+        """Another user has the terminal, or the pipe, and may open it again by name."""
+        script = "id -un; echo by name > $(tty); echo there > /dev/tty; cat /dev/stdin"
+        others = "".join(
+            f'[commands.{key}]\nuser = "nobody"\nshell = "{shell}"\n{key} = true\n'
+            for key, shell in (("tty", script), ("stdin", "cat /dev/stdin"))
+        )
+        daemon = await self.start(others)
+        run = await self.begin(daemon, "tty", tty=True)
+        shown = await watch(daemon.port, get(f"/runs/{run}/output"))
+        await shown.seen(b"there\r\n")
+        await self.type(daemon, run, "typed\r\x04")
+        account = await told(daemon.port, run)
+        expected = b"nobody\r\nby name\r\nthere\r\ntyped\r\ntyped\r\n"
+        self.assertEqual(account.data, expected)
+        run = await self.begin(daemon, "stdin")
+        await deferToThread(Sender(daemon.port, run).send, b"piped", eof=True)
+        self.assertEqual((await told(daemon.port, run)).data, b"piped")
+
+    test_other_user.skip = needs("setpriv") or (
+        None if os.geteuid() == 0 else "only root may become another user"
+    )
     for _test in (test_session, test_jobs, test_killed):
         _test.skip = needs("bash")
