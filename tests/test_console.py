@@ -1,5 +1,6 @@
 """Tests for commands on a terminal that somebody sits at, with real processes."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -10,10 +11,11 @@ from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command
+from shellstream.errors import Busy, CannotStart
 from shellstream.events import Stream
 from shellstream.input import InputClosed, Piece, Tty
 from shellstream.pipes import Keyboard
@@ -228,3 +230,43 @@ class EndTests(ConsoleTestCase):
         self.assertEqual((await told.ended).signal, signal.SIGHUP)
         while child.group_lives():
             await turn()
+
+
+class CannotSitTests(SynchronousTestCase):
+    """What keeps a command from its input or its terminal leaves nothing open."""
+
+    def assert_refused(self, error: type[Exception], command: Command) -> str:
+        """It cannot be started, either way; what is said of it names no path."""
+        before = len(os.listdir("/dev/fd"))
+        found = ""
+        for tty in (Tty(), None):
+            raised = self.assertRaises(error, start, self, command, stdin=True, tty=tty)
+            self.assertNotIn("/", str(raised))
+            self.assertEqual(len(os.listdir("/dev/fd")), before)
+            found += str(raised)
+        return found
+
+    def test_no_program(self) -> None:
+        """No program, or none that can be executed."""
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w") as plain:
+            plain.write("\x01")
+        os.chmod(path, 0o755)
+        for argv in (("no-such-program",), (path,)):
+            command = Command(name="c", argv=argv, stdin=True, tty=True)
+            self.assertIn("its program", self.assert_refused(CannotStart, command))
+
+    def test_no_room(self) -> None:
+        """No descriptor, or no terminal."""
+        command = Command(name="c", argv=("true",), stdin=True, tty=True)
+        full = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with (
+            patch.object(os, "dup", side_effect=full),
+            patch.object(os, "pipe", side_effect=full),
+        ):
+            self.assertIn("no room", self.assert_refused(Busy, command))
+        before = len(os.listdir("/dev/fd"))
+        with patch.object(os, "ttyname", side_effect=full):
+            raised = self.assertRaises(Busy, start, self, command, tty=Tty())
+        self.assertIn("no room for a terminal", str(raised))
+        self.assertEqual(len(os.listdir("/dev/fd")), before)

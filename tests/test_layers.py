@@ -38,8 +38,8 @@ PURE = (
 RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
 DOMAIN = ("interfaces", "tail", "stdin", "steering", *RUNS, "rendition", "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
-FACES = ("terminal", "pipes")
-CHILDREN = ("processes", *FACES, "child", "executable", "prepare", "spawn")
+ENDS = ("terminal", "pipes")
+CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
 EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
