@@ -17,7 +17,8 @@ from .events import Reason, State
 from .history import History, Logs, Store
 from .limits import Sync
 from .record import RunRecord
-from .run import Child, Run
+from .run import Run
+from .steering import Child
 
 _log = Logger()
 
@@ -57,8 +58,7 @@ class ActiveRuns:
 
     async def joinable(self, command: Command, invocation: Invocation) -> Run | None:
         """The run that an order for the same is to join, once it is written down."""
-        params = invocation.params
-        while (run := self.admission.joinable(command, params)) is not None:
+        while (run := self.admission.joinable(command, invocation)) is not None:
             if run.recorded:
                 return run
             await self._store.flush()

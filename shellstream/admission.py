@@ -2,7 +2,7 @@
 
 from attrs import define, field
 
-from .command import Command
+from .command import Command, Invocation
 from .errors import Busy
 from .events import Reason
 from .limits import WhenBusy
@@ -26,11 +26,17 @@ class Admission:
     _running: dict[str, list[Run]] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
 
-    def joinable(self, command: Command, params: object) -> Run | None:
-        """The run that an order for the same is to join, instead of one more."""
+    def joinable(self, command: Command, invocation: Invocation) -> Run | None:
+        """
+        The run that an order for the same is to join, instead of one more.
+
+        Who wants to put something in has to have a run of their own.
+        """
+        if invocation.stdin:
+            return None
         if command.limits.when_busy is WhenBusy.JOIN and not self._room(command):
             for run in (*self._running.get(command.name, []), *self.queue):
-                same = run.command is command and run.invocation.params == params
+                same = run.command is command and run.invocation == invocation
                 if same and not run.over:
                     return run
         return None

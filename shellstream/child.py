@@ -4,15 +4,13 @@ What a started process does, told to a real L{ProcessProtocol}, and how to steer
 L{shellstream.spawn} starts them.
 """
 
-import errno
 import os
 import resource
-import select
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from fcntl import fcntl, ioctl
+from fcntl import ioctl
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -29,16 +27,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .events import ExitStatus, Stream
-from .outputlog import READ_SIZE
-from .processes import living_member
-
-if sys.platform == "linux":
-    from fcntl import F_SETPIPE_SZ
+from .input import Tty
+from .pipes import Input, Keyboard, Pipe, Terminal
+from .processes import living_member, session_groups
+from .terminal import window
 
 _log = Logger()
-
-#: What a pipe holds in the beginning (pipe(7)), and what it may hold then, in bytes.
-PIPE_SIZE, WIDE_PIPE = 1 << 16, 1 << 20
 
 
 class Run(Protocol):
@@ -46,6 +40,9 @@ class Run(Protocol):
 
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
+
+    def input_lost(self) -> None:
+        """The child reads no more input, or is given no more."""
 
     def finished(self, status: ExitStatus) -> None:
         """The child is gone, and nothing of its output is still to come."""
@@ -69,6 +66,9 @@ class ChildProtocol(ProcessProtocol):
     def errReceived(self, data: bytes) -> None:
         self._run.output(Stream.STDERR, data)
 
+    def inConnectionLost(self) -> None:
+        self._run.input_lost()
+
     def processExited(self, reason: Failure) -> None:
         assert self.transport is not None
         self._linger = self._clock.callLater(self.LINGER, self.transport.loseConnection)
@@ -81,109 +81,6 @@ class ChildProtocol(ProcessProtocol):
         child: Any = self.transport
         took = child.cpu, child.memory
         self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
-
-
-class _Pipe(FileDescriptor):
-    """The reading end of one of a child's pipes."""
-
-    def __init__(self, reactor: Any, child: "Child", number: int, fd: int) -> None:
-        super().__init__(reactor)
-        self._child = child
-        self._number = number
-        self._fd = fd
-        #: Bytes that were in the pipe when the child exited, not yet read.
-        self.owed = 0
-        #: Whether to close once nothing is owed any more.
-        self.closing = False
-        self._size = PIPE_SIZE
-        os.set_blocking(fd, False)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def doRead(self) -> Exception | None:
-        try:
-            data = os.read(self._fd, self._size)
-        except BlockingIOError:
-            return None
-        if not data:
-            return CONNECTION_DONE
-        self.owed -= len(data)
-        if len(data) == self._size < READ_SIZE:
-            self._widen()
-        self._child.protocol.childDataReceived(self._number, data)
-        if self.closing and self.owed <= 0:
-            return CONNECTION_DONE
-        return None
-
-    def _widen(self) -> None:
-        """Give more room to a child that writes faster than it is read."""
-        self._size = READ_SIZE
-        # No sooner: a user has 64 MiB for all pipes, and small ones after that.
-        if sys.platform == "linux":
-            with suppress(OSError):  # it has them, or more is not allowed
-                fcntl(self._fd, F_SETPIPE_SZ, WIDE_PIPE)
-
-    def note_exit(self) -> None:
-        """The child has exited: what is in the pipe by now is still its own."""
-        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
-        self.owed = int.from_bytes(waiting, sys.byteorder)
-
-    def close(self) -> None:
-        """Read what the child wrote while it lived, then nothing more."""
-        self.closing = True
-        if self.owed <= 0:
-            self.stopReading()
-            self.connectionLost(Failure(CONNECTION_DONE))
-
-    def connectionLost(self, reason: Failure) -> None:
-        super().connectionLost(reason)
-        os.close(self._fd)
-        self._child.pipe_lost(self._number)
-
-
-class _Terminal(_Pipe):
-    """
-    The reading end of a terminal, where a child has one in place of a pipe.
-
-    The kernel hands over at most 4 KiB at once, and does not tell how much it has.
-    """
-
-    #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
-    HOLDS = 1 << 16
-
-    def doRead(self) -> Exception | None:
-        pieces: list[bytes] = []
-        size = 0
-        end: Exception | None = None
-        while size < READ_SIZE:
-            try:
-                data = os.read(self._fd, READ_SIZE - size)
-            except BlockingIOError:
-                self.owed = 0  # whatever was owed has been read
-                break
-            except OSError as error:
-                if error.errno != errno.EIO:  # what Linux has for an end
-                    raise
-                data = b""
-            if not data:
-                end = CONNECTION_DONE
-                break
-            pieces.append(data)
-            size += len(data)
-        self.owed -= size
-        if pieces:
-            self._child.protocol.childDataReceived(self._number, b"".join(pieces))
-        if self.closing and self.owed <= 0:
-            end = CONNECTION_DONE
-        return end
-
-    def note_exit(self) -> None:
-        # Asked this way, the kernel looks through all that it holds.
-        asked = select.poll()
-        asked.register(self._fd, select.POLLIN)
-        found = any(event & select.POLLIN for _, event in asked.poll(0))
-        self.owed = self.HOLDS if found else 0
 
 
 class _Watch(FileDescriptor):
@@ -212,6 +109,9 @@ class Child:
     """
     A started process, the leader of its own session and process group.
 
+    On a terminal, where a shell gives each job a group of its own, all groups of
+    the session count as one.
+
     Its process id stays taken, by the unreaped process, until both it and its
     pipes are done; so a signal never reaches a stranger who got the same id.
 
@@ -227,19 +127,31 @@ class Child:
     began: int | None
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
-    _pipes: dict[int, _Pipe] = field(factory=dict, init=False)
+    _pipes: dict[int, Pipe] = field(factory=dict, init=False)
+    _input: Input | None = field(default=None, init=False)
+    _on_terminal: bool = field(default=False, init=False)
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
     _member: int | None = field(default=None, init=False)  # see living_member
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
-        """Begin to listen to the child, by way of C{pipes} (number: descriptor)."""
+        """
+        Begin to listen to the child, by way of C{pipes} (number: descriptor); 0, if
+        it is there, is where its input goes.
+        """
         for number, fd in pipes.items():
-            kind = _Terminal if os.isatty(fd) else _Pipe
-            self._pipes[number] = kind(reactor, self, number, fd)
+            terminal = os.isatty(fd)
+            if number == 0:
+                self._on_terminal = terminal
+                self._input = (Keyboard if terminal else Input)(reactor, self, fd)
+            else:
+                kind = Terminal if terminal else Pipe
+                self._pipes[number] = kind(reactor, self, number, fd)
         self.protocol.makeConnection(self)
         self.resume()
+        if self._input is not None:
+            self._input.watch()
         try:
             _Watch(reactor, self, os.pidfd_open(self.pid)).startReading()
         except (AttributeError, OSError):  # not Linux, an old one, or no descriptor
@@ -255,17 +167,32 @@ class Child:
         for pipe in self._pipes.values():
             pipe.startReading()
 
+    def write(self, data: memoryview, ready: Callable[[], None]) -> int:
+        """@see: L{shellstream.stdin.Sink.write}"""
+        return 0 if self._input is None else self._input.give(data, ready)
+
+    def end_input(self) -> None:
+        """There is no more input: close the pipe, or type what says so."""
+        if self._input is not None:
+            self._input.end()
+
+    def resize(self, size: Tty) -> None:
+        """Give the terminal another size, of which the kernel tells who is there."""
+        if 1 in self._pipes:  # or nobody has the terminal any more
+            ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, window(size))
+
     def signal(self, number: int) -> None:
         """Send a signal to the child and all that it has started in its group."""
-        try:
-            with suppress(ProcessLookupError):  # an empty group: nobody to be told
-                os.killpg(self.pid, number)
-        except PermissionError:
-            _log.warn(
-                "process group {pid} runs as another user; signal {number} not sent",
-                pid=self.pid,
-                number=number,
-            )
+        for group in {self.pid, *self._jobs()}:
+            try:
+                with suppress(ProcessLookupError):  # an empty group: nobody to be told
+                    os.killpg(group, number)
+            except PermissionError:
+                _log.warn(
+                    "process group {group} is another user's; signal {number} not sent",
+                    group=group,
+                    number=number,
+                )
 
     def group_lives(self) -> bool:
         """Whether any process of the child's group is left but zombies."""
@@ -273,7 +200,10 @@ class Child:
             self._member = living_member(self.pid, self._member)
         except PermissionError:
             return True
-        return self._member is not None
+        return self._member is not None or bool(self._jobs())
+
+    def _jobs(self) -> set[int]:
+        return session_groups(self.pid) if self._on_terminal else set()
 
     def loseConnection(self) -> None:
         """Close the pipes, once all is read that the child itself wrote."""
@@ -300,6 +230,8 @@ class Child:
         self._exited(os.waitstatus_to_exitcode(status))
 
     def _exited(self, code: int) -> None:
+        if self._input is not None:
+            self._input.connectionLost(Failure(CONNECTION_DONE))
         end = (
             ProcessTerminated(signal=-code, status=-code)
             if code < 0
@@ -314,8 +246,13 @@ class Child:
         self._maybe_ended()
 
     def pipe_lost(self, number: int) -> None:
-        """One of the child's pipes is closed, by its writers or by us."""
-        del self._pipes[number]
+        """One of the child's pipes is closed, by its other side or by us."""
+        if number == 0:
+            self._input = None
+        else:
+            del self._pipes[number]
+            if self._on_terminal and self._input is not None:
+                self._input.connectionLost(Failure(CONNECTION_DONE))
         self.protocol.childConnectionLost(number)
         self._maybe_ended()
 

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from .confine import Confinement
 from .errors import ParametersRefused, Refusal, did_you_mean
+from .input import Tty
 from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
 from .unbuffer import Unbuffer
@@ -23,11 +24,15 @@ class Invocation:
     What is executed: exactly these items, and these variables on top.
 
     @ivar params: every parameter with the value that it came to have.
+    @ivar stdin: whether something will be put into its standard input.
+    @ivar tty: the terminal for all that it reads and writes, if it has one.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     params: Mapping[str, str]
+    stdin: bool = False
+    tty: Tty | None = None
 
 
 @frozen(kw_only=True)
@@ -36,6 +41,8 @@ class Command:
     A named command: an argv, or a script that the operator wrote.
 
     @ivar get: whether C{GET /stream/NAME} may run it.
+    @ivar stdin: whether clients may send it input.
+    @ivar tty: whether they may sit down at a terminal with it.
     @ivar cwd: working directory; L{None}: the daemon's.
     @ivar confine: what it has that the daemon has not.
     """
@@ -45,6 +52,8 @@ class Command:
     shell: str | None = None
     description: str = ""
     get: bool = False
+    stdin: bool = False
+    tty: bool = False
     cwd: str | None = None
     env: Mapping[str, str] = {}
     unbuffer: Unbuffer = Unbuffer.AUTO
@@ -52,7 +61,12 @@ class Command:
     confine: Confinement = field(factory=Confinement)
     params: Mapping[str, Parameter] = {}
 
-    def invoke(self, given: Iterable[tuple[str, object]]) -> Invocation:
+    def invoke(
+        self,
+        given: Iterable[tuple[str, object]],
+        stdin: bool = False,
+        tty: Tty | None = None,
+    ) -> Invocation:
         """
         Fill this command with what a client sent.
 
@@ -60,9 +74,15 @@ class Command:
         shell's source: a script gets them as environment variables.
 
         @param given: pairs, in the order sent, so that repeats can be seen.
+        @param stdin: whether it is to have input; on a terminal it has, anyway.
         @raise ParametersRefused: naming every parameter that does not fit.
         """
         values, refusals = self._accept(given)
+        if tty is not None and not self.tty:
+            refusals.append(_not_for(self, "tty"))
+        elif tty is None and stdin and not self.stdin:
+            refusals.append(_not_for(self, "stdin"))
+        stdin = stdin or tty is not None
         for name in filter(values.__contains__, self.makes_options(values)):
             led = values[name].startswith("-")
             detail = "must not begin with '-'" if led else "must not be empty here"
@@ -70,9 +90,10 @@ class Command:
         if refusals:
             raise ParametersRefused(refusals)
         if self.shell is not None:
-            return Invocation((SHELL, "-c", self.shell, self.name), values, values)
+            argv: tuple[str, ...] = (SHELL, "-c", self.shell, self.name)
+            return Invocation(argv, values, values, stdin, tty)
         argv = tuple(_fill(each, values) for each in self.argv)
-        return Invocation(argv, {}, values)
+        return Invocation(argv, {}, values, stdin, tty)
 
     def _accept(
         self, given: Iterable[tuple[str, object]]
@@ -122,6 +143,11 @@ class Command:
                 values.get(name) and _dash_is_meant(self.params[name], values[name])
             )
         ]
+
+
+def _not_for(command: Command, wish: str) -> Refusal:
+    why = f"is not for {command.name!r}; whoever runs the daemon can allow it, with"
+    return Refusal(wish, f"{why} {wish} = true")
 
 
 def placeholders(template: str) -> list[str]:
@@ -180,7 +206,8 @@ def environment(
     @param run: the run's id, by which a daemon that was killed finds again, when
         it is back, what it had started.
     """
-    return {**given, **command.env, **invocation.env, RUN: run}
+    term = {} if invocation.tty is None else {"TERM": invocation.tty.term}
+    return {**given, **term, **command.env, **invocation.env, RUN: run}
 
 
 #: The variable that tells a command, and all that it starts, the id of its run.

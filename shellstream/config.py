@@ -138,6 +138,8 @@ def _common(table: Table, default: Command) -> Command:
     """What a table may have that the file has for every command, with its name."""
     return Command(
         name=table.name,
+        stdin=table.take("stdin", toml.boolean, default.stdin),
+        tty=table.take("tty", toml.boolean, default.tty),
         unbuffer=table.take("unbuffer", toml.one_of(Unbuffer), default.unbuffer),
         limits=_limits(table, default.limits),
         confine=_confine(table, default.confine),

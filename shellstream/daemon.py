@@ -26,9 +26,10 @@ from .events import State
 from .logs import FileLogs, MemoryLogs
 from .prepare import CannotPrepare, Prepared, prepare
 from .registry import Registry
-from .run import Child, Run
+from .run import Run
 from .spawn import spawn
 from .statedir import StateDir, default_state_dir
+from .steering import Child
 from .store import Store
 from .web import Now, Site, root
 

@@ -163,12 +163,12 @@ class NotAcceptable(ShellstreamError):
 
 
 class BodyTooLarge(ShellstreamError):
-    """The request's body is larger than any set of parameters may be."""
+    """The request's body is larger than what it is for may be."""
 
     status = 413
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes; send less")
+    def __init__(self, limit: int, instead: str = "send less") -> None:
+        super().__init__(f"the body is larger than {limit} bytes; {instead}")
 
 
 class MediaTypeUnsupported(ShellstreamError):

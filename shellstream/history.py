@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from .endedrun import EndedRun
 from .errors import CannotRecord, RunUnknown
 from .events import State, WallClock
+from .input import Intake
 from .limits import Limits
 from .outputlog import OutputLog
 from .record import Keep, Key, RunRecord
@@ -149,6 +150,7 @@ class History:
             record,
             state=State.LOST,
             ended=self._wall(),
+            stdin=record.stdin and Intake(offset=None, open=False),
             start=log.start,
             size=log.end,
             stored=log.stored,

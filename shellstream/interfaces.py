@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 from .command import Command
 from .config import Config
 from .events import Chunk, OnDisconnect, State, Stream
+from .input import Piece, Tty
 from .record import RunRecord
 
 
@@ -49,12 +50,16 @@ class Order:
         command does not say.
     @ivar key: an C{Idempotency-Key}: the same order with the same key, again, is
         for the same run.
+    @ivar stdin: whether something will be put into it.
+    @ivar tty: the terminal that it is to have, if any.
     """
 
     command: str | None
     given: Sequence[tuple[str, object]]
     on_disconnect: OnDisconnect
     key: str | None = None
+    stdin: bool = False
+    tty: Tty | None = None
 
 
 class ILog(Interface):
@@ -128,7 +133,8 @@ class IRuns(Interface):
         order comes again with its key; an order that was refused may come again.
 
         @raise CommandUnknown: if there is no such command.
-        @raise ParametersRefused: if they do not fit.
+        @raise ParametersRefused: if they do not fit, or the command may have no
+            input or terminal.
         @raise KeyReused: if the key came with another order before.
         @raise RunForgotten: if the key came before, and its run is forgotten.
         @raise Busy: if too much runs already, or the daemon stops.
@@ -146,6 +152,28 @@ class IRuns(Interface):
         limit: int, after: str | None, state: State | None, command: str | None
     ) -> Awaitable[list[RunRecord]]:
         """At most C{limit} runs, newest first, from below the id C{after} on."""
+
+    def feed(run_id: str, piece: Piece) -> Awaitable[int]:
+        """
+        Put something into a run; when its process has taken it all, with how much
+        of the whole input that has. Until it runs, this waits.
+
+        Who cancels it gives up what was not taken yet.
+
+        @raise RunUnknown: if there is no such run.
+        @raise RunNotRunning: if it has ended.
+        @raise NoInput: if it was ordered without.
+        @raise InputNotTaken: with the reason, and where to go on.
+        """
+
+    def resize(run_id: str, rows: int, columns: int) -> Awaitable[None]:
+        """
+        Give a run's terminal another size.
+
+        @raise RunUnknown: if there is no such run.
+        @raise RunNotRunning: if it has ended.
+        @raise NoTerminal: if it has none.
+        """
 
     def signal(run_id: str, number: int) -> Awaitable[None]:
         """

@@ -29,8 +29,8 @@ def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
     A group is a run's if its leader is the process that was recorded, or, where
     there is a C{/proc}, if a member has the run's L{RUN}: that finds those whose
     leader has exited, or was never recorded. What has made itself a session of its
-    own is left alone, as it is when a run is cancelled. So are processes that we
-    may not look into.
+    own is left alone, as it is when a run is cancelled, and so is a group of its own
+    but on a terminal. So are processes that we may not look into.
     """
     found: dict[str, set[int]] = {}
     by_id = {record.id: record for record in records}
@@ -38,7 +38,7 @@ def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
         if record.pid is not None and _is_leader(record.pid, record.pid_start):
             found.setdefault(record.id, set()).add(record.pid)
     for run_id, process in _marked() if by_id else ():
-        if run_id in by_id and by_id[run_id].pid in (None, process.group):
+        if run_id in by_id and _is_of(by_id[run_id], process):
             found.setdefault(run_id, set()).add(process.group)
     spared = {0, 1, os.getpgrp()}
     left = {run_id: groups - spared for run_id, groups in found.items()}
@@ -118,8 +118,15 @@ def _is_leader(pid: int, start: int | None) -> bool:
     )
 
 
+def _is_of(record: RunRecord, process: Process) -> bool:
+    """Whether a process with a run's mark is among those that end with it."""
+    one_group = process.group == process.session
+    all_count = record.tty is not None
+    return (one_group or all_count) and record.pid in (None, process.session)
+
+
 def _marked() -> Iterator[tuple[str, Process]]:
-    """Every process that has a mark, and leads or belongs to a session's one group."""
+    """Every process that has a mark."""
     for pid in pids():
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
@@ -127,5 +134,5 @@ def _marked() -> Iterator[tuple[str, Process]]:
         except OSError:  # gone, or another user's
             continue
         process = look(pid) if mark else None
-        if mark and process is not None and process.group == process.session:
+        if mark and process is not None:
             yield os.fsdecode(mark[1]), process

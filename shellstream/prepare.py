@@ -53,7 +53,10 @@ class Prepared:
         program = locate(invocation.argv[0], env.get("PATH"), command.cwd)
         preload, its = self.preload, loader(program)
         suits = preload is not None and preload.loader == its
-        env = unbuffered(command.unbuffer, env, preload if suits else None)
+        how = command.unbuffer
+        if invocation.tty is not None and how is Unbuffer.PTY:
+            how = Unbuffer.AUTO  # somebody sits at this terminal
+        env = unbuffered(how, env, preload if suits else None)
         if self.prefix:
             return self.prefix[0], (*self.prefix, *invocation.argv), env
         return program, invocation.argv, env
@@ -135,8 +138,8 @@ class _Preparing:
             become = evolve(become, gid=self._group(asked.group, become.gid))
         if asked.processes is not None and become.uid == 0 and not self.unmet:
             self.unmet.append("processes: root may have any number; name a user")
-        if self.command.unbuffer is Unbuffer.PTY:
-            self._try_terminal()
+        if self.command.tty or self.command.unbuffer is Unbuffer.PTY:
+            self._try_terminal("tty" if self.command.tty else "unbuffer")
         is_other = (become.uid, become.gid) != (os.geteuid(), os.getegid())
         other = become if is_other else None
         chain = tuple(tools(asked, other))
@@ -168,15 +171,15 @@ class _Preparing:
             self.unmet.append(f"group: there is no {name!r} here; create it")
             return default
 
-    def _try_terminal(self) -> None:
+    def _try_terminal(self, key: str) -> None:
         try:
             for fd in open_terminal():
                 os.close(fd)
         except OSError as error:
             if error.errno != errno.ENOSPC:  # all taken: there may be one later
                 self.unmet.append(
-                    f"unbuffer: there are no terminals here ({error.strerror}); mount "
-                    "/dev/pts, or take another way"
+                    f"{key}: there are no terminals here ({error.strerror}); mount "
+                    "/dev/pts, or do without"
                 )
 
     def _try_tool(self, tool: Tool) -> None:

@@ -65,6 +65,26 @@ def living_member(group: int, last: int | None = None) -> int | None:
     return next((pid for pid in there if _is_member(pid, group)), None)
 
 
+def session_groups(session: int) -> set[int]:
+    """
+    The process groups of a session in which there are more than zombies.
+
+    None where there is no C{/proc}.
+    """
+    return {
+        process.group
+        for pid in pids()
+        if _session(pid) == session and (process := look(pid)) and process.lives
+    }
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)  # a twentieth of what it takes to look into it
+    except ProcessLookupError:
+        return None
+
+
 def _is_member(pid: int, group: int) -> bool:
     try:
         if os.getpgid(pid) != group:

@@ -7,9 +7,10 @@ from hashlib import sha256
 from signal import Signals
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from .events import End, OnDisconnect, Reason, State, rfc3339
+from .input import Intake, Tty
 
 
 def signal_name(number: int) -> str:
@@ -32,6 +33,8 @@ class RunRecord:
     @ivar stored: what the output takes on disk, in bytes.
     @ivar cpu: seconds of processor time, once ended.
     @ivar memory: peak resident memory of its process in bytes, once ended.
+    @ivar stdin: what it has taken of its input, if it has any.
+    @ivar tty: its terminal, likewise.
     @ivar pid: its process and process group, once started.
     @ivar pid_start: when that process began, as its kernel counts: two of the
         same id began at different times.
@@ -55,6 +58,8 @@ class RunRecord:
     stored: int = 0
     cpu: float | None = None
     memory: int | None = None
+    stdin: Intake | None = None
+    tty: Tty | None = None
     pid: int | None = field(default=None, repr=False)
     pid_start: int | None = field(default=None, repr=False)
 
@@ -78,10 +83,19 @@ class Key:
     fingerprint: str
 
     @classmethod
-    def of(cls, key: str, command: str | None, params: Mapping[str, str]) -> "Key":
+    def of(
+        cls,
+        key: str,
+        command: str | None,
+        params: Mapping[str, str],
+        stdin: bool = False,
+        tty: Tty | None = None,
+    ) -> "Key":
         """One that was sent with an order for this."""
-        asked = json.dumps([command, sorted(params.items())])
-        return cls(key, sha256(asked.encode()).hexdigest())
+        asked: list[object] = [command, sorted(params.items())]
+        if stdin:  # keys that were kept before there was such have none
+            asked.append(None if tty is None else asdict(tty))
+        return cls(key, sha256(json.dumps(asked).encode()).hexdigest())
 
 
 @frozen(kw_only=True)
@@ -149,6 +163,8 @@ def described(record: RunRecord) -> dict[str, object]:
         "ended": moment(record.ended),
         "start": record.start,
         "size": record.size,
+        "stdin": None if record.stdin is None else asdict(record.stdin),
+        "tty": None if record.tty is None else asdict(record.tty),
         "cpu_seconds": record.cpu,
         "peak_memory_bytes": record.memory,
         "output": f"/runs/{record.id}/output",

@@ -26,6 +26,7 @@ from .errors import (
 )
 from .events import Reason, State, Stream, WallClock
 from .history import History, Logs, Store
+from .input import Intake, Piece
 from .interfaces import IRun, IRuns, Order
 from .outputlog import OutputLog
 from .record import Key, RunRecord, described, next_id
@@ -88,10 +89,11 @@ class Registry:
 
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         command = self.command(order.command)
-        invocation = command.invoke(order.given)
+        invocation = command.invoke(order.given, order.stdin, order.tty)
         if order.key is None:
             return await self._submit(order, command, invocation, None)
-        key = Key.of(order.key, order.command, invocation.params)
+        asked = (invocation.params, invocation.stdin, invocation.tty)
+        key = Key.of(order.key, order.command, *asked)
         while key.key in self._keys:
             await self._store.flush()
         self._keys.add(key.key)
@@ -159,16 +161,19 @@ class Registry:
             for each, run in zip(page, known, strict=True)
         ]
 
+    async def feed(self, run_id: str, piece: Piece) -> int:
+        return await (await self._going_on(run_id)).feed(piece)
+
+    async def resize(self, run_id: str, rows: int, columns: int) -> None:
+        (await self._going_on(run_id)).resize(rows, columns)
+
     async def signal(self, run_id: str, number: int) -> None:
         run = self.active.get(run_id)
         if run is None or not run.signal(number):
             raise await self._not_running(run_id)
 
     async def cancel(self, run_id: str) -> None:
-        run = self.active.get(run_id)
-        if run is None or run.over:
-            raise await self._not_running(run_id)
-        run.cancel(Reason.CANCELLED)
+        (await self._going_on(run_id)).cancel(Reason.CANCELLED)
 
     async def delete(self, run_id: str) -> None:
         if run_id in self.active:
@@ -218,6 +223,8 @@ class Registry:
             params=invocation.params,
             created=now,
             on_disconnect=command.limits.on_disconnect or order.on_disconnect,
+            stdin=Intake() if invocation.stdin else None,
+            tty=invocation.tty,
         )
 
     def _new(self, record: RunRecord, command: Command, invocation: Invocation) -> Run:
@@ -228,7 +235,8 @@ class Registry:
     def _requeue(self, record: RunRecord) -> None:
         try:
             command = self.command(record.command)
-            invocation = command.invoke(record.params.items())
+            wanted = (record.stdin is not None, record.tty)
+            invocation = command.invoke(record.params.items(), *wanted)
         except ShellstreamError as error:
             why = f"the configuration has changed: {error}"
             self._history.bury(
@@ -236,6 +244,12 @@ class Registry:
             )
             return
         self._active.wait(self._new(record, command, invocation))
+
+    async def _going_on(self, run_id: str) -> Run:
+        run = self.active.get(run_id)
+        if run is None or run.over:
+            raise await self._not_running(run_id)
+        return run
 
     async def _not_running(self, run_id: str) -> RunNotRunning:
         run = self.active.get(run_id)

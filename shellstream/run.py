@@ -1,6 +1,6 @@
 """One execution of a command, on this machine."""
 
-from signal import SIGCONT, SIGKILL, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM
 from typing import Protocol
 
 from attrs import define, evolve, field
@@ -9,39 +9,18 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from .command import Command, Invocation
+from .errors import Busy, RunNotRunning, ShellstreamError
 from .events import ExitStatus, OnDisconnect, Reason, State, Stream, WallClock
+from .input import NoInput, NoTerminal, Piece
 from .interfaces import IRun, IViewer
 from .limits import OnFull
 from .outputlog import READ_SIZE, OutputLog
 from .record import RunRecord
+from .stdin import Stdin
+from .steering import Child
 
 #: What may be written but not yet be on the disk where it has to be, in bytes.
 UNSYNCED = 1 << 20
-
-
-class Child(Protocol):
-    """
-    A started process and its group, as far as a run steers it.
-
-    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
-    """
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def began(self) -> int | None: ...
-
-    def pause(self) -> None:
-        """Leave its output unread."""
-
-    def resume(self) -> None:
-        """Read its output again."""
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
-
-    def group_lives(self) -> bool:
-        """Whether any process of the group is left but zombies."""
 
 
 class Host(Protocol):
@@ -83,6 +62,7 @@ class Run:
     _over: bool = field(default=False, init=False)
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
+    _stdin: Stdin | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
     # Those that the command waits for, and the others; as sets they would be large.
     _lossless: dict[IViewer, None] = field(factory=dict, init=False)
@@ -96,6 +76,10 @@ class Run:
     _linger: IDelayedCall | None = field(default=None, init=False)
     _kill: IDelayedCall | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        if self._record.stdin is not None:
+            self._stdin = Stdin(self._record.stdin)
+
     @property
     def id(self) -> str:
         return self._record.id
@@ -104,11 +88,15 @@ class Run:
     def record(self) -> RunRecord:
         """The run as it stands now."""
         record, log = self._record, self.log
-        now = (log.start, log.end, log.stored)
-        if record.state.ended or now == (record.start, record.size, record.stored):
+        intake = record.stdin if self._stdin is None else self._stdin.intake
+        now = (log.start, log.end, log.stored, intake)
+        known = (record.start, record.size, record.stored, record.stdin)
+        if record.state.ended or now == known:
             return record
-        start, size, stored = now
-        self._record = evolve(record, start=start, size=size, stored=stored)
+        start, size, stored, _ = now
+        self._record = evolve(
+            record, start=start, size=size, stored=stored, stdin=intake
+        )
         return self._record
 
     @property
@@ -138,6 +126,8 @@ class Run:
             pid=child.pid,
             pid_start=child.began,
         )
+        if self._stdin is not None:
+            self._stdin.connect(child)
         limits = self.command.limits
         if limits.timeout is not None:
             self._timeout = self._clock.callLater(
@@ -167,6 +157,8 @@ class Run:
             return
         self._stop_timers()
         self._child.signal(SIGTERM)
+        if self._record.tty is not None:  # a shell that somebody types to heeds this
+            self._child.signal(SIGHUP)
         self._child.signal(SIGCONT)  # a stopped process cannot heed TERM
         self._kill = self._clock.callLater(self.command.limits.grace, self._kill_group)
 
@@ -176,6 +168,35 @@ class Run:
             return False
         self._child.signal(number)
         return True
+
+    def feed(self, piece: Piece) -> Deferred[int]:
+        """
+        Put something in: see L{Stdin.feed}.
+
+        @raise NoInput: if nothing can ever be.
+        """
+        if self._stdin is None:
+            raise NoInput
+        return self._stdin.feed(piece)
+
+    def input_lost(self) -> None:
+        """The child reads no more input, or is given no more."""
+        if self._stdin is not None:
+            self._stdin.close()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        Give the terminal another size, be it before the process is there.
+
+        @raise NoTerminal: if there is none.
+        """
+        if self._record.tty is None:
+            raise NoTerminal
+        tty = evolve(self._record.tty, rows=rows, columns=columns)
+        self._record = evolve(self._record, tty=tty)
+        self.invocation = evolve(self.invocation, tty=tty)
+        if self._child is not None:
+            self._child.resize(tty)
 
     def attach(self, viewer: IViewer) -> None:
         # Where the command is to wait while nobody is there, it waits for those
@@ -206,6 +227,7 @@ class Run:
         self._record = evolve(self._record, state=State.QUEUED)
         self._over = True
         self._stop_timers()
+        self._close_input(Busy("the daemon is stopping", 10))
         for viewer in (*self._lossless, *self._lossy):
             viewer.cut()
 
@@ -274,6 +296,8 @@ class Run:
     def _end(self, outcome: RunRecord) -> None:
         self._over = True
         self._stop_timers()
+        self._close_input(RunNotRunning(outcome.state.value))
+        outcome = evolve(outcome, stdin=self.record.stdin)
         log = self.log
         self._host.over(
             self,
@@ -286,6 +310,10 @@ class Run:
                 stored=log.stored,
             ),
         )
+
+    def _close_input(self, why: ShellstreamError) -> None:
+        if self._stdin is not None:
+            self._stdin.close(why)
 
     def _sync(self) -> None:
         if self.log.written > self.log.end and not self._syncing:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import fields
+from attrs import asdict, fields, has
 
 from .errors import ShellstreamError
 from .events import OnDisconnect, Reason, State
+from .input import Intake, Tty
 from .record import RunRecord
 
 #: What brings a file from one version to the next; never edited, only added to.
@@ -40,6 +41,10 @@ MIGRATIONS = (
     CREATE TRIGGER run_gone AFTER DELETE ON runs BEGIN
         UPDATE keys SET gone = 1 WHERE run = old.id;
     END;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN stdin TEXT;
+    ALTER TABLE runs ADD COLUMN tty TEXT;
     """,
 )
 
@@ -98,11 +103,18 @@ def _params(text: str) -> dict[str, str]:
     return params
 
 
+def _whole(kind: Callable[..., object]) -> Callable[[str | None], object]:
+    """Read what L{to_row} made of an object that may be missing."""
+    return lambda text: None if text is None else kind(**json.loads(text))
+
+
 _READ: Mapping[str, Callable[[Any], object]] = {
     "params": _params,
     "on_disconnect": OnDisconnect,
     "state": State,
     "reason": lambda value: None if value is None else Reason(value),
+    "stdin": _whole(Intake),
+    "tty": _whole(Tty),
 }
 #: The columns, and what each is in a record: a class, or a union of some.
 _COLUMNS: Mapping[str, Any] = {
@@ -121,14 +133,17 @@ UPDATE = f"UPDATE runs SET {' = ?, '.join(_COLUMNS)} = ?, since = ? WHERE id = ?
 def to_row(record: RunRecord) -> list[object]:
     """A run as the first columns hold it: all but C{since}."""
     values = (getattr(record, name) for name in _COLUMNS)
-    return [
-        json.dumps(dict(value), separators=(",", ":"))
-        if isinstance(value, Mapping)
-        else value.value
-        if isinstance(value, Enum)
-        else value
-        for value in values
-    ]
+    return [_to_column(value) for value in values]
+
+
+def _to_column(value: Any) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if has(type(value)):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), separators=(",", ":"))
+    return value
 
 
 def from_row(row: Iterable[Any]) -> RunRecord:

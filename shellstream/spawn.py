@@ -14,15 +14,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from attrs import define, field
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
 from .child import Child
 from .command import Command, Invocation
 from .errors import Busy, CannotStart, ShellstreamError
+from .input import Tty
 from .prepare import Prepared
 from .processes import process_start
-from .terminal import PTMX, open_terminal
+from .terminal import PTMX, open_console, open_terminal
 from .unbuffer import Unbuffer
 
 _log = Logger()
@@ -55,37 +57,92 @@ def spawn(
     @raise Busy: if the machine has no descriptor, memory, process or terminal to
         spare.
     """
-    fds: list[int] = []
+    ends = _Ends()
     try:
         program, argv, env = prepared.settle(command, invocation, run)
-        fds += open_terminal() if command.unbuffer is Unbuffer.PTY else os.pipe()
-        fds += os.pipe()
-        out, out_child, err, err_child = fds
-        prepared.give(out_child, err_child)
+        if invocation.tty is not None:
+            ends.sit_at(invocation.tty)
+        else:
+            ends.connect(command, invocation)
+        prepared.give(*ends.theirs)
         with _like(command):
             pid = os.posix_spawn(
                 program,
                 argv,
                 env,
-                file_actions=(
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, out_child, 1),
-                    (os.POSIX_SPAWN_DUP2, err_child, 2),
-                ),
+                file_actions=ends.actions,
                 setsid=True,
                 setsigdef=_IGNORED_BY_PYTHON,
             )
     except OSError as error:
-        for fd in fds:
-            os.close(fd)
+        ends.close_ours()
         raise _why(command, error) from None
-    os.close(out_child)
-    os.close(err_child)
+    finally:
+        ends.close_theirs()
     if command.confine.open_files is None:
         _restore_file_limit(pid)
     child = Child(protocol, pid, process_start(pid))
-    child.start(reactor, {1: out, 2: err})
+    child.start(reactor, ends.ours)
     return child
+
+
+@define
+class _Ends:
+    """
+    What a child is connected by.
+
+    @ivar ours: the ends that we keep, by the child's number for the other.
+    @ivar theirs: those that are the child's, for as long as we have them, too.
+    @ivar actions: what makes them its own: see posix_spawn(3).
+    """
+
+    ours: dict[int, int] = field(factory=dict)
+    theirs: list[int] = field(factory=list)
+    actions: list[tuple[Any, ...]] = field(factory=list)
+
+    def connect(self, command: Command, invocation: Invocation) -> None:
+        """By pipes, or what is like one."""
+        if invocation.stdin:
+            reading, self.ours[0] = os.pipe()
+            self._hand(reading, 0)
+        else:
+            null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+            self.actions.append(null)
+        pty = command.unbuffer is Unbuffer.PTY
+        self.ours[1], writing = open_terminal() if pty else os.pipe()
+        self._hand(writing, 1)
+        self.ours[2], writing = os.pipe()
+        self._hand(writing, 2)
+
+    def sit_at(self, tty: Tty) -> None:
+        """
+        By a terminal.
+
+        It becomes the one that controls the child's session since the child, which
+        by then leads one without any, opens it (tty_ioctl(2), TIOCSCTTY).
+        """
+        self.ours[1], slave, name = open_console(tty)
+        self.theirs.append(slave)
+        # Written to by another descriptor than it is read from, or what the
+        # reactor finds out of one would be done to both.
+        self.ours[0] = os.dup(self.ours[1])
+        self.actions += (
+            (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        )
+
+    def close_ours(self) -> None:
+        for fd in self.ours.values():
+            os.close(fd)
+
+    def close_theirs(self) -> None:
+        for fd in self.theirs:
+            os.close(fd)
+
+    def _hand(self, fd: int, number: int) -> None:
+        self.theirs.append(fd)
+        self.actions.append((os.POSIX_SPAWN_DUP2, fd, number))
 
 
 @contextmanager

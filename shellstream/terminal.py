@@ -1,4 +1,4 @@
-"""A terminal that hands on bytes as a pipe does, for programs that look for one."""
+"""Terminals: one that hands on bytes as a pipe does, and one to sit at."""
 
 import os
 import termios
@@ -7,10 +7,15 @@ from contextlib import ExitStack
 from fcntl import ioctl
 from struct import pack
 
+from .input import Tty
+
 #: Rows and columns. With none, as a new terminal has it, most programs assume
 #: these, and those that do not look divide by zero.
-SIZE = (24, 80)
+USUAL = Tty()
 
+#: That a character may have several bytes, and goes as one when it is erased; the
+#: library does not have it (Linux: asm-generic/termbits.h, macOS: sys/termios.h).
+IUTF8 = 0x4000
 
 #: What an error here is about.
 PTMX = "/dev/ptmx"
@@ -33,9 +38,39 @@ def open_terminal() -> tuple[int, int]:
             stack.callback(os.close, slave)
             on_error.callback(os.close, master)
             tty.setraw(slave, termios.TCSANOW)
-            ioctl(slave, termios.TIOCSWINSZ, pack("HHHH", *SIZE, 0, 0))
+            ioctl(slave, termios.TIOCSWINSZ, window(USUAL))
             writing = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
         except OSError as error:
             raise OSError(error.errno, error.strerror, PTMX) from None
         on_error.pop_all()
     return master, writing
+
+
+def open_console(size: Tty) -> tuple[int, int, str]:
+    """
+    The two ends of a terminal that somebody sits at, theirs and the programs', and
+    the name of the latter.
+
+    It does what terminals do: echo, lines, Ctrl-C.
+
+    @raise OSError: as above.
+    """
+    with ExitStack() as on_error:
+        try:
+            master, slave = os.openpty()
+            on_error.callback(os.close, master)
+            on_error.callback(os.close, slave)
+            modes = termios.tcgetattr(slave)
+            modes[0] |= IUTF8
+            termios.tcsetattr(slave, termios.TCSANOW, modes)
+            ioctl(slave, termios.TIOCSWINSZ, window(size))
+            name = os.ttyname(slave)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, PTMX) from None
+        on_error.pop_all()
+    return master, slave, name
+
+
+def window(size: Tty) -> bytes:
+    """A size, as the kernel takes it: C{struct winsize}."""
+    return pack("HHHH", size.rows, size.columns, 0, 0)

@@ -1,9 +1,9 @@
 """
 What every implementation of L{IRuns} does, wherever its runs are.
 
-A test case that has L{RunsContract} and C{contract_output.OutputContract} among its
-bases says how to have a run's process do something; all else is asked for by way of
-L{IRuns}.
+A test case that has L{RunsContract}, C{contract_output.OutputContract} and
+C{contract_input.InputContract} among its bases says how to have a run's process do
+something; all else is asked for by way of L{IRuns}.
 """
 
 import json
@@ -31,7 +31,7 @@ from shellstream.events import OnDisconnect, Reason, State, Stream
 from shellstream.interfaces import ILog, IRun, IRuns, Order
 from shellstream.limits import Limits
 from shellstream.record import RunRecord
-from tests.test_fakes import ECHO, SAY
+from tests.test_fakes import ECHO, HEAR, SAY
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ _SMALL = Limits(retain=1 << 18)
 
 #: What the tests below expect: room for two runs.
 CONTRACTED = Config(
-    commands={each.name: evolve(each, limits=_SMALL) for each in (ECHO, SAY)},
+    commands={each.name: evolve(each, limits=_SMALL) for each in (ECHO, HEAR, SAY)},
     default="say",
     max_running=2,
     drain=0.0,
@@ -81,11 +81,11 @@ class Contract(_Base):
 
     def result(self, asked: Awaitable[T]) -> T:
         """What was asked for, which is there at once."""
-        return self.successResultOf(_deferred(asked))
+        return self.successResultOf(deferred(asked))
 
     def refused(self, asked: Awaitable[object], error: type[Exception]) -> Exception:
         """The error that there is instead."""
-        found: Exception = self.failureResultOf(_deferred(asked), error).value
+        found: Exception = self.failureResultOf(deferred(asked), error).value
         return found
 
     def order(self, command: str | None = None, *given: Any, key: str | None = None):
@@ -115,7 +115,8 @@ class Contract(_Base):
         return found
 
 
-def _deferred(asked: Awaitable[T]) -> Deferred[T]:
+def deferred(asked: Awaitable[T]) -> Deferred[T]:
+    """What was asked for, when it is there."""
     if isinstance(asked, Deferred):
         return asked
     assert isinstance(asked, Coroutine)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command
 from shellstream.events import ExitStatus
+from shellstream.input import Tty
 from shellstream.prepare import Prepared
 from shellstream.spawn import spawn
 from tests.test_child import Told
@@ -19,12 +20,18 @@ PLAIN = Prepared()
 
 
 def start(
-    test: TestCase, command: Command, prepared: Prepared = PLAIN
+    test: TestCase,
+    command: Command,
+    prepared: Prepared = PLAIN,
+    *,
+    stdin: bool = False,
+    tty: Tty | None = None,
 ) -> tuple[Child, Told]:
     """Start a command, and see that it is gone when the test is over."""
     told = Told()
     protocol = ChildProtocol(told, reactor)
-    child = spawn(reactor, command, command.invoke([]), protocol, "id", prepared)
+    invocation = command.invoke([], stdin, tty)
+    child = spawn(reactor, command, invocation, protocol, "id", prepared)
 
     def end() -> "Deferred[ExitStatus] | None":
         if told.ended.called:

@@ -10,6 +10,7 @@ from shellstream.admission import RETRY_AFTER, Admission
 from shellstream.command import Command
 from shellstream.errors import Busy
 from shellstream.events import OnDisconnect, Reason, State
+from shellstream.input import Tty
 from shellstream.limits import Limits, WhenBusy
 from shellstream.outputlog import OutputLog
 from shellstream.parameters import String
@@ -139,15 +140,30 @@ class AdmissionTests(SynchronousTestCase):
         x = String(name="x")
         limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
         a = Command(name="a", argv=("a", "{x}"), params={"x": x}, limits=limits)
-        self.assertIsNone(self.admission.joinable(a, {"x": "1"}))
+        same, another = a.invoke([("x", "1")]), a.invoke([("x", "2")])
+        self.assertIsNone(self.admission.joinable(a, same))
         run = self.host.run(a, ("x", "1"))
         self.assertTrue(self.admission.admit(run))
-        self.assertIs(self.admission.joinable(a, {"x": "1"}), run)
-        self.assertIsNone(self.admission.joinable(a, {"x": "2"}))
+        self.assertIs(self.admission.joinable(a, same), run)
+        self.assertIsNone(self.admission.joinable(a, another))
         other = evolve(a, limits=Limits(when_busy=WhenBusy.REJECT, max_running=1))
-        self.assertIsNone(self.admission.joinable(other, {"x": "1"}))
+        self.assertIsNone(self.admission.joinable(other, same))
         run.failed("no such program")
-        self.assertIsNone(self.admission.joinable(a, {"x": "1"}))
+        self.assertIsNone(self.admission.joinable(a, same))
+
+    def test_join_input(self) -> None:
+        """Nobody shares a run into which something is put."""
+        limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
+        a = Command(name="a", argv=("a",), stdin=True, tty=True, limits=limits)
+        plain, fed, typed = a.invoke([]), a.invoke([], True), a.invoke([], tty=Tty())
+        for first in (plain, fed, typed):
+            run = self.host.run(a)
+            run.invocation = first
+            self.assertTrue(self.admission.admit(run))
+            for second in (plain, fed, typed):
+                expected = run if first is second is plain else None
+                self.assertIs(self.admission.joinable(a, second), expected)
+            self.admission.leave(run)
 
     def test_replace(self) -> None:
         """What runs is told to end, what waits is over, and who came is next."""

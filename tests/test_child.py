@@ -43,12 +43,16 @@ class Told:
 
     output_: dict[Stream, bytes] = field(factory=dict)
     seen: "Deferred[None]" = field(factory=Deferred)
+    deaf: "Deferred[None]" = field(factory=Deferred)
     ended: "Deferred[ExitStatus]" = field(factory=Deferred)
 
     def output(self, stream: Stream, data: bytes) -> None:
         self.output_[stream] = self.output_.get(stream, b"") + data
         if not self.seen.called:
             self.seen.callback(None)
+
+    def input_lost(self) -> None:
+        self.deaf.callback(None)
 
     def finished(self, status: ExitStatus) -> None:
         self.ended.callback(status)

@@ -1,5 +1,7 @@
 """Tests for L{shellstream.command}: how a command becomes an argv, by example."""
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.command import (
@@ -10,6 +12,7 @@ from shellstream.command import (
     placeholders,
 )
 from shellstream.errors import ParametersRefused
+from shellstream.input import Tty
 from shellstream.parameters import Boolean, Integer, Number, Parameter, Path, String
 
 
@@ -124,6 +127,46 @@ class InvokeTests(SynchronousTestCase):
         self.assert_refused(
             asked, [("n" * 60_000, "")], **{"n" * 80: "is no parameter"}
         )
+
+
+class InputTests(SynchronousTestCase):
+    """What a client wishes for beside parameters, the operator has to allow."""
+
+    def refused(self, command: Command, **wish: Any) -> list[str]:
+        """The names of what is refused, each with what would help."""
+        with self.assertRaises(ParametersRefused) as caught:
+            command.invoke([], **wish)
+        for each in caught.exception.refusals:
+            self.assertIn(f"with {each.name} = true", each.detail)
+        return [each.name for each in caught.exception.refusals]
+
+    def test_not_allowed(self) -> None:
+        """By default there is neither."""
+        command = Command(name="c", argv=("c",))
+        self.assertEqual(self.refused(command, stdin=True), ["stdin"])
+        self.assertEqual(self.refused(command, tty=Tty()), ["tty"])
+        self.assertEqual(self.refused(command, stdin=True, tty=Tty()), ["tty"])
+        self.assertEqual(command.invoke([]).stdin, False)
+
+    def test_each_for_itself(self) -> None:
+        """To allow the one is not to allow the other; a terminal has its input."""
+        reads = Command(name="c", argv=("c",), stdin=True)
+        self.assertEqual(self.refused(reads, stdin=True, tty=Tty()), ["tty"])
+        self.assertTrue(reads.invoke([], stdin=True).stdin)
+        sits = Command(name="c", argv=("c",), tty=True)
+        self.assertEqual(self.refused(sits, stdin=True), ["stdin"])
+        for stdin in (False, True):
+            made = sits.invoke([], stdin, Tty(rows=1))
+            self.assertEqual((made.stdin, made.tty), (True, Tty(rows=1)))
+
+    def test_type(self) -> None:
+        """C{TERM} is the terminal's, unless the operator knows better."""
+        for env, expected in (({}, "vt100"), ({"TERM": "dumb"}, "dumb")):
+            command = Command(name="c", argv=("c",), tty=True, env=env)
+            made = command.invoke([], tty=Tty(term="vt100"))
+            given = {"TERM": "daemon's"}
+            found = environment(given, command, made, "id")
+            self.assertEqual(found["TERM"], expected)
 
 
 class LeadingDashTests(SynchronousTestCase):

@@ -18,6 +18,8 @@ LIMITS = {
     "on_full": (("'drop'", "true"), "one of 'drop-oldest', 'pause', 'cancel'"),
     "sync": (("'often'", "true"), "one of 'end', 'always', 'never'"),
     "when_busy": (("'wait'", "[]"), "one of 'queue', 'reject', 'join', 'replace'"),
+    "stdin": (("1", "'yes'"), "true or false"),
+    "tty": (("{rows = 24}", "'yes'"), "true or false"),
     "unbuffer": (("'none'", "true"), "one of 'auto', 'pty', 'off'"),
     "user": (("''", "'-x'", "0", "'a b'"), "a name that the system knows"),
     "group": (("''", "'-x'", "0", "'a,b'"), "a name that the system knows"),

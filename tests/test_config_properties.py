@@ -58,6 +58,8 @@ LIMITS: dict[str, st.SearchStrategy[object]] = {
     "on_full": st.sampled_from(["drop-oldest", "pause", "cancel"]),
     "sync": st.sampled_from(["end", "always", "never"]),
     "when_busy": st.sampled_from(["queue", "reject", "join", "replace"]),
+    "stdin": st.booleans() | TEXTS,
+    "tty": st.booleans(),
     "unbuffer": st.sampled_from(["auto", "pty", "off", "on"]),
     "user": TEXTS,
     "group": TEXTS,

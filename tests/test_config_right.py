@@ -29,6 +29,7 @@ retain = "1 MiB"
 on_full = "pause"
 sync = "never"
 when_busy = "queue"
+stdin = true
 unbuffer = "off"
 user = "nobody"
 umask = "077"
@@ -58,6 +59,8 @@ on_full = "cancel"
 sync = "always"
 max_running = 1
 when_busy = "replace"
+stdin = false
+tty = true
 unbuffer = "pty"
 user = "builder"
 group = "staff"
@@ -134,6 +137,7 @@ class RightTests(SynchronousTestCase):
                 max_running=1,
                 when_busy=WhenBusy.REPLACE,
             ),
+            tty=True,
             unbuffer=Unbuffer.PTY,
             confine=Confinement(
                 user="builder",
@@ -180,6 +184,7 @@ class RightTests(SynchronousTestCase):
                 sync=Sync.NEVER,
                 when_busy=WhenBusy.QUEUE,
             ),
+            stdin=True,
             unbuffer=Unbuffer.OFF,
             confine=Confinement(
                 user="nobody", umask=0o77, nice=10, memory=1 << 30, die_with_daemon=True
@@ -204,7 +209,8 @@ class RightTests(SynchronousTestCase):
         self.assertIsNone(expected.default)
         self.assertEqual((expected.max_running, expected.max_queued), (1000, 100))
         self.assertEqual((expected.drain, expected.keep), (10.0, KEEP))
-        self.assertEqual(expected.commands["x"].unbuffer, Unbuffer.AUTO)
+        x = expected.commands["x"]
+        self.assertEqual((x.stdin, x.tty, x.unbuffer), (False, False, Unbuffer.AUTO))
         self.assertEqual(expected.commands["x"].confine, Confinement())
         limits = expected.commands["x"].limits
         self.assertEqual(limits, Limits())

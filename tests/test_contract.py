@@ -3,14 +3,16 @@
 import os
 
 from shellstream.events import Stream
+from shellstream.input import Tty
 from shellstream.interfaces import IRuns
 from tests.contract import CONTRACTED, RunsContract
+from tests.contract_input import InputContract
 from tests.contract_output import OutputContract
 from tests.registries import FileTestCase, RegistryTestCase
 from tests.test_fakes import Started
 
 
-class MemoryTests(RunsContract, OutputContract, RegistryTestCase):
+class MemoryTests(RunsContract, OutputContract, InputContract, RegistryTestCase):
     """A registry that keeps all in memory, and processes that do as they are told."""
 
     config = CONTRACTED
@@ -36,6 +38,25 @@ class MemoryTests(RunsContract, OutputContract, RegistryTestCase):
 
     def waits(self, run_id: str) -> bool:
         return self.process(run_id).child.paused
+
+    def full(self, run_id: str) -> None:
+        self.process(run_id).child.room = 0
+
+    def take(self, run_id: str, size: int) -> None:
+        self.process(run_id).child.take(size)
+
+    def given(self, run_id: str) -> bytes:
+        return self.process(run_id).child.given
+
+    def over(self, run_id: str) -> bool:
+        return self.process(run_id).child.ended
+
+    def deaf(self, run_id: str) -> None:
+        self.process(run_id).run.input_lost()
+
+    def size(self, run_id: str) -> Tty | None:
+        started = self.process(run_id)
+        return started.child.size or started.invocation.tty
 
 
 class FileTests(MemoryTests, FileTestCase):

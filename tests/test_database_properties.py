@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.database import KEY_AGE, Database, Expired
 from shellstream.errors import KeyReused
 from shellstream.events import OnDisconnect, Reason, State
+from shellstream.input import MAX_SIDE, Intake, Tty
 from shellstream.record import Keep, Key, RunRecord
 
 IDS = st.sampled_from("abcdefgh")
@@ -18,6 +19,7 @@ COMMANDS = st.sampled_from(["build", "test"])
 #: Times are few, so that they are often the same, and often in the future.
 TIMES = st.integers(0, 5).map(lambda n: n * KEY_AGE // 2)
 COUNTS = st.integers(0, 1 << 62)
+SIDES = st.integers(1, MAX_SIDE)
 RECORDS = st.builds(
     RunRecord,
     id=IDS,
@@ -38,6 +40,8 @@ RECORDS = st.builds(
     stored=st.integers(0, 9),
     cpu=st.none() | st.floats(0, allow_infinity=False),
     memory=st.none() | COUNTS,
+    stdin=st.none() | st.builds(Intake, offset=st.none() | COUNTS, open=st.booleans()),
+    tty=st.none() | st.builds(Tty, rows=SIDES, columns=SIDES, term=st.just("vt100")),
     pid=st.none() | COUNTS,
     pid_start=st.none() | COUNTS,
 )

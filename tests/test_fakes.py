@@ -23,10 +23,12 @@ from shellstream.command import Command, Invocation
 from shellstream.config import Config
 from shellstream.database import Database
 from shellstream.events import ExitStatus, Stream, WallClock
+from shellstream.input import Tty
 from shellstream.logs import MemoryLogs
 from shellstream.parameters import String
 from shellstream.registry import Registry
-from shellstream.run import Child, Run
+from shellstream.run import Run
+from shellstream.steering import Child
 from shellstream.store import InThread, Store
 from shellstream.web import Now, Site, root
 
@@ -42,6 +44,11 @@ class FakeChild:
     began: int | None = 17
     paused: bool = field(default=False, init=False)
     signals: list[str] = field(factory=list, init=False)
+    room: int = field(default=1 << 30, init=False)  # for so much more input
+    given: bytes = field(default=b"", init=False)
+    ended: bool = field(default=False, init=False)
+    size: Tty | None = field(default=None, init=False)
+    _ready: Callable[[], None] | None = field(default=None, init=False)
 
     def pause(self) -> None:
         assert not self.paused, "paused twice"
@@ -56,6 +63,29 @@ class FakeChild:
 
     def group_lives(self) -> bool:
         return self.lives
+
+    def write(self, data: memoryview, ready: Callable[[], None]) -> int:
+        assert not self.ended, "input after its end"
+        taken = bytes(data[: self.room])
+        self.given += taken
+        self.room -= len(taken)
+        if len(taken) < len(data):
+            self._ready = ready
+        return len(taken)
+
+    def take(self, size: int) -> None:
+        """It reads, and so has room for more."""
+        self.room += size
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready()
+
+    def end_input(self) -> None:
+        assert not self.ended, "ended twice"
+        self.ended = True
+
+    def resize(self, size: Tty) -> None:
+        self.size = size
 
 
 @define(eq=False)
@@ -75,6 +105,7 @@ class Started:
     def exit(self, code: int | None = 0, signal: int | None = None) -> None:
         """The process ends, and its group with it."""
         self.child.lives = False
+        self.run.input_lost()
         self.run.finished(ExitStatus(code, signal))
 
 
@@ -219,6 +250,8 @@ class Connection:
 
 ECHO = Command(name="echo", argv=("echo", "{x}"), params={"x": String(name="x")})
 SAY = Command(name="say", argv=("say", "hello"), get=True)
+#: One that reads.
+HEAR = Command(name="hear", argv=("hear",), stdin=True, tty=True)
 
 
 def make_registry(
@@ -286,7 +319,8 @@ class FakeTests(SynchronousTestCase):
 
     def test_child(self) -> None:
         """A fake child takes what a run sends, as the real one does."""
-        for name in ("pause", "resume", "signal", "group_lives"):
+        names = ("pause", "resume", "signal", "group_lives")
+        for name in (*names, "write", "end_input", "resize"):
             asked = inspect.signature(getattr(Child, name))
             for stands_in in (FakeChild, child.Child):
                 made: Callable[..., object] = getattr(stands_in, name)

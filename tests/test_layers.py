@@ -20,6 +20,7 @@ PURE = (
     "elf",
     "unbuffer",
     "confine",
+    "input",
     "record",
     "toml",
     "config",
@@ -35,9 +36,10 @@ PURE = (
     "negotiation",
 )
 RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
-DOMAIN = ("interfaces", "tail", *RUNS, "rendition", "viewer")
+DOMAIN = ("interfaces", "tail", "stdin", "steering", *RUNS, "rendition", "viewer")
 STATE = ("schema", "database", "store", "statedir", "leftovers")
-CHILDREN = ("processes", "child", "executable", "terminal", "prepare", "spawn")
+ENDS = ("terminal", "pipes")
+CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
 EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))

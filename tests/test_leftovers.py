@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream import leftovers
 from shellstream.command import RUN as MARK
 from shellstream.events import OnDisconnect, State
+from shellstream.input import Tty
 from shellstream.leftovers import LOOK, end, find
 from shellstream.processes import process_start
 from shellstream.record import RunRecord
@@ -37,6 +38,8 @@ MARKED = {MARK: RUN.id}
 STUBBORN = "trap '' TERM; echo; while :; do sleep 9; done"
 #: Leaves a process in its group, of which it tells the id, and ends.
 LEAVING = "sleep 99 & echo $!"
+#: Leaves a process in a group of its own, and stays.
+JOBS = "exec bash -c 'set -m; sleep 99 & echo $!; wait' 2> /dev/null"
 #: Leaves a process in a session of its own, and stays.
 APART = "setsid sh -c 'echo $$; exec sleep 99' & wait"
 
@@ -139,6 +142,19 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
 
     test_session_of_its_own.skip = LINUX or needs("setsid")
+
+    def test_terminal(self) -> None:
+        """On a terminal a shell's jobs, in groups of their own, are the run's, too."""
+        started = Started(self, JOBS)
+        self.addCleanup(os.killpg, int(started.said), signal.SIGKILL)
+        record = started.record
+        self.assertEqual(find([record]), {RUN.id: {started.pid}})
+        record = evolve(record, tty=Tty())
+        both = {started.pid, int(started.said)}
+        self.assertEqual(find([record]), {RUN.id: both})
+        self.assertEqual(find([evolve(record, pid=None)]), {RUN.id: both})
+
+    test_terminal.skip = LINUX or needs("bash")
 
     def test_ourselves(self) -> None:
         """Neither our own group nor that of all processes is ever found."""

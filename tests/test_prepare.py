@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.command import Command
@@ -143,7 +144,9 @@ class CannotPrepareTests(SynchronousTestCase):
         none = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         with patch.object(os, "openpty", side_effect=none):
             (reason,) = self.reasons(command(unbuffer=Unbuffer.PTY))
+            (other,) = self.reasons(evolve(command(), tty=True))
         self.assertIn("unbuffer: there are no terminals here", reason)
+        self.assertIn("tty: there are no terminals here", other)
 
     def test_old_tools(self) -> None:
         """Tools that do not know what they are asked for."""

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream import processes
 from shellstream.leftovers import find
-from shellstream.processes import living_member, process_start
+from shellstream.processes import living_member, process_start, session_groups
 from tests.support import needs
-from tests.test_leftovers import LEAVING, LINUX, RUN, STUBBORN, Started
+from tests.test_leftovers import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
 
 #: Ends its first thread; another goes on.
 THREADS = """
@@ -67,6 +67,29 @@ class ProcessStartTests(SynchronousTestCase):
             self.assertIsNone(process_start(1 << 22))
 
     test_ps.skip = needs("ps")
+
+
+class SessionTests(SynchronousTestCase):
+    """L{session_groups} finds the groups of a session that live."""
+
+    def test_jobs(self) -> None:
+        """Each job of a shell has its own; one that has ended is none."""
+        started = Started(self, JOBS)
+        job = int(started.said)
+        self.assertEqual(session_groups(started.pid), {started.pid, job})
+        os.kill(job, signal.SIGKILL)
+        started.wait()
+        self.assertEqual(session_groups(started.pid), set())
+
+    def test_zombie(self) -> None:
+        """Nor is one of which there are but zombies."""
+        started = Started(self, "echo; exec sleep 99")
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(session_groups(started.pid), set())
+
+    test_jobs.skip = LINUX or needs("bash")
+    test_zombie.skip = LINUX
 
 
 class LivingMemberTests(SynchronousTestCase):

@@ -1,6 +1,7 @@
 """Tests for L{shellstream.record}: ids that sort, and runs as clients see them."""
 
 import json
+from hashlib import sha256
 from uuid import RFC_4122, UUID
 
 from attrs import evolve
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.events import End, OnDisconnect, Reason, State
+from shellstream.input import Intake, Tty
 from shellstream.record import (
+    Key,
     RunRecord,
     described,
     end_document,
@@ -78,6 +81,30 @@ class IdTests(SynchronousTestCase):
             self.assertEqual(len({UUID(each).int >> bit & 1 for each in ids}), 2, bit)
 
 
+class KeyTests(SynchronousTestCase):
+    """A key's fingerprint is one of all that was asked for."""
+
+    def test_told_apart(self) -> None:
+        """Command, parameters, input and terminal, each counts."""
+        wishes: list[tuple[object, ...]] = [
+            ("a", {}),
+            ("b", {}),
+            (None, {}),
+            ("a", {"x": "1"}),
+            ("a", {"x": "2"}),
+            ("a", {}, True),
+            ("a", {}, True, Tty()),
+            ("a", {}, True, Tty(rows=1)),
+        ]
+        found = {Key.of("k", *wish).fingerprint for wish in wishes}  # type: ignore[arg-type]
+        self.assertEqual(len(found), len(wishes))
+
+    def test_kept(self) -> None:
+        """Those that a daemon without input has written down are the same."""
+        plain = sha256(b'["a", [["x", "1"]]]').hexdigest()
+        self.assertEqual(Key.of("k", "a", {"x": "1"}).fingerprint, plain)
+
+
 class DescribedTests(SynchronousTestCase):
     """A run as clients see it."""
 
@@ -88,7 +115,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertEqual(
             unknown,
             {"code", "signal", "reason", "failure", "end", "started", "ended"}
-            | {"cpu_seconds", "peak_memory_bytes"},
+            | {"cpu_seconds", "peak_memory_bytes", "stdin", "tty"},
         )
         self.assertEqual(found["state"], "queued")
         self.assertEqual(found["params"], {"x": "1"})
@@ -115,6 +142,13 @@ class DescribedTests(SynchronousTestCase):
                 "offset": 7,
             },
         )
+
+    def test_input(self) -> None:
+        """What it has taken of its input is told, and what terminal it has."""
+        asked = evolve(RUN, stdin=Intake(offset=7, open=False), tty=Tty(rows=50))
+        found = json.loads(json.dumps(described(asked)))
+        self.assertEqual(found["stdin"], {"offset": 7, "open": False})
+        self.assertEqual(found["tty"], {"rows": 50, "columns": 80, "term": "xterm"})
 
     def test_not_for_clients(self) -> None:
         """What only this machine needs to know is not told."""

@@ -7,9 +7,11 @@ from shellstream.config import Config
 from shellstream.errors import Busy, CannotRecord, RunNotRunning
 from shellstream.events import OnDisconnect, Reason, State
 from shellstream.history import RETRY
+from shellstream.input import Intake, Piece, Tty
+from shellstream.interfaces import Order
 from shellstream.limits import WhenBusy
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited
-from tests.test_fakes import ECHO, SAY
+from tests.test_fakes import ECHO, HEAR, SAY
 
 QUEUEING = limited(when_busy=WhenBusy.QUEUE)
 
@@ -96,6 +98,43 @@ class QueuedTests(RegistryTestCase):
         self.restart(QUEUEING)
         self.assertEqual(self.spawn.started, [])
         self.assertIs(self.kept(runs[2].id).state, State.LOST)
+
+    def test_input(self) -> None:
+        """What it was to read and to sit at is known over a restart."""
+        hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
+        config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
+        self.begin(config)
+        size = Tty(rows=50, columns=132, term="vt100")
+        for wish in ((False, None), (False, None), (True, None), (False, size)):
+            asked = Order("hear", (), OnDisconnect.KEEP, None, *wish)
+            self.successResultOf(Deferred.fromCoroutine(self.registry.submit(asked)))
+        self.restart(config)
+        made = [each.invocation for each in self.spawn.started]
+        self.assertEqual([each.stdin for each in made], [True, True])
+        self.assertEqual([each.tty for each in made], [None, size])
+        first, second = (each.run for each in self.spawn.started)
+        self.assertEqual(first.record.stdin, Intake())
+        self.assertEqual(second.record.tty, size)
+        self.successResultOf(first.feed(Piece(b"abc")))
+        self.restart(config)  # and with the daemon goes what it knew
+        lost = self.kept(first.id)
+        self.assertIs(lost.state, State.LOST)
+        self.assertEqual(lost.stdin, Intake(offset=None, open=False))
+
+    def test_input_not_allowed_any_more(self) -> None:
+        """Nor is it given what the operator has forbidden meanwhile."""
+        hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
+        config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
+        self.begin(config)
+        for _ in range(3):
+            asked = Order("hear", (), OnDisconnect.KEEP, stdin=True)
+            run, _ = self.successResultOf(
+                Deferred.fromCoroutine(self.registry.submit(asked))
+            )
+        self.restart(evolve(config, commands={"hear": evolve(hear, stdin=False)}))
+        kept = self.kept(run.record.id)
+        self.assertIs(kept.state, State.FAILED)
+        self.assertIn("stdin: is not for 'hear'", kept.failure or "")
 
     def assert_changed(self, config: Config, words: str) -> None:
         """With this configuration what was queued cannot be run."""

@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.child import Child, ChildProtocol, _Terminal
+from shellstream.child import Child, ChildProtocol
 from shellstream.command import Command
 from shellstream.errors import Busy, CannotStart
 from shellstream.events import Stream
+from shellstream.pipes import Terminal
 from shellstream.terminal import open_terminal
 from shellstream.unbuffer import Unbuffer
 from tests.processes import start
@@ -191,7 +192,7 @@ class EndTests(TestCase):
             while held < 1 << 24:
                 held += os.write(writing, bytes(1 << 10))
         self.assertGreater(held, 0)
-        self.assertLess(held, _Terminal.HOLDS)
+        self.assertLess(held, Terminal.HOLDS)
 
 
 class NoTerminalTests(SynchronousTestCase):

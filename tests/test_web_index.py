@@ -116,6 +116,8 @@ class ProgramTests(IndexTestCase):
                 "description": HOSTILE,
                 "stream": "/stream/build",
                 "methods": ["POST"],
+                "stdin": False,
+                "tty": False,
                 "timeout": 30.0,
             },
         )

@@ -96,8 +96,8 @@ class CreateTests(RunsTestCase):
         """Members that are not known, or of the wrong type, are named, all at once."""
         wrong: list[tuple[object, dict[str, str]]] = [
             ({"comand": "say"}, {"comand": "is unknown here; send command, params"}),
-            ({"stdin": "x"}, {"stdin": "is not supported yet"}),
-            ({"tty": False}, {"tty": "is not supported yet"}),
+            ({"stdin": "x"}, {"stdin": "input itself goes to POST /runs/ID/stdin"}),
+            ({"stdin": None}, {"stdin": "must be true or false"}),
             ({"command": 1}, {"command": "must be a string"}),
             ({"command": ["say"]}, {"command": "must be a string"}),
             ({"command": {"a": 1}}, {"command": "must be a string"}),

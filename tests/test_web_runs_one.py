@@ -46,17 +46,20 @@ class OneRunTests(RunsTestCase):
                 ("DELETE", ""),
                 ("GET", "/output"),
                 ("POST", "/cancel"),
+                ("POST", "/stdin"),
             ):
                 with self.subTest(run_id=run_id, method=method, rest=rest):
                     self.ask(method, f"/runs/{run_id}{rest}")
                     self.assert_problem(404, "there is no run")
             self.post(f"/runs/{run_id}/signal", {"signal": "INT"})
             self.assert_problem(404, "there is no run")
+            self.post(f"/runs/{run_id}/resize", {"rows": 1, "columns": 1})
+            self.assert_problem(404, "there is no run")
 
     def test_nothing_there(self) -> None:
         """Nor does anything live below it that is not known."""
         run_id = self.begin().run.id
-        for rest in ("x", "output/x", "cancel/x", "stdin"):
+        for rest in ("x", "output/x", "cancel/x", "stdin/x"):
             self.ask("GET", f"/runs/{run_id}/{rest}")
             self.assert_problem(404, "nothing lives at this path")
 
@@ -73,7 +76,9 @@ class OneRunTests(RunsTestCase):
             f"/runs/{run_id}": "GET, HEAD, DELETE",
             f"/runs/{run_id}/output": "GET, HEAD",
             f"/runs/{run_id}/cancel": "POST",
+            f"/runs/{run_id}/resize": "POST",
             f"/runs/{run_id}/signal": "POST",
+            f"/runs/{run_id}/stdin": "POST",
         }
         for path, methods in allowed.items():
             for method in {"GET", "HEAD", "POST", "PUT", "DELETE"}:

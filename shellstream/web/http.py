@@ -31,6 +31,7 @@ from zope.interface import provider
 from shellstream import __version__
 from shellstream.errors import (
     BodyTooLarge,
+    Busy,
     HeadersTooLarge,
     RequestMalformed,
     ShellstreamError,
@@ -40,6 +41,13 @@ from .direct import write_now
 
 #: The largest body that is taken, in bytes: parameters, nothing more.
 MAX_BODY = 1 << 16
+
+#: The largest piece of a run's input, and what is held of such in all: it is held
+#: until the run has taken it.
+MAX_INPUT, MAX_INPUTS = 1 << 20, 1 << 26
+
+#: Where input goes, in all forms that a target has (RFC 9112, 3.2).
+_INPUT = re.compile(rb"(?:(?i:https?)://[^/?]*)?/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
 
 #: The most that a client may send ahead while an answer runs, in bytes.
 MAX_AHEAD = 1 << 14
@@ -82,6 +90,7 @@ class _Refusal(Exception):
 class Channel(HTTPChannel):
     """A connection whose refusals reach the client before it is closed."""
 
+    site: "Site"
     transport: Any  # each kind can half-close and abort; no one interface says so
     _header_size = 0
     _linger: IDelayedCall | None = None
@@ -123,6 +132,7 @@ class Channel(HTTPChannel):
                 b"Content-Type": [PROBLEM],
                 b"Content-Length": [b"%d" % len(body)],
                 b"Connection": [b"close"],
+                **{name.encode(): [value] for name, value in error.headers().items()},
             }
         )
         phrase = HTTPStatus(error.status).phrase.encode()
@@ -152,16 +162,40 @@ class Request(TwistedRequest):
     #: Called when the client leaves before it has the whole answer.
     when_gone: Callable[[], object] | None = None
     _logged: tuple[bytes | None, ...] | None = None  # once the answer has begun
+    _is_input = False
+    _held = 0
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
-        if length is not None and length > MAX_BODY:
-            self.channel.refuse(BodyTooLarge(MAX_BODY))
+        # Nothing public tells the target so early. Were it renamed, a test would.
+        self._is_input = _INPUT.fullmatch(self.channel._path) is not None
+        self._check_size(length or 0)
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self.content.tell() + len(data) > MAX_BODY:
-            self.channel.refuse(BodyTooLarge(MAX_BODY))
+        self._check_size(self.content.tell() + len(data))
+        if self._is_input:
+            self._hold(len(data))
         super().handleContentChunk(data)
+
+    def _check_size(self, size: int) -> None:
+        if self._is_input and size > MAX_INPUT:
+            pieces = "send it in pieces, each with its offset"
+            self.channel.refuse(BodyTooLarge(MAX_INPUT, pieces))
+        elif not self._is_input and size > MAX_BODY:
+            self.channel.refuse(BodyTooLarge(MAX_BODY))
+
+    def _hold(self, size: int) -> None:
+        site = self.channel.site
+        if site.held + size > MAX_INPUTS:
+            why = "commands have to read what was sent to them already"
+            self.channel.refuse(Busy(why, 5))
+        site.held += size
+        self._held += size
+
+    def _let_go(self) -> None:
+        if self._held:
+            self.channel.site.held -= self._held
+            self._held = 0
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         # The absolute form is for proxies, but servers take it (RFC 9112, 3.2.2).
@@ -176,9 +210,14 @@ class Request(TwistedRequest):
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
+        self._let_go()
         super().connectionLost(reason)
         if self.when_gone is not None:
             self.when_gone()
+
+    def finish(self) -> None:
+        self._let_go()
+        super().finish()
 
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
@@ -205,6 +244,12 @@ class Request(TwistedRequest):
         self.setHeader(b"cache-control", b"no-store")
         if not self.gone:
             self.write(body)
+            self.finish()
+
+    def answer_nothing(self) -> None:
+        """Answer that it is done, which is all there is to say."""
+        self.setResponseCode(204)
+        if not self.gone:
             self.finish()
 
     def begin(self, data: bytes) -> None:
@@ -267,6 +312,9 @@ class Site(TwistedSite):
     noisy = False
     protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
     requestFactory = Request
+
+    #: How many bytes of input wait for runs to take them, or for their own rest.
+    held = 0
 
     resource: IResource  # whoever made the site sets it, before it is asked
 

@@ -80,6 +80,8 @@ def described(command: Command) -> dict[str, object]:
         "description": command.description,
         "stream": f"/stream/{command.name}",
         "methods": ["GET", "POST"] if command.get else ["POST"],
+        "stdin": command.stdin,
+        "tty": command.tty,
         "timeout": command.limits.timeout,
         "parameters": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,14 +1,13 @@
 """C{/runs}: runs that nobody need watch, and all that can be done with one."""
 
 import re
-from signal import Signals
 from urllib.parse import urlencode
 
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream.errors import ParametersRefused, Refusal
 from shellstream.events import OnDisconnect, State
-from shellstream.interfaces import IRun, IRuns, Order
+from shellstream.interfaces import IRuns, Order
 from shellstream.record import described
 
 from .given import Pairs, from_json, from_query
@@ -16,6 +15,8 @@ from .http import Request, json_line
 from .output import Answers, Output
 from .query import Query
 from .resource import JSON, Resource, check_origin, query_of
+from .steering import STEERING, answer_with
+from .terminals import tty_of
 
 #: How many runs a page holds if nobody says, and at most.
 PAGE, MAX_PAGE = 50, 1000
@@ -97,13 +98,17 @@ class Runs(Resource):
 
 def _order(request: Request) -> Order:
     body = from_json(request.getHeader("content-type") or "", request.content.read())
-    refusals = []
+    refusals: list[Refusal] = []
     for name in body:
-        if name in ("stdin", "tty"):
-            refusals.append(Refusal(name, "is not supported yet; leave it out"))
-        elif name not in ("command", "params"):
-            refusals.append(Refusal(name[:80], "is unknown here; send command, params"))
+        if name not in ("command", "params", "stdin", "tty"):
+            why = "is unknown here; send command, params, stdin, tty"
+            refusals.append(Refusal(name[:80], why))
     command, params = body.get("command"), body.get("params", Pairs())
+    stdin = body.get("stdin", False)
+    if not isinstance(stdin, bool):
+        why = "must be true or false; input itself goes to POST /runs/ID/stdin"
+        refusals.append(Refusal("stdin", why))
+    tty = tty_of(body.get("tty", False), refusals)
     if command is not None and not isinstance(command, str):
         refusals.append(Refusal("command", "must be a string"))
     if not isinstance(params, Pairs):
@@ -112,7 +117,8 @@ def _order(request: Request) -> Order:
         raise ParametersRefused(refusals)
     assert command is None or isinstance(command, str)
     assert isinstance(params, Pairs)
-    return Order(command, params, OnDisconnect.KEEP, key_of(request))
+    key, stdin = key_of(request), stdin is True
+    return Order(command, params, OnDisconnect.KEEP, key, stdin, tty)
 
 
 class OneRun(Resource):
@@ -123,78 +129,16 @@ class OneRun(Resource):
         self._runs = runs
         self._id = run_id
         self.putChild(b"output", Output(lambda: runs.find(run_id), answers))
-        self.putChild(b"cancel", _Cancel(runs, run_id))
-        self.putChild(b"signal", _Signal(runs, run_id))
+        for name, kind in STEERING.items():
+            self.putChild(name, kind(runs, run_id))
 
     def allowed(self) -> list[str]:
         return ["GET", "HEAD", "DELETE"]
 
     async def render_GET(self, request: Request) -> None:
-        _answer(request, await self._runs.find(self._id))
+        answer_with(request, await self._runs.find(self._id))
 
     async def render_DELETE(self, request: Request) -> None:
         check_origin(request)
         await self._runs.delete(self._id)
-        request.setResponseCode(204)
-        if not request.gone:
-            request.finish()
-
-
-class _Steering(Resource):
-    """What is done to a run by POST."""
-
-    def __init__(self, runs: IRuns, run_id: str) -> None:
-        super().__init__()
-        self._runs = runs
-        self._id = run_id
-
-    def allowed(self) -> list[str]:
-        return ["POST"]
-
-
-class _Cancel(_Steering):
-    """C{/runs/ID/cancel}: TERM, then KILL."""
-
-    async def render_POST(self, request: Request) -> None:
-        check_origin(request)
-        await self._runs.cancel(self._id)
-        request.setResponseCode(202)
-        _answer(request, await self._runs.find(self._id))
-
-
-class _Signal(_Steering):
-    """C{/runs/ID/signal}: any signal, to all processes of the run."""
-
-    async def render_POST(self, request: Request) -> None:
-        check_origin(request)
-        body = from_json(
-            request.getHeader("content-type") or "", request.content.read()
-        )
-        refusals = [
-            Refusal(name[:80], "is unknown here; send signal")
-            for name in body
-            if name != "signal"
-        ]
-        number = _signal_number(body.get("signal"))
-        if number is None:
-            why = 'must name one, such as {"signal": "INT"}'
-            refusals.append(Refusal("signal", why))
-        if refusals:
-            raise ParametersRefused(refusals)
-        assert number is not None
-        await self._runs.signal(self._id, number)
-        request.setResponseCode(202)
-        _answer(request, await self._runs.find(self._id))
-
-
-def _signal_number(name: object) -> int | None:
-    """The number of a signal by its name, C{INT} or C{SIGINT}."""
-    if not isinstance(name, str):
-        return None
-    found = Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
-    return None if found is None else found.value
-
-
-def _answer(request: Request, run: IRun) -> None:
-    request.setHeader(b"shellstream-run", run.record.id.encode())
-    request.answer(JSON, json_line(described(run.record)))
+        request.answer_nothing()

@@ -1,0 +1,145 @@
+"""What goes into a run: what a client may wish for, and what becomes of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import and_, ge, instance_of, le, matches_re, optional
+
+from .errors import ShellstreamError
+
+#: The most rows or columns that a terminal may have: programs take memory for
+#: each of its cells.
+MAX_SIDE = 4096
+
+_SIDE = and_(instance_of(int), ge(1), le(MAX_SIDE))
+
+_OFFSET: Any = optional(instance_of(int))
+
+#: A terminal's type, as terminfo(5) names it; it is never a path.
+TERM = "[A-Za-z0-9][A-Za-z0-9+._-]{0,63}"
+
+
+@frozen(kw_only=True)
+class Tty:
+    """
+    A terminal that a run is to have for its input and its output.
+
+    @ivar term: its type, for C{TERM}.
+    """
+
+    rows: int = field(default=24, validator=_SIDE)
+    columns: int = field(default=80, validator=_SIDE)
+    term: str = field(default="xterm", validator=matches_re(TERM))
+
+
+@frozen(kw_only=True)
+class Intake:
+    """
+    How much of its input a run has taken.
+
+    @ivar offset: in bytes; L{None}: the daemon that knew is gone.
+    @ivar open: whether it takes more.
+    """
+
+    offset: int | None = field(default=0, validator=_OFFSET)
+    open: bool = field(default=True, validator=instance_of(bool))
+
+
+@frozen
+class Piece:
+    """
+    A piece of a run's input.
+
+    @ivar offset: where in the input it begins; L{None}: behind all that was taken.
+    @ivar eof: whether it is the last.
+    """
+
+    data: bytes
+    offset: int | None = None
+    eof: bool = False
+
+
+class InputNotTaken(ShellstreamError):
+    """
+    A piece of input was not taken, or not all of it.
+
+    @ivar offset: how much of the whole input is taken: where to go on, if at all.
+    """
+
+    status = 409
+
+    def __init__(self, why: str, offset: int) -> None:
+        super().__init__(why)
+        self.offset = offset
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Shellstream-Stdin-Offset": str(self.offset)}
+
+    def facts(self) -> Mapping[str, object]:
+        return {"stdin_offset": self.offset}
+
+
+class InputMisplaced(InputNotTaken):
+    """A piece begins behind bytes that are still missing."""
+
+    def __init__(self, asked: int, offset: int) -> None:
+        why = (
+            f"the command has taken {offset} bytes of input so far, and this begins "
+            f"at {asked}; go on with offset={offset}"
+        )
+        super().__init__(why, offset)
+
+
+class InputBusy(InputNotTaken):
+    """A piece without an offset came while another waits for the command."""
+
+    def __init__(self, offset: int) -> None:
+        why = (
+            "other input still waits for the command to read it; send this when that "
+            "has been answered, or with its offset to take the other's place"
+        )
+        super().__init__(why, offset)
+
+    def headers(self) -> Mapping[str, str]:
+        return {**super().headers(), "Retry-After": "1"}
+
+
+class InputReplaced(InputNotTaken):
+    """While a piece waited for the command, the same or another came in its place."""
+
+    def __init__(self, offset: int) -> None:
+        why = (
+            f"newer input came in place of this, of which all before {offset} was taken"
+        )
+        super().__init__(why, offset)
+
+
+class InputClosed(InputNotTaken):
+    """The command reads no more input, or has been told that there is no more."""
+
+    def __init__(self, offset: int) -> None:
+        why = f"the input of this run is closed, after {offset} bytes; send no more"
+        super().__init__(why, offset)
+
+
+class NoInput(ShellstreamError):
+    """Input was sent to a run that has none."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            'this run was started without input; start one with {"stdin": true}'
+        )
+
+
+class NoTerminal(ShellstreamError):
+    """What only a terminal can do was asked of a run that has none."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            'this run was started without a terminal; start one with {"tty": true}'
+        )

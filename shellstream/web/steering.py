@@ -1,0 +1,123 @@
+"""C{/runs/ID/…}: what can be done to a run."""
+
+from collections.abc import Mapping
+from signal import Signals
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from shellstream.errors import ParametersRefused, Refusal
+from shellstream.input import Piece
+from shellstream.interfaces import IRun, IRuns
+from shellstream.record import described
+
+from .given import from_json, from_query
+from .http import Request, json_line
+from .query import MAX_OFFSET, Query
+from .resource import JSON, Resource, check_origin, query_of
+from .terminals import size_of
+
+
+def answer_with(request: Request, run: IRun) -> None:
+    """Answer with a run as it stands."""
+    request.setHeader(b"shellstream-run", run.record.id.encode())
+    request.answer(JSON, json_line(described(run.record)))
+
+
+class _Steering(Resource):
+    """What is done to a run by POST."""
+
+    def __init__(self, runs: IRuns, run_id: str) -> None:
+        super().__init__()
+        self._runs = runs
+        self._id = run_id
+
+    def allowed(self) -> list[str]:
+        return ["POST"]
+
+
+class _Cancel(_Steering):
+    """C{/runs/ID/cancel}: TERM, then KILL."""
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        await self._runs.cancel(self._id)
+        request.setResponseCode(202)
+        answer_with(request, await self._runs.find(self._id))
+
+
+class _Signal(_Steering):
+    """C{/runs/ID/signal}: any signal, to all processes of the run."""
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        body = from_json(
+            request.getHeader("content-type") or "", request.content.read()
+        )
+        refusals = [
+            Refusal(name[:80], "is unknown here; send signal")
+            for name in body
+            if name != "signal"
+        ]
+        number = _signal_number(body.get("signal"))
+        if number is None:
+            why = 'must name one, such as {"signal": "INT"}'
+            refusals.append(Refusal("signal", why))
+        if refusals:
+            raise ParametersRefused(refusals)
+        assert number is not None
+        await self._runs.signal(self._id, number)
+        request.setResponseCode(202)
+        answer_with(request, await self._runs.find(self._id))
+
+
+def _signal_number(name: object) -> int | None:
+    """The number of a signal by its name, C{INT} or C{SIGINT}."""
+    if not isinstance(name, str):
+        return None
+    found = Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
+    return None if found is None else found.value
+
+
+class _Stdin(_Steering):
+    """C{/runs/ID/stdin}: what a run is to read; answered when it could."""
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        query = Query(from_query(query_of(request)), ("offset", "eof"))
+        offset = query.number("offset", 0, MAX_OFFSET)
+        eof = query.flag("eof")
+        query.close()
+        piece = Piece(request.content.getvalue(), offset, eof)
+        feeding = Deferred.fromCoroutine(self._feed(piece))
+        # What a client that leaves has sent counts as far as it was taken.
+        request.notifyFinish().addErrback(lambda _: feeding.cancel())
+        try:
+            taken = await feeding
+        except CancelledError:
+            return
+        request.setHeader(b"shellstream-stdin-offset", b"%d" % taken)
+        request.answer_nothing()
+
+    async def _feed(self, piece: Piece) -> int:
+        return await self._runs.feed(self._id, piece)
+
+
+class _Resize(_Steering):
+    """C{/runs/ID/resize}: another size for a run's terminal."""
+
+    async def render_POST(self, request: Request) -> None:
+        check_origin(request)
+        body = from_json(
+            request.getHeader("content-type") or "", request.content.read()
+        )
+        await self._runs.resize(self._id, *size_of(body))
+        request.answer_nothing()
+
+
+#: What lives below a run, by name.
+STEERING: Mapping[bytes, type[_Steering]] = {
+    b"cancel": _Cancel,
+    b"resize": _Resize,
+    b"signal": _Signal,
+    b"stdin": _Stdin,
+}
