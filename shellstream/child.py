@@ -14,7 +14,6 @@ from fcntl import ioctl
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.main import CONNECTION_DONE
@@ -28,7 +27,7 @@ from twisted.python.failure import Failure
 
 from .events import ExitStatus, Stream
 from .input import Tty
-from .pipes import Input, Keyboard, Pipe, Terminal
+from .pipes import Input, Keyboard, Pipe, Reader, Terminal
 from .processes import living_member, session_groups
 from .terminal import window
 
@@ -83,25 +82,18 @@ class ChildProtocol(ProcessProtocol):
         self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
 
 
-class _Watch(FileDescriptor):
+class _Watch(Reader):
     """A pidfd, which gets readable when its process exits (Linux 5.3)."""
 
-    def __init__(self, reactor: Any, child: "Child", fd: int) -> None:
-        super().__init__(reactor)
-        self._child = child
-        self._fd = fd
+    __slots__ = ("_child",)
 
-    def fileno(self) -> int:
-        return self._fd
+    def __init__(self, reactor: Any, child: "Child", fd: int) -> None:
+        super().__init__(reactor, fd)
+        self._child = child
 
     def doRead(self) -> None:
-        self.stopReading()
         self.connectionLost(Failure(CONNECTION_DONE))
         self._child.exited()
-
-    def connectionLost(self, reason: Failure) -> None:
-        super().connectionLost(reason)
-        os.close(self._fd)
 
 
 @define(eq=False)

@@ -5,15 +5,18 @@ import os
 import select
 import sys
 import termios
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from fcntl import fcntl, ioctl
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from .outputlog import READ_SIZE
 
@@ -34,23 +37,56 @@ class Child(Protocol):
         """One of them is closed, by the other side or by us."""
 
 
-class Pipe(FileDescriptor):
+@implementer(IReadDescriptor)
+class Reader(ABC):
+    """
+    A descriptor that is read when there is something.
+
+    Twisted's own could write, too, and would be three times as large.
+    """
+
+    __slots__ = ("_fd", "_reactor")
+
+    def __init__(self, reactor: Any, fd: int) -> None:
+        self._reactor = reactor
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def logPrefix(self) -> str:
+        return type(self).__name__
+
+    def startReading(self) -> None:
+        self._reactor.addReader(self)
+
+    def stopReading(self) -> None:
+        self._reactor.removeReader(self)
+
+    @abstractmethod
+    def doRead(self) -> Any:
+        """Read; an exception that is returned ends it."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.stopReading()
+        os.close(self._fd)
+
+
+class Pipe(Reader):
     """The reading end of one of a child's pipes."""
 
+    __slots__ = ("_child", "_number", "_size", "closing", "owed")
+
     def __init__(self, reactor: Any, child: Child, number: int, fd: int) -> None:
-        super().__init__(reactor)
+        super().__init__(reactor, fd)
         self._child = child
         self._number = number
-        self._fd = fd
         #: Bytes that were in the pipe when the child exited, not yet read.
         self.owed = 0
         #: Whether to close once nothing is owed any more.
         self.closing = False
         self._size = PIPE_SIZE
         os.set_blocking(fd, False)
-
-    def fileno(self) -> int:
-        return self._fd
 
     def doRead(self) -> Exception | None:
         try:
@@ -89,7 +125,6 @@ class Pipe(FileDescriptor):
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
-        os.close(self._fd)
         self._child.pipe_lost(self._number)
 
 
@@ -99,6 +134,8 @@ class Terminal(Pipe):
 
     The kernel hands over at most 4 KiB at once, and does not tell how much it has.
     """
+
+    __slots__ = ()
 
     #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
     HOLDS = 1 << 16

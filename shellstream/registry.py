@@ -35,7 +35,7 @@ from .run import Run
 _log = Logger()
 
 #: What is kept of the news about runs, in bytes of memory.
-EVENTS = 1 << 18
+EVENTS = 1 << 17
 
 
 @implementer(IRuns)

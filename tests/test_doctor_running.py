@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -61,10 +62,13 @@ class RunTests(SynchronousTestCase):
         self.assertIsNone(trial.code)
         self.assertEqual(written(trial), b"up\n")
         for pid in Path(path).read_text().split():
-            state = Path(f"/proc/{pid}/stat")
-            # Whoever adopts orphans here may not have reaped it yet.
-            gone = not state.exists() or state.read_text().split()[2] == "Z"
-            self.assertTrue(gone, pid)
+            try:
+                fd = os.pidfd_open(int(pid))
+            except ProcessLookupError:
+                continue
+            self.addCleanup(os.close, fd)
+            # Killed, it may take a moment to be gone.
+            self.assertTrue(select.select([fd], [], [], 10)[0], pid)
 
     def test_enough(self) -> None:
         """One that never stops writing is seen enough of at some point."""

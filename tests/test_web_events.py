@@ -188,6 +188,7 @@ class ResumeTests(EventsTestCase):
         while not self.registry.events.start:
             self.begin("echo", x="x" * 4000).exit()
         listener.wire.producer.resumeProducing()
+        self.clock.pump([0] * 99)
         gap, *rest = self.heard(listener)
         self.assertEqual(gap.type, "gap")
         self.assertEqual(json.loads(rest[-1].data)["event"], "ended")

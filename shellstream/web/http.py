@@ -168,7 +168,8 @@ class Request(TwistedRequest):
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
         # Nothing public tells the target so early. Were it renamed, a test would.
-        self._is_input = _INPUT.fullmatch(self.channel._path) is not None
+        if _INPUT.fullmatch(self.channel._path) is not None:
+            self._is_input = True  # one attribute more would cost the others 1 kB
         self._check_size(length or 0)
 
     def handleContentChunk(self, data: bytes) -> None:

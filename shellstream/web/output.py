@@ -113,9 +113,12 @@ class Answers:
         rendition = Rendition(run, form, view.only)
         if plain and not view.skip_gaps and view.offset < run.log.end:
             run.log.read(view.offset, 1)  # or it would begin, and break off at once
+        if not view.lossless:  # a run has few whom it waits for
+            key = run, form, view.only
+            rendition = self._renditions.setdefault(key, rendition)
         viewer = Viewer(
             view,
-            self._renditions.setdefault((run, form, view.only), rendition),
+            rendition,
             request,
             _End(run, request, plain and not over),
             request.abort,
