@@ -7,7 +7,7 @@ from shellstream.client.events import End
 CODES = {
     64: "the command line is wrong",
     65: "the server refused the request (HTTP 3xx, 4xx)",
-    66: "the command that doctor is to examine cannot be run",
+    66: "standard input, or the command that doctor is to examine, is not to be had",
     68: "no such host",
     69: "cannot connect",
     70: "the server failed (HTTP 5xx), or could not start the command",
