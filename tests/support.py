@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet import reactor
@@ -113,8 +114,9 @@ def run(
     # What a daemon keeps, it keeps for this test.
     state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": str(state_home(test))}
     env = {**os.environ, **state, **env}
+    ends: Any = pty or False  # which the interface's types do not know of
     reactor.spawnProcess(
-        program, argv[0], argv, env, cwd, usePTY=pty or False, childFDs=child_fds
+        program, argv[0], argv, env, cwd, usePTY=ends, childFDs=child_fds
     )
 
     def end() -> Deferred[int]:

@@ -84,29 +84,32 @@ class Feeding:
             rest = data[self.offset - end :] if self.offset < end else b""
             try:
                 taken = await self._send(self._run, rest, offset=self.offset, eof=eof)
-            except LOST as error:
-                if not passing(error):
+            except (*LOST, Refused) as error:
+                refused = isinstance(error, Refused) and error.status == 409
+                if not (refused or passing(error)):
                     raise
-                await self._wait(error)
-            except Refused as error:
-                if error.status != 409:
-                    raise
-                await self._wait(error)
+                why = error
             else:
                 self._take(taken, end, end)
                 self._tries.well()
                 return True
+            lasted = self._seconds() - began
+            if not refused:
+                await self._wait(why)
             found = await self._look()
             stdin = found["stdin"]
+            known = None if stdin is None else stdin["offset"]
+            if known is not None and known > self.offset:
+                self._take(known, self.offset, end)
+                self._tries.well()
+            elif lasted > MAX_DELAY:
+                self._tries.well()  # nothing is broken: the command does not read
             if found["ended"] is not None or stdin is None or not stdin["open"]:
                 return False
-            if stdin["offset"] is not None and stdin["offset"] > self.offset:
-                self._take(stdin["offset"], self.offset, end)
-                self._tries.well()
-            elif self._seconds() - began > MAX_DELAY:
-                self._tries.well()  # nothing is broken: the command does not read
             if self.offset == end and not eof:
                 return True
+            if refused:
+                await self._wait(why)
 
     async def _look(self) -> RunInfo:
         """How the run stands."""

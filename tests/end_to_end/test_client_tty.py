@@ -134,9 +134,8 @@ class SittingTests(TerminalTestCase):
         expected = md5(f"{line}\n".encode(), usedforsecurity=False).hexdigest()
         self.assertIn(expected, await self.left(0))
 
-    for _test in (test_password,):
-        _test.skip = needs("bash")  # type: ignore[attr-defined]
-    test_editor.skip = needs("vi")  # type: ignore[attr-defined]
+    test_password.skip = needs("bash")
+    test_editor.skip = needs("vi")
 
 
 class LeavingTests(TerminalTestCase):

@@ -68,7 +68,7 @@ class Escape:
     def feed(self, data: bytes) -> bytes:
         """What of this is to be sent; C{typed} tells whether it was found."""
         sent = bytearray()
-        for byte in data:
+        for byte in b"" if self.typed else data:
             if self._held:
                 self._held = False
                 if byte == ord("."):
