@@ -24,7 +24,7 @@ from .errors import (
     RunUnknown,
     ShellstreamError,
 )
-from .events import Reason, State, Stream, WallClock
+from .events import OnDisconnect, Reason, State, Stream, WallClock
 from .history import History, Logs, Store
 from .input import Intake, Piece
 from .interfaces import IRun, IRuns, Order
@@ -36,6 +36,10 @@ _log = Logger()
 
 #: What is kept of the news about runs, in bytes of memory.
 EVENTS = 1 << 17
+
+#: Seconds that the first viewer of a run that has to have one is given to come, at
+#: the least: a request of its own, perhaps over a network that breaks.
+COMING = 10.0
 
 
 @implementer(IRuns)
@@ -135,6 +139,8 @@ class Registry:
             if key is not None:  # or whoever comes back with it would find no run
                 await self._store.free(record.principal, key)
             raise
+        if order.on_disconnect is OnDisconnect.CANCEL:
+            run.await_viewer(COMING)  # who asked for it may be gone before it comes
         return run, True
 
     async def _again(self, run_id: str) -> IRun:

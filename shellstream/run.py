@@ -213,13 +213,19 @@ class Run:
             self.pace()
             self.await_viewer()
 
-    def await_viewer(self) -> None:
-        """Begin to wait for a viewer to come back, if there is none and one must."""
+    def await_viewer(self, least: float = 0.0) -> None:
+        """
+        Begin to wait for a viewer to come, or come back, if there is none and one
+        must.
+
+        @param least: seconds for that, however short C{linger} is.
+        """
         wanted = self._record.on_disconnect is OnDisconnect.CANCEL
         if wanted and not self._watched and not self._over:
             _stop(self._linger)
+            linger = max(self.command.limits.linger, least)
             self._linger = self._clock.callLater(
-                self.command.limits.linger, self.cancel, Reason.DISCONNECTED
+                linger, self.cancel, Reason.DISCONNECTED
             )
 
     def abandon(self) -> None:

@@ -136,6 +136,8 @@ class RegistryTestCase(SynchronousTestCase):
 
     def restart(self, config: Config, *, recover: bool = True) -> None:
         """The daemon is killed, and another takes over what it left."""
+        for call in self.clock.getDelayedCalls():
+            call.cancel()
         self.spawn = FakeSpawn()
         self.store = Store(self.database, self.thread)
         self.logs = self.make_logs()

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet import reactor
@@ -102,13 +103,21 @@ def run(
     cwd: str | None = None,
     end_with: str = "KILL",
     child_fds: Mapping[int, int | str] | None = None,
+    pty: tuple[int, int, str] | None = None,
 ) -> Program:
-    """Start a program, and see that it is gone when the test is over."""
+    """
+    Start a program, and see that it is gone when the test is over.
+
+    @param pty: the terminal that it is to have: both ends, and the slave's name.
+    """
     program = Program(Path(argv[0]).name)
     # What a daemon keeps, it keeps for this test.
     state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": str(state_home(test))}
     env = {**os.environ, **state, **env}
-    reactor.spawnProcess(program, argv[0], argv, env, cwd, childFDs=child_fds)
+    ends: Any = pty or False  # which the interface's types do not know of
+    reactor.spawnProcess(
+        program, argv[0], argv, env, cwd, usePTY=ends, childFDs=child_fds
+    )
 
     def end() -> Deferred[int]:
         program.signal(end_with)

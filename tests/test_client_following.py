@@ -16,7 +16,8 @@ from shellstream.client.errors import (
     Unanswered,
 )
 from shellstream.client.events import Event, Gap, Output
-from shellstream.client.following import MAX_DELAY, Following
+from shellstream.client.following import Following
+from shellstream.client.tries import MAX_DELAY
 
 from .client_wires import (
     FakeAnswer,

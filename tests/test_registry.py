@@ -19,6 +19,7 @@ from shellstream.errors import (
 )
 from shellstream.events import ExitStatus, OnDisconnect, State
 from shellstream.record import Keep
+from shellstream.registry import COMING
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited, text
 from tests.test_fakes import ECHO, SAY
 
@@ -123,6 +124,21 @@ class SubmitTests(RegistryTestCase):
         self.begin(limited(on_disconnect=OnDisconnect.KEEP))
         run = self.submit(on_disconnect=OnDisconnect.CANCEL)
         self.assertIs(run.record.on_disconnect, OnDisconnect.KEEP)
+
+    def test_nobody_comes(self) -> None:
+        """Who must have a viewer, and never had one, is given up at last."""
+        linger = COMING + 1
+        for limit, seconds in ((0.0, COMING), (linger, linger)):
+            self.begin(limited(linger=limit))
+            self.submit(on_disconnect=OnDisconnect.CANCEL)
+            self.clock.advance(seconds - 0.1)
+            self.assertEqual(self.last.child.signals, [])
+            self.clock.advance(0.2)
+            self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+            self.last.exit(None, 15)
+        self.submit()
+        self.clock.advance(3600)
+        self.assertEqual(self.last.child.signals, [])
 
     def test_events(self) -> None:
         """That a run is created, starts and ends is told, in this order."""

@@ -92,10 +92,24 @@ class CreateTests(RunsTestCase):
         self.clock.advance(3600)
         self.assertEqual(started.child.signals, [])
 
+    def test_on_disconnect(self) -> None:
+        """Who asks for it has the run ended when nobody watches it any more."""
+        self.post("/runs", {"command": "say", "on_disconnect": "cancel"})
+        found = self.document(201)
+        self.assertEqual(found["on_disconnect"], "cancel")
+        viewer = Connection(self.site)
+        viewer.ask("GET", f"/runs/{found['id']}/output")
+        self.clock.advance(3600)
+        self.assertEqual(self.started.child.signals, [])
+        viewer.lose()
+        self.clock.advance(SAY.limits.linger)
+        self.assertEqual(self.started.child.signals, ["SIGTERM", "SIGCONT"])
+
     def test_members(self) -> None:
         """Members that are not known, or of the wrong type, are named, all at once."""
         wrong: list[tuple[object, dict[str, str]]] = [
             ({"comand": "say"}, {"comand": "is unknown here; send command, params"}),
+            ({"on_disconnect": 1}, {"on_disconnect": 'must be "keep" or "cancel"'}),
             ({"stdin": "x"}, {"stdin": "input itself goes to POST /runs/ID/stdin"}),
             ({"stdin": None}, {"stdin": "must be true or false"}),
             ({"command": 1}, {"command": "must be a string"}),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .asyncio_wire import AsyncioWire
     from .errors import ClientError, CutShort
     from .events import Begun, End, Event, Gap, Output, Ping
+    from .feeding import Tty
     from .following import Following, View
     from .treq_wire import TreqWire, http_client
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Gap": "events",
     "Output": "events",
     "Ping": "events",
+    "Tty": "feeding",
     "Following": "following",
     "View": "following",
     "TreqWire": "treq_wire",
@@ -65,6 +67,7 @@ __all__ = [
     "Output",
     "Ping",
     "TreqWire",
+    "Tty",
     "View",
     "http_client",
 ]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import (
+    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -12,31 +13,19 @@ from collections.abc import (
     Sequence,
 )
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .errors import (
-    CutShort,
-    Elsewhere,
-    Nonsense,
-    Refused,
-    ServerFailed,
-    Unanswered,
-    Usage,
-)
+from .answers import MAX_DOCUMENT, PATIENCE, check, whole
+from .errors import Elsewhere, Nonsense, Unanswered, Usage
 from .events import CommandInfo, RunInfo
+from .feeding import Feeding, Tty
 from .following import Following, View
+from .tries import Tries
 from .wire import Answer, Wire
-
-#: The most that is read of an answer that is a document, in bytes, and of one that
-#: is an error.
-MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
 
 #: The most runs that the server tells of at once.
 MAX_PAGE = 1000
-
-#: Seconds that a server may take for an answer that is no stream.
-PATIENCE = 60.0
 
 #: Parameters: names and values, as a command line has them.
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -150,7 +139,14 @@ class Client:
     # Ordering
 
     async def start(
-        self, command: str | None = None, params: Params = (), *, key: str | None = None
+        self,
+        command: str | None = None,
+        params: Params = (),
+        *,
+        key: str | None = None,
+        stdin: bool = False,
+        tty: Tty | None = None,
+        on_disconnect: Literal["keep", "cancel"] | None = None,
     ) -> RunInfo:
         """
         Start a run that nobody need watch.
@@ -158,6 +154,11 @@ class Client:
         @param command: its name; the default one if not given.
         @param key: an C{Idempotency-Key}: with the same one, from whomever, no
             second run is started. Without it there is one for this call.
+        @param stdin: whether it is to have input: see L{feed}. The server refuses
+            it for commands that are not meant to have any, as it does C{tty}.
+        @param tty: the terminal that it is to have, for its input, too.
+        @param on_disconnect: what becomes of it when its last viewer has been away
+            for its C{linger}, where the command's configuration does not say.
         @raise Usage: if a parameter is given twice.
         """
         wanted: dict[str, str] = {}
@@ -168,8 +169,18 @@ class Client:
         document: dict[str, Any] = {"params": wanted}
         if command is not None:
             document["command"] = command
+        if stdin:
+            document["stdin"] = True
+        if tty is not None:
+            document["tty"] = tty._asdict()
+        if on_disconnect is not None:
+            document["on_disconnect"] = on_disconnect
         headers = {"idempotency-key": key or new_key()}
-        return cast("RunInfo", await self._call("POST", "/runs", document, headers))
+
+        async def begin() -> Any:
+            return await self._call("POST", "/runs", document, headers)
+
+        return cast("RunInfo", await self._tries().persist(begin))
 
     async def cancel(self, run: str) -> RunInfo:
         """Have a run ended: TERM, and KILL after the command's grace time."""
@@ -180,6 +191,67 @@ class Client:
         document = {"signal": signal}
         found = await self._call("POST", f"{_path(run)}/signal", document)
         return cast("RunInfo", found)
+
+    async def stdin(
+        self, run: str, data: bytes, *, offset: int, eof: bool = False
+    ) -> int:
+        """
+        Send one piece of a run's input, of 1 MiB at most, and wait until the command
+        has taken it; L{feed} does that for any number of them.
+
+        @param offset: where in the input it begins: what was taken before is left
+            out, so that a piece may be sent again.
+        @param eof: whether it is the last.
+        @return: how much of the input is taken by then, in bytes.
+        @raise Refused: with C{status} 409, if it is not taken: C{stdin} of L{show}
+            tells where to go on, and whether at all.
+        """
+        query = urlencode({"offset": offset, "eof": str(eof).lower()})
+        path = f"{_path(run)}/stdin?{query}"
+        headers = {"content-type": "application/octet-stream"}
+        answer = await self._ask("POST", path, headers, data)
+        answer.close()
+        taken = answer.headers.get("shellstream-stdin-offset", "")
+        if not (taken.isascii() and taken.isdecimal()):
+            why = "it does not say how much is taken; is this a shellstream?"
+            raise Nonsense(self.server + path, why)
+        return int(taken)
+
+    async def feed(
+        self, run: str, source: AsyncIterable[bytes], *, offset: int = 0
+    ) -> int:
+        """
+        Be a run's input: all that C{source} gives, and that it has ended. The next
+        is asked for when the command has taken the last.
+
+        Where a connection breaks it goes on at the next byte. When the run takes no
+        more, this ends, and that is no error: C{head -1} does so.
+
+        @param offset: how much of the input was sent before.
+        @return: how much of the input the command is known to have taken.
+        """
+        feeding = Feeding(
+            run,
+            offset,
+            send=self.stdin,
+            show=self.show,
+            seconds=self._wire.seconds,
+            tries=self._tries(),
+        )
+        await feeding.feed(source)
+        return feeding.offset
+
+    async def resize(self, run: str, rows: int, columns: int) -> None:
+        """Give a run's terminal another size, each 1 to 4096."""
+        document = {"rows": rows, "columns": columns}
+        body = json.dumps(document).encode()
+        headers = {"content-type": "application/json"}
+
+        async def resize() -> None:
+            path = f"{_path(run)}/resize"
+            (await self._ask("POST", path, headers, body)).close()
+
+        await self._tries().persist(resize)
 
     # Looking
 
@@ -213,6 +285,17 @@ class Client:
         document = await self._call("GET", "/commands")
         return cast("Sequence[CommandInfo]", document["commands"])
 
+    async def command(self, name: str | None = None) -> CommandInfo | None:
+        """A command; without a name the default one, L{None} if there is none."""
+        path = "/commands" if name is None else f"/commands/{quote(name, safe='')}"
+        document = await self._tries().persist(lambda: self._call("GET", path))
+        if name is not None:
+            return cast("CommandInfo", document)
+        for each in document["commands"]:
+            if each["name"] == document["default"]:
+                return cast("CommandInfo", each)
+        return None
+
     # How
 
     def _following(
@@ -223,15 +306,16 @@ class Client:
         begin: Callable[[], Awaitable[Answer]] | None = None,
     ) -> Following:
         return Following(
-            self._wire,
             view,
             run=run,
             begin=begin,
             resume=self._output,
             size=self._size,
-            retry_for=self._retry_for,
-            noted=self._noted,
+            tries=self._tries(),
         )
+
+    def _tries(self) -> Tries:
+        return Tries(self._wire, self._retry_for, self._noted)
 
     async def _output(self, run: str, view: View) -> Answer:
         """Ask for a part of a run's output."""
@@ -274,16 +358,15 @@ class Client:
         headers = {"accept": "application/json", **headers}
         if body:
             headers["content-type"] = "application/json"
-        again = method == "GET" or "idempotency-key" in headers
         try:
             answer = await self._ask(method, path, headers, body)
         except Unanswered:
-            if not again:
+            if method != "GET":
                 raise
             answer = await self._ask(method, path, headers, body)
         url = self.server + path
         try:
-            return json.loads(await _whole(answer, MAX_DOCUMENT))
+            return json.loads(await whole(answer, MAX_DOCUMENT))
         except (ValueError, RecursionError):
             raise Nonsense(url, "it is no JSON; is this a shellstream?") from None
 
@@ -301,58 +384,6 @@ def server_of(url: str) -> str | None:
 def new_key() -> str:
     """An C{Idempotency-Key} that nobody else has."""
     return os.urandom(16).hex()
-
-
-async def check(url: str, answer: Answer) -> None:
-    """
-    See that an answer is what was asked for.
-
-    @raise ClientError: in the server's words, if it is anything else.
-    """
-    if 200 <= answer.status < 300:
-        return
-    try:
-        body = await _whole(answer, MAX_PROBLEM)
-    except CutShort:
-        body = b""  # half an explanation misleads; the status tells enough
-    text = f"{answer.status} {line(answer.phrase)}"
-    detail = _detail(answer.headers.get("content-type", ""), body)
-    to = answer.headers.get("location")
-    if answer.status < 400 and to:
-        detail = f"it sends us to {line(to)}; ask there, if you trust it"
-    cls = Refused if answer.status < 500 else ServerFailed
-    raise cls(url, answer.status, f"{text}: {detail}" if detail else text)
-
-
-async def _whole(answer: Answer, most: int) -> bytes:
-    """An answer up to its end, or up to so many bytes; then it is closed."""
-    body = bytearray()
-    try:
-        while data := await answer.read(PATIENCE):
-            body += data
-            if len(body) > most:
-                break
-    finally:
-        answer.close()
-    return bytes(body[:most])
-
-
-def _detail(media_type: str, body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    if media_type.startswith("application/problem+json"):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return ""
-        return line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
-    if media_type.startswith("text/plain"):
-        return line(text.strip().partition("\n")[0])
-    return ""
-
-
-def line(text: str) -> str:
-    """A server's words as one line that cannot steer a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text[:1000])
 
 
 def _path(run: str) -> str:

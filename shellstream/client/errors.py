@@ -79,6 +79,12 @@ class CannotConnect(Elsewhere):
     means = "cannot connect"
 
 
+class CannotRead(ClientError):
+    """Standard input cannot be read (C{EX_NOINPUT})."""
+
+    code = 66
+
+
 class CannotWrite(ClientError):
     """Standard output does not take the output (C{EX_IOERR})."""
 

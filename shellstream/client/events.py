@@ -64,6 +64,16 @@ class End(NamedTuple):
 Event = Begun | Output | Gap | Ping | End
 
 
+class StdinInfo(TypedDict):
+    """
+    What a run has taken of its input, and whether it takes more; the daemon that
+    knew how much may be gone.
+    """
+
+    offset: int | None
+    open: bool
+
+
 class RunInfo(TypedDict):
     """A run as the server describes it; times are RFC 3339."""
 
@@ -82,6 +92,8 @@ class RunInfo(TypedDict):
     ended: str | None
     start: int
     size: int
+    stdin: StdinInfo | None
+    tty: dict[str, Any] | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
 
@@ -92,5 +104,7 @@ class CommandInfo(TypedDict):
     name: str
     description: str
     methods: list[str]
+    stdin: bool
+    tty: bool
     timeout: float | None
     parameters: dict[str, Any]

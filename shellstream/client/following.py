@@ -5,29 +5,17 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .decode import DecodeError, Frames, Ndjson
-from .errors import (
-    CannotConnect,
-    CutShort,
-    Elsewhere,
-    Nonsense,
-    NoSuchHost,
-    ServerFailed,
-    Unanswered,
-)
+from .errors import CutShort, Elsewhere, Nonsense, Unanswered
 from .events import Begun, End, Event, Output
+from .tries import LOST, passing
 
 if TYPE_CHECKING:
-    from .wire import Answer, Wire
+    from .tries import Tries
+    from .wire import Answer
 
 #: Seconds of silence that mean that the way is broken: the server says at least
 #: something every 15.
 SILENCE = 45.0
-
-#: Seconds to wait at most before the second try, and before any.
-FIRST_DELAY, MAX_DELAY = 0.2, 10.0
-
-#: Answers of a proxy whose server is away, or of a server that comes or goes.
-_AWAY = (502, 503, 504)
 
 
 class View(NamedTuple):
@@ -74,41 +62,34 @@ class Following:
 
     def __init__(
         self,
-        wire: "Wire",
         view: View,
         *,
         begin: "Callable[[], Awaitable[Answer]] | None" = None,
         resume: "Callable[[str, View], Awaitable[Answer]]",
         run: str | None = None,
         size: "Callable[[str], Awaitable[int]]",
-        retry_for: float,
-        noted: Callable[[Elsewhere, float], object],
+        tries: "Tries",
     ) -> None:
         """
         @param begin: starts a run; to call it again starts no second one.
         @param resume: asks for the output of a run.
         @param size: asks how much output a run has.
-        @param retry_for: seconds to try, from the moment of a cut.
-        @param noted: is told of each cut, and of how long is waited now.
+        @param tries: when to do so.
         """
         self.run = run
         self.offset = None if view.tail is not None or run is None else view.offset
         self.end: End | None = None
-        self._wire = wire
         self._view = view
         self._begin = begin
         self._resume = resume
         self._size = size
-        self._retry_for = retry_for
-        self._noted = noted
+        self._tries = tries
         self._pending: deque[Event] = deque()
         self._answer: Answer | None = None
         self._decoder: Frames | Ndjson | None = None
         self._asked = False  # whether the server may have heard of us
         self._until: int | None = None
         self._over = False
-        self._since: float | None = None  # when the way broke
-        self._tries = 0
 
     def __aiter__(self) -> "Following":
         return self
@@ -142,11 +123,10 @@ class Following:
     async def _open(self) -> None:
         try:
             answer = await self._ask()
-        except (Unanswered, CannotConnect, NoSuchHost, ServerFailed) as error:
+        except LOST as error:
             # One that was never there at all is not waited for.
-            sent = isinstance(error, Unanswered)
-            away = not isinstance(error, ServerFailed) or error.status in _AWAY
-            if not (away and (self._asked or sent)):
+            sent = isinstance(error, Unanswered | CutShort)
+            if not (passing(error) and (self._asked or sent)):
                 raise
             self._asked = True
             await self._wait(error)
@@ -196,7 +176,7 @@ class Following:
             else:
                 self._over = True
             return
-        self._since = None
+        self._tries.well()
         try:
             events = self._decoder.feed(data)
         except DecodeError as error:
@@ -218,27 +198,12 @@ class Following:
         self._pending.append(event)
 
     async def _wait(self, error: Elsewhere) -> None:
-        """Until it is time to try again: at once at first, then ever later."""
-        from random import uniform
-
-        now = self._wire.seconds()
-        if self._since is None:
-            self._since, self._tries = now, 0
-        left = self._since + self._retry_for - now
-        if left <= 0:
-            raise self._given_up(error) from error
-        most = min(FIRST_DELAY * 2 ** (self._tries - 1), MAX_DELAY)
-        delay = min(uniform(most / 2, most), left) if self._tries else 0  # noqa: S311
-        self._tries += 1
-        self._noted(error, delay)
-        if delay:
-            await self._wire.sleep(delay)
-
-    def _given_up(self, error: Elsewhere) -> CutShort:
+        """Until it is time to try again."""
+        if await self._tries.wait(error):
+            return
         if self.run is None:
             what, then = "the request", "nobody knows whether it began a run"
         else:
             what = f"run {self.run}"
             then = f"shellstream attach {self.run} --from {self.offset or 0} goes on"
-        tried = f" for {self._retry_for:g} s" if self._retry_for else ""
-        return CutShort(what, f"not taken up again{tried} ({error.why}); {then}")
+        raise self._tries.given_up(what, error, then) from error

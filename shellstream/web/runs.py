@@ -21,6 +21,9 @@ from .terminals import tty_of
 #: How many runs a page holds if nobody says, and at most.
 PAGE, MAX_PAGE = 50, 1000
 
+#: What may be said of a run that is to be started.
+_MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
+
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -100,8 +103,8 @@ def _order(request: Request) -> Order:
     body = from_json(request.getHeader("content-type") or "", request.content.read())
     refusals: list[Refusal] = []
     for name in body:
-        if name not in ("command", "params", "stdin", "tty"):
-            why = "is unknown here; send command, params, stdin, tty"
+        if name not in _MEMBERS:
+            why = f"is unknown here; send {', '.join(_MEMBERS)}"
             refusals.append(Refusal(name[:80], why))
     command, params = body.get("command"), body.get("params", Pairs())
     stdin = body.get("stdin", False)
@@ -109,6 +112,9 @@ def _order(request: Request) -> Order:
         why = "must be true or false; input itself goes to POST /runs/ID/stdin"
         refusals.append(Refusal("stdin", why))
     tty = tty_of(body.get("tty", False), refusals)
+    leave = body.get("on_disconnect", OnDisconnect.KEEP.value)
+    if leave not in [each.value for each in OnDisconnect]:
+        refusals.append(Refusal("on_disconnect", 'must be "keep" or "cancel"'))
     if command is not None and not isinstance(command, str):
         refusals.append(Refusal("command", "must be a string"))
     if not isinstance(params, Pairs):
@@ -118,7 +124,7 @@ def _order(request: Request) -> Order:
     assert command is None or isinstance(command, str)
     assert isinstance(params, Pairs)
     key, stdin = key_of(request), stdin is True
-    return Order(command, params, OnDisconnect.KEEP, key, stdin, tty)
+    return Order(command, params, OnDisconnect(leave), key, stdin, tty)
 
 
 class OneRun(Resource):

@@ -7,7 +7,7 @@ from shellstream.client.events import End
 CODES = {
     64: "the command line is wrong",
     65: "the server refused the request (HTTP 3xx, 4xx)",
-    66: "the command that doctor is to examine cannot be run",
+    66: "standard input, or the command that doctor is to examine, is not to be had",
     68: "no such host",
     69: "cannot connect",
     70: "the server failed (HTTP 5xx), or could not start the command",
@@ -19,7 +19,7 @@ CODES = {
     76: "what answered does not speak HTTP, or not as a shellstream",
     77: "no trusted TLS connection",
     78: "the configuration, or a file that it names, is wrong",
-    129: "hung up: the run is ended soon after",
+    129: "hung up, or left by ~.: the run is ended soon after",
     130: "interrupted (Ctrl-C) for the third time, or before the run began",
     141: "nobody reads standard output any more, as after | head -1",
     143: "terminated for the second time, or before the run began",

@@ -1,30 +1,45 @@
 """C{run}, C{attach}, C{output}: output, as it comes."""
 
+import asyncio
 import os
 from argparse import Namespace
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Coroutine
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shellstream.client.api import Client, server_of
 from shellstream.client.asyncio_wire import AsyncioWire
 from shellstream.client.errors import ClientError, Usage
-from shellstream.client.events import Gap
+from shellstream.client.events import Gap, RunInfo
 from shellstream.client.following import Following, View
 from shellstream.client.wire import Answer
 
 from .codes import exit_code, words
+from .into import Into, is_given
 from .notes import Notes
 from .out import Out
 from .printing import Ndjson, Plain
 from .settings import settings
-from .steering import Steering, leave
+from .steering import Steering
 from .words import Words, meant
+
+if TYPE_CHECKING:
+    from .terminal import Terminal
+
+_T = TypeVar("_T")
 
 
 async def run(given: Namespace) -> int:
     """C{run}: a command of the server, or a URL."""
     target = Words(given.words)
     timed = _timed(given)
-    if target.url is not None and given.detach_on_int:
-        raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
+    _check(given, target)
+    terminal = None
+    if given.tty:
+        from .terminal import Terminal
+
+        terminal = Terminal()
     session = _Session(given, target.url)
     client = session.client
     if target.url is not None:
@@ -33,19 +48,46 @@ async def run(given: Namespace) -> int:
             return await session.copy(found)
         return await session.follow(found)
     try:
-        if not given.detach_on_int:
+        stdin = terminal is None and await session.sends_input(target.name)
+        if not (stdin or terminal or given.detach_on_int):
             following = client.run(target.name, target.params, timed=timed)
             return await session.follow(following, target.name)
-        # Whose viewers may leave is begun without any.
-        begun = await client.start(target.name, target.params)
+        # What is to have input is begun before it is followed; so is that whose
+        # viewers may leave.
+        begun = await client.start(
+            target.name,
+            target.params,
+            stdin=stdin,
+            tty=None if terminal is None else terminal.like(os.environ),
+            on_disconnect="keep" if given.detach_on_int else "cancel",
+        )
     except ClientError as error:
         if target.name and getattr(error, "status", None) == 404:
             error.args = (f"{error}{meant(target.name)}",)
         raise
-    if begun["on_disconnect"] != "keep":
+    if given.detach_on_int and begun["on_disconnect"] != "keep":
         session.notes.say("this command is ended when its viewers leave: Ctrl-C too")
     view = View(lossless=True, timed=timed)
-    return await session.follow(client.follow(begun["id"], view), begun["command"])
+    following = client.follow(begun["id"], view)
+    if terminal is not None:
+        return await session.sit(terminal, begun, following)
+    if stdin:
+        return await session.feed(begun, following)
+    return await session.follow(following, begun["command"])
+
+
+def _check(given: Namespace, target: Words) -> None:
+    """@raise Usage: if options and words do not go together."""
+    if target.url is not None and given.detach_on_int:
+        raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
+    if not given.tty:
+        return
+    if target.url is not None:
+        raise Usage("--tty: a run that a URL begins has no input; name the command")
+    if given.detach_on_int:
+        raise Usage("--detach-on-int: with --tty Ctrl-C goes to the command")
+    if given.timestamps or given.prefix or given.format != "plain":
+        raise Usage("--tty shows what the command does to its screen, and no more")
 
 
 async def attach(given: Namespace) -> int:
@@ -93,7 +135,7 @@ class _Session:
             noted=self.notes.cut,
         )
         self._steering = Steering(self.client, self.notes)
-        self._out.watch(lambda: leave(141))
+        self._out.watch(lambda: self._steering.leave(141))
 
     async def copy(self, answer: Answer) -> int:
         """What any server answers, byte for byte."""
@@ -107,10 +149,48 @@ class _Session:
             await self._out.write(data)
         return 0
 
+    async def sends_input(self, name: str | None) -> bool:
+        """
+        Whether our standard input is for this command: somebody gave us some, and
+        the server says that the command takes it. No other is asked about.
+        """
+        if not (self._given.stdin and is_given()):
+            return False
+        command = await self.client.command(name)
+        takes = command is not None and command.get("stdin", False)
+        if not takes:
+            self.notes.tell("standard input is left alone: the command takes none")
+        return takes
+
+    async def feed(self, begun: RunInfo, following: Following) -> int:
+        """A run's output, while our standard input goes into it."""
+        with closing(Into(0, "standard input")) as source:
+            shown = self.follow(following, begun["command"])
+            return await beside(shown, self.client.feed(begun["id"], source))
+
+    async def sit(
+        self, terminal: "Terminal", begun: RunInfo, following: Following
+    ) -> int:
+        """A run, and somebody at its terminal."""
+        from .sitting import Sitting
+
+        sitting = Sitting(terminal, begun, self.client, self.notes, self._steering)
+        with sitting:
+            shown = self._shown(following, begun["command"])
+            gaps = await beside(shown, sitting.type(), sitting.resize())
+        return await self._ended(following, gaps=gaps)
+
     async def follow(
         self, following: Following, command: str | None = None, *, ends: bool = True
     ) -> int:
         """A run's output, up to its end or up to now."""
+        gaps = await self._shown(following, command, ends=ends)
+        return await self._ended(following, gaps=gaps, ends=ends)
+
+    async def _shown(
+        self, following: Following, command: str | None, *, ends: bool = True
+    ) -> bool:
+        """Show it; returns whether some of it is missing."""
         given, gaps = self._given, False
         printer: Plain | Ndjson | None = None
         async with following:
@@ -125,6 +205,12 @@ class _Session:
                     printer = self._printer(command or "")
                 gaps = gaps or isinstance(event, Gap)
                 await printer.show(event)
+        return gaps
+
+    async def _ended(
+        self, following: Following, *, gaps: bool, ends: bool = True
+    ) -> int:
+        """Say how it ended, and exit so."""
         end = following.end
         if end is None or not ends:
             return 72 if gaps else 0
@@ -143,3 +229,20 @@ class _Session:
             return Ndjson(self._out)
         prefix = command if given.prefix else ""
         return Plain(self._out, self._err, timestamps=given.timestamps, prefix=prefix)
+
+
+async def beside(shown: Coroutine[Any, Any, _T], *others: Awaitable[object]) -> _T:
+    """What C{shown} comes to; then nothing else matters. If another fails, that."""
+    task = asyncio.ensure_future(shown)
+    tasks = {task, *map(asyncio.ensure_future, others)}
+    try:
+        waiting = tasks
+        while not task.done():
+            done, waiting = await asyncio.wait(waiting, return_when=FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        return task.result()
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

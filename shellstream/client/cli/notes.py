@@ -6,21 +6,26 @@ from shellstream.client.errors import Elsewhere
 
 
 class Notes:
-    """Lines of ours on stderr, as many as are wanted."""
+    """
+    Lines of ours on stderr, as many as are wanted.
+
+    @ivar ending: what ends a line; a terminal that is raw wants more than others.
+    """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self.ending = "\n"
         self._quiet = quiet
         self._verbose = verbose
 
     def say(self, text: str) -> None:
         """Something that most want to know."""
         if not self._quiet:
-            note(text)
+            note(text, self.ending)
 
     def tell(self, text: str) -> None:
         """Something that few want to know."""
         if self._verbose:
-            note(text)
+            note(text, self.ending)
 
     def cut(self, error: Elsewhere, delay: float) -> None:
         """A stream was cut, and is taken up again."""
@@ -28,9 +33,9 @@ class Notes:
         self.tell(f"cut ({error.why}); it is taken up again{when}")
 
 
-def note(text: str) -> None:
+def note(text: str, ending: str = "\n") -> None:
     """Write a line to stderr, whatever it is: not to be heard is no reason to end."""
     try:
-        os.write(2, f"shellstream: {text}\n".encode(errors="backslashreplace"))
+        os.write(2, f"shellstream: {text}{ending}".encode(errors="backslashreplace"))
     except OSError:
         return

@@ -34,6 +34,8 @@ stdout to stdout, stderr to stderr, every byte, and exits as the command did.
   shellstream                      the default command of this machine's daemon
   shellstream build target=all     the command "build", with a parameter
   shellstream http://pi:8000/stream   this URL; any other streaming server will do
+  shellstream load < dump          what comes in by standard input goes to "load"
+  shellstream --tty sh             a terminal there, as with ssh; Enter ~ . leaves
   shellstream demo                 everything at once: a daemon, and a client
   shellstream doctor               who holds output back
 """
@@ -121,6 +123,21 @@ _DETACH = _option(
     "--detach-on-int", action="store_true", help="Ctrl-C leaves the run going"
 )
 
+_INPUT = (
+    _option(
+        "--no-stdin",
+        action="store_false",
+        dest="stdin",
+        help="leave standard input alone; else, if it is no terminal, it goes to a "
+        "command that takes some",
+    ),
+    _option(
+        "--tty",
+        action="store_true",
+        help="sit down at the command, on a terminal; Enter ~ . leaves",
+    ),
+)
+
 _DOCUMENT = _option(
     "--format",
     choices=("plain", "json"),
@@ -165,6 +182,7 @@ SUBCOMMANDS = {
                 help="a command of the server, or what to GET; and parameters",
             ),
             *SHOWING,
+            *_INPUT,
             _DETACH,
             *CONNECTING,
         ),

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from shellstream.client.api import Client
@@ -27,6 +27,7 @@ class Steering:
         self._detach = False
         self._came: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._before: Callable[[], object] | None = None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
@@ -41,15 +42,25 @@ class Steering:
         self._following = following
         self._detach = detach
 
+    def before_leaving(self, do: Callable[[], object] | None) -> None:
+        """What is still to be done when we leave, wherever that is decided."""
+        self._before = do
+
+    def leave(self, code: int) -> NoReturn:
+        """End now: all output is written, sockets close themselves."""
+        if self._before is not None:
+            self._before()
+        os._exit(code)
+
     def _signalled(self, number: int) -> None:
         run = None if self._following is None else self._following.run
         step = self._came.get(number, 0)
         self._came[number] = step + 1
         if run is None:
-            leave(128 + number)
+            self.leave(128 + number)
         elif number == signal.SIGINT and self._detach:
             self._notes.say(f"the run goes on; shellstream attach {run} follows it")
-            leave(128 + number)
+            self.leave(128 + number)
         elif number == signal.SIGINT and step == 0:
             self._notes.tell("interrupted; again to cancel the run")
             self._do(number, self._interrupt(run))
@@ -59,7 +70,7 @@ class Steering:
             self._notes.say("cancelled; again to leave without waiting for its end")
             self._do(number, self._client.cancel(run))
         else:
-            leave(128 + number)
+            self.leave(128 + number)
 
     async def _interrupt(self, run: str) -> None:
         try:
@@ -77,13 +88,8 @@ class Steering:
             except ClientError as error:
                 self._notes.say(str(error))
                 if number == signal.SIGTERM:  # whoever sent it will not wait for long
-                    leave(128 + number)
+                    self.leave(128 + number)
 
         task = asyncio.ensure_future(told())
         self._tasks.add(task)  # or nobody would hold it
         task.add_done_callback(self._tasks.discard)
-
-
-def leave(code: int) -> NoReturn:
-    """End now: all output is written, sockets close themselves."""
-    os._exit(code)

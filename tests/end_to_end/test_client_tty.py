@@ -1,0 +1,203 @@
+"""C{--tty}: somebody sits at a terminal here, and the command at one there."""
+
+import os
+import sys
+import termios
+from fcntl import ioctl
+from pathlib import Path
+from signal import SIGCONT, SIGHUP, SIGQUIT, SIGSTOP, SIGTERM
+from struct import pack
+from typing import Any
+
+from tests.end_to_end.client import ClientTestCase
+from tests.support import Program, needs, run
+
+CONFIG = """
+tty = true
+[commands.sh]
+argv = ["sh"]
+env = { PS1 = "ready> " }
+[commands.password]
+argv = ["bash", "-c", 'read -s -p "Pass""word: " p; echo; echo ${#p} letters; exit 7']
+[commands.stuck]
+shell = "stty raw -echo; echo here; exec cat"
+linger = 0
+[commands.vi]
+argv = ["vi", "-u", "NONE", "-i", "NONE", "{path}"]
+params.path = { type = "string" }
+[commands.fails]
+argv = ["/nowhere/at/all"]
+[commands.no]
+argv = ["true"]
+tty = false
+"""
+
+
+class TerminalTestCase(ClientTestCase):
+    """The command line at a terminal of its own."""
+
+    def size(self, rows: int, columns: int) -> None:
+        """Make the terminal larger, or smaller."""
+        ioctl(self.terminal, termios.TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
+
+    def modes(self) -> list[Any]:
+        """How the terminal is set just now."""
+        return termios.tcgetattr(self.terminal)
+
+    def sit(self, *words: str) -> Program:
+        """The client, at a new terminal."""
+        master, slave = os.openpty()
+        # Nobody else has it open, or its end would not be seen.
+        self.terminal = os.dup(master)
+        self.addCleanup(os.close, self.terminal)
+        self.size(50, 132)
+        self.found = self.modes()
+        argv = (sys.executable, "-m", "shellstream.client", *words)
+        env = {"SHELLSTREAM_URL": self.daemon.url, "TERM": "vt100"}
+        pty = (master, slave, os.ttyname(slave))
+        self.program = run(self, *argv, env=env, pty=pty)
+        return self.program
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        transport: Any = self.program.transport
+        transport.write(text.encode())
+
+    async def left(self, code: int) -> str:
+        """
+        The client has ended like this, and its terminal is as it was.
+
+        @return: all that was on it.
+        """
+        self.assertEqual(await self.program.ended(), code, self.program.out)
+        self.assertEqual(self.modes(), self.found)
+        return self.program.out.decode()
+
+
+class SittingTests(TerminalTestCase):
+    """It is as if one sat at the command's own machine."""
+
+    async def test_session(self) -> None:
+        """Size, type, a new size, Ctrl-C, Ctrl-D, and the exit code of the shell."""
+        await self.serve(CONFIG)
+        program = self.sit("--tty", "sh")
+        await program.seen(b"ready> ")
+        self.assertNotEqual(self.modes(), self.found)
+        self.type("stty size; echo $TERM\r")
+        await program.seen(b"\r\n50 132\r\nvt100\r\n")
+        self.size(33, 44)
+        # The size and the keys go by requests of their own.
+        self.type("until stty size | grep '33 44'; do :; done\r")
+        await program.seen(b"\r\n33 44\r\n")
+        self.type("sh -c 'echo be\"\"gun; exec sleep 1000'\r")
+        await program.seen(b"begun\r\n")
+        self.type("\x03")
+        self.type("echo status $?; (exit 9)\r")
+        await program.seen(b"status 130\r\n")
+        self.type("\x04")
+        self.assertNotIn("shellstream:", await self.left(9))
+
+    async def test_password(self) -> None:
+        """What is hidden there is not shown here."""
+        await self.serve(CONFIG)
+        program = self.sit("--tty", "password")
+        await program.seen(b"Password: ")
+        self.type("secret\r")
+        shown = await self.left(7)
+        self.assertIn("\r\n6 letters\r\n", shown)
+        self.assertNotIn("secret", shown)
+
+    async def test_editor(self) -> None:
+        """An editor draws its screen, and saves what is typed into it."""
+        await self.serve(CONFIG)
+        path = Path(self.mktemp()).absolute()
+        path.write_text("")
+        program = self.sit("--tty", "vi", f"path={path}")
+        await program.seen(b"~")
+        self.type("ihello\x1b")
+        self.type(":wq\r")
+        await self.left(0)
+        self.assertEqual(path.read_text(), "hello\n")
+
+    async def test_order(self) -> None:
+        """Keys arrive in the order in which they are pressed, however fast."""
+        await self.serve(CONFIG)
+        program = self.sit("--tty", "sh")
+        await program.seen(b"ready> ")
+        self.type("stty -echo; cat | md5sum; exit\r")
+        line = "".join(map(str, range(500)))
+        for each in line:
+            self.type(each)
+        self.type("\r\x04")
+        from hashlib import md5
+
+        expected = md5(f"{line}\n".encode(), usedforsecurity=False).hexdigest()
+        self.assertIn(expected, await self.left(0))
+
+    test_password.skip = needs("bash")
+    test_editor.skip = needs("vi")
+
+
+class LeavingTests(TerminalTestCase):
+    """However it ends, the terminal is as it was."""
+
+    async def stuck(self, *options: str) -> Program:
+        """A command that heeds no key."""
+        await self.serve(CONFIG)
+        program = self.sit(*options, "--tty", "stuck")
+        await program.seen(b"here")
+        return program
+
+    async def test_escape(self) -> None:
+        """Enter, C{~} and C{.} leave a command that heeds nothing; it is ended."""
+        await self.stuck()
+        self.type("x~.\r~x\r~~.\r")
+        await self.program.seen(b"x~.\r~x\r~.\r")
+        self.type("~")
+        self.type(".")
+        self.assertIn("left; the run is ended soon", await self.left(129))
+        (found,) = await self.runs()
+        await self.client("attach", found["id"]).ended()
+        (found,) = await self.runs()
+        self.assertEqual(found["reason"], "disconnected")
+
+    async def test_escape_unheard(self) -> None:
+        """It leaves when the server does not answer any more, too."""
+        await self.stuck()
+        os.kill(self.daemon.pid, SIGSTOP)
+        self.addCleanup(os.kill, self.daemon.pid, SIGCONT)
+        self.type("x\r~.")
+        await self.left(129)
+
+    async def test_killed(self) -> None:
+        """A daemon that was killed is given up."""
+        program = await self.stuck("--retry-for", "0.1")
+        self.daemon.program.signal("KILL")
+        self.assertIn("shellstream: ", await self.left(75))
+        self.assertIn(b"not taken up again", program.out)
+
+    async def test_signals(self) -> None:
+        """SIGTERM cancels the run; SIGQUIT leaves, and who closes the terminal."""
+        for number, code in ((SIGTERM, None), (SIGQUIT, 131), (SIGHUP, 129)):
+            program = await self.stuck()
+            os.kill(program.pid, number)
+            # A run that is cancelled is sent TERM and HUP, and dies of either.
+            await self.left(code or await program.ended())
+            cancelled = "it was cancelled" in program.out.decode()
+            self.assertEqual(cancelled, number == SIGTERM)
+
+    async def test_mistakes(self) -> None:
+        """What cannot be is told before the terminal is touched, or after."""
+        await self.serve(CONFIG)
+        for words, code, said in (
+            (("no",), 65, "tty = true"),
+            (("fails",), 70, "could not be started"),
+            (("nothing",), 65, "there is no command 'nothing'"),
+            ((f"{self.daemon.url}/stream",), 64, "name the command"),
+            (("sh", "--detach-on-int"), 64, "goes to the command"),
+            (("sh", "--prefix"), 64, "to its screen"),
+        ):
+            self.sit("--tty", *words)
+            self.assertIn(said, await self.left(code))
+        said = await self.said("--tty", "sh", code=64)
+        self.assertIn("needs a terminal", said)
