@@ -4,7 +4,6 @@ import os
 from argparse import Namespace
 
 from shellstream.client.api import Client, server_of
-from shellstream.client.asyncio_wire import AsyncioWire
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import Gap
 from shellstream.client.following import Following, View
@@ -16,6 +15,7 @@ from .out import Out
 from .printing import Ndjson, Plain
 from .settings import settings
 from .steering import Steering, leave
+from .wiring import wire_to
 from .words import Words, meant
 
 
@@ -87,7 +87,7 @@ class _Session:
         self._err = Out(2, "standard error")
         self.client = Client(
             where.url,
-            AsyncioWire(where.tls()),
+            wire_to(where),
             token=where.token,
             retry_for=given.retry_for,
             noted=self.notes.cut,
