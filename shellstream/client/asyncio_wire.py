@@ -74,7 +74,8 @@ class AsyncioAnswer:
         self._reactors = reactors  # held: we live no longer than it does
 
     async def read(self, timeout: float | None = None) -> bytes:
-        return await _done(self._answer.read(timeout))
+        reading = self._answer.read(timeout)
+        return await (reading if self._answer.ready else _done(reading))
 
     def close(self) -> None:
         self._answer.close()

@@ -176,6 +176,11 @@ class TreqAnswer:
         self._paced = _Paced(response)
         treq.collect(self._paced, self._collect).addCallbacks(self._end, self._cut)
 
+    @property
+    def ready(self) -> bool:
+        """Whether L{read} need not wait."""
+        return bool(self._parts) or self._over or self._error is not None
+
     async def read(self, timeout: float | None = None) -> bytes:
         while not self._parts:
             if self._error is not None:
