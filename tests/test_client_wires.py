@@ -1,9 +1,10 @@
 """
-Both wires of the client against the contract, and what only one of them does; on
-loopback, since sockets are what they are about.
+The wire of the client, on both kinds of loop, against the contract; on loopback,
+since sockets are what it is about.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,9 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from shellstream.client import AsyncioWire, TreqWire
-from shellstream.client.errors import CutShort, NotHTTP, Usage
 from shellstream.client.wire import Wire
-from tests.wire_contract import OK, WireContract
+from tests.wire_contract import CHUNKED, OK, WireContract
+
+EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 
 
 class AsyncioTests(WireContract, TestCase):
@@ -26,46 +28,42 @@ class AsyncioTests(WireContract, TestCase):
     def on_loop(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run(test())
 
-    def test_no_length(self) -> None:
-        """Where nothing tells the end but the connection's, a reset is no end."""
+    def test_loops(self) -> None:
+        """One wire serves one loop after the other, and leaves nothing open."""
+        wire = self.wire()
 
         async def test() -> None:
-            answer = await self.ask(OK + b"\r\n", "reset")
-            await self.raises(CutShort, answer.read())
+            answer = await wire.request("GET", self.serve(EMPTY).url, {})
+            self.assertEqual(await answer.read(), b"")
+
+        self.on_loop(test)
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(3):
+            self.on_loop(test)
+        servers = 3
+        self.assertLessEqual(len(os.listdir("/dev/fd")), before + servers)
+
+    def test_name(self) -> None:
+        """A name is looked up, and each of its addresses is tried."""
+
+        async def test() -> None:
+            url = self.serve(EMPTY).url.replace("127.0.0.1", "localhost")
+            self.assertEqual((await self.wire().request("GET", url, {})).status, 200)
 
         self.on_loop(test)
 
-    def test_no_injection(self) -> None:
-        """Nothing that is given becomes a line of its own in the request."""
+    def test_cancelled(self) -> None:
+        """Whoever is cancelled closes its connection."""
 
         async def test() -> None:
-            for url, headers in (
-                ("http://127.0.0.1:1/a b", {}),
-                ("http://127.0.0.1:1/\u00e9", {}),
-                ("http://127.0.0.1:1/", {"accept": "x\r\ny: z"}),
-            ):
-                request = self.wire().request("GET", url, headers)
-                error = await self.raises(Usage, request)
-                self.assertIn("cannot be asked for", str(error))
-
-        self.on_loop(test)
-
-    def test_endless_head(self) -> None:
-        """Headers without end are given up."""
-
-        async def test() -> None:
-            wire = OK + b"X: y\r\n" * 50_000
-            error = await self.raises(NotHTTP, self.ask(wire))
-            self.assertIn("headers", str(error).lower())
-
-        self.on_loop(test)
-
-    def test_behind_the_end(self) -> None:
-        """What comes behind an answer is nobody's."""
-
-        async def test() -> None:
-            wire = OK + b"Connection: close\r\nContent-Length: 1\r\n\r\nxyz"
-            self.assertEqual(await self.whole(await self.ask(wire)), b"x")
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self.ask("wait")
+            answer = await self.ask(CHUNKED, "wait")
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await answer.read()
+            answer.close()
 
         self.on_loop(test)
 

@@ -219,6 +219,51 @@ class WireContract(_Base):
 
         return self.on_loop(test)  # type: ignore[no-any-return]
 
+    def test_no_length(self) -> None:
+        """Where nothing tells the end but the connection's, a reset is no end."""
+
+        async def test() -> None:
+            answer = await self.ask(OK + b"\r\nhe", "reset")
+            await self.raises(CutShort, self.whole(answer))
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
+    def test_behind_the_end(self) -> None:
+        """What comes behind an answer is nobody's."""
+
+        async def test() -> None:
+            wire = OK + b"Connection: close\r\nContent-Length: 1\r\n\r\nxyz"
+            self.assertEqual(await self.whole(await self.ask(wire)), b"x")
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
+    def test_endless_head(self) -> None:
+        """Headers without end are given up, many as well as long ones."""
+
+        async def test() -> None:
+            for head in (b"X: y\r\n" * 50_000, b"X: " + b"y" * 300_000):
+                await self.raises(NotHTTP, self.ask(OK + head))
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
+    def test_no_injection(self) -> None:
+        """Nothing that is given becomes a line of its own in the request."""
+
+        async def test() -> None:
+            server = self.serve(OK + b"Content-Length: 0\r\n\r\n")
+            url = f"{server.url}/a b\u00e9 HTTP/1.1\r\nx: 1"
+            headers = {"accept": "x\r\ny: z"}
+            try:
+                await self.wire().request("GET", url, headers)
+            except Usage:  # it was not sent at all
+                return
+            line, *lines = server.asked.strip().split(b"\r\n")
+            self.assertEqual(line.count(b" "), 2)
+            named = {each.partition(b":")[0].lower() for each in lines}
+            self.assertFalse({b"x", b"y"} & named)
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
     def test_unanswered(self) -> None:
         """A connection that ends before an answer leaves open what was done."""
 

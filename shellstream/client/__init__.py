@@ -22,7 +22,8 @@ The loop ends only when all of the output was seen, whatever happened to the
 network; anything else raises a L{ClientError<shellstream.client.errors.ClientError>}.
 Who takes long over an event makes the server wait, and so the command.
 
-Names are imported when they are used: neither way loads the other.
+Both ask by treq. On asyncio it runs on the loop that runs, and Twisted's global
+reactor is neither used nor installed. Names are imported when they are used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .feeding import Tty
     from .following import Following, View
     from .treq_wire import TreqWire, http_client
+    from .trust import Trust
 
 _HOMES = {
     "Client": "api",
@@ -52,6 +54,7 @@ _HOMES = {
     "View": "following",
     "TreqWire": "treq_wire",
     "http_client": "treq_wire",
+    "Trust": "trust",
 }
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "Output",
     "Ping",
     "TreqWire",
+    "Trust",
     "Tty",
     "View",
     "http_client",

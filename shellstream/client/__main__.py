@@ -1,6 +1,6 @@
 """The command line: C{shellstream}, C{python -m shellstream.client}."""
 
-import asyncio
+import gc
 import sys
 from argparse import Namespace
 from typing import NoReturn
@@ -40,10 +40,15 @@ def _do(given: Namespace) -> int:
         from .cli.completion import completion
 
         return completion(given.shell)
+    gc.disable()  # to look for garbage among what is only now loaded takes time
+    import asyncio
+
     if name in ("run", "attach", "output"):
         from .cli import follow as module
     else:
         from .cli import ask as module  # type: ignore[no-redef]
+    gc.freeze()  # nor need all of it be looked through at the exit
+    gc.enable()
     code: int = asyncio.run(getattr(module, name)(given))
     return code
 

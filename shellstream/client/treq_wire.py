@@ -1,4 +1,4 @@
-"""HTTP for Twisted programs, by treq: bring a reactor, or any agent."""
+"""HTTP by treq: bring a reactor, or any agent."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -7,19 +7,24 @@ from typing import Any
 import treq
 from treq.client import HTTPClient
 from twisted.internet import error as neterror
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, RequestTransmissionFailed, ResponseFailed
+from twisted.web.client import (
+    BrowserLikePolicyForHTTPS,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
 from twisted.web.error import Error, SchemeNotSupported
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from .connecting import OneEach
 from .errors import (
     CannotConnect,
     ClientError,
@@ -30,7 +35,7 @@ from .errors import (
     Unanswered,
     Usage,
 )
-from .wire import ALWAYS, CONNECT_TIMEOUT, READ_AHEAD
+from .wire import ALWAYS, READ_AHEAD
 
 
 @implementer(IAgent)
@@ -53,9 +58,40 @@ class LiveAgent:
         return self._agent.request(method, uri, headers, bodyProducer)
 
 
-def http_client(reactor: Any) -> HTTPClient:
-    """A client that opens a connection for each request and offers no gzip."""
-    return HTTPClient(LiveAgent(Agent(reactor, connectTimeout=CONNECT_TIMEOUT)))
+@implementer(IBodyProducer)
+class _Bytes:
+    """
+    A body that is there. (treq's for bytes is a file, which is read by the global
+    reactor's leave.)
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is written at once."""
+
+    def resumeProducing(self) -> None:
+        """It is written at once."""
+
+    def stopProducing(self) -> None:
+        """It is written at once."""
+
+
+def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClient:
+    """
+    A client that opens a connection for each request and offers no gzip.
+
+    @param policy: whom to trust, if not whom the system does:
+        L{Trust.policy<shellstream.client.trust.Trust.policy>}'s, or any other.
+    """
+    agent = OneEach(reactor, policy or BrowserLikePolicyForHTTPS())
+    return HTTPClient(LiveAgent(agent), data_to_body_producer=_Bytes)
 
 
 class TreqWire:
@@ -68,6 +104,7 @@ class TreqWire:
     """
 
     def __init__(self, reactor: Any, http: HTTPClient | None = None) -> None:
+        self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._http = http_client(reactor) if http is None else http
 
@@ -87,6 +124,7 @@ class TreqWire:
                 data=body,
                 unbuffered=True,
                 allow_redirects=False,
+                reactor=self._reactor,  # or treq would install the global one
             )
             if timeout is not None:
                 asked.addTimeout(timeout, self._clock, onTimeoutCancel=_late)
@@ -133,8 +171,15 @@ class TreqAnswer:
         self._closed = self._paused = self._over = False
         self._error: CutShort | None = None
         self._news: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._patience: float | None = None
         self._paced = _Paced(response)
         treq.collect(self._paced, self._collect).addCallbacks(self._end, self._cut)
+
+    @property
+    def ready(self) -> bool:
+        """Whether L{read} need not wait."""
+        return bool(self._parts) or self._over or self._error is not None
 
     async def read(self, timeout: float | None = None) -> bytes:
         while not self._parts:
@@ -143,15 +188,10 @@ class TreqAnswer:
             if self._over:
                 return b""
             self._pause(False)
+            self._expect(timeout)
             self._news = Deferred()
-            if timeout is not None:
-                self._news.addTimeout(timeout, self._clock)
             try:
                 await self._news
-            except DeferredTimeout:
-                self.close()
-                why = f"silent for {timeout:g} seconds"
-                self._error = CutShort(self._url, why)
             finally:
                 self._news = None
         data = b"".join(self._parts)
@@ -162,8 +202,28 @@ class TreqAnswer:
     def close(self) -> None:
         if not (self._closed or self._over):
             self._closed = True
+            self._expect(None)
             transport: Any = self._paced.protocol.transport
             transport.loseConnection()
+
+    def _expect(self, timeout: float | None) -> None:
+        """Be told if nothing comes for so long."""
+        # One timer for all reads: cancelled ones would be kept until they are due.
+        self._patience = timeout
+        timer = self._timer if self._timer and self._timer.active() else None
+        if timeout is not None and timer is not None:
+            timer.reset(timeout)
+        elif timeout is not None:
+            self._timer = self._clock.callLater(timeout, self._silent)
+        elif timer is not None:
+            timer.cancel()
+
+    def _silent(self) -> None:
+        if self._news is not None:  # else it is us who are slow
+            why = f"silent for {self._patience:g} seconds"
+            self._error = CutShort(self._url, why)
+            self.close()
+            self._tell()
 
     def _collect(self, data: bytes) -> None:
         self._parts.append(data)
@@ -180,12 +240,14 @@ class TreqAnswer:
 
     def _end(self, result: None) -> None:
         self._over = True
+        self._expect(None)
         self._tell()
 
     def _cut(self, reason: Failure) -> None:
         self._over = True
+        self._expect(None)
         if self._error is None:
-            self._error = CutShort(self._url, _why(reason))
+            self._error = CutShort(self._url, _why(reason.value))
         self._tell()
 
     def _tell(self) -> None:
@@ -198,11 +260,16 @@ def _late(result: object, timeout: float) -> None:
     raise DeferredTimeout(timeout)
 
 
-def _why(reason: Failure) -> str:
-    error = reason.value
-    if not isinstance(error, ResponseFailed):
-        return str(error)
-    return "; ".join(str(each.value) for each in error.reasons)
+def _why(error: BaseException | None) -> str:
+    """In few words; of several errors the first is what happened."""
+    match error:
+        case ResponseFailed() if error.reasons:
+            return _why(error.reasons[0].value)
+        case neterror.ConnectionDone():
+            return "the connection was closed"
+        case neterror.ConnectionLost():
+            return "the connection was lost"
+    return str(error) or type(error).__name__
 
 
 def _unanswered(url: str, error: Exception, timeout: float | None) -> Exception:
@@ -237,15 +304,16 @@ def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
         if module.startswith("service_identity"):
             return TLSFailed(url, "the certificate is for another host")
         if module.startswith("OpenSSL"):
-            return TLSFailed(url, _tls_reason(error))
+            return TLSFailed(url, tls_reason(error))
         if isinstance(error, ResponseFailed):
             return _broken(url, error.reasons)
     lost = (neterror.ConnectionLost, neterror.ConnectionDone)
     kind = Unanswered if all(isinstance(each, lost) for each in values) else NotHTTP
-    return kind(url, "; ".join(map(str, values)))
+    return kind(url, "; ".join(map(_why, values)))
 
 
-def _tls_reason(error: Any) -> str:
+def tls_reason(error: Any) -> str:
+    """What OpenSSL says, in its words."""
     # pyOpenSSL's errors hold a list of (library, function, reason).
     if error.args and isinstance(error.args[0], list) and error.args[0]:
         last = error.args[0][-1]

@@ -1,10 +1,10 @@
 """
 What a L{Client<shellstream.client.api.Client>} asks of HTTP, whoever does it.
 
-There are two who do: L{AsyncioWire<shellstream.client.asyncio_wire.AsyncioWire>}
-for asyncio, which is light, and L{TreqWire<shellstream.client.treq_wire.TreqWire>}
-for Twisted. A client awaits nothing but what its wire gives it, so it runs wherever
-its wire does.
+It is treq, by L{TreqWire<shellstream.client.treq_wire.TreqWire>}, which waits for
+Deferreds; L{AsyncioWire<shellstream.client.asyncio_wire.AsyncioWire>} is the same for
+who runs on asyncio. A client awaits nothing but what its wire gives it, so it runs
+wherever its wire does.
 """
 
 from collections.abc import Mapping

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from shellstream.client.api import Client
-from shellstream.client.asyncio_wire import AsyncioWire
 from shellstream.client.errors import Usage
 from shellstream.client.events import RunInfo
 
 from .out import Out
 from .settings import settings
+from .wiring import wire_to
 from .words import Words
 
 
@@ -22,7 +22,7 @@ class _Asking:
     def __init__(self, given: Namespace) -> None:
         where = settings(given, os.environ)
         self._out = Out(1, "standard output")
-        self.client = Client(where.url, AsyncioWire(where.tls()), token=where.token)
+        self.client = Client(where.url, wire_to(where), token=where.token)
 
     async def line(self, text: str) -> None:
         await self._out.write(_plain(text).encode(errors="backslashreplace") + b"\n")

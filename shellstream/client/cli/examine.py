@@ -13,4 +13,6 @@ def doctor(given: Namespace) -> int:
     """Examine a command, a stream, or the server that is meant if none is named."""
     where = settings(given, os.environ, given.url and http_url(given.url))
     secrets = {} if where.token is None else {"Authorization": f"Bearer {where.token}"}
-    return examination.doctor(given, where.url, Asker(where.tls(), secrets))
+    trust = where.tls()
+    asker = Asker(None if trust is None else trust.context(), secrets)
+    return examination.doctor(given, where.url, asker)

@@ -9,7 +9,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shellstream.client.api import Client, server_of
-from shellstream.client.asyncio_wire import AsyncioWire
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import Gap, RunInfo
 from shellstream.client.following import Following, View
@@ -22,6 +21,7 @@ from .out import Out
 from .printing import Ndjson, Plain
 from .settings import settings
 from .steering import Steering
+from .wiring import wire_to
 from .words import Words, meant
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _Session:
         self._err = Out(2, "standard error")
         self.client = Client(
             where.url,
-            AsyncioWire(where.tls()),
+            wire_to(where),
             token=where.token,
             retry_for=given.retry_for,
             noted=self.notes.cut,

@@ -4,13 +4,11 @@ import re
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shellstream.client.errors import ConfigWrong, Usage
-
-if TYPE_CHECKING:
-    import ssl
+from shellstream.client.trust import Trust
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -23,17 +21,15 @@ class Settings(NamedTuple):
 
     url: str
     token: str | None = None
-    cacert: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    trust: Trust = Trust()
 
-    def tls(self) -> "ssl.SSLContext | None":
+    def tls(self) -> Trust | None:
         """
         How to speak TLS; L{None} for the usual way.
 
         @raise Usage: if it was asked for where there is none.
         """
-        given = {"cacert": self.cacert, "cert": self.cert, "key": self.key}
+        given = self.trust._asdict()
         if not any(given.values()):
             return None
         if not self.url.startswith("https:"):
@@ -41,25 +37,9 @@ class Settings(NamedTuple):
             raise Usage(
                 f"{self.url} is not https://, so --{name} would protect nothing"
             )
-        if self.key and not self.cert:
+        if self.trust.key and not self.trust.cert:
             raise Usage("--key needs --cert: the certificate that it is for")
-        import ssl
-
-        context = ssl.create_default_context()
-        try:
-            if self.cacert:
-                context = ssl.create_default_context(cafile=self.cacert)
-            if self.cert:
-                context.load_cert_chain(self.cert, self.key, password=_no_password)
-        except (OSError, ValueError) as error:  # SSLError is an OSError
-            files = ", ".join(value for value in given.values() if value)
-            why = getattr(error, "strerror", None) or str(error)
-            raise ConfigWrong(f"{files}: {why}") from None
-        return context
-
-
-def _no_password() -> str:
-    raise ValueError("the key has a password; give one without")
+        return self.trust
 
 
 def settings(
@@ -94,8 +74,8 @@ def settings(
         path = getattr(given, name) or entry.get(name)
         return path and str(Path(path).expanduser())
 
-    cacert, cert, key = file("cacert"), file("cert"), file("key")
-    return Settings(other or url, token, cacert, cert, key)
+    trust = Trust(file("cacert"), file("cert"), file("key"))
+    return Settings(other or url, token, trust)
 
 
 def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
