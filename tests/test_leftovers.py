@@ -82,9 +82,14 @@ class Started:
         return self._process.stdout.read().decode()
 
     def _end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            (os.killpg if self._own else os.kill)(self.pid, signal.SIGKILL)
+        # What it said is the id of another process that it began, if anything.
+        for pid in (self.pid, *map(int, self.said.split())):
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if self._own and pid == self.pid else os.kill)(
+                    pid, signal.SIGKILL
+                )
         self.wait()
+        self.rest()  # or the next test might still see one
         assert self._process.stdout is not None
         self._process.stdout.close()
 
