@@ -6,7 +6,7 @@ from uuid import UUID
 
 from shellstream.config import Config
 from shellstream.errors import CannotStart
-from tests.test_fakes import ECHO, SAY, Reply
+from tests.test_fakes import ECHO, SAY, Connection, Reply
 from tests.test_web_errors import FORM, JSON, ProblemTestCase
 
 
