@@ -17,13 +17,18 @@ PATIENCE = 60.0
 
 
 class Server:
-    """Where short answers come from."""
+    """
+    Where short answers come from.
+
+    @ivar heard: whether it has ever answered.
+    """
 
     def __init__(self, url: str, wire: Wire, headers: Mapping[str, str]) -> None:
         """@param headers: what every request says."""
         self._url = url
         self._wire = wire
         self._headers = headers
+        self.heard = False
 
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
@@ -36,6 +41,7 @@ class Server:
         url = self._url + path
         headers = {**self._headers, **headers}
         answer = await self._wire.request(method, url, headers, body, PATIENCE)
+        self.heard = True
         await check(url, answer)
         return answer
 

@@ -316,6 +316,7 @@ class Client:
             resume=self._output,
             size=self._size,
             tries=self._tries(),
+            heard=self._server.heard,
         )
 
     def _tries(self) -> Tries:
