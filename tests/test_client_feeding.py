@@ -19,10 +19,21 @@ from shellstream.client.errors import (
     ServerFailed,
     Unanswered,
 )
+from shellstream.client.events import End
 from shellstream.client.feeding import PIECE
 from shellstream.client.tries import MAX_DELAY
 
-from .client_wires import Asked, FakeAnswer, FakeWire, document, finish
+from .client_wires import (
+    Asked,
+    FakeAnswer,
+    FakeWire,
+    begun,
+    document,
+    ended,
+    finish,
+    stream,
+    whole,
+)
 
 CUT = Unanswered("h", "cut")
 
@@ -232,6 +243,15 @@ class OrderTests(SynchronousTestCase):
         wire = FakeWire([CannotConnect("h")])
         self.assertRaises(CannotConnect, finish, Client("http://h", wire).start("c"))
         self.assertEqual(len(wire.asked), 1)
+
+    def test_there(self) -> None:
+        """One that has begun a run is waited for when that is to be followed."""
+        output = stream(begun() + ended(0))
+        wire = FakeWire([document({"id": "r"}, 201), CannotConnect("h"), output])
+        client = Client("http://h", wire)
+        finish(client.start("c"))
+        *_, end = finish(whole(client.attach("r")))
+        self.assertIsInstance(end, End)
 
     def test_start_given_up(self) -> None:
         """An order that nobody answers is given up: who knows what became of it."""

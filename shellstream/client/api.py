@@ -12,12 +12,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from types import MappingProxyType
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .answers import MAX_DOCUMENT, PATIENCE, check, whole
-from .errors import Elsewhere, Nonsense, Unanswered, Usage
+from .answers import Server, check
+from .errors import Elsewhere, Nonsense, Usage
 from .events import CommandInfo, RunInfo
 from .feeding import Feeding, Tty
 from .following import Following, View
@@ -67,6 +66,7 @@ class Client:
         self._retry_for = retry_for
         self._noted = noted
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._server = Server(self.server, wire, self._headers)
 
     # Watching
 
@@ -94,7 +94,7 @@ class Client:
         body = urlencode(list(_pairs(params))).encode()
 
         async def begin() -> Answer:
-            return await self._ask("POST", path, headers, body)
+            return await self._server.ask("POST", path, headers, body)
 
         return self._following(View(lossless=True, timed=timed), begin=begin)
 
@@ -178,18 +178,18 @@ class Client:
         headers = {"idempotency-key": key or new_key()}
 
         async def begin() -> Any:
-            return await self._call("POST", "/runs", document, headers)
+            return await self._server.document("POST", "/runs", document, headers)
 
         return cast("RunInfo", await self._tries().persist(begin))
 
     async def cancel(self, run: str) -> RunInfo:
         """Have a run ended: TERM, and KILL after the command's grace time."""
-        return cast("RunInfo", await self._call("POST", f"{_path(run)}/cancel"))
+        return cast("RunInfo", await self._server.call("POST", f"{_path(run)}/cancel"))
 
     async def signal(self, run: str, signal: str) -> RunInfo:
         """Send a signal, such as C{INT}, to all processes of a run."""
         document = {"signal": signal}
-        found = await self._call("POST", f"{_path(run)}/signal", document)
+        found = await self._server.call("POST", f"{_path(run)}/signal", document)
         return cast("RunInfo", found)
 
     async def stdin(
@@ -209,7 +209,7 @@ class Client:
         query = urlencode({"offset": offset, "eof": str(eof).lower()})
         path = f"{_path(run)}/stdin?{query}"
         headers = {"content-type": "application/octet-stream"}
-        answer = await self._ask("POST", path, headers, data)
+        answer = await self._server.ask("POST", path, headers, data)
         answer.close()
         taken = answer.headers.get("shellstream-stdin-offset", "")
         if not (taken.isascii() and taken.isdecimal()):
@@ -249,7 +249,7 @@ class Client:
 
         async def resize() -> None:
             path = f"{_path(run)}/resize"
-            (await self._ask("POST", path, headers, body)).close()
+            (await self._server.ask("POST", path, headers, body)).close()
 
         await self._tries().persist(resize)
 
@@ -257,7 +257,7 @@ class Client:
 
     async def show(self, run: str) -> RunInfo:
         """A run as it stands."""
-        return cast("RunInfo", await self._call("GET", _path(run)))
+        return cast("RunInfo", await self._server.call("GET", _path(run)))
 
     async def list(
         self,
@@ -272,7 +272,7 @@ class Client:
         left = limit
         while left is None or left > 0:
             query = urlencode({k: v for k, v in given.items() if v is not None})
-            page = await self._call("GET", f"/runs?{query}")
+            page = await self._server.call("GET", f"/runs?{query}")
             for run in page["runs"][:left]:
                 yield run
             left = None if left is None else left - len(page["runs"])
@@ -282,13 +282,17 @@ class Client:
 
     async def commands(self) -> Sequence[CommandInfo]:
         """What may be run here."""
-        document = await self._call("GET", "/commands")
+        document = await self._server.call("GET", "/commands")
         return cast("Sequence[CommandInfo]", document["commands"])
 
     async def command(self, name: str | None = None) -> CommandInfo | None:
         """A command; without a name the default one, L{None} if there is none."""
         path = "/commands" if name is None else f"/commands/{quote(name, safe='')}"
-        document = await self._tries().persist(lambda: self._call("GET", path))
+
+        async def ask() -> Any:
+            return await self._server.document("GET", path)
+
+        document = await self._tries().persist(ask)
         if name is not None:
             return cast("CommandInfo", document)
         for each in document["commands"]:
@@ -312,6 +316,7 @@ class Client:
             resume=self._output,
             size=self._size,
             tries=self._tries(),
+            heard=self._server.heard,
         )
 
     def _tries(self) -> Tries:
@@ -328,47 +333,10 @@ class Client:
         }
         query = urlencode({k: v for k, v in given.items() if v is not None})
         path = f"{_path(run)}/output?{query}"
-        return await self._ask("GET", path, {"accept": view.accept})
+        return await self._server.ask("GET", path, {"accept": view.accept})
 
     async def _size(self, run: str) -> int:
         return (await self.show(run))["size"]
-
-    async def _ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Answer:
-        url = self.server + path
-        headers = {**self._headers, **headers}
-        answer = await self._wire.request(method, url, headers, body, PATIENCE)
-        await check(url, answer)
-        return answer
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        document: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> Any:
-        """
-        Ask for a JSON document.
-
-        One that cannot do harm twice is asked for again if no answer came.
-        """
-        body = b"" if document is None else json.dumps(document).encode()
-        headers = {"accept": "application/json", **headers}
-        if body:
-            headers["content-type"] = "application/json"
-        try:
-            answer = await self._ask(method, path, headers, body)
-        except Unanswered:
-            if method != "GET":
-                raise
-            answer = await self._ask(method, path, headers, body)
-        url = self.server + path
-        try:
-            return json.loads(await whole(answer, MAX_DOCUMENT))
-        except (ValueError, RecursionError):
-            raise Nonsense(url, "it is no JSON; is this a shellstream?") from None
 
 
 def server_of(url: str) -> str | None:

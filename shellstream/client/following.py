@@ -69,12 +69,15 @@ class Following:
         run: str | None = None,
         size: "Callable[[str], Awaitable[int]]",
         tries: "Tries",
+        heard: bool = False,
     ) -> None:
         """
         @param begin: starts a run; to call it again starts no second one.
         @param resume: asks for the output of a run.
         @param size: asks how much output a run has.
         @param tries: when to do so.
+        @param heard: whether the server is known to be there, so that it is worth
+            waiting for.
         """
         self.run = run
         self.offset = None if view.tail is not None or run is None else view.offset
@@ -87,7 +90,8 @@ class Following:
         self._pending: deque[Event] = deque()
         self._answer: Answer | None = None
         self._decoder: Frames | Ndjson | None = None
-        self._asked = False  # whether the server may have heard of us
+        # Whether the server may have heard of us.
+        self._asked = heard and run is not None
         self._until: int | None = None
         self._over = False
 

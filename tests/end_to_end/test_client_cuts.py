@@ -184,7 +184,8 @@ class CutTests(ClientTestCase):
         """With -v each cut is told on stderr; without, nothing is."""
         await self.serve(CONFIG)
         proxy = await self.proxied(self.seed, 5)
-        client = await self.done("--server", self.url, "-v", "count", code=3)
+        words = ("--server", self.url, "-v", "--no-stdin", "count")
+        client = await self.done(*words, code=3)
         self.assertEqual(proxy.cuts, 0)
         told = [line for line in client.err.splitlines() if b"taken up again" in line]
         self.assertGreaterEqual(len(told), 5, client.err[-500:])

@@ -39,6 +39,7 @@ class Sitting:
         self._resized = asyncio.Event()
 
     def __enter__(self) -> "Sitting":
+        self._keys = Into(0, "standard input", self._heed, self._leave(129))
         self._notes.ending = "\r\n"
         self._steering.before_leaving(self._restore)
         self._terminal.raw()
@@ -49,7 +50,6 @@ class Sitting:
         )
         for number, handler in zip(_WATCHED, handlers, strict=True):
             asyncio.get_running_loop().add_signal_handler(number, handler)
-        self._keys = Into(0, "standard input", self._heed, self._leave(129))
         return self
 
     def __exit__(self, *exc: object) -> None:
