@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from .events import Chunk
 from .limits import Limits, Sync
-from .outputlog import OutputLog
+from .outputlog import OVERHEAD, READ_SIZE, OutputLog
 from .record import Keep, RunRecord
 from .ringfile import RingFile
 from .sectors import LogDamaged
@@ -20,8 +20,9 @@ from .statedir import StateDir
 
 _log = Logger()
 
-#: What of an output is in memory, for viewers that keep up, in bytes.
-TAIL = 1 << 17
+#: What of an output is in memory, in bytes: viewers who keep up, more or less, have no
+#: need of the file.
+TAIL = 3 * (READ_SIZE + OVERHEAD)
 
 #: What output leaves free of a disk for what has to be recorded, in bytes; of a
 #: small one an eighth.

@@ -293,6 +293,8 @@ class LightTests(ClientTestCase):
         """What no run needs is not loaded, and treq's memory is nearly all it takes."""
         argv = '["head", "-c", "30000000", "/dev/zero"]'
         await self.serve(f'default = "x"\n[commands.x]\nargv = {argv}\n')
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        self.addCleanup(os.close, nowhere)
         for words in ((f"{self.daemon.url}/stream",), ("x",), ("ps", "-a")):
             program = run(
                 self,
@@ -301,6 +303,7 @@ class LightTests(ClientTestCase):
                 _LIGHT,
                 *words,
                 env={"SHELLSTREAM_URL": self.daemon.url},
+                child_fds={0: "w", 1: nowhere, 2: "r"},
             )
             self.assertEqual(await program.ended(), 0, program.err)
             self.assertEqual(program.err, b"[] True\n")
