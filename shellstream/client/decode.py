@@ -7,6 +7,7 @@ the stream was cut into pieces.
 """
 
 import json
+from abc import ABC, abstractmethod
 from binascii import Error as BinasciiError
 from binascii import a2b_base64
 from typing import Any
@@ -25,7 +26,7 @@ class DecodeError(ValueError):
     """These bytes are not what the format says, or not what it said before."""
 
 
-class _Decoder:
+class _Decoder(ABC):
     """
     Sees that no byte is missing, or said twice, without a word about it.
 
@@ -44,13 +45,13 @@ class _Decoder:
         self._partial = partial
         self._held = bytearray()
 
+    @abstractmethod
     def feed(self, data: bytes) -> list[Event]:
         """
         All that can be told by now.
 
         @raise DecodeError: if it is not what was to come.
         """
-        raise NotImplementedError
 
     def _output(self, stream: str, data: bytes, time: str | None = None) -> Output:
         assert self.offset is not None
