@@ -86,6 +86,66 @@ class CrossSite(ShellstreamError):
         )
 
 
+class Unauthenticated(ShellstreamError):
+    """Nobody may do this without saying who they are, or what they said is no good."""
+
+    status = 401
+
+    def __init__(self, why: str = "this needs a token") -> None:
+        super().__init__(
+            f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
+            "--token-file FILE); twistd shellstream tokens make NAME makes one"
+        )
+
+    def headers(self) -> Mapping[str, str]:
+        # A browser asks its user for the second (RFC 6750, 3; RFC 7617, 2).
+        return {
+            "WWW-Authenticate": 'Bearer realm="shellstream", '
+            'Basic realm="shellstream", charset="UTF-8"'
+        }
+
+
+class Forbidden(ShellstreamError):
+    """Who asks may not do this, whatever it would be done to."""
+
+    status = 403
+
+    def __init__(self, name: str, action: str) -> None:
+        super().__init__(
+            f"{name} may not do this: it takes the action {action!r}, which this "
+            "credential does not have"
+        )
+
+
+class TooManyFailures(ShellstreamError):
+    """Wrong credentials came from one address, again and again."""
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "too many wrong credentials came from this address; "
+            f"try again in {retry_after} seconds"
+        )
+        self.retry_after = retry_after
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class WrongHost(ShellstreamError):
+    """The request is for a name that this daemon does not go by."""
+
+    status = 421
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"this daemon does not go by the name {host[:80]!r}, and a page of "
+            "another site could use it to get here; if it is right, add it to hosts "
+            "in the table [access] of the configuration"
+        )
+
+
 class CommandUnknown(ShellstreamError):
     """No command of this name is configured."""
 

@@ -23,6 +23,7 @@ PURE = (
     "input",
     "record",
     "toml",
+    "access",
     "config",
     "parameters",
     "command",

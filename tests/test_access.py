@@ -1,0 +1,117 @@
+"""Tests for who may do what."""
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.access import (
+    ANONYMOUS,
+    EVERYTHING,
+    USUAL,
+    Action,
+    Grant,
+    Principal,
+    Verdict,
+    decide,
+    named,
+    read_grant,
+)
+from shellstream.toml import Mistake, Table
+
+ALICE = Principal(name="alice", grant=Grant(), credential="test")
+
+
+def may(grant: Grant, action: Action, *about: str) -> Verdict:
+    """What is decided for alice with this grant."""
+    return decide(evolve(ALICE, grant=grant), action, *about)
+
+
+class DecideTests(SynchronousTestCase):
+    """One function decides, of values alone."""
+
+    def test_actions(self) -> None:
+        """What is not granted is forbidden, whatever it would be done to."""
+        grant = Grant(commands=("build",), actions=frozenset({Action.READ}), own=True)
+        for about in ((), ("build",), ("other",), ("build", "alice"), ("x", "bob")):
+            self.assertIs(may(grant, Action.RUN, *about), Verdict.FORBIDDEN)
+
+    def test_commands(self) -> None:
+        """Commands are granted by patterns; all others are not there."""
+        grant = Grant(commands=("build*", "test-?"))
+        for name in ("build", "build-all", "test-1"):
+            self.assertIs(may(grant, Action.RUN, name), Verdict.ALLOWED)
+        for name in ("Build", "rebuild", "test-12", "test", ""):
+            self.assertIs(may(grant, Action.RUN, name), Verdict.HIDDEN, name)
+
+    def test_own(self) -> None:
+        """Who may see only their own runs does not learn that there are others."""
+        grant = Grant(own=True)
+        self.assertIs(may(grant, Action.READ, "build", "alice"), Verdict.ALLOWED)
+        self.assertIs(may(grant, Action.READ, "build", "bob"), Verdict.HIDDEN)
+        self.assertIs(may(Grant(), Action.READ, "build", "bob"), Verdict.ALLOWED)
+
+    def test_usual(self) -> None:
+        """By default nobody makes runs be forgotten."""
+        self.assertIs(may(Grant(), Action.ADMIN, "build", "alice"), Verdict.FORBIDDEN)
+        self.assertEqual(USUAL, frozenset(Action) - {Action.ADMIN})
+
+    @given(
+        st.sampled_from(list(Action)),
+        st.none() | st.text(),
+        st.none() | st.text(),
+    )
+    def test_everything(self, action: Action, command: str, owner: str) -> None:
+        """Where nobody has to say who they are, all is allowed."""
+        verdict = decide(ANONYMOUS, action, command, owner)
+        self.assertIs(verdict, Verdict.ALLOWED)
+
+    @given(
+        st.sets(st.sampled_from(list(Action))),
+        st.lists(st.sampled_from(["*", "a*", "b", "[ab]"]), min_size=1),
+        st.booleans(),
+        st.sampled_from(list(Action)),
+        st.sampled_from([None, "a", "ab", "b", "c"]),
+        st.sampled_from([None, "alice", "bob"]),
+    )
+    def test_less_is_never_more(self, actions, commands, own, action, *about) -> None:
+        """Whatever a narrower grant allows, a wider one allows, too."""
+        narrow = Grant(commands=tuple(commands), actions=frozenset(actions), own=own)
+        if may(narrow, action, *about) is Verdict.ALLOWED:
+            for wider in (
+                evolve(narrow, own=False),
+                evolve(narrow, commands=("*",)),
+                evolve(narrow, actions=frozenset(Action)),
+            ):
+                self.assertIs(may(wider, action, *about), Verdict.ALLOWED)
+
+
+class ReadTests(SynchronousTestCase):
+    """A grant in the configuration."""
+
+    def read(self, values: dict[str, object]) -> tuple[Grant, list[Mistake]]:
+        mistakes: list[Mistake] = []
+        table = Table("t", "t", values, mistakes)
+        grant = read_grant(table)
+        table.close()
+        return grant, mistakes
+
+    def test_round(self) -> None:
+        """What is shown of a grant reads as the same grant."""
+        for grant in (Grant(), EVERYTHING, Grant(commands=("a*", "b"), own=True)):
+            self.assertEqual(self.read(named(grant)), (grant, []))
+
+    def test_mistakes(self) -> None:
+        """What is wrong is told, with what would be right."""
+        wrong = {"commands": [""], "actions": ["run", "fly"], "own": 1}
+        _, mistakes = self.read(wrong)
+        self.assertEqual(
+            list(map(str, mistakes)),
+            [
+                "t.commands: found ['']; allowed: a list of patterns of commands' "
+                "names, such as ['build*']",
+                "t.actions: found ['run', 'fly']; allowed: a list of some of run, "
+                "read, write, signal, admin",
+                "t.own: found 1; allowed: true or false",
+            ],
+        )
