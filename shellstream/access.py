@@ -1,5 +1,6 @@
 """Who may do what: the values that say so, and the one function that decides."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -34,7 +35,7 @@ class Grant:
     """
     What somebody may do, and to what.
 
-    @ivar commands: patterns of names, as the shell's (L{fnmatch}), any of which.
+    @ivar commands: patterns of their names, in which C{*} and C{?} stand for others.
     @ivar own: whether only to runs that they started themselves.
     """
 
@@ -68,6 +69,22 @@ class Principal:
 
 #: Who asks where nobody has to say who they are.
 ANONYMOUS = Principal(name="anonymous", grant=EVERYTHING, credential="none")
+
+
+@frozen
+class Caller:
+    """
+    Somebody who asks, and where from.
+
+    @ivar address: of their machine, as far as it is known.
+    """
+
+    principal: Principal = ANONYMOUS
+    address: str = ""
+
+
+#: Where nobody has to say who they are, nor where from.
+SOMEBODY = Caller()
 
 
 class Verdict(Enum):
@@ -131,8 +148,12 @@ def patterns(texts: object) -> tuple[str, ...]:
         found = strings(texts)
     except NotAllowed:
         found = ("",)
-    if not all(0 < len(each) <= 128 and each.isprintable() for each in found):
-        raise NotAllowed("a list of patterns of commands' names, such as ['build*']")
+    # Without brackets, which SQLite's GLOB reads otherwise.
+    if not all(re.fullmatch(r"[A-Za-z0-9._*?-]{1,128}", each) for each in found):
+        raise NotAllowed(
+            "a list of patterns of commands' names, such as ['build*'], in which * "
+            "and ? stand for others"
+        )
     return found
 
 

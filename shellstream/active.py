@@ -56,9 +56,15 @@ class ActiveRuns:
     _draining: IDelayedCall | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
-    async def joinable(self, command: Command, invocation: Invocation) -> Run | None:
-        """The run that an order for the same is to join, once it is written down."""
-        while (run := self.admission.joinable(command, invocation)) is not None:
+    async def joinable(
+        self, command: Command, invocation: Invocation, owner: str | None
+    ) -> Run | None:
+        """
+        The run that an order for the same is to join, once it is written down.
+
+        @see: L{Admission.joinable}
+        """
+        while (run := self.admission.joinable(command, invocation, owner)) is not None:
             if run.recorded:
                 return run
             await self._store.flush()

@@ -26,18 +26,23 @@ class Admission:
     _running: dict[str, list[Run]] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
 
-    def joinable(self, command: Command, invocation: Invocation) -> Run | None:
+    def joinable(
+        self, command: Command, invocation: Invocation, owner: str | None = None
+    ) -> Run | None:
         """
         The run that an order for the same is to join, instead of one more.
 
         Who wants to put something in has to have a run of their own.
+
+        @param owner: who must have started it; L{None}: anybody.
         """
         if invocation.stdin:
             return None
         if command.limits.when_busy is WhenBusy.JOIN and not self._room(command):
             for run in (*self._running.get(command.name, []), *self.queue):
                 same = run.command is command and run.invocation == invocation
-                if same and not run.over:
+                theirs = owner in (None, run.record.principal)
+                if same and theirs and not run.over:
                     return run
         return None
 

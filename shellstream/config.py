@@ -12,6 +12,7 @@ from .command import Command, placeholders
 from .confine import Confinement
 from .errors import did_you_mean
 from .events import OnDisconnect
+from .identities import EVERYBODY, Access, read_access
 from .limits import Limits, OnFull, Sync, WhenBusy
 from .parameters import (
     KINDS,
@@ -55,6 +56,7 @@ class Config:
     @ivar max_running: how many commands may run at once.
     @ivar max_queued: how many may wait for that.
     @ivar drain: seconds that a daemon which stops gives to what runs.
+    @ivar access: how people reach the daemon, and are known.
     @ivar keep: how much of ended runs is kept.
     """
 
@@ -64,6 +66,7 @@ class Config:
     max_queued: int = 100
     drain: float = 10.0
     keep: Keep = KEEP
+    access: Access = EVERYBODY
 
 
 #: What runs without a configuration: the demonstration this project began with.
@@ -118,6 +121,7 @@ def _config(table: Table) -> Config:
         max_queued=table.take("max_queued", toml.count, 100),
         drain=table.take("drain", toml.duration, 10.0),
         keep=_keep(table),
+        access=read_access(table),
     )
     table.close()
     return config

@@ -2,15 +2,19 @@
 
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -24,6 +28,7 @@ from .database import Database
 from .errors import ShellstreamError
 from .events import State
 from .logs import FileLogs, MemoryLogs
+from .origins import Names
 from .prepare import CannotPrepare, Prepared, prepare
 from .registry import Registry
 from .run import Run
@@ -31,7 +36,8 @@ from .spawn import spawn
 from .statedir import StateDir, default_state_dir
 from .steering import Child
 from .store import Store
-from .web import Now, Site, root
+from .web import Gate, Now, Site, root
+from .web.gate import WATCH, NoTokens
 
 _log = Logger(namespace="shellstream")
 
@@ -76,12 +82,16 @@ class Daemon(Service):
     _where: str | None
     _site: Site
     _reactor: Any
+    #: Where the daemon listens, once it does.
+    _bound: Callable[[], Iterable[IAddress]] = tuple
     registry: Registry = field(init=False)
     _prepared: Mapping[str, Prepared] = field(init=False)
     _dir: StateDir | None = field(default=None, init=False)
     _store: Store = field(init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
+    _gate: Gate = field(init=False)
+    _watching: LoopingCall = field(init=False)
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -109,16 +119,38 @@ class Daemon(Service):
         self._tidying.clock = self._reactor
         self._tidying.start(TIDY)
         now = Now(wall_clock, time.monotonic)
-        self._site.resource = root(self.registry, self._reactor, now)
+        self._gate = Gate(
+            self._names(),
+            self._config.access,
+            NoTokens(),
+            bool(self._config.access.known),
+            time.monotonic,
+            wall_clock,
+        )
+        self._watching = LoopingCall(self._gate.watch)
+        self._watching.clock = self._reactor
+        self._watching.start(WATCH)
+        self._site.resource = root(self.registry, self._gate, self._reactor, now)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._tidying.stop()
+        self._watching.stop()
         stopping = self.registry.stop()
         stopping.addCallback(lambda _: self._store.close())
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
         stopping.addCallback(lambda _: self._close())
         return stopping
+
+    def _names(self) -> Names:
+        """What clients may call this machine, as far as it knows."""
+        own = socket.gethostname().lower()
+        patterns = {*self._config.access.hosts, own, f"{own}.local"}
+        wide = False
+        for address in self._bound():
+            if isinstance(address, IPv4Address | IPv6Address):
+                wide = wide or not ip_address(address.host).is_loopback
+        return Names(patterns=patterns, wide=wide)
 
     def _prepare(self) -> Mapping[str, Prepared]:
         try:

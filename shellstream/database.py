@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from .errors import KeyReused
 from .events import State
-from .record import Keep, Key, RunRecord
+from .record import Keep, Key, RunRecord, Within
 from .schema import (
     INSERT,
     MIGRATIONS,
@@ -209,17 +209,24 @@ class Database:
         after: str | None = None,
         state: State | None = None,
         command: str | None = None,
+        within: Within | None = None,
     ) -> list[RunRecord]:
         """The newest C{limit} runs among those older than C{after}, newest first."""
         wanted = {
             "id < ?": after,
             "state = ?": None if state is None else state.value,
             "command = ?": command,
+            "principal = ?": None if within is None else within.owner,
         }
         given = {term: value for term, value in wanted.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)}" if given else ""
+        terms, values = list(given), list(given.values())
+        if within is not None:
+            patterns = " OR ".join("command GLOB ?" for _ in within.commands)
+            terms.append(f"({patterns})")
+            values.extend(within.commands)
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
         last = "ORDER BY id DESC LIMIT ?"
-        return list(self._runs(f"{where} {last}", *given.values(), limit))
+        return list(self._runs(f"{where} {last}", *values, limit))
 
     def unended(self) -> list[RunRecord]:
         """The runs that are queued or running, oldest first."""

@@ -17,7 +17,7 @@ from .events import State, WallClock
 from .input import Intake
 from .limits import Limits
 from .outputlog import OutputLog
-from .record import Keep, Key, RunRecord
+from .record import Keep, Key, RunRecord, Within
 
 _log = Logger()
 
@@ -35,7 +35,12 @@ class Store(Protocol):
     def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]: ...
     def get(self, run_id: str) -> Deferred[RunRecord | None]: ...
     def page(
-        self, limit: int, after: str | None, state: State | None, command: str | None
+        self,
+        limit: int,
+        after: str | None,
+        state: State | None,
+        command: str | None,
+        within: Within | None,
     ) -> Deferred[list[RunRecord]]: ...
     def delete(self, run_id: str) -> Deferred[bool]: ...
     def exceeds(self, keep: Keep) -> bool: ...
@@ -102,10 +107,15 @@ class History:
         return self._ended.setdefault(run_id, EndedRun(record, self._logs.ended))
 
     async def page(
-        self, limit: int, after: str | None, state: State | None, command: str | None
+        self,
+        limit: int,
+        after: str | None,
+        state: State | None,
+        command: str | None,
+        within: Within | None,
     ) -> list[RunRecord]:
         """@see: L{shellstream.interfaces.IRuns.page}"""
-        page = await self._store.page(limit, after, state, command)
+        page = await self._store.page(limit, after, state, command, within)
         known = (self._ended.get(each.id) for each in page)
         return [
             each if ended is None else ended.record

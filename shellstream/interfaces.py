@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
+from .access import SOMEBODY, Caller
 from .command import Command
 from .config import Config
 from .events import Chunk, OnDisconnect, State, Stream
 from .input import Piece, Tty
-from .record import RunRecord
+from .record import RunRecord, Within
 
 
 @frozen
@@ -52,6 +53,7 @@ class Order:
         for the same run.
     @ivar stdin: whether something will be put into it.
     @ivar tty: the terminal that it is to have, if any.
+    @ivar by: whose run it is to be; who may see only their own joins no other.
     """
 
     command: str | None
@@ -60,6 +62,7 @@ class Order:
     key: str | None = None
     stdin: bool = False
     tty: Tty | None = None
+    by: Caller = SOMEBODY
 
 
 class ILog(Interface):
@@ -149,7 +152,11 @@ class IRuns(Interface):
         """
 
     def page(
-        limit: int, after: str | None, state: State | None, command: str | None
+        limit: int,
+        after: str | None,
+        state: State | None,
+        command: str | None,
+        within: Within | None = None,
     ) -> Awaitable[list[RunRecord]]:
         """At most C{limit} runs, newest first, from below the id C{after} on."""
 

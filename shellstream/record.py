@@ -72,6 +72,19 @@ class RunRecord:
 
 
 @frozen
+class Within:
+    """
+    Some of all runs: those of commands whose names match a pattern, of one owner.
+
+    @ivar commands: patterns, in which C{*} and C{?} stand for others.
+    @ivar owner: whose runs; L{None} for everybody's.
+    """
+
+    commands: tuple[str, ...]
+    owner: str | None = None
+
+
+@frozen
 class Key:
     """
     An C{Idempotency-Key}, and what it was sent with.

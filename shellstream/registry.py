@@ -29,7 +29,7 @@ from .history import History, Logs, Store
 from .input import Intake, Piece
 from .interfaces import IRun, IRuns, Order
 from .outputlog import OutputLog
-from .record import Key, RunRecord, described, next_id
+from .record import Key, RunRecord, Within, described, next_id
 from .run import Run
 
 _log = Logger()
@@ -60,7 +60,8 @@ class Registry:
     events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
     _history: History = field(init=False)
     _active: ActiveRuns = field(init=False)
-    _keys: set[str] = field(factory=set, init=False)  # with orders under way
+    #: Whose keys have orders under way.
+    _keys: set[tuple[str, str]] = field(factory=set, init=False)
     _newest: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -98,13 +99,14 @@ class Registry:
             return await self._submit(order, command, invocation, None)
         asked = (invocation.params, invocation.stdin, invocation.tty)
         key = Key.of(order.key, order.command, *asked)
-        while key.key in self._keys:
+        mine = order.by.principal.name, key.key
+        while mine in self._keys:
             await self._store.flush()
-        self._keys.add(key.key)
+        self._keys.add(mine)
         try:
             return await self._submit(order, command, invocation, key)
         finally:
-            self._keys.remove(key.key)
+            self._keys.remove(mine)
 
     async def _submit(
         self, order: Order, command: Command, invocation: Invocation, key: Key | None
@@ -115,7 +117,9 @@ class Registry:
             first = await self._store.first(record.principal, key)
             if first is not None:
                 return await self._again(first), False
-        joined = await self._active.joinable(command, invocation)
+        principal = order.by.principal
+        owner = principal.name if principal.grant.own else None
+        joined = await self._active.joinable(command, invocation, owner)
         if joined is not None:
             if key is not None:
                 first = await self._store.join(joined.record, key)
@@ -158,9 +162,14 @@ class Registry:
         return await self._history.find(run_id, None if run is None else run.record)
 
     async def page(
-        self, limit: int, after: str | None, state: State | None, command: str | None
+        self,
+        limit: int,
+        after: str | None,
+        state: State | None,
+        command: str | None,
+        within: Within | None = None,
     ) -> list[RunRecord]:
-        page = await self._history.page(limit, after, state, command)
+        page = await self._history.page(limit, after, state, command, within)
         known = (self.active.get(each.id) for each in page)
         return [
             each if run is None else run.record
@@ -228,6 +237,7 @@ class Registry:
             command=command.name,
             params=invocation.params,
             created=now,
+            principal=order.by.principal.name,
             on_disconnect=command.limits.on_disconnect or order.on_disconnect,
             stdin=Intake() if invocation.stdin else None,
             tty=invocation.tty,

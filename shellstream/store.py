@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from .database import Database, Expired
 from .errors import CannotRecord
 from .events import State
-from .record import Keep, Key, RunRecord
+from .record import Keep, Key, RunRecord, Within
 from .schema import DatabaseDamaged, why
 
 _log = Logger()
@@ -91,9 +91,12 @@ class Store:
         after: str | None = None,
         state: State | None = None,
         command: str | None = None,
+        within: Within | None = None,
     ) -> Deferred[list[RunRecord]]:
         """@see: L{Database.page}"""
-        return self._ask(lambda database: database.page(limit, after, state, command))
+        return self._ask(
+            lambda database: database.page(limit, after, state, command, within)
+        )
 
     def unended(self) -> Deferred[list[RunRecord]]:
         """@see: L{Database.unended}"""

@@ -244,9 +244,13 @@ def makeService(options: Options) -> IService:
     keep_descriptors()
     site = Site(reactor)
     services = MultiService()
-    Daemon(options.settings, options["state-dir"], site, reactor).setServiceParent(
-        services
-    )
+    listeners: list[Listener] = []
+
+    def bound() -> list[IAddress]:
+        return [each.port.getHost() for each in listeners if each.port is not None]
+
+    daemon = Daemon(options.settings, options["state-dir"], site, reactor, bound)
+    daemon.setServiceParent(services)
     for description in options.listen:
         try:
             endpoint = serverFromString(reactor, description)
@@ -254,5 +258,6 @@ def makeService(options: Options) -> IService:
             sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
         except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
-        Listener(description, endpoint, site).setServiceParent(services)
+        listeners.append(Listener(description, endpoint, site))
+        listeners[-1].setServiceParent(services)
     return services

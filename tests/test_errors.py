@@ -16,6 +16,10 @@ RAISED = (
     errors.RequestMalformed(),
     errors.BodyMalformed("the body is not valid JSON"),
     errors.CrossSite(),
+    errors.Unauthenticated(),
+    errors.Forbidden("alice", "run"),
+    errors.TooManyFailures(6),
+    errors.WrongHost("evil.example"),
     errors.CommandUnknown("bild", ["build", "test"]),
     errors.NoDefaultCommand(),
     errors.NothingHere(),
@@ -59,6 +63,8 @@ class ErrorTests(SynchronousTestCase):
     def test_text(self) -> None:
         """Each says what happened in words; few need a header."""
         with_headers = (
+            errors.Unauthenticated,
+            errors.TooManyFailures,
             errors.MethodNotAllowed,
             errors.Busy,
             errors.CannotRecord,

@@ -25,12 +25,14 @@ from shellstream.database import Database
 from shellstream.events import ExitStatus, Stream, WallClock
 from shellstream.input import Tty
 from shellstream.logs import MemoryLogs
+from shellstream.origins import Names
 from shellstream.parameters import String
 from shellstream.registry import Registry
 from shellstream.run import Run
 from shellstream.steering import Child
 from shellstream.store import InThread, Store
-from shellstream.web import Now, Site, root
+from shellstream.web import Gate, Now, Site, root
+from shellstream.web.gate import NoTokens
 
 T = TypeVar("T")
 
@@ -284,10 +286,22 @@ class WebTestCase(SynchronousTestCase):
         self.registry = make_registry(config, self.clock, self.spawn, self.in_thread)
         self.site = Site(self.clock)
         now = Now(wall(self.clock), self.clock.seconds)
-        self.site.resource = root(self.registry, self.clock, now)
+        self.gate = self.make_gate(config)
+        self.site.resource = root(self.registry, self.gate, self.clock, now)
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
         self.reply = self.connection.reply
+
+    def make_gate(self, config: Config) -> Gate:
+        """What decides who asks: anybody, unless a test says otherwise."""
+        return Gate(
+            Names(patterns=["shellstream.test", "x"]),
+            config.access,
+            NoTokens(),
+            demanded=False,
+            seconds=self.clock.seconds,
+            wall=wall(self.clock),
+        )
 
     def begin(self, command: str = "say", **params: str) -> Started:
         """Create a run that nobody need watch, by a client of its own."""

@@ -24,6 +24,10 @@ PURE = (
     "record",
     "toml",
     "access",
+    "identities",
+    "origins",
+    "failures",
+    "sessions",
     "config",
     "parameters",
     "command",
@@ -37,7 +41,16 @@ PURE = (
     "negotiation",
 )
 RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
-DOMAIN = ("interfaces", "tail", "stdin", "steering", *RUNS, "rendition", "viewer")
+DOMAIN = (
+    "interfaces",
+    "permitted",
+    "tail",
+    "stdin",
+    "steering",
+    *RUNS,
+    "rendition",
+    "viewer",
+)
 STATE = ("schema", "database", "store", "statedir", "leftovers")
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")

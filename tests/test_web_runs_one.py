@@ -204,11 +204,14 @@ class OriginTests(RunsTestCase):
         self.assertEqual(self.ask("DELETE", path, headers=headers).status, 204)
 
     def test_reading(self) -> None:
-        """Reading changes nothing, and a browser shows it to no other site."""
+        """A link may lead here; a script or an image of another site gets nothing."""
         run_id = self.begin().run.id
-        for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}/output"):
-            reply = Connection(self.site).ask(
-                "GET", path, headers={"Sec-Fetch-Site": "cross-site"}
-            )
-            self.assertEqual(reply.status, 200)
-            self.assertNotIn("access-control-allow-origin", reply.headers)
+        link = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        image = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+        frame = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+        for path in ("/", "/runs", f"/runs/{run_id}", f"/runs/{run_id}/output"):
+            for how, status in ((link, 200), (image, 403), (frame, 403)):
+                headers = {"Sec-Fetch-Site": "cross-site", **how}
+                reply = Connection(self.site).ask("GET", path, headers=headers)
+                self.assertEqual(reply.status, status, (path, how))
+                self.assertNotIn("access-control-allow-origin", reply.headers)

@@ -5,6 +5,8 @@ from twisted.internet.interfaces import IReactorTime
 from shellstream.interfaces import IRuns
 
 from .doctor import Doctor, Now
+from .entrance import Entrance, Login, Logout
+from .gate import Gate
 from .http import Site
 from .index import Commands, Index
 from .news import Events
@@ -12,16 +14,18 @@ from .output import Answers
 from .runs import Runs
 from .stream import Stream
 
-__all__ = ["Now", "Site", "root"]
+__all__ = ["Gate", "Now", "Site", "root"]
 
 
-def root(runs: IRuns, clock: IReactorTime, now: Now) -> Index:
+def root(runs: IRuns, gate: Gate, clock: IReactorTime, now: Now) -> Entrance:
     """The tree of all resources."""
     answers = Answers(clock)
-    index = Index(runs)
-    index.putChild(b"stream", Stream(runs, answers))
-    index.putChild(b"commands", Commands(runs))
-    index.putChild(b"runs", Runs(runs, answers))
-    index.putChild(b"events", Events(runs, answers))
+    index = Index()
+    index.putChild(b"stream", Stream(answers))
+    index.putChild(b"commands", Commands())
+    index.putChild(b"runs", Runs(answers))
+    index.putChild(b"events", Events(runs.events, answers))
     index.putChild(b"doctor", Doctor(answers, clock, now))
-    return index
+    index.putChild(b"login", Login())
+    index.putChild(b"logout", Logout())
+    return Entrance(gate, runs, index)

@@ -1,6 +1,7 @@
 """C{/doctor}: a ticker, by which a client finds out who delays a stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -18,7 +19,7 @@ from .given import from_query
 from .http import Request
 from .output import Answers, announce_trailers
 from .query import Query
-from .resource import Resource, query_of
+from .resource import ANYBODY, Resource, Rule, query_of
 
 #: What a ticker does if nobody says, and at most: ticks, and seconds.
 COUNT, MAX_COUNT = 10, 600
@@ -133,6 +134,8 @@ class Ticker:
 
 class Doctor(Resource):
     """C{/doctor}: ticks, in every format, with their number and when they left."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def __init__(self, answers: Answers, clock: IReactorTime, now: Now) -> None:
         super().__init__()

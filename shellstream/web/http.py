@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, AnyStr, NoReturn
+from typing import TYPE_CHECKING, Any, AnyStr, NoReturn
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -38,6 +38,11 @@ from shellstream.errors import (
 )
 
 from .direct import write_now
+
+if TYPE_CHECKING:
+    from shellstream.permitted import Permitted
+
+    from .gate import Gate
 
 #: The largest body that is taken, in bytes: parameters, nothing more.
 MAX_BODY = 1 << 16
@@ -156,6 +161,10 @@ class Request(TwistedRequest):
 
     defaultContentType = None
     channel: Channel
+    #: What decides who asks, and what they may know of and do: before any resource
+    #: is looked for.
+    gate: "Gate"
+    runs: "Permitted"
     content: BytesIO
     #: Whether the client has left.
     gone = False
@@ -231,7 +240,8 @@ class Request(TwistedRequest):
             self.abort()
             return reason
         self.setHeader(b"server", SERVER)
-        self.setResponseCode(error.status)
+        phrase = HTTPStatus(error.status).phrase
+        self.setResponseCode(error.status, phrase.encode())
         for name, value in error.headers().items():
             self.setHeader(name, value)
         self.answer(PROBLEM, problem(error))

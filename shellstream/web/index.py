@@ -1,35 +1,35 @@
 """C{/} and C{/commands}: what there is."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
 from shellstream.command import Command
-from shellstream.interfaces import IRuns
 from shellstream.negotiation import prefers_html
 
 from .http import Request, json_line
-from .page import POLICY, index_page
-from .resource import JSON, Resource
+from .page import answer_page, index_page
+from .resource import ANYBODY, JSON, Resource, Rule
 
 
 class Index(Resource):
     """C{/}: the console for a browser, an index in JSON for the rest."""
 
-    def __init__(self, runs: IRuns) -> None:
-        super().__init__()
-        self._runs = runs
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def render_GET(self, request: Request) -> None:
         request.setHeader(b"vary", b"Accept")
         if prefers_html(request.getHeader("accept")):
-            page = index_page(self._runs.config)
-            request.setHeader(b"content-security-policy", POLICY)
-            request.answer(b"text/html; charset=utf-8", page)
+            session = request.gate.session(request)
+            proof = None if session is None else session.proof
+            answer_page(request, index_page(request.runs.config, proof))
             return
         index = {
             "name": "shellstream",
             "version": __version__,
-            "default": self._runs.config.default,
+            "default": request.runs.config.default,
             "stream": "/stream",
             "commands": "/commands",
             "runs": "/runs",
@@ -42,20 +42,18 @@ class Index(Resource):
 class Commands(Resource):
     """C{/commands}, C{/commands/NAME}: what may be run, and with what."""
 
-    def __init__(self, runs: IRuns) -> None:
-        super().__init__()
-        self._runs = runs
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
             return self
         name = path.decode("utf-8", "replace")
-        return OneCommand(self._runs.command(name))
+        return OneCommand(request.runs.command(name))
 
     def render_GET(self, request: Request) -> None:
-        commands = self._runs.config.commands.values()
+        commands = request.runs.config.commands.values()
         document = {
-            "default": self._runs.config.default,
+            "default": request.runs.config.default,
             "commands": [described(command) for command in commands],
         }
         request.answer(JSON, json_line(document))
@@ -63,6 +61,8 @@ class Commands(Resource):
 
 class OneCommand(Resource):
     """C{/commands/NAME}."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def __init__(self, command: Command) -> None:
         super().__init__()

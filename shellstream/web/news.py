@@ -3,15 +3,17 @@
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from zope.interface import implementer
 
+from shellstream.access import Action, Principal, Verdict, decide
 from shellstream.errors import ParametersRefused, Refusal
 from shellstream.events import Chunk, End, Gap, OnDisconnect, State, Stream
 from shellstream.formats import Format
-from shellstream.interfaces import ILog, IRun, IRuns, IViewer, View
+from shellstream.interfaces import ILog, IRun, IViewer, View
 from shellstream.limits import Limits
 from shellstream.record import RunRecord
 
@@ -19,7 +21,7 @@ from .given import from_query
 from .http import Request
 from .output import Answers
 from .query import Query
-from .resource import Resource, query_of
+from .resource import READS, Resource, Rule, query_of
 
 
 @implementer(IRun)
@@ -47,6 +49,7 @@ class _Format(Format):
     A chunk of the log is a JSON document and becomes an event.
 
     @ivar boot: tells the news of this daemon from those of the one before.
+    @ivar sees: what its reader may know of; L{None}: all.
     @ivar missed: whether the reader knows only those of the one before.
     """
 
@@ -55,6 +58,7 @@ class _Format(Format):
     read_size = 1 << 14
 
     boot: str
+    sees: "_Sees | None" = None
     missed: bool = False
 
     def begin(self, run: str, command: str, offset: int) -> bytes:
@@ -70,16 +74,13 @@ class _Format(Format):
         final: bool,
         only: Stream | None = None,
     ) -> tuple[bytes, int]:
-        wire = [
-            b"event: %b\nid: %d@%b\ndata: %b\n\n"
-            % (
-                json.loads(each.data)["event"].encode(),
-                each.end,
-                self.boot.encode(),
-                each.data,
-            )
-            for each in chunks
-        ]
+        wire = []
+        for each in chunks:
+            news = json.loads(each.data)
+            run = news["run"]
+            if self.sees is None or self.sees(run["command"], run["principal"]):
+                told = news["event"].encode(), each.end, self.boot.encode(), each.data
+                wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % told)
         return b"".join(wire), chunks[-1].end
 
     def gap(self, gap: Gap) -> bytes:
@@ -94,6 +95,23 @@ class _Format(Format):
         return b""
 
 
+@frozen
+class _Sees:
+    """Whether somebody may know of a run, by its command and owner."""
+
+    principal: Principal
+
+    @classmethod
+    def of(cls, principal: Principal) -> "_Sees | None":
+        """For somebody; L{None} for one who may know of all."""
+        grant = principal.grant
+        return cls(principal) if grant.own or "*" not in grant.commands else None
+
+    def __call__(self, command: str, owner: str) -> bool:
+        verdict = decide(self.principal, Action.READ, command, owner)
+        return verdict is Verdict.ALLOWED
+
+
 def _begins(log: ILog, offset: int) -> bool:
     """Whether an event, and not the rest of one, is what is read from there on."""
     if not log.start <= offset < log.end:
@@ -105,7 +123,9 @@ def _begins(log: ILog, offset: int) -> bool:
 class Events(Resource):
     """C{/events}: an C{EventSource} hears of runs as they are created, start, end."""
 
-    def __init__(self, runs: IRuns, answers: Answers) -> None:
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
+
+    def __init__(self, events: ILog, answers: Answers) -> None:
         super().__init__()
         boot = secrets.token_hex(8)
         record = RunRecord(
@@ -116,21 +136,24 @@ class Events(Resource):
             on_disconnect=OnDisconnect.KEEP,
             state=State.RUNNING,
         )
-        self._news = _News(record, runs.events)
-        self._format = _Format(boot=boot)
+        self._news = _News(record, events)
+        self._boot = boot
         self._answers = answers
 
     def render_GET(self, request: Request) -> None:
         Query(from_query(query_of(request)), ()).close()
         log = self._news.log
-        offset, form = log.end, self._format
+        offset, form = (
+            log.end,
+            _Format(boot=self._boot, sees=_Sees.of(request.runs.caller.principal)),
+        )
         last = request.getHeader("last-event-id")
         if last is not None:
             match = re.fullmatch(r"([0-9]{1,16})@([0-9a-f]+)", last, re.ASCII)
             if match is not None and match[2] == self._news.record.id:
                 offset = min(int(match[1]), log.end)
             else:
-                offset, form = 0, _Format(boot=form.boot, missed=True)
+                offset, form = 0, evolve(form, missed=True)
             if not _begins(log, offset):
                 why = "takes the id of an event as it was sent"
                 raise ParametersRefused([Refusal("Last-Event-ID", why)])

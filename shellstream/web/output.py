@@ -1,11 +1,13 @@
 """How a run's output is answered with: headers, a viewer, and the end."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 
+from shellstream.access import Action
 from shellstream.errors import (
     OffsetGone,
     ParametersRefused,
@@ -25,7 +27,7 @@ from .given import from_query
 from .http import Request
 from .query import MAX_OFFSET, Query
 from .ranges import Range, resolve
-from .resource import LIVE, Resource, query_of, set_headers
+from .resource import LIVE, READS, Resource, Rule, query_of, set_headers
 
 #: The most lines that may be asked for by C{tail}.
 MAX_TAIL = 100_000
@@ -167,13 +169,15 @@ class _End:
 class Output(Resource):
     """C{/runs/ID/output}: from any offset on, then live until the end."""
 
-    def __init__(self, find: Callable[[], Awaitable[IRun]], answers: Answers) -> None:
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
+
+    def __init__(self, answers: Answers, run_id: str) -> None:
         super().__init__()
-        self._find = find
         self._answers = answers
+        self._id = run_id
 
     async def render_GET(self, request: Request) -> None:
-        run = await self._find()
+        run = await request.runs.find(self._id)
         log = run.log
         ended = run.record.state.ended
         query = Query(
@@ -195,6 +199,8 @@ class Output(Resource):
         form = negotiate(request.getHeader("accept"), query.text("format"))
         seen = _last_event_id(request, form, run.record.id)
         query.close()
+        if view.lossless:  # it would make the command wait
+            request.runs.require(Action.SIGNAL)
         if lines is not None:
             offset = tail(log, lines, view.only)
         header = request.getHeader("range")

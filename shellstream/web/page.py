@@ -10,7 +10,13 @@ from shellstream.command import Command
 from shellstream.config import Config
 from shellstream.parameters import Boolean, Integer, Number, Parameter, String
 
+from .http import Request
+
 _STYLE = files(__package__).joinpath("page.css").read_text("utf-8")
+
+#: The field in which a form shows that it is of a page of ours; no parameter of a
+#: command can have this name.
+PROOF = "csrf-token"
 
 #: Nothing is run or loaded but this page's own, from nowhere else (CSP level 3).
 POLICY = (
@@ -20,9 +26,56 @@ POLICY = (
 ).encode("ascii")
 
 
-def index_page(config: Config) -> bytes:
-    """The page for all commands of a configuration."""
-    forms = [_form(command) for command in config.commands.values()]
+def answer_page(request: Request, page: bytes) -> None:
+    """Answer with a page of ours."""
+    request.setHeader(b"content-security-policy", POLICY)
+    request.setHeader(b"cross-origin-opener-policy", b"same-origin")
+    request.answer(b"text/html; charset=utf-8", page)
+
+
+def index_page(config: Config, proof: str | None = None) -> bytes:
+    """
+    The page for all commands of a configuration.
+
+    @param proof: what a form of this page sends along, to show that it is ours.
+    """
+    forms = [_form(command, proof) for command in config.commands.values()]
+    leave: list[Tag] = []
+    if proof is not None:
+        button = tags.button("Log out", type="submit")
+        leave = [tags.form(_hidden(proof), button, method="post", action="logout")]
+    return _page(
+        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *leave),
+        tags.div(*forms),
+        tags.iframe(name="output", title="Output of the command"),
+    )
+
+
+def login_page(then: str, wrong: str = "") -> bytes:
+    """
+    The page that asks for a token.
+
+    @param then: where to go with it, a path of ours.
+    @param wrong: why the last one was not taken.
+    """
+    token = tags.input(
+        type="password", name="token", required="", autocomplete="current-password"
+    )
+    return _page(
+        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here.")),
+        tags.form(
+            tags.p("This daemon asks for a token. Whoever started it has one."),
+            tags.p(wrong, role="alert"),
+            tags.label("token", " ", token),
+            tags.input(type="hidden", name="next", value=then),
+            tags.button("Log in", type="submit"),
+            method="post",
+            action="/login",
+        ),
+    )
+
+
+def _page(*body: Tag) -> bytes:
     page = tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
@@ -30,11 +83,7 @@ def index_page(config: Config) -> bytes:
             tags.title("shellstream"),
             tags.style(_STYLE),
         ),
-        tags.body(
-            tags.header(tags.h1("shellstream"), tags.p("Run here, watch here.")),
-            tags.div(*forms),
-            tags.iframe(name="output", title="Output of the command"),
-        ),
+        tags.body(*body),
         lang="en",
     )
     found: list[bytes] = []
@@ -42,8 +91,14 @@ def index_page(config: Config) -> bytes:
     return b"<!DOCTYPE html>\n" + found[0]
 
 
-def _form(command: Command) -> Tag:
+def _hidden(proof: str) -> Tag:
+    return tags.input(type="hidden", name=PROOF, value=proof)
+
+
+def _form(command: Command, proof: str | None) -> Tag:
     fields = [_field(parameter) for parameter in command.params.values()]
+    if proof is not None:
+        fields.append(_hidden(proof))
     return tags.form(
         tags.h2(command.name),
         tags.p(command.description),

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
-from shellstream.errors import CrossSite, MethodNotAllowed, NothingHere
+from shellstream.access import Action
+from shellstream.errors import MethodNotAllowed, NothingHere
 
 from .http import Request
 
@@ -22,27 +23,44 @@ LIVE = {
     "X-Accel-Buffering": "no",
 }
 
+#: The actions that somebody must be allowed to do: none, for L{ANYBODY} who has said
+#: who they are.
+Rule = frozenset[Action]
+ANYBODY: Rule = frozenset()
+READS: Rule = frozenset({Action.READ})
+
 Handler = Callable[[Request], "Coroutine[Deferred[Any], Any, None] | None"]
 
 
 class Resource(TwistedResource):
     """A resource that raises what is wrong, for L{Request} to answer."""
 
+    #: What it takes to be answered, by method; by one that is not here nobody is.
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
     def render(self, request: Request) -> int:
         method = request.method.decode("ascii", "replace")
         handler: Handler | None = getattr(self, f"render_{method}", None)
-        # Twisted's HEAD is GET, whether there is one or not.
-        if handler is None or (method == "HEAD" and not hasattr(self, "render_GET")):
-            raise MethodNotAllowed(method, self.allowed())
+        rule = self.rules.get("GET" if method == "HEAD" else method)
+        if handler is None or rule is None:
+            raise MethodNotAllowed(method, self.allowed(request))
+        starts = method not in ("GET", "HEAD") or Action.RUN in rule
+        request.gate.check_origin(request, starts=starts)
+        for action in rule:
+            request.runs.require(action)
         answering = handler(request)
         if iscoroutine(answering):
             done = Deferred.fromCoroutine(answering)
             done.addErrback(request.processingFailed).addErrback(lambda _: None)
         return NOT_DONE_YET
 
-    def allowed(self) -> list[str]:
+    def allowed(self, request: Request) -> list[str]:
         """The methods that this resource answers."""
-        return ["GET", "HEAD"]
+        return [
+            each
+            for method in self.rules
+            for each in ((method, "HEAD") if method == "GET" else (method,))
+        ]
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if path:
@@ -59,20 +77,3 @@ def set_headers(request: Request, headers: Mapping[str, str]) -> None:
 def query_of(request: Request) -> bytes:
     """What follows the question mark."""
     return request.uri.partition(b"?")[2]
-
-
-def check_origin(request: Request) -> None:
-    """
-    A page of another site may make its reader's browser send requests here.
-
-    @raise CrossSite: if this is one (Fetch Metadata; RFC 6454).
-    """
-    site = request.getHeader("sec-fetch-site")
-    origin = request.getHeader("origin")
-    if site is not None:  # a browser knows best: proxies may rewrite Host
-        foreign = site not in ("same-origin", "none")
-    else:
-        host = request.getHeader("host")
-        foreign = origin is not None and origin.partition("://")[2] != host
-    if foreign:
-        raise CrossSite

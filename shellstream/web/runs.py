@@ -1,20 +1,23 @@
 """C{/runs}: runs that nobody need watch, and all that can be done with one."""
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from twisted.web.resource import Resource as TwistedResource
 
+from shellstream.access import Action
 from shellstream.errors import ParametersRefused, Refusal
 from shellstream.events import OnDisconnect, State
-from shellstream.interfaces import IRuns, Order
+from shellstream.interfaces import Order
 from shellstream.record import described
 
 from .given import Pairs, from_json, from_query
 from .http import Request, json_line
 from .output import Answers, Output
 from .query import Query
-from .resource import JSON, Resource, check_origin, query_of
+from .resource import JSON, READS, Resource, Rule, query_of
 from .steering import STEERING, answer_with
 from .terminals import tty_of
 
@@ -47,18 +50,19 @@ def key_of(request: Request) -> str | None:
 class Runs(Resource):
     """C{/runs}: create, and list."""
 
-    def __init__(self, runs: IRuns, answers: Answers) -> None:
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "GET": READS,
+        "POST": frozenset({Action.RUN}),
+    }
+
+    def __init__(self, answers: Answers) -> None:
         super().__init__()
-        self._runs = runs
         self._answers = answers
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
             return self
-        return OneRun(self._runs, self._answers, path.decode("utf-8", "replace"))
-
-    def allowed(self) -> list[str]:
-        return ["GET", "HEAD", "POST"]
+        return OneRun(self._answers, path.decode("utf-8", "replace"))
 
     async def render_GET(self, request: Request) -> None:
         query = Query(
@@ -71,7 +75,7 @@ class Runs(Resource):
             query.refuse("after", "must be the id of a run")
         query.close()
         command = query.text("command")
-        page = await self._runs.page(limit + 1, after, state, command)
+        page = await request.runs.page(limit + 1, after, state, command)
         following = None
         if len(page) > limit:
             page = page[:limit]
@@ -88,9 +92,8 @@ class Runs(Resource):
         request.answer(JSON, json_line(document))
 
     async def render_POST(self, request: Request) -> None:
-        check_origin(request)
         order = _order(request)
-        run, began = await self._runs.submit(order)
+        run, began = await request.runs.submit(order)
         # The same request, again, has the same answer.
         request.setResponseCode(201 if began or order.key else 200)
         record = run.record
@@ -130,21 +133,21 @@ def _order(request: Request) -> Order:
 class OneRun(Resource):
     """C{/runs/ID} and what is below."""
 
-    def __init__(self, runs: IRuns, answers: Answers, run_id: str) -> None:
-        super().__init__()
-        self._runs = runs
-        self._id = run_id
-        self.putChild(b"output", Output(lambda: runs.find(run_id), answers))
-        for name, kind in STEERING.items():
-            self.putChild(name, kind(runs, run_id))
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "GET": READS,
+        "DELETE": frozenset({Action.ADMIN}),
+    }
 
-    def allowed(self) -> list[str]:
-        return ["GET", "HEAD", "DELETE"]
+    def __init__(self, answers: Answers, run_id: str) -> None:
+        super().__init__()
+        self._id = run_id
+        self.putChild(b"output", Output(answers, run_id))
+        for name, kind in STEERING.items():
+            self.putChild(name, kind(run_id))
 
     async def render_GET(self, request: Request) -> None:
-        answer_with(request, await self._runs.find(self._id))
+        answer_with(request, await request.runs.find(self._id))
 
     async def render_DELETE(self, request: Request) -> None:
-        check_origin(request)
-        await self._runs.delete(self._id)
+        await request.runs.delete(self._id)
         request.answer_nothing()

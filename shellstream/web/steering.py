@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from signal import Signals
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from shellstream.errors import ParametersRefused, Refusal
+from shellstream.access import Action
+from shellstream.errors import Forbidden, ParametersRefused, Refusal
 from shellstream.input import Piece
-from shellstream.interfaces import IRun, IRuns
+from shellstream.interfaces import IRun
 from shellstream.record import described
 
 from .given import from_json, from_query
 from .http import Request, json_line
 from .query import MAX_OFFSET, Query
-from .resource import JSON, Resource, check_origin, query_of
+from .resource import JSON, Resource, Rule, query_of
 from .terminals import size_of
 
 
@@ -23,33 +25,39 @@ def answer_with(request: Request, run: IRun) -> None:
     request.answer(JSON, json_line(described(run.record)))
 
 
+async def _answer_done(request: Request, run_id: str) -> None:
+    """Answer that it is done, with the run if whoever did it may see that."""
+    request.setResponseCode(202)
+    try:
+        answer_with(request, await request.runs.find(run_id))
+    except Forbidden:
+        request.answer(JSON, json_line({"id": run_id}))
+
+
 class _Steering(Resource):
     """What is done to a run by POST."""
 
-    def __init__(self, runs: IRuns, run_id: str) -> None:
+    def __init__(self, run_id: str) -> None:
         super().__init__()
-        self._runs = runs
         self._id = run_id
-
-    def allowed(self) -> list[str]:
-        return ["POST"]
 
 
 class _Cancel(_Steering):
     """C{/runs/ID/cancel}: TERM, then KILL."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
+
     async def render_POST(self, request: Request) -> None:
-        check_origin(request)
-        await self._runs.cancel(self._id)
-        request.setResponseCode(202)
-        answer_with(request, await self._runs.find(self._id))
+        await request.runs.cancel(self._id)
+        await _answer_done(request, self._id)
 
 
 class _Signal(_Steering):
     """C{/runs/ID/signal}: any signal, to all processes of the run."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
+
     async def render_POST(self, request: Request) -> None:
-        check_origin(request)
         body = from_json(
             request.getHeader("content-type") or "", request.content.read()
         )
@@ -65,9 +73,8 @@ class _Signal(_Steering):
         if refusals:
             raise ParametersRefused(refusals)
         assert number is not None
-        await self._runs.signal(self._id, number)
-        request.setResponseCode(202)
-        answer_with(request, await self._runs.find(self._id))
+        await request.runs.signal(self._id, number)
+        await _answer_done(request, self._id)
 
 
 def _signal_number(name: object) -> int | None:
@@ -81,14 +88,15 @@ def _signal_number(name: object) -> int | None:
 class _Stdin(_Steering):
     """C{/runs/ID/stdin}: what a run is to read; answered when it could."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
+
     async def render_POST(self, request: Request) -> None:
-        check_origin(request)
         query = Query(from_query(query_of(request)), ("offset", "eof"))
         offset = query.number("offset", 0, MAX_OFFSET)
         eof = query.flag("eof")
         query.close()
         piece = Piece(request.content.getvalue(), offset, eof)
-        feeding = Deferred.fromCoroutine(self._feed(piece))
+        feeding = Deferred.fromCoroutine(request.runs.feed(self._id, piece))
         # What a client that leaves has sent counts as far as it was taken.
         request.notifyFinish().addErrback(lambda _: feeding.cancel())
         try:
@@ -98,19 +106,17 @@ class _Stdin(_Steering):
         request.setHeader(b"shellstream-stdin-offset", b"%d" % taken)
         request.answer_nothing()
 
-    async def _feed(self, piece: Piece) -> int:
-        return await self._runs.feed(self._id, piece)
-
 
 class _Resize(_Steering):
     """C{/runs/ID/resize}: another size for a run's terminal."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
+
     async def render_POST(self, request: Request) -> None:
-        check_origin(request)
         body = from_json(
             request.getHeader("content-type") or "", request.content.read()
         )
-        await self._runs.resize(self._id, *size_of(body))
+        await request.runs.resize(self._id, *size_of(body))
         request.answer_nothing()
 
 

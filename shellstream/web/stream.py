@@ -1,36 +1,46 @@
 """C{/stream}, C{/stream/NAME}: run a command and follow it to its end."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from twisted.web.resource import Resource as TwistedResource
 
+from shellstream.access import Action
 from shellstream.errors import MethodNotAllowed, ParametersRefused, Refusal, RunFailed
 from shellstream.events import OnDisconnect, State
 from shellstream.formats import Format, parse_last_event_id
-from shellstream.interfaces import IRuns, Order, View
+from shellstream.interfaces import Order, View
 from shellstream.negotiation import negotiate
 
 from .given import Given, from_body, from_query
 from .http import Request
 from .output import Answers
-from .resource import Resource, check_origin, query_of
+from .page import PROOF
+from .resource import Resource, Rule, query_of
 from .runs import key_of
 
 
 class Stream(Resource):
     """Create a run, and answer with its output."""
 
-    def __init__(self, runs: IRuns, answers: Answers, name: str | None = None) -> None:
+    #: GET as well, where the command has it.
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "GET": frozenset({Action.RUN, Action.READ}),
+        "POST": frozenset({Action.RUN, Action.READ}),
+    }
+
+    def __init__(self, answers: Answers, name: str | None = None) -> None:
         super().__init__()
-        self._runs = runs
         self._answers = answers
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path or self._name is not None:
             return super().getChild(path, request)
-        return Stream(self._runs, self._answers, path.decode("utf-8", "replace"))
+        return Stream(self._answers, path.decode("utf-8", "replace"))
 
-    def allowed(self) -> list[str]:
-        command = self._runs.command(self._name)
+    def allowed(self, request: Request) -> list[str]:
+        command = request.runs.command(self._name)
         # To make a command the default is to let it be run by GET /stream.
         by_get = command.get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
@@ -54,10 +64,11 @@ class Stream(Resource):
         media_type = request.getHeader("content-type") or ""
         body = request.content.read()
         given, form = self._form(request)
-        await self._run(request, given + from_body(media_type, body), form)
+        given += [each for each in from_body(media_type, body) if each[0] != PROOF]
+        await self._run(request, given, form)
 
     def _check(self, request: Request, method: str) -> None:
-        allowed = self.allowed()
+        allowed = self.allowed(request)
         if method not in allowed:
             why = " (the command may change something, so nobody runs it by accident)"
             raise MethodNotAllowed(method, allowed, why)
@@ -66,7 +77,7 @@ class Stream(Resource):
         """The query, and the format that it or C{Accept} names."""
         given = from_query(query_of(request))
         wanted = None
-        if "format" not in self._runs.command(self._name).params:
+        if "format" not in request.runs.command(self._name).params:
             wanted = next((str(v) for k, v in given if k == "format"), None)
             given = [each for each in given if each[0] != "format"]
         return given, negotiate(request.getHeader("accept"), wanted)
@@ -74,9 +85,8 @@ class Stream(Resource):
     async def _run(
         self, request: Request, given: Given, form: Format, *, by_get: bool = False
     ) -> None:
-        check_origin(request)
         order = Order(self._name, given, OnDisconnect.CANCEL, key_of(request))
-        run, began = await self._runs.submit(order)
+        run, began = await request.runs.submit(order)
         if run.record.state is State.FAILED:
             raise RunFailed(run.record.id, run.record.failure or "it never started")
         if by_get:
@@ -89,6 +99,7 @@ class Stream(Resource):
         if run_id is None:
             why = "names no run, and this would begin a new one; follow /runs/ID/output"
             raise ParametersRefused([Refusal("Last-Event-ID", why)])
-        run = await self._runs.find(run_id)
-        view = View(offset, lossless=True)
+        run = await request.runs.find(run_id)
+        mine = run.record.principal == request.runs.caller.principal.name
+        view = View(offset, lossless=mine)
         self._answers.whole(request, run, view, form.naming(run_id))
