@@ -6,13 +6,17 @@ DNS rebinding even read the answers as if they were its own: what a browser says
 a request decides, whatever credentials it carries.
 """
 
+import re
 from collections.abc import Callable, Collection
 from enum import Enum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from attrs import frozen
+
+_HOST = re.compile(
+    r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]*[A-Za-z0-9_-]\.?))(?::[0-9]{1,5})?"
+)
 
 _LOCAL = ("localhost", "*.localhost")  # never another machine's (RFC 6761, 6.3)
 
@@ -52,15 +56,8 @@ class Names:
 
 def host_of(header: str) -> str | None:
     """The host of a C{Host} header, without port, brackets and the root's dot."""
-    try:
-        parts = urlsplit(f"//{header}")
-        name, _ = parts.hostname, parts.port  # which may be no number
-    except ValueError:
-        return None
-    strange = parts.path or parts.query or parts.fragment or "@" in header
-    if not name or strange or not header.isascii():
-        return None
-    return name.removesuffix(".")
+    match = _HOST.fullmatch(header)
+    return None if match is None else (match[1] or match[2]).lower().removesuffix(".")
 
 
 class Site(Enum):

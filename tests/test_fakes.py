@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPushProducer, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -131,8 +131,8 @@ class Wire(StringTransport):
 
     half_closed = False
 
-    def __init__(self) -> None:
-        super().__init__(lenient=True)
+    def __init__(self, peer: IAddress | None = None) -> None:
+        super().__init__(peerAddress=peer, lenient=True)
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True
@@ -207,12 +207,16 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
+#: Where a client is, unless a test says otherwise.
+PEER = IPv4Address("TCP", "127.0.0.1", 54321)
+
+
 class Connection:
     """A client's connection to the real L{Site}, one request at a time."""
 
-    def __init__(self, site: Site) -> None:
-        self.wire = Wire()
-        self.channel = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 54321))
+    def __init__(self, site: Site, peer: IAddress = PEER) -> None:
+        self.wire = Wire(peer)
+        self.channel = site.buildProtocol(peer)
         assert self.channel is not None
         self.channel.makeConnection(self.wire)
         self._head = False

@@ -60,7 +60,7 @@ class TickTests(DoctorTestCase):
             "x-accel-buffering": "no",
             "x-content-type-options": "nosniff",
             "transfer-encoding": "chunked",
-            "vary": "Accept",
+            "vary": "Accept, Origin",
             "shellstream-request-version": "HTTP/1.1",
         }
         self.assertEqual({name: reply.headers.get(name) for name in expected}, expected)

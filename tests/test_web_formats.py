@@ -52,7 +52,7 @@ class NegotiationTests(RunsTestCase):
                         )
                         self.assertEqual(reply.status, 200)
                         self.assertEqual(reply.headers["content-type"], content_type)
-                        self.assertEqual(reply.headers["vary"], "Accept")
+                        self.assertEqual(reply.headers["vary"], "Accept, Origin")
 
     def test_default(self) -> None:
         """It is plain for who takes anything, a browser's address bar among them."""

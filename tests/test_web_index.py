@@ -93,7 +93,7 @@ class ProgramTests(IndexTestCase):
         self.assertEqual(self.document("/", Accept="*/*"), expected)
         self.assertEqual(self.document("/", Accept="application/json"), expected)
         self.assertEqual(self.document("/?x=1"), expected)
-        self.assertEqual(self.reply().headers["vary"], "Accept")
+        self.assertEqual(self.reply().headers["vary"], "Accept, Origin")
 
     def test_commands(self) -> None:
         """The commands are listed in the order of the configuration."""
@@ -148,7 +148,7 @@ class PersonTests(IndexTestCase):
         reply = self.ask("GET", "/", headers={"Accept": BROWSER})
         self.assertEqual((reply.status, reply.whole), (200, True))
         self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
-        self.assertEqual(reply.headers["vary"], "Accept")
+        self.assertEqual(reply.headers["vary"], "Accept, Origin")
         self.policy = dict(
             part.split(" ", 1)
             for part in reply.headers["content-security-policy"].split("; ")
@@ -238,4 +238,4 @@ class PersonTests(IndexTestCase):
         for accept in ("*/*", "application/json, text/html;q=0.9"):
             reply = self.ask("GET", "/", headers={"Accept": accept})
             self.assertEqual(reply.headers["content-type"], "application/json")
-            self.assertEqual(reply.headers["vary"], "Accept")
+            self.assertEqual(reply.headers["vary"], "Accept, Origin")

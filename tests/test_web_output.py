@@ -60,7 +60,7 @@ class LiveTests(OutputTestCase):
             "x-content-type-options": "nosniff",
             "cache-control": "no-store, no-transform",
             "x-accel-buffering": "no",
-            "vary": "Accept",
+            "vary": "Accept, Origin",
             "accept-ranges": "bytes",
             "etag": f'"{self.run_.run.id}"',
             "transfer-encoding": "chunked",

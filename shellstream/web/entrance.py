@@ -53,7 +53,7 @@ class Entrance(TwistedResource):
         super().__init__()
         self._gate = gate
         self._runs = runs
-        self._inside = inside
+        self.inside = inside
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         gate = request.gate = self._gate
@@ -74,7 +74,7 @@ class Entrance(TwistedResource):
         if caller is not None:
             gate.enter(request, caller.principal)
             self._check_proof(request)
-        found: IResource = self._inside.getChildWithDefault(path, request)
+        found: IResource = self.inside.getChildWithDefault(path, request)
         return found
 
     def _caller(self, request: Request, path: bytes) -> Caller | None:

@@ -11,7 +11,7 @@ from shellstream.negotiation import prefers_html
 
 from .http import Request, json_line
 from .page import answer_page, index_page
-from .resource import ANYBODY, JSON, Resource, Rule
+from .resource import ANYBODY, JSON, VARY, Resource, Rule
 
 
 class Index(Resource):
@@ -20,7 +20,7 @@ class Index(Resource):
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def render_GET(self, request: Request) -> None:
-        request.setHeader(b"vary", b"Accept")
+        request.setHeader(b"vary", VARY)
         if prefers_html(request.getHeader("accept")):
             session = request.gate.session(request)
             proof = None if session is None else session.proof

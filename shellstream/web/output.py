@@ -27,7 +27,7 @@ from .given import from_query
 from .http import Request
 from .query import MAX_OFFSET, Query
 from .ranges import Range, resolve
-from .resource import LIVE, READS, Resource, Rule, query_of, set_headers
+from .resource import LIVE, READS, VARY, Resource, Rule, query_of, set_headers
 
 #: The most lines that may be asked for by C{tail}.
 MAX_TAIL = 100_000
@@ -64,7 +64,7 @@ class Answers:
         """Say what is to come."""
         set_headers(request, LIVE)
         request.setHeader(b"content-type", form.content_type.encode())
-        request.setHeader(b"vary", b"Accept")
+        request.setHeader(b"vary", VARY)
         if record is not None:
             request.setHeader(b"shellstream-run", record.id.encode())
 

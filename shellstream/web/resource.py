@@ -15,6 +15,9 @@ from .http import Request
 
 JSON = b"application/json"
 
+#: What an answer depends on, where it does on C{Accept}.
+VARY = b"Accept, Origin"
+
 #: What keeps the way of a live answer free: browsers do not sniff, caches do
 #: not store, proxies neither transform nor buffer.
 LIVE = {

@@ -1,0 +1,65 @@
+"""Tests for what wrong credentials cost."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.failures import BURST, EVERY, MAX_ADDRESSES, Failures, network_of
+
+
+class FailuresTests(SynchronousTestCase):
+    """Some failures are a mistake; more are an attack."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.failures = Failures(self.clock.seconds)
+
+    def fail_often(self, address: str) -> int:
+        """How often an address may fail now."""
+        count = 0
+        while not self.failures.one_more(address):
+            count += 1
+        return count
+
+    def test_burst(self) -> None:
+        """Some at once are taken, then one each few seconds."""
+        self.assertEqual(self.fail_often("192.0.2.1"), BURST)
+        again = self.failures.one_more("192.0.2.1")
+        self.assertEqual(again, EVERY + 1)
+        self.clock.advance(again)
+        self.assertEqual(self.fail_often("192.0.2.1"), 1)
+        self.clock.advance(BURST * EVERY)
+        self.assertEqual(self.fail_often("192.0.2.1"), BURST)
+
+    def test_each(self) -> None:
+        """One address does not fail for another."""
+        self.fail_often("192.0.2.1")
+        self.assertEqual(self.failures.one_more("192.0.2.2"), 0)
+
+    def test_network(self) -> None:
+        """All addresses of an IPv6 network are one client's."""
+        self.fail_often("2001:db8:0:1::1")
+        self.assertNotEqual(self.failures.one_more("2001:db8:0:1:ffff::2"), 0)
+        self.assertEqual(self.failures.one_more("2001:db8:0:2::1"), 0)
+        self.assertEqual(network_of("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(network_of("fe80::1%eth0"), "fe80::")
+        self.assertEqual(network_of("unix"), "unix")
+
+    def test_bounded(self) -> None:
+        """Those that failed long ago are forgotten, if too many do."""
+        self.fail_often("first")
+        for number in range(MAX_ADDRESSES):
+            self.failures.one_more(str(number))
+        self.assertEqual(self.failures.one_more("first"), 0)
+
+    @given(st.lists(st.floats(0, 100), max_size=60))
+    def test_rate(self, waits: list[float]) -> None:
+        """Over any time, no more are taken than a burst and what that time allows."""
+        clock = Clock()
+        failures = Failures(clock.seconds)
+        taken = 0
+        for wait in waits:
+            clock.advance(wait)
+            taken += failures.one_more("a") == 0
+        self.assertLessEqual(taken, BURST + sum(waits) / EVERY + 1e-6)

@@ -1,0 +1,146 @@
+"""Tests for the names a daemon goes by, and for what browsers say of other sites."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.origins import Names, Site, host_of, site_of
+
+
+class NamesTests(SynchronousTestCase):
+    """A page can have any name lead to this machine: only its own are right."""
+
+    def test_loopback(self) -> None:
+        """Where nobody else can connect, this machine is localhost."""
+        names = Names(patterns=["laptop", "laptop.local"])
+        for host in (
+            "localhost",
+            "LocalHost:8000",
+            "localhost.",
+            "app.localhost:1",
+            "127.0.0.1:8000",
+            "127.1.2.3",
+            "[::1]:8000",
+            "[::1]",
+            "laptop",
+            "Laptop.local:8000",
+        ):
+            self.assertTrue(names.include(host), host)
+        for host in (
+            "",
+            "evil.example",
+            "evil.example:8000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "xlocalhost",
+            "0.0.0.0:8000",  # which browsers let lead to this machine
+            "[::]:8000",
+            "192.0.2.1:8000",
+            "[2001:db8::1]",
+            "[::ffff:192.0.2.1]",
+            "laptop.evil.example",
+            "::1",
+            "localhost:x",
+            "evil@localhost",
+            "localhost/x",
+            "localhost?",
+            "localhost#",
+            "localhost, evil.example",
+            "localhost\0",
+            "l\u043ecalhost",  # a Cyrillic letter
+            "[localhost]",
+            "2130706433",
+            "0x7f.1",
+        ):
+            self.assertFalse(names.include(host), host)
+
+    def test_wide(self) -> None:
+        """Where others may connect, an address is right: DNS does not change it."""
+        names = Names(wide=True)
+        for host in ("192.0.2.1:8000", "[2001:db8::1]:8000", "127.0.0.1", "localhost"):
+            self.assertTrue(names.include(host), host)
+        for host in ("0.0.0.0", "[::]", "224.0.0.1", "laptop.local", "evil.example"):
+            self.assertFalse(names.include(host), host)
+
+    def test_listed(self) -> None:
+        """Names that the operator lists are right, with a star for others."""
+        names = Names(patterns=["CI.example.org", "*.lan", "192.0.2.7"])
+        for host in ("ci.example.org:443", "CI.EXAMPLE.ORG", "pi.lan", "192.0.2.7"):
+            self.assertTrue(names.include(host), host)
+        for host in ("example.org", "x.ci.example.org", "lan", "192.0.2.8"):
+            self.assertFalse(names.include(host), host)
+
+    def test_any(self) -> None:
+        """C{*} is every name, for those who know what they do."""
+        self.assertTrue(Names(patterns=["*"]).include("anything.example:1"))
+
+    @given(st.text())
+    def test_total(self, host: str) -> None:
+        """Whatever comes is a name, or none."""
+        found = host_of(host)
+        self.assertTrue(found is None or (found and found == found.lower()))
+        Names(patterns=["a"], wide=True).include(host)
+
+
+class SiteTests(SynchronousTestCase):
+    """Whose page made a browser ask."""
+
+    def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> Site:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return site_of(named.get, origins)
+
+    def test_none(self) -> None:
+        """curl and its like ask by themselves."""
+        self.assertIs(self.site(host="x"), Site.OWN)
+
+    def test_own(self) -> None:
+        """Pages of ours, and what is typed, are our own doing."""
+        self.assertIs(self.site(host="x:1", origin="http://x:1"), Site.OWN)
+        self.assertIs(self.site(sec_fetch_site="none"), Site.OWN)
+        for origin in ({}, {"origin": "https://proxy.test"}):
+            found = self.site(host="x", sec_fetch_site="same-origin", **origin)
+            self.assertIs(found, Site.OWN)
+
+    def test_other(self) -> None:
+        """Everybody else is not, whatever they leave out."""
+        for headers in (
+            {"origin": "null"},
+            {"origin": ""},
+            {"origin": "http://x:2"},
+            {"origin": "http://x:1.evil.example"},
+            {"origin": "http://evil.example", "sec_fetch_site": "cross-site"},
+            {"sec_fetch_site": "same-site"},
+            {"sec_fetch_site": "cross-site"},
+            {"sec_fetch_site": ""},
+            {"sec_fetch_site": "same-origin", "origin": "null"},
+            {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
+            {
+                "sec_fetch_site": "cross-site",
+                "sec_fetch_mode": "navigate",
+                "sec_fetch_dest": "document",
+                "origin": "http://evil.example",
+            },
+        ):
+            self.assertIs(self.site(host="x:1", **headers), Site.OTHER, headers)
+
+    def test_link(self) -> None:
+        """A link that a reader follows leads here, and shows nothing to its page."""
+        for site in ("cross-site", "same-site"):
+            found = self.site(
+                sec_fetch_site=site,
+                sec_fetch_mode="navigate",
+                sec_fetch_dest="document",
+            )
+            self.assertIs(found, Site.LINK)
+
+    def test_listed(self) -> None:
+        """An origin that the operator lists may do what ours may; no other."""
+        listed = ("https://dash.example",)
+        for origin, site in (
+            ("https://dash.example", Site.LISTED),
+            ("http://dash.example", Site.OTHER),
+            ("https://dash.example:8443", Site.OTHER),
+            ("https://dash.example.evil.example", Site.OTHER),
+        ):
+            found = self.site(listed, origin=origin, sec_fetch_site="cross-site")
+            self.assertIs(found, site, origin)
