@@ -128,6 +128,15 @@ class IRuns(Interface):
         @raise NoDefaultCommand: if no command is the default.
         """
 
+    def check() -> Awaitable[None]:
+        """
+        Whether orders are taken, as far as that is the same for all of them; there
+        may be no room just now, even so.
+
+        @raise Busy: if the daemon stops.
+        @raise CannotRecord: if nothing would be known of a run after a restart.
+        """
+
     def submit(order: Order) -> Awaitable[tuple[IRun, bool]]:
         """
         Run a command; with the run, whether this order is what began it.

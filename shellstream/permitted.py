@@ -20,8 +20,8 @@ class Permitted:
     All runs, as far as a caller may know of them; the rest is not there.
 
     Whoever answers a request has only this: what asks for no permission cannot be
-    done. Every method fails with L{Forbidden} if the caller may not do such a thing
-    to any run.
+    done. Every method, but for C{check}, fails with L{Forbidden} if the caller may
+    not do such a thing to any run.
     """
 
     _runs: IRuns
@@ -70,6 +70,9 @@ class Permitted:
         if name not in config.commands:
             raise CommandUnknown(name, config.commands)
         return self._runs.command(name)
+
+    async def check(self) -> None:
+        await self._runs.check()
 
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         self.require(Action.RUN)

@@ -92,6 +92,10 @@ class Registry:
         except KeyError:
             raise CommandUnknown(name, self.config.commands) from None
 
+    async def check(self) -> None:
+        self._active.check_running()
+        await self._store.check()
+
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         command = self.command(order.command)
         invocation = command.invoke(order.given, order.stdin, order.tty)

@@ -122,6 +122,10 @@ class Store:
         """@see: L{Database.exceeds}; as of the last commit."""
         return self._database.exceeds(keep)
 
+    def check(self) -> Deferred[None]:
+        """@see: L{Database.check}"""
+        return self._ask(lambda database: database.check())
+
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked before is done, well or not."""
         return self._enqueue(lambda database: None).addErrback(lambda failure: None)

@@ -148,6 +148,14 @@ class RunsContract(Contract):
         self.assertEqual(runs.command(None), CONTRACTED.commands["say"])
         self.assertRaises(CommandUnknown, self.runs().command, "ehco")
 
+    def test_check(self) -> None:
+        """Orders are taken, also where there is no room for one more just now."""
+        self.result(self.runs().check())
+        for _ in range(CONTRACTED.max_running):
+            self.ordered()
+        self.refused(self.order(), Busy)
+        self.result(self.runs().check())
+
     def test_begin(self) -> None:
         """An order begins a run, which is found by its id."""
         run = self.ordered("echo", ("x", "hello"))

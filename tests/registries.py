@@ -45,10 +45,15 @@ class Reader:
 
 @define(eq=False)
 class Thread:
-    """A thread that makes a call when the test says so, or fails as a disk does."""
+    """
+    A thread that makes a call when the test says so, or fails as a disk does.
+
+    @ivar error: what any call fails with, if it is not the disk.
+    """
 
     manual: bool = False
     broken: bool = False
+    error: Exception | None = None
     waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = field(factory=list)
 
     def __call__(self, call: Callable[[], Any], /) -> Deferred[Any]:
@@ -70,6 +75,8 @@ class Thread:
             self.step()
 
     def _made(self, call: Callable[[], Any]) -> Deferred[Any]:
+        if self.error is not None:
+            return fail(Failure(self.error))
         if self.broken:
             return fail(Failure(sqlite3.OperationalError("disk I/O error")))
         return maybeDeferred(call)

@@ -327,6 +327,14 @@ class FileTests(SynchronousTestCase):
             ]
         self.assertEqual(asked, ["wal", 2])
 
+    def test_check(self) -> None:
+        """Whether something can be written is found out by writing, not by asking."""
+        database = self.open()
+        database.check()
+        self.assertEqual(database._one("PRAGMA user_version")[0], len(MIGRATIONS))
+        database._do("PRAGMA query_only = ON")
+        self.assertRaises(sqlite3.OperationalError, database.check)
+
     def test_newer(self) -> None:
         """What a later version has made is left alone, and the text says what to do."""
         self.fill(FULL)

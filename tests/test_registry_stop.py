@@ -1,6 +1,7 @@
 """Tests for L{shellstream.registry}: how a stop goes."""
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 
 from shellstream.errors import Busy
 from shellstream.events import Reason
@@ -45,6 +46,12 @@ class StopTests(RegistryTestCase):
             self.assertIs(run.record.reason, Reason.SHUTDOWN)
         self.successResultOf(stopped)
         self.assert_nothing_left()
+
+    def test_check(self) -> None:
+        """Whoever asks is told that nothing more is taken."""
+        self.submit()
+        self.registry.stop()
+        self.failureResultOf(Deferred.fromCoroutine(self.registry.check()), Busy)
 
     def test_stop_deaf(self) -> None:
         """What does not heed TERM is killed, so that the stop comes to its end."""

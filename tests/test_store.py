@@ -78,6 +78,7 @@ class SynchronousTests(SynchronousTestCase):
         self.assertEqual(result(store.page(5, None, State.LOST, "build")), [])
         self.assertEqual(result(store.newest_id()), "1")
         self.assertEqual(result(store.known(["1", "2"])), {"1"})
+        self.assertIsNone(result(store.check()))
         self.assertTrue(result(store.delete("1")))
         result(store.add(evolve(ENDED, id="3")))
         none = Keep(age=0, runs=0, bytes=0)

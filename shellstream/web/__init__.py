@@ -7,6 +7,7 @@ from shellstream.interfaces import IRuns
 from .doctor import Doctor, Now
 from .entrance import Entrance, Login, Logout
 from .gate import Gate
+from .health import Health
 from .http import Site
 from .index import Commands, Index
 from .news import Events
@@ -26,6 +27,7 @@ def root(runs: IRuns, gate: Gate, clock: IReactorTime, now: Now) -> Entrance:
     index.putChild(b"runs", Runs(answers))
     index.putChild(b"events", Events(runs.events, answers))
     index.putChild(b"doctor", Doctor(answers, clock, now))
+    index.putChild(b"healthz", Health(clock))
     index.putChild(b"login", Login())
     index.putChild(b"logout", Logout())
     return Entrance(gate, runs, index)

@@ -22,7 +22,7 @@ from .query import Query
 from .resource import ANYBODY, Resource, Rule, query_of, set_headers
 
 #: Where nobody has to say who they are.
-PUBLIC = frozenset({b"login"})
+PUBLIC = frozenset({b"healthz", b"login"})
 
 #: Who has not said who they are: they may do nothing.
 _STRANGER = Principal(

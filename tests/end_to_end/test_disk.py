@@ -4,8 +4,11 @@ import json
 import subprocess
 from pathlib import Path
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest
 
+from shellstream.web.health import FRESH
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import (
     Account,
@@ -82,6 +85,11 @@ class DiskTestCase(StateTestCase):
         self.assertEqual(account.data, GATED)
         self.assertEqual(account.end and account.end["state"], "exited")
 
+    async def looks(self, daemon: Daemon, status: int) -> None:
+        """Look whether it is well until that is as it should be."""
+        while f" {status} " not in (await fetch(daemon.port, "/healthz")).head:
+            await deferLater(reactor, FRESH)
+
     async def left(self, daemon: Daemon, run: str | None, whole: bytes) -> bytes:
         """What is kept of a run that exited, all else being told as a gap."""
         answer = await fetch(daemon.port, f"/runs/{run}/output?format=frames")
@@ -123,9 +131,11 @@ class FullDiskTests(DiskTestCase):
         self.assertIn(" 503 ", refused.head)
         self.assertIn("\r\nRetry-After: ", refused.head)
         self.assertIn(b"the disk that holds the state is full", refused.body)
+        await self.looks(daemon, 503)
         streamed = await answered(daemon.port, post("/stream/short"))
         self.assertIn(b"is full", streamed.body)
         self.empty()
+        await self.looks(daemon, 200)
         await self.assert_works(daemon)
 
     async def test_what_runs(self) -> None:
