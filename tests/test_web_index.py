@@ -88,6 +88,8 @@ class ProgramTests(IndexTestCase):
             "runs": "/runs",
             "events": "/events",
             "doctor": "/doctor",
+            "healthz": "/healthz",
+            "openapi": "/openapi.json",
         }
         self.assertEqual(self.document("/"), expected)
         self.assertEqual(self.document("/", Accept="*/*"), expected)

@@ -11,6 +11,7 @@ from .health import Health
 from .http import Site
 from .index import Commands, Index
 from .news import Events
+from .openapi import OpenApi
 from .output import Answers
 from .runs import Runs
 from .stream import Stream
@@ -28,6 +29,7 @@ def root(runs: IRuns, gate: Gate, clock: IReactorTime, now: Now) -> Entrance:
     index.putChild(b"events", Events(runs.events, answers))
     index.putChild(b"doctor", Doctor(answers, clock, now))
     index.putChild(b"healthz", Health(clock))
+    index.putChild(b"openapi.json", OpenApi())
     index.putChild(b"login", Login())
     index.putChild(b"logout", Logout())
     return Entrance(gate, runs, index)

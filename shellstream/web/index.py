@@ -12,6 +12,7 @@ from shellstream.negotiation import prefers_html
 from .http import Request, json_line
 from .page import answer_page, index_page
 from .resource import ANYBODY, JSON, VARY, Resource, Rule
+from .schemas import parameters
 
 
 class Index(Resource):
@@ -35,6 +36,8 @@ class Index(Resource):
             "runs": "/runs",
             "events": "/events",
             "doctor": "/doctor",
+            "healthz": "/healthz",
+            "openapi": "/openapi.json",
         }
         request.answer(JSON, json_line(index))
 
@@ -74,7 +77,6 @@ class OneCommand(Resource):
 
 def described(command: Command) -> dict[str, object]:
     """What a client may know of a command: not its argv, which names paths."""
-    params = command.params.values()
     return {
         "name": command.name,
         "description": command.description,
@@ -85,9 +87,6 @@ def described(command: Command) -> dict[str, object]:
         "timeout": command.limits.timeout,
         "parameters": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "type": "object",
-            "properties": {each.name: each.schema() for each in params},
-            "required": [each.name for each in params if each.default is None],
-            "additionalProperties": False,
+            **parameters(command),
         },
     }
