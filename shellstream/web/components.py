@@ -105,11 +105,17 @@ OUTPUT: Object = {each.media_type: _RECORDS[each.name] for each in FORMATS}
 
 
 def parameter(
-    name: str, about: str, schema: Schema, where: str = "query", required: bool = False
+    name: str,
+    about: str,
+    schema: Schema,
+    where: str = "query",
+    *,
+    required: bool = False,
+    **more: object,
 ) -> Object:
     """A parameter of a request."""
     given = {"name": name, "in": where, "required": required, "schema": schema}
-    return {**given, "description": about} if about else given
+    return {**given, **({"description": about} if about else {}), **more}
 
 
 #: Those that several requests have.

@@ -203,7 +203,7 @@ def _output() -> Object:
         LAST,
     ]
     ranges = [
-        parameter("Range", "bytes=N-, of plain output", TEXT, "header"),
+        parameter("Range", "Of plain output", TEXT, "header", example="bytes=0-"),
         parameter("If-Range", "The ETag that came with the rest", TEXT, "header"),
     ]
     get = operation("output", about, {**output, **part}, wrong, [*given, *ranges])
