@@ -8,20 +8,21 @@ from typing import Any
 from attrs import evolve
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from twisted.web.resource import IResource
 
+from shellstream.access import SOMEBODY, Action
 from shellstream.command import Command
 from shellstream.config import Config
 from shellstream.errors import CannotStart, ShellstreamError
 from shellstream.limits import Limits
 from shellstream.parameters import Boolean, Integer, Number, Path, String
+from shellstream.permitted import Permitted
 from shellstream.viewer import PING
-from shellstream.web.index import Commands
+from shellstream.web.entrance import Entrance
+from shellstream.web.http import Request
 from shellstream.web.resource import Resource
-from shellstream.web.runs import Runs
-from shellstream.web.stream import Stream
 from tests.contract import UNKNOWN
 from tests.test_fakes import HEAR, Connection, Reply, WebTestCase
+from tests.test_web_gate import GateTestCase, tree
 
 EVERY = Command(
     name="every-kind.of",
@@ -40,8 +41,8 @@ SAY = Command(name="say", argv=("say",), get=True)
 CONFIG = Config(commands={"every-kind.of": EVERY, "say": SAY, "hear": HEAR})
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
-#: Whose children are made when they are asked for; each has its own kind.
-DYNAMIC = (Stream, Commands, Runs)
+#: What stands for whatever a client may name.
+UNKNOWN_AS = {"{id}": UNKNOWN}
 
 
 class OpenApiTestCase(WebTestCase):
@@ -133,23 +134,28 @@ class ValidTests(OpenApiTestCase):
 class TreeTests(OpenApiTestCase):
     """What the document tells of is what there is."""
 
-    def walk(self, resource: IResource, path: str) -> Iterator[tuple[str, list[str]]]:
-        """Every path below a resource, and the methods that it says it answers."""
-        assert isinstance(resource, Resource)
-        if resource.__class__.getChild is not Resource.getChild:
-            self.assertIn(type(resource), DYNAMIC, "say what lives below it, in here")
-        commands = self.config.commands
-        below: dict[str, str] = {}
-        if path in ("/stream", "/commands"):
-            below = {name: name for name in commands}
-        if path == "/runs":
-            below = {"{id}": UNKNOWN}
-        yield path or "/", resource.allowed()
-        for name, sample in below.items():
-            child = resource.getChild(sample.encode(), None)  # type: ignore[arg-type]
-            yield from self.walk(child, f"{path}/{name}")
-        for segment, child in resource.children.items():
-            yield from self.walk(child, f"{path}/{segment.decode()}")
+    def answered(self) -> dict[str, set[str]]:
+        """Every path of the resources, and the methods that they say they answer."""
+        request = Request(Connection(self.site).channel)
+        request.gate, request.runs = self.gate, Permitted(self.registry, SOMEBODY)
+        entrance = self.site.resource
+        assert isinstance(entrance, Entrance)
+        assert isinstance(entrance.inside, Resource)
+        found = dict(tree(entrance.inside))
+        for path, resource in tuple(found.items()):
+            for name in self.below(path):
+                made = resource.getChild(UNKNOWN_AS.get(name, name).encode(), request)
+                found.update(tree(made, f"{path}/{name}"))
+            makes = type(resource).getChild is not Resource.getChild
+            self.assertEqual(makes, bool(self.below(path)), f"what is below {path}?")
+        return {path: set(found[path].allowed(request)) for path in found}
+
+    def below(self, path: str) -> list[str]:
+        """What is made when it is asked for."""
+        commands = list(self.config.commands)
+        return {"/stream": commands, "/commands": commands, "/runs": ["{id}"]}.get(
+            path, []
+        )
 
     def told(self) -> dict[str, set[str]]:
         """Every path of the document, and the methods that it is told to answer."""
@@ -162,8 +168,7 @@ class TreeTests(OpenApiTestCase):
 
     def test_same(self) -> None:
         """Every path and method of the resources is told of, and no other."""
-        tree = dict(self.walk(self.site.resource, ""))
-        self.assertEqual(self.told(), {path: set(tree[path]) for path in tree})
+        self.assertEqual(self.told(), self.answered())
 
     def test_no_default(self) -> None:
         """Without a default command there is nothing at C{/stream} to tell of."""
@@ -233,12 +238,52 @@ class TreeTests(OpenApiTestCase):
     def assert_as_told(self, reply: Reply) -> None:
         """A problem is one that the document tells of."""
         told = self.document()["components"]["responses"][str(reply.status)]
-        (kind,) = told["content"]
-        self.assertEqual(reply.headers["content-type"], kind)
+        self.assertIn(reply.headers["content-type"], told["content"])
         self.assert_fits(json.loads(reply.body), "Problem")
         for name, header in told["headers"].items():
             if self.resolve(header)["required"]:
                 self.assertIn(name.lower(), reply.headers)
+
+
+class CallerTests(GateTestCase):
+    """Whoever asks is told of what is there for them."""
+
+    def told(self, token: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.by(token, path="/openapi.json").body)
+        return found
+
+    def test_commands(self) -> None:
+        """Commands that somebody may not run are not there for them."""
+        paths = set(self.told(self.tokens.make("root"))["paths"])
+        some = set(self.told(self.tokens.make("some", commands=("s*",)))["paths"])
+        self.assertEqual(paths - some, {"/stream/echo", "/stream/hear"})
+        reading = frozenset({Action.READ})
+        reader = set(self.told(self.tokens.make("reader", actions=reading))["paths"])
+        self.assertEqual([each for each in reader if "stream" in each], [])
+
+    def test_security(self) -> None:
+        """Whether they have to say who they are is told, and how; the cookie's name."""
+        token = self.tokens.make("root")
+        found = self.told(token)
+        self.assertNotIn({}, found["security"])
+        schemes = found["components"]["securitySchemes"]
+        self.assertEqual(
+            {*schemes}, {name for each in found["security"] for name in each}
+        )
+        self.assertEqual(schemes["session"]["name"], "shellstream")
+        self.gate.demanded = False
+        self.assertIn({}, self.told(token)["security"])
+
+    def test_public(self) -> None:
+        """What is told to be for everybody is, and nothing else."""
+        for path, methods in self.told(self.tokens.make("root"))["paths"].items():
+            if "{" in path:
+                continue
+            for method, operation in methods.items():
+                reply = Connection(self.site).ask(method.upper(), path, b"")
+                asked = reply.status == 401 and b"this needs a token" in reply.body
+                if method != "head":
+                    self.assertEqual(asked, operation.get("security") != [], path)
 
 
 class CommandTests(OpenApiTestCase):

@@ -16,20 +16,16 @@ Object = Mapping[str, Any]
 #: What is wrong, by status: what anything may be answered with …
 _ANYWHERE = {
     400: "The request is malformed, or has parameters that do not fit: each is named",
+    401: "This needs a credential, or that which was sent is no good",
+    403: "Who asks may not do this, or a page of another site had a browser ask",
     421: "The Host is none that this daemon goes by",
     429: "Too many wrong credentials came from this address",
     431: "The request line and headers are too large",
     500: "The daemon failed to answer, or the command cannot be started",
 }
-#: … and all that is not for strangers …
-_GUARDED = {
-    401: "This needs a credential",
-    403: "Who asks may not do this, or a page of another site had a browser ask",
-}
-#: … and some of it.
+#: … and only some.
 _PROBLEMS = {
     **_ANYWHERE,
-    **_GUARDED,
     404: "There is no such command or run, or who asks is not to know of it",
     405: "The path does not answer this method",
     406: "Output comes in no format that is accepted",
@@ -54,7 +50,7 @@ HEADERS: Mapping[str, Object] = {
     "Content-Range": _header("Which part it is (RFC 9110, 14.4)"),
     "ETag": _header("Of plain output, for If-Range", always=False),
     "Link": _header('The next page, rel="next"', always=False),
-    "Location": _header("Where the run is"),
+    "Location": _header("Where the run is, or where to go on"),
     "Retry-After": _header("When to try again, in seconds", SIZE),
     "Shellstream-Request-Version": _header("The HTTP that came here, or to a proxy"),
     "Shellstream-Run": _header("The run's id", RUN_ID),
@@ -77,22 +73,30 @@ _OF_PROBLEMS: Mapping[int, Sequence[str]] = {
     503: ["Retry-After"],
 }
 
-#: The ways to say who asks.
-SECURITY: Mapping[str, Object] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token"},
-    "basic": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "A token as the password; the user's name does not matter",
-    },
-    "certificate": {"type": "mutualTLS", "description": "A client's certificate"},
-    "session": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "shellstream",
-        "description": "Of a browser that has logged in at /",
-    },
-}
+#: Those that a browser is answered with by a page that asks for a token.
+_ASKING = {401, 429}
+
+
+def security(cookie: str) -> Mapping[str, Object]:
+    """
+    The ways to say who asks.
+
+    @param cookie: the name of a session's.
+    """
+    basic = "A token as the password; the user's name does not matter"
+    session = "Of a browser that has shown a token at /login"
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "A token"},
+        "basic": {"type": "http", "scheme": "basic", "description": basic},
+        "certificate": {"type": "mutualTLS", "description": "A client's certificate"},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookie,
+            "description": session,
+        },
+    }
+
 
 _RECORDS: Mapping[str, Object] = {
     "plain": {},
@@ -141,6 +145,8 @@ FORMAT, RUN, KEY, LAST = (
     {"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS
 )
 
+HTML: Object = {"text/html": {"schema": TEXT}}
+
 
 def number(low: float, high: float, default: float | None = None) -> Schema:
     """A number between two others, whole if these are."""
@@ -163,8 +169,13 @@ def answer(about: str, content: Mapping[str, Any] = {}, *headers: str) -> Object
 def problems() -> Mapping[str, Object]:
     """All answers that say what is wrong."""
     content = {PROBLEM.decode(): {"schema": ref("Problem")}}
+    asking = {**content, **HTML}
     return {
-        str(status): answer(about, content, *_OF_PROBLEMS.get(status, ()))
+        str(status): answer(
+            about,
+            asking if status in _ASKING else content,
+            *_OF_PROBLEMS.get(status, ()),
+        )
         for status, about in _PROBLEMS.items()
     }
 
@@ -186,10 +197,9 @@ def operation(
     @param given: its parameters.
     @param public: whether nobody has to say who they are.
     """
-    usual = _ANYWHERE if public else {**_ANYWHERE, **_GUARDED}
     refused = {
         status: {"$ref": f"#/components/responses/{status}"}
-        for status in {*usual, *wrong}
+        for status in {*_ANYWHERE, *wrong}
     }
     responses = {**answers, **refused}
     return {

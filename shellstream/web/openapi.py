@@ -17,12 +17,12 @@ from shellstream.formats import Plain
 from .components import (
     FORMAT,
     HEADERS,
+    HTML,
     KEY,
     LAST,
     OUTPUT,
     PARAMETERS,
     RUN,
-    SECURITY,
     Object,
     answer,
     json_of,
@@ -31,8 +31,10 @@ from .components import (
     parameter,
     problems,
     reading,
+    security,
 )
 from .doctor import COUNT, INTERVAL, MAX_COUNT, MAX_IDLE, MAX_INTERVAL
+from .gate import cookie_name
 from .http import MAX_INPUT, Request, json_line
 from .output import MAX_TAIL, TRAILERS
 from .query import MAX_OFFSET
@@ -59,11 +61,20 @@ class OpenApi(Resource):
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def render_GET(self, request: Request) -> None:
-        request.answer(JSON, json_line(document(request.runs.config)))
+        config, demanded = request.runs.config, request.gate.demanded
+        cookie = cookie_name(request).decode()
+        request.answer(JSON, json_line(document(config, demanded, cookie)))
 
 
-def document(config: Config) -> Object:
-    """What a daemon of this configuration answers."""
+def document(config: Config, demanded: bool, cookie: str) -> Object:
+    """
+    What a daemon answers.
+
+    @param config: with the commands that whoever asks may run.
+    @param demanded: whether everybody has to say who they are.
+    @param cookie: the name of a session's.
+    """
+    ways = security(cookie)
     return {
         "openapi": "3.1.1",
         "info": {
@@ -74,21 +85,26 @@ def document(config: Config) -> Object:
             "text/event-stream is that of each event, that of application/x-ndjson "
             "of each line.",
         },
-        # The last: where whoever runs the daemon wants to know nobody.
-        "security": [*({name: []} for name in SECURITY), {}],
-        "paths": {**_about(config), **dict(_streams(config)), **_runs(), **_daemon()},
+        "security": [*({name: []} for name in ways), *([] if demanded else [{}])],
+        "paths": {
+            **_about(config),
+            **dict(_streams(config)),
+            **_runs(),
+            **_daemon(),
+            **_entrance(),
+        },
         "components": {
             "schemas": configured(config),
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": problems(),
-            "securitySchemes": SECURITY,
+            "securitySchemes": ways,
         },
     }
 
 
 def _about(config: Config) -> Object:
-    index = {**json_of("Index"), "text/html": {"schema": TEXT}}
+    index = {**json_of("Index"), **HTML}
     names = one_of(config.commands)
     name = parameter("name", "The command's name", names, "path", required=True)
     there = {200: answer("Where to go on; for a browser, the console", index)}
@@ -211,7 +227,7 @@ def _output() -> Object:
 
 
 def _steering() -> Iterator[tuple[str, Object]]:
-    run = {202: answer("It is on its way", json_of("Run"), "Shellstream-Run")}
+    run = {202: answer("It is on its way", json_of("Done"))}
     sized = {204: answer("It has that size")}
     taken = {204: answer("It took all of it", {}, "Shellstream-Stdin-Offset")}
     wrong = (404, 409, 503)
@@ -259,4 +275,28 @@ def _daemon() -> Object:
             operation("healthz", "How the daemon is", well, [503], public=True)
         ),
         "/openapi.json": reading(operation("openapi", "This document", this)),
+    }
+
+
+def _entrance() -> Object:
+    page = {200: answer("A form", HTML)}
+    then = parameter("next", "The path to go on to", TEXT)
+    on = {303: answer("Go on", {"text/plain": {}}, "Location")}
+    token = {"schema": ref("Login")}
+    body = {"content": {_FORM: token, JSON.decode(): token}, "required": True}
+    show = operation("login", "A form for a token", page, (), [then], public=True)
+    return {
+        "/login": {
+            **reading(show),
+            "post": operation(
+                "login.post",
+                "A token in exchange for a session's cookie",
+                on,
+                (413, 415),
+                [],
+                body,
+                public=True,
+            ),
+        },
+        "/logout": {"post": operation("logout", "End a session", on)},
     }

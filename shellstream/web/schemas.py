@@ -128,6 +128,15 @@ SCHEMAS: Mapping[str, Schema] = {
         peak_memory_bytes=_maybe(SIZE),
         output=TEXT,
     ),
+    "Done": {
+        "description": "The run, as far as who asks may see it.",
+        "anyOf": [ref("Run"), _whole(id=RUN_ID)],
+    },
+    "Login": {
+        **_whole(token=TEXT),
+        "properties": {"token": TEXT, "next": TEXT},
+        "additionalProperties": False,
+    },
     "Tty": {
         "type": "object",
         "properties": {**_SIDES, "term": _TERM},
