@@ -98,7 +98,7 @@ class DaemonTests(TestCase):
             "--listen", f"unix:{path}", "--listen", r"tcp:0:interface=\:\:1"
         )
         await program.seen(b"curl -N http://[::1]:")
-        client = run(self, "curl", "-s", "--unix-socket", path, "http://x/commands")
+        client = run(self, "curl", "-s", "--unix-socket", path, "http://localhost/commands")
         self.assertEqual(await client.ended(), 0)
         self.assertIn(b'"demo"', client.out)
 
@@ -206,7 +206,7 @@ class DaemonTests(TestCase):
         )
         stuck = socket.create_connection(("127.0.0.1", daemon.port))
         self.addCleanup(stuck.close)
-        stuck.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        stuck.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertTrue(stuck.recv(1))
         daemon.program.signal("TERM")
         self.assertEqual(await daemon.program.ended(), -15)
@@ -261,7 +261,7 @@ class DaemonTests(TestCase):
         self.assertEqual(await program.ended(), 0, program.err)
         pid = int((folder / "twistd.pid").read_text())
         self.addCleanup(os.kill, pid, 15)
-        client = run(self, "curl", "-sN", "--unix-socket", path, "http://x/stream")
+        client = run(self, "curl", "-sN", "--unix-socket", path, "http://localhost/stream")
         await gate.passed_by(client)
 
     for each in (

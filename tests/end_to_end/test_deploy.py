@@ -63,7 +63,9 @@ class SystemdTests(TestCase):
         activate = ("systemd-socket-activate", "--fdname=http", "-l", path)
         program = run(self, "/usr/bin/env", *activate, *argv, end_with="TERM")
         await program.seen(b"Listening on ")
-        client = run(self, "curl", "-sNf", "--unix-socket", path, "http://x/stream")
+        client = run(
+            self, "curl", "-sNf", "--unix-socket", path, "http://localhost/stream"
+        )
         self.assertEqual(await client.ended(), 0)
         self.assertIn(b"Filesystem", client.out)
 

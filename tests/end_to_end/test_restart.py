@@ -79,7 +79,9 @@ class DrainTests(StateTestCase):
             await connection.headed
         await self.drain(daemon)
         for request, connection in kept.items():
-            second = request.replace(" HTTP/1.0\r\n", " HTTP/1.1\r\nHost: x\r\n")
+            second = request.replace(
+                " HTTP/1.0\r\n", " HTTP/1.1\r\nHost: localhost\r\n"
+            )
             connection.transport.write(second.encode())
             await connection.seen(b"the daemon is stopping")
             answer = connection.body[connection.body.index(b"HTTP/1.1 ") :]

@@ -136,7 +136,7 @@ class StreamTests(TestCase):
         )
         viewer = socket.create_connection(("127.0.0.1", daemon.port))
         self.addCleanup(viewer.close)
-        viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         seen = b""
         while b"here" not in seen:
             seen += viewer.recv(1000)

@@ -21,7 +21,7 @@ async ([way, url]) => {
     node.onerror = () => resolve("error");
     document.body.append(node);
   });
-  const made = (tag, attributes) => Object.assign(document.createElement(tag), attributes);
+  const made = (tag, has) => Object.assign(document.createElement(tag), has);
   const asked = async options => {
     try {
       const answer = await fetch(url, options);
@@ -36,7 +36,11 @@ async ([way, url]) => {
     case "frame": {
       const frame = made("iframe", {src: url});
       await loaded(frame);
-      try { return "read " + frame.contentDocument.body.innerText; } catch { return "error"; }
+      try {
+        return "read " + frame.contentDocument.body.innerText;
+      } catch {
+        return "error";
+      }
     }
     case "fetch": return await asked({});
     case "no-cors": return await asked({method: "POST", mode: "no-cors", body: "x=1"});
