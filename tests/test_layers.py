@@ -53,12 +53,12 @@ DOMAIN = (
     "rendition",
     "viewer",
 )
-TOKENS = ("tokenfile", "tokenwatch")
+TOKENS = ("tokenfile", "tokenwatch", "door")
 STATE = ("schema", "database", "store", "statedir", "leftovers", *TOKENS)
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
 EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
-STARTING = ("tokentool",)
+STARTING = ("announce", "tokentool")
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), STARTING, ("tap",))
 SEE_THE_REACTOR = {"tap.py"}
