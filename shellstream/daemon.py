@@ -6,13 +6,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import LoopingCall, deferLater
@@ -25,6 +23,7 @@ from .child import ChildProtocol
 from .command import Command, Invocation
 from .config import Config
 from .database import Database
+from .door import Door, is_wide
 from .errors import ShellstreamError
 from .events import State
 from .logs import FileLogs, MemoryLogs
@@ -36,8 +35,10 @@ from .spawn import spawn
 from .statedir import StateDir, default_state_dir
 from .steering import Child
 from .store import Store
+from .tokenfile import TokenFile, TokensUnusable
+from .tokenwatch import Changes, Tokens
 from .web import Gate, Now, Site, root
-from .web.gate import WATCH, NoTokens
+from .web.gate import WATCH
 
 _log = Logger(namespace="shellstream")
 
@@ -72,6 +73,8 @@ class Daemon(Service):
     """
     Opens the state once the daemon is in its last process and has its last user,
     takes over what is in it, and lets go of it when all that runs has ended.
+
+    @ivar door: whether who asks has to say who they are, from the start on.
     """
 
     #: Seconds for the last bytes, and for the resets that tell viewers that there
@@ -84,6 +87,8 @@ class Daemon(Service):
     _reactor: Any
     #: Where the daemon listens, once it does.
     _bound: Callable[[], Iterable[IAddress]] = tuple
+    _insecure: bool = False
+    door: Door = field(init=False)
     registry: Registry = field(init=False)
     _prepared: Mapping[str, Prepared] = field(init=False)
     _dir: StateDir | None = field(default=None, init=False)
@@ -101,7 +106,9 @@ class Daemon(Service):
     def startService(self) -> None:
         super().startService()
         self._prepared = self._prepare()
-        self._dir = self._open()
+        folder = self._folder()
+        self._dir = self._open(folder)
+        self.door = self._open_door(folder)
         self._thread = ThreadPool(0, 1, "state")
         self._thread.start()
         database = self._dir.database if self._dir else Database.open(IN_MEMORY)
@@ -122,11 +129,12 @@ class Daemon(Service):
         self._gate = Gate(
             self._names(),
             self._config.access,
-            NoTokens(),
-            bool(self._config.access.known),
+            self.door.tokens,
+            self.door.demanded,
             time.monotonic,
             wall_clock,
         )
+        self.door.tokens.changed = self._tokens_changed
         self._watching = LoopingCall(self._gate.watch)
         self._watching.clock = self._reactor
         self._watching.start(WATCH)
@@ -136,6 +144,7 @@ class Daemon(Service):
         super().stopService()
         self._tidying.stop()
         self._watching.stop()
+        self.door.close()
         stopping = self.registry.stop()
         stopping.addCallback(lambda _: self._store.close())
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
@@ -146,11 +155,7 @@ class Daemon(Service):
         """What clients may call this machine, as far as it knows."""
         own = socket.gethostname().lower()
         patterns = {*self._config.access.hosts, own, f"{own}.local"}
-        wide = False
-        for address in self._bound():
-            if isinstance(address, IPv4Address | IPv6Address):
-                wide = wide or not ip_address(address.host).is_loopback
-        return Names(patterns=patterns, wide=wide)
+        return Names(patterns=patterns, wide=self.door.wide)
 
     def _prepare(self) -> Mapping[str, Prepared]:
         try:
@@ -158,13 +163,18 @@ class Daemon(Service):
         except CannotPrepare as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
 
-    def _open(self) -> StateDir | None:
-        """The state folder; L{None} if all is to be kept in memory."""
+    def _folder(self) -> Path | None:
+        """Where the state is to be kept; L{None} if in memory."""
         if self._where == IN_MEMORY:
             return None
         path = Path(self._where) if self._where else default_state_dir(os.environ)
         if path is None:
             _log.warn("there is no home for the state: runs are kept in memory")
+        return path
+
+    def _open(self, path: Path | None) -> StateDir | None:
+        """The state folder; L{None} if all is to be kept in memory."""
+        if path is None:
             return None
         try:
             opened = StateDir.open(path, wall_clock)
@@ -177,6 +187,26 @@ class Daemon(Service):
             _log.error("{notice}", notice=notice)
         _log.info("runs are kept in {path}", path=path)
         return opened
+
+    def _open_door(self, folder: Path | None) -> Door:
+        # Also where another daemon has the folder: the tokens are those of both.
+        file = None if folder is None else TokenFile(folder)
+        door = Door(
+            Tokens(file, self._reactor, wall_clock),
+            self._insecure,
+            any(map(is_wide, self._bound())),
+            bool(self._config.access.known),
+        )
+        try:
+            door.open(wall_clock, keep=self._dir is not None)
+        except TokensUnusable as error:
+            raise DaemonCannotStart(f"shellstream: {error}") from None
+        for notice in door.notices(folder):
+            _log.info("{notice}", notice=notice)
+        return door
+
+    def _tokens_changed(self, changes: Changes) -> None:
+        self._gate.demanded = self.door.demanded
 
     def _close(self) -> None:
         self._thread.stop()

@@ -1,16 +1,16 @@
 """C{twistd shellstream}: its options, and where all parts are wired up."""
 
+import os
 import re
 import socket
 import sys
 import time
-from ipaddress import ip_address
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import define, field
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
@@ -21,17 +21,15 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.tcp import Port
-from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from . import __version__
+from . import __version__, tokentool
+from .announce import Place, Terminal, Welcome
 from .config import DEMO, Config, ConfigMistaken, parse
-from .daemon import IN_MEMORY, Daemon, DaemonCannotStart
+from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
 from .spawn import keep_descriptors, raise_file_limit
 from .web import Site
-
-_log = Logger(namespace="shellstream")
 
 #: How many connections may wait to be accepted: of more that come at once, the
 #: system asks the others to try again a second later (listen(2)).
@@ -39,6 +37,14 @@ BACKLOG = 1024
 
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
+class TokenOptions(usage.Options):
+    """C{twistd shellstream tokens}: what follows is for L{tokentool}."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
+        where = None if self.parent is None else self.parent["state-dir"]
+        sys.exit(tokentool.main(options or (), where, os.environ, wall_clock))
 
 
 class Options(usage.Options):
@@ -69,7 +75,13 @@ class Options(usage.Options):
             "~/.local/state/shellstream]",
         ),
     )
-    optFlags = (("check", None, "Say whether the configuration is right, and exit."),)
+    optFlags = (
+        ("check", None, "Say whether the configuration is right, and exit."),
+        ("insecure", None, "Ask nobody for a token, whoever can reach this daemon."),
+    )
+    subCommands = (
+        ("tokens", None, TokenOptions, "Make, list, expire and revoke tokens."),
+    )
     compData = usage.Completions(
         optActions={
             "config": usage.CompleteFiles("*.toml"),
@@ -160,13 +172,13 @@ class Listener(Service):
                 f"shellstream: {_why(self._description, failed[0])}"
             )
 
-    def startService(self) -> None:
-        Service.startService(self)
-        # Not before all else has started that could stop the daemon.
-        if self.port is not None:
-            scheme = "https" if self._description.startswith("ssl:") else "http"
-            for line in announcement(self.port.getHost(), scheme):
-                _log.info("{line}", line=line)
+    @property
+    def place(self) -> Place | None:
+        """Where it listens, once it does."""
+        if self.port is None:
+            return None
+        scheme = "https" if self._description.startswith("ssl:") else "http"
+        return Place(self.port.getHost(), scheme)
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
@@ -195,44 +207,6 @@ def _keep_alive(listening: socket.socket) -> None:
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def announcement(address: IAddress, scheme: str = "http") -> list[str]:
-    """What to tell the operator: where to look, and what to type elsewhere."""
-    if isinstance(address, UNIXAddress):
-        path = (address.name or b"").decode(errors="replace")
-        return [f"type: curl -N --unix-socket {path} http://localhost/stream"]
-    if not isinstance(address, IPv4Address | IPv6Address):
-        return [f"listening on {address}"]
-    bound = ip_address(address.host)
-    host = _own_address(address) if bound.is_unspecified else address.host
-    netloc = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-    url = f"{scheme}://{netloc}"
-    here = f"open {url}/ or type: curl -N {url}/stream"
-    if not bound.is_loopback:
-        return [
-            f"{here} -- on another machine, type: shellstream {url}/stream",
-            "anyone who can reach this address may run these commands",
-        ]
-    tunnel = f"ssh -NL {address.port}:{netloc} {socket.gethostname()}"
-    return [
-        f"{here} -- on another machine, first type: {tunnel}",
-        "only this machine can connect; --interface 0.0.0.0 lets others in",
-    ]
-
-
-def _own_address(address: IPv4Address | IPv6Address) -> str:
-    """The address by which others on the network most likely reach this machine."""
-    v6 = isinstance(address, IPv6Address)
-    family = socket.AF_INET6 if v6 else socket.AF_INET
-    # Connecting a datagram socket sends nothing; it only picks the interface.
-    elsewhere = "2001:db8::1" if v6 else "192.0.2.1"
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((elsewhere, 9))
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
-
-
 def makeService(options: Options) -> IService:
     """Build everything that runs, from the parsed command line."""
     from twisted.internet import reactor as any_reactor
@@ -243,14 +217,18 @@ def makeService(options: Options) -> IService:
     raise_file_limit()
     keep_descriptors()
     site = Site(reactor)
-    services = MultiService()
     listeners: list[Listener] = []
 
-    def bound() -> list[IAddress]:
-        return [each.port.getHost() for each in listeners if each.port is not None]
+    def places() -> list[Place]:
+        found = (each.place for each in listeners)
+        return [each for each in found if each is not None]
 
-    daemon = Daemon(options.settings, options["state-dir"], site, reactor, bound)
-    daemon.setServiceParent(services)
+    def bound() -> list[IAddress]:
+        return [each.address for each in places()]
+
+    insecure = bool(options["insecure"])
+    where = options["state-dir"]
+    daemon = Daemon(options.settings, where, site, reactor, bound, insecure)
     for description in options.listen:
         try:
             endpoint = serverFromString(reactor, description)
@@ -259,5 +237,8 @@ def makeService(options: Options) -> IService:
         except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
         listeners.append(Listener(description, endpoint, site))
-        listeners[-1].setServiceParent(services)
+    welcome = Welcome(daemon, places, Terminal())
+    services = MultiService()
+    for service in (daemon, *listeners, welcome):
+        service.setServiceParent(services)
     return services

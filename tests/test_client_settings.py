@@ -84,6 +84,14 @@ class SettingsTests(SynchronousTestCase):
         found = self.read(other="https://x", token_file=f"{self.folder}/token")
         self.assertEqual(found.token, "t0k-en_~+/.==")
 
+    def test_token_pasted(self) -> None:
+        """Where no server is named, the environment's token is for what is asked."""
+        environ = {"SHELLSTREAM_TOKEN": "env"}
+        found = self.read(environ, other="http://pi:8000")
+        self.assertEqual(found, Settings("http://pi:8000", "env"))
+        environ["SHELLSTREAM_URL"] = "http://laptop:8000"
+        self.assertIsNone(self.read(environ, other="http://pi:8000").token)
+
     def test_no_token(self) -> None:
         """A file that holds no token, or is not there, is told by its name."""
         for text, why in (("", "no token"), ("a b", "no token"), ("é", "no token")):

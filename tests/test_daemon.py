@@ -3,22 +3,33 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from twisted.application.service import IService
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from shellstream.access import EVERYTHING
 from shellstream.daemon import IN_MEMORY, Daemon, DaemonCannotStart
+from shellstream.door import OWNER
 from shellstream.events import State
+from shellstream.identities import Known
 from shellstream.limits import WhenBusy
+from shellstream.tokenfile import TokenFile
+from shellstream.tokens import make
 from shellstream.web import Site
 from tests.registries import CONFIG, limited, order
 from tests.test_fakes import FakeSpawn
+
+HERE, WIDE = (IPv4Address("TCP", host, 80) for host in ("127.0.0.1", "192.0.2.7"))
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
@@ -39,17 +50,24 @@ class FakeReactor(Clock):
         self.stopped = True
 
 
-class DaemonTests(SynchronousTestCase):
-    """A L{Daemon} keeps runs from its start to its end."""
+class DaemonTestCase(SynchronousTestCase):
+    """A daemon without its reactor."""
 
     def setUp(self) -> None:
         for number in SIGNALS:
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor, self.spawn = FakeReactor(), FakeSpawn()
 
-    def daemon(self, where: str, config=CONFIG) -> Daemon:
+    def daemon(
+        self,
+        where: str | None,
+        config=CONFIG,
+        address: IAddress = HERE,
+        insecure: bool = False,
+    ) -> Daemon:
         """One that is started, and whose commands start no process."""
-        daemon = Daemon(config, where, Site(self.reactor), self.reactor)
+        site, bound = Site(self.reactor), lambda: [address]
+        daemon = Daemon(config, where, site, self.reactor, bound, insecure)
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
         daemon.privilegedStartService()
         daemon.startService()
@@ -67,6 +85,10 @@ class DaemonTests(SynchronousTestCase):
         self.reactor.advance(Daemon.FLUSH)
         self.successResultOf(stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class DaemonTests(DaemonTestCase):
+    """A L{Daemon} keeps runs from its start to its end."""
 
     def test_verified(self) -> None:
         """A daemon is a service."""
@@ -149,3 +171,160 @@ class DaemonTests(SynchronousTestCase):
             handler(number, None)
         self.assertFalse(self.reactor.stopped)
         self.stop(daemon)
+
+
+class EntryTests(DaemonTestCase):
+    """Who has to say who they are, by where it listens and which tokens there are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.where = os.path.abspath(self.mktemp())
+        self.file = TokenFile(Path(self.where))
+
+    def add(self) -> None:
+        """What the tool would do."""
+        token, _ = make("pi", EVERYTHING, 1)
+        self.file.change(lambda kept: {**kept, token.id: token})
+
+    def said(self, *given: Any) -> str:
+        """What a daemon says at its start, which ends at once."""
+        with capturedLogs() as logged:
+            daemon = self.daemon(*given)
+        self.stop(daemon)
+        return "\n".join(str(formatEvent(each)) for each in logged)
+
+    def test_loopback(self) -> None:
+        """Where only this machine can connect, and there is no token, nobody has to."""
+        daemon = self.daemon(self.where)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+        self.stop(daemon)
+        self.assertIsNone(self.file.stamp())
+        self.assertNotIn("a token", self.said(self.where))
+
+    def test_first(self) -> None:
+        """Where others can, a token that may do everything is made, at first only."""
+        daemon = self.daemon(self.where, CONFIG, WIDE)
+        text = daemon.door.first
+        assert text is not None
+        principal = daemon.door.tokens.find(text)
+        assert principal is not None
+        self.assertEqual(
+            (principal.name, principal.grant, principal.expires),
+            (OWNER, EVERYTHING, None),
+        )
+        self.assertTrue(daemon.door.demanded)
+        self.stop(daemon)
+        daemon = self.daemon(self.where, CONFIG, WIDE)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.assertEqual(daemon.door.tokens.find(text), principal)
+        self.stop(daemon)
+
+    def test_first_is_secret(self) -> None:
+        """Its secret is in no file and not in the log."""
+        with capturedLogs() as logged:
+            daemon = self.daemon(self.where, CONFIG, WIDE)
+        assert daemon.door.first is not None
+        secret = daemon.door.first.rpartition("_")[2]
+        self.assertNotIn(secret, "".join(map(str, map(formatEvent, logged))))
+        self.assertNotIn(secret, repr(daemon))
+        self.stop(daemon)
+        for each in Path(self.where).rglob("*"):
+            if each.is_file():
+                self.assertNotIn(secret.encode(), each.read_bytes(), each)
+
+    def test_first_in_memory(self) -> None:
+        """A daemon that keeps nothing makes one at each start."""
+        found = set()
+        for _ in range(2):
+            daemon = self.daemon(IN_MEMORY, CONFIG, WIDE)
+            assert daemon.door.first is not None
+            self.assertIsNotNone(daemon.door.tokens.find(daemon.door.first))
+            found.add(daemon.door.first)
+            self.stop(daemon)
+        self.assertEqual(len(found), 2)
+
+    def test_insecure(self) -> None:
+        """By --insecure nobody has to, whatever there is, and no token is made."""
+        for _ in range(2):
+            daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+            self.stop(daemon)
+            self.add()
+
+    def test_tokens_on_loopback(self) -> None:
+        """Where there is a token it is asked for, on loopback, too."""
+        self.add()
+        daemon = self.daemon(self.where)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.stop(daemon)
+
+    def test_known(self) -> None:
+        """Who is known otherwise is asked for it, and no token is made."""
+        known = {"alice": Known(grant=EVERYTHING)}
+        config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
+        for address in (HERE, WIDE):
+            daemon = self.daemon(self.where, config, address)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.stop(daemon)
+        self.assertIsNone(self.file.stamp())
+
+    def test_made_meanwhile(self) -> None:
+        """So it is as soon as there is one, and remains when the last one is gone."""
+        daemon = self.daemon(self.where)
+        self.add()
+        self.reactor.advance(1)
+        self.assertTrue(daemon.door.demanded)
+        self.file.change(lambda _: {})
+        self.reactor.advance(1)
+        self.assertEqual((daemon.door.demanded, len(daemon.door.tokens)), (True, 0))
+        self.stop(daemon)
+        for address in (HERE, WIDE):
+            daemon = self.daemon(self.where, CONFIG, address)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.stop(daemon)
+
+    def test_said(self) -> None:
+        """That a token is asked for, how many there are, and how to make one."""
+        self.add()
+        tool = f"twistd shellstream --state-dir {self.where} tokens make NAME"
+        for address in (HERE, WIDE):
+            self.assertIn(
+                f"a token is asked for; there is 1; to make one, type: {tool}",
+                self.said(self.where, CONFIG, address),
+            )
+        self.add()
+        self.assertIn("there are 2", self.said(self.where))
+        self.file.change(lambda _: {})
+        self.assertIn("there are none", self.said(self.where))
+        self.assertIn("with a --state-dir", self.said(IN_MEMORY, CONFIG, WIDE))
+
+    def test_not_to_be_trusted(self) -> None:
+        """A file that others can read stops the daemon, and is left as it is."""
+        for address in (HERE, WIDE):
+            self.where = os.path.abspath(self.mktemp())
+            self.file = TokenFile(Path(self.where))
+            self.add()
+            self.file.path.chmod(0o644)
+            error = self.assertRaises(
+                DaemonCannotStart, self.daemon, self.where, CONFIG, address
+            )
+            self.assertIn(f"type: chmod 600 {self.file.path}", str(error))
+
+    def test_second_daemon(self) -> None:
+        """One that may not have the folder asks for the tokens in it all the same."""
+        self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": self.where})
+        first = self.daemon(None)
+        second = self.daemon(None, CONFIG, WIDE)
+        text = second.door.first
+        assert text is not None
+        self.assertIsNotNone(second.door.tokens.find(text))
+        self.assertIsNone(self.file.stamp())
+        self.add()
+        self.reactor.advance(1)
+        self.assertEqual((len(second.door.tokens), len(first.door.tokens)), (2, 1))
+        third = self.daemon(None)
+        self.assertTrue(third.door.demanded)
+        stopped = [each.stopService() for each in (first, second, third)]
+        self.reactor.advance(Daemon.FLUSH)
+        for each in stopped:
+            self.successResultOf(each)

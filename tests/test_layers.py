@@ -24,6 +24,8 @@ PURE = (
     "record",
     "toml",
     "access",
+    "tokens",
+    "tokenoptions",
     "identities",
     "origins",
     "failures",
@@ -51,12 +53,14 @@ DOMAIN = (
     "rendition",
     "viewer",
 )
-STATE = ("schema", "database", "store", "statedir", "leftovers")
+TOKENS = ("tokenfile", "tokenwatch", "door")
+STATE = ("schema", "database", "store", "statedir", "leftovers", *TOKENS)
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
 EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
+STARTING = ("announce", "tokentool")
 #: From the bottom up: who may import whom. The client stands beside the server.
-LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
+LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), STARTING, ("tap",))
 SEE_THE_REACTOR = {"tap.py"}
 
 ASK = "import sys, shellstream.{0}; sys.exit('twisted' in sys.modules)"

@@ -5,12 +5,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.address import (
-    HostnameAddress,
-    IPv4Address,
-    IPv6Address,
-    UNIXAddress,
-)
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
@@ -18,7 +12,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config import DEMO
-from shellstream.tap import Options, announcement
+from shellstream.tap import Options
 
 RIGHT = '[commands.x]\nargv = ["x"]\n'
 
@@ -95,8 +89,10 @@ class ListenTests(OptionsTestCase):
     def test_help(self) -> None:
         """Every option is in the help, with its default."""
         text = str(Options())
-        for word in ("port", "interface", "listen", "config", "check", "state-dir"):
+        for word in ("port", "interface", "listen", "config", "state-dir"):
             self.assertIn(f"--{word}", text)
+        for word in ("--check", "--insecure", "tokens"):
+            self.assertIn(word, text)
         self.assertIn("8000", text)
         self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
 
@@ -180,57 +176,3 @@ class StateDirTests(OptionsTestCase):
     def test_default(self) -> None:
         """If nobody says, the daemon looks for one when it starts."""
         self.assertIsNone(self.parse()["state-dir"])
-
-
-class AnnouncementTests(SynchronousTestCase):
-    """What the operator is told to type."""
-
-    def test_loopback(self) -> None:
-        """On loopback: the address, and two ways for others to get in."""
-        for address, url in (
-            (IPv4Address("TCP", "127.0.0.1", 8000), "http://127.0.0.1:8000"),
-            (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
-            (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
-        ):
-            said = "\n".join(announcement(address))
-            self.assertIn(f"{url}/ ", said)
-            self.assertIn(f"curl -N {url}/stream", said)
-            self.assertIn("--interface 0.0.0.0", said)
-            netloc = url.removeprefix("http://")
-            self.assertRegex(
-                said, rf"ssh -\w*L {address.port}:{netloc.replace('[', '.')[:5]}"
-            )
-            self.assertIn(f"{address.port}:{netloc} ", said)
-            self.assertNotIn("anyone", said)
-
-    def test_network(self) -> None:
-        """On the network: the line for the other machine, and a warning."""
-        said = "\n".join(announcement(IPv4Address("TCP", "192.0.2.7", 80)))
-        self.assertIn("shellstream http://192.0.2.7:80/stream", said)
-        self.assertIn("anyone who can reach this address may run these commands", said)
-        self.assertNotIn("ssh", said)
-
-    def test_everywhere(self) -> None:
-        """On all addresses: one that others can use, not the one that means all."""
-        for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
-            said = "\n".join(announcement(kind("TCP", host, 80)))
-            self.assertNotIn(f"//{host}:", said)
-            self.assertNotIn("//[::]", said)
-            self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
-            self.assertIn("anyone", said)
-
-    def test_tls(self) -> None:
-        """Where TLS is spoken the URL says so."""
-        said = announcement(IPv4Address("TCP", "192.0.2.7", 443), "https")
-        self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
-        self.assertNotIn("http://", "\n".join(said))
-
-    def test_unix(self) -> None:
-        """A socket has no URL, but a path."""
-        said = "\n".join(announcement(UNIXAddress("/run/x.sock")))
-        self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
-
-    def test_other(self) -> None:
-        """Of any other kind of address it is told what it is."""
-        (said,) = announcement(HostnameAddress(b"x", 1))
-        self.assertIn("HostnameAddress", said)

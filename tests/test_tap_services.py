@@ -13,15 +13,15 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
-from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import tap
+from shellstream.announce import Place, Welcome
 from shellstream.daemon import Daemon
-from shellstream.tap import Listener, Options, announcement, makeService
+from shellstream.tap import Listener, Options, makeService
 from twisted.plugins.shellstream_plugin import shellstream as plugin
 
 
@@ -46,19 +46,26 @@ class ListenerTests(SynchronousTestCase):
         verifyObject(IService, Listener("x", refusing, ServerFactory()))
 
     def test_listens(self) -> None:
-        """It listens from the start, logs what to type, and stops."""
+        """It listens from the start, knows where, and stops."""
         reactor, factory = MemoryReactor(), ServerFactory()
         endpoint = TCP4ServerEndpoint(reactor, 8000, interface="127.0.0.1")
         listener = Listener("tcp:8000", endpoint, factory)
-        with capturedLogs() as logged:
-            listener.privilegedStartService()
-            listener.startService()
+        listener.privilegedStartService()
+        listener.startService()
         self.assertEqual(len(reactor.tcpServers), 1)
         self.assertIs(reactor.tcpServers[0][1], factory)
         assert listener.port is not None
-        expected = announcement(listener.port.getHost())
-        self.assertEqual([formatEvent(event) for event in logged], expected)
+        self.assertEqual(listener.place, Place(listener.port.getHost()))
         listener.stopService()
+
+    def test_tls(self) -> None:
+        """A place where TLS is spoken says so."""
+        listener = Listener("ssl:443", Refusing(OSError()), ServerFactory())
+        self.assertIsNone(listener.place)
+        endpoint = TCP4ServerEndpoint(MemoryReactor(), 443)
+        listener = Listener("ssl:443", endpoint, ServerFactory())
+        listener.privilegedStartService()
+        self.assertEqual(listener.place.scheme, "https")
 
     def test_never_listened(self) -> None:
         """A listener that never listened can be stopped."""
@@ -99,12 +106,12 @@ class ServiceTests(SynchronousTestCase):
         return options
 
     def test_services(self) -> None:
-        """There is one service for each endpoint, and one that keeps runs."""
+        """One service keeps runs, one each listens, and the last tells of it all."""
         service = makeService(self.options("tcp:0", "unix:/run/x.sock"))
         verifyObject(IService, service)
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
-        self.assertEqual(kinds, [Daemon, Listener, Listener])
+        self.assertEqual(kinds, [Daemon, Listener, Listener, Welcome])
 
     def test_no_endpoint(self) -> None:
         """What is no endpoint is told with the option's name."""

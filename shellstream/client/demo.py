@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +58,11 @@ def _announced(daemon: "subprocess.Popen[str]") -> str:
 def _two_machines() -> str:
     beside = Path(sys.argv[0]).parent / "twistd"
     twistd = beside if beside.exists() else "twistd"
-    host = socket.gethostname()
     return (
         "For two machines, type on this one:\n"
         f"  {twistd} -n shellstream --interface 0.0.0.0 --port 8000\n"
-        "and on the other one of these:\n"
-        f"  shellstream http://{host}:8000/stream\n"
-        f"  curl -N http://{host}:8000/stream"
+        "It shows what to paste on the other one, with a token that lets it in: for\n"
+        "this client, or for curl, where nothing is to be installed."
     )
 
 

@@ -212,7 +212,7 @@ class ClientTests(TestCase):
         self.assertEqual(await client.ended(), 0, client.err)
         self.assertEqual(client.out, b"1\n2\n3\n")
         self.assertIn(b"--interface 0.0.0.0", client.err)
-        self.assertIn(b"curl -N http://", client.err)
+        self.assertIn(b"with a token that lets it in", client.err)
 
     async def test_demo_interrupted(self) -> None:
         """A demo that is ended takes its daemon with it."""

@@ -47,7 +47,8 @@ class DaemonTests(TestCase):
 
     async def test_all_interfaces(self) -> None:
         """Bound to every address, it names one that others can type."""
-        program = self.twistd("--port", "0", "--interface", "0.0.0.0")
+        everywhere = ("--port", "0", "--interface", "0.0.0.0")
+        program = self.twistd(*everywhere, "--insecure")
         await program.seen(b"anyone who can reach")
         self.assertRegex(
             program.out, rb"another machine, type: shellstream http://\S+/"

@@ -49,7 +49,8 @@ def settings(
     What the command line says, then the environment, then the configuration.
 
     @param other: a URL that is asked for instead. What is known of a server is for
-        that server: another one is shown nothing but what the command line names.
+        that server: another one is shown nothing but what the command line names. A
+        token in the environment is for this URL, if no server is named anywhere.
     @raise Usage: if a URL is none.
     @raise ConfigWrong: if a file is not right.
     """
@@ -59,7 +60,7 @@ def settings(
     entry = servers.get(wanted or "", {})
     url = http_url(entry.get("url") or wanted or DEFAULT_SERVER, servers)
     token = None
-    if other is not None and _origin(other) != _origin(url):
+    if other is not None and wanted and _origin(other) != _origin(url):
         entry, environ = {}, {}
     if given.token_file:
         token = _token(given.token_file)

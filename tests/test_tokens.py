@@ -1,0 +1,259 @@
+"""Tests for L{shellstream.tokens}: the values, and how they are written down."""
+
+import json
+from typing import Any
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.access import EVERYTHING, Action, Grant, Principal
+from shellstream.tokens import (
+    LAST_TIME,
+    MOST,
+    Kept,
+    Token,
+    TokensDamaged,
+    TokensNewer,
+    changes,
+    find,
+    live,
+    make,
+    parse,
+    render,
+    token_name,
+)
+from shellstream.toml import NotAllowed
+
+NOW = 1_700_000_000_000_000
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", fullmatch=True).filter(
+    lambda text: not (len(text) == 8 and set(text) <= set("0123456789abcdef"))
+)
+HEX = "0123456789abcdef"
+TIMES = st.integers(0, LAST_TIME)
+GRANTS = st.builds(
+    Grant,
+    commands=st.lists(st.sampled_from(["*", "build*", "a.b?"]), min_size=1).map(tuple),
+    actions=st.frozensets(st.sampled_from(list(Action)), min_size=1),
+    own=st.booleans(),
+)
+TOKENS = st.builds(
+    Token,
+    id=st.text(HEX, min_size=8, max_size=8),
+    name=NAMES.filter(lambda text: text.casefold() != "anonymous"),
+    digest=st.text(HEX, min_size=64, max_size=64),
+    grant=GRANTS,
+    created=TIMES,
+    expires=st.none() | TIMES,
+)
+
+
+def kept(*tokens: Token) -> Kept:
+    return {each.id: each for each in tokens}
+
+
+class FindTests(SynchronousTestCase):
+    """A token is recognised by its text, and by nothing else."""
+
+    def setUp(self) -> None:
+        self.token, self.text = make("pi", Grant(), NOW)
+        self.other, _ = make("pi", Grant(), NOW, taken=[self.token.id])
+        self.kept = kept(self.token, self.other)
+
+    def test_made(self) -> None:
+        """What was made is found, and speaks for whom it was made."""
+        self.assertRegex(self.text, "^shs_[0-9a-f]{8}_[0-9a-f]{64}$")
+        self.assertIs(find(self.text, self.kept, NOW), self.token)
+        self.assertEqual(
+            self.token.principal,
+            Principal(name="pi", grant=Grant(), credential=f"token {self.token.id}"),
+        )
+
+    def test_secret(self) -> None:
+        """What is kept does not hold the secret, nor does what is logged of it."""
+        secret = self.text.rpartition("_")[2]
+        self.assertNotIn(secret, render(self.kept))
+        self.assertNotIn(secret, repr(self.token))
+        self.assertNotIn(self.token.digest, repr(self.token))
+        self.assertNotEqual(self.token.digest, self.other.digest)
+
+    def test_wrong(self) -> None:
+        """Another's secret, a digest and what is not quite the text are nobody's."""
+        secret = self.text.rpartition("_")[2]
+        for text in (
+            f"shs_{self.other.id}_{secret}",
+            f"shs_{'0' * 8}_{secret}",
+            f"shs_{self.token.id}_{self.token.digest}",
+            self.text.upper(),
+            self.text + "\n",
+            f" {self.text}",
+            self.text[:-1],
+            self.text + "0",
+            self.text * 10_000,
+            "",
+            "\ud800",
+            self.text.replace("shs", "\u017fhs"),
+            self.text.replace("0", "\uff10").replace("1", "\u0661"),
+        ):
+            self.assertIsNone(find(text, self.kept, NOW), text[:90])
+
+    @given(st.text() | st.from_regex("shs_[0-9a-f]{8}_[0-9a-f]{64}"))
+    def test_any_text(self, text: str) -> None:
+        """No text whatever is taken for a token, nor makes this fail."""
+        self.assertIsNone(find(text, self.kept, NOW))
+        self.assertFalse(live(text, self.kept, NOW))
+
+    @given(TIMES, st.integers(0, LAST_TIME))
+    def test_expired(self, expires: int, now: int) -> None:
+        """It is good until it expires, and not from then on."""
+        now_kept = kept(evolve(self.token, expires=expires))
+        good = now < expires
+        self.assertEqual(find(self.text, now_kept, now) is not None, good)
+        self.assertEqual(live(f"token {self.token.id}", now_kept, now), good)
+
+    def test_live(self) -> None:
+        """A credential is live as long as its token is there."""
+        credential = self.token.principal.credential
+        self.assertTrue(live(credential, self.kept, NOW))
+        self.assertFalse(live(credential, kept(self.other), NOW))
+        for text in ("none", "token ", self.token.id, "certificate x"):
+            self.assertFalse(live(text, self.kept, NOW))
+
+    def test_id_taken(self) -> None:
+        """A new token has an id that no other has."""
+        random = iter([self.token.id, self.other.id, "1" * 8, "2" * 64])
+        token, _ = make(
+            "x", Grant(), NOW, taken=self.kept, random=lambda _: next(random)
+        )
+        self.assertEqual(token.id, "1" * 8)
+
+
+class NameTests(SynchronousTestCase):
+    """Whose a token may be."""
+
+    def test_names(self) -> None:
+        """A name can be told from an id, and from nobody's; it is one short word."""
+        for name in ("pi", "a@example.org", "0", "A-b_c.d", "x" * 64, "deadbeef0"):
+            self.assertEqual(token_name(name), name)
+        for name in (
+            *("", "-x", ".x", "a b", "a\n", "ä", "x" * 65, "a/b", "a:b"),
+            *("anonymous", "Anonymous", "deadbeef", "01234567"),
+        ):
+            self.assertRaises(NotAllowed, token_name, name)
+
+
+class WrittenTests(SynchronousTestCase):
+    """Tokens as they are kept."""
+
+    def setUp(self) -> None:
+        self.token, _ = make("pi", EVERYTHING, NOW)
+        self.document: dict[str, Any] = json.loads(render(kept(self.token)))
+
+    @given(st.lists(TOKENS, max_size=4).map(lambda found: kept(*found)))
+    def test_round(self, tokens: Kept) -> None:
+        """What was written is read as the same."""
+        self.assertEqual(parse(render(tokens)), tokens)
+
+    @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+    def test_any_text(self, text: str) -> None:
+        """Any other text is damaged, or newer, and nothing else happens."""
+        self.assertRaises((TokensDamaged, TokensNewer), parse, text)
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["version", "tokens", "name", "0" * 8]) | st.text(),
+                    inner,
+                    max_size=4,
+                )
+            ),
+        )
+    )
+    def test_any_document(self, document: object) -> None:
+        """Nor does anything else happen for any JSON."""
+        try:
+            found = parse(json.dumps(document))
+        except (TokensDamaged, TokensNewer):
+            return
+        self.assertEqual(found, {})
+
+    def damaged(self, without: str = "", **more: object) -> str:
+        """What is said of a token whose row lacks something, or has something else."""
+        document = json.loads(json.dumps(self.document))
+        row = {**document["tokens"][self.token.id], **more}
+        row.pop(without, None)
+        document["tokens"][self.token.id] = row
+        return str(self.assertRaises(TokensDamaged, parse, json.dumps(document)))
+
+    def test_nothing_left_out(self) -> None:
+        """A token that lacks anything is not taken for one that may do more."""
+        for name in self.document["tokens"][self.token.id]:
+            said = self.damaged(without=name)
+            self.assertIn(f"tokens.{self.token.id}.{name}: found nothing", said)
+
+    def test_nothing_added(self) -> None:
+        """What is unknown may have been meant to say that it may do less."""
+        said = self.damaged(only="mondays")
+        self.assertIn("only: found an unknown key", said)
+
+    def test_nothing_odd(self) -> None:
+        """Each value is of its kind, or told with what could be."""
+        for name, value in (
+            *(("name", each) for each in (1, None, "", "anonymous")),
+            *(("sha256", each) for each in (None, "", "A" * 64, "0" * 65)),
+            *(("created", each) for each in (None, -1, True, 1.0, LAST_TIME + 1)),
+            *(("expires", each) for each in (0.5, -1, "never", LAST_TIME + 1)),
+            *(("commands", each) for each in ("*", [], [1])),
+            *(("actions", each) for each in ([], ["fly"], "run")),
+            ("own", 0),
+        ):
+            said = self.damaged("", **{name: value})
+            self.assertIn(f".{name}: found ", said)
+            self.assertIn("; allowed: ", said)
+
+    def test_no_table(self) -> None:
+        """Nor is a file right that has no tokens, or some by other names."""
+        row = self.document["tokens"][self.token.id]
+        for document, why in (
+            ({"version": 1}, "tokens: found nothing"),
+            ({"version": 1, "tokens": []}, "tokens: found []"),
+            ({"version": 1, "tokens": {"x": row}}, "the name 'x'"),
+            ({"version": 1, "tokens": {}, "x": 1}, "x: found an unknown key"),
+            ({"tokens": {}}, "version: found nothing"),
+            ({"version": 0, "tokens": {}}, "version: found 0"),
+            ({"version": True, "tokens": {}}, "version: found true"),
+            ([], "no JSON object"),
+        ):
+            error = self.assertRaises(TokensDamaged, parse, json.dumps(document))
+            self.assertIn(why, str(error))
+        self.assertRaises(TokensDamaged, parse, "[" * 100_000)
+
+    def test_newer(self) -> None:
+        """What a later version has written is called so, whatever is in it."""
+        error = self.assertRaises(TokensNewer, parse, '{"version": 2, "any": 1}')
+        self.assertIn("version is 2", str(error))
+
+    def test_too_many(self) -> None:
+        """There is a bound."""
+        many = {f"{n:08x}": evolve(self.token, id=f"{n:08x}") for n in range(MOST + 1)}
+        error = self.assertRaises(TokensDamaged, parse, render(many))
+        self.assertIn(f"more than {MOST}", str(error))
+
+
+class ChangesTests(SynchronousTestCase):
+    """What became of tokens."""
+
+    def test_changes(self) -> None:
+        """Those that came, went, or are not what they were."""
+        a, b, c = (make("x", Grant(), NOW)[0] for _ in range(3))
+        later = evolve(b, expires=NOW)
+        self.assertEqual(
+            list(changes(kept(a, b), kept(later, c))),
+            [("revoked", a), ("changed", later), ("made", c)],
+        )
+        self.assertEqual(list(changes(kept(a), kept(a))), [])

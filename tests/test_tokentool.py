@@ -1,0 +1,305 @@
+"""Tests for C{twistd shellstream tokens}: what it does, and what it says."""
+
+import io
+import json
+import stat
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.access import USUAL, Action, Grant
+from shellstream.tokenfile import TokenFile
+from shellstream.tokenoptions import parser
+from shellstream.tokens import Token, find
+from shellstream.tokentool import main
+
+#: 2023-11-14T22:13:20Z
+NOW = 1_700_000_000_000_000
+DAY = 86_400_000_000
+
+
+class Said(NamedTuple):
+    """How a command line ended."""
+
+    code: object
+    out: str
+    err: str
+
+
+class ToolTestCase(SynchronousTestCase):
+    """The tool, on a folder of its own."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.file = TokenFile(self.folder)
+        self.now = NOW
+
+    def tool(self, *argv: str, where: str | None = "", **environ: str) -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        where = str(self.folder) if where == "" else where
+        code: object
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = main(argv, where, environ, lambda: self.now)
+            except SystemExit as end:
+                code = end.code
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def make(self, *argv: str) -> Token:
+        """The token that was made, by its text."""
+        said = self.tool("make", *argv)
+        self.assertEqual(said.code, 0, said.err)
+        token = find(said.out.rstrip("\n"), self.file.read_its_owners(), self.now)
+        assert token is not None, said.out
+        return token
+
+    def ids(self) -> list[str]:
+        return list(self.file.read_its_owners())
+
+
+class MakeTests(ToolTestCase):
+    """C{tokens make} makes one, and shows it once."""
+
+    def test_usual(self) -> None:
+        """By default it is good for ever, and for all but making runs be forgotten."""
+        token = self.make("pi")
+        self.assertEqual((token.name, token.created, token.expires), ("pi", NOW, None))
+        self.assertEqual(token.grant, Grant())
+
+    def test_scoped(self) -> None:
+        """It may be for some commands, some actions, its own runs, and some time."""
+        options = ("--commands", "build*", "--commands", "t", "--own")
+        token = self.make("ci", *options, "--actions", "run, read", "--expires", "30d")
+        self.assertEqual(
+            token.grant,
+            Grant(
+                commands=("build*", "t"),
+                actions=frozenset({Action.RUN, Action.READ}),
+                own=True,
+            ),
+        )
+        self.assertEqual(token.expires, NOW + 30 * DAY)
+
+    def test_said(self) -> None:
+        """The token is alone on standard output; what to do with it is not there."""
+        said = self.tool("make", "pi", "--expires", "2024-01-31", "--own")
+        self.assertRegex(said.out, r"\Ashs_[0-9a-f]{8}_[0-9a-f]{64}\n\Z")
+        self.assertNotIn(said.out.strip(), said.err)
+        for words in (
+            "of pi, good until 2024-01-31T00:00:00.000000Z, may run, read, write, "
+            "signal: all commands, own runs only; it is kept, hashed, in "
+            f"{self.file.path}",
+            "shellstream --token-file FILE http://HOST:8000/stream",
+        ):
+            self.assertIn(words, said.err)
+
+    def test_hashed(self) -> None:
+        """Its secret is in no file."""
+        secret = self.tool("make", "pi").out.strip().rpartition("_")[2]
+        for each in self.folder.iterdir():
+            self.assertNotIn(secret, each.read_text())
+
+    def test_refused(self) -> None:
+        """What makes no sense is told with what would, and makes nothing."""
+        for argv, why in (
+            ((), "the following arguments are required: NAME"),
+            (("a b",), "'a b'; take a name of up to 64 letters"),
+            (("anonymous",), "is neither 'anonymous' nor"),
+            (("pi", "--actions", "run,raed"), "(did you mean 'read'?)"),
+            (("pi", "--actions", ""), "take some of run,read,write,signal,admin"),
+            (("pi", "--commands", ""), "take a list of patterns"),
+            (("pi", "--expires", "soon"), "such as 45m, 12h, 30d or 2w, or a time"),
+            (("pi", "--expires", "2023-11-14"), "take a time that is still to come"),
+            (("pi", "--expires", "0d"), "take a time that is still to come"),
+            (("pi", "--expires", "999999999w"), "take a time that is still to come"),
+            (("pi", "--expire", "30d"), "unrecognized arguments: --expire 30d"),
+        ):
+            said = self.tool("make", *argv)
+            self.assertEqual((said.code, said.out), (2, ""), argv)
+            self.assertIn(why, said.err)
+        self.assertEqual(self.ids(), [])
+
+    def test_unshown(self) -> None:
+        """One that nobody could see is not left behind."""
+        err = io.StringIO()
+        with (
+            open("/dev/full", "w") as full,
+            redirect_stderr(err),
+            redirect_stdout(full),
+        ):
+            code = main(["make", "pi"], str(self.folder), {}, lambda: NOW)
+        self.assertEqual(code, 1)
+        self.assertIn("standard output: No space left on device", err.getvalue())
+        self.assertEqual(self.ids(), [])
+
+    def test_too_open(self) -> None:
+        """Where others can read what it was written to, that is said."""
+        for mode, warned in ((0o644, True), (0o600, False)):
+            path = Path(self.mktemp())
+            path.touch(mode)
+            path.chmod(mode)
+            err = io.StringIO()
+            with open(path, "w") as out, redirect_stdout(out), redirect_stderr(err):
+                self.assertEqual(
+                    main(["make", "pi"], str(self.folder), {}, lambda: NOW), 0
+                )
+            self.assertEqual("chmod 600" in err.getvalue(), warned)
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), mode)
+
+
+class WhereTests(ToolTestCase):
+    """The tokens are those of a state folder."""
+
+    def test_default(self) -> None:
+        """Without --state-dir it is the folder of a daemon without it."""
+        said = self.tool("make", "pi", where=None, XDG_STATE_HOME=str(self.folder))
+        self.assertEqual(said.code, 0)
+        self.assertIn(str(self.folder / "shellstream" / "tokens.json"), said.err)
+
+    def test_nowhere(self) -> None:
+        """What is kept nowhere has no tokens that could be made."""
+        for where in (None, ":memory:"):
+            said = self.tool("make", "pi", where=where)
+            self.assertEqual((said.code, said.out), (1, ""))
+            self.assertIn("; give a --state-dir", said.err)
+
+    def test_unusable(self) -> None:
+        """A file that cannot be trusted is told, and nothing is changed."""
+        self.make("pi")
+        self.file.path.chmod(0o644)
+        for argv in (["list"], ["make", "x"], ["revoke", "pi"], ["expire", "pi"]):
+            said = self.tool(*argv)
+            self.assertEqual((said.code, said.out), (1, ""))
+            self.assertIn(f"type: chmod 600 {self.file.path}\n", said.err)
+
+
+class ListTests(ToolTestCase):
+    """C{tokens list} shows all that is known of them."""
+
+    def test_none(self) -> None:
+        """Where there are none that is said, but not to programs."""
+        said = self.tool("list")
+        self.assertEqual((said.code, said.out), (0, ""))
+        self.assertEqual(said.err, f"shellstream: {self.folder} has no tokens\n")
+        self.assertEqual(self.tool("list", "--json").out, "[]\n")
+
+    def test_table(self) -> None:
+        """For people it is a table, the oldest first."""
+        pi = self.make("pi")
+        self.now += DAY
+        ci = self.make("ci", "--own", "--actions", "read", "--expires", "1h")
+        self.now += DAY
+        rows = [each.split() for each in self.tool("list").out.splitlines()]
+        self.assertEqual(
+            rows[0], ["ID", "NAME", "COMMANDS", "ACTIONS", "RUNS", "CREATED", "EXPIRES"]
+        )
+        created = "2023-11-14T22:13:20Z"
+        everything = "run,read,write,signal"
+        self.assertEqual(
+            rows[1], [pi.id, "pi", "*", everything, "all", created, "never"]
+        )
+        self.assertEqual(rows[2][:5], [ci.id, "ci", "*", "read", "own"])
+        self.assertEqual(rows[2][6:], ["2023-11-15T23:13:20Z", "(expired)"])
+
+    def test_json(self) -> None:
+        """For programs it is JSON, with all there is but digests."""
+        pi = self.make("pi", "--expires", "1h")
+        (row,) = json.loads(self.tool("list", "--json").out)
+        self.assertEqual(
+            row,
+            {
+                "id": pi.id,
+                "name": "pi",
+                "commands": ["*"],
+                "actions": ["run", "read", "write", "signal"],
+                "own": False,
+                "created": "2023-11-14T22:13:20.000000Z",
+                "expires": "2023-11-14T23:13:20.000000Z",
+                "expired": False,
+            },
+        )
+
+
+class ChangeTests(ToolTestCase):
+    """C{tokens expire} and C{tokens revoke} are for one token, or all of a name."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.old, self.new = self.make("pi"), self.make("pi")
+        self.other = self.make("ci")
+
+    def test_revoke(self) -> None:
+        """What is revoked is no more; that it was the last one is said."""
+        said = self.tool("revoke", self.old.id)
+        self.assertEqual(
+            said.err, f"shellstream: token {self.old.id} of pi is revoked\n"
+        )
+        self.assertEqual(self.ids(), [self.new.id, self.other.id])
+        self.assertEqual(self.tool("revoke", "pi").code, 0)
+        self.assertEqual(self.ids(), [self.other.id])
+        self.assertIn("that was the last one", self.tool("revoke", "ci").err)
+        self.assertEqual(self.file.read_its_owners(), {})
+
+    def test_expire(self) -> None:
+        """It is good until then; until now, if nobody says."""
+        for argv, until in (
+            (("pi",), NOW),
+            (("pi", "--in", "12h"), NOW + DAY // 2),
+            (("pi", "--at", "2023-11-15T22:13:20Z"), NOW + DAY),
+            (("pi", "--at", "2023-11-16T00:13:20+02:00"), NOW + DAY),
+        ):
+            self.assertEqual(self.tool("expire", *argv).code, 0)
+            kept = self.file.read_its_owners()
+            found = [kept[each.id].expires for each in (self.old, self.new, self.other)]
+            self.assertEqual(found, [until, until, None])
+        self.tool("expire", self.old.id)
+        kept = self.file.read_its_owners()
+        self.assertEqual(kept[self.old.id].expires, NOW)
+        self.assertEqual(kept[self.new.id].expires, NOW + DAY)
+
+    def test_expire_said(self) -> None:
+        """What has become of it is told."""
+        said = self.tool("expire", "ci", "--in", "1d").err
+        self.assertIn("of ci is good until 2023-11-15T22:13:20.000000Z\n", said)
+        self.assertIn("of ci is expired\n", self.tool("expire", "ci").err)
+
+    def test_unknown(self) -> None:
+        """A name or an id that nobody has is told, with one that is like it."""
+        for command in ("revoke", "expire"):
+            said = self.tool(command, "pii")
+            self.assertEqual((said.code, said.out), (1, ""))
+            self.assertIn("has no token 'pii' (did you mean 'pi'?)", said.err)
+            self.assertEqual(len(said.err.splitlines()), 1)
+        self.assertEqual(len(self.ids()), 3)
+
+    def test_refused(self) -> None:
+        """Two times at once, none, or no command, make no sense."""
+        for argv in (
+            ("expire", "pi", "--in", "1d", "--at", "2033-01-01"),
+            ("expire", "pi", "--in"),
+            ("revoke",),
+            ("revok", "pi"),
+            (),
+        ):
+            self.assertEqual(self.tool(*argv).code, 2, argv)
+
+
+class OptionsTests(SynchronousTestCase):
+    """No command line makes the parser fail."""
+
+    @given(st.text(max_size=20) | st.from_regex(r"[0-9]{1,12}[smhdw]"))
+    def test_times(self, text: str) -> None:
+        """Any text is a time that is to come, or no time."""
+        err = io.StringIO()
+        with redirect_stderr(err), redirect_stdout(err):
+            try:
+                found = parser(NOW).parse_args(["make", "pi", f"--expires={text}"])
+            except SystemExit as end:
+                self.assertEqual(end.code, 2)
+            else:
+                self.assertGreater(found.expires, NOW)
+                self.assertEqual(found.actions, USUAL)
