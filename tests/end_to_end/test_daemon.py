@@ -99,7 +99,9 @@ class DaemonTests(TestCase):
             "--listen", f"unix:{path}", "--listen", r"tcp:0:interface=\:\:1"
         )
         await program.seen(b"curl -N http://[::1]:")
-        client = run(self, "curl", "-s", "--unix-socket", path, "http://localhost/commands")
+        client = run(
+            self, "curl", "-s", "--unix-socket", path, "http://localhost/commands"
+        )
         self.assertEqual(await client.ended(), 0)
         self.assertIn(b'"demo"', client.out)
 
@@ -262,7 +264,9 @@ class DaemonTests(TestCase):
         self.assertEqual(await program.ended(), 0, program.err)
         pid = int((folder / "twistd.pid").read_text())
         self.addCleanup(os.kill, pid, 15)
-        client = run(self, "curl", "-sN", "--unix-socket", path, "http://localhost/stream")
+        client = run(
+            self, "curl", "-sN", "--unix-socket", path, "http://localhost/stream"
+        )
         await gate.passed_by(client)
 
     for each in (

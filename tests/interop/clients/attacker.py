@@ -113,7 +113,7 @@ with sync_playwright() as playwright:
         way, _, path = each.partition("=")
         print(each, attack(page, way, url + path, elsewhere))  # noqa: T201
     page.goto(url)
-    page.click("text=Run")
+    page.click("button >> text=Run")
     frame = page.frame("output")
     assert frame is not None
     frame.wait_for_selector("text=hello")

@@ -1,0 +1,85 @@
+"""Pages of another site, in a real browser whose user has logged in."""
+
+import json
+import sys
+
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from tests.end_to_end import test_tokens
+from tests.support import needs, run, start_daemon
+
+from .support import start_client
+from .test_clients import SCRIPTS
+
+CONFIG = """
+default = "greet"
+[commands.greet]
+argv = ["echo", "hello"]
+get = true
+"""
+
+#: What is tried, and what comes of it: nothing that the page could use.
+ATTACKS = {
+    "rebinding=/stream": "421",
+    "form=/stream/greet": "403",
+    "form=/logout": "403",
+    "image=/stream": "error",
+    "script=/stream": "error",
+    "frame=/stream": "error",
+    "frame=/": "error",
+    "fetch=/stream": "error",
+    "fetch=/runs": "error",
+    "no-cors=/stream/greet": "error",
+    "json=/runs": "error",
+    "with-cookie=/stream/greet": "error",
+    "event-source=/stream": "error",
+    "event-source=/events": "error",
+}
+
+
+class Elsewhere(Resource):
+    """A page of another site; same-site, as it is on this machine, too."""
+
+    isLeaf = True
+
+    def render_GET(self, request) -> bytes:
+        request.setHeader(b"content-type", b"text/html")
+        return b"<!DOCTYPE html><title>Free kittens</title><body></body>"
+
+
+class AttackerTests(test_tokens.TokensTestCase):
+    """Whatever another site's page has the browser send starts and shows nothing."""
+
+    skip = needs("chromium")
+
+    async def test_browser(self) -> None:
+        """Each is tried from a page of the same machine, whose cookies are the same."""
+        token = await self.make("alice", "--actions", "run,read")
+        daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
+        port = reactor.listenTCP(0, Site(Elsewhere()), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        browser = start_client(
+            self,
+            sys.executable,
+            str(SCRIPTS / "attacker.py"),
+            daemon.url,
+            f"http://127.0.0.1:{port.getHost().port}/",
+            token,
+            *ATTACKS,
+            "link=/runs",
+        )
+        self.assertEqual(await browser.ended(), 0, browser.err)
+        first, *came, link, ran, out = browser.out.decode().splitlines()
+        self.assertEqual(first, "logged in: shellstream 2")
+        for line, (attack, expected) in zip(came, ATTACKS.items(), strict=True):
+            found = line.removeprefix(f"{attack} ")
+            self.assertTrue(found.startswith(expected), line)
+        self.assertIn('"runs": []', link)  # shown to the reader, and nothing was run
+        self.assertEqual(ran, "own page: ran")
+        self.assertEqual(out, "logged out: 1")
+        auth = ("-u", f":{token}", f"{daemon.url}/runs")
+        client = run(self, "curl", "-s", *auth)
+        self.assertEqual(await client.ended(), 0)
+        self.assertEqual(len(json.loads(client.out)["runs"]), 1)
