@@ -4,11 +4,12 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
@@ -27,8 +28,10 @@ from twisted.python.failure import Failure
 
 from . import __version__
 from .config import DEMO, Config, ConfigMistaken, parse
-from .daemon import IN_MEMORY, Daemon, DaemonCannotStart
+from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
+from .encryption import Encryption
 from .spawn import keep_descriptors, raise_file_limit
+from .tls import TLS
 from .web import Site
 
 _log = Logger(namespace="shellstream")
@@ -36,6 +39,9 @@ _log = Logger(namespace="shellstream")
 #: How many connections may wait to be accepted: of more that come at once, the
 #: system asks the others to try again a second later (listen(2)).
 BACKLOG = 1024
+
+#: What comes before an endpoint that is to speak TLS as the configuration says.
+_TLS = "tls:"
 
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -69,7 +75,15 @@ class Options(usage.Options):
             "~/.local/state/shellstream]",
         ),
     )
-    optFlags = (("check", None, "Say whether the configuration is right, and exit."),)
+    optFlags = (
+        ("check", None, "Say whether the configuration is right, and exit."),
+        (
+            "tls",
+            None,
+            "Speak https on --port, if [tls] is not configured with a certificate that "
+            "is made at the first start, for clients to --pin.",
+        ),
+    )
     compData = usage.Completions(
         optActions={
             "config": usage.CompleteFiles("*.toml"),
@@ -85,7 +99,8 @@ class Options(usage.Options):
     def opt_listen(self, endpoint: str) -> None:
         """
         Twisted endpoint to listen on instead of --port, such as
-        unix:/run/shellstream.sock; may be given several times.
+        unix:/run/shellstream.sock; may be given several times. With tls: before
+        it, it speaks https as --port would.
         """
         self.listen.append(endpoint)
 
@@ -102,11 +117,15 @@ class Options(usage.Options):
         if self["check"]:
             print(f"{self['config'] or 'built-in configuration'}: ok")  # noqa: T201
             sys.exit(0)
+        if self["tls"] and self.settings.tls is None:
+            self.settings = evolve(self.settings, tls=TLS())
         where = self["state-dir"]
         if where is not None and where != IN_MEMORY:
             self["state-dir"] = str(Path(where).absolute())  # twistd may chdir
         if not self.listen or self["port"] or self["interface"]:
-            self.listen.append(_endpoint(self["port"], self["interface"]))
+            secure = "" if self.settings.tls is None else _TLS
+            endpoint = _endpoint(self["port"], self["interface"])
+            self.listen.append(f"{secure}{endpoint}")
         # In the foreground a PID file only keeps a second daemon from starting
         # in the same folder, and the first one in a folder that is read-only.
         twistd: dict[str, Any] = self.parent or {}
@@ -148,6 +167,7 @@ class Listener(Service):
     _description: str
     _endpoint: IStreamServerEndpoint
     _factory: IProtocolFactory
+    _encryption: Encryption | None = None
     port: IListeningPort | None = field(default=None, init=False)
 
     def privilegedStartService(self) -> None:
@@ -164,8 +184,11 @@ class Listener(Service):
         Service.startService(self)
         # Not before all else has started that could stop the daemon.
         if self.port is not None:
-            scheme = "https" if self._description.startswith("ssl:") else "http"
-            for line in announcement(self.port.getHost(), scheme):
+            secure = self._description.startswith(("ssl:", _TLS))
+            scheme, pin = "https" if secure else "http", None
+            if self._encryption is not None and self._description.startswith(_TLS):
+                pin = self._encryption.fingerprint
+            for line in announcement(self.port.getHost(), scheme, pin):
                 _log.info("{line}", line=line)
 
     def stopService(self) -> "Deferred[None] | None":
@@ -195,21 +218,28 @@ def _keep_alive(listening: socket.socket) -> None:
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def announcement(address: IAddress, scheme: str = "http") -> list[str]:
-    """What to tell the operator: where to look, and what to type elsewhere."""
+def announcement(
+    address: IAddress, scheme: str = "http", pin: str | None = None
+) -> list[str]:
+    """
+    What to tell the operator: where to look, and what to type elsewhere.
+
+    @param pin: what a client has to know, as no authority vouches for us.
+    """
     if isinstance(address, UNIXAddress):
         path = (address.name or b"").decode(errors="replace")
-        return [f"type: curl -N --unix-socket {path} http://localhost/stream"]
+        return [f"type: curl -N --unix-socket {path} {scheme}://localhost/stream"]
     if not isinstance(address, IPv4Address | IPv6Address):
         return [f"listening on {address}"]
     bound = ip_address(address.host)
-    host = _own_address(address) if bound.is_unspecified else address.host
+    host = _reached(address)
     netloc = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
     url = f"{scheme}://{netloc}"
-    here = f"open {url}/ or type: curl -N {url}/stream"
+    client = f"shellstream {url}/stream" + (f" --pin {pin}" if pin else "")
+    here = f"open {url}/ or type: {client if pin else f'curl -N {url}/stream'}"
     if not bound.is_loopback:
         return [
-            f"{here} -- on another machine, type: shellstream {url}/stream",
+            f"{here} -- on another machine, type: {client}",
             "anyone who can reach this address may run these commands",
         ]
     tunnel = f"ssh -NL {address.port}:{netloc} {socket.gethostname()}"
@@ -219,8 +249,10 @@ def announcement(address: IAddress, scheme: str = "http") -> list[str]:
     ]
 
 
-def _own_address(address: IPv4Address | IPv6Address) -> str:
-    """The address by which others on the network most likely reach this machine."""
+def _reached(address: IPv4Address | IPv6Address) -> str:
+    """The address by which others most likely reach who listens there."""
+    if not ip_address(address.host).is_unspecified:
+        return address.host
     v6 = isinstance(address, IPv6Address)
     family = socket.AF_INET6 if v6 else socket.AF_INET
     # Connecting a datagram socket sends nothing; it only picks the interface.
@@ -251,13 +283,57 @@ def makeService(options: Options) -> IService:
 
     daemon = Daemon(options.settings, options["state-dir"], site, reactor, bound)
     daemon.setServiceParent(services)
+    encryption = _encryption(options, daemon, bound, reactor)
+    if encryption is not None:
+        encryption.setServiceParent(services)
     for description in options.listen:
         try:
-            endpoint = serverFromString(reactor, description)
+            endpoint = serverFromString(reactor, description.removeprefix(_TLS))
         except LookupError:
             sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
         except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
-        listeners.append(Listener(description, endpoint, site))
+        factory: IProtocolFactory = site
+        if encryption is not None and description.startswith(_TLS):
+            factory = encryption.wrap(site)
+        listeners.append(Listener(description, endpoint, factory, encryption))
         listeners[-1].setServiceParent(services)
     return services
+
+
+def _encryption(
+    options: Options,
+    daemon: Daemon,
+    bound: Callable[[], Iterable[IAddress]],
+    reactor: Any,
+) -> Encryption | None:
+    """What speaks TLS, for whoever asks for it by its prefix."""
+    secure = [each for each in options.listen if each.startswith(_TLS)]
+    if options.settings.tls is None:
+        for description in secure:
+            how = "needs [tls] in the configuration, or --tls"
+            sys.exit(f"shellstream: --listen {description}: {how}")
+        return None
+    if not secure:
+        sys.exit(
+            "shellstream: TLS is configured, but nothing listens with it: give a "
+            "--port, or put tls: before an endpoint, as in --listen tls:tcp:8443"
+        )
+    return Encryption(
+        options.settings.tls,
+        lambda: daemon.folder,
+        lambda: _names(bound()),
+        reactor,
+        wall_clock,
+    )
+
+
+def _names(bound: Iterable[IAddress]) -> list[str]:
+    """By what others may call this machine."""
+    host = socket.gethostname()
+    names = [host, host if "." in host else f"{host}.local", "localhost"]
+    names += ["127.0.0.1", "::1"]
+    for address in bound:
+        if isinstance(address, IPv4Address | IPv6Address):
+            names.append(_reached(address))
+    return names

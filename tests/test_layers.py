@@ -28,6 +28,8 @@ PURE = (
     "origins",
     "failures",
     "sessions",
+    "tls",
+    "certificates",
     "config",
     "parameters",
     "command",
@@ -54,9 +56,9 @@ DOMAIN = (
 STATE = ("schema", "database", "store", "statedir", "leftovers")
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
-EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
+EDGES = (*CHILDREN, "ringfile", "logs", *STATE, "tlsfiles")
 #: From the bottom up: who may import whom. The client stands beside the server.
-LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), ("tap",))
+LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon", "encryption"), ("tap",))
 SEE_THE_REACTOR = {"tap.py"}
 
 ASK = "import sys, shellstream.{0}; sys.exit('twisted' in sys.modules)"
