@@ -102,6 +102,7 @@ def _make(new: Path, final: Path, key: bytes, certificate: bytes) -> None:
     if new.is_dir():  # we were
         shutil.rmtree(new)
     new.mkdir(mode=0o700)
+    new.chmod(0o700)  # whatever the umask is, here and below
     _write(new / "key.pem", key, 0o600)
     _write(new / "certificate.pem", certificate, 0o644)
     _sync(new)
@@ -112,7 +113,7 @@ def _make(new: Path, final: Path, key: bytes, certificate: bytes) -> None:
 def _write(path: Path, data: bytes, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(fd, "wb") as file:
-        os.fchmod(fd, mode)  # whatever the umask is
+        os.fchmod(fd, mode)
         file.write(data)
         file.flush()
         os.fsync(fd)
@@ -126,10 +127,14 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
+def _opened(path: str, flags: int) -> int:
+    # A FIFO would keep us waiting for who writes it.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _read(path: str | Path) -> bytes:
     try:
-        # A FIFO would keep us waiting for who writes it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             data = file.read(MAX_FILE + 1) if regular else b""
     except OSError as error:
