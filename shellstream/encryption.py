@@ -69,6 +69,7 @@ class Encrypted(TLSMemoryBIOProtocol):
     time runs from when it is accepted.
     """
 
+    transport: Any  # a TCP one
     _begun = False
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002  # Twisted's name

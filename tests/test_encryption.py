@@ -1,12 +1,18 @@
 """Tests for L{shellstream.encryption}: what those who connect are shown."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import trustme
 from OpenSSL import SSL
 from twisted.application.service import IService
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -41,15 +47,17 @@ class EncryptionTestCase(SynchronousTestCase):
         self.authority.cert_pem.write_to_path(self.ca)
         self.cert, self.key = self.issue("server")
 
-    def issue(self, name: str, authority: trustme.CA | None = None, **more: str):
+    def issue(self, name: str, authority: trustme.CA | None = None) -> tuple[str, str]:
         """The names of a new certificate's files."""
-        issued = (authority or self.authority).issue_cert(f"{name}.test", **more)
+        issued = (authority or self.authority).issue_cert(f"{name}.test")
         cert, key = (str(self.folder / f"{name}.{end}") for end in ("pem", "key"))
         issued.cert_chain_pems[0].write_to_path(cert)
         issued.private_key_pem.write_to_path(key)
         return cert, key
 
-    def encryption(self, settings: TLS | None = None, folder: Path | None = None):
+    def encryption(
+        self, settings: TLS | None = None, folder: Path | None = None
+    ) -> Encryption:
         """A service that has started."""
         settings = settings or TLS(certificate=self.cert, key=self.key)
         encryption = Encryption(
@@ -61,6 +69,14 @@ class EncryptionTestCase(SynchronousTestCase):
             self.addCleanup(encryption.stopService)
         self.factory = encryption.wrap(Factory.forProtocol(Echo))
         return encryption
+
+    def accept(self, factory: IProtocolFactory | None = None) -> tuple[Any, Wire]:
+        """A connection on which nothing has been said, and its wire."""
+        address = IPv4Address("TCP", "127.0.0.1", 1)
+        protocol, wire = (factory or self.factory).buildProtocol(address), Wire()
+        assert protocol is not None
+        protocol.makeConnection(wire)
+        return protocol, wire
 
     def connect(self, context: SSL.Context | None = None) -> Handshake:
         """A client, once its handshake is over, or has failed."""
@@ -171,9 +187,7 @@ class ShownTests(EncryptionTestCase):
         """Who speaks HTTP without TLS is told so, in words that fit."""
         self.encryption()
         for said in (b"GET / HTTP/1.1\r\n\r\n", b"P", b"get"):
-            protocol = self.factory.buildProtocol(None)
-            transport = Wire()
-            protocol.makeConnection(transport)
+            protocol, transport = self.accept()
             protocol.dataReceived(said)
             answer = transport.value()
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer)
@@ -183,9 +197,7 @@ class ShownTests(EncryptionTestCase):
     def test_nonsense(self) -> None:
         """What is neither is cut, with an alert."""
         self.encryption()
-        protocol = self.factory.buildProtocol(None)
-        transport = Wire()
-        protocol.makeConnection(transport)
+        protocol, transport = self.accept()
         protocol.dataReceived(b"\0" * 100)
         self.assertNotIn(b"HTTP", transport.value())
         self.assertTrue(transport.disconnecting)
@@ -193,10 +205,8 @@ class ShownTests(EncryptionTestCase):
     def test_silent(self) -> None:
         """Who does not come to speak is cut as without TLS, however slow it is."""
         site = Site(self.clock)
-        factory = self.encryption().wrap(site)
-        protocol = factory.buildProtocol(None)
-        transport = Wire()
-        protocol.makeConnection(transport)
+        protocol, transport = self.accept(self.encryption().wrap(site))
+        assert site.timeOut
         for byte in b"\x16\x03\x01\x02":
             self.clock.advance(site.timeOut / 5)
             protocol.dataReceived(bytes([byte]))
@@ -208,19 +218,14 @@ class ShownTests(EncryptionTestCase):
 class ReloadTests(EncryptionTestCase):
     """Files that change are taken up while the daemon runs."""
 
-    def replace(self, name: str, *new: str) -> tuple[str, ...]:
-        """Put other files in the place of the server's; which they were."""
-        for there, path in zip((self.cert, self.key), new, strict=False):
-            os.replace(path, there)
-        return new
-
     def test_reload(self) -> None:
         """Who connects next is shown the new one; who is there is not disturbed."""
         self.encryption()
         before, open_ = self.shown(), self.connect()
         new = self.issue("new")
         expected = self.of(*new)
-        self.replace("server", *new)
+        for there, path in zip((self.cert, self.key), new, strict=True):
+            os.replace(path, there)
         self.assertEqual(self.shown(), before)
         with capturedLogs() as logged:
             self.clock.advance(POLL)
@@ -333,8 +338,6 @@ class ClientCertificateTests(EncryptionTestCase):
 
     def test_refused(self) -> None:
         """One of another authority, of nobody or of yesterday is an alert, always."""
-        from datetime import UTC, datetime, timedelta
-
         yesterday = datetime.now(UTC) - timedelta(days=1)
         late = self.authority.issue_cert("late.test", not_after=yesterday)
         cert, key = str(self.folder / "late.pem"), str(self.folder / "late.key")

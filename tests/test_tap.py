@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config import DEMO
 from shellstream.tap import Options, announcement
+from shellstream.tls import TLS, Minimum
 
 RIGHT = '[commands.x]\nargv = ["x"]\n'
 
@@ -75,6 +76,20 @@ class ListenTests(OptionsTestCase):
             [one, "tcp:80:interface=127.0.0.1:backlog=1024"],
         )
 
+    def test_tls(self) -> None:
+        """With TLS in the configuration, or asked for, the port speaks it."""
+        plain = "tcp:8000:interface=127.0.0.1:backlog=1024"
+        file = self.file(f"{RIGHT}[tls]\nminimum = '1.3'\n")
+        for argv, minimum in (
+            (("--tls",), Minimum.TLS_1_2),
+            (("-c", file), Minimum.TLS_1_3),
+            (("-c", file, "--tls"), Minimum.TLS_1_3),
+        ):
+            options = self.parse(*argv)
+            self.assertEqual(options.listen, [f"tls:{plain}"])
+            self.assertEqual(options.settings.tls, TLS(minimum=minimum))
+        self.assertEqual(self.parse("--tls", "-l", "tcp:1").listen, ["tcp:1"])
+
     def test_no_port(self) -> None:
         """What is no port is told as such."""
         for port in ("x", "-1", "65536", "1e3", "\u0663", "0x50", "80 ", "8_0"):
@@ -95,7 +110,8 @@ class ListenTests(OptionsTestCase):
     def test_help(self) -> None:
         """Every option is in the help, with its default."""
         text = str(Options())
-        for word in ("port", "interface", "listen", "config", "check", "state-dir"):
+        words = ("port", "interface", "listen", "config", "check", "state-dir", "tls")
+        for word in words:
             self.assertIn(f"--{word}", text)
         self.assertIn("8000", text)
         self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
@@ -224,6 +240,15 @@ class AnnouncementTests(SynchronousTestCase):
         said = announcement(IPv4Address("TCP", "192.0.2.7", 443), "https")
         self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
         self.assertNotIn("http://", "\n".join(said))
+
+    def test_pinned(self) -> None:
+        """A certificate that no authority vouches for is in the line to paste."""
+        for host in ("127.0.0.1", "192.0.2.7"):
+            address = IPv4Address("TCP", host, 443)
+            said = "\n".join(announcement(address, "https", "SHA256:x"))
+            line = f"type: shellstream https://{host}:443/stream --pin SHA256:x"
+            self.assertIn(line, said)
+            self.assertNotIn("curl", said)
 
     def test_unix(self) -> None:
         """A socket has no URL, but a path."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL, crypto
+from service_identity import VerificationError
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -103,6 +104,8 @@ def explained(
 def _is_unverified(error: BaseException | None) -> bool:
     if isinstance(error, SSL.Error):
         return tls_reason(error) == "certificate verify failed"
+    if isinstance(error, VerificationError):  # it is for another host, too
+        return True
     reasons = getattr(error, "reasons", None) or ()
     return any(_is_unverified(reason.value) for reason in reasons)
 

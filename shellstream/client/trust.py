@@ -45,7 +45,8 @@ class Trust(NamedTuple):
 
         pin = self._pin()
         try:
-            return policy(*map(_read, self._files()), pin)
+            cacert, cert, key = map(_read, self._files())
+            return policy(cacert, cert, key, pin)
         except (OSError, ValueError) as error:
             raise self._wrong(error) from None
 
