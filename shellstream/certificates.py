@@ -31,14 +31,15 @@ class Name:
     A name that a certificate carries.
 
     @ivar kind: C{subject}, whose value is as RFC 4514 writes it (C{CN=ann,O=x}), or
-        C{dns}, C{email} or C{uri}, a subject alternative name.
+        C{DNS}, C{email} or C{URI}, a subject alternative name.
     """
 
     kind: str
     value: str
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.value}"
+        """As a configuration has it: no subject looks like one of the others."""
+        return self.value if self.kind == "subject" else f"{self.kind}:{self.value}"
 
 
 @frozen
@@ -50,9 +51,9 @@ class Identity:
 
 
 _KINDS = {
-    x509.DNSName: "dns",
+    x509.DNSName: "DNS",
     x509.RFC822Name: "email",
-    x509.UniformResourceIdentifier: "uri",
+    x509.UniformResourceIdentifier: "URI",
 }
 
 

@@ -71,13 +71,13 @@ class NamesTests(SynchronousTestCase):
             )
         )
         expected = [
-            "subject:CN=ann,O=Ann\\, Inc.",
-            "dns:ann.example",
+            "CN=ann,O=Ann\\, Inc.",
+            "DNS:ann.example",
             "email:ann@example.org",
-            "uri:spiffe://example/ann",
+            "URI:spiffe://example/ann",
         ]
         self.assertEqual([str(name) for name in found.names], expected)
-        self.assertEqual(found.names[1], Name("dns", "ann.example"))
+        self.assertEqual(found.names[1], Name("DNS", "ann.example"))
         self.assertEqual(found.not_after, NOW + timedelta(days=1))
 
     def test_none(self) -> None:
@@ -131,7 +131,7 @@ class SelfSignedTests(SynchronousTestCase):
         """A host's name may be longer than a common name."""
         name = ".".join(["a" * 60] * 4)
         self.assertIn(
-            Name("dns", name), names_of(load(self_signed([name], NOW)[1])).names
+            Name("DNS", name), names_of(load(self_signed([name], NOW)[1])).names
         )
 
     def test_valid(self) -> None:

@@ -325,7 +325,7 @@ class ClientCertificateTests(EncryptionTestCase):
             found = self.connect(client)
             self.assertEqual(found.say(b"hello"), b"hello")
             names = names_of(found.server.getPeerCertificate()).names
-            self.assertIn(Name("dns", "ann.test"), names)
+            self.assertIn(Name("DNS", "ann.test"), names)
 
     def test_none(self) -> None:
         """Who has none gets in if it is optional, and an alert if it is required."""
