@@ -19,10 +19,15 @@ _log = Logger(namespace="shellstream")
 
 @frozen
 class Place:
-    """Where a daemon listens, and what a URL for it begins with."""
+    """
+    Where a daemon listens, and what a URL for it begins with.
+
+    @ivar pin: what a client has to know, as no authority vouches for us.
+    """
 
     address: IAddress
     scheme: str = "http"
+    pin: str | None = None
 
     @property
     def wide(self) -> bool:
@@ -37,17 +42,31 @@ class Place:
         return (self.address.name or b"").decode(errors="replace")
 
     @property
-    def netloc(self) -> str | None:
-        """How a URL names it, if one can, from as far away as it can be reached."""
+    def host(self) -> str | None:
+        """By what others most likely reach it, if by an address."""
         if not isinstance(self.address, IPv4Address | IPv6Address):
             return None
         everywhere = ip_address(self.address.host).is_unspecified
-        host = _own_address(self.address) if everywhere else self.address.host
-        return (
-            f"[{host}]:{self.address.port}"
-            if ":" in host
-            else (f"{host}:{self.address.port}")
-        )
+        return _own_address(self.address) if everywhere else self.address.host
+
+    @property
+    def netloc(self) -> str | None:
+        """How a URL names it, if one can, from as far away as it can be reached."""
+        host = self.host
+        if host is None:
+            return None
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def port(self) -> int | None:
+        """Of TCP."""
+        return getattr(self.address, "port", None)
+
+    @property
+    def client(self) -> str:
+        """Our client, as it is typed elsewhere."""
+        pin = f" --pin {self.pin}" if self.pin else ""
+        return f"shellstream {self.scheme}://{self}/stream{pin}"
 
     def __str__(self) -> str:
         return self.path or self.netloc or str(self.address)
@@ -61,15 +80,17 @@ def announcement(place: Place, *, demanded: bool = False) -> list[str]:
     """
     curl, run = (" -u :TOKEN", "SHELLSTREAM_TOKEN=TOKEN ") if demanded else ("", "")
     if place.path is not None:
-        return [f"type: curl -N --unix-socket {place} http://localhost/stream{curl}"]
+        url = f"{place.scheme}://localhost/stream"
+        return [f"type: curl -N --unix-socket {place} {url}{curl}"]
     if place.netloc is None:
         return [f"listening on {place}"]
     url = f"{place.scheme}://{place}"
-    here = f"open {url}/ or type: curl -N {url}/stream{curl}"
+    # curl would not know the certificate.
+    line = f"{run}{place.client}" if place.pin else f"curl -N {url}/stream{curl}"
+    here = f"open {url}/ or type: {line}"
     if place.wide:
-        return [f"{here} -- on another machine, type: {run}shellstream {url}/stream"]
-    port = place.netloc.rpartition(":")[2]
-    tunnel = f"ssh -NL {port}:{place} {socket.gethostname()}"
+        return [f"{here} -- on another machine, type: {run}{place.client}"]
+    tunnel = f"ssh -NL {place.port}:{place} {socket.gethostname()}"
     return [
         f"{here} -- on another machine, first type: {tunnel}",
         "only this machine can connect; --interface 0.0.0.0 lets those in who have a "
@@ -81,12 +102,12 @@ def invitation(place: Place, token: str) -> str:
     """What to paste on another machine; it is to be shown once, and kept nowhere."""
     if place.netloc is None:
         return f"\nThe token that lets you in, which is shown only now: {token}\n\n"
-    url = f"{place.scheme}://{place}/stream"
+    lines = [f"SHELLSTREAM_TOKEN={token} {place.client}"]
+    if not place.pin:
+        lines.append(f"curl -N {place.scheme}://{place}/stream -u :{token}")
     return (
-        "\nTo get in, paste one of these on the other machine. The token in them is "
-        "shown only now.\n"
-        f"  SHELLSTREAM_TOKEN={token} shellstream {url}\n"
-        f"  curl -N {url} -u :{token}\n"
+        "\nTo get in, paste this on the other machine. The token in it is shown only "
+        "now.\n  " + "\n  ".join(lines) + "\n"
         "A browser asks for it as a password.\n\n"
     )
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
-from . import toml
+from . import tls, toml
 from .command import Command, placeholders
 from .confine import Confinement
 from .errors import did_you_mean
@@ -26,6 +26,7 @@ from .parameters import (
     Unfit,
 )
 from .record import Keep
+from .tls import TLS
 from .toml import Mistake, NotAllowed, Table
 from .unbuffer import Unbuffer
 
@@ -58,6 +59,7 @@ class Config:
     @ivar drain: seconds that a daemon which stops gives to what runs.
     @ivar access: how people reach the daemon, and are known.
     @ivar keep: how much of ended runs is kept.
+    @ivar tls: how TLS is spoken; L{None} if it is not.
     """
 
     commands: Mapping[str, Command]
@@ -67,6 +69,7 @@ class Config:
     drain: float = 10.0
     keep: Keep = KEEP
     access: Access = EVERYBODY
+    tls: TLS | None = None
 
 
 #: What runs without a configuration: the demonstration this project began with.
@@ -122,6 +125,7 @@ def _config(table: Table) -> Config:
         drain=table.take("drain", toml.duration, 10.0),
         keep=_keep(table),
         access=read_access(table),
+        tls=_tls(table),
     )
     table.close()
     return config
@@ -136,6 +140,11 @@ def _keep(table: Table) -> Keep:
     )
     found.close()
     return keep
+
+
+def _tls(table: Table) -> TLS | None:
+    found = tls.read(table.table("tls"))
+    return found if "tls" in table else None  # an empty one means something
 
 
 def _common(table: Table, default: Command) -> Command:

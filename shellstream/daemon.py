@@ -98,6 +98,11 @@ class Daemon(Service):
     _gate: Gate = field(init=False)
     _watching: LoopingCall = field(init=False)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where is kept what is to outlive the daemon; L{None} if nowhere."""
+        return None if self._dir is None else self._dir.path
+
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         # Before anybody is told that the daemon is there, and may want it gone.

@@ -5,11 +5,11 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
@@ -28,12 +28,17 @@ from . import __version__, tokentool
 from .announce import Place, Terminal, Welcome
 from .config import DEMO, Config, ConfigMistaken, parse
 from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
+from .encryption import Encryption
 from .spawn import keep_descriptors, raise_file_limit
+from .tls import TLS
 from .web import Site
 
 #: How many connections may wait to be accepted: of more that come at once, the
 #: system asks the others to try again a second later (listen(2)).
 BACKLOG = 1024
+
+#: What comes before an endpoint that is to speak TLS as the configuration says.
+_TLS = "tls:"
 
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -78,6 +83,12 @@ class Options(usage.Options):
     optFlags = (
         ("check", None, "Say whether the configuration is right, and exit."),
         ("insecure", None, "Ask nobody for a token, whoever can reach this daemon."),
+        (
+            "tls",
+            None,
+            "Speak https on --port, if [tls] is not configured with a certificate that "
+            "is made at the first start, for clients to --pin.",
+        ),
     )
     subCommands = (
         ("tokens", None, TokenOptions, "Make, list, expire and revoke tokens."),
@@ -97,7 +108,8 @@ class Options(usage.Options):
     def opt_listen(self, endpoint: str) -> None:
         """
         Twisted endpoint to listen on instead of --port, such as
-        unix:/run/shellstream.sock; may be given several times.
+        unix:/run/shellstream.sock; may be given several times. With tls: before
+        it, it speaks https as --port would.
         """
         self.listen.append(endpoint)
 
@@ -114,11 +126,15 @@ class Options(usage.Options):
         if self["check"]:
             print(f"{self['config'] or 'built-in configuration'}: ok")  # noqa: T201
             sys.exit(0)
+        if self["tls"] and self.settings.tls is None:
+            self.settings = evolve(self.settings, tls=TLS())
         where = self["state-dir"]
         if where is not None and where != IN_MEMORY:
             self["state-dir"] = str(Path(where).absolute())  # twistd may chdir
         if not self.listen or self["port"] or self["interface"]:
-            self.listen.append(_endpoint(self["port"], self["interface"]))
+            secure = "" if self.settings.tls is None else _TLS
+            endpoint = _endpoint(self["port"], self["interface"])
+            self.listen.append(f"{secure}{endpoint}")
         # In the foreground a PID file only keeps a second daemon from starting
         # in the same folder, and the first one in a folder that is read-only.
         twistd: dict[str, Any] = self.parent or {}
@@ -160,6 +176,7 @@ class Listener(Service):
     _description: str
     _endpoint: IStreamServerEndpoint
     _factory: IProtocolFactory
+    _encryption: Encryption | None = None
     port: IListeningPort | None = field(default=None, init=False)
 
     def privilegedStartService(self) -> None:
@@ -177,8 +194,11 @@ class Listener(Service):
         """Where it listens, once it does."""
         if self.port is None:
             return None
-        scheme = "https" if self._description.startswith("ssl:") else "http"
-        return Place(self.port.getHost(), scheme)
+        secure = self._description.startswith(("ssl:", _TLS))
+        pin = None
+        if self._encryption is not None and self._description.startswith(_TLS):
+            pin = self._encryption.fingerprint
+        return Place(self.port.getHost(), "https" if secure else "http", pin)
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
@@ -229,16 +249,57 @@ def makeService(options: Options) -> IService:
     insecure = bool(options["insecure"])
     where = options["state-dir"]
     daemon = Daemon(options.settings, where, site, reactor, bound, insecure)
+    encryption = _encryption(options, daemon, bound, reactor)
     for description in options.listen:
         try:
-            endpoint = serverFromString(reactor, description)
+            endpoint = serverFromString(reactor, description.removeprefix(_TLS))
         except LookupError:
             sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
         except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
-        listeners.append(Listener(description, endpoint, site))
+        factory: IProtocolFactory = site
+        if encryption is not None and description.startswith(_TLS):
+            factory = encryption.wrap(site)
+        listeners.append(Listener(description, endpoint, factory, encryption))
     welcome = Welcome(daemon, places, Terminal())
     services = MultiService()
-    for service in (daemon, *listeners, welcome):
-        service.setServiceParent(services)
+    for service in (daemon, encryption, *listeners, welcome):
+        if service is not None:
+            service.setServiceParent(services)
     return services
+
+
+def _encryption(
+    options: Options,
+    daemon: Daemon,
+    bound: Callable[[], Iterable[IAddress]],
+    reactor: Any,
+) -> Encryption | None:
+    """What speaks TLS, for whoever asks for it by its prefix."""
+    secure = [each for each in options.listen if each.startswith(_TLS)]
+    if options.settings.tls is None:
+        for description in secure:
+            how = "needs [tls] in the configuration, or --tls"
+            sys.exit(f"shellstream: --listen {description}: {how}")
+        return None
+    if not secure:
+        sys.exit(
+            "shellstream: TLS is configured, but nothing listens with it: give a "
+            "--port, or put tls: before an endpoint, as in --listen tls:tcp:8443"
+        )
+    return Encryption(
+        options.settings.tls,
+        lambda: daemon.folder,
+        lambda: _names(bound()),
+        reactor,
+        wall_clock,
+    )
+
+
+def _names(bound: Iterable[IAddress]) -> list[str]:
+    """By what others may call this machine."""
+    host = socket.gethostname()
+    names = [host, host if "." in host else f"{host}.local", "localhost"]
+    names += ["127.0.0.1", "::1"]
+    hosts = (Place(address).host for address in bound)
+    return [*names, *(each for each in hosts if each is not None)]

@@ -154,7 +154,8 @@ class Daemon:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        match = re.search(rb"curl -N (https?://\S+:(\d+))/stream", program.out)
+        how = rb"type: (?:curl -N|shellstream) (https?://\S+:(\d+))/stream"
+        match = re.search(how, program.out)
         assert match is not None, program.out
         self.url = match[1].decode()
         self.port = int(match[2])

@@ -74,6 +74,15 @@ class AnnouncementTests(SynchronousTestCase):
             self.assertIn(f"{address.port}:{netloc} ", said)
             self.assertNotIn("anyone", said)
 
+    def test_pinned(self) -> None:
+        """A certificate that no authority vouches for is in the line to paste."""
+        for host in ("127.0.0.1", "192.0.2.7"):
+            place = Place(IPv4Address("TCP", host, 443), "https", "SHA256:x")
+            line = f"shellstream https://{host}:443/stream --pin SHA256:x"
+            for said in ("\n".join(announcement(place)), invitation(place, TOKEN)):
+                self.assertIn(line, said)
+                self.assertNotIn("curl", said)
+
     def test_network(self) -> None:
         """On the network: the line for the other machine."""
         (said,) = announcement(Place(WIDE))

@@ -34,7 +34,7 @@ class SettingsTests(SynchronousTestCase):
         self, environ: dict[str, str] = {}, other: str | None = None, **given: str
     ) -> Settings:
         """What is made of this command line and environment."""
-        names = ("server", "token_file", "cacert", "cert", "key")
+        names = ("server", "token_file", "cacert", "pin", "cert", "key")
         found = Namespace(**{name: given.get(name) for name in names})
         environ = {"XDG_CONFIG_HOME": str(self.folder), **environ}
         return settings(found, environ, other)
@@ -144,3 +144,35 @@ class SettingsTests(SynchronousTestCase):
         error = self.assertRaises(Usage, self.at("http://h", cacert="a"))
         self.assertIn("--cacert would protect nothing", str(error))
         self.assertRaises(Usage, self.at("https://h", key="k"))
+
+    def test_pin(self) -> None:
+        """A pin comes from where a token does, and is used with TLS, or refused."""
+        one, two, three = (f"SHA256:{digit * 64}" for digit in "123")
+        self.config.write_text(
+            f'[servers.laptop]\nurl = "https://laptop"\npin = "{two}"\n'
+            '[servers.pi]\nurl = "https://pi"\n'
+        )
+        environ = {"SHELLSTREAM_PIN": three}
+        for server, given, expected in (
+            ("laptop", {"pin": one}, one),
+            ("laptop", {}, two),
+            ("pi", {}, three),
+        ):
+            found = self.read(environ, server=server, **given)
+            self.assertEqual(found.tls(), Trust(pin=expected))
+        self.assertIsNone(self.read(environ, "https://other").tls())
+        error = self.assertRaises(Usage, self.at("http://h", pin=one))
+        self.assertIn("--pin would protect nothing", str(error))
+        error = self.assertRaises(Usage, self.at("https://h", pin=one, cacert="a"))
+        self.assertIn("pin and cacert exclude each other", str(error))
+
+    def test_no_pin(self) -> None:
+        """What is no fingerprint is told with where it stands, and what one is."""
+        self.config.write_text('[servers.h]\nurl = "https://h"\npin = "x"\n')
+        for environ, given, kind, where in (
+            ({}, {"server": "https://h", "pin": "x"}, Usage, "--pin"),
+            ({}, {"server": "h"}, ConfigWrong, "servers.h.pin"),
+            ({"SHELLSTREAM_PIN": "x"}, {}, ConfigWrong, "$SHELLSTREAM_PIN"),
+        ):
+            error = self.assertRaises(kind, self.read, environ, **given)
+            self.assertIn(f"{where}: 'x' is no fingerprint; it is SHA256:", str(error))

@@ -30,6 +30,8 @@ PURE = (
     "origins",
     "failures",
     "sessions",
+    "tls",
+    "certificates",
     "config",
     "parameters",
     "command",
@@ -57,10 +59,18 @@ TOKENS = ("tokenfile", "tokenwatch", "door")
 STATE = ("schema", "database", "store", "statedir", "leftovers", *TOKENS)
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
-EDGES = (*CHILDREN, "ringfile", "logs", *STATE)
+EDGES = (*CHILDREN, "ringfile", "logs", *STATE, "tlsfiles")
 STARTING = ("announce", "tokentool")
 #: From the bottom up: who may import whom. The client stands beside the server.
-LAYERS = (PURE, DOMAIN, EDGES, ("web",), ("daemon",), STARTING, ("tap",))
+LAYERS = (
+    PURE,
+    DOMAIN,
+    EDGES,
+    ("web",),
+    ("daemon", "encryption"),
+    STARTING,
+    ("tap",),
+)
 SEE_THE_REACTOR = {"tap.py"}
 
 ASK = "import sys, shellstream.{0}; sys.exit('twisted' in sys.modules)"

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config import DEMO
 from shellstream.tap import Options
+from shellstream.tls import TLS, Minimum
 
 RIGHT = '[commands.x]\nargv = ["x"]\n'
 
@@ -69,6 +70,20 @@ class ListenTests(OptionsTestCase):
             [one, "tcp:80:interface=127.0.0.1:backlog=1024"],
         )
 
+    def test_tls(self) -> None:
+        """With TLS in the configuration, or asked for, the port speaks it."""
+        plain = "tcp:8000:interface=127.0.0.1:backlog=1024"
+        file = self.file(f"{RIGHT}[tls]\nminimum = '1.3'\n")
+        for argv, minimum in (
+            (("--tls",), Minimum.TLS_1_2),
+            (("-c", file), Minimum.TLS_1_3),
+            (("-c", file, "--tls"), Minimum.TLS_1_3),
+        ):
+            options = self.parse(*argv)
+            self.assertEqual(options.listen, [f"tls:{plain}"])
+            self.assertEqual(options.settings.tls, TLS(minimum=minimum))
+        self.assertEqual(self.parse("--tls", "-l", "tcp:1").listen, ["tcp:1"])
+
     def test_no_port(self) -> None:
         """What is no port is told as such."""
         for port in ("x", "-1", "65536", "1e3", "\u0663", "0x50", "80 ", "8_0"):
@@ -89,7 +104,8 @@ class ListenTests(OptionsTestCase):
     def test_help(self) -> None:
         """Every option is in the help, with its default."""
         text = str(Options())
-        for word in ("port", "interface", "listen", "config", "state-dir"):
+        words = ("port", "interface", "listen", "config", "state-dir", "tls")
+        for word in words:
             self.assertIn(f"--{word}", text)
         for word in ("--check", "--insecure", "tokens"):
             self.assertIn(word, text)

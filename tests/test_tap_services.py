@@ -1,7 +1,9 @@
 """Tests for L{shellstream.tap}: what the daemon is made of."""
 
 import resource
+from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, IServiceMaker, MultiService
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -14,6 +16,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
 from twisted.plugin import IPlugin
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -21,7 +24,10 @@ from zope.interface.verify import verifyObject
 from shellstream import tap
 from shellstream.announce import Place, Welcome
 from shellstream.daemon import Daemon
+from shellstream.encryption import Encryption
 from shellstream.tap import Listener, Options, makeService
+from shellstream.tls import TLS
+from shellstream.web import Site
 from twisted.plugins.shellstream_plugin import shellstream as plugin
 
 
@@ -112,6 +118,27 @@ class ServiceTests(SynchronousTestCase):
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
         self.assertEqual(kinds, [Daemon, Listener, Listener, Welcome])
+
+    def test_tls(self) -> None:
+        """What asks for TLS by its prefix speaks it, the others do not."""
+        options = self.options("tls:tcp:0", "unix:/run/x.sock")
+        options.settings = evolve(options.settings, tls=TLS())
+        service: Any = makeService(options)
+        daemon, encryption, secure, plain, _ = service
+        self.assertIsInstance(daemon, Daemon)
+        self.assertIsInstance(encryption, Encryption)
+        self.assertIsInstance(secure._factory, TLSMemoryBIOFactory)
+        self.assertIsInstance(plain._factory, Site)
+
+    def test_tls_or_not(self) -> None:
+        """TLS that nobody speaks, or that nobody has configured, is refused."""
+        options = self.options("tls:tcp:0")
+        said = str(self.assertRaises(SystemExit, makeService, options).code)
+        self.assertIn("--listen tls:tcp:0: needs [tls]", said)
+        options = self.options("tcp:0")
+        options.settings = evolve(options.settings, tls=TLS())
+        said = str(self.assertRaises(SystemExit, makeService, options).code)
+        self.assertIn("nothing listens with it", said)
 
     def test_no_endpoint(self) -> None:
         """What is no endpoint is told with the option's name."""

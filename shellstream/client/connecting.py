@@ -79,7 +79,7 @@ class _Watched:
     """
     An endpoint that remembers the connection that it made.
 
-    @ivar creator: makes TLS of it, if not L{None}.
+    @ivar tcp: the same without TLS.
     """
 
     connection: _Connection
@@ -87,7 +87,8 @@ class _Watched:
     def __init__(
         self, reactor: Any, uri: URI, creator: IOpenSSLClientConnectionCreator | None
     ) -> None:
-        self._tcp = AnyAddress(reactor, uri.host.decode("ascii"), uri.port)
+        self.host = uri.host.decode("ascii")
+        self.tcp = AnyAddress(reactor, self.host, uri.port)
         self._reactor = reactor
         self._creator = creator
 
@@ -96,12 +97,12 @@ class _Watched:
         wrapping.protocol = _Connection
         wrapping.noisy = False
         if self._creator is None:
-            return self._tcp.connect(wrapping).addCallback(self._connected)
+            return self.tcp.connect(wrapping).addCallback(self._connected)
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
         # Not wrapClientTLS(), which would have the global reactor send what is sent.
         tls = TLSMemoryBIOFactory(self._creator, True, wrapping, self._reactor)
-        return self._tcp.connect(tls).addCallback(self._connected_over_tls)
+        return self.tcp.connect(tls).addCallback(self._connected_over_tls)
 
     def _connected(self, connection: Any) -> IProtocol:
         self.connection = connection
@@ -180,4 +181,14 @@ class OneEach:
             return _Response(response, connection)
 
         asked = agent.request(method, uri, headers, bodyProducer)
+        if uri.startswith(b"https:"):
+            asked.addErrback(self._explained, endpoints)
         return asked.addCallback(answered)  # type: ignore[no-any-return]
+
+    def _explained(
+        self, failure: Failure, endpoints: _Endpoints
+    ) -> "Failure | Deferred[Failure]":
+        from .pinning import explained
+
+        watched = endpoints.watched
+        return explained(failure, watched.host, watched.tcp, self._reactor)

@@ -35,6 +35,7 @@ from .errors import (
     Unanswered,
     Usage,
 )
+from .trust import Untrusted
 from .wire import ALWAYS, READ_AHEAD
 
 
@@ -299,6 +300,8 @@ def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
     """Why a connection ended before its answer began."""
     values = [reason.value for reason in reasons]
     for error in values:
+        if isinstance(error, Untrusted):
+            return TLSFailed(url, str(error))
         # Named, not imported: a plain-HTTP client need not load OpenSSL.
         module = type(error).__module__
         if module.startswith("service_identity"):

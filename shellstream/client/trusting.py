@@ -7,7 +7,9 @@ from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
+    CertificateOptions,
     PrivateCertificate,
+    TLSVersion,
     optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
@@ -15,21 +17,26 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from .pinning import Judged, pinned
 from .treq_wire import tls_reason
 from .trust import blocks
 
 
 def policy(
-    cacert: bytes | None, cert: bytes | None, key: bytes | None
+    cacert: bytes | None,
+    cert: bytes | None,
+    key: bytes | None,
+    pin: bytes | None = None,
 ) -> IPolicyForHTTPS:
     """
     @param cacert: authorities to trust, in PEM; those of the system if not given.
     @param cert: the certificate to show, if any.
     @param key: its key, if it is not in C{cert}.
+    @param pin: the fingerprint of the only certificate to trust, if that is known.
     @raise ValueError: if one of them does not hold what it should.
     """
     try:
-        return _Policy(cacert, cert, key)
+        return _Policy(cacert, cert, key, pin)
     except (SSL.Error, crypto.Error) as error:
         raise ValueError(tls_reason(error)) from None
     except VerifyError as error:  # the key is another's
@@ -41,16 +48,21 @@ class _Policy:
     """Trusts some, and shows a certificate."""
 
     def __init__(
-        self, cacert: bytes | None, cert: bytes | None, key: bytes | None
+        self,
+        cacert: bytes | None,
+        cert: bytes | None,
+        key: bytes | None,
+        pin: bytes | None,
     ) -> None:
+        self._pin = pin
         self._trusted: Any = platformTrust()
         if cacert is not None:
             self._trusted = trustRootFromCertificates(_certificates(cacert))
         self._shown: PrivateCertificate | None = None
-        self._behind: dict[str, Any] = {}
+        self._more: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
         if cert is not None:
             _, *behind = _certificates(cert)
-            self._behind["extraCertChain"] = [each.original for each in behind]
+            self._more["extraCertChain"] = [each.original for each in behind]
             self._shown = PrivateCertificate.loadPEM(
                 _block(cert, b"CERTIFICATE") + b"\n" + _key(key or cert)
             )
@@ -61,12 +73,19 @@ class _Policy:
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
-        return optionsForClientTLS(
-            hostname.decode("ascii"),
-            trustRoot=self._trusted,
-            clientCertificate=self._shown,
-            extraCertificateOptions=dict(self._behind),  # Twisted adds to it
-        )
+        host, more = hostname.decode("ascii"), dict(self._more)  # Twisted adds to it
+        if self._pin is None:
+            return optionsForClientTLS(
+                host,
+                trustRoot=self._trusted,
+                clientCertificate=self._shown,
+                extraCertificateOptions=more,
+            )
+        if self._shown is not None:
+            more["privateKey"] = self._shown.privateKey.original
+            more["certificate"] = self._shown.original
+        context = CertificateOptions(**more).getContext()
+        return Judged(context, host, pinned(self._pin))
 
 
 def _block(data: bytes, kind: bytes) -> bytes:

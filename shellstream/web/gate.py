@@ -8,6 +8,7 @@ from attrs import define, field
 from twisted.internet.address import UNIXAddress
 
 from shellstream.access import ANONYMOUS, Caller, Principal
+from shellstream.certificates import names_of
 from shellstream.errors import (
     CrossSite,
     RequestMalformed,
@@ -212,7 +213,16 @@ class Gate:
         return None if session is None else session.principal
 
     def _by_certificate(self, request: Request) -> Principal | None:
-        return None
+        shown = getattr(request.channel.transport, "getPeerCertificate", None)
+        certificate = None if shown is None else shown()
+        if certificate is None or not self.access.known:
+            return None
+        try:
+            identity = names_of(certificate)
+        except ValueError as error:
+            raise Unauthenticated(f"the certificate cannot be read: {error}") from None
+        expires = int(identity.not_after.timestamp() * 1_000_000)
+        return self.access.by_certificate(map(str, identity.names), expires)
 
     def _by_proxy(self, request: Request) -> Principal | None:
         header = self.access.user_header

@@ -338,6 +338,10 @@ class Site(TwistedSite):
             parsePOSTFormSubmission=False,
         )
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
+        return [b"http/1.1"]
+
 
 @provider(IAccessLogFormatter)
 def _log_line(timestamp: str, request: TwistedRequest) -> str:

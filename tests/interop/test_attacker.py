@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.web.resource import Resource
@@ -58,7 +59,8 @@ class AttackerTests(test_tokens.TokensTestCase):
         """Each is tried from a page of the same machine, whose cookies are the same."""
         token = await self.make("alice", "--actions", "run,read")
         daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
-        port = reactor.listenTCP(0, Site(Elsewhere()), interface="127.0.0.1")
+        site: Any = Site(Elsewhere())
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         browser = start_client(
             self,

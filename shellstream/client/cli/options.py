@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "SHELLSTREAM_URL": f"the server, or its name, instead of {_SERVER}",
     "SHELLSTREAM_TOKEN": "the token that it asks for",
     "SHELLSTREAM_TOKEN_FILE": "a file that holds it",
+    "SHELLSTREAM_PIN": "the fingerprint of its certificate, as for --pin",
 }
 
 
@@ -95,6 +96,11 @@ CONNECTING = (
     ),
     _option("--token-file", metavar="FILE", help="holds the token for the server"),
     _option("--cacert", metavar="FILE", help="trust these authorities (PEM), only"),
+    _option(
+        "--pin",
+        metavar="FINGERPRINT",
+        help="trust this certificate, only; its daemon prints it at its start",
+    ),
     _option("--cert", metavar="FILE", help="show this certificate (PEM)"),
     _option("--key", metavar="FILE", help="the key of --cert, if it is not in it"),
     _option("-q", "--quiet", action="store_true", help="say nothing but errors"),

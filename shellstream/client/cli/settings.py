@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shellstream.client.errors import ConfigWrong, Usage
-from shellstream.client.trust import Trust
+from shellstream.client.trust import BOTH, Trust, digest
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 #: What may be said of a server in the configuration.
-_KEYS = ("url", "token_file", "cacert", "cert", "key")
+_KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
 
 
 class Settings(NamedTuple):
@@ -39,6 +39,8 @@ class Settings(NamedTuple):
             )
         if self.trust.key and not self.trust.cert:
             raise Usage("--key needs --cert: the certificate that it is for")
+        if self.trust.pin and self.trust.cacert:
+            raise Usage(BOTH)
         return self.trust
 
 
@@ -75,7 +77,14 @@ def settings(
         path = getattr(given, name) or entry.get(name)
         return path and str(Path(path).expanduser())
 
-    trust = Trust(file("cacert"), file("cert"), file("key"))
+    pin = None
+    if given.pin:
+        pin = _pin(given.pin, "--pin", Usage)
+    elif "pin" in entry:
+        pin = _pin(entry["pin"], f"servers.{wanted}.pin", ConfigWrong)
+    elif environ.get("SHELLSTREAM_PIN"):
+        pin = _pin(environ["SHELLSTREAM_PIN"], "$SHELLSTREAM_PIN", ConfigWrong)
+    trust = Trust(file("cacert"), file("cert"), file("key"), pin)
     return Settings(other or url, token, trust)
 
 
@@ -105,6 +114,14 @@ def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
+
+
+def _pin(text: str, where: str, kind: type[Usage | ConfigWrong]) -> str:
+    try:
+        digest(text)
+    except ValueError as error:
+        raise kind(f"{where}: {error}") from None
+    return text
 
 
 def _token(path: str) -> str:

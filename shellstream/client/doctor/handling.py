@@ -79,6 +79,8 @@ def untrusted(where: str, exchange: Exchange) -> Finding:
         cure=(
             "# if you know the issuer, and trust it:",
             "SSL_CERT_FILE=/path/to/issuer.pem shellstream …",
+            "# if it is a daemon's own, which prints it at its start:",
+            "shellstream --pin SHA256:… …",
         ),
         evidence={"issuer": found.issuer, "trouble": found.trouble},
         certain=False,

@@ -1,0 +1,70 @@
+"""Tests for L{shellstream.tls}: the table C{[tls]} of a configuration."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config import Config, ConfigMistaken, parse
+from shellstream.tls import TLS, ClientCertificate, Minimum
+
+COMMAND = '[commands.x]\nargv = ["x"]\n'
+
+
+def tls(text: str) -> Config:
+    """A configuration with this in C{[tls]}."""
+    return parse(f"{COMMAND}[tls]\n{text}")
+
+
+class ReadTests(SynchronousTestCase):
+    """What may be said of TLS, and what is made of it."""
+
+    def test_none(self) -> None:
+        """Without the table no TLS is spoken; an empty one asks for it."""
+        self.assertIsNone(parse(COMMAND).tls)
+        self.assertEqual(tls("").tls, TLS())
+
+    def test_whole(self) -> None:
+        """Everything may be said at once."""
+        found = tls(
+            'certificate = "/c"\nkey = "/k"\nclient_ca = "/a"\n'
+            'client_certificate = "required"\nminimum = "1.3"'
+        ).tls
+        expected = TLS(
+            certificate="/c",
+            key="/k",
+            client_ca="/a",
+            client_certificate=ClientCertificate.REQUIRED,
+            minimum=Minimum.TLS_1_3,
+        )
+        self.assertEqual(found, expected)
+
+    def test_defaults(self) -> None:
+        """TLS 1.2 will do, and clients may come without a certificate."""
+        found = tls('certificate = "/c"\nkey = "/c"\nclient_ca = "/a"').tls
+        assert found is not None
+        self.assertIs(found.minimum, Minimum.TLS_1_2)
+        self.assertIs(found.client_certificate, ClientCertificate.OPTIONAL)
+
+    def test_wrong(self) -> None:
+        """Each mistake is told by its key, with what may stand there."""
+        for text, key, allowed in (
+            ('certificate = "/c"', "tls.key", "a file beside certificate"),
+            ('key = "/k"', "tls.certificate", "a file beside key"),
+            ('certificate = "c"\nkey = "/k"', "tls.certificate", "an absolute path"),
+            ('client_ca = "a"', "tls.client_ca", "an absolute path"),
+            ('minimum = "1.1"', "tls.minimum", "one of '1.2', '1.3'"),
+            ("minimum = 1.2", "tls.minimum", "one of '1.2', '1.3'"),
+            (
+                'client_certificate = "always"\nclient_ca = "/a"',
+                "tls.client_certificate",
+                "one of 'optional', 'required'",
+            ),
+            ('client_certificate = "required"', "tls.client_ca", "the authorities"),
+            ('cert = "/c"', "tls.cert", "the keys certificate, client_ca"),
+        ):
+            (mistake,) = self.assertRaises(ConfigMistaken, tls, text).mistakes
+            self.assertEqual(mistake.key, key)
+            self.assertIn(allowed, mistake.allowed)
+
+    def test_no_table(self) -> None:
+        """What is no table is told as such."""
+        error = self.assertRaises(ConfigMistaken, parse, f"tls = true\n{COMMAND}")
+        self.assertIn("tls: found true; allowed: a table", str(error))
