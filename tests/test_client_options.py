@@ -1,6 +1,7 @@
 """Tests for the client's command line: words in, what is meant out."""
 
 import contextlib
+import gc
 import io
 import os
 import re
@@ -120,6 +121,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_completion(self) -> None:
         """Every shell is told every subcommand and option."""
+        self.addCleanup(gc.enable)
         for shell in ("bash", "zsh", "tcsh"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 self.patch(sys, "argv", ["shellstream", "completion", shell])
@@ -293,6 +295,7 @@ class MainTests(SynchronousTestCase):
 
     def run_main(self, *argv: str) -> tuple[object, str]:
         """Exit code, and what is said on stderr."""
+        self.addCleanup(gc.enable)  # a program that ends does without
         self.patch(sys, "argv", ["shellstream", *argv])
         reader, writer = os.pipe()
         kept = os.dup(2)
