@@ -166,7 +166,12 @@ class _Session:
         """A run's output, while our standard input goes into it."""
         with closing(Into(0, "standard input")) as source:
             shown = self.follow(following, begun["command"])
-            return await beside(shown, self.client.feed(begun["id"], source))
+            return await beside(shown, self._fed(begun["id"], source))
+
+    async def _fed(self, run_id: str, source: Into) -> None:
+        self._steering.feeding = True
+        await self.client.feed(run_id, source)
+        self._steering.feeding = False
 
     async def sit(
         self, terminal: "Terminal", begun: RunInfo, following: Following

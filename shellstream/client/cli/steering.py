@@ -18,12 +18,16 @@ class Steering:
     Ctrl-C is sent on to the run; a second one cancels it; a third leaves. SIGTERM
     cancels; a second one leaves. SIGHUP leaves, and so does each of them as long as
     there is no run to be told of it.
+
+    @ivar feeding: whether the run waits for more input from us. Who leaves it does
+        not end that: what was cut off must not look like the whole.
     """
 
     def __init__(self, client: Client, notes: Notes) -> None:
         self._client = client
         self._notes = notes
         self._following: Following | None = None
+        self.feeding = False
         self._detach = False
         self._came: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +63,8 @@ class Steering:
         if run is None:
             self.leave(128 + number)
         elif number == signal.SIGINT and self._detach:
-            self._notes.say(f"the run goes on; shellstream attach {run} follows it")
+            on = "on, and its input stays open" if self.feeding else "on"
+            self._notes.say(f"the run goes {on}; shellstream attach {run} follows it")
             self.leave(128 + number)
         elif number == signal.SIGINT and step == 0:
             self._notes.tell("interrupted; again to cancel the run")
