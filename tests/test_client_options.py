@@ -18,12 +18,8 @@ from shellstream import __version__
 from shellstream.client import __main__ as client
 from shellstream.client.api import Client
 from shellstream.client.cli.codes import CODES, exit_code, words
-from shellstream.client.cli.options import (
-    ENVIRONMENT,
-    SUBCOMMANDS,
-    arguments,
-    whole_parser,
-)
+from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
+from shellstream.client.cli.parser import arguments, whole_parser
 from shellstream.client.cli.words import Words
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import End
@@ -86,7 +82,7 @@ class ArgumentTests(SynchronousTestCase):
             ("--nonsense", "shellstream run --help"),
             ("build -x", "--help"),
             ("attach", "ID"),
-            ("attach r s", "s"),
+            ("attach r s", "'s' is unknown here; see"),
             ("attach r --from x", "invalid number value: 'x'"),
             ("attach r --tail -1", "--tail"),
             ("build --retry-for nan", "invalid number of seconds"),
@@ -94,7 +90,7 @@ class ArgumentTests(SynchronousTestCase):
             ("show r --format ndjson", "invalid choice"),
             ("completion fish", "invalid choice"),
             ("signal r", "SIG"),
-            ("build --serv x", "--serv"),
+            ("build --serv x", "'--serv' is unknown here (did you mean --server?)"),
         ):
             error = self.assertRaises(Usage, arguments, shlex.split(line))
             self.assertIn(why, str(error))

@@ -14,8 +14,8 @@ def main() -> NoReturn:
     # to stay would make them longer.
     gc.disable()
     from .cli.notes import note
-    from .cli.options import arguments
     from .cli.out import occupy
+    from .cli.parser import arguments
     from .errors import ClientError
 
     try:
