@@ -273,7 +273,7 @@ class _Readable(FileDescriptor):
     def __init__(self, fd: int) -> None:
         super().__init__(reactor)
         self._fd = fd
-        self.found: Deferred[None] = Deferred()
+        self.found: Deferred[None] = Deferred(lambda found: self.stopReading())
 
     def fileno(self) -> int:
         return self._fd

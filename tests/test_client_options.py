@@ -1,6 +1,7 @@
 """Tests for the client's command line: words in, what is meant out."""
 
 import contextlib
+import gc
 import io
 import os
 import re
@@ -17,12 +18,8 @@ from shellstream import __version__
 from shellstream.client import __main__ as client
 from shellstream.client.api import Client
 from shellstream.client.cli.codes import CODES, exit_code, words
-from shellstream.client.cli.options import (
-    ENVIRONMENT,
-    SUBCOMMANDS,
-    arguments,
-    whole_parser,
-)
+from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
+from shellstream.client.cli.parser import arguments, whole_parser
 from shellstream.client.cli.words import Words
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import End
@@ -85,7 +82,7 @@ class ArgumentTests(SynchronousTestCase):
             ("--nonsense", "shellstream run --help"),
             ("build -x", "--help"),
             ("attach", "ID"),
-            ("attach r s", "s"),
+            ("attach r s", "'s' is unknown here; see"),
             ("attach r --from x", "invalid number value: 'x'"),
             ("attach r --tail -1", "--tail"),
             ("build --retry-for nan", "invalid number of seconds"),
@@ -93,7 +90,7 @@ class ArgumentTests(SynchronousTestCase):
             ("show r --format ndjson", "invalid choice"),
             ("completion fish", "invalid choice"),
             ("signal r", "SIG"),
-            ("build --serv x", "--serv"),
+            ("build --serv x", "'--serv' is unknown here (did you mean --server?)"),
         ):
             error = self.assertRaises(Usage, arguments, shlex.split(line))
             self.assertIn(why, str(error))
@@ -120,6 +117,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_completion(self) -> None:
         """Every shell is told every subcommand and option."""
+        self.addCleanup(gc.enable)
         for shell in ("bash", "zsh", "tcsh"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 self.patch(sys, "argv", ["shellstream", "completion", shell])
@@ -293,6 +291,7 @@ class MainTests(SynchronousTestCase):
 
     def run_main(self, *argv: str) -> tuple[object, str]:
         """Exit code, and what is said on stderr."""
+        self.addCleanup(gc.enable)  # a program that ends does without
         self.patch(sys, "argv", ["shellstream", *argv])
         reader, writer = os.pipe()
         kept = os.dup(2)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.options import SECONDS, arguments
+from shellstream.client.cli.options import SECONDS
+from shellstream.client.cli.parser import arguments
 from shellstream.client.doctor import doctor
 from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.findings import (
@@ -57,7 +58,7 @@ class ArgumentTests(SynchronousTestCase):
         """What makes no sense is told as such."""
         for argv, said in (
             (["--nonsense"], "see shellstream doctor --help"),
-            (["a", "b"], "unrecognized"),
+            (["a", "b"], "'b' is unknown"),
             (["ftp://h/"], "only http:// and https://"),
             (["http://"], "is no URL"),
             (["http://h:99999"], "is no URL"),

@@ -2,17 +2,22 @@
 
 import gc
 import sys
-from argparse import Namespace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from .cli.notes import note
-from .cli.options import arguments
-from .cli.out import occupy
-from .errors import ClientError
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    # Nearly all of a short run is imports: to look for garbage among what is there
+    # to stay would make them longer.
+    gc.disable()
+    from .cli.notes import note
+    from .cli.out import occupy
+    from .cli.parser import arguments
+    from .errors import ClientError
+
     try:
         occupy()
         code = _do(arguments(sys.argv[1:]))
@@ -26,31 +31,35 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _do(given: Namespace) -> int:
+def _do(given: "Namespace") -> int:
     name = given.subcommand
     if name == "demo":
         from .demo import demo
 
         return demo()
-    if name == "doctor":
-        from .cli.examine import doctor
-
-        return doctor(given)
     if name == "completion":
         from .cli.completion import completion
 
         return completion(given.shell)
-    gc.disable()  # to look for garbage among what is only now loaded takes time
+    if name == "doctor":
+        from .cli.examine import doctor
+
+        _loaded()
+        return doctor(given)
     import asyncio
 
     if name in ("run", "attach", "output"):
         from .cli import follow as module
     else:
         from .cli import ask as module  # type: ignore[no-redef]
-    gc.freeze()  # nor need all of it be looked through at the exit
-    gc.enable()
+    _loaded()
     code: int = asyncio.run(getattr(module, name)(given))
     return code
+
+
+def _loaded() -> None:
+    gc.freeze()  # nor need all of it be looked through at the exit
+    gc.enable()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ description = "Build a target"
 argv = ["printf", "%s|", "{target}", "{jobs}"]
 params.target = {type = "string", choices = ["all", "test"]}
 params.jobs = {type = "integer", min = 1, max = 8, default = 4}
+stdin = true
+tty = true
 [commands.ps]
+stdin = true
 argv = ["echo", "no subcommand"]
 [commands.term]
 shell = "kill $$"
@@ -122,9 +125,14 @@ class RunTests(ClientTestCase):
         """What may be run is listed, with all that one has to know."""
         await self.serve(CONFIG)
         said = (await self.done("commands")).out.decode()
-        self.assertIn("build: Build a target\n", said)
+        takes = "takes standard input or a terminal (--tty)"
+        self.assertIn(f"build: Build a target\n    {takes}\n    target=", said)
+        self.assertIn("ps\n    takes standard input\nterm\n", said)
         self.assertRegex(said, r"(?m)^    target= .*all \| test$")
         self.assertRegex(said, r"(?m)^    \[jobs=4\] .*minimum 1, maximum 8$")
+        found = json.loads((await self.done("commands", "--format", "json")).out)
+        given = {each["name"]: (each["stdin"], each["tty"]) for each in found}
+        self.assertEqual(given["ps"], (True, False))
         names = (await self.done("commands", "-q")).out.decode().split()
         self.assertEqual(names, ["say", "build", "ps", "term", "late", "small"])
         client = await self.done("build", "target=all")

@@ -161,6 +161,26 @@ class SignalTests(ClientTestCase):
         client.signal("INT")
         self.assertEqual(await client.ended(), 130)
 
+    async def test_ended(self) -> None:
+        """Ctrl-C leaves when only output of a run that has ended is still shown."""
+        await self.serve('[commands.x]\nargv = ["seq", "1", "1000000"]\n')
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        client = run(
+            self,
+            sys.executable,
+            *("-m", "shellstream.client", "x"),
+            env={"SHELLSTREAM_URL": self.daemon.url},
+            child_fds={0: "w", 1: writing, 2: "r"},
+        )
+        os.close(writing)
+        await readable(reading)
+        (found,) = await self.runs()
+        await self.done("attach", found["id"])
+        client.signal("INT")
+        self.assertEqual(await client.ended(), 130)
+        self.assertIn(b"the run has ended; shellstream attach", client.err)
+
     async def test_queued(self) -> None:
         """A run that still waits for its turn is cancelled by the first Ctrl-C."""
         await self.begin(

@@ -27,6 +27,9 @@ shell = "cat; echo nothing"
 shell = "echo ready; read line; echo got $line; exec sleep 1000"
 stdin = true
 linger = 0
+[commands.left]
+shell = "cat; echo ready; exec sleep 1000"
+stdin = true
 """
 
 
@@ -134,3 +137,18 @@ class StdinTests(ClientTestCase):
         await client.seen(b"got it")
         client.signal("INT")
         self.assertEqual(await client.ended(), 130, client.err)
+
+    async def test_detach(self) -> None:
+        """Input that is left before its end has not ended, and that is said."""
+        await self.serve(CONFIG)
+        for eof in (False, True):
+            client = self.client("--detach-on-int", "left")
+            self.write(client, b"begun\n", eof=eof)
+            await client.seen(b"ready" if eof else b"begun")
+            client.signal("INT")
+            self.assertEqual(await client.ended(), 130, client.err)
+            self.assertIn(b"the run goes on", client.err)
+            self.assertEqual(b"its input stays open" in client.err, not eof)
+            found, *_ = await self.runs()
+            self.assertEqual(found["state"], "running")
+            self.assertEqual(found["stdin"], {"offset": 6, "open": not eof})

@@ -4,27 +4,21 @@ import os
 import sys
 import termios
 from fcntl import ioctl
-from pathlib import Path
 from signal import SIGCONT, SIGHUP, SIGQUIT, SIGSTOP, SIGTERM
 from struct import pack
 from typing import Any
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import Program, needs, run
+from tests.support import Program, run
 
 CONFIG = """
 tty = true
 [commands.sh]
 argv = ["sh"]
 env = { PS1 = "ready> " }
-[commands.password]
-argv = ["bash", "-c", 'read -s -p "Pass""word: " p; echo; echo ${#p} letters; exit 7']
 [commands.stuck]
 shell = "stty raw -echo; echo here; exec cat"
 linger = 0
-[commands.vi]
-argv = ["vi", "-u", "NONE", "-i", "NONE", "{path}"]
-params.path = { type = "string" }
 [commands.fails]
 argv = ["/nowhere/at/all"]
 [commands.no]
@@ -97,28 +91,6 @@ class SittingTests(TerminalTestCase):
         self.type("\x04")
         self.assertNotIn("shellstream:", await self.left(9))
 
-    async def test_password(self) -> None:
-        """What is hidden there is not shown here."""
-        await self.serve(CONFIG)
-        program = self.sit("--tty", "password")
-        await program.seen(b"Password: ")
-        self.type("secret\r")
-        shown = await self.left(7)
-        self.assertIn("\r\n6 letters\r\n", shown)
-        self.assertNotIn("secret", shown)
-
-    async def test_editor(self) -> None:
-        """An editor draws its screen, and saves what is typed into it."""
-        await self.serve(CONFIG)
-        path = Path(self.mktemp()).absolute()
-        path.write_text("")
-        program = self.sit("--tty", "vi", f"path={path}")
-        await program.seen(b"~")
-        self.type("ihello\x1b")
-        self.type(":wq\r")
-        await self.left(0)
-        self.assertEqual(path.read_text(), "hello\n")
-
     async def test_order(self) -> None:
         """Keys arrive in the order in which they are pressed, however fast."""
         await self.serve(CONFIG)
@@ -133,9 +105,6 @@ class SittingTests(TerminalTestCase):
 
         expected = md5(f"{line}\n".encode(), usedforsecurity=False).hexdigest()
         self.assertIn(expected, await self.left(0))
-
-    test_password.skip = needs("bash")
-    test_editor.skip = needs("vi")
 
 
 class LeavingTests(TerminalTestCase):

@@ -130,10 +130,17 @@ async def commands(given: Namespace) -> int:
             continue
         about = command["description"]
         await asking.line(command["name"] + (f": {about}" if about else ""))
+        takes = [what for key, what in _TAKES.items() if command.get(key)]
+        if takes:
+            await asking.line(f"    takes {' or '.join(takes)}")
         required = command["parameters"]["required"]
         for name, schema in command["parameters"]["properties"].items():
             await asking.line(f"    {_parameter(name, schema, name in required)}")
     return 0
+
+
+#: What a command may be given to read from.
+_TAKES = {"stdin": "standard input", "tty": "a terminal (--tty)"}
 
 
 def _parameter(name: str, schema: Mapping[str, Any], required: bool) -> str:

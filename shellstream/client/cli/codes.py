@@ -20,7 +20,7 @@ CODES = {
     77: "no trusted TLS connection",
     78: "the configuration, or a file that it names, is wrong",
     129: "hung up, or left by ~.: the run is ended soon after",
-    130: "interrupted (Ctrl-C) for the third time, or before the run began",
+    130: "interrupted (Ctrl-C) for the third time, or before the run began or after it",
     141: "nobody reads standard output any more, as after | head -1",
     143: "terminated for the second time, or before the run began",
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from .options import whole_parser
+from .parser import whole_parser
 
 
 def completion(shell: str) -> int:

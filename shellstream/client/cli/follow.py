@@ -4,13 +4,13 @@ import asyncio
 import os
 from argparse import Namespace
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shellstream.client.api import Client, server_of
 from shellstream.client.errors import ClientError, Usage
-from shellstream.client.events import Gap, RunInfo
+from shellstream.client.events import Gap, Output, RunInfo
 from shellstream.client.following import Following, View
 from shellstream.client.wire import Answer
 
@@ -166,7 +166,12 @@ class _Session:
         """A run's output, while our standard input goes into it."""
         with closing(Into(0, "standard input")) as source:
             shown = self.follow(following, begun["command"])
-            return await beside(shown, self.client.feed(begun["id"], source))
+            return await beside(shown, self._fed(begun["id"], source))
+
+    async def _fed(self, run_id: str, source: Into) -> None:
+        self._steering.feeding = True
+        await self.client.feed(run_id, source)
+        self._steering.feeding = False
 
     async def sit(
         self, terminal: "Terminal", begun: RunInfo, following: Following
@@ -176,7 +181,7 @@ class _Session:
 
         sitting = Sitting(terminal, begun, self.client, self.notes, self._steering)
         with sitting:
-            shown = self._shown(following, begun["command"])
+            shown = self._shown(following, begun["command"], seen=sitting.screen.feed)
             gaps = await beside(shown, sitting.type(), sitting.resize())
         return await self._ended(following, gaps=gaps)
 
@@ -188,9 +193,18 @@ class _Session:
         return await self._ended(following, gaps=gaps, ends=ends)
 
     async def _shown(
-        self, following: Following, command: str | None, *, ends: bool = True
+        self,
+        following: Following,
+        command: str | None,
+        *,
+        ends: bool = True,
+        seen: Callable[[bytes], object] | None = None,
     ) -> bool:
-        """Show it; returns whether some of it is missing."""
+        """
+        Show it; returns whether some of it is missing.
+
+        @param seen: is told of each piece before it is shown.
+        """
         given, gaps = self._given, False
         printer: Plain | Ndjson | None = None
         async with following:
@@ -204,6 +218,8 @@ class _Session:
                         command = (await self.client.show(following.run))["command"]
                     printer = self._printer(command or "")
                 gaps = gaps or isinstance(event, Gap)
+                if seen is not None and isinstance(event, Output):
+                    seen(event.data)
                 await printer.show(event)
         return gaps
 

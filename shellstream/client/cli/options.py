@@ -1,13 +1,7 @@
 """What a command line may hold."""
 
 import argparse
-from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
-
-from shellstream import __version__
-from shellstream.client.errors import Usage
-
-from .codes import CODES
+from typing import Any, NamedTuple
 
 #: Seconds for which a cut stream is tried to be taken up, if nobody says.
 RETRY_FOR = 60.0
@@ -315,93 +309,3 @@ SUBCOMMANDS = {
         (_option("shell", choices=("bash", "zsh", "tcsh"), help="which shell"),),
     ),
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with our own exit code."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message}; see {self.prog} --help")
-
-
-def epilog() -> str:
-    """What the help says below the options."""
-    lines = ["environment:"]
-    lines += [f"  {name:<24}{what}" for name, what in ENVIRONMENT.items()]
-    lines += ["", "exit codes, where they are not the command's own:"]
-    lines += [f"  {code:<5}{what}" for code, what in CODES.items()]
-    return "\n".join(lines)
-
-
-def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """
-    Read the command line.
-
-    @return: what it says, C{subcommand} among it.
-    @raise Usage: if it makes no sense.
-    """
-    words = list(argv)
-    index = _first_word(words)
-    if index is None and {"-h", "--help", "--version"} & set(words):
-        whole_parser().parse_args(words)
-    name = "run"
-    if index is not None and words[index] in SUBCOMMANDS:
-        name = words.pop(index)
-    sub = SUBCOMMANDS[name]
-    command = None
-    if name == "doctor" and "--" in words:
-        dashes = words.index("--")
-        words, command = words[:dashes], words[dashes + 1 :]
-    parser = Parser(f"shellstream {name}", allow_abbrev=False, **sub.given)
-    _fill(parser, sub)
-    found = parser.parse_intermixed_args(words)
-    found.subcommand, found.argv = name, command
-    return found
-
-
-def whole_parser() -> Parser:
-    """All of it, for who reads, completes or prints it."""
-    parser = Parser(
-        "shellstream",
-        usage="shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]\n"
-        "       shellstream SUBCOMMAND [OPTIONS] ...",
-        description=DESCRIPTION,
-        epilog=epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"shellstream {__version__}"
-    )
-    subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
-    for name, sub in SUBCOMMANDS.items():
-        each = subparsers.add_parser(name, help=sub.help, **sub.given)
-        _fill(each, sub)
-    return parser
-
-
-def _fill(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
-    for option in sub.options:
-        parser.add_argument(*option.names, **option.given)
-
-
-def _first_word(words: Sequence[str]) -> int | None:
-    """Where the first word is that is neither an option nor the value of one."""
-    valued = {
-        name
-        for sub in SUBCOMMANDS.values()
-        for option in sub.options
-        if option.takes_value
-        for name in option.names
-    }
-    skip = False
-    for index, word in enumerate(words):
-        if skip:
-            skip = False
-        elif word == "--":
-            return None  # what follows is no subcommand
-        elif word in valued:
-            skip = True
-        elif not word.startswith("-"):
-            return index
-    return None

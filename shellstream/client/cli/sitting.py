@@ -1,6 +1,7 @@
 """C{--tty}: somebody sits at a run's terminal."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from shellstream.client.events import RunInfo
 
 from .into import Into
 from .notes import Notes
+from .screen import Screen
 from .steering import Steering
 from .terminal import Escape, Terminal
 
@@ -20,6 +22,8 @@ class Sitting:
     """
     A terminal here and one there: keys and sizes go there, one request of a kind at
     a time. Use it as a context: outside it, the terminal is as it was found.
+
+    @ivar screen: is told what the run writes.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Sitting:
         self._notes = notes
         self._steering = steering
         self._escape = Escape()
+        self.screen = Screen()
         self._resized = asyncio.Event()
 
     def __enter__(self) -> "Sitting":
@@ -100,5 +105,8 @@ class Sitting:
         return lambda: self._steering.leave(code)
 
     def _restore(self) -> None:
+        undo = self.screen.undo()
+        if undo and os.isatty(1):
+            os.write(1, undo)
         self._terminal.restore()
         self._notes.ending = "\n"

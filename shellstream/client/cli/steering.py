@@ -16,14 +16,19 @@ from .notes import Notes
 class Steering:
     """
     Ctrl-C is sent on to the run; a second one cancels it; a third leaves. SIGTERM
-    cancels; a second one leaves. SIGHUP leaves, and so does each of them as long as
-    there is no run to be told of it.
+    cancels; a second one leaves. SIGHUP leaves, and so does each of them when there is
+    no run to be told of it: not yet, or not any more, as when a slow terminal is still
+    shown what it has written.
+
+    @ivar feeding: whether the run waits for more input from us. Who leaves it does
+        not end that: what was cut off must not look like the whole.
     """
 
     def __init__(self, client: Client, notes: Notes) -> None:
         self._client = client
         self._notes = notes
         self._following: Following | None = None
+        self.feeding = False
         self._detach = False
         self._came: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +64,8 @@ class Steering:
         if run is None:
             self.leave(128 + number)
         elif number == signal.SIGINT and self._detach:
-            self._notes.say(f"the run goes on; shellstream attach {run} follows it")
+            on = "on, and its input stays open" if self.feeding else "on"
+            self._notes.say(f"the run goes {on}; shellstream attach {run} follows it")
             self.leave(128 + number)
         elif number == signal.SIGINT and step == 0:
             self._notes.tell("interrupted; again to cancel the run")
@@ -67,8 +73,8 @@ class Steering:
         elif number == signal.SIGTERM and step == 0:
             self._do(number, self._client.cancel(run))
         elif number == signal.SIGINT and step == 1:
-            self._notes.say("cancelled; again to leave without waiting for its end")
-            self._do(number, self._client.cancel(run))
+            self._notes.say("cancelling; again to leave without waiting for its end")
+            self._do(number, self._cancel(run))
         else:
             self.leave(128 + number)
 
@@ -78,8 +84,23 @@ class Steering:
         except Refused as error:
             if error.status != 409:
                 raise
-            if (await self._client.show(run))["state"] == "queued":
+            if (await self._client.show(run))["ended"] is None:  # it is queued
                 await self._client.cancel(run)
+            else:
+                self._leave_ended(run)
+
+    async def _cancel(self, run: str) -> None:
+        try:
+            await self._client.cancel(run)
+        except Refused as error:
+            if error.status != 409:
+                raise
+            self._leave_ended(run)
+
+    def _leave_ended(self, run: str) -> NoReturn:
+        what = f"shellstream attach {run} shows all of its output"
+        self._notes.say(f"the run has ended; {what}")
+        self.leave(128 + signal.SIGINT)
 
     def _do(self, number: int, what: Awaitable[object]) -> None:
         async def told() -> None:

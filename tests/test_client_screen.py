@@ -1,0 +1,70 @@
+"""Tests for what is undone of what a run does to our screen."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.cli.screen import Screen
+
+#: What switches something, and what switches it back.
+SWITCHES = {
+    b"\x1b[?1049h": b"\x1b[?1049l",
+    b"\x1b[?25l": b"\x1b[?25h",
+    b"\x1b[?1;2004h": b"\x1b[?1l\x1b[?2004l",
+    b"\x1b[>4;2m": b"\x1b[>4m",
+    b"\x1b=": b"\x1b>",
+    b"\x1b[1;31m": b"\x1b[m",
+    b"\x1b[2;23r": b"\x1b7\x1b[r\x1b8",
+}
+
+PIECES = (
+    *SWITCHES,
+    *SWITCHES.values(),
+    *(b"text", b"\x1b", b"\x1b[", b"\x1b[?", b"\x1bc", b"\x1b[12;40H", b"\xff"),
+)
+
+
+def undo(*written: bytes) -> bytes:
+    """What undoes this."""
+    screen = Screen()
+    for each in written:
+        screen.feed(each)
+    return screen.undo()
+
+
+class ScreenTests(SynchronousTestCase):
+    """L{Screen} knows what is to be undone."""
+
+    def test_switched(self) -> None:
+        """What was switched is switched back, and nothing else is done."""
+        for switch, back in SWITCHES.items():
+            self.assertEqual(undo(b"text " + switch + b" text"), back)
+        self.assertEqual(undo(*SWITCHES), undo(b"".join(SWITCHES)))
+        self.assertEqual(undo(b"\x1b[?12h\x1b[22;0t\x1b[4h\x1b[5;5Htext"), b"")
+
+    def test_switched_back(self) -> None:
+        """What the run has switched back, or reset as a whole, is left alone."""
+        for switch, back in SWITCHES.items():
+            self.assertEqual(undo(switch, back), b"")
+            self.assertEqual(undo(switch, b"\x1bc"), b"")
+        self.assertEqual(undo(b"\x1b[31m", b"\x1b[0m"), b"")
+
+    def test_undone(self) -> None:
+        """What is undone is undone once."""
+        screen = Screen()
+        screen.feed(b"".join(SWITCHES))
+        screen.undo()
+        self.assertEqual(screen.undo(), b"")
+
+    @given(st.lists(st.sampled_from(PIECES)), st.data())
+    def test_cut(self, pieces: list[bytes], data: st.DataObject) -> None:
+        """It does not matter how the output was cut into pieces."""
+        whole = b"".join(pieces)
+        cut = data.draw(st.integers(0, len(whole)))
+        self.assertEqual(undo(whole[:cut], whole[cut:]), undo(whole))
+
+    @given(st.lists(st.sampled_from(PIECES)))
+    def test_right(self, pieces: list[bytes]) -> None:
+        """Behind what undoes it, there is nothing to be undone."""
+        whole = b"".join(pieces) + b"\n"
+        self.assertEqual(undo(whole, undo(whole)), b"")
