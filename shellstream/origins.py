@@ -91,6 +91,8 @@ def site_of(header: Callable[[str], str | None], origins: Collection[str] = ()) 
         followed = header("sec-fetch-mode") == "navigate"
         shown = header("sec-fetch-dest") == "document"
         return Site.LINK if followed and shown and origin is None else Site.OTHER
-    if origin is None or origin.partition("://")[2] == header("host"):
+    # Over plain HTTP browsers do not say more, and of a GET perhaps not even that.
+    page = header("referer") if origin is None else origin
+    if page is None or page.partition("://")[2].partition("/")[0] == header("host"):
         return Site.OWN
-    return Site.OTHER
+    return Site.LINK if origin is None else Site.OTHER

@@ -133,6 +133,18 @@ class SiteTests(SynchronousTestCase):
             )
             self.assertIs(found, Site.LINK)
 
+    def test_referer(self) -> None:
+        """Where browsers say no more, what they say of the page before counts."""
+        for referer, site in (
+            ("http://x:1/", Site.OWN),
+            ("http://x:1/runs?a=b", Site.OWN),
+            ("http://evil.example/http://x:1/", Site.LINK),
+            ("http://x:1.evil.example/", Site.LINK),
+            ("http://x:2/", Site.LINK),
+            ("about:client", Site.LINK),
+        ):
+            self.assertIs(self.site(host="x:1", referer=referer), site, referer)
+
     def test_listed(self) -> None:
         """An origin that the operator lists may do what ours may; no other."""
         listed = ("https://dash.example",)
