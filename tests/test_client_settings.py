@@ -160,6 +160,8 @@ class SettingsTests(SynchronousTestCase):
         ):
             found = self.read(environ, server=server, **given)
             self.assertEqual(found.tls(), Trust(pin=expected))
+        self.assertEqual(self.read(environ, "https://h").tls(), Trust(pin=three))
+        environ["SHELLSTREAM_URL"] = "pi"  # whose it is then
         self.assertIsNone(self.read(environ, "https://other").tls())
         error = self.assertRaises(Usage, self.at("http://h", pin=one))
         self.assertIn("--pin would protect nothing", str(error))
