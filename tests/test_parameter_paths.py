@@ -78,8 +78,8 @@ class PathTests(ParameterTestCase):
 
     def test_circle(self) -> None:
         """A link to itself is no place to hide the rest of a path behind."""
-        links = {"loop": "loop", "out": self.app2, "one": "two", "two": "one"}
-        links |= {"behind": "loop/../out"}
+        links: dict[str, str | FilePath] = {"loop": "loop", "out": self.app2}
+        links |= {"one": "two", "two": "one", "behind": "loop/../out"}
         for name, goal in links.items():
             os.symlink(goal, self.app / name)
             self.addCleanup(os.unlink, self.app / name)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -183,6 +184,8 @@ def parameters(data: bytes) -> None:
 
 def _is_within(path: str, root: str) -> bool:
     """Whether the kernel finds a path in a folder, if it finds it at all."""
+    if sys.platform != "linux":  # others do not tell
+        return True
     try:
         fd = os.open(path, os.O_PATH)
     except OSError:

@@ -7,6 +7,8 @@ from pathlib import Path as FilePath
 from struct import unpack
 from tempfile import TemporaryDirectory
 
+from shellstream import tokens
+from shellstream.access import Grant
 from shellstream.events import Chunk, OnDisconnect, Stream
 from shellstream.record import RunRecord, described
 from shellstream.ring import Ring
@@ -82,6 +84,26 @@ def _read(file: RingFile) -> Iterator[Chunk]:
             assert chunk.data
             offset = chunk.end
             yield chunk
+
+
+#: A token and its text; whoever guesses that has guessed right.
+_TOKEN, _TEXT = tokens.make("ann", Grant(), 0, random=lambda size: "a7" * size)
+
+
+def token(data: bytes) -> None:
+    """A text is a token to the letter, or none; a file holds them, or is damaged."""
+    source = Bytes(data)
+    shown, text = source.one_of((True, False)), source.rest()
+    if shown:
+        given = text.decode("latin-1")
+        found = tokens.find(given, {_TOKEN.id: _TOKEN}, 1)
+        assert found is (_TOKEN if given == _TEXT else None)
+        return
+    try:
+        kept = tokens.parse(text.decode("utf-8", "replace"))
+    except (tokens.TokensDamaged, tokens.TokensNewer):
+        return
+    assert tokens.parse(tokens.render(kept)) == kept
 
 
 _SOUND = to_row(

@@ -19,7 +19,7 @@ from .asked import (
     ranges,
 )
 from .channel import channel
-from .kept import kept_output, row
+from .kept import kept_output, row, token
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     each.__name__: each
@@ -37,5 +37,6 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         query,
         ranges,
         row,
+        token,
     )
 }
