@@ -203,7 +203,7 @@ class Gate:
         if scheme.lower() == "basic":
             token = request.getPassword().decode("utf-8", "replace")
         elif scheme.lower() != "bearer":
-            token = ""
+            token = ""  # nosec B105  # there is none
         if not self.demanded:  # it may be for a proxy
             return self.tokens.find(token) if len(token) <= MAX_CREDENTIAL else None
         return self.by_token(token, address)
