@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from attrs import field, frozen
 
 from .confine import Confinement
-from .errors import ParametersRefused, Refusal, did_you_mean
+from .errors import CannotStart, ParametersRefused, Refusal, did_you_mean
 from .input import Tty
 from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
@@ -119,9 +120,25 @@ class Command:
                 continue
             if parameter.default is None:
                 refusals[name] = "is required"
-            else:
-                values[name] = parameter.default
+                continue
+            try:  # a path's may lead elsewhere by now
+                values[name] = parameter.accept(parameter.default)
+            except Unfit as unfit:
+                refusals[name] = f"is left out, and its default {unfit}"
         return values, [Refusal(name, detail) for name, detail in refusals.items()]
+
+    def check_paths(self, invocation: Invocation) -> None:
+        """
+        See that values still are what they were when they were taken.
+
+        @raise CannotStart: if one, a path, has come to lead elsewhere.
+        """
+        for name, value in invocation.params.items():
+            with suppress(Unfit):
+                if self.params[name].accept(value) == value:
+                    continue
+            why = f"the path in {name!r} has come to lead elsewhere; send it again"
+            raise CannotStart(self.name, why)
 
     def makes_options(self, values: Mapping[str, str]) -> list[str]:
         """

@@ -222,6 +222,9 @@ class Path(Parameter):
         if len(text) > MAX_LENGTH:
             raise Unfit(f"is longer than {MAX_LENGTH} characters")
         found = self.resolve(text if isabs(text) else join(self.roots[0], text))
+        if self.resolve(found) != found:
+            # Behind a link that leads back to itself nothing was resolved.
+            raise Unfit("leads through symbolic links in a circle")
         for root in map(self.resolve, self.roots):
             if found == root or found.startswith(join(root, "")):
                 return found

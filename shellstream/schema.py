@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from math import inf
 from typing import Any
 
 from attrs import asdict, fields, has
@@ -108,7 +109,24 @@ def _whole(kind: Callable[..., object]) -> Callable[[str | None], object]:
     return lambda text: None if text is None else kind(**json.loads(text))
 
 
+#: When the year 10000 begins, in microseconds since 1970: RFC 3339 has no such.
+_TOO_LATE = 253_402_300_800 * 1_000_000
+
+
+def _within(end: float) -> Callable[[Any], object]:
+    """Read a number that is not negative and below C{end}, or may be missing."""
+
+    def read(value: Any) -> object:
+        if value is not None and not 0 <= value < end:
+            raise ValueError("there is no such number of these")
+        return value
+
+    return read
+
+
 _READ: Mapping[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("created", "started", "ended"), _within(_TOO_LATE)),
+    **dict.fromkeys(("start", "size", "stored", "cpu", "memory"), _within(inf)),
     "params": _params,
     "on_disconnect": OnDisconnect,
     "state": State,
@@ -122,12 +140,12 @@ _COLUMNS: Mapping[str, Any] = {
     "params": dict,
 }
 
-SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # names of ours
+SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # nosec B608  # names of ours
 INSERT = (
-    f"INSERT INTO runs ({', '.join(_COLUMNS)}, since) "  # noqa: S608
+    f"INSERT INTO runs ({', '.join(_COLUMNS)}, since) "  # noqa: S608  # nosec B608  # names of ours
     f"VALUES ({'?, ' * len(_COLUMNS)}?)"
 )
-UPDATE = f"UPDATE runs SET {' = ?, '.join(_COLUMNS)} = ?, since = ? WHERE id = ?"  # noqa: S608
+UPDATE = f"UPDATE runs SET {' = ?, '.join(_COLUMNS)} = ?, since = ? WHERE id = ?"  # noqa: S608  # nosec B608  # names of ours
 
 
 def to_row(record: RunRecord) -> list[object]:

@@ -98,7 +98,7 @@ class StateDir:
         """
         with ExitStack() as on_error:
             try:
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(path)
                 lock = _take(path / "lock")
                 on_error.callback(os.close, lock)
                 self = cls(path, lock)
@@ -183,6 +183,13 @@ class StateDir:
             with suppress(FileNotFoundError):
                 found.rename(aside / found.name)
         return aside
+
+
+def _make(path: Path) -> None:
+    """Make a folder, and those above it that are not there, for nobody else."""
+    if not path.is_dir():
+        _make(path.parent)  # whoever may write there may put another in its place
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _take(path: Path) -> int:

@@ -238,6 +238,10 @@ class RecordTests(SynchronousTestCase):
         for line, why in (
             (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
             (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "no output"),
+            (
+                '{"offset":0,"time":"T","stream":"stdout","base64":"é"}'.encode(),
+                "ASCII",
+            ),
             (b'{"offset":0,"time":"T","stream":"stdout","text":1}', "no output"),
             (
                 b'{"offset":0,"time":"T","stream":"stdout","text":"\\ud800"}',

@@ -259,6 +259,19 @@ class PrintingTests(SynchronousTestCase):
         full = len(lines) - (not lines[-1])
         self.assertEqual(out.count(b"["), full)
 
+    def test_harmless(self) -> None:
+        """What a server says beside the output cannot steer the terminal."""
+        event = Output(0, "stdout", b"\x1b[2J\n", "T\x1b[2J\n")
+        out, _ = self.shown(event, timestamps=True, prefix="c\x9b\u202e")
+        label = rb"T\x1b[2J\n [c\x9b\u202e/stdout] "
+        self.assertEqual(out, label + b"\x1b[2J\n")
+        written = FakeOut()
+        begun = Begun("r\x7f\x9b", "\u2028\ud800\U000e0041é\\", 0)
+        self.run_through(Ndjson(written).show(begun))  # type: ignore[arg-type]
+        self.assertTrue(written.data.decode().rstrip("\n").isprintable())
+        expected = {"type": "run", **begun._asdict()}
+        self.assertEqual(json.loads(written.data), expected)
+
     def test_ndjson(self) -> None:
         """Objects as the server writes them; the end is one, a ping is none."""
         out = FakeOut()
@@ -294,6 +307,7 @@ class PrintingTests(SynchronousTestCase):
                 notes.say("say")
                 notes.cut(CutShort("h", "gone"), 0.25)
                 notes.cut(CutShort("h", "gone"), 0)
+                notes.tell("\x1b[2J\nshellstream: \udc9b")
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -302,4 +316,5 @@ class PrintingTests(SynchronousTestCase):
             lines = [line.removeprefix("shellstream: ") for line in said]
         cut = "cut (gone); it is taken up again"
         expected = ["say\n", "say\n", f"{cut} in 0.2 s\n", f"{cut}\n"]
+        expected += [r"\x1b[2J\nshellstream: \udc9b" + "\n"]
         self.assertEqual(lines, expected)

@@ -1,8 +1,11 @@
 """Tests for L{shellstream.config}: what may be wrong with a parameter."""
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config import parse
+from shellstream.errors import CannotStart, ParametersRefused
 from tests.test_config import COMMAND, PARAMETER, mistakes
 
 
@@ -91,6 +94,30 @@ class WrongParameterTests(SynchronousTestCase):
         ):
             command = parse(PARAMETER + lines).commands["x"]
             self.assertTrue(command.invoke([]).argv[1].startswith("-"))
+
+    def test_default_path(self) -> None:
+        """A path is kept as it is written, and looked at each time it is used."""
+        root = Path(self.mktemp()).absolute()
+        for name in ("one", "two", "-f"):
+            (root / name).mkdir(parents=True)
+        (root / "now").symlink_to("one")
+        for text, found in (("now", "one"), ("-f", "-f")):
+            lines = f"type = 'path'\nroots = ['{root}']\ndefault = '{text}'"
+            command = parse(PARAMETER + lines).commands["x"]
+            self.assertEqual(command.invoke([]).argv[1], str(root / found))
+            self.assertEqual(command.params["p"].default, text)
+            taken = command.invoke([])
+            command.check_paths(taken)
+            if text == "now":
+                (root / "now").unlink()
+                (root / "now").symlink_to("two")
+                self.assertEqual(command.invoke([]).argv[1], str(root / "two"))
+                (root / "now").unlink()
+                (root / "now").symlink_to("..")
+                self.assertRaises(ParametersRefused, command.invoke, [])
+                (root / "one").rmdir()
+                (root / "one").symlink_to("two")
+                self.assertRaises(CannotStart, command.check_paths, taken)
 
     def test_undeclared(self) -> None:
         """What is not declared has no default that could be wrong too."""

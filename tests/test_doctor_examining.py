@@ -142,7 +142,7 @@ class ServerTests(ExamineTestCase):
         for status, headers, said in (
             (404, {}, "is 404: no shellstream, or one that is older"),
             (401, {}, "it wants a token"),
-            (302, {"location": "https://h/\x9b2J"}, "examine https://h/?2J"),
+            (302, {"location": "https://h/\x9b2J"}, r"examine https://h/\x9b2J"),
             (421, {}, "does not know this host name"),
             (503, {"retry-after": "7"}, "try again in 7 seconds"),
             (500, {}, "the answer is 500"),

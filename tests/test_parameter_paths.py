@@ -76,6 +76,18 @@ class PathTests(ParameterTestCase):
         self.assertEqual(self.path.accept("up/app/sub"), str(self.app / "sub"))
         self.assertEqual(self.path.accept("loop"), str(self.app / "loop"))
 
+    def test_circle(self) -> None:
+        """A link to itself is no place to hide the rest of a path behind."""
+        links: dict[str, str | FilePath] = {"loop": "loop", "out": self.app2}
+        links |= {"one": "two", "two": "one", "behind": "loop/../out"}
+        for name, goal in links.items():
+            os.symlink(goal, self.app / name)
+            self.addCleanup(os.unlink, self.app / name)
+        hidden = ("loop/../out", "one/../out/x", "./loop/./../out", "behind")
+        self.assert_unfit(self.path, *hidden, "loop/../../app2")
+        self.assertEqual(self.path.accept("loop/../sub"), str(self.app / "sub"))
+        self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
+
     def test_linked_root(self) -> None:
         """A root may itself be a link: inside is inside its target."""
         os.symlink(self.app, self.base / "current")

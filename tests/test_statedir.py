@@ -73,9 +73,9 @@ class StateDirTests(SynchronousTestCase):
         self.add(self.open(), "1")
         modes = {
             path.name: stat.S_IMODE(path.stat().st_mode)
-            for path in (self.path, *self.path.iterdir())
+            for path in (self.path.parent, self.path, *self.path.iterdir())
         }
-        folders = {"down": 0o700, "output": 0o700}
+        folders = dict.fromkeys(["deep", "down", "output"], 0o700)
         files = dict.fromkeys(["lock", "runs.db", "runs.db-shm", "runs.db-wal"], 0o600)
         self.assertEqual(modes, {**folders, **files})
 

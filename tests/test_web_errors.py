@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from shellstream.config import Config
 from shellstream.web.given import MAX_FIELDS
-from tests.test_fakes import ECHO, SAY, WebTestCase
+from tests.test_fakes import ECHO, SAY, Connection, WebTestCase
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -171,6 +171,22 @@ class BodyTests(ProblemTestCase):
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         self.ask("POST", "/stream/echo?x=a", b"", headers)
         self.assertEqual(self.reply().status, 200)
+
+
+class HeaderTests(WebTestCase):
+    """Headers may hold any bytes."""
+
+    def test_no_text(self) -> None:
+        """What is no UTF-8 is taken as it is, wherever it is looked at."""
+        names = ("Accept", "Authorization", "Idempotency-Key", "Last-Event-ID", "Range")
+        for path in ("/", "/stream", "/events", "/runs/x/output", "/doctor"):
+            for name in (*names, "Host"):
+                connection = Connection(self.site)
+                host = "" if name == "Host" else "Host: shellstream.test\r\n"
+                head = f"GET {path} HTTP/1.1\r\n{host}{name}: ".encode()
+                connection.send(head + b"\xff\x9b\r\n\r\n")
+                statuses = (421,) if name == "Host" else (200, 400, 404)
+                self.assertIn(connection.reply().status, statuses, (path, name))
 
 
 class AnyErrorTests(ProblemTestCase):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import CutShort, Nonsense, Refused, ServerFailed, Unanswered
+from .shown import shown
 from .wire import Answer, Wire
 
 #: The most that is read of an answer that is a document, in bytes, and of one that
@@ -128,5 +129,5 @@ def _detail(media_type: str, body: bytes) -> str:
 
 
 def line(text: str) -> str:
-    """A server's words as one line that cannot steer a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text[:1000])
+    """A server's words, as far as they are worth a line."""
+    return shown(text[:1000])

@@ -8,7 +8,6 @@ the stream was cut into pieces.
 
 import json
 from abc import ABC, abstractmethod
-from binascii import Error as BinasciiError
 from binascii import a2b_base64
 from typing import Any
 
@@ -184,12 +183,13 @@ class Ndjson(_Decoder):
                 data = fields["text"].encode()
             else:
                 data = a2b_base64(fields["base64"], strict_mode=True)
-            self._at(_whole(fields["offset"]))
-            stream, time = fields["stream"], str(fields["time"])
+            offset, stream = fields["offset"], fields["stream"]
+            time = str(fields["time"])
         except KeyError as error:
             raise DecodeError(f"a record without {error}: {fields}") from None
-        except (AttributeError, TypeError, UnicodeError, BinasciiError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise DecodeError(f"a record that is no output: {error}") from None
+        self._at(_whole(offset))
         if stream not in _STREAMS.values():
             raise DecodeError(f"output on the stream {stream!r}")
         return self._output(stream, data, time)

@@ -75,7 +75,7 @@ class Tries:
         if left <= 0:
             return False
         most = min(FIRST_DELAY * 2.0 ** min(self._count - 1, 10), MAX_DELAY)
-        delay = min(uniform(most / 2, most), left) if self._count else 0  # noqa: S311
+        delay = min(uniform(most / 2, most), left) if self._count else 0  # noqa: S311  # nosec B311  # to spread load
         self._count += 1
         self._noted(error, delay)
         if delay:

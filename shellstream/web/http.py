@@ -276,9 +276,17 @@ class Request(TwistedRequest):
 
     def getHeader(self, key: AnyStr) -> AnyStr | None:
         """A header of the request; once the answer has begun, only for the log."""
-        if self._logged is None or not isinstance(key, bytes):
+        if isinstance(key, str):
+            value = self.getHeader(key.encode("ascii"))
+            return None if value is None else _text(value)
+        if self._logged is None:
             return super().getHeader(key)
         return self._logged[_LOGGED.index(key)] if key in _LOGGED else None
+
+    def header_lines(self, name: str) -> list[str]:
+        """All headers of a name."""
+        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), ())
+        return [_text(each) for each in lines]
 
     def write(self, data: bytes) -> None:
         """Write a piece of the answer: once it has begun, at once."""
@@ -308,6 +316,14 @@ class Request(TwistedRequest):
     def abort(self) -> None:
         """Reset the connection, whatever is still on its way."""
         self.channel.transport.abortConnection()
+
+
+def _text(value: bytes) -> str:
+    """A header's value, of any encoding (RFC 9110, 5.5): Twisted takes UTF-8 alone."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 #: The headers that an access log tells of.

@@ -89,9 +89,11 @@ class Watcher(Protocol):
     """
 
     def __init__(
-        self, request: str, noticed: Callable[[int], object] = lambda size: None
+        self,
+        request: str | bytes,
+        noticed: Callable[[int], object] = lambda size: None,
     ) -> None:
-        self._request = request
+        self._request = request.encode() if isinstance(request, str) else request
         self._noticed = noticed
         self._wire = bytearray()
         self._waiting: list[tuple[bytes, Deferred[None]]] = []
@@ -103,6 +105,10 @@ class Watcher(Protocol):
         """The status line and headers, once they are there."""
         head, blank, _ = bytes(self._wire[:2000]).partition(b"\r\n\r\n")
         return head.decode() if blank else ""
+
+    @property
+    def status(self) -> int:
+        return int(self.head.split(" ")[1])
 
     @property
     def body(self) -> bytes:
@@ -129,7 +135,7 @@ class Watcher(Protocol):
         self.transport.abortConnection()
 
     def connectionMade(self) -> None:
-        self.transport.write(self._request.encode())
+        self.transport.write(self._request)
 
     def dataReceived(self, data: bytes) -> None:
         self._wire += data
@@ -156,7 +162,9 @@ class Watcher(Protocol):
 
 
 async def watch(
-    port: int, request: str, noticed: Callable[[int], object] = lambda size: None
+    port: int,
+    request: str | bytes,
+    noticed: Callable[[int], object] = lambda size: None,
 ) -> Watcher:
     """Send a request, as it goes over the wire, and keep what comes."""
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
@@ -180,7 +188,7 @@ def post(path: str, body: object = None, **headers: str) -> str:
     return get(path, **headers).replace("GET", "POST", 1) + text
 
 
-async def answered(port: int, request: str) -> Watcher:
+async def answered(port: int, request: str | bytes) -> Watcher:
     """Send a request, and wait for the end of the answer."""
     watcher = await watch(port, request)
     await watcher.gone

@@ -1,6 +1,5 @@
 """C{start}, C{ps}, C{show}, C{cancel}, C{signal}, C{commands}: short answers."""
 
-import json
 import os
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 from shellstream.client.api import Client
 from shellstream.client.errors import Usage
 from shellstream.client.events import RunInfo
+from shellstream.client.shown import json_shown, shown
 
 from .out import Out
 from .settings import settings
@@ -25,11 +25,11 @@ class _Asking:
         self.client = Client(where.url, wire_to(where), token=where.token)
 
     async def line(self, text: str) -> None:
-        await self._out.write(_plain(text).encode(errors="backslashreplace") + b"\n")
+        await self._out.write(shown(text).encode() + b"\n")
 
     async def document(self, document: object) -> None:
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        await self._out.write(text.encode(errors="backslashreplace") + b"\n")
+        text = json_shown(document, indent=2)
+        await self._out.write(text.encode() + b"\n")
 
 
 async def start(given: Namespace) -> int:
@@ -56,7 +56,7 @@ async def ps(given: Namespace) -> int:
         await asking.line(_ROW.format("ID", "STATE", "CREATED", "BYTES", "COMMAND"))
     async for run in _runs(asking.client, given):
         if given.format == "ndjson":
-            await asking.line(json.dumps(run, ensure_ascii=False))
+            await asking.line(json_shown(run))
         elif given.quiet:
             await asking.line(run["id"])
         else:
@@ -168,8 +168,3 @@ async def _told(asking: _Asking, given: Namespace, run: RunInfo) -> None:
         if isinstance(value, dict):
             value = " ".join(f"{k}={v}" for k, v in value.items())
         await asking.line(f"{name.replace('_', ' ') + ':':<19} {value}")
-
-
-def _plain(text: str) -> str:
-    """A server's words as one line that cannot steer a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)

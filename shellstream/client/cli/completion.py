@@ -9,6 +9,7 @@ def completion(shell: str) -> int:
     """Print it, for C{eval} or a file."""
     import shtab
 
-    sys.stdout.write(shtab.complete(whole_parser(), shell=shell))
+    script = shtab.complete(whole_parser(), shell=shell)  # nosec B604  # its name
+    sys.stdout.write(script)
     sys.stdout.write("\n")
     return 0

@@ -3,6 +3,7 @@
 import os
 
 from shellstream.client.errors import Elsewhere
+from shellstream.client.shown import shown
 
 
 class Notes:
@@ -34,8 +35,12 @@ class Notes:
 
 
 def note(text: str, ending: str = "\n") -> None:
-    """Write a line to stderr, whatever it is: not to be heard is no reason to end."""
+    """
+    Write a line to stderr, whatever it is: what servers and files say is shown.
+
+    Not to be heard is no reason to end.
+    """
     try:
-        os.write(2, f"shellstream: {text}{ending}".encode(errors="backslashreplace"))
+        os.write(2, f"shellstream: {shown(text)}{ending}".encode())
     except OSError:
         return

@@ -1,9 +1,9 @@
 """Events, as they are shown."""
 
-import json
 from base64 import b64encode
 
 from shellstream.client.events import Begun, End, Event, Gap, Output
+from shellstream.client.shown import json_shown, shown
 
 from .out import Out
 
@@ -21,7 +21,7 @@ class Plain:
     ) -> None:
         self._outs = {"stdout": out, "stderr": err}
         self._timestamps = timestamps
-        self._prefix = prefix
+        self._prefix = shown(prefix)
         self._within = {"stdout": False, "stderr": False}  # a line
 
     async def show(self, event: Event) -> None:
@@ -39,7 +39,7 @@ class Plain:
     def _labelled(self, event: Output) -> bytes:
         label = f"[{self._prefix}/{event.stream}] " if self._prefix else ""
         if self._timestamps:
-            label = f"{event.time} {label}"
+            label = f"{shown(event.time or '')} {label}"
         start, within = label.encode(), self._within[event.stream]
         *lines, rest = event.data.split(b"\n")
         parts = []
@@ -61,7 +61,7 @@ class Ndjson:
         """Write an event, unless it is news of nothing."""
         fields = self._fields(event)
         if fields is not None:
-            text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+            text = json_shown(fields, separators=(",", ":"))
             await self._out.write(text.encode() + b"\n")
 
     def _fields(self, event: Event) -> dict[str, object] | None:

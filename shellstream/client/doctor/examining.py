@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from shellstream.client.errors import NotHTTP
+from shellstream.client.shown import shown
 
 from . import diagnosis, foreign
 from .asking import Asker
@@ -13,7 +14,6 @@ from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
 from .findings import Report
 from .hops import Hop, Length, Probe
-from .telling import plain
 from .ticks import baseline, ticks
 
 #: The ticks of a short stream, and the seconds between them: more than anybody is
@@ -140,7 +140,7 @@ def _advice(exchange: Exchange) -> str:
     match exchange.status:
         case 301 | 302 | 303 | 307 | 308:
             where = exchange.headers.get("location", "where it points to")
-            return f": examine {plain(where)}"
+            return f": examine {shown(where)}"
         case 401 | 403:
             return ": it wants a token"
         case 404:
@@ -149,7 +149,7 @@ def _advice(exchange: Exchange) -> str:
             return ": the server does not know this host name as its own"
         case 503:
             after = exchange.headers.get("retry-after", "some")
-            return f": try again in {plain(after)} seconds"
+            return f": try again in {shown(after)} seconds"
     return ""
 
 

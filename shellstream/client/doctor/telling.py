@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from textwrap import fill
 
+from shellstream.client.shown import shown
+
 from .findings import Finding, Report, seconds
 
 _WIDTH = 88
@@ -49,11 +51,11 @@ def _paragraph(finding: Finding) -> Iterator[str]:
     yield _filled(f"Seen: {finding.seen}.", "  ")
     if finding.cure:
         yield "  Change:"
-        yield from (f"      {plain(line)}" for line in finding.cure)
+        yield from (f"      {shown(line)}" for line in finding.cure)
 
 
 def _fact(fact: Mapping[str, object]) -> str:
-    return _filled(plain("; ".join(_told(fact))), hang="  ")
+    return _filled(shown("; ".join(_told(fact))), hang="  ")
 
 
 def _told(fact: Mapping[str, object]) -> Iterator[str]:
@@ -90,15 +92,10 @@ def _precise(value: float) -> str:
 
 def _filled(text: str, indent: str = "", hang: str = "") -> str:
     return fill(
-        plain(text),
+        shown(text),
         _WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + hang,
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def plain(text: str) -> str:
-    """A stranger's words as a line that cannot steer a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)

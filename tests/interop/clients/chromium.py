@@ -74,7 +74,20 @@ def event_source(page: Page, url: str) -> None:
     page.evaluate(EVENTS, url)
 
 
-WAYS = {"address-bar": address_bar, "fetch": fetch, "event-source": event_source}
+def document(page: Page, url: str) -> None:
+    """As somebody who looks at what has become of the page, in which nothing runs."""
+    page.goto(url)
+    devtools = page.context.new_cdp_session(page)
+    top = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    print(devtools.send("DOM.getOuterHTML", {"nodeId": top})["outerHTML"])  # noqa: T201
+
+
+WAYS = {
+    "address-bar": address_bar,
+    "document": document,
+    "event-source": event_source,
+    "fetch": fetch,
+}
 
 way, url = sys.argv[1:]
 with sync_playwright() as playwright:

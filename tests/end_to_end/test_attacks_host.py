@@ -1,0 +1,215 @@
+"""What the real daemon leaves to others on its machine: children, files, processes."""
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.end_to_end.support import StateTestCase
+from tests.end_to_end.watching import answered, get, post, told, watch
+from tests.support import Daemon, needs, start_daemon
+
+#: What the daemon may have in its environment, and nobody else is to see.
+SECRETS = {
+    "SHELLSTREAM_TOKEN": "made",
+    "SHELLSTREAM_TOKEN_FILE": "/made",
+    "SHELLSTREAM_URL": "http://made",
+    "CREDENTIALS_DIRECTORY": "/made",
+    "NOTIFY_SOCKET": "/made",
+    "WATCHDOG_USEC": "100000000",
+    "LISTEN_FDS": "1",
+    "LISTEN_PID": "1",
+    "AWS_SECRET_ACCESS_KEY": "made",
+    "GITHUB_TOKEN": "made",
+    "DATABASE_URL": "made",
+    "SSH_AUTH_SOCK": "/made",
+    "KRB5CCNAME": "made",
+    "PYTHONSTARTUP": "/made",
+    "BASH_ENV": "/made",
+    "ENV": "/made",
+    "BASH_FUNC_made%%": "() { made; }",
+    "LESSOPEN": "made",
+    "HTTP_PROXY": "http://made",
+    "PS1": "made",
+    "IFS": "made",
+}
+
+#: All that a child may have in its environment.
+CHILDS = {
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"),
+    *("SHELLSTREAM_RUN", "PYTHONUNBUFFERED", "PERL5OPT", "TERM"),
+    *("LD_PRELOAD", "_STDBUF_O", "NO_COLOR", "PAGER", "GIT_PAGER"),
+}
+
+#: Every way to be started.
+WAYS = {
+    "argv": "",
+    "pty": 'unbuffer = "pty"',
+    "off": 'unbuffer = "off"',
+    "stdin": "stdin = true",
+    "tty": "tty = true",
+    "nice": "nice = 1",
+    "other": 'user = "nobody"',
+}
+if os.geteuid() != 0:
+    del WAYS["other"]
+
+CONFIG = (
+    "".join(
+        f'[commands.env-{name}]\nargv = ["env", "-0"]\n{more}\n'
+        f'[commands.fds-{name}]\nargv = ["ls", "/proc/self/fd"]\n{more}\n'
+        for name, more in WAYS.items()
+    )
+    + """
+[commands.shell]
+shell = 'env -0'
+[commands.wait]
+argv = ["sleep", "1000"]
+[commands.talk]
+shell = "echo out; echo err >&2"
+"""
+)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """What is started meanwhile has this umask."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+class LeakTests(TestCase):
+    """A child has what it was given, and nothing of the daemon's."""
+
+    timeout = 60
+    skip = needs("setpriv", "nice", "stdbuf")
+
+    async def printed(self, daemon: Daemon, command: str) -> bytes:
+        """What a command prints, with input or a terminal if that is its way."""
+        order: dict[str, object] = {"command": command}
+        order |= {wish: True for wish in ("stdin", "tty") if command.endswith(wish)}
+        begun = await answered(daemon.port, post("/runs", order))
+        return (await told(daemon.port, begun.run)).data
+
+    async def test_environment(self) -> None:
+        """No variable of the daemon's gets to a child but those that are named."""
+        with umask(0o22):
+            starting = Deferred.fromCoroutine(start_daemon(self, CONFIG, env=SECRETS))
+        daemon = await starting
+        for command in ("shell", *(f"env-{name}" for name in WAYS)):
+            found = (await self.printed(daemon, command)).decode().split("\0")
+            names = {each.partition("=")[0] for each in found[:-1]}
+            self.assertIn("SHELLSTREAM_RUN", names)
+            names = {name for name in names if not name.startswith("LC_")}
+            self.assertLessEqual(
+                names - {"PWD", "_", "OLDPWD", "SHLVL"}, CHILDS, command
+            )
+            self.assertNotIn("made", "".join(found))
+
+    async def test_descriptors(self) -> None:
+        """No descriptor of the daemon's is open in a child but its three."""
+        daemon = await start_daemon(self, CONFIG)
+        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
+        watching = [
+            await watch(daemon.port, get(f"/runs/{begun.run}/output")) for _ in range(5)
+        ]
+        for each in watching:
+            await each.headed
+        for name in WAYS:
+            found = (await self.printed(daemon, f"fds-{name}")).decode().split()
+            # The last is what ls reads the folder through.
+            self.assertEqual(found, ["0", "1", "2", "3"], name)
+        await answered(daemon.port, post(f"/runs/{begun.run}/cancel"))
+
+
+class FileTests(StateTestCase):
+    """What the daemon writes is for its user alone, whatever its umask."""
+
+    def assert_private(self, top: Path) -> set[str]:
+        """Folders are 0700, files 0600; returns the names of all that is there."""
+        names = set()
+        for path in (top, *top.rglob("*")):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            self.assertEqual(oct(mode), oct(0o700 if path.is_dir() else 0o600), path)
+            names.add(path.name)
+        return names
+
+    async def begin(self, mask: int) -> Daemon:
+        with umask(mask):
+            starting = Deferred.fromCoroutine(self.start(CONFIG))
+        return await starting
+
+    async def test_modes(self) -> None:
+        """History, outputs, what was damaged, and folders above that are made, too."""
+        made = Path(self.mktemp()).absolute()
+        for mask in (0, 0o22):
+            top = made / oct(mask)
+            self.state = top / "above" / "state"
+            with umask(0o22):
+                made.mkdir(parents=True, exist_ok=True)
+            daemon = await self.begin(mask)
+            begun = await answered(daemon.port, post("/runs", {"command": "talk"}))
+            await told(daemon.port, begun.run)
+            await answered(daemon.port, post("/runs", {"command": "wait"}))
+            names = self.assert_private(top)
+            expected = {"lock", "runs.db", "runs.db-wal", "runs.db-shm"}
+            self.assertLessEqual({*expected, f"{begun.run}.log"}, names)
+            await self.stop(daemon)
+            (self.state / "runs.db").write_bytes(b"damaged" * 1000)
+            (self.state / "output" / f"{begun.run}.log").write_bytes(b"damaged" * 1000)
+            daemon = await self.begin(mask)
+            begun = await answered(daemon.port, post("/runs", {"command": "talk"}))
+            await told(daemon.port, begun.run)
+            names = self.assert_private(top)
+            self.assertTrue(any(name.startswith("damaged-") for name in names), names)
+            await self.stop(daemon)
+
+
+class StrangerTests(StateTestCase):
+    """A process is a run's only if it is the very one that was started."""
+
+    skip = None if sys.platform == "linux" else "needs /proc"
+
+    async def test_pid_reused(self) -> None:
+        """What has got a lost run's process id since is not ended in its place."""
+        daemon = await self.start(CONFIG)
+        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
+        stranger = Popen(["sleep", "1000"], stdout=DEVNULL, start_new_session=True)
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        await self.stop(daemon, "KILL")
+        with sqlite3.connect(self.state / "runs.db") as database:
+            ((old,),) = database.execute("SELECT pid FROM runs")
+            database.execute("UPDATE runs SET pid = ?", (stranger.pid,))
+        database.close()
+        self.addCleanup(_end_group, old)
+        daemon = await self.start(CONFIG)
+        shown = await answered(daemon.port, get(f"/runs/{begun.run}"))
+        self.assertEqual(json.loads(shown.body)["state"], "lost")
+        for way in ("cancel", "signal"):
+            body = {"signal": "KILL"} if way == "signal" else None
+            refused = await answered(
+                daemon.port, post(f"/runs/{begun.run}/{way}", body)
+            )
+            self.assertEqual(refused.status, 409)
+        await self.stop(daemon)
+        self.assertIsNone(stranger.poll())
+
+
+def _end_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # the daemon has found it by its variable
+        return

@@ -1,0 +1,83 @@
+"""What servers answer, and what becomes of output on its way."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from shellstream.client import decode
+from shellstream.client.events import Event, Output
+from shellstream.events import Stream
+from shellstream.formats import FORMATS
+from tests.decoders import DECODERS
+from tests.test_formats_properties import each, each_told, laid_out, viewed
+
+from .taking import Bytes
+
+
+def frames(data: bytes) -> None:
+    """Whatever a server sends, and however it comes, it is told the same, or wrong."""
+    _decode(decode.Frames, Bytes(data))
+
+
+def ndjson(data: bytes) -> None:
+    """Lines, likewise."""
+    _decode(decode.Ndjson, Bytes(data))
+
+
+def _decode(kind: type[decode.Frames | decode.Ndjson], source: Bytes) -> None:
+    partial, known = source.one_of((True, False)), source.one_of((None, 0, 7))
+    sizes = [source.number(40) + 1 for _ in range(3)]
+    wire = source.rest()
+    whole, parts = kind(known, partial=partial), kind(known, partial=partial)
+    try:
+        told = list(_joined(whole.feed(wire)))
+    except decode.DecodeError:
+        told = None
+    events: list[Event] = []
+    position = turn = 0
+    try:
+        while position < len(wire):
+            size = sizes[turn % len(sizes)]
+            events += parts.feed(wire[position : position + size])
+            position, turn = position + size, turn + 1
+    except decode.DecodeError:
+        assert told is None
+        return
+    assert told == list(_joined(events))
+    assert whole.offset == parts.offset
+    outputs = [event for event in events if isinstance(event, Output)]
+    assert partial or all(
+        event.offset >= before.end for before, event in pairwise(outputs)
+    )
+
+
+def _joined(events: list[Event]) -> Iterator[Event]:
+    """The same, with neighbouring pieces of output made one."""
+    held: Output | None = None
+    for event in events:
+        if not isinstance(event, Output) or event.time is not None:
+            yield from () if held is None else (held,)
+            held = None
+            yield event
+        elif held and (held.stream, held.end) == (event.stream, event.offset):
+            held = held._replace(data=held.data + event.data)
+        else:
+            yield from () if held is None else (held,)
+            held = event
+    yield from () if held is None else (held,)
+
+
+def output(data: bytes) -> None:
+    """Whatever a command prints is read as that, in every format, by any reader."""
+    source = Bytes(data)
+    steps = [source.number(40) + 1, source.number(400) + 1]
+    streams = (Stream.STDOUT, Stream.STDERR)
+    parts = [(source.one_of(streams), source.some() or b"x") for _ in range(3)]
+    parts += [(source.one_of(streams), rest) for rest in [source.rest()] if rest]
+    chunks = laid_out(parts)
+    expected = each(chunks)
+    for form in FORMATS:
+        wire = viewed(form, chunks, steps)
+        if form.name == "plain":
+            assert wire == bytes(byte for _, _, byte in expected)
+            continue
+        assert each_told(DECODERS[form.name](wire)) == expected, form.name

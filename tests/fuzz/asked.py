@@ -1,0 +1,300 @@
+"""What operators write, and what clients ask for."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path as FilePath
+from struct import unpack
+from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
+
+from shellstream import config
+from shellstream.command import Command
+from shellstream.config import ConfigMistaken
+from shellstream.errors import (
+    BodyMalformed,
+    MediaTypeUnsupported,
+    NotAcceptable,
+    OffsetGone,
+    ParametersRefused,
+    RangeNotSatisfiable,
+)
+from shellstream.events import Stream
+from shellstream.formats import FORMATS, MAX_OFFSET, parse_last_event_id
+from shellstream.negotiation import negotiate, prefers_html
+from shellstream.parameters import Boolean, Integer, Number, Path, String
+from shellstream.web import index, page
+from shellstream.web.given import Pairs, from_body, from_json, from_query
+from shellstream.web.query import Query
+from shellstream.web.ranges import resolve
+
+from .taking import Bytes
+
+
+def configuration(data: bytes) -> None:
+    """A file is right, and then all of it can be used, or every mistake is told."""
+    try:
+        found = config.parse(data.decode("utf-8", "replace"))
+    except ConfigMistaken as mistaken:
+        assert mistaken.mistakes
+        assert all(
+            each.key and each.found and each.allowed for each in mistaken.mistakes
+        )
+        return
+    for command in found.commands.values():
+        json.dumps(index.described(command))
+        with suppress(ParametersRefused):
+            invocation = command.invoke([])
+            assert command.shell or len(invocation.argv) == len(command.argv)
+    assert page.index_page(found).endswith(b"</html>")
+
+
+@cache
+def _tree() -> tuple[TemporaryDirectory[str], str]:
+    """A folder with links that lead out of it, and in circles; and a root in it."""
+    holder = TemporaryDirectory()
+    top = FilePath(holder.name).resolve()
+    (top / "root" / "sub").mkdir(parents=True)
+    (top / "root" / "sub" / "file").touch()
+    (top / "secret").touch()
+    links: dict[str, str | FilePath] = {
+        "out": top,
+        "in": "sub",
+        "up": "..",
+        "loop": "loop",
+        "etc": "/etc",
+    }
+    for name, to in links.items():
+        (top / "root" / name).symlink_to(to)
+    (top / "alias").symlink_to("root")
+    return holder, str(top / "alias")
+
+
+@cache
+def _commands() -> tuple[Command, Command]:
+    """Every kind of parameter, in an argv and in a script."""
+    params = {
+        each.name: each
+        for each in (
+            String(name="s", default=""),
+            String(name="o", choices=("-x", "y"), default="y"),
+            String(
+                name="p", pattern=re.compile("[a-z]*=?.*"), default="", max_length=9
+            ),
+            Integer(name="i", min=0, default="0"),
+            Integer(name="n", min=-5, max=5, default="0"),
+            Number(name="f", min=0, max=10**16 + 1, default="0"),
+            Number(name="g", min=-1.5, default="0"),
+            Boolean(name="b", default="false"),
+            Path(name="w", roots=(_tree()[1],), default=_tree()[1]),
+        )
+    }
+    argv: tuple[str, ...] = (
+        "prog",
+        "a{s}b",
+        "-{o}",
+        "--s={s}",
+        "{p}={s}",
+        "{i}",
+        "{n}",
+        "{f}",
+        "{g}",
+    )
+    argv += ("{b}", "{w}", "{{s}}", "{s}{", "{s}")
+    made = Command(name="argv", argv=argv, params=params)
+    return made, Command(name="shell", shell='echo "$s"', params=params)
+
+
+def _argv(v: Mapping[str, str]) -> tuple[str, ...]:
+    """What the argv above comes to, written once more."""
+    filled = (
+        "prog",
+        f"a{v['s']}b",
+        f"-{v['o']}",
+        f"--s={v['s']}",
+        f"{v['p']}={v['s']}",
+    )
+    numbers = (v["i"], v["n"], v["f"], v["g"])
+    return (*filled, *numbers, v["b"], v["w"], "{s}", f"{v['s']}{{", v["s"])
+
+
+def _value(source: Bytes) -> object:
+    """Whatever JSON may hold."""
+    kind = source.number(9)
+    match kind:
+        case 0:
+            return source.number(1 << 64) - (1 << 63)
+        case 1:
+            return 10 ** source.number(100)
+        case 2:
+            return float(unpack(">d", source.take(8).ljust(8, b"\0"))[0])
+        case 3:
+            return source.one_of((None, True, False, [], {}, [1], {"a": 1}))
+        case 4:
+            return source.some().decode("latin-1")
+    return source.text()
+
+
+def parameters(data: bytes) -> None:
+    """
+    Values are refused, or go where they belong: no item more, none that is an option,
+    no way out of a root; and to give the same again comes to the same.
+    """
+    source = Bytes(data)
+    command = source.one_of(_commands())
+    names = (*command.params, "other")
+    given = [
+        (source.one_of(names), value) for value in source.each(lambda: _value(source))
+    ]
+    try:
+        found = command.invoke(given)
+    except ParametersRefused as refused:
+        assert refused.refusals
+        json.dumps(refused.facts())
+        return
+    values = found.params
+    assert values.keys() == command.params.keys()
+    for text in (*found.argv, *found.env.values()):
+        assert b"\0" not in text.encode()
+    meant = {values["n"], values["g"]}
+    if command.shell is None:
+        assert found.argv == _argv(values)
+        assert found.env == {}
+        led = {item for item in found.argv if item.startswith("-")}
+        assert led <= {*meant, f"-{values['o']}", f"--s={values['s']}"}, led
+    else:
+        assert found.argv == ("/bin/sh", "-c", command.shell, "shell")
+        assert found.env == values
+        led = {text for text in values.values() if text.startswith("-")}
+        assert led <= {*meant, "-x"}, led
+    assert len(values["s"]) <= 4096
+    assert len(values["p"]) <= 9
+    assert re.fullmatch("[0-9]{1,40}", values["i"])
+    assert -5 <= int(values["n"]) <= 5
+    assert 0 <= float(values["f"]) <= 10**16 + 1
+    assert -1.5 <= float(values["g"]) < 10**40
+    assert values["b"] in ("true", "false")
+    assert _is_within(values["w"], _tree()[1]), values["w"]
+    assert command.invoke(values.items()) == found
+
+
+def _is_within(path: str, root: str) -> bool:
+    """Whether the kernel finds a path in a folder, if it finds it at all."""
+    if sys.platform != "linux":  # others do not tell
+        return True
+    try:
+        fd = os.open(path, os.O_PATH)
+    except OSError:
+        return True
+    try:
+        found = os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    return f"{found}/".startswith(f"{os.path.realpath(root)}/")
+
+
+def query(data: bytes) -> None:
+    """The pairs of a query are those that were sent, and its fields what they say."""
+    try:
+        given = from_query(data)
+    except BodyMalformed:
+        return
+    assert from_query(urlencode(given).encode()) == given
+    known = ("offset", "interval", "follow", "stream", "after")
+    fields = Query(given, known)
+    offset = fields.number("offset", 1, 1000)
+    seconds = fields.seconds("interval", 10.0)
+    fields.flag("follow")
+    fields.one_of("stream", Stream)
+    try:
+        fields.close()
+    except ParametersRefused as refused:
+        json.dumps(refused.facts())
+        return
+    assert offset is None or 1 <= offset <= 1000
+    assert seconds is None or 0 <= seconds <= 10
+    assert len(given) == len(dict(given)) <= len(known)
+
+
+_TYPES = (
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "Application/JSON ; charset=utf-8",
+    "text/plain",
+    "",
+)
+
+
+def body(data: bytes) -> None:
+    """A body is what its type says that it is, with no member lost, or is refused."""
+    source = Bytes(data)
+    media_type, rest = source.one_of(_TYPES), source.rest()
+    with suppress(BodyMalformed, MediaTypeUnsupported):
+        given = from_body(media_type, rest)
+        if rest and "json" in media_type.lower():
+            assert _plain(Pairs(given)) == json.loads(rest)
+    with suppress(BodyMalformed, MediaTypeUnsupported):
+        members = from_json(media_type, rest)
+        assert {k: _plain(v) for k, v in members.items()} == json.loads(rest)
+
+
+def _plain(value: object) -> object:
+    """JSON as Python reads it by itself."""
+    if isinstance(value, Pairs):
+        return {name: _plain(one) for name, one in value}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def negotiation(data: bytes) -> None:
+    """A client has one of the formats, the one that it named, or none."""
+    source = Bytes(data)
+    wanted = source.one_of((None, *(one.name for one in FORMATS), "other"))
+    accept = source.rest().decode("latin-1")
+    prefers_html(accept)
+    try:
+        found = negotiate(accept, wanted)
+    except NotAcceptable as refused:
+        json.dumps(refused.facts())
+        assert wanted in (None, "other")
+        return
+    assert found in FORMATS
+    assert wanted in (None, found.name)
+    assert negotiate(f"{accept}, nonsense", wanted) is found
+
+
+def ranges(data: bytes) -> None:
+    """A range lies within what there is, and what is to come."""
+    source = Bytes(data)
+    ended, start = source.one_of((True, False)), source.number(1 << 8)
+    end = start + source.number(1 << 8)
+    try:
+        found = resolve(source.rest().decode("latin-1"), start, end, ended=ended)
+    except OffsetGone as gone:
+        assert gone.offset < start
+    except RangeNotSatisfiable as unsatisfiable:
+        assert ended
+        assert unsatisfiable.size == end
+    else:
+        if found is None:
+            return
+        assert start <= found.offset < found.until <= 1 << 53
+        assert found.size == (end if ended else None)
+        assert found.live == (not ended and found.until > end)
+        assert found.until <= end or not ended
+        assert re.fullmatch(r"bytes \d+-\d+/(\d+|\*)", found.content_range)
+
+
+def event_id(data: bytes) -> None:
+    """The id of an event is the one that was sent, or is refused."""
+    text = data.decode("latin-1")
+    try:
+        offset, run = parse_last_event_id(text)
+    except ParametersRefused:
+        return
+    assert 0 <= offset <= MAX_OFFSET
+    again = str(offset) if run is None else f"{offset}@{run}"
+    assert parse_last_event_id(again) == (offset, run)

@@ -1,0 +1,125 @@
+"""All that comes over a connection."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_network
+from urllib.parse import unquote_to_bytes
+
+import h11
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
+
+from shellstream.access import Grant
+from shellstream.config import Config
+from shellstream.identities import Access, Known
+from shellstream.origins import Names
+from shellstream.web import Gate, Now, Site, root
+from shellstream.web.gate import NoTokens
+from tests.test_client_decode import pieces
+from tests.test_fakes import ECHO, HEAR, SAY, Connection, FakeSpawn, make_registry, wall
+
+from .taking import Bytes
+
+NAMES = Names(patterns=["x"])
+ACCESS = Access(
+    proxies=(ip_network("127.0.0.0/8"),),
+    user_header="remote-user",
+    known={"*": Known(grant=Grant(commands=("say",), own=True))},
+)
+
+
+def channel(data: bytes) -> None:
+    """
+    Whatever comes over a connection, nothing fails, nothing is started that is not
+    asked for in HTTP, and the access log has a line for each answer.
+    """
+    clock, spawn = Clock(), FakeSpawn()
+    commands = {each.name: each for each in (ECHO, HEAR, SAY)}
+    configured = Config(commands=commands, default="say")
+    registry = make_registry(configured, clock, spawn)
+    site = Site(clock)
+    now = Now(wall(clock), clock.seconds)
+    source = Bytes(data)
+    size = source.number(256)
+    demanded = size % 8 == 7  # by one of these everybody has to say who they are
+    gate = Gate(NAMES, ACCESS, NoTokens(), demanded, clock.seconds, wall(clock))
+    site.resource = root(registry, gate, clock, now)
+    log = Lines()
+    site._logFile, site._logDateTime = log, ""
+    connection = Connection(site)
+    wire = source.rest()
+    with _nothing_fails():
+        for piece in pieces(wire, [size or len(wire)]):
+            connection.send(piece)
+        for started in spawn.started:
+            started.exit()
+        clock.advance(0)
+        answer = connection.wire.value()
+        connection.lose()
+    statuses = re.findall(rb"(?m)^HTTP/1\.[01] ([0-9]{3}) ", answer)
+    assert b"500" not in statuses, answer
+    orders = _orders(wire)
+    assert orders is None or len(spawn.started) <= orders, wire
+    assert not (spawn.started and demanded) or b"remote-user" in wire.lower(), wire
+    for line in log.written:
+        assert re.fullmatch(r"[\x20-\x7e]+\n", line), line
+
+
+class Lines:
+    """A file for lines."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.written.append(line)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def _nothing_fails() -> Iterator[None]:
+    """What is only logged counts as a failure here."""
+    failures: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    def note(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(event)
+
+    globalLogPublisher.addObserver(note)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(note)
+    for event in failures:
+        raise AssertionError(event["log_failure"].getTraceback())
+
+
+def _orders(wire: bytes) -> int | None:
+    """
+    How many requests for what may start something another server, made of h11, finds
+    in the same bytes; L{None} if it does not take all of them.
+    """
+    server = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+    server.receive_data(wire)
+    count = 0
+    try:
+        while True:
+            event = server.next_event()
+            if isinstance(event, h11.Request):
+                path = unquote_to_bytes(event.target)
+                count += b"stream" in path or b"runs" in path
+            elif isinstance(event, h11.EndOfMessage):
+                server.send(h11.Response(status_code=204, headers=[]))
+                server.send(h11.EndOfMessage())
+                if server.our_state is not h11.DONE:
+                    return count
+                server.start_next_cycle()
+            elif not isinstance(event, h11.Data):
+                return count
+    except h11.RemoteProtocolError:
+        return None

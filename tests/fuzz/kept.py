@@ -1,0 +1,149 @@
+"""What is kept on a disk."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path as FilePath
+from struct import unpack
+from tempfile import TemporaryDirectory
+
+from shellstream import tokens
+from shellstream.access import Grant
+from shellstream.events import Chunk, OnDisconnect, Stream
+from shellstream.record import RunRecord, described
+from shellstream.ring import Ring
+from shellstream.ringfile import RingFile
+from shellstream.schema import DatabaseDamaged, from_row, to_row
+from shellstream.sectors import LogDamaged, Mark
+
+from .taking import Bytes
+
+
+def kept_output(data: bytes) -> None:
+    """What is read from a file that was damaged is what was written, or is missing."""
+    source = Bytes(data)
+    with TemporaryDirectory() as folder:
+        file = RingFile(f"{folder}/log", 2048, lambda _: True)
+        file._ring = Ring(Mark.of(2048, 0x5A17), 2048, lambda _: True)
+        whole = bytearray()
+        for _ in range(source.number(24)):
+            piece = source.some()[:1] * (source.number(700) + 1) or b"x"
+            chunk = Chunk(len(whole), source.one_of(tuple(Stream)), 0, piece)
+            file.append(chunk)
+            whole += piece
+        file.close()
+        path = FilePath(folder, "log")
+        there = path.read_bytes() if whole else b""
+        forged = source.one_of((False, True))
+        path.write_bytes(source.rest() if forged else _damage(there, source))
+        try:
+            found = RingFile.open(path)
+        except LogDamaged:
+            return
+        try:
+            for chunk in _read(found):
+                if not forged:
+                    assert whole[chunk.offset : chunk.end] == chunk.data, chunk.offset
+        finally:
+            found.close()
+
+
+def _damage(there: bytes, source: Bytes) -> bytes:
+    """What disks, and those that are cut off from power, make of a file."""
+    data = bytearray(there)
+    position, size = source.number(1 << 16), source.number(1 << 10)
+    position %= len(data) + 1
+    match source.number(5):
+        case 0:
+            del data[position:]
+        case 1:
+            data[position : position + size] = bytes(len(data[position:][:size]))
+        case 2:
+            for at in range(position, min(position + 1, len(data))):
+                data[at] ^= source.number(255) + 1
+        case 3:  # an older sector in the place of another
+            here, other = position // 512 * 512, size // 2 % 8 * 512
+            sector = data[other : other + 512]
+            data[here : here + len(sector)] = sector
+    return bytes(data)
+
+
+def _read(file: RingFile) -> Iterator[Chunk]:
+    """All that can be read."""
+    offset = file.start
+    while offset < file.end:
+        try:
+            chunks = file.read(offset, 1000)
+        except LogDamaged as damage:
+            assert damage.resume is not None
+            assert offset < damage.resume <= file.end
+            offset = damage.resume
+            continue
+        for chunk in chunks:
+            assert chunk.offset == offset
+            assert chunk.data
+            offset = chunk.end
+            yield chunk
+
+
+#: A token and its text; whoever guesses that has guessed right.
+_TOKEN, _TEXT = tokens.make("ann", Grant(), 0, random=lambda size: "a7" * size)
+
+
+def token(data: bytes) -> None:
+    """A text is a token to the letter, or none; a file holds them, or is damaged."""
+    source = Bytes(data)
+    shown, text = source.one_of((True, False)), source.rest()
+    if shown:
+        given = text.decode("latin-1")
+        found = tokens.find(given, {_TOKEN.id: _TOKEN}, 1)
+        assert found is (_TOKEN if given == _TEXT else None)
+        return
+    try:
+        kept = tokens.parse(text.decode("utf-8", "replace"))
+    except (tokens.TokensDamaged, tokens.TokensNewer):
+        return
+    assert tokens.parse(tokens.render(kept)) == kept
+
+
+_SOUND = to_row(
+    RunRecord(
+        id="01890a5d-ac96-774b-bcce-b302099a8057",
+        command="c",
+        params={"a": "b"},
+        created=1,
+        on_disconnect=OnDisconnect.KEEP,
+    )
+)
+
+
+def row(data: bytes) -> None:
+    """A row of the history is a run that can be shown, or is found to be damaged."""
+    source = Bytes(data)
+    values = list(_SOUND)
+    for value in source.each(lambda: _column(source)):
+        values[source.number(len(values))] = value
+    try:
+        found = from_row(values)
+    except DatabaseDamaged as damaged:
+        assert "such a" in str(damaged)
+        return
+    assert from_row(to_row(found)) == found
+    shown = described(found)
+    json.dumps(shown, allow_nan=False)
+    assert datetime.fromisoformat(str(shown["created"]))
+
+
+def _column(source: Bytes) -> object:
+    """Whatever SQLite may hold in any column."""
+    match source.number(5):
+        case 0:
+            return source.number(1 << 64) - (1 << 63)
+        case 1:
+            number = float(unpack(">d", source.take(8).ljust(8, b"\0"))[0])
+            return number if number == number else None  # as SQLite keeps it
+        case 2:
+            return source.one_of((None, "exited", "signaled", "lost", "{}", "timeout"))
+        case 3:
+            return source.some()
+    return source.some().decode("utf-8", "replace")
