@@ -35,7 +35,9 @@ PROOF_HEADER = "shellstream-csrf"
 #: What every answer tells a browser: not to show or read it as part of another site,
 #: and not to run what is in it (CSP level 3; Fetch, 3.7).
 GUARDED = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'self'; sandbox",
+    # A script from elsewhere than the answer, as of a browser's console, may ask on.
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; "
+    "frame-ancestors 'self'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
