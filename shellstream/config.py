@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
-from . import tls, toml
+from . import bounds, tls, toml
+from .bounds import BOUNDS, Bounds
 from .command import Command, placeholders
 from .confine import Confinement
 from .errors import did_you_mean
@@ -60,6 +61,7 @@ class Config:
     @ivar access: how people reach the daemon, and are known.
     @ivar keep: how much of ended runs is kept.
     @ivar tls: how TLS is spoken; L{None} if it is not.
+    @ivar http: what clients may take.
     """
 
     commands: Mapping[str, Command]
@@ -70,6 +72,7 @@ class Config:
     keep: Keep = KEEP
     access: Access = EVERYBODY
     tls: TLS | None = None
+    http: Bounds = BOUNDS
 
 
 #: What runs without a configuration: the demonstration this project began with.
@@ -126,6 +129,7 @@ def _config(table: Table) -> Config:
         keep=_keep(table),
         access=read_access(table),
         tls=_tls(table),
+        http=bounds.read(table.table("http")),
     )
     table.close()
     return config

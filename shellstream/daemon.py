@@ -143,7 +143,8 @@ class Daemon(Service):
         self._watching = LoopingCall(self._gate.watch)
         self._watching.clock = self._reactor
         self._watching.start(WATCH)
-        self._site.resource = root(self.registry, self._gate, self._reactor, now)
+        entrance = root(self.registry, self._gate, self._reactor, now)
+        self._site.resource, self._site.welcome = entrance, entrance.welcome
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

@@ -25,7 +25,7 @@ from .errors import ShellstreamError
 from .events import WallClock
 from .tls import TLS, ClientCertificate, Minimum
 from .tlsfiles import Pair, Unusable
-from .web.http import PROBLEM, problem
+from .web.problem import PROBLEM, problem
 
 _log = Logger(namespace="shellstream")
 

@@ -61,10 +61,10 @@ class RequestMalformed(ShellstreamError):
 
     status = 400
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            "this is no well-formed HTTP/1.1 request (RFC 9112), or has too many "
-            "headers; use an HTTP client, such as curl -N"
+            f"this is no well-formed HTTP/1.1 request (RFC 9112): {what}; use an "
+            "HTTP client, such as curl -N"
         )
 
 
@@ -256,14 +256,49 @@ class KeyReused(ShellstreamError):
         )
 
 
+class RequestTooSlow(ShellstreamError):
+    """A request began, and the rest of it did not come in time."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("the rest of the request did not come in time; send it again")
+
+
+class ExpectationUnknown(ShellstreamError):
+    """The client expects something that nobody here knows of."""
+
+    status = 417
+
+    def __init__(self) -> None:
+        super().__init__("of what Expect may ask only 100-continue is done here")
+
+
+class TooManyConnections(ShellstreamError):
+    """One address has as many connections as it may have."""
+
+    status = 429
+
+    def __init__(self, count: int, retry_after: int) -> None:
+        super().__init__(
+            f"this address has {count} connections already; close some, or try again "
+            f"in {retry_after} seconds"
+        )
+        self.retry_after = retry_after
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
 class HeadersTooLarge(ShellstreamError):
-    """The request's line and headers are larger than the server reads."""
+    """The request's line and headers are more than the server reads."""
 
     status = 431
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, of: str = "bytes") -> None:
+        what = "larger" if of == "bytes" else "more"
         super().__init__(
-            f"the request line and headers are larger than {limit} bytes; "
+            f"the request line and headers are {what} than {limit} {of}; "
             "send fewer, or send parameters in a POST body"
         )
 

@@ -1,5 +1,6 @@
 """Where the output of runs is kept: in files, or in memory alone."""
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .errors import Busy
 from .events import Chunk
 from .limits import Limits, Sync
 from .outputlog import OVERHEAD, READ_SIZE, OutputLog
@@ -72,6 +74,8 @@ class FileLogs:
                 _log.error("the output of run {id} is gone", id=record.id)
         except OSError as error:
             _log.error("the output of run {id}: {error}", id=record.id, error=error)
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # it is all there
+                raise Busy("too many files are open to read this output", 5) from None
         except LogDamaged as error:
             _log.error(
                 "the output of run {id}: {error}; {then}",

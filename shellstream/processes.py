@@ -35,10 +35,10 @@ def process_start(pid: int) -> int | None:
 
 
 def pids() -> list[int]:
-    """All processes; none where there is no C{/proc}."""
+    """All processes; none where there is no C{/proc}, or no descriptor for it."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from .child import Child
 from .command import Command, Invocation
+from .descriptors import file_limit, scarce
 from .errors import Busy, CannotStart, ShellstreamError
 from .input import Tty
 from .prepare import Prepared
@@ -64,6 +65,7 @@ def spawn(
             ends.sit_at(invocation.tty)
         else:
             ends.connect(command, invocation)
+        ends.check()
         prepared.give(*ends.theirs)
         with _like(command):
             pid = os.posix_spawn(
@@ -132,6 +134,15 @@ class _Ends:
             (os.POSIX_SPAWN_DUP2, 0, 2),
         )
 
+    def check(self) -> None:
+        """
+        Twice as many descriptors are left as clients leave, who may want to end a run.
+
+        @raise OSError: if they are not.
+        """
+        if scarce(max(self.ours.values()), 2):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
     def close_ours(self) -> None:
         for fd in self.ours.values():
             os.close(fd)
@@ -194,14 +205,18 @@ def _why(command: Command, error: OSError) -> ShellstreamError:
     return CannotStart(command.name, f"its {what} {why}; {ask}")
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many descriptors as it is ever allowed to."""
+def raise_file_limit() -> int:
+    """
+    Let this process open as many descriptors as it is ever allowed to; returns how
+    many that is.
+    """
     soft, hard = _INHERITED_FILES
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS: the hard limit is a fiction
             _log.info("the limit of open files stays {soft}: {e}", soft=soft, e=error)
+    return file_limit()
 
 
 def keep_descriptors() -> None:

@@ -21,17 +21,21 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.tcp import Port
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from . import __version__, tokentool
 from .announce import Place, Terminal, Welcome
+from .bounds import Bounds
 from .config import DEMO, Config, ConfigMistaken, parse
 from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
 from .encryption import Encryption
 from .spawn import keep_descriptors, raise_file_limit
 from .tls import TLS
 from .web import Site
+
+_log = Logger(namespace="shellstream")
 
 #: How many connections may wait to be accepted: of more that come at once, the
 #: system asks the others to try again a second later (listen(2)).
@@ -227,6 +231,19 @@ def _keep_alive(listening: socket.socket) -> None:
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def _bounds(config: Config, files: int) -> Bounds:
+    """What clients may take, where so many files may be open."""
+    bounds = config.http.within(files, config.max_running)
+    if bounds.connections < config.http.connections:
+        _log.info(
+            "{count} connections at once: more would need more than the {files} "
+            "files that may be open (ulimit -n)",
+            count=bounds.connections,
+            files=files,
+        )
+    return bounds
+
+
 def makeService(options: Options) -> IService:
     """Build everything that runs, from the parsed command line."""
     from twisted.internet import reactor as any_reactor
@@ -234,9 +251,9 @@ def makeService(options: Options) -> IService:
     reactor: Any = any_reactor
     # Or a timeout would wait for an hour when the clock is set back by one.
     reactor.seconds = time.monotonic
-    raise_file_limit()
+    files = raise_file_limit()
     keep_descriptors()
-    site = Site(reactor)
+    site = Site(reactor, _bounds(options.settings, files))
     listeners: list[Listener] = []
 
     def places() -> list[Place]:

@@ -2,10 +2,12 @@
 
 import os
 import re
+import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -170,8 +172,13 @@ async def start_daemon(
     config: str | None = None,
     *options: str,
     env: Mapping[str, str] = {},
+    before: Sequence[str] = (),
 ) -> Daemon:
-    """Start the daemon as a user would, and wait until it says where it listens."""
+    """
+    Start the daemon as a user would, and wait until it says where it listens.
+
+    @param before: a program that is to execute it.
+    """
     extra: list[str] = list(options)
     if config is not None:
         path = Path(test.mktemp())
@@ -180,9 +187,8 @@ async def start_daemon(
         extra += ["--config", str(path.absolute())]
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
-    program = run(
-        test, script("twistd"), "-n", "shellstream", *extra, env=env, end_with="INT"
-    )
+    words = (*before, script("twistd"), "-n", "shellstream", *extra)
+    program = run(test, *words, env=env, end_with="INT")
     await program.seen(b"/stream")
     return Daemon(program)
 
@@ -284,6 +290,19 @@ class _Readable(FileDescriptor):
 
     def connectionLost(self, reason: Failure) -> None:
         self.found.callback(None)
+
+
+@contextmanager
+def no_descriptor() -> Iterator[None]:
+    """For once this process may not open anything."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(first_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def needs(*programs: str) -> str | None:

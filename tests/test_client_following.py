@@ -239,9 +239,9 @@ class CutTests(FollowingTestCase):
             found = self.fails(self.client(error).follow("r"), type(error))
             self.assertIs(found, error)
 
-    def test_proxy(self) -> None:
-        """While a daemon restarts, its proxy says so for it."""
-        for status in (502, 503, 504):
+    def test_for_now(self) -> None:
+        """A daemon that restarts, for which its proxy speaks, or has no room, will."""
+        for status in (408, 429, 502, 503, 504):
             away = document({}, status)
             answers = stream(begun()), away, stream(begun() + ended(0))
             self.all_of(self.client(*answers).run("c"))

@@ -13,7 +13,7 @@ from shellstream.events import Chunk, Stream, rfc3339
 #: One of each, with what a handler of it may rely on.
 RAISED = (
     errors.ParametersRefused([Refusal("x", "is required")]),
-    errors.RequestMalformed(),
+    errors.RequestMalformed("no head"),
     errors.BodyMalformed("the body is not valid JSON"),
     errors.CrossSite(),
     errors.Unauthenticated(),
@@ -28,6 +28,9 @@ RAISED = (
     errors.BodyTooLarge(65536),
     errors.MediaTypeUnsupported("text/xml"),
     errors.HeadersTooLarge(16384),
+    errors.RequestTooSlow(),
+    errors.ExpectationUnknown(),
+    errors.TooManyConnections(3, 5),
     errors.CannotStart("build", "its program was not found"),
     errors.KeyReused(),
     errors.Busy("3 commands are running already", 5),
@@ -65,6 +68,7 @@ class ErrorTests(SynchronousTestCase):
         with_headers = (
             errors.Unauthenticated,
             errors.TooManyFailures,
+            errors.TooManyConnections,
             errors.MethodNotAllowed,
             errors.Busy,
             errors.CannotRecord,

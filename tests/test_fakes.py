@@ -288,10 +288,11 @@ class WebTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.spawn = FakeSpawn()
         self.registry = make_registry(config, self.clock, self.spawn, self.in_thread)
-        self.site = Site(self.clock)
+        self.site = Site(self.clock, config.http)
         now = Now(wall(self.clock), self.clock.seconds)
         self.gate = self.make_gate(config)
-        self.site.resource = root(self.registry, self.gate, self.clock, now)
+        entrance = root(self.registry, self.gate, self.clock, now)
+        self.site.resource, self.site.welcome = entrance, entrance.welcome
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
         self.reply = self.connection.reply
@@ -299,7 +300,7 @@ class WebTestCase(SynchronousTestCase):
     def make_gate(self, config: Config) -> Gate:
         """What decides who asks: anybody, unless a test says otherwise."""
         return Gate(
-            Names(patterns=["shellstream.test", "x"]),
+            Names(patterns=["shellstream.test", "localhost", "x"]),
             config.access,
             NoTokens(),
             demanded=False,

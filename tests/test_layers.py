@@ -23,6 +23,7 @@ PURE = (
     "input",
     "record",
     "toml",
+    "bounds",
     "access",
     "tokens",
     "tokenoptions",
@@ -59,7 +60,7 @@ TOKENS = ("tokenfile", "tokenwatch", "door")
 STATE = ("schema", "database", "store", "statedir", "leftovers", *TOKENS)
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
-EDGES = (*CHILDREN, "ringfile", "logs", *STATE, "tlsfiles")
+EDGES = ("descriptors", *CHILDREN, "ringfile", "logs", *STATE, "tlsfiles")
 STARTING = ("announce", "tokentool")
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (

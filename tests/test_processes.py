@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream import processes
 from shellstream.leftovers import find
 from shellstream.processes import living_member, process_start, session_groups
-from tests.support import needs
+from tests.support import needs, no_descriptor
 from tests.test_leftovers import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
 
 #: Ends its first thread; another goes on.
@@ -67,6 +67,19 @@ class ProcessStartTests(SynchronousTestCase):
             self.assertIsNone(process_start(1 << 22))
 
     test_ps.skip = needs("ps")
+
+
+class DescriptorTests(SynchronousTestCase):
+    """Without a descriptor nobody can look, and nothing is taken for gone."""
+
+    def test_living(self) -> None:
+        """A group that nobody can look into lives: one KILL too many does no harm."""
+        started = Started(self, STUBBORN)
+        with no_descriptor():
+            self.assertEqual(living_member(started.pid), started.pid)
+            self.assertEqual(living_member(started.pid, started.pid), started.pid)
+            self.assertEqual(session_groups(started.pid), set())
+        self.assertEqual(session_groups(started.pid), {started.pid})
 
 
 class SessionTests(SynchronousTestCase):

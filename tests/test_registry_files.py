@@ -3,13 +3,29 @@
 import os
 
 from shellstream.endedrun import EndedRun
-from shellstream.errors import OffsetGone
+from shellstream.errors import Busy, OffsetGone
 from shellstream.events import State, Stream
 from shellstream.history import RETRY
 from shellstream.limits import WhenBusy
 from tests.registries import CONFIG, FileTestCase, limited, text
+from tests.support import no_descriptor
 
 QUEUEING = limited(when_busy=WhenBusy.QUEUE)
+
+
+class DescriptorTests(FileTestCase):
+    """An output that nobody can open just now is not gone."""
+
+    def test_ended(self) -> None:
+        """It is refused for a while, and read when there is room."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.last.exit()
+        found = self.successResultOf(self.registry.find(run.id))
+        with no_descriptor():
+            error = self.assertRaises(Busy, lambda: found.log)
+        self.assertIn("too many files are open", str(error))
+        self.assertEqual(text(found.log), b"hello")
 
 
 class UnrecordedTests(FileTestCase):

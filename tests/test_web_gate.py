@@ -181,6 +181,21 @@ class RuleTests(GateTestCase):
         both = self.tokens.make("b", actions=frozenset({Action.READ, Action.SIGNAL}))
         self.assertEqual(self.by(both, "GET", path).status, 200)
 
+    def test_input(self) -> None:
+        """Nothing large is taken of somebody before it is known who that is."""
+        reader = self.tokens.make("reader", actions=frozenset({Action.READ}))
+        for header, status in (
+            ("X: y", 401),
+            ("Authorization: Bearer wrong", 401),
+            (f"Authorization: Bearer {reader}", 403),
+        ):
+            connection = Connection(self.site)
+            lines = ("POST /runs/x/stdin HTTP/1.1", "Host: x", header)
+            head = "\r\n".join((*lines, "Content-Length: 100000", "", ""))
+            connection.send(head.encode() + b"x" * 1000)
+            self.assertEqual(connection.reply().status, status, header)
+            self.assertTrue(connection.wire.half_closed)
+
     def test_signal_alone(self) -> None:
         """Whoever may end a run and not see it is not shown it by that."""
         run_id = self.run_by(self.tokens.make("root"))

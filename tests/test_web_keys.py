@@ -71,7 +71,7 @@ class KeyTests(SlowTestCase):
 
     def test_no_key(self) -> None:
         """What is no key is refused."""
-        for key in ("", '""', "k" * 256, "\x7f", "\u00e9"):
+        for key in ("", '""', "k" * 256, "\t", "\u00e9"):
             self.post("/runs", ECHO_A, Idempotency_Key=key)
             self.assert_parameters(
                 self.problem(), **{"Idempotency-Key": "1 to 255 printable"}

@@ -2,11 +2,11 @@
 
 import json
 
+from shellstream.bounds import BOUNDS
 from shellstream.command import Command
 from shellstream.config import Config
 from shellstream.input import Tty
 from shellstream.limits import Limits, WhenBusy
-from shellstream.web.http import MAX_BODY, MAX_INPUT, MAX_INPUTS
 from tests.test_fakes import HEAR, SAY, Connection, Reply, Started
 from tests.test_web_runs import RunsTestCase
 
@@ -91,7 +91,7 @@ class FeedTests(InputTestCase):
         self.assertEqual(reply.headers["retry-after"], "1")
         started.child.take(4)
         self.assert_taken(connection.reply(), 6)
-        self.assertEqual(self.site.held, 0)
+        self.assertEqual(self.site.inputs.taken, 0)
 
     def test_left(self) -> None:
         """Who leaves meanwhile has sent what was taken, and blocks nobody."""
@@ -102,7 +102,7 @@ class FeedTests(InputTestCase):
             self.feed(started.run.id, b"abcdef", connection=connection)
         connection.lose()
         started.child.take(100)
-        self.assertEqual((started.child.given, self.site.held), (b"ab", 0))
+        self.assertEqual((started.child.given, self.site.inputs.taken), (b"ab", 0))
         self.assert_taken(self.feed(started.run.id, b"abcdef", "?offset=0"), 6)
         self.assertEqual(started.child.given, b"abcdef")
 
@@ -207,7 +207,7 @@ class QueuedTests(InputTestCase):
             else:
                 self.registry.stop()
                 self.assertEqual(connection.reply().status, 503)
-            self.assertEqual(self.site.held, 0)
+            self.assertEqual(self.site.inputs.taken, 0)
 
 
 class SizeTests(InputTestCase):
@@ -216,37 +216,37 @@ class SizeTests(InputTestCase):
     def test_largest(self) -> None:
         """A piece may be of 1 MiB, however its target is written."""
         started = self.hearing()
-        data = bytes(MAX_INPUT)
+        data = bytes(BOUNDS.input_size)
         path = f"/runs/{started.run.id}/stdin"
         for target in (path, f"{path}/?eof=false", f"http://shellstream.test{path}"):
             self.assertEqual(self.ask("POST", target, data).status, 204)
         self.assertEqual(len(started.child.given), 3 << 20)
-        self.assertEqual(self.site.held, 0)
+        self.assertEqual(self.site.inputs.taken, 0)
 
     def test_too_large(self) -> None:
         """One byte more is refused, with what to do; elsewhere less is."""
         started = self.hearing()
-        reply = self.feed(started.run.id, bytes(MAX_INPUT + 1))
+        reply = self.feed(started.run.id, bytes(BOUNDS.input_size + 1))
         self.assertEqual(reply.status, 413)
         self.assertIn(b"send it in pieces, each with its offset", reply.body)
         self.assertEqual(started.child.given, b"")
         for path in ("/cancel", "/resize", "/stdin/x", "/output?x=/runs/x/stdin"):
             connection = Connection(self.site)
             path = f"/runs/{started.run.id}{path}"
-            reply = connection.ask("POST", path, bytes(MAX_BODY + 1))
+            reply = connection.ask("POST", path, bytes(BOUNDS.body_size + 1))
             self.assertEqual(reply.status, 413, path)
-        self.assertEqual(self.site.held, 0)
+        self.assertEqual(self.site.inputs.taken, 0)
 
     def test_all(self) -> None:
-        """Of what waits to be read 64 MiB are held, and no more."""
-        data = bytes(MAX_INPUT)
+        """Of what waits to be read 48 MiB of one address are held, and no more."""
+        data = bytes(BOUNDS.input_size)
         waiting = []
-        for _ in range(MAX_INPUTS // MAX_INPUT):
+        for _ in range(48):
             connection = Connection(self.site)
-            head = f"POST /runs/x/stdin HTTP/1.1\r\nContent-Length: {MAX_INPUT}\r\n"
+            head = f"POST /runs/x/stdin HTTP/1.1\r\nContent-Length: {len(data)}\r\n"
             connection.send(f"{head}Host: x\r\n\r\n".encode() + data[1:])
             waiting.append(connection)
-        self.assertEqual(self.site.held, MAX_INPUTS - len(waiting))
+        self.assertEqual(self.site.inputs.taken, (48 << 20) - len(waiting))
         started = self.hearing()
         self.assert_taken(self.feed(started.run.id, b"x"), 1)
         reply = self.feed(started.run.id, bytes(100))
@@ -257,7 +257,7 @@ class SizeTests(InputTestCase):
         self.assert_taken(reply, 101)
         for connection in waiting:
             connection.lose()
-        self.assertEqual(self.site.held, 0)
+        self.assertEqual(self.site.inputs.taken, 0)
 
 
 class OrderTests(InputTestCase):

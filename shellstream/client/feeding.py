@@ -84,7 +84,7 @@ class Feeding:
             rest = data[self.offset - end :] if self.offset < end else b""
             try:
                 taken = await self._send(self._run, rest, offset=self.offset, eof=eof)
-            except (*LOST, Refused) as error:
+            except LOST as error:
                 refused = isinstance(error, Refused) and error.status == 409
                 if not (refused or passing(error)):
                     raise

@@ -8,6 +8,7 @@ from .errors import (
     CutShort,
     Elsewhere,
     NoSuchHost,
+    Refused,
     ServerFailed,
     Unanswered,
 )
@@ -20,16 +21,17 @@ _T = TypeVar("_T")
 #: Seconds to wait at most before the second try, and before any.
 FIRST_DELAY, MAX_DELAY = 0.2, 10.0
 
-#: Answers of a proxy whose server is away, or of a server that comes or goes.
-_AWAY = (502, 503, 504)
+#: Answers of a proxy whose server is away, or of a server that comes or goes, or has
+#: no time or no room for us.
+_AWAY = (408, 429, 502, 503, 504)
 
 #: What can mean that the server cannot be reached just now; see L{passing}.
-LOST = (Unanswered, CutShort, CannotConnect, NoSuchHost, ServerFailed)
+LOST = (Unanswered, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
 
 
 def passing(error: Elsewhere) -> bool:
     """Whether an error may be gone the next time."""
-    if isinstance(error, ServerFailed):
+    if isinstance(error, Refused | ServerFailed):
         return error.status in _AWAY
     return isinstance(error, LOST)
 

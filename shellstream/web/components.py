@@ -5,8 +5,8 @@ from typing import Any
 
 from shellstream.formats import FORMATS
 
-from .http import PROBLEM
 from .output import TRAILERS
+from .problem import PROBLEM
 from .resource import JSON
 from .schemas import RUN_ID, SIZE, TEXT, Schema, one_of, ref
 
@@ -18,10 +18,13 @@ _ANYWHERE = {
     400: "The request is malformed, or has parameters that do not fit: each is named",
     401: "This needs a credential, or that which was sent is no good",
     403: "Who asks may not do this, or a page of another site had a browser ask",
+    408: "The rest of the request did not come in time",
+    417: "Of what Expect may ask only 100-continue is done here",
     421: "The Host is none that this daemon goes by",
-    429: "Too many wrong credentials came from this address",
+    429: "Too many wrong credentials, or connections, came from this address",
     431: "The request line and headers are too large",
     500: "The daemon failed to answer, or the command cannot be started",
+    503: "The daemon is at a limit, stops, or cannot record runs",
 }
 #: … and only some.
 _PROBLEMS = {
@@ -35,7 +38,6 @@ _PROBLEMS = {
     415: "The body is of a type that is not read",
     416: "The output ends before what is asked for",
     422: "The Idempotency-Key came before, with another request",
-    503: "The daemon is at a limit, stops, or cannot record runs",
 }
 
 

@@ -157,6 +157,7 @@ class Doctor(Resource):
         )
         form = negotiate(request.getHeader("accept"), query.text("format"))
         query.close()
+        request.check_room()
         if len(self._ticking) >= MAX_AT_ONCE:
             raise Busy(f"{MAX_AT_ONCE} others are being examined", RETRY_AFTER)
         self._answers.headers(request, form)

@@ -7,7 +7,7 @@ from twisted.web.resource import IResource
 from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
-from shellstream.access import Caller, Grant, Principal
+from shellstream.access import Action, Caller, Grant, Principal
 from shellstream.errors import CrossSite, ShellstreamError, Unauthenticated
 from shellstream.interfaces import IRuns
 from shellstream.negotiation import prefers_html
@@ -78,6 +78,17 @@ class Entrance(TwistedResource):
             self._check_proof(request)
         found: IResource = self.inside.getChildWithDefault(path, request)
         return found
+
+    def welcome(self, request: Request) -> None:
+        """
+        Whether somebody may send any input: asked before it is taken.
+
+        @raise ShellstreamError: if not, as the whole request would.
+        """
+        self._gate.check_host(request)
+        caller = self._caller(request, b"runs")
+        assert caller is not None
+        Permitted(self._runs, caller).require(Action.WRITE)
 
     def _caller(self, request: Request, path: bytes) -> Caller | None:
         if path in PUBLIC:  # a prober's token may be none of ours

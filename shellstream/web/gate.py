@@ -11,7 +11,6 @@ from shellstream.access import ANONYMOUS, Caller, Principal
 from shellstream.certificates import names_of
 from shellstream.errors import (
     CrossSite,
-    RequestMalformed,
     TooManyFailures,
     Unauthenticated,
     WrongHost,
@@ -82,10 +81,8 @@ class Gate:
         @raise WrongHost: if it is for another's.
         """
         hosts = request.header_lines("host")
-        if not hosts and request.clientproto == b"HTTP/1.0":
-            return  # it needed none yet; no browser is so old
-        if len(hosts) != 1:
-            raise RequestMalformed
+        if not hosts:
+            return  # HTTP/1.0 needs none: of others L{strict.head} asks for one
         if not self.names.include(hosts[0]):
             raise WrongHost(hosts[0])
 

@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from shellstream.errors import ShellstreamError
 from shellstream.interfaces import IRuns
 
-from .http import Request, json_line
+from .http import Request
+from .problem import json_line
 from .resource import ANYBODY, JSON, Resource, Rule
 
 _log = Logger()

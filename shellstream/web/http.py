@@ -1,26 +1,18 @@
 """
-What every request gets: bounds, errors as problem documents, trailers.
+What every request gets: a bounded body, errors as problem documents, trailers.
 
 Resources raise; here it becomes an answer (RFC 9457).
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, AnyStr, NoReturn
+from typing import TYPE_CHECKING, Any, AnyStr
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
-from twisted.web.http import (
-    HTTPChannel,
-    combinedLogFormatter,
-    datetimeToLogString,
-    datetimeToString,
-)
+from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import IResource, Resource
@@ -28,57 +20,23 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 from zope.interface import provider
 
-from shellstream import __version__
-from shellstream.errors import (
-    BodyTooLarge,
-    Busy,
-    HeadersTooLarge,
-    RequestMalformed,
-    ShellstreamError,
-)
+from shellstream.bounds import BOUNDS, Bounds
+from shellstream.errors import BodyTooLarge, Busy, ShellstreamError
 
+from .channel import Channel
+from .crowd import RETRY_AFTER, Crowd, Shares, origin
 from .direct import write_now
+from .problem import PROBLEM, SERVER, problem
+from .vanished import Patrol
 
 if TYPE_CHECKING:
     from shellstream.permitted import Permitted
 
     from .gate import Gate
 
-#: The largest body that is taken, in bytes: parameters, nothing more.
-MAX_BODY = 1 << 16
-
-#: The largest piece of a run's input, and what is held of such in all: it is held
-#: until the run has taken it.
-MAX_INPUT, MAX_INPUTS = 1 << 20, 1 << 26
 
 #: Where input goes, in all forms that a target has (RFC 9112, 3.2).
 _INPUT = re.compile(rb"(?:(?i:https?)://[^/?]*)?/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
-
-#: The most that a client may send ahead while an answer runs, in bytes.
-MAX_AHEAD = 1 << 14
-
-#: Seconds to go on reading, and dropping, what a refused client still sends:
-#: closing at once would reset the connection and lose the answer.
-LINGER = 5.0
-
-PROBLEM = b"application/problem+json"
-SERVER = f"shellstream/{__version__}".encode()
-
-
-def problem(error: ShellstreamError) -> bytes:
-    """An error as a problem document (RFC 9457)."""
-    document = {
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": str(error),
-        **error.facts(),
-    }
-    return json_line(document)
-
-
-def json_line(document: object) -> bytes:
-    """A JSON document that reads well in a terminal."""
-    return json.dumps(document, indent=2).encode() + b"\n"
 
 
 class InternalError(ShellstreamError):
@@ -86,74 +44,6 @@ class InternalError(ShellstreamError):
 
     def __init__(self) -> None:
         super().__init__("the daemon failed to answer; its log says why")
-
-
-class _Refusal(Exception):
-    """Ends the parsing of a request that has been refused."""
-
-
-class Channel(HTTPChannel):
-    """A connection whose refusals reach the client before it is closed."""
-
-    site: "Site"
-    transport: Any  # each kind can half-close and abort; no one interface says so
-    _header_size = 0
-    _linger: IDelayedCall | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._linger is None:
-            # Raised from wherever it was that the parser gave up.
-            with suppress(_Refusal):
-                super().dataReceived(data)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        super().rawDataReceived(data)
-        # Twisted stops reading from a client that sends this much behind a request
-        # which is still being answered, and would not notice when it leaves.
-        if sum(map(len, self._dataBuffer)) > MAX_AHEAD:
-            self.transport.abortConnection()
-
-    def lineReceived(self, line: bytes) -> None:
-        self._header_size = self._header_size + len(line) if line else 0
-        if self._header_size > self.totalHeadersSize:
-            self.refuse(HeadersTooLarge(self.totalHeadersSize))
-        super().lineReceived(line)
-
-    def lineLengthExceeded(self, line: bytes) -> NoReturn:
-        self.refuse(HeadersTooLarge(self.totalHeadersSize))
-
-    def _respondToBadRequestAndDisconnect(self) -> NoReturn:
-        # Twisted's own is a bare status line. Were it renamed, a test would tell.
-        self.refuse(RequestMalformed())
-
-    def refuse(self, error: ShellstreamError) -> NoReturn:
-        """Answer a request that is not worth reading to its end, and close."""
-        self.setTimeout(None)
-        body = problem(error)
-        headers = Headers(
-            {
-                b"Server": [SERVER],
-                b"Date": [datetimeToString()],
-                b"Content-Type": [PROBLEM],
-                b"Content-Length": [b"%d" % len(body)],
-                b"Connection": [b"close"],
-                **{name.encode(): [value] for name, value in error.headers().items()},
-            }
-        )
-        phrase = HTTPStatus(error.status).phrase.encode()
-        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
-        self.write(body)
-        self._linger = self.callLater(LINGER, self.transport.abortConnection)
-        if self.isSecure():
-            self.loseConnection()
-        else:
-            self.transport.loseWriteConnection()
-        raise _Refusal
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
-        super().connectionLost(reason)
 
 
 class Request(TwistedRequest):
@@ -173,12 +63,14 @@ class Request(TwistedRequest):
     _logged: tuple[bytes | None, ...] | None = None  # once the answer has begun
     _is_input = False
     _held = 0
+    _left = False
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
         # Nothing public tells the target so early. Were it renamed, a test would.
         if _INPUT.fullmatch(self.channel._path) is not None:
             self._is_input = True  # one attribute more would cost the others 1 kB
+            self._check_welcome()
         self._check_size(length or 0)
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -187,25 +79,41 @@ class Request(TwistedRequest):
             self._hold(len(data))
         super().handleContentChunk(data)
 
+    def announce(self, size: int) -> None:
+        """So much more of the body is to come at least."""
+        self._check_size(self.content.tell() + size)
+
+    def _check_welcome(self) -> None:
+        """Nothing large is taken of whoever may not send it."""
+        welcome = self.channel.site.welcome
+        if welcome is not None:
+            try:
+                welcome(self)
+            except ShellstreamError as error:
+                self.channel.refuse(error)
+
     def _check_size(self, size: int) -> None:
-        if self._is_input and size > MAX_INPUT:
+        bounds = self.channel.site.bounds
+        if self._is_input and size > bounds.input_size:
             pieces = "send it in pieces, each with its offset"
-            self.channel.refuse(BodyTooLarge(MAX_INPUT, pieces))
-        elif not self._is_input and size > MAX_BODY:
-            self.channel.refuse(BodyTooLarge(MAX_BODY))
+            self.channel.refuse(BodyTooLarge(bounds.input_size, pieces))
+        elif not self._is_input and size > bounds.body_size:
+            self.channel.refuse(BodyTooLarge(bounds.body_size))
 
     def _hold(self, size: int) -> None:
-        site = self.channel.site
-        if site.held + size > MAX_INPUTS:
+        if not self.channel.site.inputs.take(origin(self.client), size):
             why = "commands have to read what was sent to them already"
-            self.channel.refuse(Busy(why, 5))
-        site.held += size
+            self.channel.refuse(Busy(why, RETRY_AFTER))
         self._held += size
 
     def _let_go(self) -> None:
+        """It is over: what it held is for others."""
         if self._held:
-            self.channel.site.held -= self._held
+            self.channel.site.inputs.give_back(origin(self.client), self._held)
             self._held = 0
+        if self._logged is not None and not self._left:
+            self._left = True
+            self.channel.site.viewers -= 1
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         # The absolute form is for proxies, but servers take it (RFC 9112, 3.2.2).
@@ -263,9 +171,16 @@ class Request(TwistedRequest):
         if not self.gone:
             self.finish()
 
+    def check_room(self) -> None:
+        """@raise Busy: if there are as many long answers as there may be."""
+        site = self.channel.site
+        if site.viewers >= site.bounds.viewers:
+            raise Busy(f"{site.viewers} others are watching already", RETRY_AFTER)
+
     def begin(self, data: bytes) -> None:
         """Send the headers now, and the first of an answer that may take long."""
         self.write(data)
+        self.channel.site.viewers += 1
         # All that is known by now would be half of what an idle viewer costs.
         self._logged = tuple(map(self.getHeader, _LOGGED))
         self.requestHeaders = _NONE
@@ -340,19 +255,40 @@ class Site(TwistedSite):
     protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
     requestFactory = Request
 
-    #: How many bytes of input wait for runs to take them, or for their own rest.
-    held = 0
-
     resource: IResource  # whoever made the site sets it, before it is asked
+    #: Raises what is wrong with whoever sends a request, before its body is taken.
+    welcome: Callable[[Request], object] | None = None
 
-    def __init__(self, reactor: object) -> None:
+    def __init__(self, reactor: Any, bounds: Bounds = BOUNDS) -> None:
+        self.bounds = bounds
+        self.crowd = Crowd(bounds, reactor)
+        #: How many of those that were not let in are still told so.
+        self.lingering = 0
+        #: The bytes of input that wait for runs to take them, or for their own rest.
+        self.inputs = Shares(bounds.inputs_size, bounds.inputs_per_address)
+        #: How many answers have begun, and go on.
+        self.viewers = 0
+        self.channels = set[Channel]()
         super().__init__(
             Resource(),
             Request,
             reactor=reactor,
+            timeout=bounds.header_timeout,
             logFormatter=_log_line,
             parsePOSTFormSubmission=False,
         )
+        self._patrol = LoopingCall(Patrol(self.channels))
+        self._patrol.clock = reactor
+
+    def startFactory(self) -> None:
+        super().startFactory()
+        if not self._patrol.running:
+            self._patrol.start(1.0, now=False)
+
+    def stopFactory(self) -> None:
+        if self._patrol.running:
+            self._patrol.stop()
+        super().stopFactory()
 
     def acceptableProtocols(self) -> list[bytes]:
         """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""

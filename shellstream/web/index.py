@@ -9,8 +9,9 @@ from shellstream import __version__
 from shellstream.command import Command
 from shellstream.negotiation import prefers_html
 
-from .http import Request, json_line
+from .http import Request
 from .page import answer_page, index_page
+from .problem import json_line
 from .resource import ANYBODY, JSON, VARY, Resource, Rule
 from .schemas import parameters
 

@@ -142,6 +142,7 @@ class Events(Resource):
 
     def render_GET(self, request: Request) -> None:
         Query(from_query(query_of(request)), ()).close()
+        request.check_room()
         log = self._news.log
         offset, form = (
             log.end,

@@ -35,8 +35,9 @@ from .components import (
 )
 from .doctor import COUNT, INTERVAL, MAX_COUNT, MAX_IDLE, MAX_INTERVAL
 from .gate import cookie_name
-from .http import MAX_INPUT, Request, json_line
+from .http import Request
 from .output import MAX_TAIL, TRAILERS
+from .problem import json_line
 from .query import MAX_OFFSET
 from .resource import ANYBODY, JSON, Resource, Rule
 from .runs import MAX_PAGE, PAGE
@@ -89,7 +90,7 @@ def document(config: Config, demanded: bool, cookie: str) -> Object:
         "paths": {
             **_about(config),
             **dict(_streams(config)),
-            **_runs(),
+            **_runs(config),
             **_daemon(),
             **_entrance(),
         },
@@ -162,7 +163,7 @@ def _stream(command: Command, name: str, *, by_get: bool) -> Object:
     }
 
 
-def _runs() -> Object:
+def _runs(config: Config) -> Object:
     run = {200: answer("The run as it stands", json_of("Run"), "Shellstream-Run")}
     page = {200: answer("A page of them", json_of("Runs"), "Link")}
     filters = [
@@ -196,7 +197,10 @@ def _runs() -> Object:
             ),
         },
         "/runs/{id}/output": _output(),
-        **{f"/runs/{{id}}/{name}": {"post": post} for name, post in _steering()},
+        **{
+            f"/runs/{{id}}/{name}": {"post": post}
+            for name, post in _steering(config.http.input_size)
+        },
     }
 
 
@@ -226,7 +230,7 @@ def _output() -> Object:
     return reading(get, operation("output", "", output, wrong, given))
 
 
-def _steering() -> Iterator[tuple[str, Object]]:
+def _steering(piece: int) -> Iterator[tuple[str, Object]]:
     run = {202: answer("It is on its way", json_of("Done"))}
     sized = {204: answer("It has that size")}
     taken = {204: answer("It took all of it", {}, "Shellstream-Stdin-Offset")}
@@ -244,7 +248,7 @@ def _steering() -> Iterator[tuple[str, Object]]:
         parameter("offset", "Where in the whole input it begins", _OFFSET),
         parameter("eof", "Whether it is the last", FLAG),
     ]
-    about = f"A piece of its input: {MAX_INPUT} bytes at most, of whatever type"
+    about = f"A piece of its input: {piece} bytes at most, of whatever type"
     body = {"content": {"application/octet-stream": {}}, "required": False}
     yield "stdin", operation("run.stdin", about, taken, (*wrong, 413), given, body)
 

@@ -177,6 +177,7 @@ class Output(Resource):
         self._id = run_id
 
     async def render_GET(self, request: Request) -> None:
+        request.check_room()
         run = await request.runs.find(self._id)
         log = run.log
         ended = run.record.state.ended

@@ -14,8 +14,9 @@ from shellstream.interfaces import Order
 from shellstream.record import described
 
 from .given import Pairs, from_json, from_query
-from .http import Request, json_line
+from .http import Request
 from .output import Answers, Output
+from .problem import json_line
 from .query import Query
 from .resource import JSON, READS, Resource, Rule, query_of
 from .steering import STEERING, answer_with

@@ -13,7 +13,8 @@ from shellstream.interfaces import IRun
 from shellstream.record import described
 
 from .given import from_json, from_query
-from .http import Request, json_line
+from .http import Request
+from .problem import json_line
 from .query import MAX_OFFSET, Query
 from .resource import JSON, Resource, Rule, query_of
 from .terminals import size_of

@@ -85,6 +85,7 @@ class Stream(Resource):
     async def _run(
         self, request: Request, given: Given, form: Format, *, by_get: bool = False
     ) -> None:
+        request.check_room()
         order = Order(self._name, given, OnDisconnect.CANCEL, key_of(request))
         run, began = await request.runs.submit(order)
         if run.record.state is State.FAILED:
@@ -99,6 +100,7 @@ class Stream(Resource):
         if run_id is None:
             why = "names no run, and this would begin a new one; follow /runs/ID/output"
             raise ParametersRefused([Refusal("Last-Event-ID", why)])
+        request.check_room()
         run = await request.runs.find(run_id)
         mine = run.record.principal == request.runs.caller.principal.name
         view = View(offset, lossless=mine)

@@ -1,0 +1,30 @@
+"""Tests for L{shellstream.descriptors}: some are kept for what has begun."""
+
+import resource
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.descriptors import file_limit, scarce
+
+
+class ScarceTests(SynchronousTestCase):
+    """What is given one of the last descriptors is not to begin."""
+
+    def limit(self, soft: int) -> None:
+        """Let so many files be open."""
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, limits[1]))
+
+    def test_limit(self) -> None:
+        """It is the one that is in force."""
+        self.limit(500)
+        self.assertEqual(file_limit(), 500)
+
+    def test_scarce(self) -> None:
+        """The last 32 are spare, or an eighth of few; of runs twice as many."""
+        for limit, first, first_of_runs in ((500, 468, 436), (100, 88, 76)):
+            self.limit(limit)
+            for parts, fd in ((1, first), (2, first_of_runs)):
+                self.assertFalse(scarce(fd - 1, parts))
+                self.assertTrue(scarce(fd, parts))
