@@ -36,6 +36,7 @@ class Parameter(ABC):
         L{None}: the client must send a value.
     @ivar allow_leading_dash: whether a value may begin with C{-} even where a
         program would read it as an option.
+    @ivar secret: whether nobody is ever shown a value, or the default.
     """
 
     kind: ClassVar[str]
@@ -44,6 +45,7 @@ class Parameter(ABC):
     description: str = ""
     default: str | None = None
     allow_leading_dash: bool = False
+    secret: bool = False
 
     @abstractmethod
     def accept(self, value: object) -> str:
@@ -58,7 +60,9 @@ class Parameter(ABC):
         found: dict[str, object] = dict(self._schema())
         if self.description:
             found["description"] = self.description
-        if self.default is not None:
+        if self.secret:
+            found["writeOnly"] = True
+        elif self.default is not None:
             found["default"] = self._typed(self.default)
         return found
 

@@ -52,6 +52,7 @@ class Store:
     _database: Database
     _in_thread: InThread
     _waiting: list[_Call] = field(factory=list, init=False)
+    _entries: list[tuple[int, str]] = field(factory=list, init=False)
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -126,6 +127,19 @@ class Store:
         """@see: L{Database.check}"""
         return self._ask(lambda database: database.check())
 
+    def note(self, time: int, entry: str) -> None:
+        """
+        @see: L{Database.note}; it is written with whatever is written next, or upon
+            L{settle}, and nobody is told whether it could be.
+        """
+        if len(self._entries) < MAX_WAITING:
+            self._entries.append((time, entry))
+
+    def settle(self) -> None:
+        """Write what was noted, if nothing else is about to be written."""
+        if self._entries and not self._under_way:
+            self._next()
+
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked before is done, well or not."""
         return self._enqueue(lambda database: None).addErrback(lambda failure: None)
@@ -153,6 +167,11 @@ class Store:
 
     def _next(self) -> None:
         batch, self._waiting = self._waiting, []
+        entries, self._entries = self._entries, []
+        if entries:
+            call = _Call(lambda database: database.note(entries), synced=False)
+            call.answer.addErrback(_not_noted)
+            batch.append(call)
         self._under_way = True
         done = self._in_thread(partial(_perform, self._database, batch))
         done.addErrback(_all_failed, len(batch))
@@ -165,6 +184,10 @@ class Store:
         self._under_way = False
         if self._waiting:
             self._next()
+
+
+def _not_noted(failure: Failure) -> None:
+    _log.error("a part of the audit is not in the history: {e}", e=failure.value)
 
 
 def _all_failed(failure: Failure, count: int) -> list[Failure]:

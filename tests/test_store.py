@@ -161,6 +161,33 @@ class BatchTests(SynchronousTestCase):
         self.thread.work()
         self.assertEqual(told, [None, True, ENDED, True, None])
 
+    def test_note(self) -> None:
+        """An entry of the audit waits for the next commit, and makes none itself."""
+        self.store.note(1, "a")
+        self.assertEqual(self.thread.waiting, 0)
+        answer = self.store.add(RUN)
+        self.store.note(2, "b")
+        self.thread.work()
+        self.successResultOf(answer)
+        self.assertEqual((self.count("COMMIT"), self.thread.waiting), (1, 0))
+        self.store.settle()
+        self.store.settle()
+        self.thread.work()
+        self.store.settle()
+        self.assertEqual((self.count("COMMIT"), self.thread.waiting), (2, 0))
+        found = self.database._do("SELECT time, entry FROM audit ORDER BY id")
+        self.assertEqual(found.fetchall(), [(1, "a"), (2, "b")])
+
+    def test_notes(self) -> None:
+        """No more of them wait than other calls may."""
+        for n in range(MAX_WAITING + 1):
+            self.store.note(n, "")
+        self.store.close()
+        self.thread.work()
+        found = self.database._do("SELECT max(time) FROM audit")
+        self.assertEqual(found.fetchone(), (MAX_WAITING - 1,))
+        self.thread.work()
+
     def test_asks_again(self) -> None:
         """Those that ask again when they are answered share the next commit."""
         self.store.flush()

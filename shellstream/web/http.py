@@ -6,7 +6,7 @@ Resources raise; here it becomes an answer (RFC 9457).
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -15,20 +15,15 @@ from typing import TYPE_CHECKING, Any, AnyStr, NoReturn
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import (
-    HTTPChannel,
-    combinedLogFormatter,
-    datetimeToLogString,
-    datetimeToString,
-)
+from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
-from zope.interface import provider
 
 from shellstream import __version__
+from shellstream.access import Caller
+from shellstream.audit import Entry
 from shellstream.errors import (
     BodyTooLarge,
     Busy,
@@ -37,7 +32,9 @@ from shellstream.errors import (
     ShellstreamError,
 )
 
+from .accesslog import log_line, masked
 from .direct import write_now
+from .refusals import host_of, is_noted, refused
 
 if TYPE_CHECKING:
     from shellstream.permitted import Permitted
@@ -128,6 +125,7 @@ class Channel(HTTPChannel):
 
     def refuse(self, error: ShellstreamError) -> NoReturn:
         """Answer a request that is not worth reading to its end, and close."""
+        self.site.note(refused(error, host_of(self.getPeer())))
         self.setTimeout(None)
         body = problem(error)
         headers = Headers(
@@ -160,7 +158,8 @@ class Request(TwistedRequest):
     """A request with a bounded body, whose failures are problem documents."""
 
     defaultContentType = None
-    channel: Channel
+    channel: Channel  # until the client leaves
+    site: "Site"
     #: What decides who asks, and what they may know of and do: before any resource
     #: is looked for.
     gate: "Gate"
@@ -173,6 +172,30 @@ class Request(TwistedRequest):
     _logged: tuple[bytes | None, ...] | None = None  # once the answer has begun
     _is_input = False
     _held = 0
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who asks; L{None} before they were let in."""
+        runs = getattr(self, "runs", None)
+        return None if runs is None else runs.caller
+
+    @property
+    def address(self) -> str:
+        """Where the client is, as far as it is known."""
+        if self.caller is not None:
+            return self.caller.address
+        gate = getattr(self, "gate", None)
+        return host_of(self.getClientAddress()) if gate is None else gate.address(self)
+
+    def note_refusal(self, error: ShellstreamError) -> None:
+        """Have it in the audit that the client is told so, if that belongs there."""
+        if is_noted(error):
+            asked = f"{self.method.decode('latin-1')} {self._target.partition('?')[0]}"
+            self.site.note(refused(error, self.address, self.caller, asked))
+
+    @property
+    def _target(self) -> str:
+        return masked(self.uri.decode("latin-1"), self.site.secrets)
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -232,8 +255,10 @@ class Request(TwistedRequest):
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
         if not isinstance(error, ShellstreamError):
-            self._log.failure("while answering {uri}", failure=reason, uri=self.uri)
+            uri = self._target
+            self._log.failure("while answering {uri}", failure=reason, uri=uri)
             error = InternalError()
+        self.note_refusal(error)
         if self.gone:
             return reason
         if self.startedWriting:
@@ -343,24 +368,23 @@ class Site(TwistedSite):
     #: How many bytes of input wait for runs to take them, or for their own rest.
     held = 0
 
-    resource: IResource  # whoever made the site sets it, before it is asked
+    # Whoever made the site sets these, before it is asked:
+    resource: IResource
+    #: Takes what belongs into the audit.
+    note: Callable[[Entry], object]
+    #: The names of parameters that the access log has no value of.
+    secrets: Container[str] = ()
 
     def __init__(self, reactor: object) -> None:
         super().__init__(
             Resource(),
             Request,
             reactor=reactor,
-            logFormatter=_log_line,
+            logFormatter=log_line,
             parsePOSTFormSubmission=False,
         )
+        self.note = lambda entry: None
 
     def acceptableProtocols(self) -> list[bytes]:
         """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
         return [b"http/1.1"]
-
-
-@provider(IAccessLogFormatter)
-def _log_line(timestamp: str, request: TwistedRequest) -> str:
-    # The time that Twisted gives is the reactor's, which is not that of day.
-    line: str = combinedLogFormatter(datetimeToLogString(), request)
-    return line
