@@ -70,7 +70,7 @@ class LineTests(WebTestCase):
         line = re.sub(r"\[.*\]", "[]", line)
         self.assertEqual(
             line,
-            '"192.168.1.1" - anonymous [] "GET /runs?pin=*** HTTP/1.1" 400 '
+            '"127.0.0.1" - anonymous [] "GET /runs?pin=*** HTTP/1.1" 400 '
             f'{len(self.reply().body)} "http://x/?pin=***" "a \\"b\\""\n',
         )
 

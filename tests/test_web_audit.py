@@ -1,18 +1,24 @@
 """Tests for L{shellstream.web}: what clients do is noted, and what they may not."""
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 from attrs import evolve
 
+from shellstream.access import Action
 from shellstream.audit import Entry, What
 from shellstream.config import Config
 from shellstream.errors import CannotStart
+from shellstream.identities import Access
 from shellstream.limits import Limits
-from tests.test_fakes import ECHO, HEAR, SAY, WebTestCase
+from tests.test_fakes import ECHO, HEAR, PEER, SAY, WebTestCase
 from tests.test_registry_audit import LOGIN, SECRET
+from tests.test_web_gate import GateTestCase
 
 JSON = {"Content-Type": "application/json"}
+#: Where the client is.
+HERE = PEER.host
 
 
 class NotedTests(WebTestCase):
@@ -46,7 +52,7 @@ class NotedTests(WebTestCase):
         entry = self.entry()
         self.assertEqual((entry.what, entry.run, entry.facts), (what, run, facts))
         self.assertEqual((entry.who, entry.credential), ("anonymous", "none"))
-        self.assertEqual(entry.address, "192.168.1.1")
+        self.assertEqual(entry.address, HERE)
 
     def assert_refused(self, request: str, status: int, reason: str) -> Entry:
         """A refusal was noted, and nothing else."""
@@ -55,7 +61,7 @@ class NotedTests(WebTestCase):
         self.assertEqual(entry.facts["request"], request)
         self.assertEqual(entry.facts["status"], status)
         self.assertIn(reason, str(entry.facts["reason"]))
-        self.assertEqual(entry.address, "192.168.1.1")
+        self.assertEqual(entry.address, HERE)
         return entry
 
     def test_start(self) -> None:
@@ -85,7 +91,9 @@ class NotedTests(WebTestCase):
         self.ask("POST", f"/runs/{run}/stdin", b"hello")
         self.assert_done(What.INPUT, run)
         self.started.child.room = 0
-        head = f"POST /runs/{run}/stdin HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
+        head = (
+            f"POST /runs/{run}/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+        )
         self.connection.send(head.encode() + b"hello")
         self.assertEqual(self.noted, [])
         self.connection.lose()
@@ -188,3 +196,69 @@ class SecretTests(WebTestCase):
         self.assertNotIn(b"0000", reply.body)
         field = b'<input type="password" autocomplete="off" name="pin" title="" />'
         self.assertIn(field, reply.body)
+
+
+class GateTests(GateTestCase):
+    """Who is not let in is noted, and who logs in."""
+
+    def assert_noted(self, what: What, who: str = "", **facts: Any) -> None:
+        """The one entry there is says so."""
+        (entry,) = self.noted
+        self.noted.clear()
+        self.assertEqual((entry.what, entry.who, entry.address), (what, who, HERE))
+        for name, value in facts.items():
+            self.assertEqual(entry.facts[name], value)
+
+    def test_stranger(self) -> None:
+        """Who shows no token, or a wrong one, in a browser or not."""
+        for accept in ("*/*", "text/html"):
+            for headers in ({}, {"Authorization": "Bearer x"}):
+                self.ask("GET", "/runs", headers={"Accept": accept, **headers})
+                self.assertEqual(self.reply().status, 401)
+                self.assert_noted(What.REFUSED, status=401, request="GET /runs")
+
+    def test_wrong_name(self) -> None:
+        """Who asks for another host."""
+        self.connection.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        self.assert_noted(What.REFUSED, status=421, request="GET /")
+
+    def test_forbidden(self) -> None:
+        """Who may not do it is named, also where it is as if there was nothing."""
+        run = self.run_by(self.tokens.make("alice"))
+        self.noted.clear()
+        bob = self.tokens.make("bob", own=True)
+        self.by(bob, "POST", f"/runs/{run}/cancel")
+        path = f"POST /runs/{run}/cancel"
+        self.assert_noted(What.REFUSED, "bob", status=404, request=path)
+        carol = self.tokens.make("carol", actions=frozenset({Action.READ}))
+        self.by(carol, "POST", f"/runs/{run}/cancel")
+        self.assert_noted(What.REFUSED, "carol", status=403, request=path)
+
+    def test_login(self) -> None:
+        """Who exchanges a token for a cookie, and who tries to with another."""
+        token = self.tokens.make("alice")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        self.ask("POST", "/login", f"token={token}".encode(), form)
+        self.assert_noted(What.LOGIN, "alice")
+        for accept in ("*/*", "text/html"):
+            self.ask("POST", "/login", b"token=x", {**form, "Accept": accept})
+            self.assert_noted(What.REFUSED, "stranger", status=401)
+
+    def test_steered(self) -> None:
+        """Whose run it was does not matter: who did it is noted."""
+        run = self.run_by(self.tokens.make("alice"))
+        self.noted.clear()
+        self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
+        self.assert_noted(What.CANCEL, "bob")
+        self.started.exit(None, 15)
+        self.assertEqual(self.noted[-1].who, "alice")
+
+    def test_through_a_proxy(self) -> None:
+        """Where the client is, and not the proxy that we trust."""
+        self.serve(evolve(self.config, access=Access(proxies=(ip_network(HERE),))))
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        self.ask("GET", "/runs", headers=headers)
+        self.ask("GET", "/login", headers=headers)
+        self.connection.send(b"no request\r\n\r\n")
+        found = [each.address for each in self.noted]
+        self.assertEqual(found, ["192.0.2.7", HERE])

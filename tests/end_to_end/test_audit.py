@@ -87,7 +87,7 @@ class AuditTests(AuditTestCase):
                     **{"request": f"POST {path}", "status": status, "reason": reason},
                 }
             )
-        steer = {**here, "run": run_id}
+        steer = {**here, **of}
         await answered(daemon.port, post(f"/runs/{run_id}/signal", {"signal": "CONT"}))
         expected.append({"what": "signal", **steer, "signal": "CONT"})
         await answered(daemon.port, post(f"/runs/{run_id}/cancel"))
@@ -123,10 +123,9 @@ class AuditTests(AuditTestCase):
         """A flood of refusals has few lines, and in the end their number."""
         daemon = await self.start(CONFIG)
         count = 150
-        request = "".join(
-            f"POST /stream/nothing{n} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-            for n in range(count)
-        )
+        head = "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        asked = (f"POST /stream/nothing{n} {head}" for n in range(count))
+        request = "".join(asked)
         watcher = await watch(daemon.port, request)
         await watcher.seen(b"nothing%d" % (count - 1))
         watcher.leave()
