@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import provider
 
 from shellstream.audit import REFUSALS, Entry, What
 from shellstream.trail import COMPLAIN, INPUTS, MINUTE, SETTLE, Trail
@@ -130,18 +129,10 @@ class TrailTests(SynchronousTestCase):
 
     def test_complain(self) -> None:
         """The log of the daemon has it once a minute, however much is missing."""
-        said: list[str] = []
-
-        @provider(ILogObserver)
-        def observe(event: Any) -> None:
-            if "missing" in event:
-                said.append(event["missing"])
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.full = True
-        for _ in range(3):
+        with capturedLogs() as logged:
+            for _ in range(3):
+                self.note(What.START)
+            self.clock.advance(COMPLAIN)
             self.note(What.START)
-        self.clock.advance(COMPLAIN)
-        self.note(What.START)
-        self.assertEqual(said, [1, 4])
+        self.assertEqual([each["missing"] for each in logged], [1, 4])

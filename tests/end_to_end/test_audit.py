@@ -194,7 +194,7 @@ class AuditTests(AuditTestCase):
         options = ("--port", "0", "--config", str(path), "--state-dir", str(self.state))
         program = run(self, script("twistd"), "-n", "shellstream", *options)
         self.assertEqual(await program.ended(), 1)
-        said = "the audit cannot be written to /nowhere/audit.jsonl: No such file"
+        said = "the audit cannot be kept in /nowhere/audit.jsonl: No such file"
         self.assertIn(said, refusal(program))
 
     async def test_in_memory(self) -> None:
