@@ -35,6 +35,7 @@ class InThread(Protocol):
 class _Call:
     make: Callable[[Database], Any]
     synced: bool
+    optional: bool = False  # whether all others are made without it, if need be
     answer: Deferred[Any] = field(factory=Deferred)
 
 
@@ -53,6 +54,7 @@ class Store:
     _in_thread: InThread
     _waiting: list[_Call] = field(factory=list, init=False)
     _entries: list[tuple[int, str]] = field(factory=list, init=False)
+    _notes: bool = field(default=True, init=False)  # as far as is known
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -169,9 +171,9 @@ class Store:
         batch, self._waiting = self._waiting, []
         entries, self._entries = self._entries, []
         if entries:
-            call = _Call(lambda database: database.note(entries), synced=False)
-            call.answer.addErrback(_not_noted)
-            batch.append(call)
+            note = _Call(lambda database: database.note(entries), False, optional=True)
+            note.answer.addCallbacks(self._has_noted, self._not_noted)
+            batch.append(note)
         self._under_way = True
         done = self._in_thread(partial(_perform, self._database, batch))
         done.addErrback(_all_failed, len(batch))
@@ -185,9 +187,14 @@ class Store:
         if self._waiting:
             self._next()
 
+    def _has_noted(self, _: None) -> None:
+        self._notes = True
 
-def _not_noted(failure: Failure) -> None:
-    _log.error("a part of the audit is not in the history: {e}", e=failure.value)
+    def _not_noted(self, failure: Failure) -> None:
+        if self._notes:
+            self._notes = False
+            what = "until that is better, the audit is not in the history: {error}"
+            _log.error(what, error=failure.value)
 
 
 def _all_failed(failure: Failure, count: int) -> list[Failure]:
@@ -203,8 +210,21 @@ def _perform(database: Database, calls: list[_Call]) -> list[object]:
     """
     Make calls as one transaction: the result of each, or its failure.
 
+    What only reads works on a full disk: the audit, which is written along, must not
+    be in its way.
+
     @raise sqlite3.Error: if none of them was made.
     """
+    try:
+        return _make(database, calls)
+    except sqlite3.Error as error:
+        if not calls[-1].optional:
+            raise
+        failure = Failure(CannotRecord(why(error)))
+        return [*_make(database, calls[:-1]), failure]
+
+
+def _make(database: Database, calls: list[_Call]) -> list[object]:
     with database.transaction(synced=any(call.synced for call in calls)):
         return [_attempt(database, call.make) for call in calls]
 

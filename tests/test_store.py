@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import capturedLogs
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -324,6 +325,27 @@ class FailingTests(SynchronousTestCase):
         self.disk.failing = {"INSERT": sqlite3.SQLITE_IOERR}
         self.disk.gives_up = True
         self.both_fail("the disk that holds the state fails")
+
+    def test_audit(self) -> None:
+        """An entry that the disk does not take is in nobody's way, and told once."""
+        self.store.flush()
+        self.disk.failing = {"DELETE": sqlite3.SQLITE_FULL}
+        self.disk.gives_up = True
+        with capturedLogs() as logged:
+            for n in range(2):
+                self.store.note(n, "")
+                answer = self.store.add(evolve(RUN, id=str(n)))
+                self.thread.work()
+                self.thread.work()
+                self.successResultOf(answer)
+        (event,) = logged
+        self.assertIn("the disk that holds the state is full", str(event["error"]))
+        self.disk.failing = {}
+        self.store.note(2, "")
+        self.store.settle()
+        self.thread.work()
+        found = self.disk.execute("SELECT time FROM audit").fetchall()
+        self.assertEqual(found, [(2,)])
 
     def test_thread(self) -> None:
         """If no thread can be had, everybody is told as well."""
