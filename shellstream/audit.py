@@ -80,9 +80,9 @@ class What(Enum):
     DELETE = "delete"
     INPUT = "input"
     LOGIN = "login"
-    TOKEN_MADE = "token-made"  # noqa: S105  # not one
-    TOKEN_CHANGED = "token-changed"  # noqa: S105  # not one
-    TOKEN_REVOKED = "token-revoked"  # noqa: S105  # not one
+    TOKEN_MADE = "token-made"  # noqa: S105  # nosec B105  # not one
+    TOKEN_CHANGED = "token-changed"  # noqa: S105  # nosec B105  # not one
+    TOKEN_REVOKED = "token-revoked"  # noqa: S105  # nosec B105  # not one
     GAP = "gap"
 
 

@@ -154,7 +154,8 @@ class Command:
 
         @raise CannotStart: if one, a path, has come to lead elsewhere.
         """
-        for name, value in invocation.params.items():
+        values = {**invocation.params, **invocation.secrets}
+        for name, value in values.items():
             with suppress(Unfit):
                 if self.params[name].accept(value) == value:
                     continue

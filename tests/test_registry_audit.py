@@ -1,5 +1,6 @@
 """Tests for L{shellstream.registry}: what it notes of runs, and secret parameters."""
 
+from os.path import normpath
 from typing import Any
 
 from attrs import evolve
@@ -13,7 +14,7 @@ from shellstream.errors import Busy, KeyReused, ParametersRefused
 from shellstream.events import OnDisconnect, State
 from shellstream.interfaces import Order
 from shellstream.limits import Limits, WhenBusy
-from shellstream.parameters import String
+from shellstream.parameters import Integer, Path, String
 from shellstream.record import RunRecord, described
 from tests.registries import CONFIG, RegistryTestCase, limited
 
@@ -176,6 +177,18 @@ class SecretTests(RegistryTestCase):
         (ended,) = self.page()
         self.assertEqual((ended.params, ended.secrets), (MASKED, {}))
         self.assertNotIn(SECRET.encode(), self.registry.events.read(0)[0].data)
+
+    def test_of_any_kind(self) -> None:
+        """A number or a path may be one: what is masked is not what is looked at."""
+        params = {
+            "pin": Integer(name="pin", secret=True),
+            "key": Path(name="key", roots=("/srv",), resolve=normpath, secret=True),
+        }
+        self.begin(Config(commands={"login": evolve(LOGIN, params=params)}))
+        run = self.submit("login", (("pin", 7), ("key", "a")))
+        env = self.spawn.started[0].invocation.env
+        self.assertEqual(env, {"pin": "7", "key": "/srv/a"})
+        self.assertEqual(run.record.params, {"pin": MASK, "key": MASK})
 
     def test_default(self) -> None:
         """An empty field of a form, which cannot show the default, stands for it."""
