@@ -188,8 +188,9 @@ class ActiveRuns:
         await self._history.make_room()
 
     def _conclude(self, run: Run, outcome: RunRecord) -> None:
-        run.conclude(outcome)
+        # In the audit before anybody may do something because of it.
         self._announce("ended", outcome)
+        run.conclude(outcome)
 
     async def _launch_queued(self, run: Run) -> None:
         run.admitted()

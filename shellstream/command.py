@@ -13,6 +13,9 @@ from .limits import Limits
 from .parameters import Integer, Number, Parameter, String, Unfit
 from .unbuffer import Unbuffer
 
+#: What is shown in place of a secret.
+MASK = "***"
+
 #: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 
@@ -24,7 +27,9 @@ class Invocation:
     """
     What is executed: exactly these items, and these variables on top.
 
-    @ivar params: every parameter with the value that it came to have.
+    @ivar params: every parameter with the value that it came to have; secret ones
+        with L{MASK}.
+    @ivar secrets: the values of those.
     @ivar stdin: whether something will be put into its standard input.
     @ivar tty: the terminal for all that it reads and writes, if it has one.
     """
@@ -34,6 +39,7 @@ class Invocation:
     params: Mapping[str, str]
     stdin: bool = False
     tty: Tty | None = None
+    secrets: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 @frozen(kw_only=True)
@@ -90,11 +96,24 @@ class Command:
             refusals.append(Refusal(name, detail))
         if refusals:
             raise ParametersRefused(refusals)
+        params = self.masked(values.items())
+        secrets = {n: text for n, text in values.items() if self.params[n].secret}
         if self.shell is not None:
             argv: tuple[str, ...] = (SHELL, "-c", self.shell, self.name)
-            return Invocation(argv, values, values, stdin, tty)
+            return Invocation(argv, values, params, stdin, tty, secrets)
         argv = tuple(_fill(each, values) for each in self.argv)
-        return Invocation(argv, {}, values, stdin, tty)
+        return Invocation(argv, {}, params, stdin, tty, secrets)
+
+    def masked(self, given: Iterable[tuple[str, object]]) -> dict[str, str]:
+        """
+        What may be shown of parameters, as they were sent or as they came to be:
+        of those that are undeclared, which may be a secret that is misspelt, nothing.
+        """
+        return {
+            name: MASK if self.params[name].secret else str(value)
+            for name, value in given
+            if name in self.params and isinstance(value, str | int | float)
+        }
 
     def _accept(
         self, given: Iterable[tuple[str, object]]
@@ -109,6 +128,8 @@ class Command:
                 refusals[name[:80]] = f"is no parameter of {self.name!r}{hint}"
             elif name in seen:
                 refusals[name] = "is given more than once"
+            elif parameter.secret and value == "" and parameter.default is not None:
+                continue  # as a form sends it, which cannot show the default
             else:
                 try:
                     values[name] = parameter.accept(value)
@@ -133,7 +154,8 @@ class Command:
 
         @raise CannotStart: if one, a path, has come to lead elsewhere.
         """
-        for name, value in invocation.params.items():
+        values = {**invocation.params, **invocation.secrets}
+        for name, value in values.items():
             with suppress(Unfit):
                 if self.params[name].accept(value) == value:
                     continue

@@ -3,29 +3,21 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from . import bounds, tls, toml
+from .audit import USUAL, Auditing
+from .audit import read as read_audit
 from .bounds import BOUNDS, Bounds
 from .command import Command, placeholders
 from .confine import Confinement
+from .declared import parameter
 from .errors import did_you_mean
 from .events import OnDisconnect
 from .identities import EVERYBODY, Access, read_access
 from .limits import Limits, OnFull, Sync, WhenBusy
-from .parameters import (
-    KINDS,
-    MAX_LENGTH,
-    Boolean,
-    Integer,
-    Number,
-    Parameter,
-    Path,
-    String,
-    Unfit,
-)
 from .record import Keep
 from .tls import TLS
 from .toml import Mistake, NotAllowed, Table
@@ -62,6 +54,7 @@ class Config:
     @ivar keep: how much of ended runs is kept.
     @ivar tls: how TLS is spoken; L{None} if it is not.
     @ivar http: what clients may take.
+    @ivar audit: where it is kept who did what.
     """
 
     commands: Mapping[str, Command]
@@ -73,6 +66,14 @@ class Config:
     access: Access = EVERYBODY
     tls: TLS | None = None
     http: Bounds = BOUNDS
+    audit: Auditing = USUAL
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of all parameters whose values nobody is to see."""
+        commands = self.commands.values()
+        params = (each for command in commands for each in command.params.values())
+        return frozenset(each.name for each in params if each.secret)
 
 
 #: What runs without a configuration: the demonstration this project began with.
@@ -130,6 +131,7 @@ def _config(table: Table) -> Config:
         access=read_access(table),
         tls=_tls(table),
         http=bounds.read(table.table("http")),
+        audit=read_audit(table.table("audit")),
     )
     table.close()
     return config
@@ -210,7 +212,7 @@ def _confine(table: Table, default: Confinement) -> Confinement:
 
 def _command(table: Table, default: Command) -> Command:
     params = {
-        each.name: _parameter(each) for each in table.tables("params", _PARAMETER_NAME)
+        each.name: parameter(each) for each in table.tables("params", _PARAMETER_NAME)
     }
     common = _common(table, default)
     command = evolve(  # nosec B604  # a script of the operator's
@@ -258,6 +260,10 @@ def _check_argv(table: Table, command: Command) -> None:
         hint = did_you_mean(name, command.params)
         allowed = f"declared parameters; {{{{{name}}}}} stands for literal braces"
         table.wrong("argv", f"the placeholder {{{name}}}{hint}", allowed)
+    for name in sorted(used & set(command.params)):
+        if command.params[name].secret:
+            allowed = "shell, which has it as a variable: ps shows argv to everybody"
+            table.wrong(f"params.{name}.secret", "true, with argv", allowed)
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
         table.wrong(f"params.{name}", "a parameter that fills nothing", allowed)
@@ -282,80 +288,3 @@ def _check_defaults(table: Table, command: Command) -> None:
         if name in command.params:
             allowed = "a default that makes no option, or allow_leading_dash = true"
             table.wrong(f"params.{name}.default", repr(values[name]), allowed)
-
-
-def _parameter(table: Table) -> Parameter:
-    kind = table.take("type", toml.string, None)
-    common: dict[str, Any] = {
-        "name": table.name,
-        "description": table.take("description", toml.string, ""),
-        "allow_leading_dash": table.take("allow_leading_dash", toml.boolean, False),
-    }
-    parameter: Parameter
-    match kind:
-        case String.kind:
-            parameter = String(
-                pattern=table.take("pattern", toml.pattern, None),
-                choices=table.take("choices", toml.strings, None),
-                max_length=table.take("max_length", toml.count, MAX_LENGTH),
-                **common,
-            )
-            _check_choices(table, parameter)
-        case Integer.kind:
-            parameter = Integer(**_range(table, toml.integer), **common)
-        case Number.kind:
-            parameter = Number(**_range(table, toml.number), **common)
-        case Boolean.kind:
-            parameter = Boolean(**common)
-        case Path.kind:
-            # Without roots there is a mistake, and this stands in for them.
-            roots: tuple[str, ...] = ("/",)
-            roots = table.take("roots", toml.folders, roots)
-            if "roots" not in table:
-                table.wrong("roots", "nothing", "a list of absolute paths")
-            parameter = Path(roots=roots, **common)
-        case _:
-            if kind is not None or "type" not in table:
-                found = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
-                table.wrong("type", found, f"one of {', '.join(KINDS)}")
-            return Boolean(**common)  # its other keys mean nothing without a type
-    return _with_default(table, parameter)
-
-
-def _range(table: Table, check: Any) -> dict[str, Any]:
-    low = table.take("min", check, None)
-    high = table.take("max", check, None)
-    if low is not None and high is not None and low > high:
-        table.wrong("min", toml.shown(low), f"at most max, which is {high}")
-        low = None
-    return {"min": low, "max": high}
-
-
-def _check_choices(table: Table, parameter: String) -> None:
-    for choice in parameter.choices or ():
-        try:
-            evolve(parameter, choices=None).accept(choice)
-        except Unfit as unfit:
-            table.wrong("choices", repr(choice), f"one that fits: it {unfit}")
-
-
-def _with_default(table: Table, parameter: Parameter) -> Parameter:
-    def fitting(value: object) -> str:
-        text = isinstance(value, str)
-        if text != isinstance(parameter, String | Path):
-            raise NotAllowed(f"a value of type {parameter.kind}")
-        try:
-            fits = parameter.accept(value)
-        except Unfit as unfit:
-            raise NotAllowed(f"one that the parameter takes: it {unfit}") from None
-        # What a path leads to is found out each time.
-        return value if isinstance(value, str) else fits
-
-    required = table.take("required", toml.boolean, "default" not in table)
-    default = table.take("default", fitting, None)
-    if required and "default" in table:
-        table.wrong("required", "true beside a default", "one of the two")
-    if not required and "default" not in table:
-        table.wrong("required", "false without a default", "false with a default")
-    table.close()
-    return evolve(parameter, default=default)

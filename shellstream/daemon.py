@@ -19,6 +19,8 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from . import leftovers
+from .audit import token_changed
+from .auditfile import AuditFile, AuditUnusable
 from .child import ChildProtocol
 from .command import Command, Invocation
 from .config import Config
@@ -36,7 +38,9 @@ from .statedir import StateDir, default_state_dir
 from .steering import Child
 from .store import Store
 from .tokenfile import TokenFile, TokensUnusable
+from .tokens import Token
 from .tokenwatch import Changes, Tokens
+from .trail import Trail
 from .web import Gate, Now, Site, root
 from .web.gate import WATCH
 
@@ -68,6 +72,11 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
+def _to_log(line: str) -> None:
+    """Where the audit goes that has no file."""
+    _log.info("audit {line}", line=line)
+
+
 @define(eq=False)
 class Daemon(Service):
     """
@@ -93,6 +102,9 @@ class Daemon(Service):
     _prepared: Mapping[str, Prepared] = field(init=False)
     _dir: StateDir | None = field(default=None, init=False)
     _store: Store = field(init=False)
+    _trail: Trail = field(init=False)
+    _audit: AuditFile | None = field(default=None, init=False)
+    _first_tokens: list[tuple[str, Token]] = field(factory=list, init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _gate: Gate = field(init=False)
@@ -114,10 +126,15 @@ class Daemon(Service):
         folder = self._folder()
         self._dir = self._open(folder)
         self.door = self._open_door(folder)
+        self._audit = self._open_audit()
         self._thread = ThreadPool(0, 1, "state")
         self._thread.start()
         database = self._dir.database if self._dir else Database.open(IN_MEMORY)
         self._store = Store(database, partial(self._in_thread, self._thread))
+        write = _to_log if self._audit is None else self._audit.write
+        self._trail = Trail(self._reactor, wall_clock, write, self._store)
+        self._note_tokens(self._first_tokens)
+        pepper = os.urandom(32) if self._dir is None else self._dir.pepper
         self.registry = Registry(
             self._config,
             self._reactor,
@@ -125,6 +142,8 @@ class Daemon(Service):
             self._spawn,
             self._store,
             self._logs(),
+            self._trail.note,
+            pepper,
         )
         self._take_over()
         self._tidying = LoopingCall(self.registry.tidy)
@@ -143,6 +162,7 @@ class Daemon(Service):
         self._watching = LoopingCall(self._gate.watch)
         self._watching.clock = self._reactor
         self._watching.start(WATCH)
+        self._site.note, self._site.secrets = self._trail.note, self._config.secrets
         entrance = root(self.registry, self._gate, self._reactor, now)
         self._site.resource, self._site.welcome = entrance, entrance.welcome
 
@@ -152,6 +172,7 @@ class Daemon(Service):
         self._watching.stop()
         self.door.close()
         stopping = self.registry.stop()
+        stopping.addCallback(lambda _: self._trail.close())
         stopping.addCallback(lambda _: self._store.close())
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
         stopping.addCallback(lambda _: self._close())
@@ -198,7 +219,7 @@ class Daemon(Service):
         # Also where another daemon has the folder: the tokens are those of both.
         file = None if folder is None else TokenFile(folder)
         door = Door(
-            Tokens(file, self._reactor, wall_clock),
+            Tokens(file, self._reactor, wall_clock, self._first_tokens.extend),
             self._insecure,
             any(map(is_wide, self._bound())),
             bool(self._config.access.known),
@@ -213,9 +234,23 @@ class Daemon(Service):
 
     def _tokens_changed(self, changes: Changes) -> None:
         self._gate.demanded = self.door.demanded
+        self._note_tokens(changes)
+
+    def _note_tokens(self, changes: Changes) -> None:
+        for what, token in changes:
+            self._trail.note(token_changed(what, token))
+
+    def _open_audit(self) -> AuditFile | None:
+        """The file of the audit; L{None} if it is to be in the daemon's log."""
+        try:
+            return AuditFile.of(self._config.audit, self.folder)
+        except AuditUnusable as error:
+            raise DaemonCannotStart(f"shellstream: {error}") from None
 
     def _close(self) -> None:
         self._thread.stop()
+        if self._audit is not None:
+            self._audit.close()
         if self._dir is not None:
             self._dir.close()
 

@@ -18,9 +18,12 @@ class ShellstreamError(Exception):
     Base of every error this package raises on purpose.
 
     @cvar status: the HTTP status that a server should answer with.
+    @ivar ordered: the command that was ordered, and its parameters as they may be
+        shown, if it was about that.
     """
 
     status: ClassVar[int] = 500
+    ordered: tuple[str, Mapping[str, str]] = ("", {})
 
     def headers(self) -> Mapping[str, str]:
         """What the answer's headers say beside the status."""

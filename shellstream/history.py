@@ -154,8 +154,12 @@ class History:
         """The same, for who does not wait for it."""
         Deferred.fromCoroutine(self.recorded(record)).addErrback(_unforeseen)
 
-    def lose(self, record: RunRecord) -> None:
-        """A run died with the daemon that had it: there is what it said until then."""
+    def lose(self, record: RunRecord) -> RunRecord:
+        """
+        A run died with the daemon that had it: there is what it said until then.
+
+        Returns how it ended.
+        """
         log = self._logs.ended(record)
         lost = evolve(
             record,
@@ -168,6 +172,7 @@ class History:
         )
         log.close()
         self.bury(lost)
+        return lost
 
     def bury(self, record: RunRecord) -> None:
         """Write down how a run ended that this daemon never had."""

@@ -36,6 +36,7 @@ class Parameter(ABC):
         L{None}: the client must send a value.
     @ivar allow_leading_dash: whether a value may begin with C{-} even where a
         program would read it as an option.
+    @ivar secret: whether nobody is ever shown a value, or the default.
     """
 
     kind: ClassVar[str]
@@ -44,6 +45,7 @@ class Parameter(ABC):
     description: str = ""
     default: str | None = None
     allow_leading_dash: bool = False
+    secret: bool = False
 
     @abstractmethod
     def accept(self, value: object) -> str:
@@ -58,7 +60,9 @@ class Parameter(ABC):
         found: dict[str, object] = dict(self._schema())
         if self.description:
             found["description"] = self.description
-        if self.default is not None:
+        if self.secret:
+            found["writeOnly"] = True
+        elif self.default is not None:
             found["default"] = self._typed(self.default)
         return found
 
@@ -222,6 +226,8 @@ class Path(Parameter):
         if len(text) > MAX_LENGTH:
             raise Unfit(f"is longer than {MAX_LENGTH} characters")
         found = self.resolve(text if isabs(text) else join(self.roots[0], text))
+        if len(found) > MAX_LENGTH:
+            raise Unfit(f"leads to a path of more than {MAX_LENGTH} characters")
         if self.resolve(found) != found:
             # Behind a link that leads back to itself nothing was resolved.
             raise Unfit("leads through symbolic links in a circle")

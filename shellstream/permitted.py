@@ -1,16 +1,20 @@
 """The runs that one caller may see, and what they may do with them."""
 
+from collections.abc import Callable
+
 from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from .access import EVERYTHING, Action, Caller, Verdict, decide
+from .audit import Entry, What
 from .command import Command
 from .config import Config
 from .errors import CommandUnknown, Forbidden, NoDefaultCommand, RunUnknown
 from .events import State
 from .input import Piece
 from .interfaces import ILog, IRun, IRuns, Order
-from .record import RunRecord, Within
+from .record import RunRecord, Within, signal_name
 
 
 @implementer(IRuns)
@@ -21,11 +25,12 @@ class Permitted:
 
     Whoever answers a request has only this: what asks for no permission cannot be
     done. Every method, but for C{check}, fails with L{Forbidden} if the caller may
-    not do such a thing to any run.
+    not do such a thing to any run. What is done by it is noted.
     """
 
     _runs: IRuns
     caller: Caller
+    _note: Callable[[Entry], object]
 
     def require(self, action: Action) -> None:
         """
@@ -98,24 +103,41 @@ class Permitted:
         return await self._runs.page(limit, after, state, command, within)
 
     async def feed(self, run_id: str, piece: Piece) -> int:
-        await self._find(run_id, Action.WRITE)
-        return await self._runs.feed(run_id, piece)
+        run = await self._find(run_id, Action.WRITE)
+        try:
+            taken = await self._runs.feed(run_id, piece)
+        except CancelledError:  # it may have had a part of it
+            self._done(What.INPUT, run)
+            raise
+        self._done(What.INPUT, run)
+        return taken
 
     async def resize(self, run_id: str, rows: int, columns: int) -> None:
         await self._find(run_id, Action.WRITE)
         await self._runs.resize(run_id, rows, columns)
 
     async def signal(self, run_id: str, number: int) -> None:
-        await self._find(run_id, Action.SIGNAL)
+        run = await self._find(run_id, Action.SIGNAL)
         await self._runs.signal(run_id, number)
+        self._done(What.SIGNAL, run, signal=signal_name(number))
 
     async def cancel(self, run_id: str) -> None:
-        await self._find(run_id, Action.SIGNAL)
+        run = await self._find(run_id, Action.SIGNAL)
         await self._runs.cancel(run_id)
+        self._done(What.CANCEL, run)
 
     async def delete(self, run_id: str) -> None:
-        await self._find(run_id, Action.ADMIN)
+        run = await self._find(run_id, Action.ADMIN)
         await self._runs.delete(run_id)
+        self._done(What.DELETE, run)
+
+    def _done(self, what: What, run: IRun, **facts: str) -> None:
+        record = run.record
+        self._note(
+            Entry.of(
+                what, self.caller, command=record.command, run=record.id, facts=facts
+            )
+        )
 
     async def _find(self, run_id: str, action: Action) -> IRun:
         self.require(action)

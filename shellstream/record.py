@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
+from hmac import digest
 from signal import Signals
 from uuid import UUID
 
@@ -26,7 +27,9 @@ class RunRecord:
     """
     One run, as it stands. Times are in microseconds since 1970 (UTC).
 
-    @ivar params: the parameters as they were given, those left out included.
+    @ivar params: the parameters as they were given, those left out included, and
+        secret ones masked.
+    @ivar secrets: the values of these, while it waits for its turn: no longer.
     @ivar failure: why a run that is C{failed} never started.
     @ivar start: the oldest byte of the output that is kept.
     @ivar size: the length of the whole output, in bytes.
@@ -60,6 +63,7 @@ class RunRecord:
     memory: int | None = None
     stdin: Intake | None = None
     tty: Tty | None = None
+    secrets: Mapping[str, str] = field(factory=dict, repr=False)
     pid: int | None = field(default=None, repr=False)
     pid_start: int | None = field(default=None, repr=False)
 
@@ -103,11 +107,20 @@ class Key:
         params: Mapping[str, str],
         stdin: bool = False,
         tty: Tty | None = None,
+        secrets: Mapping[str, str] = {},
+        pepper: bytes = b"",
     ) -> "Key":
-        """One that was sent with an order for this."""
+        """
+        One that was sent with an order for this.
+
+        @param pepper: without it nobody can try out what a secret may have been.
+        """
         asked: list[object] = [command, sorted(params.items())]
         if stdin:  # keys that were kept before there was such have none
             asked.append(None if tty is None else asdict(tty))
+        if secrets:
+            text = json.dumps(sorted(secrets.items())).encode()
+            asked.append(digest(pepper, text, "sha256").hex())
         return cls(key, sha256(json.dumps(asked).encode()).hexdigest())
 
 

@@ -1,7 +1,7 @@
 """All runs of this machine: those that go on, those that wait, those that ended."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from .active import ActiveRuns, Spawn
 from .admission import Admission
+from .audit import Entry, What
 from .command import Command, Invocation
 from .config import Config
 from .errors import (
@@ -57,6 +58,8 @@ class Registry:
     _spawn: Spawn
     _store: Store
     _logs: Logs
+    _note: Callable[[Entry], object]
+    _pepper: bytes = field(repr=False)
     events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
     _history: History = field(init=False)
     _active: ActiveRuns = field(init=False)
@@ -98,11 +101,19 @@ class Registry:
 
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         command = self.command(order.command)
+        try:
+            return await self._take(order, command)
+        except ShellstreamError as error:
+            error.ordered = command.name, command.masked(order.given)
+            raise
+
+    async def _take(self, order: Order, command: Command) -> tuple[IRun, bool]:
         invocation = command.invoke(order.given, order.stdin, order.tty)
         if order.key is None:
             return await self._submit(order, command, invocation, None)
         asked = (invocation.params, invocation.stdin, invocation.tty)
-        key = Key.of(order.key, order.command, *asked)
+        hidden = (invocation.secrets, self._pepper)
+        key = Key.of(order.key, order.command, *asked, *hidden)
         mine = order.by.principal.name, key.key
         while mine in self._keys:
             await self._store.flush()
@@ -141,6 +152,7 @@ class Registry:
         if first is not None:
             self._active.forget(run)
             return await self._again(first), False
+        self._note_start(order, run.record)
         try:
             await self._active.begin(run)
         except Busy:
@@ -209,7 +221,7 @@ class Registry:
         self._newest = newest
         for record in unended:
             if record.state is State.RUNNING:
-                self._history.lose(record)
+                self._announce("ended", self._history.lose(record))
             else:
                 self._requeue(record)
         self._active.launch_next()
@@ -240,6 +252,7 @@ class Registry:
             id=self._newest,
             command=command.name,
             params=invocation.params,
+            secrets=invocation.secrets,
             created=now,
             principal=order.by.principal.name,
             on_disconnect=command.limits.on_disconnect or order.on_disconnect,
@@ -256,12 +269,14 @@ class Registry:
         try:
             command = self.command(record.command)
             wanted = (record.stdin is not None, record.tty)
-            invocation = command.invoke(record.params.items(), *wanted)
+            given = {**record.params, **record.secrets}.items()
+            invocation = command.invoke(given, *wanted)
         except ShellstreamError as error:
             why = f"the configuration has changed: {error}"
-            self._history.bury(
-                evolve(record, state=State.FAILED, failure=why, ended=self.wall())
-            )
+            failed = evolve(record, state=State.FAILED, failure=why, secrets={})
+            failed = evolve(failed, ended=self.wall())
+            self._history.bury(failed)
+            self._announce("ended", failed)
             return
         self._active.wait(self._new(record, command, invocation))
 
@@ -280,6 +295,39 @@ class Registry:
     def _announce(self, event: str, record: RunRecord) -> None:
         document = json.dumps({"event": event, "run": described(record)})
         self.events.append(Stream.STDOUT, self.wall(), document.encode())
+        if record.state.ended:
+            self._note(ended(record))
+
+    def _note_start(self, order: Order, record: RunRecord) -> None:
+        """To be called before it is in the hands of anything that can end it."""
+        self._note(
+            Entry.of(
+                What.START,
+                order.by,
+                command=record.command,
+                run=record.id,
+                params=record.params,
+                facts={"state": record.state.value},
+            )
+        )
+
+
+def ended(record: RunRecord) -> Entry:
+    """How a run ended, for the audit."""
+    end = record.end
+    return Entry(
+        what=What.END,
+        who=record.principal,
+        command=record.command,
+        run=record.id,
+        facts={
+            "state": end.state.value,
+            "code": end.code,
+            "signal": end.signal,
+            "reason": None if end.reason is None else end.reason.value,
+            "failure": record.failure,
+        },
+    )
 
 
 def _unforeseen(failure: Failure) -> None:

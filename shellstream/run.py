@@ -114,7 +114,7 @@ class Run:
 
     def admitted(self) -> None:
         """It waits for nothing any more: its process is about to be started."""
-        self._record = evolve(self._record, state=State.RUNNING)
+        self._record = evolve(self._record, state=State.RUNNING, secrets={})
 
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
@@ -230,7 +230,8 @@ class Run:
 
     def abandon(self) -> None:
         """It stays queued, for the next daemon: its viewers may come back then."""
-        self._record = evolve(self._record, state=State.QUEUED)
+        secrets = self.invocation.secrets
+        self._record = evolve(self._record, state=State.QUEUED, secrets=secrets)
         self._over = True
         self._stop_timers()
         self._close_input(Busy("the daemon is stopping", 10))
@@ -303,7 +304,7 @@ class Run:
         self._over = True
         self._stop_timers()
         self._close_input(RunNotRunning(outcome.state.value))
-        outcome = evolve(outcome, stdin=self.record.stdin)
+        outcome = evolve(outcome, stdin=self.record.stdin, secrets={})
         log = self.log
         self._host.over(
             self,

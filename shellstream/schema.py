@@ -47,6 +47,12 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN stdin TEXT;
     ALTER TABLE runs ADD COLUMN tty TEXT;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN secrets TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE audit (
+        id INTEGER NOT NULL PRIMARY KEY, time INTEGER NOT NULL, entry TEXT NOT NULL
+    );
+    """,
 )
 
 
@@ -128,6 +134,7 @@ _READ: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("created", "started", "ended"), _within(_TOO_LATE)),
     **dict.fromkeys(("start", "size", "stored", "cpu", "memory"), _within(inf)),
     "params": _params,
+    "secrets": _params,
     "on_disconnect": OnDisconnect,
     "state": State,
     "reason": lambda value: None if value is None else Reason(value),
@@ -138,6 +145,7 @@ _READ: Mapping[str, Callable[[Any], object]] = {
 _COLUMNS: Mapping[str, Any] = {
     **{one.name: one.type for one in fields(RunRecord)},
     "params": dict,
+    "secrets": dict,
 }
 
 SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # nosec B608  # names of ours

@@ -77,6 +77,7 @@ class StateDir:
     @ivar database: the history.
     @ivar notices: what the operator should know of.
     @ivar logs: the ids whose logs were there at first, until L{sweep}.
+    @ivar pepper: random bytes that are in no other file.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class StateDir:
     database: Database = field(init=False)
     notices: list[str] = field(factory=list, init=False)
     logs: set[str] = field(factory=set, init=False)
+    pepper: bytes = field(init=False, repr=False)
 
     @classmethod
     def open(cls, path: Path, clock: WallClock) -> Self:
@@ -106,6 +108,7 @@ class StateDir:
                 on_error.callback(self.database.close)
                 self._outputs.mkdir(mode=0o700, exist_ok=True)
                 self.logs = _ids(self._outputs)
+                self.pepper = _pepper(path / "pepper")
             except OSError as error:
                 where = Path(os.fsdecode(error.filename or path))
                 reason = os.strerror(error.errno or 0)
@@ -207,6 +210,18 @@ def _take(path: Path) -> int:
         os.write(lock, b"%d\n" % os.getpid())
         on_error.pop_all()
     return lock
+
+
+def _pepper(path: Path) -> bytes:
+    """The random bytes of a file, which is made if it is not whole."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(file, "r+b", buffering=0) as opened:
+        found = opened.read(32)
+        if len(found) < 32:
+            found = os.urandom(32)
+            opened.seek(0)
+            opened.write(found)
+        return found
 
 
 def _ids(folder: Path) -> set[str]:

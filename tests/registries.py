@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from shellstream.audit import Entry
 from shellstream.config import KEEP, Config
 from shellstream.database import Database
 from shellstream.events import Chunk, OnDisconnect
@@ -149,8 +150,16 @@ class RegistryTestCase(SynchronousTestCase):
         self.store = Store(self.database, self.thread)
         self.logs = self.make_logs()
         now = wall(self.clock)
+        self.noted: list[Entry] = []
         self.registry = Registry(
-            config, self.clock, now, self.spawn, self.store, self.logs
+            config,
+            self.clock,
+            now,
+            self.spawn,
+            self.store,
+            self.logs,
+            self.noted.append,
+            b"pepper",
         )
         if recover:
             self.recover()

@@ -64,7 +64,9 @@ class WrongTests(SynchronousTestCase):
         key = "commands.x.params.p.maxlength"
         self.assert_wrong(text, key, f"{hint}'max_length'?)", "pattern")
         text = PARAMETER + "type = 'boolean'\nmin = 3"
-        self.assert_wrong(text, "commands.x.params.p.min", "unknown", "required, type")
+        self.assert_wrong(
+            text, "commands.x.params.p.min", "unknown", "required, secret, type"
+        )
         self.assert_wrong(COMMAND + "'a b' = 3", 'commands.x."a b"', "unknown", "argv")
 
     def test_names(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream import database as module
 from shellstream.database import BATCH, KEY_AGE, Database
 from shellstream.errors import KeyReused
 from shellstream.events import OnDisconnect, Reason, State
@@ -67,6 +68,7 @@ FULL = RunRecord(
     memory=7,
     stdin=Intake(offset=1 << 50, open=False),
     tty=Tty(rows=1, columns=2, term="vt100"),
+    secrets={"a": "\0\ud800é\n"},
     pid=8,
     pid_start=9,
 )
@@ -263,6 +265,31 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual((second.runs, second.more), ((f"{BATCH:05}",), True))
         self.assertFalse(self.database.expire(KEY_AGE * 2, none).more)
 
+    def audit(self) -> list[tuple[int, str]]:
+        """What it holds of the audit: the times in seconds, and the entries."""
+        found = self.database._do("SELECT time / 1000000, entry FROM audit ORDER BY id")
+        return found.fetchall()
+
+    def test_audit(self) -> None:
+        """So many entries are kept, and as long as runs are."""
+        self.patch(module, "AUDIT", 3)
+        self.database.note([(n * SECOND, str(n)) for n in range(2)])
+        self.database.note([(n * SECOND, str(n)) for n in range(2, 5)])
+        self.assertEqual(self.audit(), [(n, str(n)) for n in (2, 3, 4)])
+        self.assertEqual(self.expire(evolve(ALL, age=7), now=10), "")
+        self.assertEqual(self.audit(), [(3, "3"), (4, "4")])
+        self.expire(ALL, now=1000)
+        self.expire(evolve(ALL, age=0), now=5)
+        self.assertEqual(self.audit(), [])
+
+    def test_audit_by_and_by(self) -> None:
+        """Of many entries that are too old one call forgets only some."""
+        self.database.note([(0, "")] * (BATCH + 1))
+        soon = evolve(ALL, age=1)
+        self.assertTrue(self.database.expire(2 * SECOND, soon).more)
+        self.assertFalse(self.database.expire(2 * SECOND, soon).more)
+        self.assertEqual(self.audit(), [])
+
     def test_undone(self) -> None:
         """What an attempt has done before it failed is not counted, either."""
         self.add(ended("1", 10, 10))
@@ -435,6 +462,17 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(database.get("1"), record("1"))
             self.assertTrue(database.put(FULL))
             self.assertEqual(database.get("1"), FULL)
+
+    def test_forgotten(self) -> None:
+        """A secret that is not needed any more is nowhere in the file."""
+        waiting = record("1", secrets={"p": "tr0ub4dor"})
+        self.fill(waiting)
+        self.assertIn(b"tr0ub4dor", Path(self.path).read_bytes())
+        database = self.open()
+        with database.transaction():
+            database.put(evolve(waiting, secrets={}))
+        database.close()
+        self.assertNotIn(b"tr0ub4dor", Path(self.path).read_bytes())
 
     def test_schema(self) -> None:
         """The last version of the schema has a column for each field of a run."""

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import child
+from shellstream.audit import Entry
 from shellstream.command import Command, Invocation
 from shellstream.config import Config
 from shellstream.database import Database
@@ -261,11 +262,17 @@ HEAR = Command(name="hear", argv=("hear",), stdin=True, tty=True)
 
 
 def make_registry(
-    config: Config, clock: Clock, spawn: FakeSpawn, in_thread: InThread = maybeDeferred
+    config: Config,
+    clock: Clock,
+    spawn: FakeSpawn,
+    in_thread: InThread = maybeDeferred,
+    note: Callable[[Entry], object] = lambda entry: None,
 ) -> Registry:
     """A registry that keeps all in memory, and waits for no thread of its own."""
     store = Store(Database.open(":memory:"), in_thread)
-    registry = Registry(config, clock, wall(clock), spawn, store, MemoryLogs())
+    registry = Registry(
+        config, clock, wall(clock), spawn, store, MemoryLogs(), note, b"pepper"
+    )
     registry.recover([], None)
     return registry
 
@@ -287,8 +294,12 @@ class WebTestCase(SynchronousTestCase):
         """Begin anew, with this configuration."""
         self.clock = Clock()
         self.spawn = FakeSpawn()
-        self.registry = make_registry(config, self.clock, self.spawn, self.in_thread)
+        self.noted: list[Entry] = []
+        self.registry = make_registry(
+            config, self.clock, self.spawn, self.in_thread, self.noted.append
+        )
         self.site = Site(self.clock, config.http)
+        self.site.note, self.site.secrets = self.noted.append, config.secrets
         now = Now(wall(self.clock), self.clock.seconds)
         self.gate = self.make_gate(config)
         entrance = root(self.registry, self.gate, self.clock, now)

@@ -33,7 +33,9 @@ PURE = (
     "sessions",
     "tls",
     "certificates",
+    "audit",
     "config",
+    "declared",
     "parameters",
     "command",
     "sectors",
@@ -46,21 +48,21 @@ PURE = (
     "negotiation",
 )
 RUNS = ("run", "endedrun", "admission", "history", "active", "registry")
-DOMAIN = (
-    "interfaces",
-    "permitted",
-    "tail",
-    "stdin",
-    "steering",
-    *RUNS,
-    "rendition",
-    "viewer",
-)
+SEEN = ("rendition", "viewer", "trail")
+DOMAIN = ("interfaces", "permitted", "tail", "stdin", "steering", *RUNS, *SEEN)
 TOKENS = ("tokenfile", "tokenwatch", "door")
 STATE = ("schema", "database", "store", "statedir", "leftovers", *TOKENS)
 ENDS = ("terminal", "pipes")
 CHILDREN = ("processes", *ENDS, "child", "executable", "prepare", "spawn")
-EDGES = ("descriptors", *CHILDREN, "ringfile", "logs", *STATE, "tlsfiles")
+EDGES = (
+    "descriptors",
+    *CHILDREN,
+    "ringfile",
+    "logs",
+    "auditfile",
+    *STATE,
+    "tlsfiles",
+)
 STARTING = ("announce", "tokentool")
 #: From the bottom up: who may import whom. The client stands beside the server.
 LAYERS = (

@@ -88,6 +88,13 @@ class PathTests(ParameterTestCase):
         self.assertEqual(self.path.accept("loop/../sub"), str(self.app / "sub"))
         self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
 
+    def test_long(self) -> None:
+        """What is taken once is taken again: as it is passed on it is not too long."""
+        self.assert_unfit(self.path, "0" * MAX_LENGTH)
+        fits = "0" * (MAX_LENGTH - len(str(self.app)) - 1)
+        found = self.path.accept(fits)
+        self.assertEqual(self.path.accept(found), found)
+
     def test_linked_root(self) -> None:
         """A root may itself be a link: inside is inside its target."""
         os.symlink(self.app, self.base / "current")

@@ -34,7 +34,7 @@ class EverythingTests(test_contract.MemoryTests):
     """Whoever may do everything finds a registry as it is: the contract holds."""
 
     def runs(self) -> IRuns:
-        return Permitted(self.registry, SOMEBODY)
+        return Permitted(self.registry, SOMEBODY, lambda entry: None)
 
 
 class PermittedTestCase(RegistryTestCase):
@@ -49,7 +49,8 @@ class PermittedTestCase(RegistryTestCase):
             grant=evolve(EVERYTHING, **grant),
             credential=f"token of {name}",
         )
-        return Permitted(self.registry, Caller(principal, "192.0.2.1"))
+        caller = Caller(principal, "192.0.2.1")
+        return Permitted(self.registry, caller, self.noted.append)
 
     def result(self, asked: Coroutine[Deferred[Any], Any, T]) -> T:
         """What somebody asked for, which is there at once."""

@@ -76,7 +76,8 @@ class StateDirTests(SynchronousTestCase):
             for path in (self.path.parent, self.path, *self.path.iterdir())
         }
         folders = dict.fromkeys(["deep", "down", "output"], 0o700)
-        files = dict.fromkeys(["lock", "runs.db", "runs.db-shm", "runs.db-wal"], 0o600)
+        names = ("lock", "pepper", "runs.db", "runs.db-shm", "runs.db-wal")
+        files = dict.fromkeys(names, 0o600)
         self.assertEqual(modes, {**folders, **files})
 
     def test_again(self) -> None:

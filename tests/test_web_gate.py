@@ -117,7 +117,8 @@ class RuleTests(GateTestCase):
         # What is made for a name that a client gives is made anew each time.
         request = Request(Connection(self.site).channel)
         caller = Caller(self.tokens.there[token])
-        request.gate, request.runs = self.gate, Permitted(self.registry, caller)
+        request.gate = self.gate
+        request.runs = Permitted(self.registry, caller, self.noted.append)
         children = dict(found)
         for path, name in (("/stream", "say"), ("/commands", "say"), ("/runs", run_id)):
             child = children[path].getChild(name.encode(), request)

@@ -137,7 +137,8 @@ class TreeTests(OpenApiTestCase):
     def answered(self) -> dict[str, set[str]]:
         """Every path of the resources, and the methods that they say they answer."""
         request = Request(Connection(self.site).channel)
-        request.gate, request.runs = self.gate, Permitted(self.registry, SOMEBODY)
+        request.gate = self.gate
+        request.runs = Permitted(self.registry, SOMEBODY, self.noted.append)
         entrance = self.site.resource
         assert isinstance(entrance, Entrance)
         assert isinstance(entrance.inside, Resource)

@@ -29,6 +29,7 @@ from shellstream.errors import (
 
 from . import strict
 from .problem import PROBLEM, SERVER, problem
+from .refusals import host_of, refused
 
 if TYPE_CHECKING:
     from .http import Request, Site
@@ -225,6 +226,7 @@ class Channel(HTTPChannel):
 
     def refuse(self, error: ShellstreamError) -> NoReturn:
         """Answer a request that is not worth reading to its end, and close."""
+        self.site.note(refused(error, host_of(self.getPeer())))
         self.setTimeout(None)
         body = problem(error)
         headers = Headers(

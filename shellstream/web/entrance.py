@@ -8,6 +8,7 @@ from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
 from shellstream.access import Action, Caller, Grant, Principal
+from shellstream.audit import Entry, What
 from shellstream.errors import CrossSite, ShellstreamError, Unauthenticated
 from shellstream.interfaces import IRuns
 from shellstream.negotiation import prefers_html
@@ -70,9 +71,11 @@ class Entrance(TwistedResource):
             caller = self._caller(request, path)
         except Unauthenticated as error:
             if request.method == b"GET" and prefers_html(request.getHeader("accept")):
+                request.note_refusal(error)
                 return _AskFirst(error)
             raise
-        request.runs = Permitted(self._runs, caller or Caller(_STRANGER))
+        known = caller or Caller(_STRANGER, gate.address(request))
+        request.runs = Permitted(self._runs, known, request.site.note)
         if caller is not None:
             gate.enter(request, caller.principal)
             self._check_proof(request)
@@ -88,7 +91,7 @@ class Entrance(TwistedResource):
         self._gate.check_host(request)
         caller = self._caller(request, b"runs")
         assert caller is not None
-        Permitted(self._runs, caller).require(Action.WRITE)
+        Permitted(self._runs, caller, request.channel.site.note).require(Action.WRITE)
 
     def _caller(self, request: Request, path: bytes) -> Caller | None:
         if path in PUBLIC:  # a prober's token may be none of ours
@@ -186,10 +189,13 @@ class Login(Resource):
         except ShellstreamError as error:
             if not prefers_html(request.getHeader("accept")):
                 raise
+            request.note_refusal(error)
             request.setResponseCode(error.status)
             set_headers(request, error.headers())
             answer_page(request, login_page(then, str(error).partition(";")[0]))
             return
+        by = Caller(principal, request.address)
+        request.site.note(Entry.of(What.LOGIN, by))
         _set_cookie(request, gate.sessions.begin(principal))
         _go_to(request, then)
 

@@ -5,7 +5,6 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from attrs import define, field
-from twisted.internet.address import UNIXAddress
 
 from shellstream.access import ANONYMOUS, Caller, Principal
 from shellstream.certificates import names_of
@@ -16,11 +15,12 @@ from shellstream.errors import (
     WrongHost,
 )
 from shellstream.failures import Failures
-from shellstream.identities import UNIX, Access
+from shellstream.identities import Access
 from shellstream.origins import Names, Site, site_of
 from shellstream.sessions import Session, Sessions
 
 from .http import Request
+from .refusals import host_of
 
 #: How many bytes of a credential are looked at; no token has more.
 MAX_CREDENTIAL = 1024
@@ -245,7 +245,4 @@ def cookie_name(request: Request) -> bytes:
 
 
 def _peer(request: Request) -> str:
-    address = request.getClientAddress()
-    if isinstance(address, UNIXAddress):
-        return UNIX
-    return getattr(address, "host", "")
+    return host_of(request.getClientAddress())

@@ -5,28 +5,29 @@ Resources raise; here it becomes an answer (RFC 9457).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, AnyStr
 
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
-from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
-from zope.interface import provider
 
+from shellstream.access import Caller
+from shellstream.audit import Entry
 from shellstream.bounds import BOUNDS, Bounds
 from shellstream.errors import BodyTooLarge, Busy, ShellstreamError
 
+from .accesslog import log_line, masked
 from .channel import Channel
 from .crowd import RETRY_AFTER, Crowd, Shares, origin
 from .direct import write_now
 from .problem import PROBLEM, SERVER, problem
+from .refusals import host_of, is_noted, refused
 from .vanished import Patrol
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Request(TwistedRequest):
     """A request with a bounded body, whose failures are problem documents."""
 
     defaultContentType = None
-    channel: Channel
+    channel: Channel  # until the client leaves
+    site: "Site"
     #: What decides who asks, and what they may know of and do: before any resource
     #: is looked for.
     gate: "Gate"
@@ -64,6 +66,30 @@ class Request(TwistedRequest):
     _is_input = False
     _held = 0
     _left = False
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who asks; L{None} before they were let in."""
+        runs = getattr(self, "runs", None)
+        return None if runs is None else runs.caller
+
+    @property
+    def address(self) -> str:
+        """Where the client is, as far as it is known."""
+        if self.caller is not None:
+            return self.caller.address
+        gate = getattr(self, "gate", None)
+        return host_of(self.getClientAddress()) if gate is None else gate.address(self)
+
+    def note_refusal(self, error: ShellstreamError) -> None:
+        """Have it in the audit that the client is told so, if that belongs there."""
+        if is_noted(error):
+            asked = f"{self.method.decode('latin-1')} {self._target.partition('?')[0]}"
+            self.site.note(refused(error, self.address, self.caller, asked))
+
+    @property
+    def _target(self) -> str:
+        return masked(self.uri.decode("latin-1"), self.site.secrets)
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -140,8 +166,10 @@ class Request(TwistedRequest):
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
         if not isinstance(error, ShellstreamError):
-            self._log.failure("while answering {uri}", failure=reason, uri=self.uri)
+            uri = self._target
+            self._log.failure("while answering {uri}", failure=reason, uri=uri)
             error = InternalError()
+        self.note_refusal(error)
         if self.gone:
             return reason
         if self.startedWriting:
@@ -255,9 +283,14 @@ class Site(TwistedSite):
     protocol = Channel  # type: ignore[assignment]  # Twisted's chooses HTTP/2 or 1.1
     requestFactory = Request
 
-    resource: IResource  # whoever made the site sets it, before it is asked
+    # Whoever made the site sets these, before it is asked:
+    resource: IResource
     #: Raises what is wrong with whoever sends a request, before its body is taken.
     welcome: Callable[[Request], object] | None = None
+    #: Takes what belongs into the audit.
+    note: Callable[[Entry], object]
+    #: The names of parameters that the access log has no value of.
+    secrets: Container[str] = ()
 
     def __init__(self, reactor: Any, bounds: Bounds = BOUNDS) -> None:
         self.bounds = bounds
@@ -274,9 +307,10 @@ class Site(TwistedSite):
             Request,
             reactor=reactor,
             timeout=bounds.header_timeout,
-            logFormatter=_log_line,
+            logFormatter=log_line,
             parsePOSTFormSubmission=False,
         )
+        self.note = lambda entry: None
         self._patrol = LoopingCall(Patrol(self.channels))
         self._patrol.clock = reactor
 
@@ -293,10 +327,3 @@ class Site(TwistedSite):
     def acceptableProtocols(self) -> list[bytes]:
         """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
         return [b"http/1.1"]
-
-
-@provider(IAccessLogFormatter)
-def _log_line(timestamp: str, request: TwistedRequest) -> str:
-    # The time that Twisted gives is the reactor's, which is not that of day.
-    line: str = combinedLogFormatter(datetimeToLogString(), request)
-    return line

@@ -113,6 +113,8 @@ def _form(command: Command, proof: str | None) -> Tag:
 def _field(parameter: Parameter) -> Tag:
     known = {"name": parameter.name, "title": parameter.description}
     match parameter:
+        case Parameter(secret=True):
+            control = tags.input(type="password", autocomplete="off", **known)
         case String(choices=choices) if choices is not None:
             control = _select(known, choices, parameter.default)
         case Boolean():

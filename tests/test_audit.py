@@ -1,0 +1,121 @@
+"""Tests for L{shellstream.audit}: what is noted, and as which line."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.access import EVERYTHING, Caller, Principal
+from shellstream.audit import (
+    ALL_REFUSALS,
+    MAX_PARAMS,
+    MAX_TEXT,
+    REFUSALS,
+    Entry,
+    Refusals,
+    What,
+    line,
+)
+
+NOON = 1_767_268_800_000_001
+CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0.2.1")
+#: Whatever a client may send, the worst of it often.
+TEXTS = st.text(st.one_of(st.characters(), st.sampled_from('\n\r\0\x1b\x7f"\\\u2028')))
+ENTRIES = st.builds(
+    Entry,
+    what=st.sampled_from(What),
+    who=TEXTS,
+    credential=TEXTS,
+    address=TEXTS,
+    command=TEXTS,
+    run=TEXTS,
+    params=st.dictionaries(TEXTS, TEXTS),
+    facts=st.dictionaries(
+        st.sampled_from(("reason", "request", "status")),
+        st.one_of(TEXTS, st.integers(), st.none()),
+    ),
+)
+
+
+def said(entry: Entry) -> dict[str, Any]:
+    """What a line says."""
+    found: dict[str, Any] = json.loads(line(entry, NOON))
+    return found
+
+
+class LineTests(SynchronousTestCase):
+    """An entry is a line of JSON."""
+
+    def test_whole(self) -> None:
+        """It says when, what, who, from where, and all else there is to say."""
+        entry = Entry.of(
+            What.START,
+            CI,
+            command="build",
+            run="1",
+            params={"x": "", "y": "2"},
+            facts={"state": "running", "code": 0, "signal": None},
+        )
+        self.assertEqual(
+            line(entry, NOON),
+            '{"time":"2026-01-01T12:00:00.000001Z","what":"start","who":"ci",'
+            '"credential":"token 1","from":"192.0.2.1","command":"build","run":"1",'
+            '"params":{"x":"","y":"2"},"state":"running","code":0}',
+        )
+
+    def test_nobody(self) -> None:
+        """What is not known is left out."""
+        self.assertEqual(set(said(Entry(what=What.REFUSED))), {"time", "what"})
+
+    @given(ENTRIES)
+    def test_forged(self, entry: Entry) -> None:
+        """Whatever somebody sent, it is one line of printable ASCII that says so."""
+        text = line(entry, NOON)
+        self.assertTrue(text.isascii() and text.isprintable(), text)
+        found = json.loads(text)
+        self.assertEqual(found["what"], entry.what.value)
+        for name, value in {"who": entry.who, "from": entry.address}.items():
+            if len(value) <= MAX_TEXT:
+                self.assertEqual(found.get(name, ""), value)
+
+    def test_long(self) -> None:
+        """What is long is cut, and marked as such."""
+        entry = Entry(what=What.REFUSED, who="x" * 9999, facts={"reason": "y" * 9999})
+        found = said(entry)
+        self.assertEqual(found["who"], "x" * MAX_TEXT + "\u2026")
+        self.assertEqual(len(found["reason"]), MAX_TEXT + 1)
+        params = {f"p{n}": "z" * 9999 for n in range(100)}
+        values = said(Entry(what=What.START, params=params))["params"].values()
+        self.assertEqual(len(values), 100)
+        self.assertLessEqual(sum(len(each) - 1 for each in values), MAX_PARAMS)
+
+
+class RefusalsTests(SynchronousTestCase):
+    """Who is refused again and again is counted."""
+
+    def test_one(self) -> None:
+        """An address has so many lines, then a number; others are none the worse."""
+        refusals = Refusals()
+        admitted = [refusals.admit("a") for _ in range(REFUSALS + 7)]
+        self.assertEqual(admitted, [True] * REFUSALS + [False] * 7)
+        self.assertTrue(refusals.admit("b"))
+        (entry,) = refusals.close()
+        self.assertEqual(said(entry)["from"], "a")
+        self.assertEqual((said(entry)["what"], said(entry)["times"]), ("refused", 7))
+
+    def test_many(self) -> None:
+        """So have all together; whoever comes then is one of the others."""
+        refusals = Refusals()
+        admitted = [refusals.admit(str(n)) for n in range(ALL_REFUSALS + 5)]
+        self.assertEqual(sum(admitted), ALL_REFUSALS)
+        self.assertFalse(refusals.admit("0"))
+        found = {entry.address: entry.facts["times"] for entry in refusals.close()}
+        self.assertEqual(found, {"": 5, "0": 1})
+
+    def test_few(self) -> None:
+        """Where each had its line there is nothing to add."""
+        refusals = Refusals()
+        self.assertTrue(refusals.admit("a"))
+        self.assertEqual(list(refusals.close()), [])

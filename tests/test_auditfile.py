@@ -1,0 +1,131 @@
+"""Tests for L{shellstream.auditfile}."""
+
+import os
+import resource
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.auditfile import AuditFile
+
+
+class AuditFileTests(SynchronousTestCase):
+    """An L{AuditFile} holds whole lines, and does not grow for ever."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.open()
+
+    def open(self, max_size: int = 1 << 20, keep: int = 2) -> AuditFile:
+        file = AuditFile(self.path, max_size, keep)
+        self.addCleanup(file.close)
+        return file
+
+    def texts(self) -> list[str]:
+        """What is in the file, and in those that were before."""
+        names = sorted(self.path.parent.glob(f"{self.path.name}*"))
+        return [each.read_text("ascii") for each in names]
+
+    def test_append(self) -> None:
+        """Lines are added to what is there, also by the next daemon."""
+        self.file.write("a")
+        self.file.write("b")
+        self.open().write("c")
+        self.assertEqual(self.texts(), ["a\nb\nc\n"])
+
+    def test_private(self) -> None:
+        """It is nobody else's from its creation, whatever the umask; as is the next."""
+        self.addCleanup(os.umask, os.umask(0))
+        file = self.open(max_size=1)
+        file.write("a")
+        file.write("b")
+        paths = sorted(self.path.parent.glob(f"{self.path.name}*"))
+        self.assertEqual([each.stat().st_mode & 0o777 for each in paths], [0o600] * 2)
+
+    def test_mode_kept(self) -> None:
+        """One that the operator lets others read stays so."""
+        self.path.touch(0o640)
+        self.file.write("a")
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
+
+    def test_rotated(self) -> None:
+        """One that is large enough is moved away; so many are kept."""
+        file = self.open(max_size=4)
+        for text in "abcdefg":
+            file.write(text)
+        self.assertEqual(self.texts(), ["g\n", "e\nf\n", "c\nd\n"])
+
+    def test_large_line(self) -> None:
+        """A line that is larger than that has a file for itself."""
+        file = self.open(max_size=4)
+        for text in ("a", "bbbbbbbb", "c"):
+            file.write(text)
+        self.assertEqual(self.texts(), ["c\n", "bbbbbbbb\n", "a\n"])
+
+    def test_moved_away(self) -> None:
+        """When another program moves it away, or deletes it, a new one is begun."""
+        self.file.write("a")
+        self.path.rename(f"{self.path}-moved")
+        self.file.write("b")
+        self.assertEqual(self.texts(), ["b\n", "a\n"])
+        self.path.unlink()
+        self.file.write("c")
+        self.assertEqual(self.texts(), ["c\n", "a\n"])
+
+    def test_truncated(self) -> None:
+        """When another program empties it, it goes on from there."""
+        self.file.write("a")
+        os.truncate(self.path, 0)
+        self.file.write("b")
+        self.assertEqual(self.texts(), ["b\n"])
+
+    def test_torn(self) -> None:
+        """A line that was cut off when the machine stopped ends before the next."""
+        self.path.write_text('{"time":')
+        self.file.write("a")
+        self.file.write("b")
+        self.assertEqual(self.texts(), ['{"time":\na\nb\n'])
+
+    def limit(self, size: int) -> None:
+        """No file may become larger than that, as if the disk was full."""
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    def test_full(self) -> None:
+        """Of a line for which there is no room nothing is left; the next is whole."""
+        self.file.write("a")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            self.limit(4)
+            self.assertRaises(OSError, self.file.write, "bbbbbbbb")
+            part = self.texts()
+            self.limit(2)
+            self.assertRaises(OSError, self.file.write, "bbbbbbbb")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        self.file.write("c")
+        self.assertEqual(part, ["a\n"])
+        self.assertEqual(self.texts(), ["a\nc\n"])
+
+    def test_no_file(self) -> None:
+        """What is no file is told at once, and not waited for."""
+        os.mkfifo(self.path)
+        error = self.assertRaises(OSError, self.file.open)
+        self.assertIn("no regular file", str(error))
+        self.path.unlink()
+        self.path.mkdir()
+        self.assertRaises(IsADirectoryError, self.file.open)
+
+    def test_cannot_be_rotated(self) -> None:
+        """It becomes no larger where it cannot be moved away."""
+        file = self.open(max_size=2, keep=1)
+        file.write("a")
+        before = Path(f"{self.path}.1")
+        (before / "x").mkdir(parents=True)
+        self.assertRaises(OSError, file.write, "b")
+        self.assertEqual(self.path.read_text(), "a\n")
+        (before / "x").rmdir()
+        before.rmdir()
+        file.write("b")
+        self.assertEqual(self.texts(), ["b\n", "a\n"])
