@@ -53,6 +53,7 @@ MIGRATIONS = (
         id INTEGER NOT NULL PRIMARY KEY, time INTEGER NOT NULL, entry TEXT NOT NULL
     );
     """,
+    "CREATE INDEX runs_principal ON runs (principal, id);",
 )
 
 

@@ -1,6 +1,7 @@
 """Tests for L{shellstream.tokens}: the values, and how they are written down."""
 
 import json
+from hmac import compare_digest
 from typing import Any
 
 from attrs import evolve
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream import tokens
 from shellstream.access import EVERYTHING, Action, Grant, Principal
 from shellstream.tokens import (
     LAST_TIME,
@@ -120,6 +122,26 @@ class FindTests(SynchronousTestCase):
         self.assertFalse(live(credential, kept(self.other), NOW))
         for text in ("none", "token ", self.token.id, "certificate x"):
             self.assertFalse(live(text, self.kept, NOW))
+
+    def test_same_work(self) -> None:
+        """What is wrong with a token does not show by how long it takes to say so."""
+        asked = list[tuple[int, int]]()
+
+        def compare(one: str, other: str) -> bool:
+            asked.append((len(one), len(other)))
+            return compare_digest(one, other)
+
+        self.patch(tokens, "compare_digest", compare)
+        prefix, token_id, secret = self.text.split("_")
+        wrong_id = "0" * 8 if token_id != "0" * 8 else "1" * 8
+        for text in (
+            self.text,
+            f"{prefix}_{wrong_id}_{secret}",
+            f"{prefix}_{token_id}_{'0' * 64}",
+            f"{prefix}_{token_id}_{secret[:-1]}{'1' if secret[-1] == '0' else '0'}",
+        ):
+            find(text, self.kept, NOW)
+        self.assertEqual(asked, [(64, 64)] * 4)
 
     def test_id_taken(self) -> None:
         """A new token has an id that no other has."""
