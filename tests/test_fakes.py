@@ -19,6 +19,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import child
+from shellstream.access import Principal
 from shellstream.audit import Entry
 from shellstream.command import Command, Invocation
 from shellstream.config import Config
@@ -33,7 +34,6 @@ from shellstream.run import Run
 from shellstream.steering import Child
 from shellstream.store import InThread, Store
 from shellstream.web import Gate, Now, Site, root
-from shellstream.web.gate import NoTokens
 
 T = TypeVar("T")
 
@@ -280,6 +280,16 @@ def make_registry(
 def wall(clock: Clock) -> WallClock:
     """The time of day, which is what a test's clock says on 2026-01-01."""
     return lambda: 1_767_225_600_000_000 + int(clock.seconds() * 1_000_000)
+
+
+class NoTokens:
+    """There are none."""
+
+    def find(self, text: str) -> Principal | None:
+        return None
+
+    def live(self, credential: str) -> bool:
+        return False
 
 
 class WebTestCase(SynchronousTestCase):

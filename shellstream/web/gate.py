@@ -39,16 +39,6 @@ class Tokens(Protocol):
         """Whether the token that a principal's credential names is still good."""
 
 
-class NoTokens:
-    """There are none."""
-
-    def find(self, text: str) -> Principal | None:
-        return None
-
-    def live(self, credential: str) -> bool:
-        return False
-
-
 @define(eq=False)
 class Gate:
     """

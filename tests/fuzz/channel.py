@@ -16,9 +16,17 @@ from shellstream.config import Config
 from shellstream.identities import Access, Known
 from shellstream.origins import Names
 from shellstream.web import Gate, Now, Site, root
-from shellstream.web.gate import NoTokens
 from tests.test_client_decode import pieces
-from tests.test_fakes import ECHO, HEAR, SAY, Connection, FakeSpawn, make_registry, wall
+from tests.test_fakes import (
+    ECHO,
+    HEAR,
+    SAY,
+    Connection,
+    FakeSpawn,
+    NoTokens,
+    make_registry,
+    wall,
+)
 
 from .taking import Bytes
 
