@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -14,8 +15,12 @@ WallClock = Callable[[], int]
 def rfc3339(time: int) -> str:
     """A time in microseconds since 1970, as RFC 3339 writes it in UTC."""
     seconds, micros = divmod(time, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{micros:06}Z"
+    return f"{_second(seconds)}.{micros:06}Z"
+
+
+@lru_cache(64)  # most of what happens in one is told several times
+def _second(time: int) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class Stream(Enum):
