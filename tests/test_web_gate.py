@@ -343,6 +343,17 @@ class CredentialTests(GateTestCase):
             )
             self.assertEqual(self.who(authorization=header), 401, header)
 
+    def test_twice(self) -> None:
+        """Of two credentials, one for a proxy before us perhaps, none is taken."""
+        token = self.tokens.make("alice")
+        for kind in (f"Bearer {token}", self.basic("bob", token)):
+            for pair in ((kind, "Basic eDp5"), ("Basic eDp5", kind), (kind, kind)):
+                lines = "".join(f"\r\nAuthorization: {each}" for each in pair)
+                connection = Connection(self.site)
+                head = f"GET /runs HTTP/1.1\r\nHost: x{lines}\r\n\r\n"
+                connection.send(head.encode())
+                self.assertEqual(connection.reply().status, 401, pair)
+
     def test_nothing(self) -> None:
         """One who says nothing is told how to."""
         reply = self.ask("GET", "/runs")

@@ -186,11 +186,11 @@ class Gate:
         if not headers:
             return None
         scheme, _, rest = headers[0].partition(" ")
-        token = rest.strip() if len(headers) == 1 else ""
-        if scheme.lower() == "basic":
+        token = ""  # nosec B105  # there is none, or two that nobody chooses from
+        if len(headers) == 1 and scheme.lower() == "basic":
             token = request.getPassword().decode("utf-8", "replace")
-        elif scheme.lower() != "bearer":
-            token = ""  # nosec B105  # there is none
+        elif len(headers) == 1 and scheme.lower() == "bearer":
+            token = rest.strip()
         if not self.demanded:  # it may be for a proxy
             return self.tokens.find(token) if len(token) <= MAX_CREDENTIAL else None
         return self.by_token(token, address)
