@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from . import leftovers
+from .access import ANONYMOUS
 from .audit import token_changed
 from .auditfile import AuditFile, AuditUnusable
 from .child import ChildProtocol
@@ -233,7 +234,9 @@ class Daemon(Service):
         return door
 
     def _tokens_changed(self, changes: Changes) -> None:
-        self._gate.demanded = self.door.demanded
+        if self.door.demanded and not self._gate.demanded:
+            self._gate.demanded = True
+            self._site.cut(ANONYMOUS)
         self._note_tokens(changes)
 
     def _note_tokens(self, changes: Changes) -> None:

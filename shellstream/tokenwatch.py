@@ -34,7 +34,8 @@ class Tokens:
     They are those of the file, and those that are in memory alone. A file that cannot
     be read any more leaves all as it was; one that is gone takes its tokens with it.
 
-    @ivar changed: called with what became of them after each change.
+    @ivar changed: called with what became of them after each change; with nothing
+        when there is a file from now on, with no tokens in it.
     @ivar asked_for: whether there is, or was, a file: somebody has made a token, so
         that not everybody should get in.
     """
@@ -94,8 +95,9 @@ class Tokens:
             self._take({**self._kept, token.id: token})
 
     def _look(self) -> None:
+        before = self.asked_for
         try:
-            self._take(self._read())
+            self._take(self._read(), news=before != self.asked_for)
         except TokensUnusable as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
@@ -123,10 +125,10 @@ class Tokens:
         self.asked_for = True
         return {**kept, **self._in_memory}
 
-    def _take(self, kept: Kept) -> None:
+    def _take(self, kept: Kept, *, news: bool = False) -> None:
         if kept is self._kept:
             return
         before, self._kept = self._kept, dict(kept)
         found = list(changes(before, self._kept))
-        if found:
+        if found or news:
             self.changed(found)

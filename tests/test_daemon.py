@@ -21,13 +21,14 @@ from shellstream.access import EVERYTHING
 from shellstream.daemon import IN_MEMORY, Daemon, DaemonCannotStart
 from shellstream.door import OWNER
 from shellstream.events import State
-from shellstream.identities import Known
+from shellstream.identities import Access, Known
 from shellstream.limits import WhenBusy
 from shellstream.tokenfile import TokenFile
 from shellstream.tokens import make
+from shellstream.tokenwatch import LOOK
 from shellstream.web import Site
 from tests.registries import CONFIG, limited, order
-from tests.test_fakes import FakeSpawn
+from tests.test_fakes import Connection, FakeSpawn
 
 HERE, WIDE = (IPv4Address("TCP", host, 80) for host in ("127.0.0.1", "192.0.2.7"))
 
@@ -281,6 +282,26 @@ class EntryTests(DaemonTestCase):
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, CONFIG, address)
             self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.stop(daemon)
+
+    def test_shut(self) -> None:
+        """From then on nobody is left inside, or gets in, who has not said who."""
+        for tokens in (1, 0):
+            self.where = os.path.abspath(self.mktemp())
+            self.file = TokenFile(Path(self.where))
+            hosts = Access(hosts=("shellstream.test",))
+            daemon = self.daemon(self.where, evolve(CONFIG, access=hosts))
+            before, after = (Connection(daemon._site) for _ in range(2))
+            self.assertEqual(before.ask("GET", "/events").status, 200)
+            self.assertEqual(after.ask("GET", "/commands").status, 200)
+            self.add()
+            if not tokens:  # it is revoked before it was seen
+                self.file.change(lambda _: {})
+            self.reactor.advance(LOOK)
+            self.assertTrue(before.wire.disconnected)
+            self.assertEqual(after.ask("GET", "/commands").status, 401)
+            before.lose()
+            after.lose()
             self.stop(daemon)
 
     def test_said(self) -> None:

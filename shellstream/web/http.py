@@ -17,7 +17,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 
-from shellstream.access import Caller
+from shellstream.access import Caller, Principal
 from shellstream.audit import Entry
 from shellstream.bounds import BOUNDS, Bounds
 from shellstream.errors import BodyTooLarge, Busy, ShellstreamError
@@ -323,6 +323,14 @@ class Site(TwistedSite):
         if self._patrol.running:
             self._patrol.stop()
         super().stopFactory()
+
+    def cut(self, principal: Principal) -> None:
+        """Reset whatever somebody has open."""
+        for channel in tuple(self.channels):
+            for request in tuple(channel.requests):
+                caller = request.caller
+                if caller is not None and caller.principal is principal:
+                    request.abort()
 
     def acceptableProtocols(self) -> list[bytes]:
         """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
