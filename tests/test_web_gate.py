@@ -13,6 +13,7 @@ from shellstream.access import EVERYTHING, Action, Caller, Principal
 from shellstream.config import Config
 from shellstream.failures import BURST
 from shellstream.identities import Access, Known
+from shellstream.limits import Limits, WhenBusy
 from shellstream.permitted import Permitted
 from shellstream.sessions import LASTS
 from shellstream.web import Gate
@@ -22,9 +23,10 @@ from shellstream.web.http import Request
 from shellstream.web.page import POLICY, PROOF
 from shellstream.web.resource import ANYBODY, Resource
 from tests.decoders import event_source
-from tests.test_fakes import HEAR, Connection, Reply, WebTestCase, wall
+from tests.test_fakes import HEAR, SAY, Connection, Reply, WebTestCase, wall
 
 ALL = frozenset(Action)
+JOINED = evolve(SAY, limits=Limits(max_running=1, when_busy=WhenBusy.JOIN))
 
 
 @define(eq=False)
@@ -203,6 +205,20 @@ class RuleTests(GateTestCase):
         token = self.tokens.make("guard", actions=frozenset({Action.SIGNAL}))
         reply = self.by(token, "POST", f"/runs/{run_id}/cancel", b"")
         self.assertEqual((reply.status, json.loads(reply.body)), (202, {"id": run_id}))
+
+    def test_run_alone(self) -> None:
+        """Whoever may start runs and not see any learns their ids, and no more."""
+        self.serve(evolve(self.config, commands={"say": JOINED}))
+        theirs = self.run_by(self.tokens.make("root"))
+        token = self.tokens.make("starter", actions=frozenset({Action.RUN}))
+        reply = self.by(token, "POST", "/runs", b'{"command": "say"}')
+        self.assertEqual((reply.status, json.loads(reply.body)), (200, {"id": theirs}))
+        self.started.exit(3)
+        again = {"Idempotency_Key": "k"}
+        for _ in range(2):
+            reply = self.by(token, "POST", "/runs", b'{"command": "say"}', **again)
+            run_id = reply.headers["shellstream-run"]
+            self.assertEqual(json.loads(reply.body), {"id": run_id})
 
     def body(self, method: str) -> bytes | None:
         return b"" if method == "POST" else None

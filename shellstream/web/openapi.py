@@ -174,8 +174,8 @@ def _runs(config: Config) -> Object:
     ]
     headers = ("Location", "Shellstream-Run")
     started = {
-        200: answer("Another's run, which this joined", json_of("Run"), *headers),
-        201: answer("The run, which may have failed", json_of("Run"), *headers),
+        200: answer("Another's run, which this joined", json_of("Done"), *headers),
+        201: answer("The run, which may have failed", json_of("Done"), *headers),
     }
     gone = {204: answer("It is forgotten")}
     return {

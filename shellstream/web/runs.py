@@ -100,7 +100,10 @@ class Runs(Resource):
         record = run.record
         request.setHeader(b"location", f"/runs/{record.id}".encode())
         request.setHeader(b"shellstream-run", record.id.encode())
-        request.answer(JSON, json_line(described(record)))
+        # It may be another's, or have come to its end since.
+        seen = request.runs.allows(Action.READ, record.command, record.principal)
+        document = described(record) if seen else {"id": record.id}
+        request.answer(JSON, json_line(document))
 
 
 def _order(request: Request) -> Order:
