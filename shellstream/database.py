@@ -138,7 +138,7 @@ class Database:
 
         @raise KeyReused: if that one was asked for in other words.
         """
-        first = None if key is None else self.join(record, key)
+        first = None if key is None else self.join(record, key, record.principal)
         if first is not None:
             return first
         self._do(INSERT, *to_row(record), _since(record))
@@ -146,19 +146,20 @@ class Database:
             self._totals = self._totals.plus(record.stored)
         return None
 
-    def join(self, record: RunRecord, key: Key) -> str | None:
+    def join(self, record: RunRecord, key: Key, principal: str) -> str | None:
         """
         Note that a key was used for a run; but if it is known, only tell the run
         that it was first used for.
 
+        @param principal: whose key it is; the run may be another's.
         @raise KeyReused: if that one was asked for in other words.
         """
-        first = self.first(record.principal, key)
+        first = self.first(principal, key)
         if first is None:
             self._do(
                 "INSERT INTO keys (principal, key, fingerprint, run, created) "
                 "VALUES (?, ?, ?, ?, ?)",
-                record.principal,
+                principal,
                 key.key,
                 key.fingerprint,
                 record.id,

@@ -10,7 +10,13 @@ from .access import EVERYTHING, Action, Caller, Verdict, decide
 from .audit import Entry, What
 from .command import Command
 from .config import Config
-from .errors import CommandUnknown, Forbidden, NoDefaultCommand, RunUnknown
+from .errors import (
+    CommandUnknown,
+    Forbidden,
+    KeyReused,
+    NoDefaultCommand,
+    RunUnknown,
+)
 from .events import State
 from .input import Piece
 from .interfaces import ILog, IRun, IRuns, Order
@@ -82,7 +88,12 @@ class Permitted:
     async def submit(self, order: Order) -> tuple[IRun, bool]:
         self.require(Action.RUN)
         self.command(order.command)
-        return await self._runs.submit(evolve(order, by=self.caller))
+        run, began = await self._runs.submit(evolve(order, by=self.caller))
+        record = run.record
+        if not self.allows(Action.RUN, record.command, record.principal):
+            # One of the same name, who may see more, has joined it with this key.
+            raise KeyReused
+        return run, began
 
     async def find(self, run_id: str) -> IRun:
         return await self._find(run_id, Action.READ)

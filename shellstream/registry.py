@@ -137,7 +137,7 @@ class Registry:
         joined = await self._active.joinable(command, invocation, owner)
         if joined is not None:
             if key is not None:
-                first = await self._store.join(joined.record, key)
+                first = await self._store.join(joined.record, key, record.principal)
                 if first is not None:
                     return await self._again(first), False
             return joined, False

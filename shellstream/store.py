@@ -65,9 +65,13 @@ class Store:
         """
         return self._ask(lambda database: database.add(record, key), key is not None)
 
-    def join(self, record: RunRecord, key: Key) -> Deferred[str | None]:
+    def join(
+        self, record: RunRecord, key: Key, principal: str
+    ) -> Deferred[str | None]:
         """@see: L{Database.join}"""
-        return self._ask(lambda database: database.join(record, key), synced=True)
+        return self._ask(
+            lambda database: database.join(record, key, principal), synced=True
+        )
 
     def first(self, principal: str, key: Key) -> Deferred[str | None]:
         """@see: L{Database.first}"""

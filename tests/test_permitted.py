@@ -12,6 +12,7 @@ from shellstream.command import Command
 from shellstream.errors import (
     CommandUnknown,
     Forbidden,
+    KeyReused,
     NoDefaultCommand,
     RunUnknown,
     ShellstreamError,
@@ -206,6 +207,28 @@ class JoinTests(PermittedTestCase):
         self.assertEqual(self.run_by(self.by("alice", own=True)), alice)
         error = self.error(self.by("bob", own=True).submit(order("say")))
         self.assertEqual(error.status, 503)
+
+    def test_key(self) -> None:
+        """A key is of whoever sent it, also with an order that joined another's run."""
+        alice, bob = self.by(), self.by("bob")
+        with_key = order("say", key="k")
+        theirs = self.run_by(alice)
+        joined, _ = self.result(bob.submit(with_key))
+        self.assertEqual(joined.record.id, theirs)
+        self.spawn.started[-1].exit()
+        again, _ = self.result(bob.submit(with_key))
+        self.assertEqual(again.record.id, theirs)
+        run, began = self.result(alice.submit(with_key))
+        self.assertTrue(began)
+        self.assertNotEqual(run.record.id, theirs)
+
+    def test_key_of_another(self) -> None:
+        """Whose tokens have the same name, but not the same grants, see no more."""
+        self.run_by(self.by())
+        with_key = order("say", key="k")
+        self.result(self.by("bob").submit(with_key))
+        error = self.error(self.by("bob", own=True).submit(with_key))
+        self.assertIsInstance(error, KeyReused)
 
 
 class NoticeTests(PermittedTestCase):
