@@ -84,6 +84,14 @@ class SettingsTests(SynchronousTestCase):
         found = self.read(other="https://x", token_file=f"{self.folder}/token")
         self.assertEqual(found.token, "t0k-en_~+/.==")
 
+    def test_token_of_environment(self) -> None:
+        """Nor is the environment's, where that names the server that it is for."""
+        self.config.write_text(LAPTOP.format(folder=self.folder))
+        environ = {"SHELLSTREAM_TOKEN": "env", "SHELLSTREAM_URL": "pi"}
+        self.assertEqual(self.read(environ, server="http://pi:8000/x").token, "env")
+        for url in ("https://pi:8000", "http://pi", "http://evil:8000"):
+            self.assertEqual(self.read(environ, server=url), Settings(url))
+
     def test_token_pasted(self) -> None:
         """Where no server is named, the environment's token is for what is asked."""
         environ = {"SHELLSTREAM_TOKEN": "env"}

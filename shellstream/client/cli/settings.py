@@ -52,16 +52,24 @@ def settings(
 
     @param other: a URL that is asked for instead. What is known of a server is for
         that server: another one is shown nothing but what the command line names. A
-        token in the environment is for this URL, if no server is named anywhere.
+        token in the environment is for the server that is named there; for this
+        URL, if none is named anywhere.
     @raise Usage: if a URL is none.
     @raise ConfigWrong: if a file is not right.
     """
     config = _configuration(environ)
     servers: dict[str, dict[str, str]] = config.get("servers", {})
-    wanted = given.server or environ.get("SHELLSTREAM_URL") or config.get("server")
+    theirs = environ.get("SHELLSTREAM_URL")
+    wanted = given.server or theirs or config.get("server")
     entry = servers.get(wanted or "", {})
-    url = http_url(entry.get("url") or wanted or DEFAULT_SERVER, servers)
+
+    def url_of(name: str) -> str:
+        return http_url(servers.get(name, {}).get("url") or name, servers)
+
+    url = url_of(wanted or DEFAULT_SERVER)
     token = None
+    if given.server and theirs and _origin(url_of(theirs)) != _origin(url):
+        environ = {}
     if other is not None and wanted and _origin(other) != _origin(url):
         entry, environ = {}, {}
     if given.token_file:
