@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Container, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -101,9 +102,11 @@ class StateDir:
         with ExitStack() as on_error:
             try:
                 _make(path)
+                writable = _check(path)
                 lock = _take(path / "lock")
                 on_error.callback(os.close, lock)
                 self = cls(path, lock)
+                self.notices += writable
                 self._open_database(clock)
                 on_error.callback(self.database.close)
                 self._outputs.mkdir(mode=0o700, exist_ok=True)
@@ -193,6 +196,23 @@ def _make(path: Path) -> None:
     if not path.is_dir():
         _make(path.parent)  # whoever may write there may put another in its place
         path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _check(path: Path) -> list[str]:
+    """
+    What the operator should know of who may change what is in a folder.
+
+    @raise StateDirUnusable: if it is another's, who may have put links there to files
+        of ours, runs that wait, or nothing where there were tokens.
+    """
+    found = os.stat(path)
+    if found.st_uid not in (os.geteuid(), 0):
+        why = f"it belongs to another user ({found.st_uid}), who could change anything"
+        raise StateDirUnusable(path, why)
+    if found.st_mode & stat.S_IWOTH:
+        all_users = "may be written by all users of this machine"
+        return [f"{path} {all_users}; type: chmod 700 {path}"]
+    return []
 
 
 def _take(path: Path) -> int:

@@ -126,6 +126,23 @@ class StateDirTests(SynchronousTestCase):
             f"{self.path} cannot hold the state: File exists", self.unusable()
         )
 
+    def test_of_another(self) -> None:
+        """Whoever owns it could have put anything there: it is left as it is."""
+        self.path.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(self.path, 1, 1)
+        with patch("os.geteuid", return_value=4711):
+            said = self.unusable()
+        self.assertIn("cannot hold the state: it belongs to another user", said)
+        self.assertEqual(list(self.path.iterdir()), [])
+
+    def test_for_all(self) -> None:
+        """Where everybody may write, that is said."""
+        self.path.mkdir(parents=True)
+        self.path.chmod(0o777)
+        (said,) = self.open().notices
+        self.assertIn("may be written by all users of this machine; type: chmod", said)
+
     def test_read_only(self) -> None:
         """What cannot be written is found at once, not at the first run."""
         self.close(self.open())
