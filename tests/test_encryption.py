@@ -24,6 +24,7 @@ from shellstream.encryption import POLL, Encryption
 from shellstream.tls import TLS, ClientCertificate, Minimum
 from shellstream.tlsfiles import read_pair
 from shellstream.web import Site
+from shellstream.web.channel import LINGER
 from tests.handshakes import Handshake, client_context
 from tests.test_fakes import Wire
 
@@ -213,6 +214,27 @@ class ShownTests(EncryptionTestCase):
         self.assertFalse(transport.disconnected)
         self.clock.advance(site.timeOut / 5)
         self.assertTrue(transport.disconnected)
+
+    def test_silent_later(self) -> None:
+        """Nor can one who has come so far stay by never saying goodbye."""
+        for asked in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"):
+            site = Site(self.clock)
+            self.factory = self.encryption().wrap(site)
+            silent = self.connect()
+            if asked:
+                silent.say(asked + b"\r\n")
+            else:
+                self.clock.advance(site.bounds.header_timeout)
+            self.assertTrue(silent.transport.disconnecting)
+
+    def test_refused(self) -> None:
+        """Only one who is refused, and perhaps still sends, is waited for a little."""
+        self.factory = self.encryption().wrap(Site(self.clock))
+        refused = self.connect()
+        refused.say(b"nonsense\r\n\r\n")
+        self.assertFalse(refused.transport.disconnecting)
+        self.clock.advance(LINGER)
+        self.assertTrue(refused.transport.disconnected)
 
 
 class ReloadTests(EncryptionTestCase):

@@ -246,6 +246,7 @@ class Channel(HTTPChannel):
         self.write(body)
         self._linger = self.callLater(LINGER, self.transport.abortConnection)
         if self.isSecure():
+            self.transport.lingers = True
             self.loseConnection()
         else:
             self.transport.loseWriteConnection()
