@@ -638,6 +638,16 @@ class LoginTests(GateTestCase):
         cookie = reply.headers["set-cookie"].partition(";")[0]
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 200)
 
+    def test_secure(self) -> None:
+        """Where the browser speaks TLS, if only to a proxy, it is sent by that alone."""
+        body = f"token={self.tokens.make('alice')}".encode()
+        for origin, secure in (("https", True), ("http", False)):
+            headers = {"Content-Type": self.form, "Accept": self.html}
+            headers["Origin"] = f"{origin}://shellstream.test"
+            reply = Connection(self.site).ask("POST", "/login", body, headers)
+            attributes = reply.headers["set-cookie"].lower().split("; ")
+            self.assertEqual("secure" in attributes, secure, origin)
+
     def test_wrong(self) -> None:
         """A wrong token is told so, in the form that was asked in."""
         self.assertIn(b"not, or no longer, good", self.login("wrong").body)

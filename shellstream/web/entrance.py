@@ -224,7 +224,9 @@ def _set_cookie(request: Request, value: str) -> None:
         cookie_name(request),
         value.encode(),
         path=b"/",
-        secure=request.isSecure(),
+        # A proxy before us may speak TLS; the browser says so of its own page.
+        secure=request.isSecure()
+        or (request.getHeader("origin") or "").startswith("https://"),
         httpOnly=True,
         sameSite=b"strict",
         max_age=None if value else b"0",
