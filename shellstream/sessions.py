@@ -15,8 +15,9 @@ LASTS = 12 * 3600.0
 
 _KIND = "session "
 
-#: How many there may be; the oldest goes first.
-MAX_SESSIONS = 1000
+#: How many there may be in all, and within one credential, so that nobody can log all
+#: others out; the oldest goes first.
+MAX_SESSIONS, MAX_EACH = 1000, 100
 
 
 @frozen
@@ -51,6 +52,7 @@ class Sessions:
 
     def begin(self, principal: Principal) -> str:
         """Begin one, and get what its cookie is to hold."""
+        self._make_room(principal.credential)
         cookie = secrets.token_hex(32)
         key = _key(cookie)
         credential = f"{_KIND}{key}"
@@ -60,9 +62,14 @@ class Sessions:
             secrets.token_hex(32),
             self._seconds() + LASTS,
         )
-        if len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
         return cookie
+
+    def _make_room(self, within: str) -> None:
+        theirs = [key for key, each in self._sessions.items() if each.within == within]
+        if len(theirs) >= MAX_EACH:
+            del self._sessions[theirs[0]]
+        elif len(self._sessions) >= MAX_SESSIONS:
+            self._sessions.popitem(last=False)
 
     def find(self, cookie: str) -> Session | None:
         """The session of a cookie, unless it has ended."""

@@ -1,10 +1,11 @@
 """Tests for the sessions of browsers."""
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.access import Grant, Principal
-from shellstream.sessions import LASTS, MAX_SESSIONS, Session, Sessions
+from shellstream.sessions import LASTS, MAX_EACH, MAX_SESSIONS, Session, Sessions
 
 ALICE = Principal(name="alice", grant=Grant(own=True), credential="token 1")
 
@@ -68,10 +69,15 @@ class SessionsTests(SynchronousTestCase):
             self.assertIsNone(self.sessions.within(credential))
 
     def test_bounded(self) -> None:
-        """There are only so many; the oldest goes."""
-        first = self.sessions.begin(ALICE)
-        second = self.sessions.begin(ALICE)
-        for _ in range(MAX_SESSIONS - 1):
+        """There are only so many; the oldest goes, first of all one's own."""
+        bob = self.sessions.begin(evolve(ALICE, credential="token 2"))
+        first, second = self.sessions.begin(ALICE), self.sessions.begin(ALICE)
+        for _ in range(MAX_EACH - 1):
             self.sessions.begin(ALICE)
         self.assertIsNone(self.sessions.find(first))
+        self.found(second)
+        self.found(bob)
+        for number in range(MAX_SESSIONS - MAX_EACH):
+            self.sessions.begin(evolve(ALICE, credential=f"another {number}"))
+        self.assertIsNone(self.sessions.find(bob))
         self.found(second)
