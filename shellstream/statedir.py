@@ -101,7 +101,7 @@ class StateDir:
         """
         with ExitStack() as on_error:
             try:
-                _make(path)
+                make_folder(path)
                 writable = _check(path)
                 lock = _take(path / "lock")
                 on_error.callback(os.close, lock)
@@ -191,10 +191,11 @@ class StateDir:
         return aside
 
 
-def _make(path: Path) -> None:
+def make_folder(path: Path) -> None:
     """Make a folder, and those above it that are not there, for nobody else."""
     if not path.is_dir():
-        _make(path.parent)  # whoever may write there may put another in its place
+        # Whoever may write there may put another in its place.
+        make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 

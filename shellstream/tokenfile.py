@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from attrs import frozen
 
 from .errors import ShellstreamError
+from .statedir import make_folder
 from .tokens import MOST, Kept, TokensDamaged, TokensNewer, parse, render
 
 #: How large the file may be, in bytes.
@@ -124,7 +125,7 @@ class TokenFile:
         @raise TokensUnusable: if they cannot be read or written, or are too many.
         """
         with self._told():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
             home = os.stat(self.folder)
             with self._locked(home):
                 kept = change(self.read_its_owners())

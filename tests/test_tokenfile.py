@@ -89,10 +89,11 @@ class KeptTests(TokenFileTestCase):
         )
 
     def test_folder(self) -> None:
-        """A folder that is made for it is for nobody else."""
+        """A folder that is made for it, and one above it, is for nobody else."""
         self.addCleanup(os.umask, os.umask(0))
         self.add(new())
-        self.assertEqual(stat.S_IMODE(self.folder.stat().st_mode), 0o700)
+        for each in (self.folder, self.folder.parent):
+            self.assertEqual(stat.S_IMODE(each.stat().st_mode), 0o700)
 
     def test_two_processes(self) -> None:
         """Of changes made by several processes at once none is lost."""
