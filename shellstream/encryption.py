@@ -83,7 +83,6 @@ class Encrypted(TLSMemoryBIOProtocol):
                 return
         super().dataReceived(bytes)
 
-
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()
         # Twisted waits for the client to say goodbye as well, which nobody has to

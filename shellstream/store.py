@@ -65,9 +65,7 @@ class Store:
         """
         return self._ask(lambda database: database.add(record, key), key is not None)
 
-    def join(
-        self, record: RunRecord, key: Key, principal: str
-    ) -> Deferred[str | None]:
+    def join(self, record: RunRecord, key: Key, principal: str) -> Deferred[str | None]:
         """@see: L{Database.join}"""
         return self._ask(
             lambda database: database.join(record, key, principal), synced=True

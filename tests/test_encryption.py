@@ -217,7 +217,10 @@ class ShownTests(EncryptionTestCase):
 
     def test_silent_later(self) -> None:
         """Nor can one who has come so far stay by never saying goodbye."""
-        for asked in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"):
+        for asked in (
+            b"",
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+        ):
             site = Site(self.clock)
             self.factory = self.encryption().wrap(site)
             silent = self.connect()

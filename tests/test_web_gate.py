@@ -639,7 +639,7 @@ class LoginTests(GateTestCase):
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 200)
 
     def test_secure(self) -> None:
-        """Where the browser speaks TLS, if only to a proxy, it is sent by that alone."""
+        """Where a browser speaks TLS, if only to a proxy, its cookie goes only so."""
         body = f"token={self.tokens.make('alice')}".encode()
         for origin, secure in (("https", True), ("http", False)):
             headers = {"Content-Type": self.form, "Accept": self.html}
