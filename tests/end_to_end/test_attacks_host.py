@@ -184,11 +184,13 @@ class StrangerTests(StateTestCase):
 
     async def test_pid_reused(self) -> None:
         """What has got a lost run's process id since is not ended in its place."""
-        daemon = await self.start(CONFIG)
-        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
+        # Long before the run: processes that begin within 10 ms seem to do so at once.
         stranger = Popen(["sleep", "1000"], stdout=DEVNULL, start_new_session=True)
         self.addCleanup(stranger.wait)
         self.addCleanup(stranger.kill)
+        daemon = await self.start(CONFIG)
+        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
+        await answered(daemon.port, get("/runs"))  # once its process is written down
         await self.stop(daemon, "KILL")
         with sqlite3.connect(self.state / "runs.db") as database:
             ((old,),) = database.execute("SELECT pid FROM runs")
