@@ -76,7 +76,7 @@ class TickTests(SynchronousTestCase):
         clock = Clock()
         clock.advance(OFFSET)
         wall = lambda: 1_767_225_600_500_000  # noqa: E731
-        ticker = Ticker(Ticks(3, 0.0), clock, Now(wall, clock.seconds), set())
+        ticker = Ticker(Ticks(3, 0.0), clock, Now(wall, clock.seconds), set(), "")
         ticker.attach(None)  # type: ignore[arg-type]
         clock.advance(0)
         for form in FORMATS:

@@ -4,13 +4,21 @@ import json
 import re
 from itertools import pairwise
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.interfaces import IRun
 from shellstream.web import Now
-from shellstream.web.doctor import MAX_AT_ONCE, MAX_COUNT, MAX_IDLE, Ticker, Ticks
+from shellstream.web.doctor import (
+    MAX_AT_ONCE,
+    MAX_COUNT,
+    MAX_EACH,
+    MAX_IDLE,
+    Ticker,
+    Ticks,
+)
 from tests.decoders import event_source, frames, ndjson
 from tests.test_fakes import Connection, Reply, wall
 from tests.test_web_runs import RunsTestCase
@@ -159,19 +167,29 @@ class BoundTests(DoctorTestCase):
 
     def test_at_once(self) -> None:
         """One too many is told to come later; one who leaves makes room."""
-        others = [Connection(self.site) for _ in range(MAX_AT_ONCE)]
+        others = [self.from_address(number) for number in range(MAX_AT_ONCE)]
         for each in others:
             self.assertEqual(each.ask("GET", "/doctor").status, 200)
         reply = self.ask("GET", "/doctor")
-        self.assert_problem(503, "64 others")
+        self.assert_problem(503, "as many others as can be")
         self.assertEqual(reply.headers["retry-after"], "10")
         others.pop().lose()
         self.assertEqual(self.begin_ticks().status, 200)
 
+    def test_one_address(self) -> None:
+        """Nobody alone keeps others from being examined."""
+        for _ in range(MAX_EACH):
+            self.assertEqual(self.from_address(1).ask("GET", "/doctor").status, 200)
+        self.assertEqual(self.from_address(1).ask("GET", "/doctor").status, 503)
+        self.assertEqual(self.from_address(2).ask("GET", "/doctor").status, 200)
+
+    def from_address(self, number: int) -> Connection:
+        """A client of its own address."""
+        return Connection(self.site, IPv4Address("TCP", f"192.0.2.{number}", 1))
+
     def test_ended(self) -> None:
         """So does one that has ended."""
-        others = [Connection(self.site) for _ in range(MAX_AT_ONCE)]
-        for each in others:
+        for each in (Connection(self.site) for _ in range(MAX_EACH)):
             each.ask("GET", "/doctor?count=1")
         self.clock.advance(0)
         self.assertEqual(self.begin_ticks().status, 200)
@@ -211,7 +229,7 @@ class TickerTests(SynchronousTestCase):
         """A ticker is what viewers take for a run."""
         clock = Clock()
         now = Now(wall(clock), clock.seconds)
-        verifyObject(IRun, Ticker(Ticks(), clock, now, set()))
+        verifyObject(IRun, Ticker(Ticks(), clock, now, set(), ""))
 
     def test_due(self) -> None:
         """Only the last tick waits for the silence."""

@@ -26,8 +26,8 @@ COUNT, MAX_COUNT = 10, 600
 INTERVAL, MAX_INTERVAL = 0.2, 10.0
 MAX_IDLE = 3600.0
 
-#: How many may tick at once. A doctor asks for a few at a time.
-MAX_AT_ONCE = 64
+#: How many may tick at once, and for one address. A doctor asks for a few at a time.
+MAX_AT_ONCE, MAX_EACH = 64, 32
 
 #: Seconds after which somebody else may have ended.
 RETRY_AFTER = 10
@@ -82,6 +82,7 @@ class Ticker:
     _clock: IReactorTime
     _now: Now
     _ticking: "set[Ticker]"
+    address: str
     record: RunRecord = field(init=False)
     log: OutputLog = field(factory=lambda: OutputLog(CAPACITY), init=False)
     stall_timeout: float = field(default=60.0, init=False)
@@ -158,14 +159,16 @@ class Doctor(Resource):
         form = negotiate(request.getHeader("accept"), query.text("format"))
         query.close()
         request.check_room()
-        if len(self._ticking) >= MAX_AT_ONCE:
-            raise Busy(f"{MAX_AT_ONCE} others are being examined", RETRY_AFTER)
+        address = request.runs.caller.address
+        theirs = sum(each.address == address for each in self._ticking)
+        if theirs >= MAX_EACH or len(self._ticking) >= MAX_AT_ONCE:
+            raise Busy("as many others as can be are being examined", RETRY_AFTER)
         self._answers.headers(request, form)
         # What a proxy speaks to us only we know.
         request.setHeader(b"shellstream-request-version", request.clientproto)
         if isinstance(form, Plain):
             announce_trailers(request)
-        ticker = Ticker(ticks, self._clock, self._now, self._ticking)
+        ticker = Ticker(ticks, self._clock, self._now, self._ticking, address)
         self._answers.follow(request, ticker, View(), form)
 
     render_HEAD = render_GET
