@@ -99,6 +99,9 @@ class Tokens:
         try:
             self._take(self._read(), news=before != self.asked_for)
         except TokensUnusable as error:
+            if not before:  # somebody has made one, whatever became of it
+                self.asked_for = True
+                self.changed([])
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 _log.error(

@@ -104,6 +104,20 @@ class TokensTests(SynchronousTestCase):
         self.file.path.write_bytes(b"{")
         self.assertEqual(len(self.look()), 1)
 
+    def test_damaged_at_first(self) -> None:
+        """A file that comes, and cannot be read, lets nobody in without a token."""
+        self.file.path.unlink()
+        self.start()
+        self.assertFalse(self.tokens.asked_for)
+        self.file.path.write_bytes(b"{")
+        self.file.path.chmod(0o600)
+        told: list[Changes] = []
+        self.tokens.changed = told.append
+        for said in (1, 0):
+            self.assertEqual(len(self.look()), said)
+        self.assertTrue(self.tokens.asked_for)
+        self.assertEqual(told, [[]])
+
     def test_gone(self) -> None:
         """A file that is gone takes its tokens with it, and lets nobody in."""
         self.start()
