@@ -85,9 +85,12 @@ def announcement(place: Place, *, demanded: bool = False) -> list[str]:
     if place.netloc is None:
         return [f"listening on {place}"]
     url = f"{place.scheme}://{place}"
-    # curl would not know the certificate.
-    line = f"{run}{place.client}" if place.pin else f"curl -N {url}/stream{curl}"
+    line = f"curl -N {url}/stream{curl}"
+    if place.pin:  # curl would not know the certificate
+        line = f"{run}{place.client}"
     here = f"open {url}/ or type: {line}"
+    if place.wide and place.pin:
+        return [f"{here} (so on another machine, too)"]
     if place.wide:
         return [f"{here} -- on another machine, type: {run}{place.client}"]
     tunnel = f"ssh -NL {place.port}:{place} {socket.gethostname()}"
