@@ -156,7 +156,9 @@ class Daemon:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        how = rb"type: (?:\w+=TOKEN )?(?:curl -N|shellstream) (https?://\S+:(\d+))/stream"
+        how = (
+            rb"type: (?:\w+=TOKEN )?(?:curl -N|shellstream) (https?://\S+:(\d+))/stream"
+        )
         match = re.search(how, program.out)
         assert match is not None, program.out
         self.url = match[1].decode()
