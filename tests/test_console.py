@@ -223,7 +223,10 @@ class EndTests(ConsoleTestCase):
     async def test_jobs(self) -> None:
         """A signal reaches the jobs of a shell, each in a group of its own."""
         child, told, stdin = self.start("exec bash --norc -i")
-        await stdin.feed(Piece(b"sleep 1001 & sleep 1002 & echo $((40+2))\r"))
+        # Before they are sleep(1) they would be bash, which takes note and goes on.
+        begun = b"until grep -q sleep /proc/$!/comm; do :; done"
+        jobs = b"sleep 1001 & %b; sleep 1002 & %b" % (begun, begun)
+        await stdin.feed(Piece(b"%b; echo $((40+2))\r" % jobs))
         await self.shown(told, "42")
         self.assertTrue(child.group_lives())
         child.signal(signal.SIGHUP)

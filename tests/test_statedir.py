@@ -34,7 +34,7 @@ class StateDirTests(SynchronousTestCase):
     """A L{StateDir} is one daemon's own."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp(), "deep", "down")
+        self.path = Path(self.mktemp(), "deep", "down").absolute()
         self.now = 1_700_000_000_000_000
 
     def open(self) -> StateDir:
