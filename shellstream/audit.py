@@ -13,8 +13,9 @@ from typing import Any
 from attrs import define, field, frozen
 
 from . import toml
-from .access import Caller
+from .access import Caller, names_of
 from .events import rfc3339
+from .tokens import Token
 from .toml import NotAllowed, Table
 
 #: The longest text in a line, in characters, and that of all parameters' values.
@@ -113,6 +114,25 @@ class Entry:
             address=by.address,
             **rest,
         )
+
+
+def token_changed(what: str, token: Token) -> Entry:
+    """
+    A token is C{made}, C{changed} or C{revoked}, by whoever may write them.
+
+    It is not known who that was.
+    """
+    grant = token.grant
+    return Entry(
+        what=What(f"token-{what}"),
+        facts={
+            "token": token.id,
+            "name": token.name,
+            "commands": ", ".join(grant.commands),
+            "actions": ", ".join(names_of(grant.actions)),
+            "own": "true" if grant.own else None,
+        },
+    )
 
 
 def line(entry: Entry, time: int) -> str:

@@ -20,6 +20,7 @@ from twisted.python.threadpool import ThreadPool
 
 from . import leftovers
 from .access import ANONYMOUS
+from .audit import token_changed
 from .auditfile import AuditFile, AuditUnusable
 from .child import ChildProtocol
 from .command import Command, Invocation
@@ -38,7 +39,7 @@ from .statedir import StateDir, default_state_dir
 from .steering import Child
 from .store import Store
 from .tokenfile import TokenFile, TokensUnusable
-from .tokenlog import Done
+from .tokens import Token
 from .tokenwatch import Changes, Tokens
 from .trail import Trail
 from .web import Gate, Now, Site, root
@@ -104,6 +105,7 @@ class Daemon(Service):
     _store: Store = field(init=False)
     _trail: Trail = field(init=False)
     _audit: AuditFile | None = field(default=None, init=False)
+    _first_tokens: list[tuple[str, Token]] = field(factory=list, init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _gate: Gate = field(init=False)
@@ -132,8 +134,7 @@ class Daemon(Service):
         self._store = Store(database, partial(self._in_thread, self._thread))
         write = _to_log if self._audit is None else self._audit.write
         self._trail = Trail(self._reactor, wall_clock, write, self._store)
-        self.door.tokens.note = self._note_token
-        self.door.tokens.settle()
+        self._note_tokens(self._first_tokens)
         pepper = os.urandom(32) if self._dir is None else self._dir.pepper
         self.registry = Registry(
             self._config,
@@ -219,7 +220,7 @@ class Daemon(Service):
         # Also where another daemon has the folder: the tokens are those of both.
         file = None if folder is None else TokenFile(folder)
         door = Door(
-            Tokens(file, self._reactor, wall_clock, shared=self._dir is None),
+            Tokens(file, self._reactor, wall_clock, self._first_tokens.extend),
             self._insecure,
             any(map(is_wide, self._bound())),
             bool(self._config.access.known),
@@ -236,9 +237,11 @@ class Daemon(Service):
         if self.door.demanded and not self._gate.demanded:
             self._gate.demanded = True
             self._site.cut(ANONYMOUS)
+        self._note_tokens(changes)
 
-    def _note_token(self, done: Done) -> None:
-        self._trail.note(done.entry, done.time)
+    def _note_tokens(self, changes: Changes) -> None:
+        for what, token in changes:
+            self._trail.note(token_changed(what, token))
 
     def _open_audit(self) -> AuditFile | None:
         """The file of the audit; L{None} if it is to be in the daemon's log."""

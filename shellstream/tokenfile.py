@@ -13,10 +13,7 @@ from attrs import frozen
 
 from .errors import ShellstreamError
 from .statedir import make_folder
-from .tokenlog import Done, account
-from .tokenlog import parse as parse_log
-from .tokenlog import render as render_log
-from .tokens import MOST, Kept, TokensDamaged, TokensNewer, changes, parse, render
+from .tokens import MOST, Kept, TokensDamaged, TokensNewer, parse, render
 
 #: How large the file may be, in bytes.
 _MAX_SIZE = 1 << 22
@@ -61,11 +58,6 @@ class TokenFile:
         """Where they are."""
         return self.folder / "tokens.json"
 
-    @property
-    def log(self) -> Path:
-        """What was done to them, until that is told."""
-        return self.folder / "tokens.log"
-
     def stamp(self) -> Stamp | None:
         """
         What tells whether it has changed; L{None} if it is not there.
@@ -88,10 +80,17 @@ class TokenFile:
             written it.
         """
         with self._told():
-            there = self._open(self.path, owner)
-        if there is None:
-            return None
-        data, found = there
+            try:
+                fd = os.open(self.path, os.O_RDONLY | _OPEN)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            with ExitStack() as unless_read:
+                unless_read.callback(os.close, fd)
+                found = os.fstat(fd)
+                self._check(found, owner)
+                unless_read.pop_all()
+            with open(fd, "rb") as file:
+                data = file.read(_MAX_SIZE + 1)
         if len(data) > _MAX_SIZE:
             raise self._damaged(f"it is larger than {_MAX_SIZE} bytes")
         try:
@@ -129,66 +128,30 @@ class TokenFile:
             make_folder(self.folder)
             home = os.stat(self.folder)
             with self._locked(home):
-                before = self.read_its_owners()
-                kept = change(before)
+                kept = change(self.read_its_owners())
                 data = render(kept).encode()
                 if len(kept) > MOST or len(data) > _MAX_SIZE:
                     raise TokensUnusable(
                         f"{self.path} would hold more than {MOST} tokens, or "
                         f"{_MAX_SIZE} bytes; revoke some"
                     )
-                now, by = time.time_ns() // 1000, account(os.environ)
-                new = [Done.of(now, by, *each) for each in changes(before, kept)]
-                # First: it is better told of and not done than the other way round.
-                self._write(self.log, render_log([*self._done(), *new]).encode(), home)
-                self._write(self.path, data, home)
+                self._replace(data, home)
         return kept
 
-    def has_news(self) -> bool:
-        """Whether something was done that is not told yet."""
-        try:
-            return os.stat(self.log).st_size > 0
-        except OSError:
-            return False
-
-    def settle(
-        self, look: Callable[[], object], note: Callable[[list[Done]], object]
-    ) -> None:
-        """
-        Tell what was done, once nobody is just doing something.
-
-        It is forgotten when it is told; who is killed between tells it again.
-
-        @param look: is called before, to see all that was done.
-        @raise TokensUnusable: if somebody is, or it cannot be read.
-        """
-        with self._told():
-            home = os.stat(self.folder)
-            with self._locked(home, 0.0):
-                look()
-                done = self._done()
-                note(done)
-                if done:
-                    self._write(self.log, b"", home)
-
-    def _done(self) -> list[Done]:
-        there = self._open(self.log, os.stat(self.folder).st_uid)
-        text = "" if there is None else there[0].decode("utf-8", "replace")
-        return list(parse_log(text))
-
-    def _open(self, path: Path, owner: int) -> tuple[bytes, os.stat_result] | None:
-        """What a file holds, and one byte of it more than it may."""
-        try:
-            fd = os.open(path, os.O_RDONLY | _OPEN)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        with ExitStack() as unless_read:
-            unless_read.callback(os.close, fd)
-            found = os.fstat(fd)
-            _check(path, found, owner)
-            unless_read.pop_all()
-        with open(fd, "rb") as file:
-            return file.read(_MAX_SIZE + 1), found
+    def _check(self, found: os.stat_result, owner: int) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise TokensUnusable(f"{self.path} is no file; remove it")
+        if found.st_uid not in (owner, 0):
+            raise TokensUnusable(
+                f"{self.path} belongs to another user ({found.st_uid}), who could let "
+                f"anybody in; type: chown {owner} {self.path}"
+            )
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077:
+            raise TokensUnusable(
+                f"{self.path} may be read or written by others (its mode is "
+                f"{mode:04o}); type: chmod 600 {self.path}"
+            )
 
     def _damaged(self, why: str) -> TokensUnusable:
         return TokensUnusable(
@@ -196,15 +159,15 @@ class TokenFile:
             "it and make all tokens anew"
         )
 
-    def _write(self, path: Path, data: bytes, home: os.stat_result) -> None:
-        new = path.with_name(f"{path.name}.new")
+    def _replace(self, data: bytes, home: os.stat_result) -> None:
+        new = self.folder / "tokens.json.new"
         with suppress(FileNotFoundError):
             os.unlink(new)  # of one who was killed
         with open(_create(new, home), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(new, path)
+        os.replace(new, self.path)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -212,22 +175,20 @@ class TokenFile:
             os.close(folder)
 
     @contextmanager
-    def _locked(
-        self, home: os.stat_result, patience: float = _PATIENCE
-    ) -> Iterator[None]:
+    def _locked(self, home: os.stat_result) -> Iterator[None]:
         path = self.folder / "tokens.lock"
         try:
             lock = _create(path, home)
         except FileExistsError:
             lock = os.open(path, os.O_RDWR | _OPEN)
         try:
-            self._lock(lock, patience)
+            self._lock(lock)
             yield
         finally:
             os.close(lock)
 
-    def _lock(self, lock: int, patience: float) -> None:
-        deadline = time.monotonic() + patience
+    def _lock(self, lock: int) -> None:
+        deadline = time.monotonic() + _PATIENCE
         while True:
             try:
                 return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -250,22 +211,6 @@ class TokenFile:
                 f"{where} cannot be used for tokens: {os.strerror(error.errno or 0)}; "
                 "repair that, or choose another --state-dir"
             ) from None
-
-
-def _check(path: Path, found: os.stat_result, owner: int) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise TokensUnusable(f"{path} is no file; remove it")
-    if found.st_uid not in (owner, 0):
-        raise TokensUnusable(
-            f"{path} belongs to another user ({found.st_uid}), who could let "
-            f"anybody in; type: chown {owner} {path}"
-        )
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
-        raise TokensUnusable(
-            f"{path} may be read or written by others (its mode is "
-            f"{mode:04o}); type: chmod 600 {path}"
-        )
 
 
 def _create(path: Path, home: os.stat_result) -> int:

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from .access import Principal
 from .events import WallClock
 from .tokenfile import Stamp, TokenFile, TokensUnusable
-from .tokenlog import Done
 from .tokens import Kept, Token, changes, find, live
 
 _log = Logger(namespace="shellstream")
@@ -37,9 +36,6 @@ class Tokens:
 
     @ivar changed: called with what became of them after each change; with nothing
         when there is a file from now on, with no tokens in it.
-    @ivar shared: whether the file is another daemon's, who tells what is done to it.
-    @ivar note: called with all that was done to them, by whomever, also while nobody
-        was here to see it.
     @ivar asked_for: whether there is, or was, a file: somebody has made a token, so
         that not everybody should get in.
     """
@@ -48,15 +44,11 @@ class Tokens:
     _clock: Any
     _now: WallClock
     changed: Callable[[Changes], None] = field(default=_nobody_listens)
-    shared: bool = False
-    note: Callable[[Done], object] | None = field(default=None, init=False)
     asked_for: bool = field(default=False, init=False)
     _kept: Kept = field(factory=dict, init=False, repr=False)
     _in_memory: dict[str, Token] = field(factory=dict, init=False, repr=False)
     _stamp: Stamp | None = field(default=None, init=False)
     _trouble: str | None = field(default=None, init=False)
-    _untellable: str | None = field(default=None, init=False)
-    _untold: list[tuple[str, Token]] = field(factory=list, init=False)
     _looking: LoopingCall = field(init=False)
 
     def start(self) -> None:
@@ -100,8 +92,6 @@ class Tokens:
             self._take(self._read())
         else:
             self._in_memory[token.id] = token
-            if self.shared:
-                self._untold.append(("made", token))
             self._take({**self._kept, token.id: token})
 
     def _look(self) -> None:
@@ -120,34 +110,6 @@ class Tokens:
                 )
         else:
             self._trouble = None
-        self.settle()
-
-    def settle(self) -> None:
-        """Tell what was done since this was last called, or before."""
-        if self.note is None:
-            return
-        if self._file is None or self.shared:
-            self._tell([])
-        elif self._untold or self._file.has_news():
-            try:
-                self._file.settle(lambda: self._take(self._read()), self._tell)
-            except TokensUnusable as error:  # somebody is changing it, perhaps
-                if str(error) != self._untellable:
-                    self._untellable = str(error)
-                    what = "what was done to tokens is not in the audit yet: {error}"
-                    _log.warn(what, error=error)
-            else:
-                self._untellable = None
-
-    def _tell(self, done: list[Done]) -> None:
-        assert self.note is not None
-        known = {(each.what, each.token) for each in done}
-        untold, self._untold = self._untold, []
-        for what, token in untold:  # by hand, perhaps
-            if (what, token.id) not in known:
-                done.append(Done.of(self._now(), "", what, token))
-        for each in done:
-            self.note(each)
 
     def _read(self) -> Kept:
         """Those of the file, if it has changed, and those in memory."""
@@ -167,11 +129,9 @@ class Tokens:
         return {**kept, **self._in_memory}
 
     def _take(self, kept: Kept, *, news: bool = False) -> None:
-        if kept is self._kept and not news:
+        if kept is self._kept:
             return
         before, self._kept = self._kept, dict(kept)
         found = list(changes(before, self._kept))
-        if not self.shared:
-            self._untold += found
         if found or news:
             self.changed(found)

@@ -46,11 +46,9 @@ class Trail:
     _minute: IDelayedCall | None = field(default=None, init=False)
     _settling: IDelayedCall | None = field(default=None, init=False)
 
-    def note(self, entry: Entry, time: int | None = None) -> None:
+    def note(self, entry: Entry) -> None:
         """
         Something was done. Never fails.
-
-        @param time: when, in microseconds since 1970, if not just now.
 
         Of many refusals only some have a line (see L{Refusals}), and of what somebody
         puts into a run only the first piece has.
@@ -62,7 +60,7 @@ class Trail:
                 return
         if entry.what is What.INPUT and not self._is_first(entry):
             return
-        self._put(entry, time)
+        self._put(entry)
 
     def close(self) -> None:
         """Write what is only counted yet: nothing is noted any more."""
@@ -88,8 +86,8 @@ class Trail:
         for entry in refusals.close():
             self._put(entry)
 
-    def _put(self, entry: Entry, time: int | None = None) -> None:
-        now = self._wall() if time is None else time
+    def _put(self, entry: Entry) -> None:
+        now = self._wall()
         text = line(entry, now)
         self._rows.note(now, text)
         if self._settling is None:

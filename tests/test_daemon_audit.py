@@ -12,7 +12,6 @@ from shellstream.access import Action, Grant
 from shellstream.audit import Auditing
 from shellstream.daemon import IN_MEMORY, DaemonCannotStart
 from shellstream.tokenfile import TokenFile
-from shellstream.tokenlog import account
 from shellstream.tokens import Kept, make
 from tests.registries import CONFIG
 from tests.test_daemon import WIDE, DaemonTestCase
@@ -99,27 +98,4 @@ class AuditTests(DaemonTestCase):
         found = json.loads(lines.splitlines()[2])
         del found["time"]
         expected = {"what": "token-made", "token": token.id, "name": "pi"}
-        expected |= {"who": account(os.environ), "credential": "account"}
         self.assertEqual(found, {**expected, "commands": "*", "actions": "read"})
-
-    def test_tokens_meanwhile(self) -> None:
-        """What is done while there is no daemon the next one notes, once."""
-        tokens = TokenFile(Path(self.where))
-        token, _ = make("pi", Grant(), 1)
-        tokens.change(lambda kept: {token.id: token})
-        for _ in range(2):
-            self.stop(self.daemon(self.where))
-            self.assertEqual(self.said(), [("token-made", "pi")])
-
-    def test_tokens_by_hand(self) -> None:
-        """What somebody writes into the file is noted, though not who that was."""
-        tokens = TokenFile(Path(self.where))
-        token, _ = make("pi", Grant(), 1)
-        tokens.change(lambda kept: {token.id: token})
-        daemon = self.daemon(self.where)
-        written = tokens.path.read_text().replace('"pi"', '"tv"')
-        tokens.path.write_text(written)
-        self.reactor.advance(1)
-        self.stop(daemon)
-        self.assertEqual(self.said(), [("token-made", "pi"), ("token-changed", "tv")])
-        self.assertNotIn('"who"', self.file.read_text().splitlines()[1])

@@ -84,8 +84,9 @@ class KeptTests(TokenFileTestCase):
             for each in self.folder.iterdir():
                 self.assertEqual(stat.S_IMODE(each.stat().st_mode), 0o600, each)
         self.assertLessEqual(modes, {0o600, 0o700, 0})
-        there = ["tokens.json", "tokens.lock", "tokens.log"]
-        self.assertEqual(sorted(os.listdir(self.folder)), there)
+        self.assertEqual(
+            sorted(os.listdir(self.folder)), ["tokens.json", "tokens.lock"]
+        )
 
     def test_folder(self) -> None:
         """A folder that is made for it, and one above it, is for nobody else."""
@@ -187,7 +188,7 @@ class TrustTests(TokenFileTestCase):
         os.unlink(self.folder / "tokens.lock")
         with patch("shellstream.tokenfile.os.stat", return_value=theirs):
             self.add(new())
-        self.assertEqual(given, [(4711, 4712)] * 3)
+        self.assertEqual(given, [(4711, 4712), (4711, 4712)])
 
     def test_no_file(self) -> None:
         """A symbolic link, a pipe and a folder are no file, and not waited for."""
