@@ -13,9 +13,9 @@ from typing import Any
 from attrs import define, field, frozen
 
 from . import toml
-from .access import Caller, names_of
+from .access import Caller
 from .events import rfc3339
-from .tokens import Token
+from .tokenbook import Change
 from .toml import NotAllowed, Table
 
 #: The longest text in a line, in characters, and that of all parameters' values.
@@ -93,6 +93,7 @@ class Entry:
 
     @ivar params: the parameters of a command, secret ones masked.
     @ivar facts: what else there is to say.
+    @ivar time: when that was, in microseconds since 1970; L{None} for just now.
     """
 
     what: What
@@ -103,6 +104,7 @@ class Entry:
     run: str = ""
     params: Mapping[str, str] = {}
     facts: Mapping[str, str | int | None] = {}
+    time: int | None = None
 
     @classmethod
     def of(cls, what: What, by: Caller, **rest: Any) -> "Entry":
@@ -116,21 +118,26 @@ class Entry:
         )
 
 
-def token_changed(what: str, token: Token) -> Entry:
-    """
-    A token is C{made}, C{changed} or C{revoked}, by whoever may write them.
-
-    It is not known who that was.
-    """
-    grant = token.grant
-    return Entry(
-        what=What(f"token-{what}"),
+def token_changed(change: Change) -> Iterator[Entry]:
+    """A token is made, changed or revoked, by an account of this machine."""
+    if change.lost:
+        yield Entry(
+            what=What.GAP,
+            time=change.time,
+            facts={"times": change.lost, "reason": "too many changes of tokens"},
+        )
+    yield Entry(
+        what=What(f"token-{change.what}"),
+        who=change.who,
+        credential="account" if change.who else "",
+        time=change.time,
         facts={
-            "token": token.id,
-            "name": token.name,
-            "commands": ", ".join(grant.commands),
-            "actions": ", ".join(names_of(grant.actions)),
-            "own": "true" if grant.own else None,
+            "token": change.token,
+            "name": change.name,
+            "commands": change.commands,
+            "actions": change.actions,
+            "own": "true" if change.own else None,
+            "expires": None if change.expires is None else rfc3339(change.expires),
         },
     )
 

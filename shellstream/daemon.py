@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,8 +39,8 @@ from .spawn import spawn
 from .statedir import StateDir, default_state_dir
 from .steering import Child
 from .store import Store
-from .tokenfile import TokenFile, TokensUnusable
-from .tokens import Token
+from .tokenbook import Change
+from .tokenfile import TokenFile, TokensUnusable, account
 from .tokenwatch import Changes, Tokens
 from .trail import Trail
 from .web import Gate, Now, Site, root
@@ -105,7 +106,7 @@ class Daemon(Service):
     _store: Store = field(init=False)
     _trail: Trail = field(init=False)
     _audit: AuditFile | None = field(default=None, init=False)
-    _first_tokens: list[tuple[str, Token]] = field(factory=list, init=False)
+    _first_tokens: list[Change] = field(factory=list, init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _gate: Gate = field(init=False)
@@ -219,8 +220,17 @@ class Daemon(Service):
     def _open_door(self, folder: Path | None) -> Door:
         # Also where another daemon has the folder: the tokens are those of both.
         file = None if folder is None else TokenFile(folder)
+        tokens = Tokens(
+            file,
+            self._reactor,
+            wall_clock,
+            account(os.environ),
+            self._first_tokens.extend,
+            self._dir is not None,
+            partial(self._in_thread, self._reactor.getThreadPool()),
+        )
         door = Door(
-            Tokens(file, self._reactor, wall_clock, self._first_tokens.extend),
+            tokens,
             self._insecure,
             any(map(is_wide, self._bound())),
             bool(self._config.access.known),
@@ -240,8 +250,11 @@ class Daemon(Service):
         self._note_tokens(changes)
 
     def _note_tokens(self, changes: Changes) -> None:
-        for what, token in changes:
-            self._trail.note(token_changed(what, token))
+        for entry in chain.from_iterable(map(token_changed, changes)):
+            self._trail.note(entry)
+        if changes:
+            kept = self._store.flush(synced=True)
+            kept.addCallback(lambda _: self.door.tokens.noted(changes))
 
     def _open_audit(self) -> AuditFile | None:
         """The file of the audit; L{None} if it is to be in the daemon's log."""

@@ -144,9 +144,14 @@ class Store:
         if self._entries and not self._under_way:
             self._next()
 
-    def flush(self) -> Deferred[None]:
-        """Fires when all that was asked before is done, well or not."""
-        return self._enqueue(lambda database: None).addErrback(lambda failure: None)
+    def flush(self, *, synced: bool = False) -> Deferred[None]:
+        """
+        Fires when all that was asked or noted before is done, well or not.
+
+        @param synced: whether it is to survive a loss of power then.
+        """
+        done = self._enqueue(lambda database: None, synced)
+        return done.addErrback(lambda failure: None)
 
     def close(self) -> Deferred[None]:
         """Take no more calls, finish those that wait, and close the database."""

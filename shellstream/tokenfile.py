@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import pwd
+import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,10 +15,12 @@ from attrs import frozen
 
 from .errors import ShellstreamError
 from .statedir import make_folder
-from .tokens import MOST, Kept, TokensDamaged, TokensNewer, parse, render
+from .tokenbook import Book, Change, TokensDamaged, TokensNewer, parse, render
+from .tokens import MOST, Kept
 
-#: How large the file may be, in bytes.
-_MAX_SIZE = 1 << 22
+#: How large the file may be, in bytes: without the changes, of which each is small,
+#: and with them.
+_MAX_SIZE, _MAX_WHOLE = 1 << 22, 1 << 23
 
 #: Seconds to wait for another process that is just changing the file.
 _PATIENCE = 5.0
@@ -27,6 +31,26 @@ _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 class TokensUnusable(ShellstreamError):
     """The file of the tokens cannot be read or written, or cannot be trusted."""
+
+
+#: What a name is that nobody wonders at, of this system or of a directory service.
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,63}\$?")
+
+
+def account(environ: Mapping[str, str]) -> str:
+    """
+    The name of the account that this process is of, and of whom sudo says that they
+    are behind it: C{root (sudo: alice)}. The second anybody may say of themselves.
+    """
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    if not _ACCOUNT.fullmatch(name):
+        name = f"uid {uid}"
+    behind = environ.get("SUDO_USER", "")
+    return f"{name} (sudo: {behind})" if _ACCOUNT.fullmatch(behind) else name
 
 
 class Stamp(NamedTuple):
@@ -70,9 +94,9 @@ class TokenFile:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def read(self, owner: int) -> tuple[Kept, Stamp] | None:
+    def read(self, owner: int) -> tuple[Book, Stamp] | None:
         """
-        The tokens, and what tells whether they have changed; L{None} if there is no
+        What is in it, and what tells whether that has changed; L{None} if there is no
         file.
 
         @param owner: the user, beside root, whose file it may be.
@@ -90,9 +114,9 @@ class TokenFile:
                 self._check(found, owner)
                 unless_read.pop_all()
             with open(fd, "rb") as file:
-                data = file.read(_MAX_SIZE + 1)
-        if len(data) > _MAX_SIZE:
-            raise self._damaged(f"it is larger than {_MAX_SIZE} bytes")
+                data = file.read(_MAX_WHOLE + 1)
+        if len(data) > _MAX_WHOLE:
+            raise self._damaged(f"it is larger than {_MAX_WHOLE} bytes")
         try:
             return parse(data.decode()), Stamp.of(found)
         except (UnicodeDecodeError, TokensDamaged) as error:
@@ -103,9 +127,9 @@ class TokenFile:
                 "that one, or choose another --state-dir"
             ) from None
 
-    def read_its_owners(self) -> Kept:
+    def read_its_owners(self) -> Book:
         """
-        The tokens, whoever's folder it is; none if there is no file.
+        What is in it, whoever's folder it is; nothing if there is no file.
 
         @raise TokensUnusable: as for L{read}.
         """
@@ -113,30 +137,44 @@ class TokenFile:
             try:
                 home = os.stat(self.folder)
             except FileNotFoundError:
-                return {}
+                return Book()
             found = self.read(home.st_uid)
-        return {} if found is None else found[0]
+        return Book() if found is None else found[0]
 
-    def change(self, change: Callable[[Kept], Kept]) -> Kept:
+    def change(self, change: Callable[[Kept], Kept], who: str, now: int) -> Kept:
         """
         Replace the tokens by what is made of them. They are on the disk then, for
-        the user whose folder it is: root may do this for a daemon.
+        the user whose folder it is: root may do this for a daemon. So is who did it.
 
         @raise TokensUnusable: if they cannot be read or written, or are too many.
         """
+        return self._write(lambda book: book.changed(change(book.kept), who, now)).kept
+
+    def take_out(self, noted: Collection[Change]) -> None:
+        """
+        Forget changes that are noted elsewhere.
+
+        @raise TokensUnusable: if that cannot be written.
+        """
+        self._write(lambda book: book.without(noted))
+
+    def _write(self, make: Callable[[Book], Book]) -> Book:
         with self._told():
             make_folder(self.folder)
             home = os.stat(self.folder)
             with self._locked(home):
-                kept = change(self.read_its_owners())
-                data = render(kept).encode()
-                if len(kept) > MOST or len(data) > _MAX_SIZE:
+                before = self.read_its_owners()
+                book = make(before)
+                if book == before:
+                    return book
+                size = len(render(Book(book.kept)))
+                if len(book.kept) > MOST or size > _MAX_SIZE:
                     raise TokensUnusable(
                         f"{self.path} would hold more than {MOST} tokens, or "
                         f"{_MAX_SIZE} bytes; revoke some"
                     )
-                self._replace(data, home)
-        return kept
+                self._replace(render(book).encode(), home)
+        return book
 
     def _check(self, found: os.stat_result, owner: int) -> None:
         if not stat.S_ISREG(found.st_mode):

@@ -1,20 +1,15 @@
-"""Tokens: the values, how they are written down, and how one is recognised."""
+"""Tokens: the values, and how one is recognised."""
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TypeVar
 
 from attrs import field, frozen
 
-from .access import Grant, Principal, named, read_grant
-from .errors import ShellstreamError
-from .toml import Mistake, NotAllowed, Table
-
-T = TypeVar("T")
+from .access import Grant, Principal
+from .toml import NotAllowed
 
 #: The tokens there are, by their ids.
 Kept = Mapping[str, "Token"]
@@ -26,11 +21,9 @@ MOST = 1_000
 #: The end of the year 9999, in microseconds since 1970: no date is later.
 LAST_TIME = 253_402_300_799_999_999
 
-#: Of the file's format.
-_VERSION = 1
+#: What its id looks like.
+ID = re.compile(r"[0-9a-f]{8}")
 
-_ID = re.compile(r"[0-9a-f]{8}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _TEXT = re.compile(r"shs_([0-9a-f]{8})_([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
@@ -39,14 +32,6 @@ _CREDENTIAL = "token "
 
 #: The digest of no secret: it takes as long to be compared as one of some.
 _NOBODY = "0" * 64
-
-
-class TokensDamaged(ShellstreamError):
-    """What should hold tokens does not."""
-
-
-class TokensNewer(ShellstreamError):
-    """The tokens are written as a later version of this program does it."""
 
 
 @frozen(kw_only=True)
@@ -91,7 +76,7 @@ def token_name(text: str) -> str:
     @raise NotAllowed: if it may not. What looks like an id is no name, or nobody
         could tell which is meant.
     """
-    reserved = text.casefold() == "anonymous" or _ID.fullmatch(text)
+    reserved = text.casefold() == "anonymous" or ID.fullmatch(text)
     if reserved or not _NAME.fullmatch(text):
         raise NotAllowed(
             "a name of up to 64 letters, digits and . _ @ - that begins with a letter "
@@ -152,56 +137,6 @@ def live(credential: str, kept: Kept, now: int) -> bool:
     return token is not None and token.good(now)
 
 
-def render(kept: Kept) -> str:
-    """Tokens as they are kept: without their secrets."""
-    document = {
-        "version": _VERSION,
-        "tokens": {
-            each.id: {
-                "name": each.name,
-                "sha256": each.digest,
-                **named(each.grant),
-                "created": each.created,
-                "expires": each.expires,
-            }
-            for each in kept.values()
-        },
-    }
-    return json.dumps(document, indent=1) + "\n"
-
-
-def parse(text: str) -> Kept:
-    """
-    Read what L{render} has written. It is strict: what is left out, or added, may
-    have been meant to say that somebody may do less.
-
-    @raise TokensDamaged: if it is anything else.
-    @raise TokensNewer: if a later version has written it.
-    """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TokensDamaged(f"it is no JSON ({error})") from None
-    if not isinstance(document, dict):
-        raise TokensDamaged("it is no JSON object")
-    version = document.get("version")
-    if type(version) is int and version > _VERSION:
-        raise TokensNewer(f"its version is {version}, this program's is {_VERSION}")
-    mistakes: list[Mistake] = []
-    table = Table("", "", document, mistakes)
-    _take(table, "version", _version)
-    if "tokens" not in table:
-        table.wrong("tokens", "nothing", "a table")
-    kept = {each.name: _token(each) for each in table.tables("tokens", _ID)}
-    table.close()
-    if mistakes:
-        more = f" (and {len(mistakes) - 1} more)" if mistakes[1:] else ""
-        raise TokensDamaged(f"{mistakes[0]}{more}")
-    if len(kept) > MOST:
-        raise TokensDamaged(f"there are {len(kept)} tokens in it, more than {MOST}")
-    return kept
-
-
 def changes(before: Kept, after: Kept) -> Iterable[tuple[str, Token]]:
     """What became of which token: C{made}, C{revoked} or C{changed}."""
     for token in before.values():
@@ -213,56 +148,6 @@ def changes(before: Kept, after: Kept) -> Iterable[tuple[str, Token]]:
             yield "made", token
         elif old != token:
             yield "changed", token
-
-
-def _token(table: Table) -> Token:
-    for each in named(Grant()):
-        if each not in table:
-            table.wrong(each, "nothing", "a value")
-    token = Token(
-        id=table.name,
-        name=_take(table, "name", _name),
-        digest=_take(table, "sha256", _hexadecimal),
-        grant=read_grant(table),
-        created=_take(table, "created", _time),
-        expires=_take(table, "expires", _time_or_never),
-    )
-    table.close()
-    return token
-
-
-def _take(table: Table, name: str, check: Callable[[object], T]) -> T:
-    """A value that has to be there; if it is not, nobody will see what is given."""
-    if name not in table:
-        table.wrong(name, "nothing", "a value")
-    nothing: T = None  # type: ignore[assignment]
-    return table.take(name, check, nothing)
-
-
-def _version(value: object) -> int:
-    if value != _VERSION or type(value) is not int:
-        raise NotAllowed(str(_VERSION))
-    return value
-
-
-def _name(value: object) -> str:
-    return token_name(value if isinstance(value, str) else "")
-
-
-def _hexadecimal(value: object) -> str:
-    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
-        raise NotAllowed("64 hexadecimal digits")
-    return value
-
-
-def _time(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= LAST_TIME:
-        raise NotAllowed("microseconds since 1970")
-    return value
-
-
-def _time_or_never(value: object) -> int | None:
-    return None if value is None else _time(value)
 
 
 def _digest(secret: str) -> str:

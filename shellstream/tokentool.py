@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +16,7 @@ from .access import Grant, named, names_of
 from .errors import ShellstreamError, did_you_mean
 from .events import WallClock, rfc3339
 from .statedir import default_state_dir
-from .tokenfile import TokenFile
+from .tokenfile import TokenFile, account
 from .tokenoptions import parser
 from .tokens import Kept, Token, make
 
@@ -52,7 +52,8 @@ def main(
         why = "nothing is kept there" if where else "there is no home for the state"
         sys.stderr.write(f"shellstream: {why}; give a --state-dir\n")
         return 1
-    tool = Tool(TokenFile(folder.absolute()), now, sys.stdout, sys.stderr)
+    file, who = TokenFile(folder.absolute()), account(environ)
+    tool = Tool(file, who, now, sys.stdout, sys.stderr)
     try:
         getattr(tool, given.do)(given)
         sys.stdout.flush()
@@ -80,6 +81,7 @@ class Tool:
     """What is done to the tokens of one folder, and what is said of it."""
 
     _file: TokenFile
+    _who: str
     _now: int
     _out: TextIO
     _err: TextIO
@@ -97,13 +99,13 @@ class Tool:
             made.append(make(given.name, grant, self._now, given.expires, kept))
             return {**kept, made[0][0].id: made[0][0]}
 
-        self._file.change(one_more)
+        self._change(one_more)
         token, text = made[0]
         try:
             self._out.write(f"{text}\n")
             self._out.flush()
         except OSError:
-            self._file.change(partial(_without, [token]))  # nobody has seen it
+            self._change(partial(_without, [token]))  # nobody has seen it
             raise
         self._say(
             f"token {token.id} of {token.name}, {_until(token)}, "
@@ -119,7 +121,7 @@ class Tool:
 
     def list(self, given: Namespace) -> None:
         """Show all that is known of them."""
-        kept = self._file.read_its_owners().values()
+        kept = self._file.read_its_owners().kept.values()
         ordered = sorted(kept, key=lambda each: each.created)
         rows = [_row(each, self._now) for each in ordered]
         if given.json:
@@ -139,7 +141,7 @@ class Tool:
             found.extend(self._which(given.which, kept))
             return {**kept, **{each.id: evolve(each, expires=until) for each in found}}
 
-        self._file.change(expired)
+        self._change(expired)
         for each in found:
             is_good = f"good until {rfc3339(until)}" if given.until else "expired"
             self._say(f"token {each.id} of {each.name} is {is_good}")
@@ -152,11 +154,14 @@ class Tool:
             found.extend(self._which(given.which, kept))
             return _without(found, kept)
 
-        left = self._file.change(revoked)
+        left = self._change(revoked)
         for each in found:
             self._say(f"token {each.id} of {each.name} is revoked")
         if not left:
             self._say("that was the last one: by a token nobody gets in any more")
+
+    def _change(self, change: Callable[[Kept], Kept]) -> Kept:
+        return self._file.change(change, self._who, self._now)
 
     def _which(self, which: str, kept: Kept) -> Iterable[Token]:
         found = [each for each in kept.values() if which in (each.id, each.name)]

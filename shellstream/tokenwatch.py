@@ -1,15 +1,19 @@
 """The tokens that are good now, whatever becomes of their file meanwhile."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .access import Principal
 from .events import WallClock
+from .tokenbook import Book, Change
 from .tokenfile import Stamp, TokenFile, TokensUnusable
 from .tokens import Kept, Token, changes, find, live
 
@@ -18,8 +22,8 @@ _log = Logger(namespace="shellstream")
 #: Seconds between two looks whether the file has changed.
 LOOK = 1.0
 
-#: What became of tokens: C{made}, C{revoked} or C{changed}.
-Changes = Sequence[tuple[str, Token]]
+#: What became of tokens.
+Changes = Sequence[Change]
 
 
 def _nobody_listens(changes: Changes) -> None:
@@ -34,8 +38,15 @@ class Tokens:
     They are those of the file, and those that are in memory alone. A file that cannot
     be read any more leaves all as it was; one that is gone takes its tokens with it.
 
-    @ivar changed: called with what became of them after each change; with nothing
-        when there is a file from now on, with no tokens in it.
+    Each change is told once. Those that the file knows of it keeps until L{noted}: who
+    is killed in between tells them once more.
+
+    @ivar who: the account that this daemon is of.
+    @ivar changed: called after each change, with what is to be noted; with nothing when
+        there is a file from now on, with no tokens in it.
+    @ivar notes: whether those of the file are; if another daemon has the folder, it
+        notes them.
+    @ivar in_thread: calls something that waits for the disk.
     @ivar asked_for: whether there is, or was, a file: somebody has made a token, so
         that not everybody should get in.
     """
@@ -43,12 +54,19 @@ class Tokens:
     _file: TokenFile | None
     _clock: Any
     _now: WallClock
+    _who: str
     changed: Callable[[Changes], None] = field(default=_nobody_listens)
+    _notes: bool = True
+    _in_thread: Callable[[Callable[[], None]], Deferred[None]] = maybeDeferred
     asked_for: bool = field(default=False, init=False)
     _kept: Kept = field(factory=dict, init=False, repr=False)
     _in_memory: dict[str, Token] = field(factory=dict, init=False, repr=False)
     _stamp: Stamp | None = field(default=None, init=False)
     _trouble: str | None = field(default=None, init=False)
+    _told: frozenset[Change] = field(default=frozenset(), init=False)
+    _noted: frozenset[Change] = field(default=frozenset(), init=False)
+    _taking_out: bool = field(default=False, init=False)
+    _stuck: bool = field(default=False, init=False)
     _looking: LoopingCall = field(init=False)
 
     def start(self) -> None:
@@ -57,7 +75,10 @@ class Tokens:
 
         @raise TokensUnusable: if it cannot be read.
         """
-        self._kept = dict(self._read())
+        book = self._read()
+        if book is not None:
+            self._kept = book.kept
+            self._tell(book, ())
         self._looking = LoopingCall(self._look)
         self._looking.clock = self._clock
         self._looking.start(LOOK, now=False)
@@ -87,12 +108,19 @@ class Tokens:
         @param keep: whether it goes into the file, or is to be known here alone.
         @raise TokensUnusable: if it cannot be kept.
         """
+        now = self._now()
         if keep and self._file is not None:
-            self._file.change(lambda kept: {**kept, token.id: token})
+            self._file.change(lambda kept: {**kept, token.id: token}, self._who, now)
             self._take(self._read())
         else:
             self._in_memory[token.id] = token
-            self._take({**self._kept, token.id: token})
+            self._kept = {**self._kept, token.id: token}
+            self.changed([Change.of("made", token, self._who, now)])
+
+    def noted(self, changes: Changes) -> None:
+        """These changes are where they will not be lost."""
+        self._noted |= self._told.intersection(changes)
+        self._take_out()
 
     def _look(self) -> None:
         before = self.asked_for
@@ -101,7 +129,7 @@ class Tokens:
         except TokensUnusable as error:
             if not before:  # somebody has made one, whatever became of it
                 self.asked_for = True
-                self.changed([])
+                self.changed(())
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 _log.error(
@@ -110,28 +138,62 @@ class Tokens:
                 )
         else:
             self._trouble = None
+            self._take_out()
 
-    def _read(self) -> Kept:
-        """Those of the file, if it has changed, and those in memory."""
+    def _read(self) -> Book | None:
+        """What is in the file; L{None} if it is as it was, or is not to be."""
         if self._file is None:
-            return self._in_memory
+            return None
         stamp = self._file.stamp()
         if stamp is not None and stamp == self._stamp:
-            return self._kept
+            return None
         found = None if stamp is None else self._file.read(os.geteuid())
         if found is None:
             if self._stamp is not None:
                 _log.warn("{path} is gone, and its tokens", path=self._file.path)
             self._stamp = None
-            return self._in_memory
-        kept, self._stamp = found
+            return Book()
+        book, self._stamp = found
         self.asked_for = True
-        return {**kept, **self._in_memory}
+        return book
 
-    def _take(self, kept: Kept, *, news: bool = False) -> None:
-        if kept is self._kept:
+    def _take(self, book: Book | None, *, news: bool = False) -> None:
+        if book is None:
             return
-        before, self._kept = self._kept, dict(kept)
-        found = list(changes(before, self._kept))
-        if found or news:
-            self.changed(found)
+        before, self._kept = self._kept, {**book.kept, **self._in_memory}
+        if not self._tell(book, changes(before, self._kept)) and news:
+            self.changed(())
+
+    def _tell(self, book: Book, seen: Iterable[tuple[str, Token]]) -> bool:
+        """Tell what the file says of changes, and what was seen beside that."""
+        known, self._told = self._told, frozenset(book.changes)
+        new = [each for each in book.changes if each not in known]
+        said = {each.token for each in new}
+        now = self._now()
+        for what, token in seen:
+            if token.id not in said:  # somebody has edited the file, or removed it
+                new.append(Change.of(what, token, "", now))
+        if new:
+            self.changed(new if self._notes else ())
+        return bool(new)
+
+    def _take_out(self) -> None:
+        if self._file is None or self._taking_out or not self._noted:
+            return
+        self._taking_out, noted = True, self._noted
+        done = self._in_thread(partial(self._file.take_out, noted))
+        done.addCallbacks(lambda _: self._taken_out(noted), self._not_taken_out)
+
+    def _taken_out(self, noted: frozenset[Change]) -> None:
+        self._taking_out = self._stuck = False
+        self._noted -= noted
+
+    def _not_taken_out(self, failure: Failure) -> None:
+        self._taking_out = False
+        failure.trap(TokensUnusable)
+        if not self._stuck:
+            self._stuck = True
+            _log.error(
+                "{error}; until then a restart notes once more what became of tokens",
+                error=failure.value,
+            )

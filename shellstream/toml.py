@@ -82,6 +82,13 @@ class Table:
             else:
                 yield Table(key, self._path(path), value, self._mistakes)
 
+    def rows(self, name: str) -> Iterator["Table"]:
+        """The tables of the list at C{name}; none if there is none."""
+        nothing: list[dict[str, object]] = []
+        for index, values in enumerate(self.take(name, rows, nothing)):
+            path = f"{name}[{index}]"
+            yield Table(path, self._path(path), values, self._mistakes)
+
     def table(self, name: str) -> "Table":
         """The table at C{name}; an empty one if there is none."""
         nothing: dict[str, object] = {}
@@ -248,6 +255,12 @@ def folders(value: object) -> tuple[str, ...]:
 def table(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise NotAllowed("a table")
+    return value
+
+
+def rows(value: object) -> list[dict[str, object]]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise NotAllowed("a list of tables")
     return value
 
 

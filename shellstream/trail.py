@@ -88,8 +88,9 @@ class Trail:
 
     def _put(self, entry: Entry) -> None:
         now = self._wall()
-        text = line(entry, now)
-        self._rows.note(now, text)
+        time = now if entry.time is None else entry.time
+        text = line(entry, time)
+        self._rows.note(time, text)
         if self._settling is None:
             self._settling = self._clock.callLater(SETTLE, self._settle)
         try:

@@ -213,7 +213,7 @@ class WelcomeTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, Site(clock), clock)
-        self.door = Door(Tokens(None, clock, lambda: 1))
+        self.door = Door(Tokens(None, clock, lambda: 1, "me"))
         self.daemon.door = self.door
 
     def test_places(self) -> None:

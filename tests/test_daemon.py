@@ -185,7 +185,7 @@ class EntryTests(DaemonTestCase):
     def add(self) -> None:
         """What the tool would do."""
         token, _ = make("pi", EVERYTHING, 1)
-        self.file.change(lambda kept: {**kept, token.id: token})
+        self.file.change(lambda kept: {**kept, token.id: token}, "me", 1)
 
     def said(self, *given: Any) -> str:
         """What a daemon says at its start, which ends at once."""
@@ -275,7 +275,7 @@ class EntryTests(DaemonTestCase):
         self.add()
         self.reactor.advance(1)
         self.assertTrue(daemon.door.demanded)
-        self.file.change(lambda _: {})
+        self.file.change(lambda _: {}, "me", 1)
         self.reactor.advance(1)
         self.assertEqual((daemon.door.demanded, len(daemon.door.tokens)), (True, 0))
         self.stop(daemon)
@@ -296,7 +296,7 @@ class EntryTests(DaemonTestCase):
             self.assertEqual(after.ask("GET", "/commands").status, 200)
             self.add()
             if not tokens:  # it is revoked before it was seen
-                self.file.change(lambda _: {})
+                self.file.change(lambda _: {}, "", 0)
             self.reactor.advance(LOOK)
             self.assertTrue(before.wire.disconnected)
             self.assertEqual(after.ask("GET", "/commands").status, 401)
@@ -315,7 +315,7 @@ class EntryTests(DaemonTestCase):
             )
         self.add()
         self.assertIn("there are 2", self.said(self.where))
-        self.file.change(lambda _: {})
+        self.file.change(lambda _: {}, "me", 1)
         self.assertIn("there are none", self.said(self.where))
         self.assertIn("with a --state-dir", self.said(IN_MEMORY, CONFIG, WIDE))
 

@@ -10,7 +10,8 @@ from twisted.logger import capturedLogs, formatEvent
 
 from shellstream.access import Action, Grant
 from shellstream.audit import Auditing
-from shellstream.daemon import IN_MEMORY, DaemonCannotStart
+from shellstream.daemon import IN_MEMORY, DaemonCannotStart, wall_clock
+from shellstream.tokenbook import Book, Change, render
 from shellstream.tokenfile import TokenFile
 from shellstream.tokens import Kept, make
 from tests.registries import CONFIG
@@ -80,7 +81,7 @@ class AuditTests(DaemonTestCase):
         tokens = TokenFile(Path(self.where))
         for kept in (token, evolve(token, name="ci"), None):
             there: Kept = {} if kept is None else {kept.id: kept}
-            tokens.change(lambda _: there)  # noqa: B023  # it is called at once
+            tokens.change(lambda _: there, "root", wall_clock())  # noqa: B023
             self.reactor.advance(1)
         self.stop(daemon)
         self.assertEqual(
@@ -97,5 +98,34 @@ class AuditTests(DaemonTestCase):
         self.assertNotIn(text.rpartition("_")[2], lines)
         found = json.loads(lines.splitlines()[2])
         del found["time"]
-        expected = {"what": "token-made", "token": token.id, "name": "pi"}
+        by = {"who": "root", "credential": "account"}
+        expected = {"what": "token-made", **by, "token": token.id, "name": "pi"}
         self.assertEqual(found, {**expected, "commands": "*", "actions": "read"})
+
+    def test_tokens_meanwhile(self) -> None:
+        """What became of tokens without a daemon is noted once, with its own time."""
+        token, _ = make("pi", Grant(), 1)
+        file = TokenFile(Path(self.where))
+        file.change(lambda _: {token.id: evolve(token, expires=2)}, "ann", 1_000_000)
+        file.change(lambda _: {}, "root (sudo: bob)", 2_000_000)
+        for _ in range(2):
+            self.stop(self.daemon(self.where))
+            made, revoked = map(json.loads, self.file.read_text().splitlines())
+            self.assertEqual(file.read_its_owners(), Book())
+        self.assertEqual(made["time"], "1970-01-01T00:00:01.000000Z")
+        self.assertEqual(made["expires"], "1970-01-01T00:00:00.000002Z")
+        self.assertEqual((made["who"], made["what"]), ("ann", "token-made"))
+        self.assertEqual(revoked["time"], "1970-01-01T00:00:02.000000Z")
+        self.assertEqual(revoked["who"], "root (sudo: bob)")
+
+    def test_tokens_lost(self) -> None:
+        """That there were too many changes to be kept is said."""
+        change = Change.of("made", make("pi", Grant(), 1)[0], "ann", 1)
+        path = Path(self.where, "tokens.json")
+        path.parent.mkdir(0o700)
+        path.touch(0o600)
+        path.write_text(render(Book({}, [evolve(change, lost=7)])))
+        self.stop(self.daemon(self.where))
+        gap, made = map(json.loads, self.file.read_text().splitlines())
+        self.assertEqual((gap["what"], gap["times"]), ("gap", 7))
+        self.assertEqual(made["what"], "token-made")

@@ -26,6 +26,7 @@ PURE = (
     "bounds",
     "access",
     "tokens",
+    "tokenbook",
     "tokenoptions",
     "identities",
     "origins",

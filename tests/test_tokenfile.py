@@ -3,17 +3,19 @@
 import errno
 import fcntl
 import os
+import pwd
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream import tokenfile
 from shellstream.access import Grant
-from shellstream.tokenfile import Stamp, TokenFile, TokensUnusable
+from shellstream.tokenbook import Book
+from shellstream.tokenfile import Stamp, TokenFile, TokensUnusable, account
 from shellstream.tokens import MOST, Kept, Token, make
 from tests.support import ROOT
 
@@ -32,7 +34,7 @@ class TokenFileTestCase(SynchronousTestCase):
         self.file = TokenFile(self.folder)
 
     def add(self, token: Token) -> Kept:
-        return self.file.change(lambda kept: {**kept, token.id: token})
+        return self.file.change(lambda kept: {**kept, token.id: token}, "me", 1)
 
     def unusable(self, owner: int = ME) -> str:
         """Why it cannot be read."""
@@ -46,7 +48,7 @@ class KeptTests(TokenFileTestCase):
         """Where there is no file, or no folder, there are no tokens."""
         self.assertIsNone(self.file.read(ME))
         self.assertIsNone(self.file.stamp())
-        self.assertEqual(self.file.read_its_owners(), {})
+        self.assertEqual(self.file.read_its_owners(), Book())
         self.folder.parent.mkdir(parents=True)
         self.folder.write_bytes(b"")
         self.assertIsNone(self.file.read(ME))
@@ -58,8 +60,9 @@ class KeptTests(TokenFileTestCase):
         stamp = self.file.stamp()
         kept = self.add(two)
         self.assertEqual(kept, {one.id: one, two.id: two})
-        self.assertEqual(self.file.read(ME), (kept, self.file.stamp()))
-        self.assertEqual(self.file.read_its_owners(), kept)
+        book = self.file.read_its_owners()
+        self.assertEqual(book.kept, kept)
+        self.assertEqual(self.file.read(ME), (book, self.file.stamp()))
         self.assertNotEqual(self.file.stamp(), stamp)
 
     def test_private(self) -> None:
@@ -103,13 +106,13 @@ class KeptTests(TokenFileTestCase):
             f"file = f.TokenFile(pathlib.Path({str(self.folder)!r}))\n"
             "for _ in range(20):\n"
             "    token, _ = t.make('x', Grant(), 1)\n"
-            "    file.change(lambda kept: {**kept, token.id: token})\n"
+            "    file.change(lambda kept: {**kept, token.id: token}, 'me', 1)\n"
         )
         programs = [
             subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)
         ]
         self.assertEqual([each.wait() for each in programs], [0, 0, 0])
-        self.assertEqual(len(self.file.read_its_owners()), 60)
+        self.assertEqual(len(self.file.read_its_owners().kept), 60)
 
     def test_killed(self) -> None:
         """What a process that was killed half-way has left is in nobody's way."""
@@ -126,13 +129,15 @@ class KeptTests(TokenFileTestCase):
             with patch(call, side_effect=OSError(errno.ENOSPC, "")):
                 error = self.assertRaises(TokensUnusable, self.add, new())
             self.assertIn("No space left on device; repair that", str(error))
-            self.assertEqual(self.file.read_its_owners(), {one.id: one})
+            self.assertEqual(self.file.read_its_owners().kept, {one.id: one})
 
     def test_too_many(self) -> None:
         """There is an end to what goes in."""
         token = new()
         many = {f"{n:08x}": token for n in range(MOST + 1)}
-        error = self.assertRaises(TokensUnusable, self.file.change, lambda _: many)
+        error = self.assertRaises(
+            TokensUnusable, self.file.change, lambda _: many, "", 1
+        )
         self.assertIn("revoke some", str(error))
         self.assertIsNone(self.file.stamp())
 
@@ -221,7 +226,7 @@ class TrustTests(TokenFileTestCase):
 
     def test_huge(self) -> None:
         """No more of it is read than can be right."""
-        self.patch(tokenfile, "_MAX_SIZE", 100)
+        self.patch(tokenfile, "_MAX_WHOLE", 100)
         self.assertIn("it is larger than 100 bytes", self.unusable())
 
     def test_stamp(self) -> None:
@@ -230,3 +235,53 @@ class TrustTests(TokenFileTestCase):
             error = self.assertRaises(TokensUnusable, self.file.stamp)
         self.assertIn("Permission denied", str(error))
         self.assertIsInstance(self.file.stamp(), Stamp)
+
+
+class ChangesTests(TokenFileTestCase):
+    """The file knows who changed what, until that is noted."""
+
+    def test_taken_out(self) -> None:
+        """What is noted is taken out, and nothing that came meanwhile."""
+        one, two = new(), new("two")
+        self.add(one)
+        noted = self.file.read_its_owners().changes
+        self.add(two)
+        self.file.take_out(noted)
+        book = self.file.read_its_owners()
+        self.assertEqual(book.kept, {one.id: one, two.id: two})
+        (left,) = book.changes
+        self.assertEqual(
+            (left.what, left.who, left.time, left.token), ("made", "me", 1, two.id)
+        )
+
+    def test_nothing_changed(self) -> None:
+        """Where nothing is changed nothing is written."""
+        self.file.take_out(())
+        self.assertIsNone(self.file.stamp())
+        self.add(new())
+        stamp = self.file.stamp()
+        self.file.change(lambda kept: kept, "me", 2)
+        self.assertEqual(self.file.stamp(), stamp)
+
+
+class AccountTests(SynchronousTestCase):
+    """Who has done something, as far as the system knows."""
+
+    def test_name(self) -> None:
+        """It is the account's name, and whom sudo names beside it, if that is sane."""
+        name = pwd.getpwuid(os.getuid()).pw_name
+        self.assertEqual(account({}), name)
+        for behind in ("alice", "a.b-c@example.org", "DOM\\al", "host$", "0"):
+            found = account({"SUDO_USER": behind})
+            self.assertEqual(found, f"{name} (sudo: {behind})")
+        for behind in ("", "a b", "a\n", "x" * 65, "\x1b[2J", "ä", "-x", "a)"):
+            self.assertEqual(account({"SUDO_USER": behind}), name)
+
+    def test_no_name(self) -> None:
+        """One without a name, or with an odd one, has its number."""
+        for answer in (
+            {"side_effect": KeyError},
+            {"return_value": Mock(pw_name="a\nb")},
+        ):
+            with patch("pwd.getpwuid", **answer):
+                self.assertEqual(account({}), f"uid {os.getuid()}")

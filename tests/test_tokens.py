@@ -1,8 +1,6 @@
 """Tests for L{shellstream.tokens}: the values, and how they are written down."""
 
-import json
 from hmac import compare_digest
-from typing import Any
 
 from attrs import evolve
 from hypothesis import given
@@ -10,20 +8,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream import tokens
-from shellstream.access import EVERYTHING, Action, Grant, Principal
+from shellstream.access import Action, Grant, Principal
+from shellstream.tokenbook import Book, render
 from shellstream.tokens import (
     LAST_TIME,
-    MOST,
     Kept,
     Token,
-    TokensDamaged,
-    TokensNewer,
     changes,
     find,
     live,
     make,
-    parse,
-    render,
     token_name,
 )
 from shellstream.toml import NotAllowed
@@ -76,7 +70,7 @@ class FindTests(SynchronousTestCase):
     def test_secret(self) -> None:
         """What is kept does not hold the secret, nor does what is logged of it."""
         secret = self.text.rpartition("_")[2]
-        self.assertNotIn(secret, render(self.kept))
+        self.assertNotIn(secret, render(Book(self.kept)))
         self.assertNotIn(secret, repr(self.token))
         self.assertNotIn(self.token.digest, repr(self.token))
         self.assertNotEqual(self.token.digest, self.other.digest)
@@ -164,107 +158,6 @@ class NameTests(SynchronousTestCase):
             *("anonymous", "Anonymous", "deadbeef", "01234567"),
         ):
             self.assertRaises(NotAllowed, token_name, name)
-
-
-class WrittenTests(SynchronousTestCase):
-    """Tokens as they are kept."""
-
-    def setUp(self) -> None:
-        self.token, _ = make("pi", EVERYTHING, NOW)
-        self.document: dict[str, Any] = json.loads(render(kept(self.token)))
-
-    @given(st.lists(TOKENS, max_size=4).map(lambda found: kept(*found)))
-    def test_round(self, tokens: Kept) -> None:
-        """What was written is read as the same."""
-        self.assertEqual(parse(render(tokens)), tokens)
-
-    @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-    def test_any_text(self, text: str) -> None:
-        """Any other text is damaged, or newer, and nothing else happens."""
-        self.assertRaises((TokensDamaged, TokensNewer), parse, text)
-
-    @given(
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(["version", "tokens", "name", "0" * 8]) | st.text(),
-                    inner,
-                    max_size=4,
-                )
-            ),
-        )
-    )
-    def test_any_document(self, document: object) -> None:
-        """Nor does anything else happen for any JSON."""
-        try:
-            found = parse(json.dumps(document))
-        except (TokensDamaged, TokensNewer):
-            return
-        self.assertEqual(found, {})
-
-    def damaged(self, without: str = "", **more: object) -> str:
-        """What is said of a token whose row lacks something, or has something else."""
-        document = json.loads(json.dumps(self.document))
-        row = {**document["tokens"][self.token.id], **more}
-        row.pop(without, None)
-        document["tokens"][self.token.id] = row
-        return str(self.assertRaises(TokensDamaged, parse, json.dumps(document)))
-
-    def test_nothing_left_out(self) -> None:
-        """A token that lacks anything is not taken for one that may do more."""
-        for name in self.document["tokens"][self.token.id]:
-            said = self.damaged(without=name)
-            self.assertIn(f"tokens.{self.token.id}.{name}: found nothing", said)
-
-    def test_nothing_added(self) -> None:
-        """What is unknown may have been meant to say that it may do less."""
-        said = self.damaged(only="mondays")
-        self.assertIn("only: found an unknown key", said)
-
-    def test_nothing_odd(self) -> None:
-        """Each value is of its kind, or told with what could be."""
-        for name, value in (
-            *(("name", each) for each in (1, None, "", "anonymous")),
-            *(("sha256", each) for each in (None, "", "A" * 64, "0" * 65)),
-            *(("created", each) for each in (None, -1, True, 1.0, LAST_TIME + 1)),
-            *(("expires", each) for each in (0.5, -1, "never", LAST_TIME + 1)),
-            *(("commands", each) for each in ("*", [], [1])),
-            *(("actions", each) for each in ([], ["fly"], "run")),
-            ("own", 0),
-        ):
-            said = self.damaged("", **{name: value})
-            self.assertIn(f".{name}: found ", said)
-            self.assertIn("; allowed: ", said)
-
-    def test_no_table(self) -> None:
-        """Nor is a file right that has no tokens, or some by other names."""
-        row = self.document["tokens"][self.token.id]
-        for document, why in (
-            ({"version": 1}, "tokens: found nothing"),
-            ({"version": 1, "tokens": []}, "tokens: found []"),
-            ({"version": 1, "tokens": {"x": row}}, "the name 'x'"),
-            ({"version": 1, "tokens": {}, "x": 1}, "x: found an unknown key"),
-            ({"tokens": {}}, "version: found nothing"),
-            ({"version": 0, "tokens": {}}, "version: found 0"),
-            ({"version": True, "tokens": {}}, "version: found true"),
-            ([], "no JSON object"),
-        ):
-            error = self.assertRaises(TokensDamaged, parse, json.dumps(document))
-            self.assertIn(why, str(error))
-        self.assertRaises(TokensDamaged, parse, "[" * 100_000)
-
-    def test_newer(self) -> None:
-        """What a later version has written is called so, whatever is in it."""
-        error = self.assertRaises(TokensNewer, parse, '{"version": 2, "any": 1}')
-        self.assertIn("version is 2", str(error))
-
-    def test_too_many(self) -> None:
-        """There is a bound."""
-        many = {f"{n:08x}": evolve(self.token, id=f"{n:08x}") for n in range(MOST + 1)}
-        error = self.assertRaises(TokensDamaged, parse, render(many))
-        self.assertIn(f"more than {MOST}", str(error))
 
 
 class ChangesTests(SynchronousTestCase):

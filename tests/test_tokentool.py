@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.access import USUAL, Action, Grant
-from shellstream.tokenfile import TokenFile
+from shellstream.tokenfile import TokenFile, account
 from shellstream.tokenoptions import parser
 from shellstream.tokens import Token, find
 from shellstream.tokentool import main
@@ -53,12 +53,12 @@ class ToolTestCase(SynchronousTestCase):
         """The token that was made, by its text."""
         said = self.tool("make", *argv)
         self.assertEqual(said.code, 0, said.err)
-        token = find(said.out.rstrip("\n"), self.file.read_its_owners(), self.now)
+        token = find(said.out.rstrip("\n"), self.file.read_its_owners().kept, self.now)
         assert token is not None, said.out
         return token
 
     def ids(self) -> list[str]:
-        return list(self.file.read_its_owners())
+        return list(self.file.read_its_owners().kept)
 
 
 class MakeTests(ToolTestCase):
@@ -242,7 +242,7 @@ class ChangeTests(ToolTestCase):
         self.assertEqual(self.tool("revoke", "pi").code, 0)
         self.assertEqual(self.ids(), [self.other.id])
         self.assertIn("that was the last one", self.tool("revoke", "ci").err)
-        self.assertEqual(self.file.read_its_owners(), {})
+        self.assertEqual(self.ids(), [])
 
     def test_expire(self) -> None:
         """It is good until then; until now, if nobody says."""
@@ -253,11 +253,11 @@ class ChangeTests(ToolTestCase):
             (("pi", "--at", "2023-11-16T00:13:20+02:00"), NOW + DAY),
         ):
             self.assertEqual(self.tool("expire", *argv).code, 0)
-            kept = self.file.read_its_owners()
+            kept = self.file.read_its_owners().kept
             found = [kept[each.id].expires for each in (self.old, self.new, self.other)]
             self.assertEqual(found, [until, until, None])
         self.tool("expire", self.old.id)
-        kept = self.file.read_its_owners()
+        kept = self.file.read_its_owners().kept
         self.assertEqual(kept[self.old.id].expires, NOW)
         self.assertEqual(kept[self.new.id].expires, NOW + DAY)
 
@@ -286,6 +286,30 @@ class ChangeTests(ToolTestCase):
             (),
         ):
             self.assertEqual(self.tool(*argv).code, 2, argv)
+
+
+class NotedTests(ToolTestCase):
+    """Who has changed what stays in the file, for a daemon to note."""
+
+    def test_who(self) -> None:
+        """Each change has the account, whom sudo names, and the time."""
+        self.tool("make", "pi")
+        self.now += DAY
+        self.tool("expire", "pi", SUDO_USER="alice")
+        self.tool("revoke", "pi", SUDO_USER="alice\x1b")
+        self.tool("list")
+        me = account({})
+        self.assertEqual(
+            [
+                (each.what, each.who, each.time)
+                for each in self.file.read_its_owners().changes
+            ],
+            [
+                ("made", me, NOW),
+                ("changed", f"{me} (sudo: alice)", NOW + DAY),
+                ("revoked", me, NOW + DAY),
+            ],
+        )
 
 
 class OptionsTests(SynchronousTestCase):

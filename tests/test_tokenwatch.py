@@ -1,6 +1,9 @@
 """Tests for L{shellstream.tokenwatch}: which tokens are good now."""
 
+import errno
+from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 from attrs import evolve
 from twisted.internet.task import Clock
@@ -8,8 +11,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.access import Grant
+from shellstream.tokenbook import Change
 from shellstream.tokenfile import TokenFile, TokensUnusable
-from shellstream.tokens import make
+from shellstream.tokens import Token, make
 from shellstream.tokenwatch import LOOK, Changes, Tokens
 
 
@@ -21,13 +25,25 @@ class TokensTests(SynchronousTestCase):
         self.clock = Clock()
         self.file = TokenFile(Path(self.mktemp()).absolute())
         self.token, self.text = make("pi", Grant(), self.now)
-        self.file.change(lambda _: {self.token.id: self.token})
-        self.tokens = Tokens(self.file, self.clock, lambda: self.now)
+        self.change(self.token)
+        self.file.take_out(self.waiting())
+        self.tokens = Tokens(self.file, self.clock, lambda: self.now, "me")
         self.heard: list[tuple[str, str]] = []
+        self.who: list[str] = []
         self.tokens.changed = self.hear
 
     def hear(self, changes: Changes) -> None:
-        self.heard += [(what, token.name) for what, token in changes]
+        self.heard += [(each.what, each.name) for each in changes]
+        self.who += [each.who for each in changes]
+
+    def change(self, *tokens: Token) -> None:
+        """What the tool would do."""
+        there = {each.id: each for each in tokens}
+        self.file.change(lambda _: there, "tool", self.now)
+
+    def waiting(self) -> Sequence[Change]:
+        """What no daemon has noted yet, as far as the file knows."""
+        return self.file.read_its_owners().changes
 
     def start(self) -> None:
         self.tokens.start()
@@ -58,7 +74,7 @@ class TokensTests(SynchronousTestCase):
     def test_revoked(self) -> None:
         """A token that is revoked is no good as soon as that is seen."""
         self.start()
-        self.file.change(lambda _: {})
+        self.change()
         self.assertTrue(self.good())
         self.look()
         self.assertFalse(self.good())
@@ -70,7 +86,7 @@ class TokensTests(SynchronousTestCase):
         self.file.path.unlink()
         self.start()
         self.assertFalse(self.good() or self.tokens.asked_for)
-        self.file.change(lambda _: {self.token.id: self.token})
+        self.change(self.token)
         self.look()
         self.assertTrue(self.good() and self.tokens.asked_for)
         self.look()
@@ -80,7 +96,7 @@ class TokensTests(SynchronousTestCase):
         """One whose time has come is no good, without anybody looking."""
         self.start()
         soon = evolve(self.token, expires=self.now + 1)
-        self.file.change(lambda _: {soon.id: soon})
+        self.change(soon)
         self.look()
         self.assertTrue(self.good())
         self.now += 1
@@ -116,7 +132,7 @@ class TokensTests(SynchronousTestCase):
         for said in (1, 0):
             self.assertEqual(len(self.look()), said)
         self.assertTrue(self.tokens.asked_for)
-        self.assertEqual(told, [[]])
+        self.assertEqual([*map(list, told)], [[]])
 
     def test_gone(self) -> None:
         """A file that is gone takes its tokens with it, and lets nobody in."""
@@ -141,8 +157,8 @@ class TokensTests(SynchronousTestCase):
             self.tokens.add(token, keep=keep)
             self.look()
             self.assertEqual(self.tokens.find(text), token.principal)
-            self.assertEqual(token.id in self.file.read_its_owners(), keep)
-        self.file.change(lambda _: {})
+            self.assertEqual(token.id in self.file.read_its_owners().kept, keep)
+        self.change()
         self.look()
         self.assertEqual(len(self.tokens), 1)
         self.assertEqual(
@@ -155,10 +171,89 @@ class TokensTests(SynchronousTestCase):
 
     def test_in_memory(self) -> None:
         """Without a file there are those that were added."""
-        self.tokens = Tokens(None, self.clock, lambda: self.now)
+        self.tokens = Tokens(None, self.clock, lambda: self.now, "me")
         self.start()
         self.assertFalse(self.good())
         self.tokens.add(self.token, keep=True)
         self.look()
         self.assertTrue(self.good())
         self.assertFalse(self.tokens.asked_for)
+
+    def test_told_once(self) -> None:
+        """A change is told once, with who made it, and is in the file until noted."""
+        self.start()
+        self.change()
+        (made,) = self.waiting()
+        for _ in range(2):
+            self.look()
+            self.assertEqual((self.heard, self.who), ([("revoked", "pi")], ["tool"]))
+            self.assertEqual(self.waiting(), (made,))
+        self.tokens.noted([made])
+        self.assertEqual(self.waiting(), ())
+        self.look()
+        self.assertEqual(len(self.heard), 1)
+
+    def test_made_before(self) -> None:
+        """What became of tokens while no daemon ran is told at the start."""
+        self.change()
+        self.change(self.token)
+        self.start()
+        self.assertEqual(self.heard, [("revoked", "pi"), ("made", "pi")])
+        self.assertTrue(self.good())
+
+    def test_edited(self) -> None:
+        """What is not by the tool is told as well: nobody knows by whom."""
+        self.start()
+        self.file.path.write_text('{"version": 1, "tokens": {}}')
+        self.look()
+        self.assertEqual((self.heard, self.who), ([("revoked", "pi")], [""]))
+        self.file.path.unlink()
+        self.look()
+        self.assertFalse(self.file.path.exists())
+
+    def test_own(self) -> None:
+        """What the daemon does itself is by the account that it is of."""
+        self.start()
+        for keep in (True, False):
+            self.tokens.add(make("x", Grant(), self.now)[0], keep=keep)
+        self.look()
+        self.assertEqual((self.heard, self.who), ([("made", "x")] * 2, ["me"] * 2))
+
+    def test_not_taken_out(self) -> None:
+        """What cannot be taken out is not told again; it is tried until it can be."""
+        self.start()
+        self.change()
+        self.look()
+        with patch("os.replace", side_effect=OSError(errno.ENOSPC, "")):
+            with capturedLogs() as logged:
+                self.tokens.noted(self.waiting())
+            self.assertIn("until then a restart notes", str(formatEvent(logged[0])))
+            self.assertEqual(self.look(), [])
+        self.assertEqual(len(self.waiting()), 1)
+        self.look()
+        self.assertEqual((self.waiting(), len(self.heard)), ((), 1))
+
+    def test_gone_meanwhile(self) -> None:
+        """A file that is gone before something was taken out is not made anew."""
+        self.start()
+        self.change()
+        self.look()
+        made = self.waiting()
+        self.file.path.unlink()
+        self.tokens.noted(made)
+        self.look()
+        self.assertFalse(self.file.path.exists())
+
+    def test_anothers(self) -> None:
+        """Where another daemon has the folder it notes, and this one only reads."""
+        calls: list[Changes] = []
+        self.tokens = Tokens(
+            *(self.file, self.clock, lambda: self.now, "me"), calls.append, False
+        )
+        self.change()
+        self.start()
+        self.change(self.token)
+        self.look()
+        self.assertTrue(self.good())
+        self.assertEqual(calls, [(), ()])
+        self.assertEqual(len(self.waiting()), 2)

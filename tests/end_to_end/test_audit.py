@@ -6,6 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from shellstream.tokenfile import TokenFile, account
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import answered, fetch, get, post, watch
 from tests.support import Daemon, run, script, start_daemon
@@ -231,3 +235,44 @@ class SecretTests(AuditTestCase):
                     self.assertNotIn(word, Path(folder, name).read_bytes(), name)
         start = next(each for each in self.lines() if each["what"] == "start")
         self.assertEqual(start["params"], {"file": str(file), "password": "***"})
+
+
+class TokenTests(AuditTestCase):
+    """Who has changed a token is noted once, whether or not a daemon ran."""
+
+    async def tool(self, *argv: str) -> None:
+        """C{twistd shellstream tokens}, as alice types it after sudo."""
+        twistd = (script("twistd"), "shellstream", "--state-dir", str(self.state))
+        program = run(self, *twistd, "tokens", *argv, env={"SUDO_USER": "alice"})
+        self.assertEqual(await program.ended(), 0, program.err)
+
+    def tokens(self) -> list[tuple[str, str]]:
+        """What became of tokens, and of whose, by whoever has typed it."""
+        who = account({"SUDO_USER": "alice"})
+        found = self.lines() if self.path.exists() else []
+        for each in found:
+            self.assertEqual((each["who"], each["credential"]), (who, "account"))
+        return [(each["what"], each["name"]) for each in found]
+
+    async def test_tokens(self) -> None:
+        """By the next daemon, and not by the one after; by one that runs, at once."""
+        await self.tool("make", "pi")
+        await self.tool("expire", "pi", "--in", "1h")
+        expected = [("token-made", "pi"), ("token-changed", "pi")]
+        for signal in ("KILL", "INT"):
+            daemon = await self.start(CONFIG)
+            self.assertEqual(self.tokens(), expected)
+            await self.stop(daemon, signal)
+        daemon = await self.start(CONFIG)
+        await self.tool("revoke", "pi")
+        expected.append(("token-revoked", "pi"))
+        while self.tokens() != expected or self.waiting():
+            await deferLater(reactor, 0.05)
+        await self.stop(daemon, "KILL")
+        await self.stop(await self.start(CONFIG))
+        self.assertEqual(self.tokens(), expected)
+        self.assertEqual(self.rows(), self.lines())
+
+    def waiting(self) -> bool:
+        """Whether there is a change that is not noted yet."""
+        return bool(TokenFile(self.state).read_its_owners().changes)

@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 from struct import unpack
 from tempfile import TemporaryDirectory
 
-from shellstream import tokens
+from shellstream import tokenbook, tokens
 from shellstream.access import Grant
 from shellstream.events import Chunk, OnDisconnect, Stream
 from shellstream.record import RunRecord, described
@@ -100,10 +100,10 @@ def token(data: bytes) -> None:
         assert found is (_TOKEN if given == _TEXT else None)
         return
     try:
-        kept = tokens.parse(text.decode("utf-8", "replace"))
-    except (tokens.TokensDamaged, tokens.TokensNewer):
+        book = tokenbook.parse(text.decode("utf-8", "replace"))
+    except (tokenbook.TokensDamaged, tokenbook.TokensNewer):
         return
-    assert tokens.parse(tokens.render(kept)) == kept
+    assert tokenbook.parse(tokenbook.render(book)) == book
 
 
 _SOUND = to_row(
