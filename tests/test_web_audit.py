@@ -12,9 +12,9 @@ from shellstream.config import Config
 from shellstream.errors import CannotStart
 from shellstream.identities import Access
 from shellstream.limits import Limits
+from tests.gates import GateTestCase
 from tests.test_fakes import ECHO, HEAR, PEER, SAY, WebTestCase
 from tests.test_registry_audit import LOGIN, SECRET
-from tests.test_web_gate import GateTestCase
 
 JSON = {"Content-Type": "application/json"}
 #: Where the client is.

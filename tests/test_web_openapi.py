@@ -21,8 +21,9 @@ from shellstream.web.entrance import Entrance
 from shellstream.web.http import Request
 from shellstream.web.resource import Resource
 from tests.contract import UNKNOWN
+from tests.gates import GateTestCase
 from tests.test_fakes import HEAR, Connection, Reply, WebTestCase
-from tests.test_web_gate import GateTestCase, tree
+from tests.test_web_gate import tree
 
 EVERY = Command(
     name="every-kind.of",

@@ -1,0 +1,80 @@
+"""What the tests of the gate share: tokens, and a daemon that asks for them."""
+
+import json
+from typing import Any
+
+from attrs import define, evolve, field
+
+from shellstream.access import EVERYTHING, Action, Principal
+from shellstream.config import Config
+from shellstream.limits import Limits, WhenBusy
+from shellstream.web import Gate
+from tests.test_fakes import HEAR, SAY, Connection, Reply, WebTestCase
+
+ALL = frozenset(Action)
+
+ALL = frozenset(Action)
+JOINED = evolve(SAY, limits=Limits(max_running=1, when_busy=WhenBusy.JOIN))
+
+
+@define(eq=False)
+class FakeTokens:
+    """Tokens that a test gives and takes."""
+
+    there: dict[str, Principal] = field(factory=dict)
+
+    def find(self, text: str) -> Principal | None:
+        return self.there.get(text)
+
+    def live(self, credential: str) -> bool:
+        return credential in {each.credential for each in self.there.values()}
+
+    def make(self, name: str, **grant: Any) -> str:
+        """A token for somebody with this grant."""
+        text = f"token-of-{name}-{len(self.there)}"
+        self.there[text] = Principal(
+            name=name,
+            grant=evolve(EVERYTHING, **grant),
+            credential=f"token {len(self.there)}",
+        )
+        return text
+
+
+class GateTestCase(WebTestCase):
+    """A daemon that asks everybody who they are."""
+
+    config = evolve(
+        WebTestCase.config, commands={**WebTestCase.config.commands, "hear": HEAR}
+    )
+    demanded = True
+
+    def make_gate(self, config: Config) -> Gate:
+        self.tokens = FakeTokens()
+        gate = super().make_gate(config)
+        gate.tokens, gate.demanded = self.tokens, self.demanded
+        return gate
+
+    def by(
+        self,
+        token: str,
+        method: str = "GET",
+        path: str = "/",
+        body: bytes | None = None,
+        **headers: str,
+    ) -> Reply:
+        """Ask on a connection of its own, with a token."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named["Authorization"] = f"Bearer {token}"
+        return Connection(self.site).ask(method, path, body, named)
+
+    def run_by(self, token: str, command: str = "say") -> str:
+        """The id of a run that somebody starts."""
+        body = json.dumps({"command": command}).encode()
+        reply = self.by(token, "POST", "/runs", body)
+        self.assertEqual(reply.status, 201, reply)
+        return reply.headers["shellstream-run"]
+
+    def problem(self, reply: Reply) -> str:
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+        detail: str = json.loads(reply.body)["detail"]
+        return detail
