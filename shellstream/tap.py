@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from . import __version__, tokentool
+from . import __version__
 from .announce import Place, Terminal, Welcome
 from .bounds import Bounds
 from .config import DEMO, Config, ConfigMistaken, parse
@@ -53,6 +53,8 @@ class TokenOptions(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
         where = None if self.parent is None else self.parent["state-dir"]
+        from . import tokentool  # a daemon has no use for it
+
         sys.exit(tokentool.main(options or (), where, os.environ, wall_clock))
 
 

@@ -9,9 +9,8 @@ from .entrance import Entrance, Login, Logout
 from .gate import Gate
 from .health import Health
 from .http import Site
-from .index import Commands, Index
+from .index import Commands, Index, OpenApi
 from .news import Events
-from .openapi import OpenApi
 from .output import Answers
 from .runs import Runs
 from .stream import Stream

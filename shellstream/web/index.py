@@ -9,6 +9,7 @@ from shellstream import __version__
 from shellstream.command import Command
 from shellstream.negotiation import prefers_html
 
+from .gate import cookie_name
 from .http import Request
 from .page import answer_page, index_page
 from .problem import json_line
@@ -41,6 +42,19 @@ class Index(Resource):
             "openapi": "/openapi.json",
         }
         request.answer(JSON, json_line(index))
+
+
+class OpenApi(Resource):
+    """C{/openapi.json}: what is answered here, and with what."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
+
+    def render_GET(self, request: Request) -> None:
+        from .openapi import document  # most daemons are never asked
+
+        config, demanded = request.runs.config, request.gate.demanded
+        cookie = cookie_name(request).decode()
+        request.answer(JSON, json_line(document(config, demanded, cookie)))
 
 
 class Commands(Resource):

@@ -5,8 +5,7 @@ Bounds, names and formats come from where they are in force; a test compares pat
 methods and parameters with what the resources do.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
 from shellstream import __version__
 from shellstream.command import Command
@@ -34,12 +33,9 @@ from .components import (
     security,
 )
 from .doctor import COUNT, INTERVAL, MAX_COUNT, MAX_IDLE, MAX_INTERVAL
-from .gate import cookie_name
-from .http import Request
 from .output import MAX_TAIL, TRAILERS
-from .problem import json_line
 from .query import MAX_OFFSET
-from .resource import ANYBODY, JSON, Resource, Rule
+from .resource import JSON
 from .runs import MAX_PAGE, PAGE
 from .schemas import (
     FLAG,
@@ -54,17 +50,6 @@ from .schemas import (
 
 _FORM = "application/x-www-form-urlencoded"
 _OFFSET = number(0, MAX_OFFSET)
-
-
-class OpenApi(Resource):
-    """C{/openapi.json}: what is answered here."""
-
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
-    def render_GET(self, request: Request) -> None:
-        config, demanded = request.runs.config, request.gate.demanded
-        cookie = cookie_name(request).decode()
-        request.answer(JSON, json_line(document(config, demanded, cookie)))
 
 
 def document(config: Config, demanded: bool, cookie: str) -> Object:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from hashlib import sha256
-from importlib.resources import files
+from pkgutil import get_data
 
 from twisted.web.template import Tag, flattenString, tags
 
@@ -12,7 +12,7 @@ from shellstream.parameters import Boolean, Integer, Number, Parameter, String
 
 from .http import Request
 
-_STYLE = files(__package__).joinpath("page.css").read_text("utf-8")
+_STYLE = (get_data(__package__, "page.css") or b"").decode()
 
 #: The field in which a form shows that it is of a page of ours; no parameter of a
 #: command can have this name.
