@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -27,7 +26,7 @@ from .child import ChildProtocol
 from .command import Command, Invocation
 from .config import Config
 from .database import Database
-from .door import Door, is_wide
+from .door import Door, is_wide, own_names
 from .errors import ShellstreamError
 from .events import State
 from .logs import FileLogs, MemoryLogs
@@ -182,8 +181,7 @@ class Daemon(Service):
 
     def _names(self) -> Names:
         """What clients may call this machine, as far as it knows."""
-        own = socket.gethostname().lower()
-        patterns = {*self._config.access.hosts, own, f"{own}.local"}
+        patterns = {*self._config.access.hosts, *own_names()}
         return Names(patterns=patterns, wide=self.door.wide)
 
     def _prepare(self) -> Mapping[str, Prepared]:

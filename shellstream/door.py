@@ -1,6 +1,7 @@
 """Who has to say who they are, and what they are told to say at first."""
 
 import shlex
+import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +26,13 @@ def is_wide(address: IAddress) -> bool:
     if isinstance(address, IPv4Address | IPv6Address):
         return not ip_address(address.host).is_loopback
     return True
+
+
+def own_names() -> list[str]:
+    """What this machine is called, by itself and by others of its network (mDNS)."""
+    host = socket.gethostname().lower()
+    short = host.partition(".")[0]
+    return list(dict.fromkeys([host, short, f"{short}.local"]))
 
 
 @define(eq=False)

@@ -30,6 +30,7 @@ from .announce import Place, Terminal, Welcome
 from .bounds import Bounds
 from .config import DEMO, Config, ConfigMistaken, parse
 from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
+from .door import own_names
 from .encryption import Encryption
 from .spawn import keep_descriptors, raise_file_limit
 from .tls import TLS
@@ -317,8 +318,6 @@ def _encryption(
 
 def _names(bound: Iterable[IAddress]) -> list[str]:
     """By what others may call this machine."""
-    host = socket.gethostname()
-    names = [host, host if "." in host else f"{host}.local", "localhost"]
-    names += ["127.0.0.1", "::1"]
+    names = [*own_names(), "localhost", "127.0.0.1", "::1"]
     hosts = (Place(address).host for address in bound)
     return [*names, *(each for each in hosts if each is not None)]

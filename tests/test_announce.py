@@ -1,6 +1,7 @@
 """Tests for L{shellstream.announce}: what the operator is told at the start."""
 
 import os
+import socket
 
 from twisted.application.service import IService
 from twisted.internet.address import (
@@ -23,7 +24,7 @@ from shellstream.announce import (
     invitation,
 )
 from shellstream.daemon import Daemon
-from shellstream.door import Door
+from shellstream.door import Door, own_names
 from shellstream.tokenwatch import Tokens
 from shellstream.web import Site
 from tests.registries import CONFIG
@@ -51,6 +52,20 @@ class PlaceTests(SynchronousTestCase):
             (HostnameAddress(b"localhost", 1), True),
         ):
             self.assertEqual(Place(address).wide, wide, address)
+
+
+class NameTests(SynchronousTestCase):
+    """What this machine is called."""
+
+    def test_own(self) -> None:
+        """By its whole name, the first part of it, and that on the local network."""
+        for host, names in (
+            ("Laptop", ["laptop", "laptop.local"]),
+            ("ci.example.org", ["ci.example.org", "ci", "ci.local"]),
+            ("pi.local", ["pi.local", "pi"]),
+        ):
+            self.patch(socket, "gethostname", lambda host=host: host)
+            self.assertCountEqual(own_names(), names)
 
 
 class AnnouncementTests(SynchronousTestCase):

@@ -95,3 +95,6 @@ class ListedTests(GateTestCase):
             origin = reply.headers["access-control-allow-origin"]
             self.assertEqual(origin, "https://dash.example")
             self.assertIn("Origin", reply.headers["vary"])
+            exposed = reply.headers["access-control-expose-headers"]
+            for name in ("Shellstream-Run", "Shellstream-State", "Location"):
+                self.assertIn(name, exposed)

@@ -112,6 +112,9 @@ class LoginTests(GateTestCase):
         fields = f"{PROOF}={proof}".encode()
         reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
         self.assertEqual(reply.status, 200)
+        typed = {"content_type": "Application/X-WWW-Form-URLEncoded ; charset=utf-8"}
+        reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
+        self.assertEqual(reply.status, 200)
         script = {"shellstream_csrf": proof}
         reply = self.with_cookie(cookie, "POST", "/runs", b"{}", **script)
         self.assertEqual(reply.status, 201)

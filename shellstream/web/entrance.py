@@ -16,8 +16,9 @@ from shellstream.origins import Site
 from shellstream.permitted import Permitted
 
 from .gate import Gate, cookie_name
-from .given import from_body, from_query
+from .given import essence, from_body, from_query
 from .http import Request
+from .output import TRAILERS
 from .page import PROOF, answer_page, login_page
 from .query import Query
 from .resource import ANYBODY, Resource, Rule, query_of, set_headers
@@ -45,7 +46,10 @@ GUARDED = {
 }
 
 #: What a page of a listed origin may read of an answer, and ask for (Fetch, 3.3).
-_EXPOSED = "Shellstream-Run, Location, Link, Retry-After, Content-Range, ETag"
+_STANDARD = ("Location", "Link", "Retry-After", "Content-Range", "ETag")
+_EXPOSED = ", ".join(
+    ("Shellstream-Run", "Shellstream-Stdin-Offset", *TRAILERS, *_STANDARD)
+)
 _ALLOWED = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
 
 
@@ -115,7 +119,7 @@ class Entrance(TwistedResource):
         proof = request.getHeader(PROOF_HEADER)
         if proof is None:
             media_type = request.getHeader("content-type") or ""
-            if media_type.partition(";")[0] == "application/x-www-form-urlencoded":
+            if essence(media_type) == "application/x-www-form-urlencoded":
                 fields = dict(from_body(media_type, request.content.getvalue()))
                 proof = str(fields.get(PROOF, ""))
         if not session.proven(proof or ""):

@@ -45,12 +45,12 @@ def from_body(media_type: str, body: bytes) -> Given:
     """
     if not body:
         return []
-    essence = _essence(media_type)
-    if essence == "application/x-www-form-urlencoded":
+    kind = essence(media_type)
+    if kind == "application/x-www-form-urlencoded":
         return from_query(body)
-    if essence == "application/json":
+    if kind == "application/json":
         return _pairs(body)
-    raise MediaTypeUnsupported(essence)
+    raise MediaTypeUnsupported(kind)
 
 
 def from_json(media_type: str, body: bytes) -> dict[str, object]:
@@ -60,8 +60,8 @@ def from_json(media_type: str, body: bytes) -> dict[str, object]:
     @raise BodyMalformed: if the body is none, or has a member twice.
     @raise MediaTypeUnsupported: if it does not say that it is JSON.
     """
-    if media_type and _essence(media_type) != "application/json":
-        raise MediaTypeUnsupported(_essence(media_type), "application/json")
+    if media_type and essence(media_type) != "application/json":
+        raise MediaTypeUnsupported(essence(media_type), "application/json")
     pairs = _pairs(body)
     members = dict(pairs)
     if len(members) < len(pairs):
@@ -69,7 +69,8 @@ def from_json(media_type: str, body: bytes) -> dict[str, object]:
     return members
 
 
-def _essence(media_type: str) -> str:
+def essence(media_type: str) -> str:
+    """A media type without its parameters (RFC 9110, 8.3.1)."""
     return media_type.partition(";")[0].strip().lower()
 
 

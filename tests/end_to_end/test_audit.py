@@ -6,9 +6,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-
 from shellstream.tokenfile import TokenFile, account
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import answered, fetch, get, post, watch
@@ -267,7 +264,7 @@ class TokenTests(AuditTestCase):
         await self.tool("revoke", "pi")
         expected.append(("token-revoked", "pi"))
         while self.tokens() != expected or self.waiting():
-            await deferLater(reactor, 0.05)
+            await fetch(daemon.port, "/healthz")  # it looks every second
         await self.stop(daemon, "KILL")
         await self.stop(await self.start(CONFIG))
         self.assertEqual(self.tokens(), expected)

@@ -4,11 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest
 
-from shellstream.web.health import FRESH
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import (
     Account,
@@ -88,7 +85,7 @@ class DiskTestCase(StateTestCase):
     async def looks(self, daemon: Daemon, status: int) -> None:
         """Look whether it is well until that is as it should be."""
         while f" {status} " not in (await fetch(daemon.port, "/healthz")).head:
-            await deferLater(reactor, FRESH)
+            pass  # it asks the disk once a second
 
     async def left(self, daemon: Daemon, run: str | None, whole: bytes) -> bytes:
         """What is kept of a run that exited, all else being told as a gap."""
