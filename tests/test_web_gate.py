@@ -122,6 +122,9 @@ class RuleTests(GateTestCase):
             connection.send(head.encode() + b"x" * 1000)
             self.assertEqual(connection.reply().status, status, header)
             self.assertTrue(connection.wire.half_closed)
+            noted = self.noted[-1]
+            self.assertEqual(noted.who, "reader" if status == 403 else "")
+            self.assertEqual(noted.facts["request"], "POST /runs/x/stdin")
 
     def test_signal_alone(self) -> None:
         """Whoever may end a run and not see it is not shown it by that."""

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http_headers import Headers
 
+from shellstream.audit import Entry
 from shellstream.descriptors import scarce
 from shellstream.errors import (
     ExpectationUnknown,
@@ -224,9 +225,13 @@ class Channel(HTTPChannel):
         if what is not None:
             self.refuse(RequestMalformed(what))
 
-    def refuse(self, error: ShellstreamError) -> NoReturn:
-        """Answer a request that is not worth reading to its end, and close."""
-        self.site.note(refused(error, host_of(self.getPeer())))
+    def refuse(self, error: ShellstreamError, noted: Entry | None = None) -> NoReturn:
+        """
+        Answer a request that is not worth reading to its end, and close.
+
+        @param noted: what the audit is to have of it, if more is known than this.
+        """
+        self.site.note(noted or refused(error, host_of(self.getPeer())))
         self.setTimeout(None)
         body = problem(error)
         headers = Headers(

@@ -92,10 +92,12 @@ class Entrance(TwistedResource):
 
         @raise ShellstreamError: if not, as the whole request would.
         """
-        self._gate.check_host(request)
+        gate = request.gate = self._gate
+        gate.check_host(request)
         caller = self._caller(request, b"runs")
         assert caller is not None
-        Permitted(self._runs, caller, request.channel.site.note).require(Action.WRITE)
+        request.runs = Permitted(self._runs, caller, request.channel.site.note)
+        request.runs.require(Action.WRITE)
 
     def _caller(self, request: Request, path: bytes) -> Caller | None:
         if path in PUBLIC:  # a prober's token may be none of ours

@@ -116,7 +116,10 @@ class Request(TwistedRequest):
             try:
                 welcome(self)
             except ShellstreamError as error:
-                self.channel.refuse(error)
+                path = self.channel._path.partition(b"?")[0].decode("latin-1")
+                asked = f"POST {masked(path, ())}"
+                noted = refused(error, self.address, self.caller, asked)
+                self.channel.refuse(error, noted)
 
     def _check_size(self, size: int) -> None:
         bounds = self.channel.site.bounds
