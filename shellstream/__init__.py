@@ -1,8 +1,8 @@
 """
 Run named commands on one machine and watch their output live on another.
 
-A request starts a L{Run<shellstream.run.Run>}; the child's output is appended
-to the run's L{OutputLog<shellstream.outputlog.OutputLog>}; a viewer reads that
+A request starts a L{Run}; the child's output is appended
+to the run's L{OutputLog}; a viewer reads that
 log at its own offset and its own pace. Log and record outlive the daemon::
 
     POST /stream/NAME --> Registry --> Run <-- ChildProtocol <-- child

@@ -2,39 +2,33 @@
 
 import os
 import re
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from attrs import define, evolve, field
-from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred
+from attrs import evolve
+from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
-    IListeningPort,
     IProtocolFactory,
-    IStreamServerEndpoint,
 )
-from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.failure import Failure
 
-from . import __version__
-from .announce import Place, Terminal, Welcome
-from .bounds import Bounds
-from .config import DEMO, Config, ConfigMistaken, parse
-from .daemon import IN_MEMORY, Daemon, DaemonCannotStart, wall_clock
-from .door import own_names
-from .encryption import Encryption
-from .spawn import keep_descriptors, raise_file_limit
-from .tls import TLS
-from .web import Site
+from shellstream import __version__
+from shellstream.config.http_limits import Bounds
+from shellstream.config.loader import DEMO, Config, ConfigMistaken, parse
+from shellstream.config.tls_settings import TLS
+from shellstream.daemon.auth_policy import own_names
+from shellstream.daemon.banner import Place, Terminal, Welcome
+from shellstream.daemon.listener import TLS_PREFIX, Listener
+from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
+from shellstream.daemon.tls_service import Encryption
+from shellstream.process.file_limits import keep_descriptors, raise_file_limit
+from shellstream.web import Site
 
 _log = Logger(namespace="shellstream")
 
@@ -42,21 +36,15 @@ _log = Logger(namespace="shellstream")
 #: system asks the others to try again a second later (listen(2)).
 BACKLOG = 1024
 
-#: What comes before an endpoint that is to speak TLS as the configuration says.
-_TLS = "tls:"
-
-#: When to doubt that a silent client is still there, in seconds (tcp(7)).
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-
 
 class TokenOptions(usage.Options):
     """C{twistd shellstream tokens}: what follows is for L{tokentool}."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
         where = None if self.parent is None else self.parent["state-dir"]
-        from . import tokentool  # a daemon has no use for it
+        from shellstream.daemon import token_command  # a daemon has no use for it
 
-        sys.exit(tokentool.main(options or (), where, os.environ, wall_clock))
+        sys.exit(token_command.main(options or (), where, os.environ, wall_clock))
 
 
 class Options(usage.Options):
@@ -139,7 +127,7 @@ class Options(usage.Options):
         if where is not None and where != IN_MEMORY:
             self["state-dir"] = str(Path(where).absolute())  # twistd may chdir
         if not self.listen or self["port"] or self["interface"]:
-            secure = "" if self.settings.tls is None else _TLS
+            secure = "" if self.settings.tls is None else TLS_PREFIX
             endpoint = _endpoint(self["port"], self["interface"])
             self.listen.append(f"{secure}{endpoint}")
         # In the foreground a PID file only keeps a second daemon from starting
@@ -169,69 +157,6 @@ def _endpoint(port: str | None, interface: str | None) -> str:
         sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
     host = quoteStringArgument(interface or "127.0.0.1")
     return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
-
-
-@define(eq=False)
-class Listener(Service):
-    """
-    Listen on an endpoint, or stop the daemon and say why it cannot.
-
-    L{strports.service} would do so with a traceback, and tells nobody where it
-    came to listen.
-    """
-
-    _description: str
-    _endpoint: IStreamServerEndpoint
-    _factory: IProtocolFactory
-    _encryption: Encryption | None = None
-    port: IListeningPort | None = field(default=None, init=False)
-
-    def privilegedStartService(self) -> None:
-        Service.privilegedStartService(self)
-        failed: list[Failure] = []
-        listening = self._endpoint.listen(self._factory)
-        listening.addCallbacks(self._listening, failed.append)
-        if failed:
-            raise DaemonCannotStart(
-                f"shellstream: {_why(self._description, failed[0])}"
-            )
-
-    @property
-    def place(self) -> Place | None:
-        """Where it listens, once it does."""
-        if self.port is None:
-            return None
-        secure = self._description.startswith(("ssl:", _TLS))
-        pin = None
-        if self._encryption is not None and self._description.startswith(_TLS):
-            pin = self._encryption.fingerprint
-        return Place(self.port.getHost(), "https" if secure else "http", pin)
-
-    def stopService(self) -> "Deferred[None] | None":
-        Service.stopService(self)
-        return None if self.port is None else self.port.stopListening()
-
-    def _listening(self, port: IListeningPort) -> None:
-        self.port = port
-        if isinstance(port, Port):
-            _keep_alive(port.socket)
-
-
-def _why(description: str, failure: Failure) -> str:
-    error = failure.value
-    if not isinstance(error, CannotListenError):
-        return f"cannot listen on {description}: {error}"
-    where = f"{error.interface}:{error.port}" if error.interface else error.port
-    why = getattr(error.socketError, "strerror", None) or error.socketError
-    return f"cannot listen on {where}: {why}; choose another --port or --interface"
-
-
-def _keep_alive(listening: socket.socket) -> None:
-    """Have the connections accepted here notice a peer that vanished silently."""
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):  # macOS: it has no TCP_KEEPIDLE
-            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _bounds(config: Config, files: int) -> Bounds:
@@ -272,13 +197,13 @@ def makeService(options: Options) -> IService:
     encryption = _encryption(options, daemon, bound, reactor)
     for description in options.listen:
         try:
-            endpoint = serverFromString(reactor, description.removeprefix(_TLS))
+            endpoint = serverFromString(reactor, description.removeprefix(TLS_PREFIX))
         except LookupError:
             sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
         except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
             sys.exit(f"shellstream: --listen {description}: {error}")
         factory: IProtocolFactory = site
-        if encryption is not None and description.startswith(_TLS):
+        if encryption is not None and description.startswith(TLS_PREFIX):
             factory = encryption.wrap(site)
         listeners.append(Listener(description, endpoint, factory, encryption))
     welcome = Welcome(daemon, places, Terminal())
@@ -296,7 +221,7 @@ def _encryption(
     reactor: Any,
 ) -> Encryption | None:
     """What speaks TLS, for whoever asks for it by its prefix."""
-    secure = [each for each in options.listen if each.startswith(_TLS)]
+    secure = [each for each in options.listen if each.startswith(TLS_PREFIX)]
     if options.settings.tls is None:
         for description in secure:
             how = "needs [tls] in the configuration, or --tls"

@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.config import Config
-from shellstream.errors import (
+from shellstream.config.loader import Config
+from shellstream.model.errors import (
     Busy,
     CommandUnknown,
     KeyReused,
@@ -27,10 +27,11 @@ from shellstream.errors import (
     RunNotRunning,
     RunUnknown,
 )
-from shellstream.events import OnDisconnect, Reason, State, Stream
-from shellstream.interfaces import ILog, IRun, IRuns, Order
-from shellstream.limits import Limits
-from shellstream.record import RunRecord
+from shellstream.model.events import OnDisconnect, Reason, State, Stream
+from shellstream.model.limits import Limits
+from shellstream.model.run_record import RunRecord
+from shellstream.output.interfaces import ILog, IRun
+from shellstream.runs.interfaces import IRuns, Order
 from tests.test_fakes import ECHO, HEAR, SAY
 
 T = TypeVar("T")

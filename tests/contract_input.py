@@ -5,9 +5,14 @@ from collections.abc import Awaitable
 
 from twisted.internet.defer import CancelledError
 
-from shellstream.errors import KeyReused, ParametersRefused, RunNotRunning, RunUnknown
-from shellstream.events import OnDisconnect, State
-from shellstream.input import (
+from shellstream.model.errors import (
+    KeyReused,
+    ParametersRefused,
+    RunNotRunning,
+    RunUnknown,
+)
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.run_input import (
     InputBusy,
     InputClosed,
     InputMisplaced,
@@ -18,7 +23,7 @@ from shellstream.input import (
     Piece,
     Tty,
 )
-from shellstream.interfaces import Order
+from shellstream.runs.interfaces import Order
 from tests.contract import UNKNOWN, Contract, deferred
 
 SIZE = Tty(rows=50, columns=132, term="vt100")

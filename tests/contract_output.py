@@ -3,9 +3,9 @@
 from attrs import define
 from zope.interface import implementer
 
-from shellstream.errors import OffsetGone
-from shellstream.events import Stream
-from shellstream.interfaces import IViewer
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Stream
+from shellstream.output.interfaces import IViewer
 from tests.contract import Contract
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from shellstream.access import EVERYTHING, Action, Principal
-from shellstream.config import Config
-from shellstream.limits import Limits, WhenBusy
+from shellstream.config.loader import Config
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.security.authorization import EVERYTHING, Action, Principal
 from shellstream.web import Gate
 from tests.test_fakes import HEAR, SAY, Connection, Reply, WebTestCase
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from shellstream.client.cli.codes import CODES
+from shellstream.client.cli.exit_codes import CODES
 from shellstream.client.cli.options import (
     CONNECTING,
     DESCRIPTION,

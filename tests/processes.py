@@ -8,12 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from shellstream.child import Child, ChildProtocol
-from shellstream.command import Command
-from shellstream.events import ExitStatus
-from shellstream.input import Tty
-from shellstream.prepare import Prepared
-from shellstream.spawn import spawn
+from shellstream.config.command import Command
+from shellstream.model.events import ExitStatus
+from shellstream.model.run_input import Tty
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.launch_plan import Prepared
+from shellstream.process.spawn import spawn
 from tests.test_child import Told
 
 PLAIN = Prepared()

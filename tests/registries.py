@@ -12,18 +12,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from shellstream.audit import Entry
-from shellstream.config import KEEP, Config
-from shellstream.database import Database
-from shellstream.events import Chunk, OnDisconnect
-from shellstream.interfaces import ILog, IViewer, Order
-from shellstream.logs import FileLogs, MemoryLogs
-from shellstream.outputlog import OutputLog
-from shellstream.record import RunRecord
-from shellstream.registry import Registry
-from shellstream.run import Run
-from shellstream.statedir import StateDir
-from shellstream.store import Store
+from shellstream.config.loader import KEEP, Config
+from shellstream.model.events import Chunk, OnDisconnect
+from shellstream.model.run_record import RunRecord
+from shellstream.output.interfaces import ILog, IViewer
+from shellstream.output.log import OutputLog
+from shellstream.runs.interfaces import Order
+from shellstream.runs.registry import Registry
+from shellstream.runs.run import Run
+from shellstream.security.audit import Entry
+from shellstream.storage.database import Database
+from shellstream.storage.log_store import FileLogs, MemoryLogs
+from shellstream.storage.run_store import Store
+from shellstream.storage.state_dir import StateDir
 from tests.test_fakes import ECHO, SAY, FakeSpawn, Started, wall
 
 CONFIG = Config(

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import (
+from shellstream.model.tables import Mistake, Table
+from shellstream.security.authorization import (
     ANONYMOUS,
     EVERYTHING,
     USUAL,
@@ -17,7 +18,6 @@ from shellstream.access import (
     named,
     read_grant,
 )
-from shellstream.toml import Mistake, Table
 
 ALICE = Principal(name="alice", grant=Grant(), credential="test")
 

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.admission}: who gets a place, by example and hypothesis."""
+"""Tests for L{shellstream.runs.admission}.
+
+Who gets a place, by example and hypothesis.
+"""
 
 from attrs import define, evolve, field
 from hypothesis import given
@@ -6,16 +9,16 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.admission import RETRY_AFTER, Admission
-from shellstream.command import Command
-from shellstream.errors import Busy
-from shellstream.events import OnDisconnect, Reason, State
-from shellstream.input import Tty
-from shellstream.limits import Limits, WhenBusy
-from shellstream.outputlog import OutputLog
-from shellstream.parameters import String
-from shellstream.record import RunRecord
-from shellstream.run import Run
+from shellstream.config.command import Command
+from shellstream.config.parameters import String
+from shellstream.model.errors import Busy
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_input import Tty
+from shellstream.model.run_record import RunRecord
+from shellstream.output.log import OutputLog
+from shellstream.runs.admission import RETRY_AFTER, Admission
+from shellstream.runs.run import Run
 from tests.registries import FakeHost
 from tests.test_fakes import FakeChild, wall
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.announce}: what the operator is told at the start."""
+"""Tests for L{shellstream.daemon.banner}: what the operator is told at the start."""
 
 import os
 import socket
@@ -16,16 +16,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.announce import (
-    Place,
-    Terminal,
-    Welcome,
-    announcement,
-    invitation,
-)
-from shellstream.daemon import Daemon
-from shellstream.door import Door, own_names
-from shellstream.tokenwatch import Tokens
+from shellstream.daemon.auth_policy import Door, own_names
+from shellstream.daemon.banner import Place, Terminal, Welcome, announcement, invitation
+from shellstream.daemon.service import Daemon
+from shellstream.storage.token_store import Tokens
 from shellstream.web import Site
 from tests.registries import CONFIG
 

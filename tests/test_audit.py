@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.audit}: what is noted, and as which line."""
+"""Tests for L{shellstream.security.audit}: what is noted, and as which line."""
 
 import json
 from typing import Any
@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import EVERYTHING, Caller, Principal
-from shellstream.audit import (
+from shellstream.security.audit import (
     ALL_REFUSALS,
     MAX_PARAMS,
     MAX_TEXT,
@@ -18,6 +17,7 @@ from shellstream.audit import (
     What,
     line,
 )
+from shellstream.security.authorization import EVERYTHING, Caller, Principal
 
 NOON = 1_767_268_800_000_001
 CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0.2.1")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.auditfile}."""
+"""Tests for L{shellstream.storage.audit_file}."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.auditfile import AuditFile
+from shellstream.storage.audit_file import AuditFile
 
 
 class AuditFileTests(SynchronousTestCase):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from .benchmarks.content import Content, Ticks, Whole
-from .benchmarks.decode import Decoder, Http, Raw, WebSocket
-from .benchmarks.errors import Cut, Differs, Refused
+from tests.benchmarks.content import Content, Ticks, Whole
+from tests.benchmarks.decode import Decoder, Http, Raw, WebSocket
+from tests.benchmarks.errors import Cut, Differs, Refused
 
 #: What a server writes at a time.
 WRITES = st.lists(st.binary(min_size=1, max_size=300), max_size=8)

@@ -1,12 +1,12 @@
-"""Tests for L{shellstream.bounds}: the table C{[http]}."""
+"""Tests for L{shellstream.config.http_limits}: the table C{[http]}."""
 
 from attrs import asdict, fields
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.bounds import BOUNDS, Bounds
-from shellstream.config import parse
+from shellstream.config.http_limits import BOUNDS, Bounds
+from shellstream.config.loader import parse
 from tests.test_config import COMMAND, mistakes
 
 COUNTS = ("0", "-1", "1.5", "true", "'3'")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.certificates}: what certificates say."""
+"""Tests for L{shellstream.security.certificates}: what certificates say."""
 
 import hashlib
 import ssl
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.certificates import (
+from shellstream.security.certificates import (
     LASTS,
     Name,
     fingerprint,

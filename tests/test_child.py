@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.child} and L{shellstream.spawn}, with real processes."""
+"""Tests for L{process.child} and L{process.spawn}, with real processes."""
 
 import contextlib
 import errno
@@ -16,13 +16,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.child import Child, ChildProtocol
-from shellstream.command import Command, Invocation
-from shellstream.errors import Busy, CannotStart
-from shellstream.events import ExitStatus, Stream
-from shellstream.prepare import Prepared
-from shellstream.processes import process_start
-from shellstream.spawn import keep_descriptors, raise_file_limit, spawn
+from shellstream.config.command import Command, Invocation
+from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.events import ExitStatus, Stream
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.file_limits import keep_descriptors, raise_file_limit
+from shellstream.process.launch_plan import Prepared
+from shellstream.process.process_table import process_start
+from shellstream.process.spawn import spawn
 
 #: Leaves its group, and a zombie in it.
 NEGLIGENT = """

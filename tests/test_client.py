@@ -23,9 +23,8 @@ from shellstream.client.errors import (
     Usage,
 )
 from shellstream.client.events import Event, Output
-from shellstream.client.following import SILENCE
-
-from .client_wires import FakeWire, begun, document, ended, finish, frame
+from shellstream.client.follow import SILENCE
+from tests.client_wires import FakeWire, begun, document, ended, finish, frame
 
 URL = "http://shellstream.test"
 PROBLEM = "application/problem+json"

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.client.addresses}: which address of a host is taken."""
+"""Tests for L{shellstream.client.transport.happy_eyeballs}.
+
+Which address of a host is taken.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from shellstream.client.addresses import AnyAddress
-from shellstream.client.wire import CONNECT_TIMEOUT
+from shellstream.client.transport.happy_eyeballs import AnyAddress
+from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
 
 @implementer(IHostResolution)

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import events as server
 from shellstream.client.decode import MAX_RECORD, DecodeError, Frames, Ndjson
 from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
-from shellstream.formats import Format
-from shellstream.formats import Frames as FramesWriter
-from shellstream.formats import Ndjson as NdjsonWriter
-
-from .test_formats_properties import ONLY, PARTS, STEPS, laid_out, viewed
+from shellstream.model import events as server
+from shellstream.output.formats import Format
+from shellstream.output.formats import Frames as FramesWriter
+from shellstream.output.formats import Ndjson as NdjsonWriter
+from tests.test_formats_properties import ONLY, PARTS, STEPS, laid_out, viewed
 
 ENDS = st.builds(
     server.End,

@@ -20,10 +20,9 @@ from shellstream.client.errors import (
     Unanswered,
 )
 from shellstream.client.events import End
-from shellstream.client.feeding import PIECE
-from shellstream.client.tries import MAX_DELAY
-
-from .client_wires import (
+from shellstream.client.feed import PIECE
+from shellstream.client.retry import MAX_DELAY
+from tests.client_wires import (
     Asked,
     FakeAnswer,
     FakeWire,

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.following}: every byte, or an error."""
+"""Tests for L{shellstream.client.follow}: every byte, or an error."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,9 @@ from shellstream.client.errors import (
     Unanswered,
 )
 from shellstream.client.events import Event, Gap, Output
-from shellstream.client.following import Following
-from shellstream.client.tries import MAX_DELAY
-
-from .client_wires import (
+from shellstream.client.follow import Following
+from shellstream.client.retry import MAX_DELAY
+from tests.client_wires import (
     FakeAnswer,
     FakeWire,
     begun,

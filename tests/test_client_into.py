@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.follow import beside
-from shellstream.client.cli.into import Into, is_given
-from shellstream.client.cli.terminal import Escape, Terminal
+from shellstream.client.cli.local_terminal import Escape, Terminal
+from shellstream.client.cli.run import beside
+from shellstream.client.cli.stdin import Into, is_given
 from shellstream.client.errors import CannotRead, Usage
-from shellstream.client.feeding import PIECE, Tty
+from shellstream.client.feed import PIECE, Tty
 
 T = TypeVar("T")
 

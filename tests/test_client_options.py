@@ -17,10 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream import __version__
 from shellstream.client import __main__ as client
 from shellstream.client.api import Client
-from shellstream.client.cli.codes import CODES, exit_code, words
+from shellstream.client.cli.arguments import arguments, whole_parser
+from shellstream.client.cli.exit_codes import CODES, exit_code, words
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
-from shellstream.client.cli.parser import arguments, whole_parser
-from shellstream.client.cli.words import Words
+from shellstream.client.cli.target import Words
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import End
 from tests.client_wires import FakeWire, begun, ended, finish, stream, whole

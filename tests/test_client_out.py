@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.notes import Notes
-from shellstream.client.cli.out import Out
-from shellstream.client.cli.printing import Ndjson, Plain
+from shellstream.client.cli.messages import Notes
+from shellstream.client.cli.render import Ndjson, Plain
+from shellstream.client.cli.stdout import Out
 from shellstream.client.errors import CannotWrite, CutShort
 from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
 

@@ -19,10 +19,10 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 from zope.interface.verify import verifyObject
 
-from shellstream.certificates import self_signed
 from shellstream.client import TreqWire, Trust, http_client
 from shellstream.client.errors import ConfigWrong, TLSFailed
-from shellstream.client.trust import digest, fingerprint
+from shellstream.client.transport.fingerprint import digest, fingerprint
+from shellstream.security.certificates import self_signed
 from tests.test_client_trust import Files
 
 #: Years before the clock of whoever runs these tests: it is valid no more.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.screen import Screen
+from shellstream.client.cli.terminal_modes import Screen
 
 #: What switches something, and what switches it back.
 SWITCHES = {

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.cli.settings import DEFAULT_SERVER, Settings, settings
 from shellstream.client.errors import ConfigWrong, Usage
-from shellstream.client.trust import Trust
+from shellstream.client.transport.trust import Trust
 
 LAPTOP = """
 server = "laptop"

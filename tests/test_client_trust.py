@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.trust}: what its files make of TLS."""
+"""Tests for L{shellstream.client.transport.trust}: what its files make of TLS."""
 
 import subprocess
 from pathlib import Path

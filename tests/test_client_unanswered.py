@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.client.treq_wire}: what keeps an answer from coming."""
+"""Tests for L{shellstream.client.transport.treq_wire}.
+
+What keeps an answer from coming.
+"""
 
 from typing import Any
 
@@ -31,8 +34,8 @@ from shellstream.client.errors import (
     Unanswered,
     Usage,
 )
-from shellstream.client.treq_wire import LiveAgent
-from shellstream.client.wire import CONNECT_TIMEOUT
+from shellstream.client.transport.treq_wire import LiveAgent
+from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
 URL = "http://shellstream.test/stream"
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from shellstream.client import AsyncioWire, TreqWire
-from shellstream.client.wire import Wire
+from shellstream.client.transport.wire import Wire
 from tests.wire_contract import CHUNKED, OK, RawServer, WireContract
 
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"

@@ -1,19 +1,24 @@
-"""Tests for L{shellstream.command}: how a command becomes an argv, by example."""
+"""Tests for L{shellstream.config.command}.
+
+How a command becomes an argv, by example.
+"""
 
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import (
-    Command,
-    Invocation,
-    environment,
-    inherited,
-    placeholders,
+from shellstream.config.command import Command, Invocation, placeholders
+from shellstream.config.parameters import (
+    Boolean,
+    Integer,
+    Number,
+    Parameter,
+    Path,
+    String,
 )
-from shellstream.errors import ParametersRefused
-from shellstream.input import Tty
-from shellstream.parameters import Boolean, Integer, Number, Parameter, Path, String
+from shellstream.model.errors import ParametersRefused
+from shellstream.model.run_input import Tty
+from shellstream.process.environment import environment, inherited
 
 
 def command(*argv: str, shell: str | None = None, **params: Parameter) -> Command:

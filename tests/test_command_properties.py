@@ -1,19 +1,14 @@
-"""Tests for L{shellstream.command}: what no client can do, by hypothesis."""
+"""Tests for L{shellstream.config.command}: what no client can do, by hypothesis."""
 
 from attrs import frozen
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import (
-    Command,
-    Invocation,
-    environment,
-    inherited,
-    placeholders,
-)
-from shellstream.errors import ParametersRefused
-from shellstream.parameters import Boolean, Integer, Number, Parameter, String
+from shellstream.config.command import Command, Invocation, placeholders
+from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
+from shellstream.model.errors import ParametersRefused
+from shellstream.process.environment import environment, inherited
 from tests.test_parameter_properties import VALUES
 
 NAMES = ("a", "b", "cc")

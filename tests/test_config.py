@@ -1,8 +1,8 @@
-"""Tests for L{shellstream.config}: every kind of wrong file."""
+"""Tests for L{shellstream.config.loader}: every kind of wrong file."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config import ConfigMistaken, parse
+from shellstream.config.loader import ConfigMistaken, parse
 
 
 def mistakes(text: str) -> list[tuple[str, str, str]]:

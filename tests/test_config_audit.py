@@ -1,9 +1,9 @@
-"""Tests for L{shellstream.config}: the audit, and secret parameters."""
+"""Tests for L{shellstream.config.loader}: the audit, and secret parameters."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.audit import USUAL, Auditing
-from shellstream.config import parse
+from shellstream.config.loader import parse
+from shellstream.security.audit import USUAL, Auditing
 from tests.test_config import COMMAND, PARAMETER, mistakes
 
 SCRIPT = "[commands.x]\nshell = 'a'\n[commands.x.params.p]\n"

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.config}: what may be wrong with what commands share."""
+"""Tests for L{shellstream.config.loader}.
+
+What may be wrong with what commands share.
+"""
 
 from twisted.trial.unittest import SynchronousTestCase
 

@@ -1,11 +1,11 @@
-"""Tests for L{shellstream.config}: what may be wrong with a parameter."""
+"""Tests for L{shellstream.config.loader}: what may be wrong with a parameter."""
 
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config import parse
-from shellstream.errors import CannotStart, ParametersRefused
+from shellstream.config.loader import parse
+from shellstream.model.errors import CannotStart, ParametersRefused
 from tests.test_config import COMMAND, PARAMETER, mistakes
 
 

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.config}: no file at all makes it fail, by hypothesis."""
+"""Tests for L{shellstream.config.loader}.
+
+No file at all makes it fail, by hypothesis.
+"""
 
 import json
 import tomllib
@@ -8,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import placeholders
-from shellstream.config import Config, ConfigMistaken, parse
-from shellstream.errors import ParametersRefused
+from shellstream.config.command import placeholders
+from shellstream.config.loader import Config, ConfigMistaken, parse
+from shellstream.model.errors import ParametersRefused
 
 TEXTS = st.text(max_size=6) | st.sampled_from(["a", "x {p}", "{{p}}", "/srv", "[a-z]+"])
 NUMBERS = st.integers(-(10**18), 10**18) | st.floats() | st.integers(-1, 5)

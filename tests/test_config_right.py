@@ -1,17 +1,17 @@
-"""Tests for L{shellstream.config}: a right file."""
+"""Tests for L{shellstream.config.loader}: a right file."""
 
 import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import Command
-from shellstream.config import DEMO, KEEP, Config, parse
-from shellstream.confine import Confinement
-from shellstream.events import OnDisconnect
-from shellstream.limits import Limits, OnFull, Sync, WhenBusy
-from shellstream.parameters import Boolean, Integer, Number, Path, String
-from shellstream.record import Keep
-from shellstream.unbuffer import Unbuffer
+from shellstream.config.command import Command
+from shellstream.config.confinement import Confinement
+from shellstream.config.loader import DEMO, KEEP, Config, parse
+from shellstream.config.parameters import Boolean, Integer, Number, Path, String
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.events import OnDisconnect
+from shellstream.model.limits import Limits, OnFull, Sync, WhenBusy
+from shellstream.model.run_record import Keep
 from tests.test_config import COMMAND
 
 WHOLE = r"""

@@ -1,8 +1,9 @@
-"""Tests for L{shellstream.confine}."""
+"""Tests for L{shellstream.config.confinement}."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.confine import Account, Confinement, Tool, tools
+from shellstream.config.confinement import Confinement
+from shellstream.process.confinement import Account, Tool, tools
 
 BOB = Account("bob", 1001, 1002, "/home/bob", "/bin/bash")
 

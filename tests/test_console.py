@@ -13,15 +13,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.child import Child, ChildProtocol
-from shellstream.command import Command
-from shellstream.errors import Busy, CannotStart
-from shellstream.events import Stream
-from shellstream.input import InputClosed, Piece, Tty
-from shellstream.pipes import Keyboard
-from shellstream.stdin import Stdin
-from shellstream.terminal import open_console
-from shellstream.unbuffer import Unbuffer
+from shellstream.config.command import Command
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.events import Stream
+from shellstream.model.run_input import InputClosed, Piece, Tty
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.pipes import Keyboard
+from shellstream.process.pty import open_console
+from shellstream.runs.stdin import Stdin
 from tests.processes import start, turn
 from tests.support import readable
 from tests.test_child import Told

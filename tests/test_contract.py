@@ -1,10 +1,10 @@
-"""L{shellstream.registry} against the contract, in memory and with real files."""
+"""L{shellstream.runs.registry} against the contract, in memory and with real files."""
 
 import os
 
-from shellstream.events import Stream
-from shellstream.input import Tty
-from shellstream.interfaces import IRuns
+from shellstream.model.events import Stream
+from shellstream.model.run_input import Tty
+from shellstream.runs.interfaces import IRuns
 from tests.contract import CONTRACTED, RunsContract
 from tests.contract_input import InputContract
 from tests.contract_output import OutputContract

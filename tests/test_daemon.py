@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.daemon}: the state is opened, taken over, and let go."""
+"""Tests for L{shellstream.daemon.service}.
+
+The state is opened, taken over, and let go.
+"""
 
 import os
 import signal
@@ -17,15 +20,15 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.access import EVERYTHING
-from shellstream.daemon import IN_MEMORY, Daemon, DaemonCannotStart
-from shellstream.door import OWNER
-from shellstream.events import State
-from shellstream.identities import Access, Known
-from shellstream.limits import WhenBusy
-from shellstream.tokenfile import TokenFile
-from shellstream.tokens import make
-from shellstream.tokenwatch import LOOK
+from shellstream.daemon.auth_policy import OWNER
+from shellstream.daemon.service import IN_MEMORY, Daemon, DaemonCannotStart
+from shellstream.model.events import State
+from shellstream.model.limits import WhenBusy
+from shellstream.security.authorization import EVERYTHING
+from shellstream.security.principals import Access, Known
+from shellstream.security.tokens import make
+from shellstream.storage.token_file import TokenFile
+from shellstream.storage.token_store import LOOK
 from shellstream.web import Site
 from tests.registries import CONFIG, limited, order
 from tests.test_fakes import Connection, FakeSpawn

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon}: where what was done is noted."""
+"""Tests for L{shellstream.daemon.service}: where what was done is noted."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from typing import Any
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from shellstream.access import Action, Grant
-from shellstream.audit import Auditing
-from shellstream.daemon import IN_MEMORY, DaemonCannotStart, wall_clock
-from shellstream.tokenbook import Book, Change, render
-from shellstream.tokenfile import TokenFile
-from shellstream.tokens import Kept, make
+from shellstream.daemon.service import IN_MEMORY, DaemonCannotStart, wall_clock
+from shellstream.security.audit import Auditing
+from shellstream.security.authorization import Action, Grant
+from shellstream.security.token_journal import Book, Change, render
+from shellstream.security.tokens import Kept, make
+from shellstream.storage.token_file import TokenFile
 from tests.registries import CONFIG
 from tests.test_daemon import WIDE, DaemonTestCase
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.database} and L{shellstream.schema}."""
+"""Tests for L{shellstream.storage.database} and L{shellstream.storage.schema}."""
 
 import contextlib
 import sqlite3
@@ -9,13 +9,13 @@ from typing import Any
 from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import database as module
-from shellstream.database import BATCH, KEY_AGE, Database
-from shellstream.errors import KeyReused
-from shellstream.events import OnDisconnect, Reason, State
-from shellstream.input import Intake, Tty
-from shellstream.record import Keep, Key, RunRecord
-from shellstream.schema import (
+from shellstream.model.errors import KeyReused
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.run_input import Intake, Tty
+from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.storage import database as module
+from shellstream.storage.database import BATCH, KEY_AGE, Database
+from shellstream.storage.schema import (
     INSERT,
     MIGRATIONS,
     SELECT,

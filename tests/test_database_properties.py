@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.database}: as a list would have it, by hypothesis."""
+"""Tests for L{shellstream.storage.database}: as a list would have it, by hypothesis."""
 
 from sqlite3 import IntegrityError
 from typing import Any
@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.database import KEY_AGE, Database, Expired
-from shellstream.errors import KeyReused
-from shellstream.events import OnDisconnect, Reason, State
-from shellstream.input import MAX_SIDE, Intake, Tty
-from shellstream.record import Keep, Key, RunRecord
+from shellstream.model.errors import KeyReused
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.run_input import MAX_SIDE, Intake, Tty
+from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.storage.database import KEY_AGE, Database, Expired
 
 IDS = st.sampled_from("abcdefgh")
 COMMANDS = st.sampled_from(["build", "test"])

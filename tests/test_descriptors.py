@@ -1,10 +1,10 @@
-"""Tests for L{shellstream.descriptors}: some are kept for what has begun."""
+"""Tests for L{shellstream.process.file_limits}: some are kept for what has begun."""
 
 import resource
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.descriptors import file_limit, scarce
+from shellstream.process.file_limits import file_limit, scarce
 
 
 class ScarceTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.doctor.asking}, by a server in the same loop."""
+"""Tests for L{shellstream.client.doctor.probe_client}, by a server in the same loop."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream import __version__
-from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.exchange import Ending, Exchange
+from shellstream.client.doctor.probe_client import Asker
 from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,10 +1,13 @@
-"""Tests for L{shellstream.client.doctor.command}: who keeps output back on a pipe."""
+"""Tests for L{shellstream.client.doctor.command_diagnosis}.
+
+Who keeps output back on a pipe.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.command import (
+from shellstream.client.doctor.command_diagnosis import (
     CURES,
     PIPE,
     PTY,

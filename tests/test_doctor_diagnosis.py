@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.client.doctor.diagnosis}: what was seen, what it means."""
+"""Tests for L{shellstream.client.doctor.server_diagnosis}.
+
+What was seen, what it means.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.diagnosis import diagnose
 from shellstream.client.doctor.exchange import Certificate, Ending, Exchange
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
 from shellstream.client.doctor.hops import Hop, Length, Probe
+from shellstream.client.doctor.server_diagnosis import diagnose
 from shellstream.client.doctor.ticks import Baseline
 from tests.test_doctor_ticks import BASE, answer, ticking
 

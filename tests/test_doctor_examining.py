@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.doctor.examining}: what is asked of whom."""
+"""Tests for L{shellstream.client.doctor.server_checks}: what is asked of whom."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,18 +7,18 @@ from urllib.parse import parse_qsl
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.errors import NotExamined, NothingSeen
-from shellstream.client.doctor.examining import (
+from shellstream.client.doctor.exchange import Ending, Exchange
+from shellstream.client.doctor.findings import Kind
+from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.server_checks import (
     MAX_LONG,
     examine,
     examine_foreign,
     is_ours,
 )
-from shellstream.client.doctor.exchange import Ending, Exchange
-from shellstream.client.doctor.findings import Kind
 from shellstream.client.errors import ClientError, NotHTTP
-from shellstream.web.doctor import MAX_COUNT, MAX_IDLE, MAX_INTERVAL
+from shellstream.web.resources.tick_stream import MAX_COUNT, MAX_IDLE, MAX_INTERVAL
 from tests.test_doctor_foreign import AT_ONCE, GOOD, LIVE
 from tests.test_doctor_ticks import answer, ticking
 

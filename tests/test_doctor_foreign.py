@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.doctor.foreign}: streams of any server."""
+"""Tests for L{shellstream.client.doctor.stream_diagnosis}: streams of any server."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Certificate, Ending, Exchange, Piece
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
-from shellstream.client.doctor.foreign import Seen, diagnose, said_nothing
+from shellstream.client.doctor.stream_diagnosis import Seen, diagnose, said_nothing
 from tests.test_doctor_ticks import answer
 
 LIVE = (Piece(0.1, b"one\n"), Piece(1.1, b"two\n"), Piece(2.1, b"three\n"))

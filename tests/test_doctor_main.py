@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream.client.cli.arguments import arguments
 from shellstream.client.cli.options import SECONDS
-from shellstream.client.cli.parser import arguments
 from shellstream.client.doctor import doctor
-from shellstream.client.doctor.asking import Asker
 from shellstream.client.doctor.findings import (
     CURES,
     Finding,
@@ -22,7 +21,8 @@ from shellstream.client.doctor.findings import (
     cures,
     proxy_named,
 )
-from shellstream.client.doctor.telling import as_json, as_text
+from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.report import as_json, as_text
 from shellstream.client.errors import CannotWrite, Usage
 from tests.test_doctor_command import LIVE, PIPE, trial
 from tests.test_doctor_command import diagnose as diagnose_command

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.client.doctor.running}: real commands, very short ones."""
+"""Tests for L{shellstream.client.doctor.command_trials}.
+
+Real commands, very short ones.
+"""
 
 import asyncio
 import os
@@ -9,9 +12,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.command import CURES, PIPE, PTY, Cure, Trial
+from shellstream.client.doctor.command_diagnosis import CURES, PIPE, PTY, Cure, Trial
+from shellstream.client.doctor.command_trials import MAX_PIECES, examine_command, run
 from shellstream.client.doctor.errors import CannotRun, NothingSeen
-from shellstream.client.doctor.running import MAX_PIECES, examine_command, run
 
 #: Seconds; nothing here waits for it to be over, unless it says so.
 LONG = 60.0

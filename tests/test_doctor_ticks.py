@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Ending, Exchange, Piece
 from shellstream.client.doctor.ticks import Baseline, Flow, baseline, flowing, ticks
-from shellstream.events import rfc3339
-from shellstream.formats import FORMATS
+from shellstream.model.events import rfc3339
+from shellstream.output.formats import FORMATS
 from shellstream.web import Now
-from shellstream.web.doctor import Ticker, Ticks
+from shellstream.web.resources.tick_stream import Ticker, Ticks
 
 #: By how much the server's clock and ours differ in these tests.
 OFFSET = 1000.0

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.elf}."""
+"""Tests for L{shellstream.process.elf}."""
 
 import struct
 import sys
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.elf import Loader, Read, interpreter_of, loader_of
+from shellstream.process.elf import Loader, Read, interpreter_of, loader_of
 
 
 def reading(data: bytes) -> Read:

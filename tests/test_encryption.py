@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.encryption}: what those who connect are shown."""
+"""Tests for L{shellstream.daemon.tls_service}: what those who connect are shown."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -19,12 +19,12 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.certificates import Name, fingerprint, names_of
-from shellstream.encryption import POLL, Encryption
-from shellstream.tls import TLS, ClientCertificate, Minimum
-from shellstream.tlsfiles import read_pair
+from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
+from shellstream.daemon.tls_service import POLL, Encryption
+from shellstream.security.certificates import Name, fingerprint, names_of
+from shellstream.storage.tls_files import read_pair
 from shellstream.web import Site
-from shellstream.web.channel import LINGER
+from shellstream.web.server.channel import LINGER
 from tests.handshakes import Handshake, client_context
 from tests.test_fakes import Wire
 

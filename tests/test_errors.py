@@ -1,14 +1,14 @@
-"""Tests for L{shellstream.errors}, L{shellstream.events} and the client's errors."""
+"""Tests for L{model.errors}, L{model.events} and the client's errors."""
 
 from http import HTTPStatus
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import errors
 from shellstream.client import errors as client_errors
-from shellstream.client.cli.codes import CODES
-from shellstream.errors import Refusal, ShellstreamError, did_you_mean
-from shellstream.events import Chunk, Stream, rfc3339
+from shellstream.client.cli.exit_codes import CODES
+from shellstream.model import errors
+from shellstream.model.errors import Refusal, ShellstreamError, did_you_mean
+from shellstream.model.events import Chunk, Stream, rfc3339
 
 #: One of each, with what a handler of it may rely on.
 RAISED = (

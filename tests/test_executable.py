@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.executable}, with real files."""
+"""Tests for L{shellstream.process.executable}, with real files."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.command import Command
-from shellstream.events import Stream
-from shellstream.executable import find_preload, loader, locate
-from shellstream.prepare import Prepared
-from shellstream.unbuffer import Preload
+from shellstream.config.command import Command
+from shellstream.model.events import Stream
+from shellstream.process.executable import find_preload, loader, locate
+from shellstream.process.launch_plan import Prepared
+from shellstream.process.unbuffering import Preload
 from tests.processes import start
 from tests.support import ROOT, needs
 

@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.failures import BURST, EVERY, MAX_ADDRESSES, Failures, network_of
+from shellstream.security.login_throttle import (
+    BURST,
+    EVERY,
+    MAX_ADDRESSES,
+    Failures,
+    network_of,
+)
 
 
 class FailuresTests(SynchronousTestCase):

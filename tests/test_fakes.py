@@ -18,21 +18,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from shellstream import child
-from shellstream.access import Principal
-from shellstream.audit import Entry
-from shellstream.command import Command, Invocation
-from shellstream.config import Config
-from shellstream.database import Database
-from shellstream.events import ExitStatus, Stream, WallClock
-from shellstream.input import Tty
-from shellstream.logs import MemoryLogs
-from shellstream.origins import Names
-from shellstream.parameters import String
-from shellstream.registry import Registry
-from shellstream.run import Run
-from shellstream.steering import Child
-from shellstream.store import InThread, Store
+from shellstream.config.command import Command, Invocation
+from shellstream.config.loader import Config
+from shellstream.config.parameters import String
+from shellstream.model.events import ExitStatus, Stream, WallClock
+from shellstream.model.run_input import Tty
+from shellstream.process import child
+from shellstream.runs.registry import Registry
+from shellstream.runs.run import Child, Run
+from shellstream.security.audit import Entry
+from shellstream.security.authorization import Principal
+from shellstream.security.request_origin import Names
+from shellstream.storage.database import Database
+from shellstream.storage.log_store import MemoryLogs
+from shellstream.storage.run_store import InThread, Store
 from shellstream.web import Gate, Now, Site, root
 
 T = TypeVar("T")

@@ -1,12 +1,12 @@
-"""Tests for L{shellstream.formats}: what each format puts on the wire."""
+"""Tests for L{shellstream.output.formats}: what each format puts on the wire."""
 
 import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import ParametersRefused
-from shellstream.events import Chunk, End, Gap, Reason, State, Stream
-from shellstream.formats import (
+from shellstream.model.errors import ParametersRefused
+from shellstream.model.events import Chunk, End, Gap, Reason, State, Stream
+from shellstream.output.formats import (
     FORMATS,
     MAX_OFFSET,
     Frames,
@@ -15,8 +15,7 @@ from shellstream.formats import (
     Sse,
     parse_last_event_id,
 )
-
-from .decoders import Told, event_source, frames, ndjson
+from tests.decoders import Told, event_source, frames, ndjson
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 RUN = "01938d3c-7f2e-7000-8000-000000000000"

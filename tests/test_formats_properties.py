@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.formats}: what no output and no cut can do, by hypothesis."""
+"""Tests for L{shellstream.output.formats}.
+
+What no output and no cut can do, by hypothesis.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -7,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.events import Chunk, Stream, rfc3339
-from shellstream.formats import FORMATS, Format, Ndjson
-
-from .decoders import DECODERS, Told, ndjson
+from shellstream.model.events import Chunk, Stream, rfc3339
+from shellstream.output.formats import FORMATS, Format, Ndjson
+from tests.decoders import DECODERS, Told, ndjson
 
 #: Whole characters, pieces of them, and what is none.
 DATA = st.one_of(

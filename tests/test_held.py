@@ -17,11 +17,11 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from shellstream.command import Command
-from shellstream.events import Stream
-from shellstream.executable import find_preload
-from shellstream.prepare import Prepared
-from shellstream.unbuffer import Unbuffer
+from shellstream.config.command import Command
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.events import Stream
+from shellstream.process.executable import find_preload
+from shellstream.process.launch_plan import Prepared
 from tests.processes import all_read, start, turn
 from tests.support import ROOT, needs, readable
 

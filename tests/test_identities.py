@@ -2,9 +2,9 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import Action, Grant
-from shellstream.config import ConfigMistaken, parse
-from shellstream.identities import EVERYBODY, Access
+from shellstream.config.loader import ConfigMistaken, parse
+from shellstream.security.authorization import Action, Grant
+from shellstream.security.principals import EVERYBODY, Access
 
 COMMAND = '[commands.x]\nargv = ["true"]\n'
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.leftovers}, with real processes."""
+"""Tests for L{shellstream.process.orphans}, with real processes."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import leftovers
-from shellstream.command import RUN as MARK
-from shellstream.events import OnDisconnect, State
-from shellstream.input import Tty
-from shellstream.leftovers import LOOK, end, find
-from shellstream.processes import process_start
-from shellstream.record import RunRecord
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.run_input import Tty
+from shellstream.model.run_record import RunRecord
+from shellstream.process import orphans
+from shellstream.process.environment import RUN as MARK
+from shellstream.process.orphans import LOOK, end, find
+from shellstream.process.process_table import process_start
 from tests.support import needs
 
 LINUX = None if sys.platform == "linux" else "there is no /proc"
@@ -223,7 +223,7 @@ class EndTests(SynchronousTestCase):
     def test_stranger(self) -> None:
         """A number that was given to a stranger meanwhile is left alone."""
         started = Started(self, STUBBORN)
-        with patch.object(leftovers, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
+        with patch.object(orphans, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
             self.successResultOf(end([RUN], self.clock, 0))
         self.assertIsNotNone(process_start(started.pid))
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.negotiation}."""
+"""Tests for L{shellstream.output.negotiation}."""
 
 import contextlib
 
@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import NotAcceptable
-from shellstream.formats import FORMATS, Frames, Sse
-from shellstream.negotiation import MAX_RANGE, negotiate, prefers_html
+from shellstream.model.errors import NotAcceptable
+from shellstream.output.formats import FORMATS, Frames, Sse
+from shellstream.output.negotiation import MAX_RANGE, negotiate, prefers_html
 
 CHROMIUM = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.origins import Names, Site, host_of, site_of
+from shellstream.security.request_origin import Names, Site, host_of, site_of
 
 
 class NamesTests(SynchronousTestCase):

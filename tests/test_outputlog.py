@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.outputlog}."""
+"""Tests for L{shellstream.output.log}."""
 
 import errno
 import time
@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import OffsetGone
-from shellstream.events import Chunk, Stream
-from shellstream.outputlog import OVERHEAD, Backing, OutputLog
-from shellstream.sectors import LogDamaged
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import OVERHEAD, Backing, LogDamaged, OutputLog
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
 WRITES = st.lists(

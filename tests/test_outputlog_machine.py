@@ -17,11 +17,11 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import OffsetGone
-from shellstream.events import Chunk, Stream
-from shellstream.outputlog import OVERHEAD, OutputLog
-from shellstream.ringfile import RingFile
-from shellstream.sectors import HEADER, Header, LogDamaged
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import OVERHEAD, LogDamaged, OutputLog
+from shellstream.storage.ring_file import RingFile
+from shellstream.storage.ring_format import HEADER, Header
 
 #: What a sector of the smallest size holds.
 ROOM = 512 - HEADER

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.parameters.Path}, which never leaves its roots."""
+"""Tests for L{shellstream.config.parameters.Path}, which never leaves its roots."""
 
 import os
 from os.path import normpath
@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.parameters import MAX_LENGTH, Path
+from shellstream.config.parameters import MAX_LENGTH, Path
 from tests.test_parameter_properties import TEXTS, accepted
 from tests.test_parameters import ParameterTestCase
 

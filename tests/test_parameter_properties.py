@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.parameters}: what no value can do, by hypothesis."""
+"""Tests for L{shellstream.config.parameters}: what no value can do, by hypothesis."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.parameters import (
+from shellstream.config.parameters import (
     Boolean,
     Integer,
     Number,

@@ -1,10 +1,10 @@
-"""Tests for L{shellstream.parameters}: what each type takes, by example."""
+"""Tests for L{shellstream.config.parameters}: what each type takes, by example."""
 
 import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.parameters import (
+from shellstream.config.parameters import (
     KINDS,
     MAX_LENGTH,
     Boolean,

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.permitted}: what somebody may not know of is not there."""
+"""Tests for L{shellstream.runs.authorized_runs}.
+
+What somebody may not know of is not there.
+"""
 
 from collections.abc import Coroutine
 from itertools import chain
@@ -7,9 +10,8 @@ from typing import Any, TypeVar
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.access import EVERYTHING, SOMEBODY, Action, Caller, Principal
-from shellstream.command import Command
-from shellstream.errors import (
+from shellstream.config.command import Command
+from shellstream.model.errors import (
     CommandUnknown,
     Forbidden,
     KeyReused,
@@ -17,10 +19,18 @@ from shellstream.errors import (
     RunUnknown,
     ShellstreamError,
 )
-from shellstream.input import Piece
-from shellstream.interfaces import IRun, IRuns
-from shellstream.limits import Limits, WhenBusy
-from shellstream.permitted import Permitted
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_input import Piece
+from shellstream.output.interfaces import IRun
+from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.interfaces import IRuns
+from shellstream.security.authorization import (
+    EVERYTHING,
+    SOMEBODY,
+    Action,
+    Caller,
+    Principal,
+)
 from tests import test_contract
 from tests.registries import CONFIG, RegistryTestCase, order
 from tests.test_fakes import HEAR

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.pipes}, with real processes that read."""
+"""Tests for L{shellstream.process.pipes}, with real processes that read."""
 
 import hashlib
 import os
@@ -7,11 +7,11 @@ from random import Random
 
 from twisted.trial.unittest import TestCase
 
-from shellstream.child import Child
-from shellstream.command import Command
-from shellstream.events import Stream
-from shellstream.input import InputClosed, Piece
-from shellstream.stdin import Stdin
+from shellstream.config.command import Command
+from shellstream.model.events import Stream
+from shellstream.model.run_input import InputClosed, Piece
+from shellstream.process.child import Child
+from shellstream.runs.stdin import Stdin
 from tests.processes import start, turn
 from tests.test_child import Told
 

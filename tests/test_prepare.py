@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.prepare}: what the system cannot do is told at once."""
+"""Tests for L{shellstream.process.launch_plan}.
+
+What the system cannot do is told at once.
+"""
 
 import errno
 import os
@@ -11,10 +14,10 @@ from unittest.mock import patch
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import Command
-from shellstream.confine import Confinement
-from shellstream.prepare import CannotPrepare, Prepared, prepare
-from shellstream.unbuffer import Unbuffer
+from shellstream.config.command import Command
+from shellstream.config.confinement import Confinement
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.process.launch_plan import CannotPrepare, Prepared, prepare
 from tests.support import needs
 
 LIMITS = ("memory", "cpu_seconds", "processes", "open_files", "file_size")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.processes}, with real processes."""
+"""Tests for L{shellstream.process.process_table}, with real processes."""
 
 import os
 import signal
@@ -8,9 +8,13 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import processes
-from shellstream.leftovers import find
-from shellstream.processes import living_member, process_start, session_groups
+from shellstream.process import process_table
+from shellstream.process.orphans import find
+from shellstream.process.process_table import (
+    living_member,
+    process_start,
+    session_groups,
+)
 from tests.support import needs, no_descriptor
 from tests.test_leftovers import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
 
@@ -59,7 +63,7 @@ class ProcessStartTests(SynchronousTestCase):
         """Where there is no /proc, ps(1) is asked."""
         started = Started(self, STUBBORN)
         with (
-            patch.object(processes.sys, "platform", "darwin"),
+            patch.object(process_table.sys, "platform", "darwin"),
             patch("os.listdir", side_effect=FileNotFoundError),
         ):
             self.assertGreaterEqual(began(started.pid), began(os.getpid()))

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.record}: ids that sort, and runs as clients see them."""
+"""Tests for L{shellstream.model.run_record}.
+
+Ids that sort, and runs as clients see them.
+"""
 
 import json
 from hashlib import sha256
@@ -9,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.events import End, OnDisconnect, Reason, State
-from shellstream.input import Intake, Tty
-from shellstream.record import (
+from shellstream.model.events import End, OnDisconnect, Reason, State
+from shellstream.model.run_input import Intake, Tty
+from shellstream.model.run_record import (
     Key,
     RunRecord,
     described,

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.registry}: what runs, and what has ended."""
+"""Tests for L{shellstream.runs.registry}: what runs, and what has ended."""
 
 import gc
 import json
@@ -7,8 +7,7 @@ from uuid import UUID
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.endedrun import EndedRun
-from shellstream.errors import (
+from shellstream.model.errors import (
     CannotRecord,
     CannotStart,
     CommandUnknown,
@@ -17,9 +16,10 @@ from shellstream.errors import (
     RunNotRunning,
     RunUnknown,
 )
-from shellstream.events import ExitStatus, OnDisconnect, State
-from shellstream.record import Keep
-from shellstream.registry import COMING
+from shellstream.model.events import ExitStatus, OnDisconnect, State
+from shellstream.model.run_record import Keep
+from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.registry import COMING
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited, text
 from tests.test_fakes import ECHO, SAY
 

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.registry}: what it notes of runs, and secret parameters."""
+"""Tests for L{shellstream.runs.registry}.
+
+What it notes of runs, and secret parameters.
+"""
 
 from os.path import normpath
 from typing import Any
@@ -6,16 +9,16 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.access import EVERYTHING, SOMEBODY, Caller, Principal
-from shellstream.audit import What
-from shellstream.command import MASK, Command
-from shellstream.config import Config
-from shellstream.errors import Busy, KeyReused, ParametersRefused
-from shellstream.events import OnDisconnect, State
-from shellstream.interfaces import Order
-from shellstream.limits import Limits, WhenBusy
-from shellstream.parameters import Integer, Path, String
-from shellstream.record import RunRecord, described
+from shellstream.config.command import MASK, Command
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Integer, Path, String
+from shellstream.model.errors import Busy, KeyReused, ParametersRefused
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_record import RunRecord, described
+from shellstream.runs.interfaces import Order
+from shellstream.security.audit import What
+from shellstream.security.authorization import EVERYTHING, SOMEBODY, Caller, Principal
 from tests.registries import CONFIG, RegistryTestCase, limited
 
 LOGIN = Command(

@@ -1,12 +1,12 @@
-"""Tests for L{shellstream.registry}: with real files, and a disk that fails."""
+"""Tests for L{shellstream.runs.registry}: with real files, and a disk that fails."""
 
 import os
 
-from shellstream.endedrun import EndedRun
-from shellstream.errors import Busy, OffsetGone
-from shellstream.events import State, Stream
-from shellstream.history import RETRY
-from shellstream.limits import WhenBusy
+from shellstream.model.errors import Busy, OffsetGone
+from shellstream.model.events import State, Stream
+from shellstream.model.limits import WhenBusy
+from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.history import RETRY
 from tests.registries import CONFIG, FileTestCase, limited, text
 from tests.support import no_descriptor
 

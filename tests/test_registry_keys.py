@@ -1,13 +1,13 @@
-"""Tests for L{shellstream.registry}: an order that comes again with its key."""
+"""Tests for L{shellstream.runs.registry}: an order that comes again with its key."""
 
-from shellstream.errors import (
+from shellstream.model.errors import (
     Busy,
     CannotRecord,
     CannotStart,
     KeyReused,
     RunForgotten,
 )
-from shellstream.events import State
+from shellstream.model.events import State
 from tests.registries import CONFIG
 from tests.test_registry_limits import BusyTestCase
 

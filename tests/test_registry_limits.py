@@ -1,12 +1,12 @@
-"""Tests for L{shellstream.registry}: who runs, who waits, and who makes room."""
+"""Tests for L{shellstream.runs.registry}: who runs, who waits, and who makes room."""
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.errors import Busy, CannotRecord, CannotStart
-from shellstream.events import Reason, State
-from shellstream.limits import WhenBusy
-from shellstream.run import Run
+from shellstream.config.loader import Config
+from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from shellstream.model.events import Reason, State
+from shellstream.model.limits import WhenBusy
+from shellstream.runs.run import Run
 from tests.registries import RegistryTestCase, limited
 
 

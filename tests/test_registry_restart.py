@@ -1,15 +1,18 @@
-"""Tests for L{shellstream.registry}: what the next daemon makes of the last one's."""
+"""Tests for L{shellstream.runs.registry}.
+
+What the next daemon makes of the last one's.
+"""
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.config import Config
-from shellstream.errors import Busy, CannotRecord, RunNotRunning
-from shellstream.events import OnDisconnect, Reason, State
-from shellstream.history import RETRY
-from shellstream.input import Intake, Piece, Tty
-from shellstream.interfaces import Order
-from shellstream.limits import WhenBusy
+from shellstream.config.loader import Config
+from shellstream.model.errors import Busy, CannotRecord, RunNotRunning
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.limits import WhenBusy
+from shellstream.model.run_input import Intake, Piece, Tty
+from shellstream.runs.history import RETRY
+from shellstream.runs.interfaces import Order
 from tests.registries import CONFIG, Reader, RegistryTestCase, limited
 from tests.test_fakes import ECHO, HEAR, SAY
 

@@ -1,10 +1,10 @@
-"""Tests for L{shellstream.registry}: how a stop goes."""
+"""Tests for L{shellstream.runs.registry}: how a stop goes."""
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.errors import Busy
-from shellstream.events import Reason
+from shellstream.model.errors import Busy
+from shellstream.model.events import Reason
 from tests.registries import CONFIG, RegistryTestCase
 from tests.test_fakes import SAY
 

@@ -1,17 +1,16 @@
-"""Tests for L{shellstream.rendition}."""
+"""Tests for L{shellstream.output.shared_encoding}."""
 
 from itertools import pairwise
 from unittest.mock import patch
 
 from attrs import define
 
-from shellstream.endedrun import EndedRun
-from shellstream.errors import OffsetGone
-from shellstream.events import Chunk, Stream
-from shellstream.formats import Ndjson, Plain
-from shellstream.outputlog import OutputLog
-from shellstream.rendition import Rendition
-from shellstream.sectors import LogDamaged
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.formats import Ndjson, Plain
+from shellstream.output.log import LogDamaged, OutputLog
+from shellstream.output.shared_encoding import Rendition
+from shellstream.runs.ended_run import EndedRun
 from tests.decoders import Told, ndjson
 from tests.test_outputlog import FakeBacking
 from tests.test_run import RunTestCase

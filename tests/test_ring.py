@@ -1,11 +1,11 @@
-"""Tests for L{shellstream.ring}."""
+"""Tests for L{shellstream.storage.ring}."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.ring import Ring
-from shellstream.sectors import HEADER, Mark, Piece
+from shellstream.storage.ring import Ring
+from shellstream.storage.ring_format import HEADER, Mark, Piece
 
 SIZES = st.lists(st.sampled_from([1, 40, 479, 480, 481, 5000]) | st.integers(1, 2000))
 RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)

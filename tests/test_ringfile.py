@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.ringfile}."""
+"""Tests for L{shellstream.storage.ring_file}."""
 
 import os
 import shutil
@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from shellstream.events import Chunk, Stream
-from shellstream.ringfile import RingFile
-from shellstream.sectors import HEADER, RECORDS, LogDamaged, Mark, Piece, encode
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import LogDamaged
+from shellstream.storage.ring_file import RingFile
+from shellstream.storage.ring_format import HEADER, RECORDS, Mark, Piece, encode
 
 ROOT = Path(__file__).parent.parent  # trial runs in _trial_temp
 RETAIN = 4096  # sectors of 512 bytes

@@ -1,14 +1,14 @@
-"""Tests for L{shellstream.run}: how a run ends, on a clock of our own."""
+"""Tests for L{shellstream.runs.run}: how a run ends, on a clock of our own."""
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.command import Command
-from shellstream.events import ExitStatus, OnDisconnect, Reason, State, Stream
-from shellstream.limits import Limits
-from shellstream.outputlog import OutputLog
-from shellstream.record import RunRecord
-from shellstream.run import Run
+from shellstream.config.command import Command
+from shellstream.model.events import ExitStatus, OnDisconnect, Reason, State, Stream
+from shellstream.model.limits import Limits
+from shellstream.model.run_record import RunRecord
+from shellstream.output.log import OutputLog
+from shellstream.runs.run import Run
 from tests.registries import FakeHost, text
 from tests.test_fakes import FakeChild, wall
 

@@ -1,8 +1,8 @@
-"""Tests for L{shellstream.run}: output that is seen when it is on the disk."""
+"""Tests for L{shellstream.runs.run}: output that is seen when it is on the disk."""
 
-from shellstream.events import Reason, State
-from shellstream.outputlog import READ_SIZE, OutputLog
-from shellstream.run import UNSYNCED
+from shellstream.model.events import Reason, State
+from shellstream.output.log import READ_SIZE, OutputLog
+from shellstream.runs.run import UNSYNCED
 from tests.registries import text
 from tests.test_run_limits import LimitTestCase
 

@@ -1,8 +1,8 @@
-"""Tests for L{shellstream.run}: silence, absent viewers, full logs."""
+"""Tests for L{shellstream.runs.run}: silence, absent viewers, full logs."""
 
-from shellstream.events import OnDisconnect, Reason, State, Stream
-from shellstream.limits import Limits, OnFull
-from shellstream.outputlog import READ_SIZE
+from shellstream.model.events import OnDisconnect, Reason, State, Stream
+from shellstream.model.limits import Limits, OnFull
+from shellstream.output.log import READ_SIZE
 from tests.registries import Reader
 from tests.test_run import RunTestCase
 

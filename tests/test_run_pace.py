@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.run}: no viewer loses a byte, nobody waits in vain."""
+"""Tests for L{shellstream.runs.run}: no viewer loses a byte, nobody waits in vain."""
 
 from attrs import define, field
 from hypothesis import given
@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from shellstream.events import Reason, Stream
-from shellstream.formats import Plain
-from shellstream.interfaces import View
-from shellstream.limits import Limits
-from shellstream.outputlog import READ_SIZE
-from shellstream.rendition import Rendition
-from shellstream.run import Run
-from shellstream.viewer import Viewer
+from shellstream.model.events import Reason, Stream
+from shellstream.model.limits import Limits
+from shellstream.output.formats import Plain
+from shellstream.output.interfaces import View
+from shellstream.output.log import READ_SIZE
+from shellstream.output.shared_encoding import Rendition
+from shellstream.output.viewer import Viewer
+from shellstream.runs.run import Run
 from tests.test_run import RunTestCase
 
 #: Longer than any log holds, and no two places in it look alike.

@@ -1,10 +1,10 @@
-"""Tests for L{shellstream.run}: what a run tells of itself."""
+"""Tests for L{shellstream.runs.run}: what a run tells of itself."""
 
 from zope.interface.verify import verifyObject
 
-from shellstream.events import ExitStatus, Reason, State, Stream
-from shellstream.interfaces import IRun, IViewer
-from shellstream.outputlog import OutputLog
+from shellstream.model.events import ExitStatus, Reason, State, Stream
+from shellstream.output.interfaces import IRun, IViewer
+from shellstream.output.log import OutputLog
 from tests.registries import Reader
 from tests.test_run import RunTestCase
 

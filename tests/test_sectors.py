@@ -1,16 +1,16 @@
-"""Tests for L{shellstream.sectors}."""
+"""Tests for L{shellstream.storage.ring_format}."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.events import Chunk, Stream
-from shellstream.sectors import (
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import LogDamaged
+from shellstream.storage.ring_format import (
     HEADER,
     RECORDS,
     SHIFTS,
     Header,
-    LogDamaged,
     Mark,
     Piece,
     Place,

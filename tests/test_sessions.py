@@ -4,8 +4,14 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import Grant, Principal
-from shellstream.sessions import LASTS, MAX_EACH, MAX_SESSIONS, Session, Sessions
+from shellstream.security.authorization import Grant, Principal
+from shellstream.security.login_sessions import (
+    LASTS,
+    MAX_EACH,
+    MAX_SESSIONS,
+    Session,
+    Sessions,
+)
 
 ALICE = Principal(name="alice", grant=Grant(own=True), credential="token 1")
 

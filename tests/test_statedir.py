@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.statedir}."""
+"""Tests for L{shellstream.storage.state_dir}."""
 
 import contextlib
 import errno
@@ -13,10 +13,10 @@ from unittest.mock import patch
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.events import OnDisconnect
-from shellstream.record import RunRecord
-from shellstream.schema import DatabaseNewer
-from shellstream.statedir import (
+from shellstream.model.events import OnDisconnect
+from shellstream.model.run_record import RunRecord
+from shellstream.storage.schema import DatabaseNewer
+from shellstream.storage.state_dir import (
     KEEP_DAMAGED,
     StateDir,
     StateDirBusy,
@@ -110,7 +110,7 @@ class StateDirTests(SynchronousTestCase):
     def test_killed(self) -> None:
         """A daemon that was killed holds nothing."""
         code = (
-            "import os, pathlib, shellstream.statedir as s; "
+            "import os, pathlib, shellstream.storage.state_dir as s; "
             f"s.StateDir.open(pathlib.Path({str(self.path.absolute())!r}), int); "
             "os.kill(os.getpid(), 9)"
         )

@@ -1,12 +1,12 @@
-"""Tests for L{shellstream.stdin}: every byte of an input goes in once."""
+"""Tests for L{shellstream.runs.stdin}: every byte of an input goes in once."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import RunNotRunning
-from shellstream.input import (
+from shellstream.model.errors import RunNotRunning
+from shellstream.model.run_input import (
     InputBusy,
     InputClosed,
     InputMisplaced,
@@ -14,7 +14,7 @@ from shellstream.input import (
     InputReplaced,
     Piece,
 )
-from shellstream.stdin import Stdin
+from shellstream.runs.stdin import Stdin
 from tests.test_fakes import FakeChild
 
 #: What is sent, and how: a piece of it, from below what was taken on; whether its

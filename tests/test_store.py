@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.store}."""
+"""Tests for L{shellstream.storage.run_store}."""
 
 import sqlite3
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from twisted.logger import capturedLogs
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.database import Database
-from shellstream.errors import CannotRecord, KeyReused
-from shellstream.events import OnDisconnect, State
-from shellstream.record import Keep, Key, RunRecord
-from shellstream.store import MAX_WAITING, Store
+from shellstream.model.errors import CannotRecord, KeyReused
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.storage.database import Database
+from shellstream.storage.run_store import MAX_WAITING, Store
 
 T = TypeVar("T")
 

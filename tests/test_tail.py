@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.tail}, against the lines of the whole."""
+"""Tests for L{shellstream.output.tail}, against the lines of the whole."""
 
 from typing import Any
 from unittest.mock import patch
@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import tail as tail_module
-from shellstream.errors import OffsetGone
-from shellstream.events import Chunk, Stream
-from shellstream.outputlog import OutputLog
-from shellstream.tail import tail
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Chunk, Stream
+from shellstream.output import tail as tail_module
+from shellstream.output.log import OutputLog
+from shellstream.output.tail import tail
 
 WORDS = st.tuples(
     st.sampled_from(Stream), st.text("ab\n", min_size=1, max_size=8).map(str.encode)

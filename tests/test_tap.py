@@ -11,9 +11,9 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config import DEMO
+from shellstream.config.loader import DEMO
+from shellstream.config.tls_settings import TLS, Minimum
 from shellstream.tap import Options
-from shellstream.tls import TLS, Minimum
 
 RIGHT = '[commands.x]\nargv = ["x"]\n'
 

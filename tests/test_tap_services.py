@@ -22,11 +22,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import tap
-from shellstream.announce import Place, Welcome
-from shellstream.daemon import Daemon
-from shellstream.encryption import Encryption
-from shellstream.tap import Listener, Options, makeService
-from shellstream.tls import TLS
+from shellstream.config.tls_settings import TLS
+from shellstream.daemon.banner import Place, Welcome
+from shellstream.daemon.listener import Listener
+from shellstream.daemon.service import Daemon
+from shellstream.daemon.tls_service import Encryption
+from shellstream.tap import Options, makeService
 from shellstream.web import Site
 from twisted.plugins.shellstream_plugin import shellstream as plugin
 

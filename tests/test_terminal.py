@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.child import Child, ChildProtocol
-from shellstream.command import Command
-from shellstream.errors import Busy, CannotStart
-from shellstream.events import Stream
-from shellstream.pipes import Terminal
-from shellstream.terminal import open_terminal
-from shellstream.unbuffer import Unbuffer
+from shellstream.config.command import Command
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.events import Stream
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.pipes import Terminal
+from shellstream.process.pty import open_terminal
 from tests.processes import start
 from tests.test_child import Told
 

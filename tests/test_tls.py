@@ -1,9 +1,12 @@
-"""Tests for L{shellstream.tls}: the table C{[tls]} of a configuration."""
+"""Tests for L{shellstream.config.tls_settings}.
+
+The table C{[tls]} of a configuration.
+"""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config import Config, ConfigMistaken, parse
-from shellstream.tls import TLS, ClientCertificate, Minimum
+from shellstream.config.loader import Config, ConfigMistaken, parse
+from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
 
 COMMAND = '[commands.x]\nargv = ["x"]\n'
 

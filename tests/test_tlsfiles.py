@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.tlsfiles}: files that hold certificates and keys."""
+"""Tests for L{shellstream.storage.tls_files}: files that hold certificates and keys."""
 
 import os
 import stat
@@ -9,8 +9,8 @@ from pathlib import Path
 import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.certificates import fingerprint
-from shellstream.tlsfiles import (
+from shellstream.security.certificates import fingerprint
+from shellstream.storage.tls_files import (
     MAX_FILE,
     Unusable,
     kept,

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.tokenbook}: how tokens are written down."""
+"""Tests for L{shellstream.security.token_journal}: how tokens are written down."""
 
 import json
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import EVERYTHING, Grant
-from shellstream.tokenbook import (
+from shellstream.security.authorization import EVERYTHING, Grant
+from shellstream.security.token_journal import (
     MOST_CHANGES,
     Book,
     Change,
@@ -18,7 +18,7 @@ from shellstream.tokenbook import (
     parse,
     render,
 )
-from shellstream.tokens import LAST_TIME, MOST, Kept, make
+from shellstream.security.tokens import LAST_TIME, MOST, Kept, make
 from tests.test_tokens import NOW, TIMES, TOKENS, kept
 
 CHANGES = st.builds(

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.tokenfile}: who can read it, and what is left of it."""
+"""Tests for L{shellstream.storage.token_file}.
+
+Who can read it, and what is left of it.
+"""
 
 import errno
 import fcntl
@@ -12,11 +15,11 @@ from unittest.mock import Mock, patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import tokenfile
-from shellstream.access import Grant
-from shellstream.tokenbook import Book
-from shellstream.tokenfile import Stamp, TokenFile, TokensUnusable, account
-from shellstream.tokens import MOST, Kept, Token, make
+from shellstream.security.authorization import Grant
+from shellstream.security.token_journal import Book
+from shellstream.security.tokens import MOST, Kept, Token, make
+from shellstream.storage import token_file
+from shellstream.storage.token_file import Stamp, TokenFile, TokensUnusable, account
 from tests.support import ROOT
 
 ME = os.geteuid()
@@ -101,8 +104,9 @@ class KeptTests(TokenFileTestCase):
     def test_two_processes(self) -> None:
         """Of changes made by several processes at once none is lost."""
         code = (
-            "import pathlib, shellstream.tokenfile as f, shellstream.tokens as t\n"
-            "from shellstream.access import Grant\n"
+            "import pathlib, shellstream.storage.token_file as f\n"
+            "import shellstream.security.tokens as t\n"
+            "from shellstream.security.authorization import Grant\n"
             f"file = f.TokenFile(pathlib.Path({str(self.folder)!r}))\n"
             "for _ in range(20):\n"
             "    token, _ = t.make('x', Grant(), 1)\n"
@@ -143,7 +147,7 @@ class KeptTests(TokenFileTestCase):
 
     def test_busy(self) -> None:
         """Who is in the way for long is not waited for without end."""
-        self.patch(tokenfile, "_PATIENCE", 0.0)
+        self.patch(token_file, "_PATIENCE", 0.0)
         self.add(new())
         with open(self.folder / "tokens.lock", "rb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
@@ -191,7 +195,7 @@ class TrustTests(TokenFileTestCase):
         given = []
         self.patch(os, "fchown", lambda fd, *owner: given.append(owner))
         os.unlink(self.folder / "tokens.lock")
-        with patch("shellstream.tokenfile.os.stat", return_value=theirs):
+        with patch("shellstream.storage.token_file.os.stat", return_value=theirs):
             self.add(new())
         self.assertEqual(given, [(4711, 4712), (4711, 4712)])
 
@@ -226,7 +230,7 @@ class TrustTests(TokenFileTestCase):
 
     def test_huge(self) -> None:
         """No more of it is read than can be right."""
-        self.patch(tokenfile, "_MAX_WHOLE", 100)
+        self.patch(token_file, "_MAX_WHOLE", 100)
         self.assertIn("it is larger than 100 bytes", self.unusable())
 
     def test_stamp(self) -> None:

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.tokens}: the values, and how they are written down."""
+"""Tests for L{shellstream.security.tokens}.
+
+The values, and how they are written down.
+"""
 
 from hmac import compare_digest
 
@@ -7,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import tokens
-from shellstream.access import Action, Grant, Principal
-from shellstream.tokenbook import Book, render
-from shellstream.tokens import (
+from shellstream.model.tables import NotAllowed
+from shellstream.security import tokens
+from shellstream.security.authorization import Action, Grant, Principal
+from shellstream.security.token_journal import Book, render
+from shellstream.security.tokens import (
     LAST_TIME,
     Kept,
     Token,
@@ -20,7 +24,6 @@ from shellstream.tokens import (
     make,
     token_name,
 )
-from shellstream.toml import NotAllowed
 
 NOW = 1_700_000_000_000_000
 

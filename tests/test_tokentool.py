@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import USUAL, Action, Grant
-from shellstream.tokenfile import TokenFile, account
-from shellstream.tokenoptions import parser
-from shellstream.tokens import Token, find
-from shellstream.tokentool import main
+from shellstream.daemon.token_arguments import parser
+from shellstream.daemon.token_command import main
+from shellstream.security.authorization import USUAL, Action, Grant
+from shellstream.security.tokens import Token, find
+from shellstream.storage.token_file import TokenFile, account
 
 #: 2023-11-14T22:13:20Z
 NOW = 1_700_000_000_000_000

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.tokenwatch}: which tokens are good now."""
+"""Tests for L{shellstream.storage.token_store}: which tokens are good now."""
 
 import errno
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.access import Grant
-from shellstream.tokenbook import Change
-from shellstream.tokenfile import TokenFile, TokensUnusable
-from shellstream.tokens import Token, make
-from shellstream.tokenwatch import LOOK, Changes, Tokens
+from shellstream.security.authorization import Grant
+from shellstream.security.token_journal import Change
+from shellstream.security.tokens import Token, make
+from shellstream.storage.token_file import TokenFile, TokensUnusable
+from shellstream.storage.token_store import LOOK, Changes, Tokens
 
 
 class TokensTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.toml}."""
+"""Tests for L{shellstream.model.tables}."""
 
 import re
 from datetime import date
@@ -7,47 +7,47 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream import toml
-from shellstream.toml import Mistake, NotAllowed, Table
+from shellstream.model import tables
+from shellstream.model.tables import Mistake, NotAllowed, Table
 
 #: What each check takes, and as what; then what it does not take.
 CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
-    (toml.boolean, [(True, True), (False, False)], [0, 1, "true", [], None]),
-    (toml.string, [("", ""), ("ü", "ü")], ["a\0b", 1, True, ["a"], None]),
-    (toml.integer, [(0, 0), (-7, -7)], [True, 1.0, "1", []]),
-    (toml.count, [(1, 1), (7, 7)], [0, -1, True, 1.0, "1"]),
+    (tables.boolean, [(True, True), (False, False)], [0, 1, "true", [], None]),
+    (tables.string, [("", ""), ("ü", "ü")], ["a\0b", 1, True, ["a"], None]),
+    (tables.integer, [(0, 0), (-7, -7)], [True, 1.0, "1", []]),
+    (tables.count, [(1, 1), (7, 7)], [0, -1, True, 1.0, "1"]),
     (
-        toml.name,
+        tables.name,
         [("nobody", "nobody"), ("a.b-c_1$", "a.b-c_1$"), ("1000", "1000")],
         ["", "-x", "a b", "a:b", "a,b", "a/b", "a\n", "a\0", "x" * 300, 1000, None],
     ),
     (
-        toml.mask,
+        tables.mask,
         [("022", 0o22), ("0077", 0o77), ("7", 7), ("000", 0)],
         ["", "8", "1000", "0o22", "-1", " 22", "٢", 22, 0o22, True, None],
     ),
     (
-        toml.niceness,
+        tables.niceness,
         [(-20, -20), (0, 0), (19, 19)],
         [-21, 20, "5", 5.0, True, None],
     ),
     (
-        toml.number,
+        tables.number,
         [(1, 1), (-0.5, -0.5)],
         [True, "1", float("nan"), float("inf"), float("-inf")],
     ),
     (
-        toml.seconds,
+        tables.seconds,
         [(30, 30.0), (0.5, 0.5), (10**9, 1e9)],
         [0, -1, True, "1", float("nan"), float("inf"), 10**9 + 1],
     ),
     (
-        toml.duration,
+        tables.duration,
         [(0, 0.0), (0.0, 0.0), (30, 30.0), (0.5, 0.5), (10**9, 1e9)],
         [-1, True, False, "1", float("nan"), float("inf"), 10**9 + 1],
     ),
     (
-        toml.size,
+        tables.size,
         [
             (1, 1),
             (65536, 65536),
@@ -64,12 +64,12 @@ CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
             *("1.5 MiB", "\u0663", "1024 TiB"),
         ],
     ),
-    (toml.strings, [(["a", ""], ("a", ""))], [[], "a", ["a", 1], ["a\0"], [["a"]]]),
-    (toml.folder, [("/", "/"), ("/srv", "/srv")], ["", "srv", "./x", "/a\0", 1]),
-    (toml.folders, [(["/a", "/b"], ("/a", "/b"))], [[], "/a", ["a"], ["/a", 1]]),
-    (toml.table, [({}, {}), ({"a": 1}, {"a": 1})], [[], "a", 1]),
+    (tables.strings, [(["a", ""], ("a", ""))], [[], "a", ["a", 1], ["a\0"], [["a"]]]),
+    (tables.folder, [("/", "/"), ("/srv", "/srv")], ["", "srv", "./x", "/a\0", 1]),
+    (tables.folders, [(["/a", "/b"], ("/a", "/b"))], [[], "/a", ["a"], ["/a", 1]]),
+    (tables.table, [({}, {}), ({"a": 1}, {"a": 1})], [[], "a", 1]),
     (
-        toml.variables,
+        tables.variables,
         [({}, {}), ({"A_1": "x"}, {"A_1": "x"})],
         [{"1A": "x"}, {"a-b": "x"}, {"é": "x"}, {"A": 1}, {"A": "\0"}, {"A=": ""}, []],
     ),
@@ -104,12 +104,12 @@ class CheckTests(SynchronousTestCase):
 
     def test_huge_numbers(self) -> None:
         """An integer beyond every float is refused like any other that does not fit."""
-        self.assertRaises(NotAllowed, toml.seconds, 10**400)
-        self.assertRaises(NotAllowed, toml.number, 10**400)
+        self.assertRaises(NotAllowed, tables.seconds, 10**400)
+        self.assertRaises(NotAllowed, tables.number, 10**400)
 
     def test_one_of(self) -> None:
         """A value of an enumeration is its member; for others those there are."""
-        check = toml.one_of(Colour)
+        check = tables.one_of(Colour)
         self.assertIs(check("red"), Colour.RED)
         wrong: tuple[object, ...] = ("RED", "", 1, True, ["red"], {}, None)
         for value in wrong:
@@ -118,26 +118,26 @@ class CheckTests(SynchronousTestCase):
 
     def test_pattern(self) -> None:
         """A regular expression is compiled; a wrong one is refused, and why."""
-        self.assertEqual(toml.pattern("[a-z]+"), re.compile("[a-z]+"))
-        error = self.assertRaises(NotAllowed, toml.pattern, "[a-")
+        self.assertEqual(tables.pattern("[a-z]+"), re.compile("[a-z]+"))
+        error = self.assertRaises(NotAllowed, tables.pattern, "[a-")
         self.assertIn("unterminated character set", str(error))
         for wrong in (1, "a\0", "(" * 3000 + ")" * 3000, "a{4294967296}", "(?L)a"):
             with self.subTest(wrong=wrong):
-                self.assertRaises(NotAllowed, toml.pattern, wrong)
+                self.assertRaises(NotAllowed, tables.pattern, wrong)
 
     def test_pattern_flags(self) -> None:
         """Flags that exclude one another are refused like any other mistake."""
-        self.assertRaises(NotAllowed, toml.pattern, "(?a)(?u)x")
+        self.assertRaises(NotAllowed, tables.pattern, "(?a)(?u)x")
 
     def test_shown(self) -> None:
         """A value is shown in TOML's words, and short."""
-        self.assertEqual((toml.shown(True), toml.shown(False)), ("true", "false"))
-        self.assertEqual(toml.shown("a"), "'a'")
-        self.assertEqual(toml.shown(date(2026, 1, 2)), "datetime.date(2026, 1, 2)")
-        self.assertEqual(len(toml.shown("x" * 58)), 60)
-        self.assertTrue(toml.shown("x" * 58).endswith("x'"))
-        self.assertTrue(toml.shown("x" * 59).endswith("xxx..."))
-        self.assertEqual(len(toml.shown("x" * 1000)), 60)
+        self.assertEqual((tables.shown(True), tables.shown(False)), ("true", "false"))
+        self.assertEqual(tables.shown("a"), "'a'")
+        self.assertEqual(tables.shown(date(2026, 1, 2)), "datetime.date(2026, 1, 2)")
+        self.assertEqual(len(tables.shown("x" * 58)), 60)
+        self.assertTrue(tables.shown("x" * 58).endswith("x'"))
+        self.assertTrue(tables.shown("x" * 59).endswith("xxx..."))
+        self.assertEqual(len(tables.shown("x" * 1000)), 60)
 
     def test_shown_whatever_it_is(self) -> None:
         """A value that Python would not write out is shown all the same."""
@@ -146,7 +146,7 @@ class CheckTests(SynchronousTestCase):
         for _ in range(5000):
             nested = {"a": nested}
         for value in (nested, 16**5000):
-            self.assertLessEqual(len(toml.shown(value)), 60)
+            self.assertLessEqual(len(tables.shown(value)), 60)
 
 
 class TableTests(SynchronousTestCase):
@@ -161,8 +161,8 @@ class TableTests(SynchronousTestCase):
     def test_take(self) -> None:
         """A value that fits is given on, a default stands in for one that is absent."""
         table = self.table({"count": 3})
-        self.assertEqual(table.take("count", toml.count, 1), 3)
-        self.assertEqual(table.take("other", toml.count, 7), 7)
+        self.assertEqual(table.take("count", tables.count, 1), 3)
+        self.assertEqual(table.take("other", tables.count, 7), 7)
         table.close()
         self.assertEqual(self.mistakes, [])
         self.assertIn("count", table)
@@ -171,7 +171,7 @@ class TableTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """What does not fit is noted, with what would; the default goes on."""
-        self.assertEqual(self.table({"count": "x"}).take("count", toml.count, 7), 7)
+        self.assertEqual(self.table({"count": "x"}).take("count", tables.count, 7), 7)
         expected = Mistake("a.b.count", "'x'", "an integer from 1 to 1000000000")
         self.assertEqual(self.mistakes, [expected])
         self.assertEqual(
@@ -181,13 +181,13 @@ class TableTests(SynchronousTestCase):
 
     def test_top(self) -> None:
         """The file itself adds nothing to a key."""
-        self.table({"count": "x"}, key="").take("count", toml.count, 7)
+        self.table({"count": "x"}, key="").take("count", tables.count, 7)
         self.assertEqual([each.key for each in self.mistakes], ["count"])
 
     def test_unknown(self) -> None:
         """A key that nobody took is noted, with those there are and a likely one."""
         table = self.table({"cuont": 3, "odd key": 1})
-        table.take("count", toml.count, 1)
+        table.take("count", tables.count, 1)
         table.close()
         self.assertEqual(
             self.mistakes,
@@ -207,7 +207,7 @@ class TableTests(SynchronousTestCase):
         table = self.table(values)
         (good,) = table.tables("x", re.compile("[a-z]+"))
         self.assertEqual((good.name, good.key), ("good", "a.b.x.good"))
-        self.assertEqual(good.take("k", toml.integer, 0), 1)
+        self.assertEqual(good.take("k", tables.integer, 0), 1)
         self.assertEqual(
             self.mistakes,
             [
@@ -221,12 +221,12 @@ class TableTests(SynchronousTestCase):
         table = self.table({"x": {"k": 1, "z": 2}, "y": 3})
         inside = table.table("x")
         self.assertEqual((inside.name, inside.key), ("x", "a.b.x"))
-        self.assertEqual(inside.take("k", toml.integer, 0), 1)
+        self.assertEqual(inside.take("k", tables.integer, 0), 1)
         self.assertEqual(self.mistakes, [])
         inside.close()
         self.assertEqual([each.key for each in self.mistakes], ["a.b.x.z"])
-        self.assertEqual(table.table("none").take("k", toml.integer, 7), 7)
-        self.assertEqual(table.table("y").take("k", toml.integer, 7), 7)
+        self.assertEqual(table.table("none").take("k", tables.integer, 7), 7)
+        self.assertEqual(table.table("y").take("k", tables.integer, 7), 7)
         self.assertEqual(self.mistakes[1:], [Mistake("a.b.y", "3", "a table")])
 
     def test_no_tables(self) -> None:

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.trail}."""
+"""Tests for L{shellstream.security.audit_log}."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.audit import REFUSALS, Entry, What
-from shellstream.trail import COMPLAIN, INPUTS, MINUTE, SETTLE, Trail
+from shellstream.security.audit import REFUSALS, Entry, What
+from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, SETTLE, Trail
 from tests.test_fakes import wall
 
 

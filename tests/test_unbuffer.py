@@ -1,12 +1,13 @@
-"""Tests for L{shellstream.unbuffer}, and for Perl's part of it with a real Perl."""
+"""Tests for L{process.unbuffering}, and for Perl's part of it with a real Perl."""
 
 import os
 import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.elf import Loader
-from shellstream.unbuffer import Preload, Unbuffer, unbuffered
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.process.elf import Loader
+from shellstream.process.unbuffering import Preload, unbuffered
 from tests.support import needs
 
 LIBRARY = "/usr/lib/libstdbuf.so"

@@ -1,12 +1,11 @@
-"""Tests for L{shellstream.utf8}: what readers of text see of its characters."""
+"""Tests for L{shellstream.output.utf8}: what readers of text see of its characters."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.events import Chunk
-from shellstream.formats import Ndjson
-
-from .decoders import ndjson
-from .test_formats import ERR, OUT, chunks_of
+from shellstream.model.events import Chunk
+from shellstream.output.formats import Ndjson
+from tests.decoders import ndjson
+from tests.test_formats import ERR, OUT, chunks_of
 
 
 def told(*parts, start=0, final=False, only=None):

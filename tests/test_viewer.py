@@ -1,16 +1,16 @@
-"""Tests for L{shellstream.viewer}."""
+"""Tests for L{shellstream.output.viewer}."""
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
-from shellstream.events import OnDisconnect, Stream
-from shellstream.formats import Ndjson, Plain
-from shellstream.interfaces import IViewer, View
-from shellstream.limits import Limits
-from shellstream.outputlog import READ_SIZE
-from shellstream.rendition import Rendition
-from shellstream.viewer import BURST, Format, Viewer
+from shellstream.model.events import OnDisconnect, Stream
+from shellstream.model.limits import Limits
+from shellstream.output.formats import Ndjson, Plain
+from shellstream.output.interfaces import IViewer, View
+from shellstream.output.log import READ_SIZE
+from shellstream.output.shared_encoding import Rendition
+from shellstream.output.viewer import BURST, Format, Viewer
 from tests.test_run import RunTestCase
 
 STALL = 60.0

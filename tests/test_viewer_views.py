@@ -1,14 +1,14 @@
-"""Tests for L{shellstream.viewer}: what a viewer asks for, and what is gone."""
+"""Tests for L{shellstream.output.viewer}: what a viewer asks for, and what is gone."""
 
 import json
 
 from twisted.internet.testing import StringTransport
 
-from shellstream.events import Stream
-from shellstream.formats import Ndjson
-from shellstream.interfaces import View
-from shellstream.outputlog import READ_SIZE
-from shellstream.viewer import PING, Viewer
+from shellstream.model.events import Stream
+from shellstream.output.formats import Ndjson
+from shellstream.output.interfaces import View
+from shellstream.output.log import READ_SIZE
+from shellstream.output.viewer import PING, Viewer
 from tests.test_viewer import Full, ViewerTestCase
 
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.accesslog}."""
+"""Tests for L{shellstream.web.server.access_log}."""
 
 import re
 
@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config import Config
-from shellstream.web.accesslog import masked
+from shellstream.config.loader import Config
+from shellstream.web.server.access_log import masked
 from tests.test_fakes import WebTestCase
 from tests.test_registry_audit import LOGIN
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from attrs import evolve
 
-from shellstream.access import Action
-from shellstream.audit import Entry, What
-from shellstream.config import Config
-from shellstream.errors import CannotStart
-from shellstream.identities import Access
-from shellstream.limits import Limits
+from shellstream.config.loader import Config
+from shellstream.model.errors import CannotStart
+from shellstream.model.limits import Limits
+from shellstream.security.audit import Entry, What
+from shellstream.security.authorization import Action
+from shellstream.security.principals import Access
 from tests.gates import GateTestCase
 from tests.test_fakes import ECHO, HEAR, PEER, SAY, WebTestCase
 from tests.test_registry_audit import LOGIN, SECRET

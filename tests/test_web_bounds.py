@@ -1,13 +1,16 @@
-"""Tests for L{shellstream.web.http}: what is too large, and how that is said."""
+"""Tests for L{shellstream.web.server.request}.
+
+What is too large, and how that is said.
+"""
 
 import json
 
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
-from shellstream.bounds import BOUNDS
-from shellstream.limits import Limits
-from shellstream.web.channel import LINGER
+from shellstream.config.http_limits import BOUNDS
+from shellstream.model.limits import Limits
+from shellstream.web.server.channel import LINGER
 from tests.test_fakes import Connection, Reply, WebTestCase, parsed
 
 MAX_BODY = BOUNDS.body_size

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.gate}: who asks, by whatever they show."""
+"""Tests for L{shellstream.web.server.authentication}.
+
+Who asks, by whatever they show.
+"""
 
 import json
 from base64 import b64encode
@@ -7,10 +10,10 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.address import IPv4Address, UNIXAddress
 
-from shellstream.access import EVERYTHING, Principal
-from shellstream.failures import BURST
-from shellstream.identities import Access, Known
-from shellstream.web.gate import MAX_CREDENTIAL
+from shellstream.security.authorization import EVERYTHING, Principal
+from shellstream.security.login_throttle import BURST
+from shellstream.security.principals import Access, Known
+from shellstream.web.server.authentication import MAX_CREDENTIAL
 from tests.gates import GateTestCase
 from tests.test_fakes import Connection, Reply, wall
 

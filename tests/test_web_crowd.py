@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.crowd}: how many may be connected, and watch."""
+"""Tests for L{shellstream.web.server.connection_limits}.
+
+How many may be connected, and watch.
+"""
 
 import json
 
@@ -11,11 +14,11 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from shellstream.bounds import Bounds
-from shellstream.config import Config
-from shellstream.descriptors import file_limit
-from shellstream.web.channel import LINGER, LINGERING
-from shellstream.web.crowd import INTERVAL, Crowd, Shares, origin
+from shellstream.config.http_limits import Bounds
+from shellstream.config.loader import Config
+from shellstream.process.file_limits import file_limit
+from shellstream.web.server.channel import LINGER, LINGERING
+from shellstream.web.server.connection_limits import INTERVAL, Crowd, Shares, origin
 from tests.test_fakes import ECHO, SAY, Connection, WebTestCase, Wire, parsed
 
 

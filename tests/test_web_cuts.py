@@ -7,7 +7,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shellstream.events import Stream
+from shellstream.model.events import Stream
 from tests.decoders import DECODERS, Told, event_source
 from tests.test_fakes import Connection, WebTestCase
 from tests.test_formats_properties import PARTS

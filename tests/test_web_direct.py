@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.direct}, with real sockets and no reactor's turns."""
+"""Tests for L{server.immediate_write}, with real sockets and no reactor's turns."""
 
 import socket
 
@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from shellstream.web.direct import write_now
+from shellstream.web.server.immediate_write import write_now
 
 
 @implementer(IReactorFDSet)

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.doctor}: C{/doctor} ticks, and says when."""
+"""Tests for L{shellstream.web.resources.tick_stream}.
+
+C{/doctor} ticks, and says when.
+"""
 
 import json
 import re
@@ -9,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.interfaces import IRun
+from shellstream.output.interfaces import IRun
 from shellstream.web import Now
-from shellstream.web.doctor import (
+from shellstream.web.resources.tick_stream import (
     MAX_AT_ONCE,
     MAX_COUNT,
     MAX_EACH,

@@ -2,9 +2,9 @@
 
 from attrs import evolve
 
-from shellstream.identities import Access
-from shellstream.web.entrance import GUARDED
-from shellstream.web.page import POLICY
+from shellstream.security.principals import Access
+from shellstream.web.access_control import GUARDED
+from shellstream.web.resources.pages import POLICY
 from tests.gates import GateTestCase
 from tests.test_fakes import Connection, Reply
 

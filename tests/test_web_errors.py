@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from shellstream.config import Config
-from shellstream.web.given import MAX_FIELDS
+from shellstream.config.loader import Config
+from shellstream.web.resources.request_params import MAX_FIELDS
 from tests.test_fakes import ECHO, SAY, Connection, WebTestCase
 
 FORM = "application/x-www-form-urlencoded"

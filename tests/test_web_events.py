@@ -1,9 +1,12 @@
-"""Tests for L{shellstream.web.news}: C{/events} tells what happens to runs."""
+"""Tests for L{shellstream.web.resources.run_events}.
+
+C{/events} tells what happens to runs.
+"""
 
 import json
 from typing import Any
 
-from shellstream.errors import CannotStart
+from shellstream.model.errors import CannotStart
 from tests.decoders import Event, event_source
 from tests.test_fakes import Connection
 from tests.test_web_runs import RunsTestCase

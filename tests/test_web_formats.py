@@ -4,9 +4,9 @@ from typing import Any
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.events import Stream
-from shellstream.parameters import String
+from shellstream.config.loader import Config
+from shellstream.config.parameters import String
+from shellstream.model.events import Stream
 from tests.decoders import DECODERS, Told
 from tests.test_fakes import ECHO, SAY, Connection, Reply
 from tests.test_web_output import OutputTestCase

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.gate}: every route has a rule, and every rule is kept."""
+"""Tests for L{shellstream.web.server.authentication}.
+
+Every route has a rule, and every rule is kept.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,11 +9,11 @@ from collections.abc import Iterator
 from attrs import evolve
 from twisted.web.resource import Resource as TwistedResource
 
-from shellstream.access import Action, Caller
-from shellstream.permitted import Permitted
-from shellstream.web.entrance import PUBLIC, Entrance
-from shellstream.web.http import Request
-from shellstream.web.resource import ANYBODY, Resource
+from shellstream.runs.authorized_runs import Permitted
+from shellstream.security.authorization import Action, Caller
+from shellstream.web.access_control import PUBLIC, Entrance
+from shellstream.web.resources.base import ANYBODY, Resource
+from shellstream.web.server.request import Request
 from tests.decoders import event_source
 from tests.gates import ALL, JOINED, GateTestCase
 from tests.test_fakes import Connection

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.given}."""
+"""Tests for L{shellstream.web.resources.request_params}."""
 
 import json
 import re
@@ -8,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import BodyMalformed, MediaTypeUnsupported
-from shellstream.web.given import MAX_FIELDS, Pairs, from_body, from_json, from_query
+from shellstream.model.errors import BodyMalformed, MediaTypeUnsupported
+from shellstream.web.resources.request_params import (
+    MAX_FIELDS,
+    Pairs,
+    from_body,
+    from_json,
+    from_query,
+)
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

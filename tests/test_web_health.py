@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.health}."""
+"""Tests for L{shellstream.web.resources.health}."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from shellstream.web.health import FRESH, PATIENCE, NotReady
+from shellstream.web.resources.health import FRESH, PATIENCE, NotReady
 from tests.registries import Thread
 from tests.test_fakes import Connection, Reply, WebTestCase
 

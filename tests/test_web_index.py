@@ -10,10 +10,10 @@ from typing import Any
 from attrs import evolve
 
 from shellstream import __version__
-from shellstream.command import Command
-from shellstream.config import Config
-from shellstream.limits import Limits
-from shellstream.parameters import Boolean, Integer, Number, Path, String
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Boolean, Integer, Number, Path, String
+from shellstream.model.limits import Limits
 from tests.test_fakes import WebTestCase
 
 HOSTILE = "<script>alert(1)</script>\"'&"

@@ -6,10 +6,10 @@ from typing import TypeVar
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from shellstream.config import Config
-from shellstream.errors import CannotStart
-from shellstream.events import Reason
-from shellstream.limits import Limits, WhenBusy
+from shellstream.config.loader import Config
+from shellstream.model.errors import CannotStart
+from shellstream.model.events import Reason
+from shellstream.model.limits import Limits, WhenBusy
 from tests.registries import Thread
 from tests.test_fakes import SAY, Connection
 from tests.test_web_runs import RunsTestCase

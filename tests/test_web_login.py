@@ -1,8 +1,8 @@
 """Tests for C{entrance}: people who type their token into a page."""
 
-from shellstream.failures import BURST
-from shellstream.sessions import LASTS
-from shellstream.web.page import PROOF
+from shellstream.security.login_sessions import LASTS
+from shellstream.security.login_throttle import BURST
+from shellstream.web.resources.pages import PROOF
 from tests.gates import GateTestCase
 from tests.test_fakes import Connection, Reply
 

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.openapi}: the document tells what is answered."""
+"""Tests for L{shellstream.web.openapi.document}.
+
+The document tells what is answered.
+"""
 
 import json
 import re
@@ -9,17 +12,17 @@ from attrs import evolve
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from shellstream.access import SOMEBODY, Action
-from shellstream.command import Command
-from shellstream.config import Config
-from shellstream.errors import CannotStart, ShellstreamError
-from shellstream.limits import Limits
-from shellstream.parameters import Boolean, Integer, Number, Path, String
-from shellstream.permitted import Permitted
-from shellstream.viewer import PING
-from shellstream.web.entrance import Entrance
-from shellstream.web.http import Request
-from shellstream.web.resource import Resource
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Boolean, Integer, Number, Path, String
+from shellstream.model.errors import CannotStart, ShellstreamError
+from shellstream.model.limits import Limits
+from shellstream.output.viewer import PING
+from shellstream.runs.authorized_runs import Permitted
+from shellstream.security.authorization import SOMEBODY, Action
+from shellstream.web.access_control import Entrance
+from shellstream.web.resources.base import Resource
+from shellstream.web.server.request import Request
 from tests.contract import UNKNOWN
 from tests.gates import GateTestCase
 from tests.test_fakes import HEAR, Connection, Reply, WebTestCase

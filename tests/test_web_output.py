@@ -1,10 +1,13 @@
-"""Tests for L{shellstream.web.output}: a run's output, from any offset on."""
+"""Tests for L{shellstream.web.resources.run_output}.
+
+A run's output, from any offset on.
+"""
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.events import Stream
-from shellstream.limits import Limits, WhenBusy
+from shellstream.config.loader import Config
+from shellstream.model.events import Stream
+from shellstream.model.limits import Limits, WhenBusy
 from tests.test_fakes import SAY, Connection, Reply
 from tests.test_web_runs import RunsTestCase
 from tests.test_web_stream import ANNOUNCED

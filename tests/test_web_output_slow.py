@@ -1,10 +1,13 @@
-"""Tests for L{shellstream.web.output}: viewers that are slow, or leave."""
+"""Tests for L{shellstream.web.resources.run_output}.
+
+Viewers that are slow, or leave.
+"""
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.events import OnDisconnect
-from shellstream.limits import Limits
+from shellstream.config.loader import Config
+from shellstream.model.events import OnDisconnect
+from shellstream.model.limits import Limits
 from tests.test_fakes import SAY, Started
 from tests.test_web_output import OutputTestCase
 

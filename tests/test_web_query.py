@@ -1,13 +1,13 @@
-"""Tests for L{shellstream.web.query}: a query that is read field by field."""
+"""Tests for L{shellstream.web.resources.query}: a query that is read field by field."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import ParametersRefused
-from shellstream.events import Stream
-from shellstream.web.given import Given
-from shellstream.web.query import MAX_OFFSET, Query
+from shellstream.model.errors import ParametersRefused
+from shellstream.model.events import Stream
+from shellstream.web.resources.query import MAX_OFFSET, Query
+from shellstream.web.resources.request_params import Given
 
 KNOWN = ("count", "flag", "stream", "text")
 TEXTS = st.one_of(

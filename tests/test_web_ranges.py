@@ -1,12 +1,15 @@
-"""Tests for L{shellstream.web.ranges}: C{Range} on an output (RFC 9110, RFC 8673)."""
+"""Tests for L{shellstream.web.resources.byte_ranges}.
+
+C{Range} on an output (RFC 9110, RFC 8673).
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.errors import OffsetGone, RangeNotSatisfiable
-from shellstream.web.query import MAX_OFFSET
-from shellstream.web.ranges import Range, resolve
+from shellstream.model.errors import OffsetGone, RangeNotSatisfiable
+from shellstream.web.resources.byte_ranges import Range, resolve
+from shellstream.web.resources.query import MAX_OFFSET
 
 NUMBERS = st.one_of(
     st.integers(0, 30),

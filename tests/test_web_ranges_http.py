@@ -1,7 +1,7 @@
 """Tests for L{shellstream.web}: C{Range} over HTTP, on runs that ended or go on."""
 
-from shellstream.events import Stream
-from shellstream.web.query import MAX_OFFSET
+from shellstream.model.events import Stream
+from shellstream.web.resources.query import MAX_OFFSET
 from tests.test_fakes import Reply
 from tests.test_web_output import OutputTestCase
 from tests.test_web_output_slow import SMALL

@@ -1,11 +1,11 @@
-"""Tests for L{shellstream.web.runs}: runs that nobody need watch."""
+"""Tests for L{shellstream.web.resources.runs}: runs that nobody need watch."""
 
 import json
 from typing import Any
 from uuid import UUID
 
-from shellstream.config import Config
-from shellstream.errors import CannotStart
+from shellstream.config.loader import Config
+from shellstream.model.errors import CannotStart
 from tests.test_fakes import ECHO, SAY, Connection, Reply
 from tests.test_web_errors import FORM, JSON, ProblemTestCase
 

@@ -1,8 +1,8 @@
-"""Tests for L{shellstream.web.runs}: which runs there are."""
+"""Tests for L{shellstream.web.resources.runs}: which runs there are."""
 
 from urllib.parse import quote
 
-from shellstream.events import State
+from shellstream.model.events import State
 from tests.test_web_runs import RunsTestCase
 
 

@@ -1,8 +1,11 @@
-"""Tests for L{shellstream.web.runs}: one run, and all that can be done with it."""
+"""Tests for L{shellstream.web.resources.runs}.
+
+One run, and all that can be done with it.
+"""
 
 from typing import Any
 
-from shellstream.events import Reason
+from shellstream.model.events import Reason
 from tests.test_fakes import Connection
 from tests.test_web_errors import FORM
 from tests.test_web_runs import RunsTestCase

@@ -4,8 +4,8 @@ import json
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.errors import Busy, CannotStart
+from shellstream.config.loader import Config
+from shellstream.model.errors import Busy, CannotStart
 from tests.test_fakes import ECHO, SAY, Connection, WebTestCase
 
 

@@ -1,12 +1,15 @@
-"""Tests for L{shellstream.web.steering}: what is put into a run by HTTP."""
+"""Tests for L{shellstream.web.resources.run_control}.
+
+What is put into a run by HTTP.
+"""
 
 import json
 
-from shellstream.bounds import BOUNDS
-from shellstream.command import Command
-from shellstream.config import Config
-from shellstream.input import Tty
-from shellstream.limits import Limits, WhenBusy
+from shellstream.config.command import Command
+from shellstream.config.http_limits import BOUNDS
+from shellstream.config.loader import Config
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_input import Tty
 from tests.test_fakes import HEAR, SAY, Connection, Reply, Started
 from tests.test_web_runs import RunsTestCase
 

@@ -4,12 +4,12 @@ from signal import SIGRTMIN
 
 from attrs import evolve
 
-from shellstream.config import Config
-from shellstream.events import Reason, Stream
-from shellstream.limits import Limits
-from shellstream.outputlog import READ_SIZE
-from shellstream.record import signal_name
-from shellstream.web.output import TRAILERS
+from shellstream.config.loader import Config
+from shellstream.model.events import Reason, Stream
+from shellstream.model.limits import Limits
+from shellstream.model.run_record import signal_name
+from shellstream.output.log import READ_SIZE
+from shellstream.web.resources.run_output import TRAILERS
 from tests.test_fakes import SAY, Connection, WebTestCase
 
 LIMITS = Limits()

@@ -1,4 +1,7 @@
-"""Tests for L{shellstream.web.strict}: what may be read in two ways is refused."""
+"""Tests for L{shellstream.web.server.request_syntax}.
+
+What may be read in two ways is refused.
+"""
 
 import json
 
@@ -7,9 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from shellstream.command import Command
-from shellstream.config import Config
-from shellstream.web import strict
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.web.server import request_syntax
 from tests.smuggling import ALLOWED, ATTACKS, HIDDEN
 from tests.test_fakes import Reply, WebTestCase, parsed
 
@@ -115,13 +118,13 @@ class LineTests(SynchronousTestCase):
         """A target is of visible ASCII."""
         visible = all(0x20 < byte < 0x7F for byte in rest)
         line = method + b" " + begin.encode() + rest + b" HTTP/1.1"
-        self.assertEqual(strict.request_line(line) is None, visible)
+        self.assertEqual(request_syntax.request_line(line) is None, visible)
 
     @given(TOKEN, st.binary())
     def test_value(self, name: bytes, value: bytes) -> None:
         """A header's value has no control characters but tabs."""
         clean = not any(byte in CONTROLS and byte != 9 for byte in value)
-        self.assertEqual(strict.field_line(name + b":" + value) is None, clean)
+        self.assertEqual(request_syntax.field_line(name + b":" + value) is None, clean)
 
     @given(st.binary(max_size=20))
     def test_name(self, name: bytes) -> None:
@@ -131,7 +134,7 @@ class LineTests(SynchronousTestCase):
             chr(byte) in "!#$%&'*+-.^_`|~" or (byte < 128 and chr(byte).isalnum())
             for byte in name
         )
-        self.assertEqual(strict.field_line(name + b": 1") is None, token)
+        self.assertEqual(request_syntax.field_line(name + b": 1") is None, token)
 
     @given(st.text("0123456789+-_ x", max_size=110).map(str.encode))
     def test_length(self, value: bytes) -> None:
@@ -139,7 +142,7 @@ class LineTests(SynchronousTestCase):
         digits = value.strip(b" ")
         clear = digits.isdigit() and len(digits) <= 100
         line = b"CONTENT-length:" + value
-        self.assertEqual(strict.field_line(line) is None, clear)
+        self.assertEqual(request_syntax.field_line(line) is None, clear)
 
     @given(
         st.lists(st.just(b"5"), max_size=2),
@@ -155,4 +158,4 @@ class LineTests(SynchronousTestCase):
         )
         known = codings in ([b"chunked"], [b"Chunked"]) and version == b"HTTP/1.1"
         clear = len(lengths) <= 1 if not codings else known and not lengths
-        self.assertEqual(strict.head(version, headers) is None, clear)
+        self.assertEqual(request_syntax.head(version, headers) is None, clear)

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.vanished}: clients of whom nothing is heard."""
+"""Tests for L{shellstream.web.server.dead_peers}: clients of whom nothing is heard."""
 
 import socket
 from unittest import SkipTest
@@ -7,8 +7,8 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.web.channel import Channel
-from shellstream.web.vanished import REPEATED, ROUND, Patrol, repeated
+from shellstream.web.server.channel import Channel
+from shellstream.web.server.dead_peers import REPEATED, ROUND, Patrol, repeated
 from tests.test_fakes import WebTestCase, Wire
 
 

@@ -1,11 +1,11 @@
-"""Tests for L{shellstream.web.channel}: how long a client may take."""
+"""Tests for L{shellstream.web.server.channel}: how long a client may take."""
 
 from attrs import evolve
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
-from shellstream.bounds import Bounds
-from shellstream.config import Config
+from shellstream.config.http_limits import Bounds
+from shellstream.config.loader import Config
 from tests.test_fakes import ECHO, HEAR, SAY, Connection, WebTestCase, parsed
 
 #: Each another, so that none can be taken for another.

@@ -23,7 +23,7 @@ from shellstream.client.errors import (
     Unanswered,
     Usage,
 )
-from shellstream.client.wire import Answer, Wire
+from shellstream.client.transport.wire import Answer, Wire
 
 if TYPE_CHECKING:
     _Base = TestCase

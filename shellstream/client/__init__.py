@@ -19,7 +19,7 @@ With Twisted, C{Client("http://laptop:8000", TreqWire(reactor))}, and
 C{Deferred.fromCoroutine(main())}; all else is the same.
 
 The loop ends only when all of the output was seen, whatever happened to the
-network; anything else raises a L{ClientError<shellstream.client.errors.ClientError>}.
+network; anything else raises a L{ClientError}.
 Who takes long over an event makes the server wait, and so the command.
 
 Both ask by treq. On asyncio it runs on the loop that runs, and Twisted's global
@@ -29,18 +29,19 @@ reactor is neither used nor installed. Names are imported when they are used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shellstream.client.transport.asyncio_wire import AsyncioWire
+    from shellstream.client.transport.treq_wire import TreqWire, http_client
+    from shellstream.client.transport.trust import Trust
+
     from .api import Client
-    from .asyncio_wire import AsyncioWire
     from .errors import ClientError, CutShort
     from .events import Begun, End, Event, Gap, Output, Ping
-    from .feeding import Tty
-    from .following import Following, View
-    from .treq_wire import TreqWire, http_client
-    from .trust import Trust
+    from .feed import Tty
+    from .follow import Following, View
 
 _HOMES = {
     "Client": "api",
-    "AsyncioWire": "asyncio_wire",
+    "AsyncioWire": "transport.asyncio_wire",
     "ClientError": "errors",
     "CutShort": "errors",
     "Begun": "events",
@@ -49,12 +50,12 @@ _HOMES = {
     "Gap": "events",
     "Output": "events",
     "Ping": "events",
-    "Tty": "feeding",
-    "Following": "following",
-    "View": "following",
-    "TreqWire": "treq_wire",
-    "http_client": "treq_wire",
-    "Trust": "trust",
+    "Tty": "feed",
+    "Following": "follow",
+    "View": "follow",
+    "TreqWire": "transport.treq_wire",
+    "http_client": "transport.treq_wire",
+    "Trust": "transport.trust",
 }
 
 __all__ = [

@@ -13,9 +13,10 @@ def main() -> NoReturn:
     # Nearly all of a short run is imports: to look for garbage among what is there
     # to stay would make them longer.
     gc.disable()
-    from .cli.notes import note
-    from .cli.out import occupy
-    from .cli.parser import arguments
+    from shellstream.client.cli.arguments import arguments
+    from shellstream.client.cli.messages import note
+    from shellstream.client.cli.stdout import occupy
+
     from .errors import ClientError
 
     try:
@@ -38,20 +39,20 @@ def _do(given: "Namespace") -> int:
 
         return demo()
     if name == "completion":
-        from .cli.completion import completion
+        from shellstream.client.cli.arguments import completion
 
         return completion(given.shell)
     if name == "doctor":
-        from .cli.examine import doctor
+        from shellstream.client.cli.doctor import doctor
 
         _loaded()
         return doctor(given)
     import asyncio
 
     if name in ("run", "attach", "output"):
-        from .cli import follow as module
+        from shellstream.client.cli import run as module
     else:
-        from .cli import ask as module  # type: ignore[no-redef]
+        from shellstream.client.cli import manage as module  # type: ignore[no-redef]
     _loaded()
     code: int = asyncio.run(getattr(module, name)(given))
     return code

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -15,13 +14,15 @@ from collections.abc import (
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .answers import Server, check
+from shellstream.client.transport.documents import Server, check
+from shellstream.client.transport.wire import Answer, Wire
+
 from .errors import Elsewhere, Nonsense, Usage
 from .events import CommandInfo, RunInfo
-from .feeding import Feeding, Tty
-from .following import Following, View
-from .tries import Tries
-from .wire import Answer, Wire
+from .feed import Feeding, Tty
+from .follow import Following, View
+from .retry import Tries
+from .urls import server_of
 
 #: The most runs that the server tells of at once.
 MAX_PAGE = 1000
@@ -35,10 +36,10 @@ class Client:
     The runs of one server.
 
     On asyncio a server's URL is all that it takes; in a Twisted program give it a
-    L{TreqWire<shellstream.client.treq_wire.TreqWire>}. It holds nothing open, so it
+    L{TreqWire}. It holds nothing open, so it
     need not be closed; what L{run} and L{follow} return does.
 
-    Every call may raise a L{ClientError<shellstream.client.errors.ClientError>},
+    Every call may raise a L{ClientError},
     whose text is one line for a person.
     """
 
@@ -58,7 +59,7 @@ class Client:
         @param noted: is told of every cut, and of the seconds until the next try.
         """
         if wire is None:
-            from .asyncio_wire import AsyncioWire
+            from shellstream.client.transport.asyncio_wire import AsyncioWire
 
             wire = AsyncioWire()
         self.server = server.rstrip("/")
@@ -101,7 +102,7 @@ class Client:
     def follow(self, run: str, view: View = View()) -> Following:  # noqa: B008
         """
         Follow a run that is there, by default from its first byte on. It waits for
-        nobody: who is too slow is told of a L{Gap<shellstream.client.events.Gap>}.
+        nobody: who is too slow is told of a L{Gap}.
         """
         return self._following(view, run=run)
 
@@ -337,16 +338,6 @@ class Client:
 
     async def _size(self, run: str) -> int:
         return (await self.show(run))["size"]
-
-
-def server_of(url: str) -> str | None:
-    """The server that a URL belongs to, if it can be that of a C{/stream}."""
-    parts = urlsplit(url)
-    ours = re.fullmatch(r"(.*)/stream(/[^/]+)?/?", parts.path)
-    if ours is None:
-        return None
-    server: str = urlunsplit((parts.scheme, parts.netloc, ours[1], "", ""))
-    return server
 
 
 def new_key() -> str:

@@ -1,19 +1,21 @@
-"""The HTTP face: which path answers what (see L{shellstream.interfaces})."""
+"""The HTTP face: which path answers what (see L{shellstream.runs.interfaces})."""
 
 from twisted.internet.interfaces import IReactorTime
 
-from shellstream.interfaces import IRuns
+from shellstream.runs.interfaces import IRuns
+from shellstream.web.openapi.resource import OpenApi
+from shellstream.web.resources.health import Health
+from shellstream.web.resources.index import Commands, Index
+from shellstream.web.resources.login import Login, Logout
+from shellstream.web.resources.run_events import Events
+from shellstream.web.resources.run_output import Answers
+from shellstream.web.resources.runs import Runs
+from shellstream.web.resources.stream import Stream
+from shellstream.web.resources.tick_stream import Doctor, Now
+from shellstream.web.server.authentication import Gate
+from shellstream.web.server.site import Site
 
-from .doctor import Doctor, Now
-from .entrance import Entrance, Login, Logout
-from .gate import Gate
-from .health import Health
-from .http import Site
-from .index import Commands, Index, OpenApi
-from .news import Events
-from .output import Answers
-from .runs import Runs
-from .stream import Stream
+from .access_control import Entrance
 
 __all__ = ["Gate", "Now", "Site", "root"]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from . import machine
-from .errors import Failed
-from .metrics import SMOKE, Bench, Metric, Scale, all_metrics
-from .metrics.base import FAILURES
-from .peers import PEERS, Shellstream
-from .report import Report
-from .results import Results
-from .workloads import Workloads
+from tests.benchmarks import machine
+from tests.benchmarks.errors import Failed
+from tests.benchmarks.metrics import SMOKE, Bench, Metric, Scale, all_metrics
+from tests.benchmarks.metrics.base import FAILURES
+from tests.benchmarks.peers import PEERS, Shellstream
+from tests.benchmarks.report import Report
+from tests.benchmarks.results import Results
+from tests.benchmarks.workloads import Workloads
 
 #: What of Python is measured.
 PACKAGES = (

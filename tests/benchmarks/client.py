@@ -19,9 +19,9 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 
-from .content import PIECE, Sink
-from .decode import Decoder, Http, Raw, WebSocket
-from .errors import Cut, Failed, Silent
+from tests.benchmarks.content import PIECE, Sink
+from tests.benchmarks.decode import Decoder, Http, Raw, WebSocket
+from tests.benchmarks.errors import Cut, Failed, Silent
 
 #: Seconds after which a stream that says nothing counts as broken.
 PATIENCE = 60.0

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from attrs import define, evolve, field, frozen
 
-from .errors import Differs
+from tests.benchmarks.errors import Differs
 
 #: The most bytes that a sink is ever given at once.
 PIECE = 1 << 20

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from attrs import define
 
-from .content import Sink
-from .errors import Cut, Refused
+from tests.benchmarks.content import Sink
+from tests.benchmarks.errors import Cut, Refused
 
 
 class Body(Protocol):

@@ -7,10 +7,10 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .metrics import Column, Metric
-from .metrics.viewers import Viewers
-from .peers import PEERS, Kind
-from .results import OURS, Results
+from tests.benchmarks.metrics import Column, Metric
+from tests.benchmarks.metrics.viewers import Viewers
+from tests.benchmarks.peers import PEERS, Kind
+from tests.benchmarks.results import OURS, Results
 
 # Text stays text: small files, which can be searched.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 9})

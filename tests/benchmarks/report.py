@@ -6,9 +6,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from .metrics import Column, Metric
-from .peers import PEERS
-from .results import SUMMARY, Bound, Results, bounds
+from tests.benchmarks.metrics import Column, Metric
+from tests.benchmarks.peers import PEERS
+from tests.benchmarks.results import SUMMARY, Bound, Results, bounds
 
 
 @frozen
@@ -138,7 +138,7 @@ class Report:
         return [text, values, *self._plots(folder)]
 
     def _plots(self, folder: Path) -> list[Path]:
-        from .plots import plot_crowds, plot_metric, plot_summary
+        from tests.benchmarks.plots import plot_crowds, plot_metric, plot_summary
 
         files = plot_summary(self.measured, self.results, folder)
         files += [plot_metric(each, self.results, folder) for each in self.measured]

@@ -5,7 +5,14 @@ from statistics import median
 
 from attrs import define, field, frozen
 
-from .peers import PEERS, DirectSocket, InMemory, Kind, Shellstream, Websocketd
+from tests.benchmarks.peers import (
+    PEERS,
+    DirectSocket,
+    InMemory,
+    Kind,
+    Shellstream,
+    Websocketd,
+)
 
 OURS = Shellstream.name
 #: The columns of the summary: metric, column.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from .content import Content
-from .errors import Failed
+from tests.benchmarks.content import Content
+from tests.benchmarks.errors import Failed
 
 #: How much output a command for throughput writes, in megabytes: a peer is asked
 #: for as much as it can send in a second or two.

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from shellstream.tokenfile import TokenFile, account
+from shellstream.storage.token_file import TokenFile, account
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import answered, fetch, get, post, watch
 from tests.support import Daemon, run, script, start_daemon

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, ResponseFailed
 
-from shellstream.config import parse
-from shellstream.daemon import Daemon
+from shellstream.config.loader import parse
+from shellstream.daemon.service import Daemon
 from shellstream.web import Site
 from tests.support import readable, start_daemon
 

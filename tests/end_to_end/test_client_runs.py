@@ -257,7 +257,7 @@ async def main(reactor):
         async for event in run:
             if isinstance(event, Output):
                 print(event.stream, event.data)
-    print(run.end.code, "shellstream.client.asyncio_wire" in sys.modules)
+    print(run.end.code, "shellstream.client.transport.asyncio_wire" in sys.modules)
 
 react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """

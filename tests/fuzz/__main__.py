@@ -105,7 +105,7 @@ def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
     import atheris
 
     with atheris.instrument_imports(include=list(WATCHED)):
-        from .targets import TARGETS
+        from tests.fuzz.targets import TARGETS
     atheris.Setup([sys.argv[0], *options], TARGETS[name])
     atheris.Fuzz()
     raise AssertionError("libFuzzer has come back")
@@ -113,7 +113,7 @@ def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
 
 def keep(work: Path, name: str) -> None:
     """Keep as few inputs as reach all that was reached."""
-    from .targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     folder = CORPUS / name
     paths = [*folder.iterdir(), *(work / name / "found").iterdir()]

@@ -5,12 +5,11 @@ from itertools import pairwise
 
 from shellstream.client import decode
 from shellstream.client.events import Event, Output
-from shellstream.events import Stream
-from shellstream.formats import FORMATS
+from shellstream.model.events import Stream
+from shellstream.output.formats import FORMATS
 from tests.decoders import DECODERS
+from tests.fuzz.taking import Bytes
 from tests.test_formats_properties import each, each_told, laid_out, viewed
-
-from .taking import Bytes
 
 
 def frames(data: bytes) -> None:

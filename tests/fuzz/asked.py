@@ -12,10 +12,11 @@ from struct import unpack
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
-from shellstream import config
-from shellstream.command import Command
-from shellstream.config import ConfigMistaken
-from shellstream.errors import (
+from shellstream.config import loader
+from shellstream.config.command import Command
+from shellstream.config.loader import ConfigMistaken
+from shellstream.config.parameters import Boolean, Integer, Number, Path, String
+from shellstream.model.errors import (
     BodyMalformed,
     MediaTypeUnsupported,
     NotAcceptable,
@@ -23,22 +24,25 @@ from shellstream.errors import (
     ParametersRefused,
     RangeNotSatisfiable,
 )
-from shellstream.events import Stream
-from shellstream.formats import FORMATS, MAX_OFFSET, parse_last_event_id
-from shellstream.negotiation import negotiate, prefers_html
-from shellstream.parameters import Boolean, Integer, Number, Path, String
-from shellstream.web import index, page
-from shellstream.web.given import Pairs, from_body, from_json, from_query
-from shellstream.web.query import Query
-from shellstream.web.ranges import resolve
-
-from .taking import Bytes
+from shellstream.model.events import Stream
+from shellstream.output.formats import FORMATS, MAX_OFFSET, parse_last_event_id
+from shellstream.output.negotiation import negotiate, prefers_html
+from shellstream.web.resources import index, pages
+from shellstream.web.resources.byte_ranges import resolve
+from shellstream.web.resources.query import Query
+from shellstream.web.resources.request_params import (
+    Pairs,
+    from_body,
+    from_json,
+    from_query,
+)
+from tests.fuzz.taking import Bytes
 
 
 def configuration(data: bytes) -> None:
     """A file is right, and then all of it can be used, or every mistake is told."""
     try:
-        found = config.parse(data.decode("utf-8", "replace"))
+        found = loader.parse(data.decode("utf-8", "replace"))
     except ConfigMistaken as mistaken:
         assert mistaken.mistakes
         assert all(
@@ -50,7 +54,7 @@ def configuration(data: bytes) -> None:
         with suppress(ParametersRefused):
             invocation = command.invoke([])
             assert command.shell or len(invocation.argv) == len(command.argv)
-    assert page.index_page(found).endswith(b"</html>")
+    assert pages.index_page(found).endswith(b"</html>")
 
 
 @cache

@@ -11,11 +11,12 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from shellstream.access import Grant
-from shellstream.config import Config
-from shellstream.identities import Access, Known
-from shellstream.origins import Names
+from shellstream.config.loader import Config
+from shellstream.security.authorization import Grant
+from shellstream.security.principals import Access, Known
+from shellstream.security.request_origin import Names
 from shellstream.web import Gate, Now, Site, root
+from tests.fuzz.taking import Bytes
 from tests.test_client_decode import pieces
 from tests.test_fakes import (
     ECHO,
@@ -27,8 +28,6 @@ from tests.test_fakes import (
     make_registry,
     wall,
 )
-
-from .taking import Bytes
 
 NAMES = Names(patterns=["x"])
 ACCESS = Access(

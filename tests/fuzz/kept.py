@@ -7,16 +7,16 @@ from pathlib import Path as FilePath
 from struct import unpack
 from tempfile import TemporaryDirectory
 
-from shellstream import tokenbook, tokens
-from shellstream.access import Grant
-from shellstream.events import Chunk, OnDisconnect, Stream
-from shellstream.record import RunRecord, described
-from shellstream.ring import Ring
-from shellstream.ringfile import RingFile
-from shellstream.schema import DatabaseDamaged, from_row, to_row
-from shellstream.sectors import LogDamaged, Mark
-
-from .taking import Bytes
+from shellstream.model.events import Chunk, OnDisconnect, Stream
+from shellstream.model.run_record import RunRecord, described
+from shellstream.output.log import LogDamaged
+from shellstream.security import token_journal, tokens
+from shellstream.security.authorization import Grant
+from shellstream.storage.ring import Ring
+from shellstream.storage.ring_file import RingFile
+from shellstream.storage.ring_format import Mark
+from shellstream.storage.schema import DatabaseDamaged, from_row, to_row
+from tests.fuzz.taking import Bytes
 
 
 def kept_output(data: bytes) -> None:
@@ -100,10 +100,10 @@ def token(data: bytes) -> None:
         assert found is (_TOKEN if given == _TEXT else None)
         return
     try:
-        book = tokenbook.parse(text.decode("utf-8", "replace"))
-    except (tokenbook.TokensDamaged, tokenbook.TokensNewer):
+        book = token_journal.parse(text.decode("utf-8", "replace"))
+    except (token_journal.TokensDamaged, token_journal.TokensNewer):
         return
-    assert tokenbook.parse(tokenbook.render(book)) == book
+    assert token_journal.parse(token_journal.render(book)) == book
 
 
 _SOUND = to_row(

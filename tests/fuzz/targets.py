@@ -8,8 +8,8 @@ inputs in a folder of C{corpus}; its name is that of all three.
 
 from collections.abc import Callable, Mapping
 
-from .answered import frames, ndjson, output
-from .asked import (
+from tests.fuzz.answered import frames, ndjson, output
+from tests.fuzz.asked import (
     body,
     configuration,
     event_id,
@@ -18,8 +18,8 @@ from .asked import (
     query,
     ranges,
 )
-from .channel import channel
-from .kept import kept_output, row, token
+from tests.fuzz.channel import channel
+from tests.fuzz.kept import kept_output, row, token
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     each.__name__: each

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from attrs import frozen
 from twisted.trial.unittest import TestCase
 
+from tests.interop.support import folder
 from tests.support import ROOT, Daemon, run
-
-from .support import folder
 
 DEPLOY = ROOT / "deploy"
 

@@ -9,10 +9,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.end_to_end import test_tokens
+from tests.interop.support import start_client
+from tests.interop.test_clients import SCRIPTS
 from tests.support import needs, run, start_daemon
-
-from .support import start_client
-from .test_clients import SCRIPTS
 
 CONFIG = """
 default = "greet"

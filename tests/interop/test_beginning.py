@@ -12,10 +12,9 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.interop.support import GateHeld, folder, passes, start_client
+from tests.interop.test_clients import CLIENTS
 from tests.support import ROOT, Gate, Program, needs, readable, run, start_daemon
-
-from .support import GateHeld, folder, passes, start_client
-from .test_clients import CLIENTS
 
 SERVER = ROOT / "tests" / "interop" / "bottle_server.py"
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from tests.interop.routes import ROUTES, Route
+from tests.interop.support import GateHeld, passes, start_client
 from tests.support import ROOT, Gate, needs, script, start_daemon
-
-from .routes import ROUTES, Route
-from .support import GateHeld, passes, start_client
 
 SCRIPTS = ROOT / "tests" / "interop" / "clients"
 

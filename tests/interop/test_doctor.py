@@ -14,10 +14,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.support import Lifeline, needs, run, start_daemon
-
-from .cutting import cutting
-from .routes import (
+from tests.interop.cutting import cutting
+from tests.interop.routes import (
     BARE_SITE,
     DEPLOY,
     caddy,
@@ -28,8 +26,9 @@ from .routes import (
     nginx_with,
     placed,
 )
-from .support import folder
-from .test_beginning import bottle
+from tests.interop.support import folder
+from tests.interop.test_beginning import bottle
+from tests.support import Lifeline, needs, run, start_daemon
 
 #: A location that keeps output until it ends, whatever the server says.
 BUFFERING = BARE_SITE.replace(
@@ -160,7 +159,7 @@ class ProxyTests(DoctorTestCase):
         url = f"https://127.0.0.1:{port.getHost().port}/"
         ask = (
             "import asyncio, sys\n"
-            "from shellstream.client.doctor.asking import Asker\n"
+            "from shellstream.client.doctor.probe_client import Asker\n"
             "asker = Asker(secrets={'Authorization': 'Bearer secret'})\n"
             "print(asyncio.run(asker.ask(sys.argv[1], 9)).sample.decode())\n"
         )

@@ -9,10 +9,9 @@ from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.cutting import cutting
 from tests.end_to_end.watching import fetch, told
+from tests.interop.support import start_client
+from tests.interop.test_clients import SCRIPTS
 from tests.support import needs, start_daemon
-
-from .support import start_client
-from .test_clients import SCRIPTS
 
 CONFIG = """
 default = "count"

@@ -6,10 +6,16 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from tests.interop.routes import (
+    BARE_SITE,
+    DEPLOY,
+    ROUTES,
+    free_port,
+    nginx_files,
+    nginx_with,
+)
+from tests.interop.support import GateHeld, folder, passes
 from tests.support import Daemon, Gate, Lifeline, Program, needs, run, start_daemon
-
-from .routes import BARE_SITE, DEPLOY, ROUTES, free_port, nginx_files, nginx_with
-from .support import GateHeld, folder, passes
 
 CUT = 18  #: curl's exit status for an answer that stopped before its end.
 

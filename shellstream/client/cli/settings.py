@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shellstream.client.errors import ConfigWrong, Usage
-from shellstream.client.trust import BOTH, Trust, digest
+from shellstream.client.transport.asyncio_wire import AsyncioWire
+from shellstream.client.transport.fingerprint import digest
+from shellstream.client.transport.treq_wire import http_client
+from shellstream.client.transport.trust import BOTH, Trust
+from shellstream.client.urls import http_url
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -96,29 +100,6 @@ def settings(
     return Settings(other or url, token, trust)
 
 
-def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
-    """
-    A URL, from what a person writes.
-
-    @param servers: names that would have been known.
-    @raise Usage: if it is none.
-    """
-    url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        wrong = not parts.hostname or (parts.port is not None and parts.port == 0)
-    except ValueError:
-        wrong = True
-    if wrong or not url.isascii() or not url.isprintable() or " " in url:
-        known = f", or one of {', '.join(servers)}" if servers else ""
-        raise Usage(f"{text!r} is no URL; write http://HOST:PORT/stream{known}")
-    if parts.scheme not in ("http", "https"):
-        raise Usage(f"{text!r}: only http:// and https:// are spoken here")
-    if parts.username is not None:
-        raise Usage("a URL is no place for a password; use --token-file")
-    return url
-
-
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
@@ -199,3 +180,14 @@ def _faults(found: Mapping[str, Any]) -> "list[str]":
             elif not isinstance(value, str):
                 faults.append(f"{where}.{key}: must be a string")
     return faults
+
+
+def wire_to(where: Settings) -> AsyncioWire:
+    """
+    What asks this server.
+
+    @raise ClientError: if what it takes to trust each other is not right.
+    """
+    trust = where.tls()
+    policy = None if trust is None else trust.policy()
+    return AsyncioWire(lambda reactor: http_client(reactor, policy))

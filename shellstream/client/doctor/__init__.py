@@ -1,7 +1,7 @@
 """
 C{shellstream doctor}: who holds output back, and what to change.
 
-What is seen becomes values (L{exchange<shellstream.client.doctor.exchange>}), and
+What is seen becomes values (L{exchange}), and
 these become findings, by functions that know no network and no clock.
 """
 
@@ -15,12 +15,12 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shellstream.client.cli.settings import http_url
 from shellstream.client.errors import CannotWrite, Usage
+from shellstream.client.urls import http_url
 
 if TYPE_CHECKING:
-    from .asking import Asker
     from .findings import Report
+    from .probe_client import Asker
 
     Examination = Callable[[], Coroutine[Any, Any, Report]]
 
@@ -50,12 +50,12 @@ def doctor(
         examining = _command(given, given.argv)
     if sys.stderr is not None and sys.stderr.isatty():
         print("shellstream: this may take a while", file=sys.stderr)
-    report = asyncio.run(_until_signalled(examining))
+    found = asyncio.run(_until_signalled(examining))
 
-    from . import telling
+    from .report import as_json, as_text
 
-    _print(telling.as_json(report) if given.json else telling.as_text(report))
-    return 0 if report.clean else 1
+    _print(as_json(found) if given.json else as_text(found))
+    return 0 if found.clean else 1
 
 
 def _print(text: str) -> None:
@@ -79,7 +79,7 @@ def _command(given: argparse.Namespace, argv: list[str]) -> "Examination":
     if given.url or given.via or given.idle is not None:
         raise Usage("--seconds and --json are all that a command can be tried with")
 
-    from .running import examine_command
+    from .command_trials import examine_command
 
     return lambda: examine_command(argv, given.seconds)
 
@@ -98,14 +98,17 @@ def _addresses(
         raise Usage(f"{urls[0]} is not the address of a server: --idle needs one")
 
     async def examine() -> "Report":
-        from . import examining
-        from .asking import Asker
+        from shellstream.client.doctor import server_checks
+
+        from .probe_client import Asker
 
         asking = asker or Asker()
-        ours = doctors and await examining.is_ours(asking, doctors[0])
+        ours = doctors and await server_checks.is_ours(asking, doctors[0])
         if ours or given.url is None or given.idle is not None:
-            return await examining.examine(asking, doctors, given.seconds, given.idle)
-        return await examining.examine_foreign(asking, urls, given.seconds)
+            return await server_checks.examine(
+                asking, doctors, given.seconds, given.idle
+            )
+        return await server_checks.examine_foreign(asking, urls, given.seconds)
 
     return examine
 

@@ -1,12 +1,12 @@
 """What is measured, each in a module by subject; L{Metric} says what that is."""
 
-from .base import SMOKE, Bench, Column, Metric, Scale
-from .latency import Beside, Latency
-from .runs import Runs, Streams
-from .slow import Slow
-from .startup import Startup
-from .throughput import THROUGHPUT
-from .viewers import Viewers
+from tests.benchmarks.metrics.base import SMOKE, Bench, Column, Metric, Scale
+from tests.benchmarks.metrics.latency import Beside, Latency
+from tests.benchmarks.metrics.runs import Runs, Streams
+from tests.benchmarks.metrics.slow import Slow
+from tests.benchmarks.metrics.startup import Startup
+from tests.benchmarks.metrics.throughput import THROUGHPUT
+from tests.benchmarks.metrics.viewers import Viewers
 
 
 def all_metrics(scale: Scale) -> list[Metric]:

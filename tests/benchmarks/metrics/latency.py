@@ -6,11 +6,10 @@ from multiprocessing import get_context
 from tests.benchmarks.client import PATIENCE, drain, drain_until_told
 from tests.benchmarks.content import Content, Sink, Ticks, Whole
 from tests.benchmarks.errors import Failed
+from tests.benchmarks.metrics.base import Bench, Column, Found, Standing, percentile
+from tests.benchmarks.metrics.throughput import climb
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Bench, Column, Found, Standing, percentile
-from .throughput import climb
 
 #: The first ticks of a run find everything cold.
 WARM = 10

@@ -7,10 +7,16 @@ from time import monotonic
 from tests.benchmarks import machine
 from tests.benchmarks.client import Client, Source
 from tests.benchmarks.content import Content, Ticks, Whole
+from tests.benchmarks.metrics.base import (
+    Bench,
+    Column,
+    Found,
+    Fresh,
+    Standing,
+    percentile,
+)
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Bench, Column, Found, Fresh, Standing, percentile
 
 #: Connections that are opened at once: what the backlog of any server bears.
 WAVE = 5

@@ -6,11 +6,10 @@ from time import monotonic, sleep
 from tests.benchmarks import machine
 from tests.benchmarks.client import Client
 from tests.benchmarks.content import Whole
+from tests.benchmarks.metrics.base import Bench, Column, Found, Fresh
+from tests.benchmarks.metrics.throughput import MB
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Bench, Column, Found, Fresh
-from .throughput import MB
 
 
 class Slow(Fresh):

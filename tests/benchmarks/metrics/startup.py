@@ -15,10 +15,9 @@ from time import monotonic
 
 from tests.benchmarks.client import PATIENCE, Get, Pipe
 from tests.benchmarks.errors import Differs, Failed
+from tests.benchmarks.metrics.base import FAILURES, Bench, Column, Found, Metric, Turns
 from tests.benchmarks.peers import MultiplexedSsh, Peer, Shellstream, Ssh
 from tests.benchmarks.workloads import Workload
-
-from .base import FAILURES, Bench, Column, Found, Metric, Turns
 
 REQUESTS = """\
 import sys, requests

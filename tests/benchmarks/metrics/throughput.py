@@ -7,10 +7,9 @@ from attrs import define, field
 from tests.benchmarks import machine
 from tests.benchmarks.client import drain
 from tests.benchmarks.content import Whole
+from tests.benchmarks.metrics.base import Bench, Column, Found, Standing
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Bench, Column, Found, Standing
 
 MB = 1e6
 GIB = 1 << 30

@@ -13,11 +13,10 @@ from tests.benchmarks import machine
 from tests.benchmarks.client import PATIENCE, Client, Connection
 from tests.benchmarks.content import Whole
 from tests.benchmarks.errors import Failed, Silent
+from tests.benchmarks.metrics.base import Bench, Column, Found, Fresh
+from tests.benchmarks.metrics.throughput import MB
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import TICK_SIZE, Workload
-
-from .base import Bench, Column, Found, Fresh
-from .throughput import MB
 
 #: Chunks whose last viewer is waited for; the slowest counts.
 TICKS = 5

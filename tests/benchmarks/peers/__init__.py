@@ -5,19 +5,19 @@ L{Peer} is what metrics know of them; the programs that some need are in
 C{tests/benchmarks/servers}.
 """
 
-from .aiohttp import Aiohttp
-from .base import Kind, Peer
-from .bottle import Bottle
-from .gunicorn import Gunicorn
-from .lighttpd import Lighttpd
-from .limits import BarePipe, DirectSocket
-from .nginx import Nginx
-from .node import Node
-from .openssh import MultiplexedSsh, Ssh
-from .ours import InMemory, Shellstream
-from .twisted import Twisted
-from .uvicorn import Uvicorn
-from .websocketd import Websocketd
+from tests.benchmarks.peers.aiohttp import Aiohttp
+from tests.benchmarks.peers.base import Kind, Peer
+from tests.benchmarks.peers.bottle import Bottle
+from tests.benchmarks.peers.gunicorn import Gunicorn
+from tests.benchmarks.peers.lighttpd import Lighttpd
+from tests.benchmarks.peers.limits import BarePipe, DirectSocket
+from tests.benchmarks.peers.nginx import Nginx
+from tests.benchmarks.peers.node import Node
+from tests.benchmarks.peers.openssh import MultiplexedSsh, Ssh
+from tests.benchmarks.peers.ours import InMemory, Shellstream
+from tests.benchmarks.peers.twisted import Twisted
+from tests.benchmarks.peers.uvicorn import Uvicorn
+from tests.benchmarks.peers.websocketd import Websocketd
 
 #: In the order in which tables show them.
 PEERS: tuple[type[Peer], ...] = (

@@ -1,6 +1,6 @@
 """aiohttp's server."""
 
-from .base import Kind, Peer
+from tests.benchmarks.peers.base import Kind, Peer
 
 
 class Aiohttp(Peer):

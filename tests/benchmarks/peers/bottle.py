@@ -5,9 +5,8 @@ import sys
 
 from tests.benchmarks.client import Get, Source
 from tests.benchmarks.content import Content
+from tests.benchmarks.peers.base import SERVERS, Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import SERVERS, Kind, Peer
 
 SERVER = SERVERS.parents[1] / "interop" / "bottle_server.py"
 

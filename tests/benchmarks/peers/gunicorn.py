@@ -2,7 +2,7 @@
 
 import sys
 
-from .base import SERVERS, Kind, Peer
+from tests.benchmarks.peers.base import SERVERS, Kind, Peer
 
 
 class Gunicorn(Peer):

@@ -1,7 +1,7 @@
 """lighttpd's CGI."""
 
-from .base import Kind, Peer
-from .scripts import CGI, write_scripts
+from tests.benchmarks.peers.base import Kind, Peer
+from tests.benchmarks.peers.scripts import CGI, write_scripts
 
 CONFIG = """\
 server.modules = ("mod_cgi")

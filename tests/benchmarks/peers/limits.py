@@ -1,9 +1,8 @@
 """What cannot be beaten: the commands with hardly anything between."""
 
 from tests.benchmarks.client import Pipe, Source
+from tests.benchmarks.peers.base import Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Kind, Peer
 
 
 class BarePipe(Peer):

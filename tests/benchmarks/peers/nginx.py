@@ -2,8 +2,8 @@
 
 import os
 
-from .base import Kind, Peer
-from .scripts import CGI, write_scripts
+from tests.benchmarks.peers.base import Kind, Peer
+from tests.benchmarks.peers.scripts import CGI, write_scripts
 
 CONFIG = """\
 {user}

@@ -1,9 +1,8 @@
 """Node."""
 
 from tests.benchmarks.client import Get, Source
+from tests.benchmarks.peers.base import SERVERS, Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import SERVERS, Kind, Peer
 
 
 class Node(Peer):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tests.benchmarks import machine
 from tests.benchmarks.client import Pipe, Source
+from tests.benchmarks.peers.base import Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Kind, Peer
 
 # SHLVL: or bash, started by sshd, reads a ~/.bashrc that may do anything.
 CONFIG = """\

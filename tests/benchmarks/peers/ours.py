@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.benchmarks.client import PATIENCE, Get, Source
+from tests.benchmarks.peers.base import Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Kind, Peer
 
 
 class Shellstream(Peer):

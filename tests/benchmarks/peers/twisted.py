@@ -1,9 +1,8 @@
 """Twisted as it is."""
 
 from tests.benchmarks.client import Get, Source
+from tests.benchmarks.peers.base import Kind, Peer
 from tests.benchmarks.workloads import Workload
-
-from .base import Kind, Peer
 
 
 class Twisted(Peer):

@@ -1,10 +1,9 @@
 """websocketd."""
 
 from tests.benchmarks.client import Socket, Source
+from tests.benchmarks.peers.base import Kind, Peer
+from tests.benchmarks.peers.scripts import write_scripts
 from tests.benchmarks.workloads import Workload
-
-from .base import Kind, Peer
-from .scripts import write_scripts
 
 
 class Websocketd(Peer):

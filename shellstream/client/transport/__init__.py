@@ -1,0 +1,1 @@
+"""HTTP by treq, TLS, and pinned certificates."""

@@ -1,0 +1,147 @@
+"""HTTP for asyncio programs: treq's, on a reactor made of the loop that runs."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from treq.client import HTTPClient
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+from .treq_wire import TreqAnswer, TreqWire, http_client
+
+T = TypeVar("T")
+
+
+class AsyncioWire:
+    """
+    A L{Wire} on the loop that runs.
+
+    Twisted's global reactor is neither used nor installed: a program may run one
+    loop after the other.
+    """
+
+    def __init__(self, http: Callable[[Any], HTTPClient] = http_client) -> None:
+        """
+        @param http: makes what asks, of the reactor that it is to use:
+            C{lambda reactor: http_client(reactor, Trust("ca.pem").policy())}.
+        """
+        self._http = http
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reactors: AsyncIterator[AsyncioSelectorReactor]
+        self._wire: TreqWire
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout: float | None = None,  # the wire's contract
+    ) -> "AsyncioAnswer":
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._reactors = _reactors(loop)
+            reactor = await anext(self._reactors)
+            self._wire, self._loop = TreqWire(reactor, self._http(reactor)), loop
+        asking = self._wire.request(method, url, headers, body, timeout)
+        return AsyncioAnswer(await _done(asking), self._reactors)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def seconds(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class AsyncioAnswer:
+    """An L{Answer} that asyncio can wait for."""
+
+    def __init__(self, answer: TreqAnswer, reactors: object) -> None:
+        self.status = answer.status
+        self.phrase = answer.phrase
+        self.headers = answer.headers
+        self._answer = answer
+        self._reactors = reactors  # held: we live no longer than it does
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        reading = self._answer.read(timeout)
+        return await (reading if self._answer.ready else _done(reading))
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+async def _done(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine of Deferreds returns; whoever is cancelled cancels it."""
+    loop = asyncio.get_running_loop()
+    result: T = await Deferred.fromCoroutine(coroutine).asFuture(loop)
+    return result
+
+
+async def _reactors(
+    loop: asyncio.AbstractEventLoop,
+) -> AsyncIterator[AsyncioSelectorReactor]:
+    """
+    A reactor, up to the end of its loop or until nobody holds this iterator:
+    asyncio ends those that are left, as nothing else in it.
+    """
+    reactor = AsyncioSelectorReactor(loop)
+    reactor.installNameResolver(_Resolver(loop))
+    try:
+        yield reactor
+    finally:
+        reactor.disconnectAll()
+        reactor.removeReader(reactor.waker)
+        reactor.waker.connectionLost(None)
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.task: asyncio.Task[None]
+
+    def cancel(self) -> None:
+        self.task.cancel()
+
+
+@implementer(IHostnameResolver)
+class _Resolver:
+    """Resolves in the threads of the loop, which ends them: a reactor's are not its."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803  # the interface's names
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> IHostResolution:
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        resolving = self._resolve(resolutionReceiver, hostName, portNumber)
+        resolution.task = self._loop.create_task(resolving)
+        return resolution
+
+    async def _resolve(self, to: IResolutionReceiver, name: str, port: int) -> None:
+        try:
+            found = await self._loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            found = []
+        for family, _, _, _, address in found:
+            kind = IPv6Address if family == socket.AF_INET6 else IPv4Address
+            to.addressResolved(kind("TCP", *address))
+        to.resolutionComplete()

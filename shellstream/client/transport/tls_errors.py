@@ -1,0 +1,12 @@
+"""Why a TLS connection failed, in words."""
+
+from typing import Any
+
+
+def tls_reason(error: Any) -> str:
+    """What OpenSSL says, in its words."""
+    # pyOpenSSL's errors hold a list of (library, function, reason).
+    if error.args and isinstance(error.args[0], list) and error.args[0]:
+        last = error.args[0][-1]
+        return str(last[-1]) if isinstance(last, tuple) else str(last)
+    return str(error) or type(error).__name__

@@ -1,0 +1,42 @@
+"""The addresses that a user may type."""
+
+import re
+from collections.abc import (
+    Mapping,
+)
+from urllib.parse import urlsplit, urlunsplit
+
+from .errors import Usage
+
+
+def server_of(url: str) -> str | None:
+    """The server that a URL belongs to, if it can be that of a C{/stream}."""
+    parts = urlsplit(url)
+    ours = re.fullmatch(r"(.*)/stream(/[^/]+)?/?", parts.path)
+    if ours is None:
+        return None
+    server: str = urlunsplit((parts.scheme, parts.netloc, ours[1], "", ""))
+    return server
+
+
+def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
+    """
+    A URL, from what a person writes.
+
+    @param servers: names that would have been known.
+    @raise Usage: if it is none.
+    """
+    url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        wrong = not parts.hostname or (parts.port is not None and parts.port == 0)
+    except ValueError:
+        wrong = True
+    if wrong or not url.isascii() or not url.isprintable() or " " in url:
+        known = f", or one of {', '.join(servers)}" if servers else ""
+        raise Usage(f"{text!r} is no URL; write http://HOST:PORT/stream{known}")
+    if parts.scheme not in ("http", "https"):
+        raise Usage(f"{text!r}: only http:// and https:// are spoken here")
+    if parts.username is not None:
+        raise Usage("a URL is no place for a password; use --token-file")
+    return url

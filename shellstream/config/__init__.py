@@ -1,0 +1,1 @@
+"""What the operator declared: a TOML file becomes frozen values."""

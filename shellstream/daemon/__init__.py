@@ -1,0 +1,1 @@
+"""The services that make a daemon of the other rooms."""

@@ -1,0 +1,154 @@
+"""The command line of C{twistd shellstream tokens}."""
+
+import argparse
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from shellstream.model.errors import did_you_mean
+from shellstream.model.tables import NotAllowed
+from shellstream.security.authorization import (
+    USUAL,
+    Action,
+    actions,
+    names_of,
+    patterns,
+)
+from shellstream.security.tokens import LAST_TIME, token_name
+
+T = TypeVar("T")
+
+_EPILOG = """\
+  twistd shellstream tokens make pi
+  twistd shellstream tokens make ci --commands 'build*' --actions run,read --expires 90d
+  twistd shellstream --state-dir /var/lib/shellstream tokens list
+  twistd shellstream tokens expire ci --in 12h
+  twistd shellstream tokens revoke pi
+
+Tokens are those of the daemons that use the same --state-dir (under systemd that is
+/var/lib/NAME). They heed a change within two seconds. Several tokens may have the
+same name: to replace one, make the next, and then revoke the first by its ID.
+"""
+
+_WHEN = (
+    "such as 45m, 12h, 30d or 2w, or a time such as 2027-01-31 or 2027-01-31T12:00:00Z"
+)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def parser(now: int) -> ArgumentParser:
+    """
+    Reads a command line; C{do} of what it finds names what is to be done.
+
+    @param now: the time, in microseconds since 1970.
+    """
+    parser = ArgumentParser(
+        prog="twistd shellstream [--state-dir DIR] tokens",
+        description="Makes, lists, expires and revokes the tokens that let clients in.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    doing = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, help: str) -> ArgumentParser:  # noqa: A002
+        found = doing.add_parser(name, help=help, description=help, allow_abbrev=False)
+        found.set_defaults(do=name)
+        return found
+
+    a_time = _type(partial(_moment, now=now))
+    making = command("make", "make one, and show it: alone on standard output, once")
+    making.add_argument(
+        "name", metavar="NAME", type=_type(token_name), help="whom it is for"
+    )
+    making.add_argument(
+        "--commands",
+        metavar="PATTERN",
+        action="append",
+        type=_type(lambda text: patterns([text])[0]),
+        help="which commands it is for, such as 'build*'; may be given several times "
+        "(default: all)",
+    )
+    making.add_argument(
+        "--actions",
+        metavar="ACTION,...",
+        type=_type(_actions),
+        default=USUAL,
+        help=f"what it lets do: some of {', '.join(names_of(Action))} "
+        f"(default: {','.join(names_of(USUAL))})",
+    )
+    making.add_argument(
+        "--own", action="store_true", help="only to runs that it has started"
+    )
+    making.add_argument(
+        "--expires", metavar="WHEN", type=a_time, help=f"{_WHEN} (default: never)"
+    )
+    listing = command("list", "show all that is known of them")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    expiring = command("expire", "have one, or all of a name, be good until then")
+    _which(expiring)
+    when = expiring.add_mutually_exclusive_group()
+    for option in ("--in", "--at"):
+        when.add_argument(
+            option, dest="until", metavar="WHEN", type=a_time, help=f"{_WHEN} (now)"
+        )
+    _which(command("revoke", "have one, or all of a name, be no more"))
+    return parser
+
+
+def _which(parser: ArgumentParser) -> None:
+    parser.add_argument("which", metavar="NAME|ID", help="as tokens list shows it")
+
+
+def _type(check: Callable[[str], T]) -> Callable[[str], T]:
+    """What argparse tells the reason of."""
+
+    def checked(text: str) -> T:
+        try:
+            return check(text)
+        except NotAllowed as allowed:
+            raise ArgumentTypeError(f"{text!r}; take {allowed}") from None
+
+    return checked
+
+
+def _actions(text: str) -> frozenset[Action]:
+    names = [each.strip() for each in text.split(",")]
+    known = names_of(Action)
+    hints = [did_you_mean(each, known) for each in names if each not in known]
+    try:
+        return actions(names)
+    except NotAllowed:
+        hint = next(filter(None, hints), "")
+        raise NotAllowed(f"some of {','.join(known)}{hint}") from None
+
+
+def _moment(text: str, now: int) -> int:
+    """When something is, in microseconds since 1970; it has to be later than now."""
+    found = _later(text, now) or _date(text)
+    if found is None:
+        raise NotAllowed(_WHEN)
+    if not now < found <= LAST_TIME:
+        raise NotAllowed("a time that is still to come")
+    return found
+
+
+def _later(text: str, now: int) -> int | None:
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
+    if match is None:
+        return None
+    return now + int(match[1]) * _UNITS[match[2]] * 1_000_000
+
+
+def _date(text: str) -> int | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

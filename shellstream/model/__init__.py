@@ -1,0 +1,1 @@
+"""Values and named errors that all rooms share."""

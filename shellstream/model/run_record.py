@@ -1,0 +1,197 @@
+"""What is kept of a run, apart from its output."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from hmac import digest
+from signal import Signals
+from uuid import UUID
+
+from attrs import asdict, field, frozen
+
+from .events import End, OnDisconnect, Reason, State, rfc3339
+from .run_input import Intake, Tty
+
+
+def signal_name(number: int) -> str:
+    """A signal as kill(1) names it: TERM, or its number where it has no name."""
+    try:
+        return Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
+
+
+@frozen(kw_only=True)
+class RunRecord:
+    """
+    One run, as it stands. Times are in microseconds since 1970 (UTC).
+
+    @ivar params: the parameters as they were given, those left out included, and
+        secret ones masked.
+    @ivar secrets: the values of these, while it waits for its turn: no longer.
+    @ivar failure: why a run that is C{failed} never started.
+    @ivar start: the oldest byte of the output that is kept.
+    @ivar size: the length of the whole output, in bytes.
+    @ivar stored: what the output takes on disk, in bytes.
+    @ivar cpu: seconds of processor time, once ended.
+    @ivar memory: peak resident memory of its process in bytes, once ended.
+    @ivar stdin: what it has taken of its input, if it has any.
+    @ivar tty: its terminal, likewise.
+    @ivar pid: its process and process group, once started.
+    @ivar pid_start: when that process began, as its kernel counts: two of the
+        same id began at different times.
+    """
+
+    id: str
+    command: str
+    params: Mapping[str, str]
+    created: int
+    on_disconnect: OnDisconnect
+    state: State = State.QUEUED
+    principal: str = "anonymous"
+    started: int | None = None
+    ended: int | None = None
+    code: int | None = None
+    signal: int | None = None
+    reason: Reason | None = None
+    failure: str | None = None
+    start: int = 0
+    size: int = 0
+    stored: int = 0
+    cpu: float | None = None
+    memory: int | None = None
+    stdin: Intake | None = None
+    tty: Tty | None = None
+    secrets: Mapping[str, str] = field(factory=dict, repr=False)
+    pid: int | None = field(default=None, repr=False)
+    pid_start: int | None = field(default=None, repr=False)
+
+    @property
+    def end(self) -> End:
+        """How it ended; only for one that has."""
+        assert self.state.ended, self.state
+        name = None if self.signal is None else signal_name(self.signal)
+        return End(self.state, self.code, name, self.reason, self.size)
+
+
+@frozen
+class Within:
+    """
+    Some of all runs: those of commands whose names match a pattern, of one owner.
+
+    @ivar commands: patterns, in which C{*} and C{?} stand for others.
+    @ivar owner: whose runs; L{None} for everybody's.
+    """
+
+    commands: tuple[str, ...]
+    owner: str | None = None
+
+
+@frozen
+class Key:
+    """
+    An C{Idempotency-Key}, and what it was sent with.
+
+    @ivar fingerprint: a hash of all that the request asked for.
+    """
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of(
+        cls,
+        key: str,
+        command: str | None,
+        params: Mapping[str, str],
+        stdin: bool = False,
+        tty: Tty | None = None,
+        secrets: Mapping[str, str] = {},
+        pepper: bytes = b"",
+    ) -> "Key":
+        """
+        One that was sent with an order for this.
+
+        @param pepper: without it nobody can try out what a secret may have been.
+        """
+        asked: list[object] = [command, sorted(params.items())]
+        if stdin:  # keys that were kept before there was such have none
+            asked.append(None if tty is None else asdict(tty))
+        if secrets:
+            text = json.dumps(sorted(secrets.items())).encode()
+            asked.append(digest(pepper, text, "sha256").hex())
+        return cls(key, sha256(json.dumps(asked).encode()).hexdigest())
+
+
+@frozen(kw_only=True)
+class Keep:
+    """
+    How much is kept of what has ended: the oldest goes when any is exceeded.
+
+    @ivar age: seconds since a run ended.
+    @ivar runs: how many of them.
+    @ivar bytes: what the output of all of them takes on disk.
+    """
+
+    age: float
+    runs: int
+    bytes: int
+
+
+def next_id(now: int, newest: str | None) -> str:
+    """
+    An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest one
+    even where the clock was set back.
+
+    @param now: microseconds since 1970.
+    """
+    millis = now // 1000
+    if newest is not None:
+        millis = max(millis, (UUID(newest).int >> 80) + 1)
+    random = secrets.randbits(74)
+    high, low = random >> 62, random & (1 << 62) - 1
+    number = millis << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low
+    return str(UUID(int=number & (1 << 128) - 1))
+
+
+def end_document(end: End) -> dict[str, object]:
+    """How a run ended, ready for JSON."""
+    return {
+        "state": end.state.value,
+        "code": end.code,
+        "signal": end.signal,
+        "reason": None if end.reason is None else end.reason.value,
+        "offset": end.offset,
+    }
+
+
+def described(record: RunRecord) -> dict[str, object]:
+    """A run as clients see it, ready for JSON."""
+
+    def moment(time: int | None) -> str | None:
+        return None if time is None else rfc3339(time)
+
+    return {
+        "id": record.id,
+        "command": record.command,
+        "params": dict(record.params),
+        "state": record.state.value,
+        "code": record.code,
+        "signal": None if record.signal is None else signal_name(record.signal),
+        "reason": None if record.reason is None else record.reason.value,
+        "failure": record.failure,
+        "end": end_document(record.end) if record.state.ended else None,
+        "principal": record.principal,
+        "on_disconnect": record.on_disconnect.value,
+        "created": moment(record.created),
+        "started": moment(record.started),
+        "ended": moment(record.ended),
+        "start": record.start,
+        "size": record.size,
+        "stdin": None if record.stdin is None else asdict(record.stdin),
+        "tty": None if record.tty is None else asdict(record.tty),
+        "cpu_seconds": record.cpu,
+        "peak_memory_bytes": record.memory,
+        "output": f"/runs/{record.id}/output",
+    }

@@ -1,0 +1,1 @@
+"""The output of a run: a log by byte offset, its formats, its viewers."""

@@ -1,0 +1,265 @@
+"""
+What a started process does, told to a real L{ProcessProtocol}, and how to steer it.
+
+L{shellstream.process.spawn} starts them.
+"""
+
+import os
+import resource
+import sys
+import termios
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from fcntl import ioctl
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.process import (
+    registerReapProcessHandler,
+    unregisterReapProcessHandler,
+)
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from shellstream.model.events import ExitStatus, Stream
+from shellstream.model.run_input import Tty
+
+from .pipes import Input, Keyboard, Pipe, Reader, Terminal
+from .process_table import living_member, session_groups
+from .pty import window
+
+_log = Logger()
+
+
+class Run(Protocol):
+    """What a child has to say to the run that it belongs to."""
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        """The child wrote something."""
+
+    def input_lost(self) -> None:
+        """The child reads no more input, or is given no more."""
+
+    def finished(self, status: ExitStatus) -> None:
+        """The child is gone, and nothing of its output is still to come."""
+
+
+class ChildProtocol(ProcessProtocol):
+    """Carry a child's output, and then its fate, to its run."""
+
+    #: A grandchild may hold the pipes open after the child is gone; this is
+    #: how many seconds of its output still belong to the run.
+    LINGER = 2.0
+
+    def __init__(self, run: Run, clock: IReactorTime) -> None:
+        self._run = run
+        self._clock = clock
+        self._linger: IDelayedCall | None = None
+
+    def outReceived(self, data: bytes) -> None:
+        self._run.output(Stream.STDOUT, data)
+
+    def errReceived(self, data: bytes) -> None:
+        self._run.output(Stream.STDERR, data)
+
+    def inConnectionLost(self) -> None:
+        self._run.input_lost()
+
+    def processExited(self, reason: Failure) -> None:
+        assert self.transport is not None
+        self._linger = self._clock.callLater(self.LINGER, self.transport.loseConnection)
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        end = reason.value
+        assert isinstance(end, ProcessDone | ProcessTerminated), end
+        child: Any = self.transport
+        took = child.cpu, child.memory
+        self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
+
+
+class _Watch(Reader):
+    """A pidfd, which gets readable when its process exits (Linux 5.3)."""
+
+    __slots__ = ("_child",)
+
+    def __init__(self, reactor: Any, child: "Child", fd: int) -> None:
+        super().__init__(reactor, fd)
+        self._child = child
+
+    def doRead(self) -> None:
+        self.connectionLost(Failure(CONNECTION_DONE))
+        self._child.exited()
+
+
+@define(eq=False)
+class Child:
+    """
+    A started process, the leader of its own session and process group.
+
+    On a terminal, where a shell gives each job a group of its own, all groups of
+    the session count as one.
+
+    Its process id stays taken, by the unreaped process, until both it and its
+    pipes are done; so a signal never reaches a stranger who got the same id.
+
+    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar cpu: seconds of processor time that it took, once it has ended; L{None}
+        where there is no pidfd.
+    @ivar memory: its peak resident memory in bytes, likewise; L{None} if it is
+        less than the daemon's own, too.
+    """
+
+    protocol: ProcessProtocol
+    pid: int
+    began: int | None
+    cpu: float | None = field(default=None, init=False)
+    memory: int | None = field(default=None, init=False)
+    _pipes: dict[int, Pipe] = field(factory=dict, init=False)
+    _input: Input | None = field(default=None, init=False)
+    _on_terminal: bool = field(default=False, init=False)
+    _status: Failure | None = field(default=None, init=False)
+    _reaped: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+    _member: int | None = field(default=None, init=False)  # see living_member
+
+    def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
+        """
+        Begin to listen to the child, by way of C{pipes} (number: descriptor); 0, if
+        it is there, is where its input goes.
+        """
+        for number, fd in pipes.items():
+            terminal = os.isatty(fd)
+            if number == 0:
+                self._on_terminal = terminal
+                self._input = (Keyboard if terminal else Input)(reactor, self, fd)
+            else:
+                kind = Terminal if terminal else Pipe
+                self._pipes[number] = kind(reactor, self, number, fd)
+        self.protocol.makeConnection(self)
+        self.resume()
+        if self._input is not None:
+            self._input.watch()
+        try:
+            _Watch(reactor, self, os.pidfd_open(self.pid)).startReading()
+        except (AttributeError, OSError):  # not Linux, an old one, or no descriptor
+            registerReapProcessHandler(self.pid, self)
+
+    def pause(self) -> None:
+        """Leave the pipes unread, so that a child that writes on has to wait."""
+        for pipe in self._pipes.values():
+            pipe.stopReading()
+
+    def resume(self) -> None:
+        """Read the pipes again."""
+        for pipe in self._pipes.values():
+            pipe.startReading()
+
+    def write(self, data: memoryview, ready: Callable[[], None]) -> int:
+        """@see: L{shellstream.runs.stdin.Sink.write}"""
+        return 0 if self._input is None else self._input.give(data, ready)
+
+    def end_input(self) -> None:
+        """There is no more input: close the pipe, or type what says so."""
+        if self._input is not None:
+            self._input.end()
+
+    def resize(self, size: Tty) -> None:
+        """Give the terminal another size, of which the kernel tells who is there."""
+        if 1 in self._pipes:  # or nobody has the terminal any more
+            ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, window(size))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child and all that it has started in its group."""
+        for group in {self.pid, *self._jobs()}:
+            try:
+                with suppress(ProcessLookupError):  # an empty group: nobody to be told
+                    os.killpg(group, number)
+            except PermissionError:
+                _log.warn(
+                    "process group {group} is another user's; signal {number} not sent",
+                    group=group,
+                    number=number,
+                )
+
+    def group_lives(self) -> bool:
+        """Whether any process of the child's group is left but zombies."""
+        try:
+            self._member = living_member(self.pid, self._member)
+        except PermissionError:
+            return True
+        return self._member is not None or bool(self._jobs())
+
+    def _jobs(self) -> set[int]:
+        return session_groups(self.pid) if self._on_terminal else set()
+
+    def loseConnection(self) -> None:
+        """Close the pipes, once all is read that the child itself wrote."""
+        for pipe in tuple(self._pipes.values()):
+            pipe.close()
+
+    def exited(self) -> None:
+        """The process has exited; learn how, but leave its id taken."""
+        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert found is not None
+        killed = found.si_code != os.CLD_EXITED
+        self._exited(-found.si_status if killed else found.si_status)
+
+    def reapProcess(self) -> None:
+        """Called on SIGCHLD where there is no pidfd."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            unregisterReapProcessHandler(self.pid, self)
+            self.processEnded(status)
+
+    def processEnded(self, status: int) -> None:
+        """Called where there is no pidfd, for a process that is reaped already."""
+        self._reaped = True
+        self._exited(os.waitstatus_to_exitcode(status))
+
+    def _exited(self, code: int) -> None:
+        if self._input is not None:
+            self._input.connectionLost(Failure(CONNECTION_DONE))
+        end = (
+            ProcessTerminated(signal=-code, status=-code)
+            if code < 0
+            else ProcessTerminated(code, status=code << 8)
+            if code
+            else ProcessDone(0)
+        )
+        self._status = Failure(end)
+        for pipe in self._pipes.values():
+            pipe.note_exit()
+        self.protocol.processExited(self._status)
+        self._maybe_ended()
+
+    def pipe_lost(self, number: int) -> None:
+        """One of the child's pipes is closed, by its other side or by us."""
+        if number == 0:
+            self._input = None
+        else:
+            del self._pipes[number]
+            if self._on_terminal and self._input is not None:
+                self._input.connectionLost(Failure(CONNECTION_DONE))
+        self.protocol.childConnectionLost(number)
+        self._maybe_ended()
+
+    def _maybe_ended(self) -> None:
+        if self._status is None or self._pipes or self._ended:
+            return
+        self._ended = True
+        if not self._reaped:
+            # It is a zombie: this only gives its id back, and tells what it took.
+            _, _, usage = os.wait4(self.pid, 0)
+            self.cpu = usage.ru_utime + usage.ru_stime
+            # Started by vfork, it begins with our own peak as its own.
+            ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if usage.ru_maxrss > ours:
+                unit = 1 if sys.platform == "darwin" else 1024
+                self.memory = usage.ru_maxrss * unit
+        self.protocol.processEnded(self._status)

@@ -1,0 +1,235 @@
+"""
+What starting a command needs beside its own words, found out once.
+
+Whether the system does what is asked for shows when the daemon starts, not when
+somebody starts a command: a limit that is not kept is none.
+"""
+
+import errno
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from attrs import define, evolve, field, frozen
+
+from shellstream.config.command import Command, Invocation
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.errors import ShellstreamError
+
+from .confinement import Account, Tool, tools
+from .environment import environment, inherited
+from .executable import PATIENCE, find_preload, loader, locate
+from .pty import open_terminal
+from .unbuffering import Preload, unbuffered
+
+
+@frozen(kw_only=True)
+class Prepared:
+    """
+    How to start a command.
+
+    @ivar prefix: argv items that go before the command's own.
+    @ivar given: what its environment holds apart from its own words.
+    @ivar owner: the id of the user whom it becomes; L{None}: the daemon's own.
+    @ivar preload: for programs with its loader.
+    """
+
+    prefix: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(factory=lambda: inherited(os.environ))
+    owner: int | None = None
+    preload: Preload | None = None
+
+    def settle(
+        self, command: Command, invocation: Invocation, run: str
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        """
+        What to execute, with which arguments and which environment.
+
+        @raise OSError: if the program is not there, or may not be executed.
+        """
+        env = environment(self.given, command, invocation, run)
+        program = locate(invocation.argv[0], env.get("PATH"), command.cwd)
+        preload, its = self.preload, loader(program)
+        suits = preload is not None and preload.loader == its
+        how = command.unbuffer
+        if invocation.tty is not None and how is Unbuffer.PTY:
+            how = Unbuffer.AUTO  # somebody sits at this terminal
+        env = unbuffered(how, env, preload if suits else None)
+        if self.prefix:
+            return self.prefix[0], (*self.prefix, *invocation.argv), env
+        return program, invocation.argv, env
+
+    def give(self, *fds: int) -> None:
+        """
+        Let the user whom a command becomes open these again, by their names.
+
+        Or C{> /dev/stderr} would be denied to anybody but the daemon's own user.
+        """
+        if self.owner is not None:
+            for fd in fds:
+                with suppress(PermissionError):  # not root, but may become others
+                    os.fchown(fd, self.owner, -1)
+
+
+class CannotPrepare(ShellstreamError):
+    """The system does not do what commands ask for; the text has a line for each."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        lines = "\n".join(f"  {reason}" for reason in self.reasons)
+        super().__init__(f"this system does not do what commands ask for:\n{lines}")
+
+
+#: Where a tool comes from, and what its refusal mostly means.
+_PACKAGES = {"nice": "coreutils", "prlimit": "util-linux", "setpriv": "util-linux"}
+_HINTS = {
+    "nice": "only root may go below the daemon's own niceness",
+    "prlimit": "a limit may not be above the daemon's own hard one (ulimit -Ha), and "
+    "must leave a program enough to start",
+    "setpriv": "only root may run commands as somebody else, and setpriv must be that "
+    "of util-linux, 2.33 or newer",
+}
+
+
+def prepare(commands: Iterable[Command]) -> dict[str, Prepared]:
+    """
+    Find out how to start each of these commands, by name.
+
+    Runs a few programs, and waits for them: not for when the reactor runs.
+
+    @raise CannotPrepare: with all that cannot be had as it is asked for.
+    """
+    commands = tuple(commands)
+    buffered = all(each.unbuffer is Unbuffer.OFF for each in commands)
+    preload = None if buffered else find_preload()
+    prepared: dict[str, Prepared] = {}
+    reasons: list[str] = []
+    tried: dict[tuple[str, ...], str] = {}
+    for command in commands:
+        preparing = _Preparing(command, tried)
+        prepared[command.name] = evolve(preparing.done(), preload=preload)
+        reasons += [f"command {command.name!r}: {why}" for why in preparing.unmet]
+    if reasons:
+        raise CannotPrepare(reasons)
+    return prepared
+
+
+@define
+class _Preparing:
+    """
+    Tries what one command asks for, and notes what cannot be had.
+
+    @ivar tried: why nothing can be started with an argv prefix; empty if it can be.
+    """
+
+    command: Command
+    tried: dict[tuple[str, ...], str]
+    unmet: list[str] = field(factory=list, init=False)
+
+    def done(self) -> Prepared:
+        """How to start the command, if nothing is unmet."""
+        asked = self.command.confine
+        account = None if asked.user is None else self._account(asked.user)
+        # Who runs in a container may be in no passwd(5), and need not be.
+        become = account or Account("", os.geteuid(), os.getegid(), "", "")
+        if asked.group is not None:
+            become = evolve(become, gid=self._group(asked.group, become.gid))
+        if asked.processes is not None and become.uid == 0 and not self.unmet:
+            self.unmet.append("processes: root may have any number; name a user")
+        if self.command.tty or self.command.unbuffer is Unbuffer.PTY:
+            self._try_terminal("tty" if self.command.tty else "unbuffer")
+        is_other = (become.uid, become.gid) != (os.geteuid(), os.getegid())
+        other = become if is_other else None
+        chain = tuple(tools(asked, other))
+        for tool in chain:
+            self._try_tool(tool)
+        if len(chain) > 1 and not self.unmet:  # each may be had, but can all?
+            # How many processes there are is another matter when it is started.
+            why = self._why_not(_prefix(tools(evolve(asked, processes=None), other)))
+            if why:
+                keys = ", ".join(key for tool in chain for key in tool.keys)
+                self.unmet.append(f"{keys}: not together: {why}")
+        owner = become.uid if become.uid != os.geteuid() else None
+        login = {} if account is None else account.variables
+        given = {**inherited(os.environ), **login}
+        return Prepared(prefix=_prefix(chain), given=given, owner=owner)
+
+    def _account(self, name: str) -> Account | None:
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            self.unmet.append(f"user: there is no {name!r} here; create it")
+            return None
+        return Account(name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell)
+
+    def _group(self, name: str, default: int) -> int:
+        try:
+            return grp.getgrnam(name).gr_gid
+        except KeyError:
+            self.unmet.append(f"group: there is no {name!r} here; create it")
+            return default
+
+    def _try_terminal(self, key: str) -> None:
+        try:
+            for fd in open_terminal():
+                os.close(fd)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # all taken: there may be one later
+                self.unmet.append(
+                    f"{key}: there are no terminals here ({error.strerror}); mount "
+                    "/dev/pts, or do without"
+                )
+
+    def _try_tool(self, tool: Tool) -> None:
+        keys = ", ".join(tool.keys)
+        if shutil.which(tool.name) is None:
+            package = _PACKAGES[tool.name]
+            only = "" if sys.platform == "linux" else ", for Linux only"
+            self.unmet.append(
+                f"{keys}: needs the program {tool.name} (of {package}{only}), which "
+                "is not here; install it, or do without"
+            )
+            return
+        why = self._why_not(_prefix([tool]))
+        if why:
+            self.unmet.append(f"{keys}: {why}; {_HINTS[tool.name]}")
+
+    def _why_not(self, prefix: tuple[str, ...]) -> str:
+        if prefix not in self.tried:
+            self.tried[prefix] = _try(prefix)
+        return self.tried[prefix]
+
+
+def _prefix(chain: Iterable[Tool]) -> tuple[str, ...]:
+    found: list[str] = []
+    for tool in chain:
+        # By the daemon's own PATH: the command may have any other.
+        found += (shutil.which(tool.name) or tool.name, *tool.options, "--")
+    return tuple(found)
+
+
+def _try(prefix: tuple[str, ...]) -> str:
+    """Why not even true(1) can be started with this prefix; empty if it can be."""
+    nothing = shutil.which("true") or "/bin/true"
+    env: Mapping[str, str] = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*prefix, nothing],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+    # nice(1) only warns when it could not.
+    if done.returncode == 0 and "nice: " not in said:
+        return ""
+    return said or f"no program survives it (status {done.returncode})"

@@ -1,0 +1,139 @@
+"""Ending what a daemon that was killed has left running."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from signal import SIGCONT, SIGKILL, SIGTERM
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from shellstream.model.run_record import RunRecord
+
+from .environment import RUN
+from .process_table import Process, living_member, look, pids
+
+_log = Logger()
+
+#: How often to look whether a group is gone, in seconds.
+LOOK = 0.05
+
+_MARKED = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
+
+
+def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
+    """
+    The process groups that are left of runs, by the runs' ids.
+
+    A group is a run's if its leader is the process that was recorded, or, where
+    there is a C{/proc}, if a member has the run's L{RUN}: that finds those whose
+    leader has exited, or was never recorded. What has made itself a session of its
+    own is left alone, as it is when a run is cancelled, and so is a group of its own
+    but on a terminal. So are processes that we may not look into.
+    """
+    found: dict[str, set[int]] = {}
+    by_id = {record.id: record for record in records}
+    for record in by_id.values():
+        if record.pid is not None and _is_leader(record.pid, record.pid_start):
+            found.setdefault(record.id, set()).add(record.pid)
+    for run_id, process in _marked() if by_id else ():
+        if run_id in by_id and _is_of(by_id[run_id], process):
+            found.setdefault(run_id, set()).add(process.group)
+    spared = {0, 1, os.getpgrp()}
+    left = {run_id: groups - spared for run_id, groups in found.items()}
+    return {run_id: groups for run_id, groups in left.items() if groups}
+
+
+def end(
+    records: Iterable[RunRecord], clock: IReactorTime, grace: float
+) -> Deferred[None]:
+    """
+    End all that is left of runs: TERM, then KILL after C{grace} seconds.
+
+    Fires when all is gone, or killed. Before each signal it is asked again which
+    groups are theirs: a number may have been given to a stranger meanwhile.
+    """
+    ending = _Ending(tuple(records), clock, clock.seconds() + grace)
+    ending.begin()
+    return ending.done
+
+
+@define(eq=False)
+class _Ending:
+    _records: tuple[RunRecord, ...]
+    _clock: IReactorTime
+    _deadline: float
+    _groups: dict[int, int | None] = field(factory=dict, init=False)  # and a member
+    done: Deferred[None] = field(factory=Deferred, init=False)
+
+    def begin(self) -> None:
+        self._groups = dict.fromkeys(self._find())
+        for group in self._groups:
+            _signal(group, SIGTERM)
+            _signal(group, SIGCONT)  # a stopped process cannot heed TERM
+        self._wait()
+
+    def _wait(self) -> None:
+        found = {group: _member(group, last) for group, last in self._groups.items()}
+        self._groups = {group: pid for group, pid in found.items() if pid is not None}
+        if self._groups and self._clock.seconds() < self._deadline:
+            self._clock.callLater(LOOK, self._wait)
+            return
+        for group in self._find() if self._groups else ():
+            _signal(group, SIGKILL)
+        self.done.callback(None)
+
+    def _find(self) -> set[int]:
+        return set().union(*find(self._records).values())
+
+
+def _signal(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        _log.warn(
+            "process group {group} is another user's; signal {number} not sent",
+            group=group,
+            number=number,
+        )
+
+
+def _member(group: int, last: int | None) -> int | None:
+    try:
+        return living_member(group, last)
+    except PermissionError:  # there is no way for us to end it
+        return None
+
+
+def _is_leader(pid: int, start: int | None) -> bool:
+    process = look(pid)
+    return (
+        process is not None
+        and process.start == start
+        and process.lives  # or it is its parent's turn
+        and process.group == process.session == pid
+    )
+
+
+def _is_of(record: RunRecord, process: Process) -> bool:
+    """Whether a process with a run's mark is among those that end with it."""
+    one_group = process.group == process.session
+    all_count = record.tty is not None
+    return (one_group or all_count) and record.pid in (None, process.session)
+
+
+def _marked() -> Iterator[tuple[str, Process]]:
+    """Every process that has a mark."""
+    for pid in pids():
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                mark = _MARKED.search(file.read())
+        except OSError:  # gone, or another user's
+            continue
+        process = look(pid) if mark else None
+        if mark and process is not None:
+            yield os.fsdecode(mark[1]), process

@@ -1,0 +1,260 @@
+"""Our ends of a child's pipes, and of its terminal."""
+
+import errno
+import os
+import select
+import sys
+import termios
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from fcntl import fcntl, ioctl
+from typing import Any, Protocol
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from shellstream.output.log import READ_SIZE
+
+if sys.platform == "linux":
+    from fcntl import F_SETPIPE_SZ
+
+#: What a pipe holds in the beginning (pipe(7)), and what it may hold then, in bytes.
+PIPE_SIZE, WIDE_PIPE = 1 << 16, 1 << 20
+
+
+class Child(Protocol):
+    """Whose ends these are."""
+
+    @property
+    def protocol(self) -> ProcessProtocol: ...
+
+    def pipe_lost(self, number: int) -> None:
+        """One of them is closed, by the other side or by us."""
+
+
+@implementer(IReadDescriptor)
+class Reader(ABC):
+    """
+    A descriptor that is read when there is something.
+
+    Twisted's own could write, too, and would be three times as large.
+    """
+
+    __slots__ = ("_fd", "_reactor")
+
+    def __init__(self, reactor: Any, fd: int) -> None:
+        self._reactor = reactor
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def logPrefix(self) -> str:
+        return type(self).__name__
+
+    def startReading(self) -> None:
+        self._reactor.addReader(self)
+
+    def stopReading(self) -> None:
+        self._reactor.removeReader(self)
+
+    @abstractmethod
+    def doRead(self) -> Any:
+        """Read; an exception that is returned ends it."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.stopReading()
+        os.close(self._fd)
+
+
+class Pipe(Reader):
+    """The reading end of one of a child's pipes."""
+
+    __slots__ = ("_child", "_number", "_size", "closing", "owed")
+
+    def __init__(self, reactor: Any, child: Child, number: int, fd: int) -> None:
+        super().__init__(reactor, fd)
+        self._child = child
+        self._number = number
+        #: Bytes that were in the pipe when the child exited, not yet read.
+        self.owed = 0
+        #: Whether to close once nothing is owed any more.
+        self.closing = False
+        self._size = PIPE_SIZE
+        os.set_blocking(fd, False)
+
+    def doRead(self) -> Exception | None:
+        try:
+            data = os.read(self._fd, self._size)
+        except BlockingIOError:
+            return None
+        if not data:
+            return CONNECTION_DONE
+        self.owed -= len(data)
+        if len(data) == self._size < READ_SIZE:
+            self._widen()
+        self._child.protocol.childDataReceived(self._number, data)
+        if self.closing and self.owed <= 0:
+            return CONNECTION_DONE
+        return None
+
+    def _widen(self) -> None:
+        """Give more room to a child that writes faster than it is read."""
+        self._size = READ_SIZE
+        # No sooner: a user has 64 MiB for all pipes, and small ones after that.
+        if sys.platform == "linux":
+            with suppress(OSError):  # it has them, or more is not allowed
+                fcntl(self._fd, F_SETPIPE_SZ, WIDE_PIPE)
+
+    def note_exit(self) -> None:
+        """The child has exited: what is in the pipe by now is still its own."""
+        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
+        self.owed = int.from_bytes(waiting, sys.byteorder)
+
+    def close(self) -> None:
+        """Read what the child wrote while it lived, then nothing more."""
+        self.closing = True
+        if self.owed <= 0:
+            self.stopReading()
+            self.connectionLost(Failure(CONNECTION_DONE))
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self._child.pipe_lost(self._number)
+
+
+class Terminal(Pipe):
+    """
+    The reading end of a terminal, where a child has one in place of a pipe.
+
+    The kernel hands over at most 4 KiB at once, and does not tell how much it has.
+    """
+
+    __slots__ = ()
+
+    #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
+    HOLDS = 1 << 16
+
+    def doRead(self) -> Exception | None:
+        pieces: list[bytes] = []
+        size = 0
+        end: Exception | None = None
+        while size < READ_SIZE:
+            try:
+                data = os.read(self._fd, READ_SIZE - size)
+            except BlockingIOError:
+                self.owed = 0  # whatever was owed has been read
+                break
+            except OSError as error:
+                if error.errno != errno.EIO:  # what Linux has for an end
+                    raise
+                data = b""
+            if not data:
+                end = CONNECTION_DONE
+                break
+            pieces.append(data)
+            size += len(data)
+        self.owed -= size
+        if pieces:
+            self._child.protocol.childDataReceived(self._number, b"".join(pieces))
+        if self.closing and self.owed <= 0:
+            end = CONNECTION_DONE
+        return end
+
+    def note_exit(self) -> None:
+        # Asked this way, the kernel looks through all that it holds.
+        asked = select.poll()
+        asked.register(self._fd, select.POLLIN)
+        found = any(event & select.POLLIN for _, event in asked.poll(0))
+        self.owed = self.HOLDS if found else 0
+
+
+class Input(FileDescriptor):
+    """
+    The writing end of a child's input.
+
+    It keeps nothing: what its reader does not take now has to be offered again.
+    """
+
+    def __init__(self, reactor: Any, child: Child, fd: int) -> None:
+        super().__init__(reactor)
+        self._child = child
+        self._fd = fd
+        self._ready: Callable[[], None] | None = None
+        os.set_blocking(fd, False)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def watch(self) -> None:
+        """Find out when nobody can read it any more."""
+        self.startReading()
+
+    def doRead(self) -> Exception:
+        return CONNECTION_DONE  # a pipe's writing end tells nothing else
+
+    def give(self, data: memoryview, ready: Callable[[], None]) -> int:
+        """@see: L{shellstream.runs.stdin.Sink.write}"""
+        try:
+            size = os.write(self._fd, data)
+        except BlockingIOError:
+            size = 0
+        except OSError:  # EPIPE, or what terminals have for it: EIO
+            self.connectionLost(Failure(CONNECTION_LOST))
+            return 0
+        if size < len(data):
+            self._ready = ready
+            self.startWriting()
+        return size
+
+    def doWrite(self) -> None:
+        self.stopWriting()
+        assert self._ready is not None
+        self._ready()
+
+    def end(self) -> None:
+        """Nothing more will be given."""
+        self.connectionLost(Failure(CONNECTION_DONE))
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        os.close(self._fd)
+        self._child.pipe_lost(0)
+
+
+class Keyboard(Input):
+    """The same where the child has a terminal: what is written there is typed."""
+
+    _last = b"\n"
+
+    def watch(self) -> None:
+        """Whoever reads the terminal finds out; here its output could be read."""
+
+    def give(self, data: memoryview, ready: Callable[[], None]) -> int:
+        size = super().give(data, ready)
+        if size:
+            self._last = bytes(data[size - 1 : size])
+        return size
+
+    def end(self) -> None:
+        """
+        Type what the terminal takes for an end, Ctrl-D as a rule.
+
+        Within a line it ends the line only, and has to come twice (termios(3)).
+        """
+        *_, local, _, _, special = termios.tcgetattr(self._fd)
+        eof = special[termios.VEOF]
+        within = local & termios.ICANON and self._last not in (b"\n", b"\r", eof)
+        # Where the terminal has no such character it is a NUL.
+        self._type(memoryview(eof.strip(b"\0") * (2 if within else 1)))
+
+    def _type(self, keys: memoryview) -> None:
+        if keys:
+            keys = keys[self.give(keys, lambda: self._type(keys)) :]
+        if not keys and not self.disconnected:
+            super().end()

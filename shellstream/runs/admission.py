@@ -1,0 +1,117 @@
+"""Who may run now, who waits, and who is turned away."""
+
+from attrs import define, field
+
+from shellstream.config.command import Command, Invocation
+from shellstream.model.errors import Busy
+from shellstream.model.events import Reason
+from shellstream.model.limits import WhenBusy
+
+from .run import Run
+
+#: After how many seconds it may be worth to ask again.
+RETRY_AFTER = 5
+
+
+@define(eq=False)
+class Admission:
+    """
+    Keeps the number of runs below C{max_running}, of each command and in all.
+
+    @ivar queue: the runs that wait, in the order in which they came.
+    """
+
+    _max_running: int
+    _max_queued: int
+    queue: list[Run] = field(factory=list, init=False)
+    _running: dict[str, list[Run]] = field(factory=dict, init=False)
+    _count: int = field(default=0, init=False)
+
+    def joinable(
+        self, command: Command, invocation: Invocation, owner: str | None = None
+    ) -> Run | None:
+        """
+        The run that an order for the same is to join, instead of one more.
+
+        Who wants to put something in has to have a run of their own.
+
+        @param owner: who must have started it; L{None}: anybody.
+        """
+        if invocation.stdin:
+            return None
+        if command.limits.when_busy is WhenBusy.JOIN and not self._room(command):
+            for run in (*self._running.get(command.name, []), *self.queue):
+                same = run.command is command and run.invocation == invocation
+                theirs = owner in (None, run.record.principal)
+                if same and theirs and not run.over:
+                    return run
+        return None
+
+    def admit(self, run: Run) -> bool:
+        """
+        Give a run a place: L{True} among those that run, L{False} in the queue.
+
+        @raise Busy: if it gets neither.
+        """
+        command = run.command
+        running = self._running.get(command.name, [])
+        waiting = [each for each in self.queue if each.command is command]
+        # There may be room for one that waits and is not written down yet.
+        if self._room(command) and not waiting:
+            self._begin(run)
+            return True
+        left, replaced = len(self.queue), list[Run]()
+        match command.limits.when_busy:
+            case WhenBusy.QUEUE:
+                pass
+            case WhenBusy.REPLACE if (running or waiting) and not self._full(command):
+                left, replaced = left - len(waiting), [*running, *waiting]
+            case _:
+                raise Busy(self._why(command), RETRY_AFTER)
+        if left >= self._max_queued:
+            raise Busy(f"{left} runs are waiting already", RETRY_AFTER)
+        self.queue.append(run)
+        for each in replaced:
+            each.cancel(Reason.CANCELLED)
+        return False
+
+    def leave(self, run: Run) -> None:
+        """A run needs its place no more."""
+        if run in self.queue:
+            self.queue.remove(run)
+            return
+        running = self._running.get(run.command.name, [])
+        if run in running:
+            running.remove(run)
+            self._count -= 1
+            if not running:
+                del self._running[run.command.name]
+
+    def next(self) -> Run | None:
+        """The first of those that wait for which there is room now: it has it."""
+        for run in self.queue:
+            if run.recorded and self._room(run.command):
+                self.queue.remove(run)
+                self._begin(run)
+                return run
+        return None
+
+    def _begin(self, run: Run) -> None:
+        self._running.setdefault(run.command.name, []).append(run)
+        self._count += 1
+
+    def _full(self, command: Command) -> bool:
+        """Whether it would not help to end the runs of this command."""
+        mine = len(self._running.get(command.name, ()))
+        return self._count - mine >= self._max_running
+
+    def _room(self, command: Command) -> bool:
+        limit = command.limits.max_running
+        mine = len(self._running.get(command.name, ()))
+        return self._count < self._max_running and (limit is None or mine < limit)
+
+    def _why(self, command: Command) -> str:
+        if self._count >= self._max_running:
+            return f"{self._count} commands are running already"
+        mine = len(self._running.get(command.name, ()))
+        return f"{command.name!r} is running already, {mine} times"

@@ -1,0 +1,167 @@
+"""The runs that one caller may see, and what they may do with them."""
+
+from collections.abc import Callable
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError
+from zope.interface import implementer
+
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.model.errors import (
+    CommandUnknown,
+    Forbidden,
+    KeyReused,
+    NoDefaultCommand,
+    RunUnknown,
+)
+from shellstream.model.events import State
+from shellstream.model.run_input import Piece
+from shellstream.model.run_record import RunRecord, Within, signal_name
+from shellstream.output.interfaces import ILog, IRun
+from shellstream.security.audit import Entry, What
+from shellstream.security.authorization import (
+    EVERYTHING,
+    Action,
+    Caller,
+    Verdict,
+    decide,
+)
+
+from .interfaces import IRuns, Order
+
+
+@implementer(IRuns)
+@frozen(eq=False)
+class Permitted:
+    """
+    All runs, as far as a caller may know of them; the rest is not there.
+
+    Whoever answers a request has only this: what asks for no permission cannot be
+    done. Every method, but for C{check}, fails with L{Forbidden} if the caller may
+    not do such a thing to any run. What is done by it is noted.
+    """
+
+    _runs: IRuns
+    caller: Caller
+    _note: Callable[[Entry], object]
+
+    def require(self, action: Action) -> None:
+        """
+        Whatever comes next, it is only for those who may do this.
+
+        @raise Forbidden: if the caller may not.
+        """
+        principal = self.caller.principal
+        if decide(principal, action) is not Verdict.ALLOWED:
+            raise Forbidden(principal.name, action.value)
+
+    def allows(self, action: Action, command: str, owner: str | None = None) -> bool:
+        """Whether the caller may do something to a command, or to a run of it."""
+        verdict = decide(self.caller.principal, action, command, owner)
+        return verdict is Verdict.ALLOWED
+
+    @property
+    def config(self) -> Config:
+        """What the operator decided, with the commands that the caller may run."""
+        config = self._runs.config
+        if self.caller.principal.grant == EVERYTHING:
+            return config
+        commands = {
+            name: command
+            for name, command in config.commands.items()
+            if self.allows(Action.RUN, name)
+        }
+        default = config.default if config.default in commands else None
+        return evolve(config, commands=commands, default=default)
+
+    @property
+    def events(self) -> ILog:
+        """All news: whoever passes them on asks L{allows} for each."""
+        log: ILog = self._runs.events
+        return log
+
+    def command(self, name: str | None) -> Command:
+        config = self.config
+        name = config.default if name is None else name
+        if name is None:
+            raise NoDefaultCommand
+        if name not in config.commands:
+            raise CommandUnknown(name, config.commands)
+        return self._runs.command(name)
+
+    async def check(self) -> None:
+        await self._runs.check()
+
+    async def submit(self, order: Order) -> tuple[IRun, bool]:
+        self.require(Action.RUN)
+        self.command(order.command)
+        run, began = await self._runs.submit(evolve(order, by=self.caller))
+        record = run.record
+        if not self.allows(Action.RUN, record.command, record.principal):
+            # One of the same name, who may see more, has joined it with this key.
+            raise KeyReused
+        return run, began
+
+    async def find(self, run_id: str) -> IRun:
+        return await self._find(run_id, Action.READ)
+
+    async def page(
+        self,
+        limit: int,
+        after: str | None,
+        state: State | None,
+        command: str | None,
+        within: Within | None = None,
+    ) -> list[RunRecord]:
+        self.require(Action.READ)
+        principal = self.caller.principal
+        grant = principal.grant
+        if within is None and (grant.own or "*" not in grant.commands):
+            within = Within(grant.commands, principal.name if grant.own else None)
+        return await self._runs.page(limit, after, state, command, within)
+
+    async def feed(self, run_id: str, piece: Piece) -> int:
+        run = await self._find(run_id, Action.WRITE)
+        try:
+            taken = await self._runs.feed(run_id, piece)
+        except CancelledError:  # it may have had a part of it
+            self._done(What.INPUT, run)
+            raise
+        self._done(What.INPUT, run)
+        return taken
+
+    async def resize(self, run_id: str, rows: int, columns: int) -> None:
+        await self._find(run_id, Action.WRITE)
+        await self._runs.resize(run_id, rows, columns)
+
+    async def signal(self, run_id: str, number: int) -> None:
+        run = await self._find(run_id, Action.SIGNAL)
+        await self._runs.signal(run_id, number)
+        self._done(What.SIGNAL, run, signal=signal_name(number))
+
+    async def cancel(self, run_id: str) -> None:
+        run = await self._find(run_id, Action.SIGNAL)
+        await self._runs.cancel(run_id)
+        self._done(What.CANCEL, run)
+
+    async def delete(self, run_id: str) -> None:
+        run = await self._find(run_id, Action.ADMIN)
+        await self._runs.delete(run_id)
+        self._done(What.DELETE, run)
+
+    def _done(self, what: What, run: IRun, **facts: str) -> None:
+        record = run.record
+        self._note(
+            Entry.of(
+                what, self.caller, command=record.command, run=record.id, facts=facts
+            )
+        )
+
+    async def _find(self, run_id: str, action: Action) -> IRun:
+        self.require(action)
+        run: IRun = await self._runs.find(run_id)
+        record = run.record
+        if not self.allows(action, record.command, record.principal):
+            raise RunUnknown(run_id)  # as if it were not there
+        return run

@@ -1,0 +1,204 @@
+"""
+Who did what, from where, and how it ended: the values, and a line of each.
+
+L{shellstream.security.audit_log} writes them down.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import define, field, frozen
+
+from shellstream.model import tables
+from shellstream.model.events import rfc3339
+from shellstream.model.tables import NotAllowed, Table
+
+from .authorization import Caller
+from .token_journal import Change
+
+#: The longest text in a line, in characters, and that of all parameters' values.
+MAX_TEXT, MAX_PARAMS = 256, 4096
+
+#: For how many refusals in a minute there is a line each: of one address, in all.
+REFUSALS, ALL_REFUSALS = 60, 1000
+
+
+@frozen(kw_only=True)
+class Auditing:
+    """
+    Where the audit is kept.
+
+    @ivar file: a path; L{None}: in the state folder.
+    @ivar max_size: how large it may become, in bytes, before a new one is begun.
+    @ivar keep: how many of those before are kept.
+    """
+
+    file: str | None = None
+    max_size: int = 16 << 20
+    keep: int = 5
+
+
+#: Unless the configuration says otherwise.
+USUAL = Auditing()
+
+
+def read(table: Table) -> Auditing:
+    """The table C{[audit]} of the configuration."""
+    found = Auditing(
+        file=table.take("file", _file, USUAL.file),
+        max_size=table.take("max_size", tables.size, USUAL.max_size),
+        keep=table.take("keep", _few, USUAL.keep),
+    )
+    table.close()
+    return found
+
+
+def _file(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(r"/[^\0]*[^/\0]", text):
+        raise NotAllowed("a file's absolute path, as '/var/log/shellstream.jsonl'")
+    return text
+
+
+def _few(value: object) -> int:
+    match value:
+        case int() if not isinstance(value, bool) and 1 <= value <= 1000:
+            return value
+    raise NotAllowed("an integer from 1 to 1000")
+
+
+class What(Enum):
+    """What is noted; C{GAP} says that lines are missing, and how many."""
+
+    START = "start"
+    END = "end"
+    REFUSED = "refused"
+    SIGNAL = "signal"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    INPUT = "input"
+    LOGIN = "login"
+    TOKEN_MADE = "token-made"  # noqa: S105  # nosec B105  # not one
+    TOKEN_CHANGED = "token-changed"  # noqa: S105  # nosec B105  # not one
+    TOKEN_REVOKED = "token-revoked"  # noqa: S105  # nosec B105  # not one
+    GAP = "gap"
+
+
+@frozen(kw_only=True)
+class Entry:
+    """
+    One thing that somebody did, or that became of it.
+
+    @ivar params: the parameters of a command, secret ones masked.
+    @ivar facts: what else there is to say.
+    @ivar time: when that was, in microseconds since 1970; L{None} for just now.
+    """
+
+    what: What
+    who: str = ""
+    credential: str = ""
+    address: str = ""
+    command: str = ""
+    run: str = ""
+    params: Mapping[str, str] = {}
+    facts: Mapping[str, str | int | None] = {}
+    time: int | None = None
+
+    @classmethod
+    def of(cls, what: What, by: Caller, **rest: Any) -> "Entry":
+        """What a caller did."""
+        return cls(
+            what=what,
+            who=by.principal.name,
+            credential=by.principal.credential,
+            address=by.address,
+            **rest,
+        )
+
+
+def token_changed(change: Change) -> Iterator[Entry]:
+    """A token is made, changed or revoked, by an account of this machine."""
+    if change.lost:
+        yield Entry(
+            what=What.GAP,
+            time=change.time,
+            facts={"times": change.lost, "reason": "too many changes of tokens"},
+        )
+    yield Entry(
+        what=What(f"token-{change.what}"),
+        who=change.who,
+        credential="account" if change.who else "",
+        time=change.time,
+        facts={
+            "token": change.token,
+            "name": change.name,
+            "commands": change.commands,
+            "actions": change.actions,
+            "own": "true" if change.own else None,
+            "expires": None if change.expires is None else rfc3339(change.expires),
+        },
+    )
+
+
+def line(entry: Entry, time: int) -> str:
+    """
+    An entry as JSON, without the end of the line: printable ASCII, whatever it holds,
+    so that nobody can forge a line with it, or steer a terminal.
+
+    @param time: microseconds since 1970.
+    """
+    document: dict[str, object] = {
+        "time": rfc3339(time),
+        "what": entry.what.value,
+        "who": entry.who,
+        "credential": entry.credential,
+        "from": entry.address,
+        "command": entry.command,
+        "run": entry.run,
+        "params": dict(_params(entry.params)),
+        **entry.facts,
+    }
+    said = {
+        name: _cut(value) if isinstance(value, str) else value
+        for name, value in document.items()
+        if value not in ("", {}, None)
+    }
+    return json.dumps(said, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+def _params(params: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    longest = min(MAX_TEXT, MAX_PARAMS // max(1, len(params)))
+    for name, value in params.items():
+        yield name, _cut(value, longest)
+
+
+def _cut(text: str, longest: int = MAX_TEXT) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}\u2026"
+
+
+@define
+class Refusals:
+    """Those of one minute: who floods us has some lines, and then a number."""
+
+    _lines: dict[str, int] = field(factory=dict, init=False)
+    _more: dict[str, int] = field(factory=dict, init=False)
+    _all: int = field(default=0, init=False)
+
+    def admit(self, address: str) -> bool:
+        """Whether one more from there has a line of its own."""
+        lines = self._lines.get(address, 0)
+        if lines < REFUSALS and self._all < ALL_REFUSALS:
+            self._lines[address] = lines + 1
+            self._all += 1
+            return True
+        known = address if lines else ""  # or there were a number for each stranger
+        self._more[known] = self._more.get(known, 0) + 1
+        return False
+
+    def close(self) -> Iterator[Entry]:
+        """How many more there were, an entry for each address."""
+        for address, times in self._more.items():
+            yield Entry(what=What.REFUSED, address=address, facts={"times": times})

@@ -1,0 +1,120 @@
+"""Keeps the audit (see L{security.audit}): nobody waits for it, or goes without."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from shellstream.model.events import WallClock
+
+from .audit import Entry, Refusals, What, line
+
+_log = Logger()
+
+#: Seconds: for which refusals are counted, between two complaints that nothing can
+#: be written, and until an entry is in the history though nothing else is written.
+MINUTE, COMPLAIN, SETTLE = 60.0, 60.0, 1.0
+
+#: Of how many pairs of a run and somebody it is known that there was input before.
+INPUTS = 1024
+
+
+class Rows(Protocol):
+    """The history, as a second place for it; see L{shellstream.storage.run_store}."""
+
+    def note(self, time: int, entry: str) -> None: ...
+    def settle(self) -> None: ...
+
+
+@define(eq=False)
+class Trail:
+    """
+    Notes what was done, at once, where no client can reach it.
+
+    Runs go on though it cannot be written; then it is told how much is missing.
+    """
+
+    _clock: IReactorTime
+    _wall: WallClock
+    _write: Callable[[str], None]
+    _rows: Rows
+    _refusals: Refusals = field(factory=Refusals, init=False)
+    _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)
+    _missing: int = field(default=0, init=False)
+    _complained: float | None = field(default=None, init=False)
+    _minute: IDelayedCall | None = field(default=None, init=False)
+    _settling: IDelayedCall | None = field(default=None, init=False)
+
+    def note(self, entry: Entry) -> None:
+        """
+        Something was done. Never fails.
+
+        Of many refusals only some have a line (see L{Refusals}), and of what somebody
+        puts into a run only the first piece has.
+        """
+        if entry.what is What.REFUSED:
+            if self._minute is None:
+                self._minute = self._clock.callLater(MINUTE, self._next_minute)
+            if not self._refusals.admit(entry.address):
+                return
+        if entry.what is What.INPUT and not self._is_first(entry):
+            return
+        self._put(entry)
+
+    def close(self) -> None:
+        """Write what is only counted yet: nothing is noted any more."""
+        if self._minute is not None:
+            self._minute.cancel()
+            self._next_minute()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settle()
+
+    def _is_first(self, entry: Entry) -> bool:
+        key = (entry.run, entry.who, entry.credential, entry.address)
+        if key in self._inputs:
+            return False
+        self._inputs[key] = None
+        if len(self._inputs) > INPUTS:
+            del self._inputs[next(iter(self._inputs))]
+        return True
+
+    def _next_minute(self) -> None:
+        self._minute, refusals = None, self._refusals
+        self._refusals = Refusals()
+        for entry in refusals.close():
+            self._put(entry)
+
+    def _put(self, entry: Entry) -> None:
+        now = self._wall()
+        time = now if entry.time is None else entry.time
+        text = line(entry, time)
+        self._rows.note(time, text)
+        if self._settling is None:
+            self._settling = self._clock.callLater(SETTLE, self._settle)
+        try:
+            if self._missing:
+                gap = Entry(what=What.GAP, facts={"times": self._missing})
+                self._write(line(gap, now))
+                self._missing = 0
+            self._write(text)
+        except OSError as error:
+            self._missing += 1
+            self._complain(error)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self._rows.settle()
+
+    def _complain(self, error: OSError) -> None:
+        now = self._clock.seconds()
+        if self._complained is not None and now < self._complained + COMPLAIN:
+            return
+        self._complained = now
+        _log.error(
+            "the audit cannot be written: {error}; {missing} lines are missing so far",
+            error=error,
+            missing=self._missing,
+        )

@@ -1,0 +1,1 @@
+"""Everything on disk: SQLite, ring files, tokens, the audit, TLS files."""

@@ -1,0 +1,56 @@
+"""What is left in a file of output whose writer was killed; no I/O here."""
+
+from collections.abc import Callable
+
+from shellstream.output.log import LogDamaged
+
+from .ring import Ring
+from .ring_format import HEADER, SHIFTS, Header, Mark, newest
+
+#: C{os.pread} of one file: length, position.
+Read = Callable[[int, int], bytes]
+
+
+def recover(read: Read, size: int) -> Ring:
+    """
+    The ring of a file of which nothing is known but its size.
+
+    @raise LogDamaged: if nothing in it can be used.
+    """
+    if not size:  # killed before it wrote anything
+        return Ring.found(Mark.of(0, 0), [], 0, 0, 0)
+    mark = _mark(read, size)
+    heads: list[tuple[Header, int]] = []
+    for slot in range(-(-size // mark.sector)):
+        head = Header.at(read(HEADER, slot * mark.sector))
+        if head is not None and head.mark == mark:
+            heads.append((head, slot))
+    heads.sort(key=lambda each: each[0].offset, reverse=True)
+    for index, (head, slot) in enumerate(heads):
+        sector = read(mark.sector, slot * mark.sector)
+        span = newest(mark, sector, head.offset)
+        if span is not None:
+            start, end = span
+            chain = [(head, slot)]
+            if start == head.offset:
+                # What does not fit in between was being overwritten.
+                for each in heads[index + 1 :]:
+                    if chain[-1][0].follows(each[0]):
+                        chain.append(each)
+                start = chain[-1][0].offset
+            sectors = [(head.offset, slot) for head, slot in reversed(chain)]
+            return Ring.found(mark, sectors, start, end, size)
+    raise LogDamaged("no part of the output that was kept is intact")
+
+
+def _mark(read: Read, size: int) -> Mark:
+    # Where a sector of the largest size could begin, one of any size does. Looked
+    # for there first, none is taken for one that is but a part of some output.
+    for shift in reversed(SHIFTS):
+        for position in range(0, size, 1 << shift):
+            head = Header.at(read(HEADER, position))
+            if head is None or position % head.mark.sector:
+                continue
+            if head.intact(read(HEADER + head.length, position), 0):
+                return head.mark
+    raise LogDamaged("no part of the output that was kept is intact")

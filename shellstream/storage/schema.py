@@ -1,0 +1,191 @@
+"""The tables of the run history, a run as a row of one, and what may be wrong."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from math import inf
+from typing import Any
+
+from attrs import asdict, fields, has
+
+from shellstream.model.errors import ShellstreamError
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.run_input import Intake, Tty
+from shellstream.model.run_record import RunRecord
+
+#: What brings a file from one version to the next; never edited, only added to.
+#: C{since} is when an ended run began to age: see L{Database.expire}. C{gone}
+#: says that a key's run is forgotten, so that nobody has to search for those.
+MIGRATIONS = (
+    """
+    CREATE TABLE runs (
+        id TEXT NOT NULL PRIMARY KEY, command TEXT NOT NULL, params TEXT NOT NULL,
+        created INTEGER NOT NULL, on_disconnect TEXT NOT NULL, state TEXT NOT NULL,
+        principal TEXT NOT NULL, started INTEGER, ended INTEGER, code INTEGER,
+        signal INTEGER, reason TEXT, failure TEXT, start INTEGER NOT NULL,
+        size INTEGER NOT NULL, stored INTEGER NOT NULL, cpu REAL, memory INTEGER,
+        pid INTEGER, pid_start INTEGER, since INTEGER
+    );
+    CREATE INDEX runs_state ON runs (state, id);
+    CREATE INDEX runs_command ON runs (command, id);
+    CREATE INDEX runs_command_state ON runs (command, state, id);
+    CREATE INDEX runs_since ON runs (since, id, stored) WHERE since IS NOT NULL;
+
+    CREATE TABLE keys (
+        principal TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL,
+        run TEXT NOT NULL, created INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (principal, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX keys_run ON keys (run);
+    CREATE INDEX keys_gone ON keys (created) WHERE gone;
+    CREATE TRIGGER run_gone AFTER DELETE ON runs BEGIN
+        UPDATE keys SET gone = 1 WHERE run = old.id;
+    END;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN stdin TEXT;
+    ALTER TABLE runs ADD COLUMN tty TEXT;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN secrets TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE audit (
+        id INTEGER NOT NULL PRIMARY KEY, time INTEGER NOT NULL, entry TEXT NOT NULL
+    );
+    """,
+    "CREATE INDEX runs_principal ON runs (principal, id);",
+)
+
+
+class DatabaseNewer(ShellstreamError):
+    """A later version of this program made the file, and knows more of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the run history was made by a newer shellstream; "
+            "upgrade, or choose another --state-dir"
+        )
+
+
+class DatabaseDamaged(ShellstreamError):
+    """The file holds what this program never wrote."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the state is damaged: {detail}")
+        self.detail = detail
+
+
+_WHY = {
+    sqlite3.SQLITE_FULL: "the disk that holds the state is full",
+    sqlite3.SQLITE_READONLY: "the disk that holds the state is read-only",
+    sqlite3.SQLITE_PERM: "the state may not be used (permission denied)",
+    sqlite3.SQLITE_CANTOPEN: "the files of the state cannot be opened",
+    sqlite3.SQLITE_IOERR: "the disk that holds the state fails (I/O error)",
+    sqlite3.SQLITE_BUSY: "another program is using the state",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+}
+
+
+def code(error: sqlite3.Error) -> int:
+    """The primary result code of SQLite; those of Python itself have none."""
+    extended: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return extended & 0xFF
+
+
+def damaged(error: sqlite3.Error) -> bool:
+    """Whether an error is one of what the file holds."""
+    return code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def why(error: sqlite3.Error) -> str:
+    """What an error of SQLite means to an operator; the text has no path."""
+    if damaged(error):
+        return str(DatabaseDamaged(str(error)))
+    return _WHY.get(code(error), f"the state cannot be used ({error})")
+
+
+def _params(text: str) -> dict[str, str]:
+    params: dict[str, str] = json.loads(text)
+    if not all(isinstance(value, str) for value in params.values()):
+        raise ValueError("a parameter is no text")
+    return params
+
+
+def _whole(kind: Callable[..., object]) -> Callable[[str | None], object]:
+    """Read what L{to_row} made of an object that may be missing."""
+    return lambda text: None if text is None else kind(**json.loads(text))
+
+
+#: When the year 10000 begins, in microseconds since 1970: RFC 3339 has no such.
+_TOO_LATE = 253_402_300_800 * 1_000_000
+
+
+def _within(end: float) -> Callable[[Any], object]:
+    """Read a number that is not negative and below C{end}, or may be missing."""
+
+    def read(value: Any) -> object:
+        if value is not None and not 0 <= value < end:
+            raise ValueError("there is no such number of these")
+        return value
+
+    return read
+
+
+_READ: Mapping[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("created", "started", "ended"), _within(_TOO_LATE)),
+    **dict.fromkeys(("start", "size", "stored", "cpu", "memory"), _within(inf)),
+    "params": _params,
+    "secrets": _params,
+    "on_disconnect": OnDisconnect,
+    "state": State,
+    "reason": lambda value: None if value is None else Reason(value),
+    "stdin": _whole(Intake),
+    "tty": _whole(Tty),
+}
+#: The columns, and what each is in a record: a class, or a union of some.
+_COLUMNS: Mapping[str, Any] = {
+    **{one.name: one.type for one in fields(RunRecord)},
+    "params": dict,
+    "secrets": dict,
+}
+
+SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # nosec B608  # names of ours
+INSERT = (
+    f"INSERT INTO runs ({', '.join(_COLUMNS)}, since) "  # noqa: S608  # nosec B608  # names of ours
+    f"VALUES ({'?, ' * len(_COLUMNS)}?)"
+)
+UPDATE = f"UPDATE runs SET {' = ?, '.join(_COLUMNS)} = ?, since = ? WHERE id = ?"  # noqa: S608  # nosec B608  # names of ours
+
+
+def to_row(record: RunRecord) -> list[object]:
+    """A run as the first columns hold it: all but C{since}."""
+    values = (getattr(record, name) for name in _COLUMNS)
+    return [_to_column(value) for value in values]
+
+
+def _to_column(value: Any) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if has(type(value)):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), separators=(",", ":"))
+    return value
+
+
+def from_row(row: Iterable[Any]) -> RunRecord:
+    """
+    The run that L{to_row} made a row of.
+
+    @raise DatabaseDamaged: if no run can have made it.
+    """
+    values: dict[str, Any] = {}
+    for (name, kind), value in zip(_COLUMNS.items(), row, strict=True):
+        try:
+            values[name] = _READ[name](value) if name in _READ else value
+            sound = isinstance(values[name], kind)
+        except (ValueError, TypeError, AttributeError):
+            sound = False
+        if not sound:  # the value is left out: clients are not to see what it held
+            raise DatabaseDamaged(f"a run cannot have such a {name}")
+    return RunRecord(**values)

@@ -1,0 +1,1 @@
+"""C{/openapi.json}: the HTTP API for machines."""

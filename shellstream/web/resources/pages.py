@@ -1,0 +1,142 @@
+"""The page at C{/}: every command as a form, its output beneath. No script."""
+
+from base64 import b64encode
+from hashlib import sha256
+from pkgutil import get_data
+
+from twisted.web.template import Tag, flattenString, tags
+
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
+from shellstream.web.server.request import Request
+
+_STYLE = (get_data(__package__, "page.css") or b"").decode()
+
+#: The field in which a form shows that it is of a page of ours; no parameter of a
+#: command can have this name.
+PROOF = "csrf-token"
+
+#: Nothing is run or loaded but this page's own, from nowhere else (CSP level 3).
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; "
+    f"style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+).encode("ascii")
+
+
+def answer_page(request: Request, page: bytes) -> None:
+    """Answer with a page of ours."""
+    request.setHeader(b"content-security-policy", POLICY)
+    request.setHeader(b"cross-origin-opener-policy", b"same-origin")
+    request.answer(b"text/html; charset=utf-8", page)
+
+
+def index_page(config: Config, proof: str | None = None) -> bytes:
+    """
+    The page for all commands of a configuration.
+
+    @param proof: what a form of this page sends along, to show that it is ours.
+    """
+    forms = [_form(command, proof) for command in config.commands.values()]
+    leave: list[Tag] = []
+    if proof is not None:
+        button = tags.button("Log out", type="submit")
+        leave = [tags.form(_hidden(proof), button, method="post", action="logout")]
+    return _page(
+        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *leave),
+        tags.div(*forms),
+        tags.iframe(name="output", title="Output of the command"),
+    )
+
+
+def login_page(then: str, wrong: str = "") -> bytes:
+    """
+    The page that asks for a token.
+
+    @param then: where to go with it, a path of ours.
+    @param wrong: why the last one was not taken.
+    """
+    token = tags.input(
+        type="password", name="token", required="", autocomplete="current-password"
+    )
+    return _page(
+        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here.")),
+        tags.form(
+            tags.p("This daemon asks for a token. Whoever started it has one."),
+            tags.p(wrong, role="alert"),
+            tags.label("token", " ", token),
+            tags.input(type="hidden", name="next", value=then),
+            tags.button("Log in", type="submit"),
+            method="post",
+            action="/login",
+        ),
+    )
+
+
+def _page(*body: Tag) -> bytes:
+    page = tags.html(
+        tags.head(
+            tags.meta(charset="utf-8"),
+            tags.meta(name="viewport", content="width=device-width"),
+            tags.title("shellstream"),
+            tags.style(_STYLE),
+        ),
+        tags.body(*body),
+        lang="en",
+    )
+    found: list[bytes] = []
+    flattenString(None, page).addCallback(found.append)
+    return b"<!DOCTYPE html>\n" + found[0]
+
+
+def _hidden(proof: str) -> Tag:
+    return tags.input(type="hidden", name=PROOF, value=proof)
+
+
+def _form(command: Command, proof: str | None) -> Tag:
+    fields = [_field(parameter) for parameter in command.params.values()]
+    if proof is not None:
+        fields.append(_hidden(proof))
+    return tags.form(
+        tags.h2(command.name),
+        tags.p(command.description),
+        *fields,
+        tags.button("Run", type="submit"),
+        method="post",
+        action=f"stream/{command.name}",
+        target="output",
+    )
+
+
+def _field(parameter: Parameter) -> Tag:
+    known = {"name": parameter.name, "title": parameter.description}
+    match parameter:
+        case Parameter(secret=True):
+            control = tags.input(type="password", autocomplete="off", **known)
+        case String(choices=choices) if choices is not None:
+            control = _select(known, choices, parameter.default)
+        case Boolean():
+            control = _select(known, ("true", "false"), parameter.default)
+        case Integer() | Number():
+            step = "1" if isinstance(parameter, Integer) else "any"
+            control = tags.input(type="number", step=step, **known)
+            for bound in ("min", "max"):
+                if (value := getattr(parameter, bound)) is not None:
+                    control(**{bound: str(value)})
+            control(value=parameter.default or "")
+        case _:
+            control = tags.input(type="text", value=parameter.default or "", **known)
+    if parameter.default is None:
+        control(required="")
+    return tags.label(parameter.name, " ", control)
+
+
+def _select(
+    known: dict[str, str], choices: tuple[str, ...], default: str | None
+) -> Tag:
+    options = [tags.option(choice, value=choice) for choice in choices]
+    for choice, option in zip(choices, options, strict=True):
+        if choice == default:
+            option(selected="")
+    return tags.select(*options, **known)

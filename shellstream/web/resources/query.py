@@ -1,0 +1,94 @@
+"""The query of a request for something that is there, read field by field."""
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import TypeVar
+
+from shellstream.model.errors import ParametersRefused, Refusal, did_you_mean
+
+from .request_params import Given
+
+E = TypeVar("E", bound=Enum)
+
+#: Offsets are below this; JavaScript counts exactly up to here, nearly (RFC 8673).
+MAX_OFFSET = (1 << 53) - 1
+
+
+class Query:
+    """
+    Fields are taken out one by one; what does not fit is noted.
+
+    @param given: the query's pairs.
+    @param known: the names that it may have.
+    """
+
+    def __init__(self, given: Given, known: Iterable[str]) -> None:
+        self._values: dict[str, str] = {}
+        self._refusals: dict[str, str] = {}
+        known = list(known)
+        for name, value in given:
+            if name not in known:
+                hint = did_you_mean(name, known) if len(name) < 80 else ""
+                names = ", ".join(known) or "none"
+                self.refuse(name[:80], f"is unknown here{hint}; there are {names}")
+            elif name in self._values:
+                self.refuse(name, "is given more than once")
+            self._values[name] = str(value)
+
+    def refuse(self, name: str, why: str) -> None:
+        """Note that a field does not fit."""
+        self._refusals[name] = why
+
+    def close(self) -> None:
+        """
+        All fields are taken.
+
+        @raise ParametersRefused: naming every one that did not fit.
+        """
+        if self._refusals:
+            raise ParametersRefused([Refusal(*each) for each in self._refusals.items()])
+
+    def text(self, name: str) -> str | None:
+        """A field as it was sent."""
+        return self._values.get(name)
+
+    def number(self, name: str, low: int, high: int) -> int | None:
+        """A field that holds an integer in decimal digits."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        if re.fullmatch("[0-9]{1,16}", text, re.ASCII) and low <= int(text) <= high:
+            return int(text)
+        self.refuse(name, f"must be an integer from {low} to {high}")
+        return None
+
+    def seconds(self, name: str, high: float) -> float | None:
+        """A field that holds a number of seconds, a fraction or none."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        number = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+        if re.fullmatch(number, text, re.ASCII) and float(text) <= high:
+            return float(text)
+        self.refuse(name, f"must be a number of seconds from 0 to {high:g}")
+        return None
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A field that holds C{true} or C{false}."""
+        text = self._values.get(name)
+        if text not in (None, "true", "false"):
+            self.refuse(name, "must be true or false")
+        return default if text is None else text == "true"
+
+    def one_of(self, name: str, kind: type[E]) -> E | None:
+        """A field that holds a value of an enumeration."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            names = ", ".join(each.value for each in kind)
+            self.refuse(name, f"must be one of {names}")
+            return None

@@ -1,0 +1,99 @@
+"""The parameters that a request carries: query, form body or JSON body."""
+
+import json
+from urllib.parse import parse_qsl
+
+from shellstream.model.errors import BodyMalformed, MediaTypeUnsupported
+
+#: The most parameters that a request may carry; far above what a command has.
+MAX_FIELDS = 200
+
+Given = list[tuple[str, object]]
+
+
+def from_query(query: bytes) -> Given:
+    """
+    The pairs of a query or form (WHATWG URL, 5.1), repeats included.
+
+    @raise BodyMalformed: if it is no UTF-8, or holds too many.
+    """
+    try:
+        return list(
+            parse_qsl(
+                query.decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=MAX_FIELDS,
+            )
+        )
+    except UnicodeError:
+        raise BodyMalformed(
+            "the parameters are not percent-encoded UTF-8; encode them "
+            "(curl: --data-urlencode NAME=VALUE)"
+        ) from None
+    except ValueError:
+        raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer") from None
+
+
+def from_body(media_type: str, body: bytes) -> Given:
+    """
+    The pairs of a request's body.
+
+    @param media_type: the C{Content-Type}, with its parameters if any.
+    @raise BodyMalformed: if it is not what the media type says.
+    @raise MediaTypeUnsupported: if such bodies hold no parameters.
+    """
+    if not body:
+        return []
+    kind = essence(media_type)
+    if kind == "application/x-www-form-urlencoded":
+        return from_query(body)
+    if kind == "application/json":
+        return _pairs(body)
+    raise MediaTypeUnsupported(kind)
+
+
+def from_json(media_type: str, body: bytes) -> dict[str, object]:
+    """
+    The members of a JSON object; an object in it stays L{Pairs}.
+
+    @raise BodyMalformed: if the body is none, or has a member twice.
+    @raise MediaTypeUnsupported: if it does not say that it is JSON.
+    """
+    if media_type and essence(media_type) != "application/json":
+        raise MediaTypeUnsupported(essence(media_type), "application/json")
+    pairs = _pairs(body)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise BodyMalformed("the body has a member twice")
+    return members
+
+
+def essence(media_type: str) -> str:
+    """A media type without its parameters (RFC 9110, 8.3.1)."""
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _pairs(body: bytes) -> Given:
+    try:
+        document = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=Pairs,
+            parse_constant=_no_constant,
+        )
+    except (ValueError, RecursionError) as error:
+        reason = str(error) or type(error).__name__
+        raise BodyMalformed(f"the body is not valid JSON: {reason}") from None
+    if not isinstance(document, Pairs):
+        raise BodyMalformed('the body must be a JSON object: {"NAME": VALUE, …}')
+    if len(document) > MAX_FIELDS:
+        raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
+    return list(document)
+
+
+class Pairs(list[tuple[str, object]]):
+    """A JSON object with its repeated names still in it."""
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,157 @@
+"""C{/runs}: runs that nobody need watch, and all that can be done with one."""
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import urlencode
+
+from twisted.web.resource import Resource as TwistedResource
+
+from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.run_record import described
+from shellstream.runs.interfaces import Order
+from shellstream.security.authorization import Action
+from shellstream.web.server.problem_details import json_line
+from shellstream.web.server.request import Request
+
+from .base import JSON, READS, Resource, Rule, query_of
+from .query import Query
+from .request_params import Pairs, from_json, from_query
+from .run_control import STEERING, answer_with
+from .run_output import Answers, Output
+from .terminal_size import tty_of
+
+#: How many runs a page holds if nobody says, and at most.
+PAGE, MAX_PAGE = 50, 1000
+
+#: What may be said of a run that is to be started.
+_MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def key_of(request: Request) -> str | None:
+    """
+    The C{Idempotency-Key} of a request
+    (draft-ietf-httpapi-idempotency-key-header), quoted or not.
+
+    @raise ParametersRefused: if it is not one.
+    """
+    text = request.getHeader("idempotency-key")
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        why = "must be 1 to 255 printable ASCII characters"
+        raise ParametersRefused([Refusal("Idempotency-Key", why)])
+    return key
+
+
+class Runs(Resource):
+    """C{/runs}: create, and list."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "GET": READS,
+        "POST": frozenset({Action.RUN}),
+    }
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def getChild(self, path: bytes, request: Request) -> TwistedResource:
+        if not path:
+            return self
+        return OneRun(self._answers, path.decode("utf-8", "replace"))
+
+    async def render_GET(self, request: Request) -> None:
+        query = Query(
+            from_query(query_of(request)), ("state", "command", "limit", "after")
+        )
+        state = query.one_of("state", State)
+        limit = query.number("limit", 1, MAX_PAGE) or PAGE
+        after = query.text("after")
+        if after is not None and not _ID.fullmatch(after):
+            query.refuse("after", "must be the id of a run")
+        query.close()
+        command = query.text("command")
+        page = await request.runs.page(limit + 1, after, state, command)
+        following = None
+        if len(page) > limit:
+            page = page[:limit]
+            fields = {
+                "state": state.value if state else None,
+                "command": command,
+                "limit": str(limit),
+                "after": page[-1].id,
+            }
+            given = {name: value for name, value in fields.items() if value is not None}
+            following = f"/runs?{urlencode(given)}"
+            request.setHeader(b"link", f'<{following}>; rel="next"'.encode())
+        document = {"runs": [described(each) for each in page], "next": following}
+        request.answer(JSON, json_line(document))
+
+    async def render_POST(self, request: Request) -> None:
+        order = _order(request)
+        run, began = await request.runs.submit(order)
+        # The same request, again, has the same answer.
+        request.setResponseCode(201 if began or order.key else 200)
+        record = run.record
+        request.setHeader(b"location", f"/runs/{record.id}".encode())
+        request.setHeader(b"shellstream-run", record.id.encode())
+        # It may be another's, or have come to its end since.
+        seen = request.runs.allows(Action.READ, record.command, record.principal)
+        document = described(record) if seen else {"id": record.id}
+        request.answer(JSON, json_line(document))
+
+
+def _order(request: Request) -> Order:
+    body = from_json(request.getHeader("content-type") or "", request.content.read())
+    refusals: list[Refusal] = []
+    for name in body:
+        if name not in _MEMBERS:
+            why = f"is unknown here; send {', '.join(_MEMBERS)}"
+            refusals.append(Refusal(name[:80], why))
+    command, params = body.get("command"), body.get("params", Pairs())
+    stdin = body.get("stdin", False)
+    if not isinstance(stdin, bool):
+        why = "must be true or false; input itself goes to POST /runs/ID/stdin"
+        refusals.append(Refusal("stdin", why))
+    tty = tty_of(body.get("tty", False), refusals)
+    leave = body.get("on_disconnect", OnDisconnect.KEEP.value)
+    if leave not in [each.value for each in OnDisconnect]:
+        refusals.append(Refusal("on_disconnect", 'must be "keep" or "cancel"'))
+    if command is not None and not isinstance(command, str):
+        refusals.append(Refusal("command", "must be a string"))
+    if not isinstance(params, Pairs):
+        refusals.append(Refusal("params", "must be an object: {NAME: VALUE}"))
+    if refusals:
+        raise ParametersRefused(refusals)
+    assert command is None or isinstance(command, str)
+    assert isinstance(params, Pairs)
+    key, stdin = key_of(request), stdin is True
+    return Order(command, params, OnDisconnect(leave), key, stdin, tty)
+
+
+class OneRun(Resource):
+    """C{/runs/ID} and what is below."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "GET": READS,
+        "DELETE": frozenset({Action.ADMIN}),
+    }
+
+    def __init__(self, answers: Answers, run_id: str) -> None:
+        super().__init__()
+        self._id = run_id
+        self.putChild(b"output", Output(answers, run_id))
+        for name, kind in STEERING.items():
+            self.putChild(name, kind(run_id))
+
+    async def render_GET(self, request: Request) -> None:
+        answer_with(request, await request.runs.find(self._id))
+
+    async def render_DELETE(self, request: Request) -> None:
+        await request.runs.delete(self._id)
+        request.answer_nothing()

@@ -1,0 +1,75 @@
+"""The terminals that clients ask for."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.run_input import MAX_SIDE, TERM, Tty
+
+from .request_params import Pairs
+
+_SIDES = ("rows", "columns")
+
+
+def tty_of(wish: object, refusals: list[Refusal]) -> Tty | None:
+    """
+    The terminal that an order asks for: C{true}, or an object with its size and type.
+
+    What does not fit is added to C{refusals}.
+    """
+    if isinstance(wish, bool):
+        return Tty() if wish else None
+    if not isinstance(wish, Pairs):
+        why = 'must be true, false or {"rows": 24, "columns": 80, "term": "xterm"}'
+        refusals.append(Refusal("tty", why))
+        return None
+    members: dict[str, Any] = dict(wish)
+    found = [Refusal(f"tty.{each.name}", each.detail) for each in _sizes(members)]
+    for name in members:
+        if name not in (*_SIDES, "term"):
+            why = "is unknown here; send rows, columns, term"
+            found.append(Refusal(f"tty.{name[:80]}", why))
+    term = members.get("term", "xterm")
+    if not isinstance(term, str) or not re.fullmatch(TERM, term, re.ASCII):
+        found.append(Refusal("tty.term", "must be a terminal's type, such as xterm"))
+    if len(members) < len(wish):
+        found.append(Refusal("tty", "has a member twice"))
+    refusals += found
+    return None if found else Tty(**members)
+
+
+def size_of(body: Mapping[str, object]) -> tuple[int, int]:
+    """
+    The rows and columns that a terminal is to have.
+
+    @raise ParametersRefused: naming all that does not fit.
+    """
+    missing = [Refusal(each, "is required") for each in _SIDES if each not in body]
+    unknown = [
+        Refusal(name[:80], "is unknown here; send rows, columns")
+        for name in body
+        if name not in _SIDES
+    ]
+    if refusals := [*missing, *_sizes(body), *unknown]:
+        raise ParametersRefused(refusals)
+    rows, columns = (body[each] for each in _SIDES)
+    assert isinstance(rows, int)
+    assert isinstance(columns, int)
+    return rows, columns
+
+
+def _sizes(members: Mapping[str, object]) -> list[Refusal]:
+    """What is wrong with the sizes that are there."""
+    why = f"must be an integer from 1 to {MAX_SIDE}"
+    return [
+        Refusal(each, why)
+        for each in _SIDES
+        if each in members and not _fits(members[each])
+    ]
+
+
+def _fits(side: object) -> bool:
+    return (
+        isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= MAX_SIDE
+    )

@@ -1,0 +1,174 @@
+"""C{/doctor}: a ticker, by which a client finds out who delays a stream."""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from shellstream.model.errors import Busy
+from shellstream.model.events import OnDisconnect, State, Stream, WallClock, rfc3339
+from shellstream.model.run_record import RunRecord
+from shellstream.output.formats import Plain
+from shellstream.output.interfaces import IRun, IViewer, View
+from shellstream.output.log import OutputLog
+from shellstream.output.negotiation import negotiate
+from shellstream.web.server.request import Request
+
+from .base import ANYBODY, Resource, Rule, query_of
+from .query import Query
+from .request_params import from_query
+from .run_output import Answers, announce_trailers
+
+#: What a ticker does if nobody says, and at most: ticks, and seconds.
+COUNT, MAX_COUNT = 10, 600
+INTERVAL, MAX_INTERVAL = 0.2, 10.0
+MAX_IDLE = 3600.0
+
+#: How many may tick at once, and for one address. A doctor asks for a few at a time.
+MAX_AT_ONCE, MAX_EACH = 64, 32
+
+#: Seconds after which somebody else may have ended.
+RETRY_AFTER = 10
+
+#: What is kept for a viewer that is slow, in bytes: all of the ticks there can be.
+CAPACITY = 1 << 18
+
+
+@frozen
+class Ticks:
+    """
+    What is wanted of a ticker.
+
+    @ivar interval: seconds between two ticks.
+    @ivar idle: seconds of silence before the last one, beyond that.
+    """
+
+    count: int = COUNT
+    interval: float = INTERVAL
+    idle: float = 0.0
+
+    def due(self, number: int) -> float:
+        """When a tick is due, in seconds after the first."""
+        last = number == self.count
+        return (number - 1) * self.interval + (self.idle if last else 0.0)
+
+
+@frozen
+class Now:
+    """
+    What time it is.
+
+    @ivar wall: of day; it may jump.
+    @ivar monotonic: seconds since some moment; it never jumps.
+    """
+
+    wall: WallClock
+    monotonic: Callable[[], float]
+
+
+@implementer(IRun)
+@define(eq=False)
+class Ticker:
+    """
+    The output of a run that is nothing but a clock: no process, one viewer.
+
+    It begins when its viewer comes and ends when that leaves. A tick is one line
+    that reads the same in every format: there is nothing in it to be escaped.
+    """
+
+    _ticks: Ticks
+    _clock: IReactorTime
+    _now: Now
+    _ticking: "set[Ticker]"
+    address: str
+    record: RunRecord = field(init=False)
+    log: OutputLog = field(factory=lambda: OutputLog(CAPACITY), init=False)
+    stall_timeout: float = field(default=60.0, init=False)
+    _number: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
+    _next: IDelayedCall | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.record = RunRecord(
+            id="doctor",
+            command="doctor",
+            params={},
+            created=self._now.wall(),
+            on_disconnect=OnDisconnect.CANCEL,
+            state=State.RUNNING,
+        )
+
+    def attach(self, viewer: IViewer) -> None:
+        self._ticking.add(self)
+        self._began = self._clock.seconds()
+        self._next = self._clock.callLater(0, self._tick)
+
+    def detach(self, viewer: IViewer) -> None:
+        self._ticking.discard(self)
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def pace(self) -> None:
+        """A clock does not wait."""
+
+    def _tick(self) -> None:
+        self._number += 1
+        wall = self._now.wall()
+        line = (
+            f"tick {self._number} of {self._ticks.count}, "
+            f"sent at {self._now.monotonic():.6f} s, {rfc3339(wall)}\n"
+        )
+        last = self._number == self._ticks.count
+        if not last:
+            due = self._began + self._ticks.due(self._number + 1)
+            wait = max(0.0, due - self._clock.seconds())
+            self._next = self._clock.callLater(wait, self._tick)
+        self.log.append(Stream.STDOUT, wall, line.encode())
+        if last:
+            self.record = evolve(
+                self.record, state=State.EXITED, code=0, ended=wall, size=self.log.end
+            )
+            self.log.close()
+
+
+class Doctor(Resource):
+    """C{/doctor}: ticks, in every format, with their number and when they left."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
+
+    def __init__(self, answers: Answers, clock: IReactorTime, now: Now) -> None:
+        super().__init__()
+        self._answers = answers
+        self._clock = clock
+        self._now = now
+        self._ticking: set[Ticker] = set()
+
+    def render_GET(self, request: Request) -> None:
+        query = Query(
+            from_query(query_of(request)), ("count", "interval", "idle", "format")
+        )
+        count = query.number("count", 1, MAX_COUNT)
+        interval = query.seconds("interval", MAX_INTERVAL)
+        ticks = Ticks(
+            COUNT if count is None else count,
+            INTERVAL if interval is None else interval,
+            query.seconds("idle", MAX_IDLE) or 0.0,
+        )
+        form = negotiate(request.getHeader("accept"), query.text("format"))
+        query.close()
+        request.check_room()
+        address = request.runs.caller.address
+        theirs = sum(each.address == address for each in self._ticking)
+        if theirs >= MAX_EACH or len(self._ticking) >= MAX_AT_ONCE:
+            raise Busy("as many others as can be are being examined", RETRY_AFTER)
+        self._answers.headers(request, form)
+        # What a proxy speaks to us only we know.
+        request.setHeader(b"shellstream-request-version", request.clientproto)
+        if isinstance(form, Plain):
+            announce_trailers(request)
+        ticker = Ticker(ticks, self._clock, self._now, self._ticking, address)
+        self._answers.follow(request, ticker, View(), form)
+
+    render_HEAD = render_GET

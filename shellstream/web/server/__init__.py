@@ -1,0 +1,1 @@
+"""Twisted's C{Site}, C{Request} and C{HTTPChannel}, hardened."""
