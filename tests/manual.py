@@ -12,7 +12,7 @@ from shellstream.client.cli.options import (
     SUBCOMMANDS,
     Option,
 )
-from tests.support import ROOT
+from tests.support.programs import ROOT
 
 PATH = ROOT / "deploy" / "shellstream.1"
 

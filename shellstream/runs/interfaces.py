@@ -2,7 +2,7 @@
 The seams: what the HTTP face and viewers know of runs, wherever these are.
 
 Here a run is a process of this machine. A run of another machine is one more
-implementation; C{tests/contract.py} tells whether it is a good one.
+implementation; C{tests/support/runs_contract.py} tells whether it is a good one.
 """
 
 from collections.abc import Awaitable, Sequence

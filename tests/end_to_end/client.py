@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Program, run, start_daemon
+from tests.support.programs import Daemon, Program, run, start_daemon
 
 
 class ClientTestCase(TestCase):

@@ -8,7 +8,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.protocols import portforward
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon
+from tests.support.programs import Daemon
 
 
 class _Upstream(portforward.ProxyClient):

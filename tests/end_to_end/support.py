@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Program, readable, run, script, start_daemon
+from tests.support.programs import Daemon, Program, readable, run, script, start_daemon
 
 
 async def processes_gone(runs: Container[str]) -> None:

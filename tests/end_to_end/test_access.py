@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trustme
 
-from tests.end_to_end import test_tokens
-from tests.support import Gate, Program, needs, run, script, start_daemon
+from tests.support.programs import Gate, Program, needs, run, script, start_daemon
+from tests.support.token_daemons import TokensTestCase
 
 CONFIG = """
 default = "hold"
@@ -18,7 +18,7 @@ on_disconnect = "keep"
 """
 
 
-class AccessTests(test_tokens.TokensTestCase):
+class AccessTests(TokensTestCase):
     """Credentials of all kinds."""
 
     skip = needs("curl")

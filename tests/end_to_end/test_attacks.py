@@ -22,7 +22,7 @@ from tests.end_to_end.attacks import (
     SHELL,
 )
 from tests.end_to_end.watching import Watcher, answered, fetch, get, post
-from tests.support import Gate, start_daemon
+from tests.support.programs import Gate, start_daemon
 
 
 class AttackTestCase(TestCase):

@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.support import StateTestCase
 from tests.end_to_end.watching import answered, get, post, told, watch
-from tests.support import Daemon, needs, start_daemon
+from tests.support.programs import Daemon, needs, start_daemon
 
 #: What the daemon may have in its environment, and nobody else is to see.
 SECRETS = {

@@ -13,11 +13,11 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from tests.decoders import DECODERS, Told
 from tests.end_to_end.attacks import OUTPUT, PAGE, TERMINAL
 from tests.end_to_end.client import ClientTestCase
 from tests.end_to_end.watching import _RECORDS, Account, answered, get, post, told
-from tests.support import ROOT, needs, run, start_daemon
+from tests.support.decoders import DECODERS, Told
+from tests.support.programs import ROOT, needs, run, start_daemon
 
 ANY = 'params.s = {type = "string", pattern = "(?s).*", allow_leading_dash = true}\n'
 CONFIG = f"""

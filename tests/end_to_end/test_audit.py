@@ -9,7 +9,7 @@ from typing import Any
 from shellstream.storage.token_file import TokenFile, account
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import answered, fetch, get, post, watch
-from tests.support import Daemon, run, script, start_daemon
+from tests.support.programs import Daemon, run, script, start_daemon
 
 SECRET = "tr0ub4dor"
 TOKEN = "shs_0123abcd_" + "5" * 64

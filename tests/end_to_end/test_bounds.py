@@ -18,7 +18,8 @@ from twisted.web.client import Agent, ResponseFailed
 from shellstream.config.loader import parse
 from shellstream.daemon.service import Daemon
 from shellstream.web import Site
-from tests.support import readable, start_daemon
+from tests.support.programs import readable, start_daemon
+from tests.support.resident import resident
 
 #: Writes without waiting until nobody has taken anything for a second, says how
 #: much that was, and then waits for its output to be read as any program does.
@@ -58,12 +59,6 @@ class Taker(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.gone.callback(None)
-
-
-def resident(pid: int) -> int:
-    """The memory that a process has, in bytes (proc(5))."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class BackPressureTests(TestCase):

@@ -8,7 +8,15 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Lifeline, Program, run, script, start_daemon
+from tests.support.programs import (
+    Daemon,
+    Gate,
+    Lifeline,
+    Program,
+    run,
+    script,
+    start_daemon,
+)
 
 
 class OneAnswer(Protocol):

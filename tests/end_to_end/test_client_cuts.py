@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import Program
+from tests.support.programs import Program
 
 #: How many connections are cut in all, by how many clients side by side.
 CUTS = int(os.environ.get("SHELLSTREAM_CUTS", 500 if os.environ.get("CI") else 60))

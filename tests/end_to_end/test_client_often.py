@@ -5,7 +5,7 @@ import os
 import sys
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import run
+from tests.support.programs import run
 
 CONFIG = """
 [commands.say]

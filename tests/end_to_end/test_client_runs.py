@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import Gate, run
+from tests.support.programs import Gate, run
 
 CONFIG = """
 default = "say"

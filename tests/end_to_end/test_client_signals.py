@@ -10,7 +10,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import Lifeline, readable, run
+from tests.support.programs import Lifeline, readable, run
 
 
 class Silent(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.end_to_end.client import ClientTestCase
 from tests.end_to_end.cutting import cutting
-from tests.support import Program, run
+from tests.support.programs import Program, run
 
 CONFIG = """
 default = "count"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.end_to_end.tmux import PROMPT, TmuxTestCase
-from tests.support import needs
+from tests.support.programs import needs
 
 CONFIG = """
 tty = true

@@ -9,7 +9,7 @@ from struct import pack
 from typing import Any
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import Program, run
+from tests.support.programs import Program, run
 
 CONFIG = """
 tty = true

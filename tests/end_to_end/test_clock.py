@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.end_to_end.support import StateTestCase
 from tests.end_to_end.watching import Account, fetch, get, watch
-from tests.support import Daemon, Gate, needs, start_daemon
+from tests.support.programs import Daemon, Gate, needs, start_daemon
 
 CONFIG = '''
 [keep]

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.support import processes_gone
-from tests.support import Program, needs, run, script, start_daemon
+from tests.support.programs import Program, needs, run, script, start_daemon
 
 NOT_ROOT = None if os.geteuid() == 0 else "only root may become another user"
 TOOLS = needs("curl", "nice", "prlimit", "setpriv")

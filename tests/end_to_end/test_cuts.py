@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.decoders import DECODERS, Told
 from tests.end_to_end.cutting import cutting
 from tests.end_to_end.support import StateTestCase
 from tests.end_to_end.watching import Account, answered, get, post, told, watch
-from tests.support import Daemon, Gate, needs, run
+from tests.support.decoders import DECODERS, Told
+from tests.support.programs import Daemon, Gate, needs, run
 
 #: Says half of what it has to say, waits to be let through, and says the rest: text,
 #: with characters of up to four bytes, and bytes that are none, on either stream.

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from shellstream import __version__
-from tests.support import (
+from tests.support.programs import (
     ROOT,
     Gate,
     Lifeline,

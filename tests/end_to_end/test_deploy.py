@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import ROOT, needs, run, script, socket_path, start_daemon
+from tests.support.programs import ROOT, needs, run, script, socket_path, start_daemon
 
 DEPLOY = ROOT / "deploy"
 

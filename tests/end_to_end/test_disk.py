@@ -18,7 +18,7 @@ from tests.end_to_end.watching import (
     told,
     watch,
 )
-from tests.support import Daemon, Gate
+from tests.support.programs import Daemon, Gate
 
 CONFIG = """
 [commands.big]

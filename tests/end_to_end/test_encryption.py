@@ -12,7 +12,15 @@ from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.cutting import cutting
 from tests.end_to_end.support import StateTestCase, refusal
-from tests.support import Daemon, Gate, Program, needs, run, script, start_daemon
+from tests.support.programs import (
+    Daemon,
+    Gate,
+    Program,
+    needs,
+    run,
+    script,
+    start_daemon,
+)
 
 _ASYNCIO = """
 import asyncio, sys

@@ -14,9 +14,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.support import processes_gone
-from tests.end_to_end.test_bounds import resident
 from tests.end_to_end.watching import answered, fetch, get, post, watch
-from tests.support import Daemon, Gate, needs, start_daemon
+from tests.support.programs import Daemon, Gate, needs, start_daemon
+from tests.support.resident import resident
 
 CONFIG = """
 default = "wait"

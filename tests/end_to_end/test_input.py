@@ -12,9 +12,9 @@ from attrs import define, field
 from twisted.internet.threads import deferToThread
 
 from tests.end_to_end.support import StateTestCase, processes_gone
-from tests.end_to_end.test_bounds import resident
 from tests.end_to_end.watching import Watcher, answered, fetch, get, post, told, watch
-from tests.support import Daemon, needs
+from tests.support.programs import Daemon, needs
+from tests.support.resident import resident
 
 CONFIG = """
 [commands.cat]

@@ -22,7 +22,7 @@ from tests.end_to_end.watching import (
     told,
     watch,
 )
-from tests.support import Daemon, start_daemon
+from tests.support.programs import Daemon, start_daemon
 
 #: How often the daemon is killed in all, by how many workers side by side.
 KILLS = int(os.environ.get("SHELLSTREAM_KILLS", 200 if os.environ.get("CI") else 12))

@@ -14,9 +14,9 @@ from typing import Any
 from twisted.internet.threads import deferToThread
 
 from tests.end_to_end.support import StateTestCase
-from tests.end_to_end.test_bounds import resident
 from tests.end_to_end.watching import answered, fetch, get, left_of, post
-from tests.support import Daemon, Gate, Lifeline
+from tests.support.programs import Daemon, Gate, Lifeline
+from tests.support.resident import resident
 
 #: How many connect before it is seen that all of them were accepted: the kernel
 #: would have more than that come again after a second.

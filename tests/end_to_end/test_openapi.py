@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.watching import answered, fetch, post
-from tests.support import Daemon, run, script, start_daemon
+from tests.support.programs import Daemon, run, script, start_daemon
 
 #: Commands with parameters of each kind, whose runs end at once; but those of the
 #: last, which are for what can be done to a run that goes on.

@@ -4,10 +4,10 @@ import os
 from signal import SIGKILL
 from typing import Any
 
-from tests.decoders import DECODERS, Told, event_source
 from tests.end_to_end.support import StateTestCase, processes_gone
 from tests.end_to_end.watching import Account, answered, fetch, get, post, told, watch
-from tests.support import Daemon, Gate
+from tests.support.decoders import DECODERS, Told, event_source
+from tests.support.programs import Daemon, Gate
 
 #: Seconds; longer than a test may take: who waited for it would be found out.
 EVER = 1000

@@ -8,8 +8,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.end_to_end.watching import fetch
-from tests.smuggling import ALLOWED, ATTACKS, HIDDEN
-from tests.support import start_daemon
+from tests.support.programs import start_daemon
+from tests.support.smuggling import ALLOWED, ATTACKS, HIDDEN
 
 CONFIG = """
 [commands.hidden]

@@ -7,10 +7,10 @@ from os import truncate
 from pathlib import Path
 from typing import Any
 
-from tests.decoders import frames
 from tests.end_to_end.support import StateTestCase, refusal
 from tests.end_to_end.watching import fetch, get, left_of, told, watch
-from tests.support import Gate, start_daemon
+from tests.support.decoders import frames
+from tests.support.programs import Gate, start_daemon
 
 CONFIG = """
 [commands.count]

@@ -5,7 +5,15 @@ import socket
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Lifeline, Program, needs, run, start_daemon
+from tests.support.programs import (
+    Daemon,
+    Gate,
+    Lifeline,
+    Program,
+    needs,
+    run,
+    start_daemon,
+)
 
 
 class StreamTests(TestCase):

@@ -6,7 +6,7 @@ from pathlib import Path
 import trustme
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon, Gate, Program, needs, run, start_daemon
+from tests.support.programs import Daemon, Gate, Program, needs, run, start_daemon
 
 
 class TLSTests(TestCase):

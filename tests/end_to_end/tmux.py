@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as TooLate
 from twisted.internet.utils import getProcessOutputAndValue
 
 from tests.end_to_end.client import ClientTestCase
-from tests.support import needs, readable, socket_path
+from tests.support.programs import needs, readable, socket_path
 
 #: What the shell says when it waits for a line.
 PROMPT = "here> "

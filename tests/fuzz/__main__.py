@@ -3,7 +3,7 @@ C{python -m tests.fuzz}: fuzz each target for its share of some time.
 
 Each does so in a process of its own, and begins with the inputs that are kept of it.
 What is wrong is told with the input that shows it; put into the folder of the others,
-it is replayed by C{tests/test_fuzz_corpus.py} for ever.
+it is replayed by C{tests/fuzz/test_corpus.py} for ever.
 """
 
 import argparse

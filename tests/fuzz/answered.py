@@ -7,9 +7,9 @@ from shellstream.client import decode
 from shellstream.client.events import Event, Output
 from shellstream.model.events import Stream
 from shellstream.output.formats import FORMATS
-from tests.decoders import DECODERS
 from tests.fuzz.taking import Bytes
-from tests.test_formats_properties import each, each_told, laid_out, viewed
+from tests.support.decoders import DECODERS
+from tests.support.outputs import each, each_told, laid_out, viewed
 
 
 def frames(data: bytes) -> None:

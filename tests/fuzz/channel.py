@@ -17,17 +17,9 @@ from shellstream.security.principals import Access, Known
 from shellstream.security.request_origin import Names
 from shellstream.web import Gate, Now, Site, root
 from tests.fuzz.taking import Bytes
-from tests.test_client_decode import pieces
-from tests.test_fakes import (
-    ECHO,
-    HEAR,
-    SAY,
-    Connection,
-    FakeSpawn,
-    NoTokens,
-    make_registry,
-    wall,
-)
+from tests.support.fakes import ECHO, HEAR, SAY, FakeSpawn, make_registry, wall
+from tests.support.frames import pieces
+from tests.support.http import Connection, NoTokens
 
 NAMES = Names(patterns=["x"])
 ACCESS = Access(

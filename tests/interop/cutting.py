@@ -7,7 +7,7 @@ from twisted.protocols.portforward import ProxyClient, ProxyClientFactory, Proxy
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.support import Daemon
+from tests.support.programs import Daemon
 
 
 class _Server(ProxyClient):

@@ -7,7 +7,7 @@ from attrs import frozen
 from twisted.trial.unittest import TestCase
 
 from tests.interop.support import folder
-from tests.support import ROOT, Daemon, run
+from tests.support.programs import ROOT, Daemon, run
 
 DEPLOY = ROOT / "deploy"
 

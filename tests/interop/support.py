@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.trial.unittest import TestCase
 
-from tests.support import Gate, Program, run
+from tests.support.programs import Gate, Program, run
 
 #: Seconds after which a line that was not shown counts as held back.
 PATIENCE = 5

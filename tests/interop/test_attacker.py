@@ -8,10 +8,10 @@ from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.end_to_end import test_tokens
 from tests.interop.support import start_client
-from tests.interop.test_clients import SCRIPTS
-from tests.support import needs, run, start_daemon
+from tests.support.interop import SCRIPTS
+from tests.support.programs import needs, run, start_daemon
+from tests.support.token_daemons import TokensTestCase
 
 CONFIG = """
 default = "greet"
@@ -49,7 +49,7 @@ class Elsewhere(Resource):
         return b"<!DOCTYPE html><title>Free kittens</title><body></body>"
 
 
-class AttackerTests(test_tokens.TokensTestCase):
+class AttackerTests(TokensTestCase):
     """Whatever another site's page has the browser send starts and shows nothing."""
 
     skip = needs("chromium")

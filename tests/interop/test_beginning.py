@@ -6,17 +6,21 @@ What failed then fails still, and these tests say how.
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.interop.support import GateHeld, folder, passes, start_client
-from tests.interop.test_clients import CLIENTS
-from tests.support import ROOT, Gate, Program, needs, readable, run, start_daemon
-
-SERVER = ROOT / "tests" / "interop" / "bottle_server.py"
+from tests.support.interop import CLIENTS, bottle
+from tests.support.programs import (
+    Gate,
+    Program,
+    needs,
+    readable,
+    run,
+    start_daemon,
+)
 
 
 class EndlessGate(Gate):
@@ -34,13 +38,6 @@ class EndlessGate(Gate):
 
 class LastLineLost(Exception):
     """A line that the command printed before it ended was never sent."""
-
-
-async def bottle(test: TestCase, shell: str) -> tuple[Program, str]:
-    """Start the server of then; gives the URL of its stream, too."""
-    server = run(test, sys.executable, str(SERVER), shell)
-    await server.seen(b"\n")
-    return server, server.out.decode().strip() + "/stream"
 
 
 class HeldTests(TestCase):

@@ -1,6 +1,5 @@
 """Real clients, by every way, see each line before the next one is made."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,33 +7,8 @@ from twisted.trial.unittest import TestCase
 
 from tests.interop.routes import ROUTES, Route
 from tests.interop.support import GateHeld, passes, start_client
-from tests.support import ROOT, Gate, needs, script, start_daemon
-
-SCRIPTS = ROOT / "tests" / "interop" / "clients"
-
-
-def python(name: str, *options: str) -> tuple[str, ...]:
-    return sys.executable, str(SCRIPTS / name), *options
-
-
-#: What somebody would type; the URL comes last.
-CLIENTS = {
-    "curl": ("curl", "-sN"),
-    # It would run the command once more if its connection broke.
-    "wget": ("wget", "-qO-", "--tries=1"),
-    "httpie": (script("http"), "--ignore-stdin", "--stream"),
-    "requests_iter_lines": python("requests_iter_lines.py"),
-    "requests_iter_content": python("requests_iter_content.py"),
-    "urllib_read1": python("urllib_read1.py"),
-    "urllib_lines": python("urllib_lines.py"),
-    "httpx_iter_text": python("httpx_iter_text.py"),
-    "httpx_iter_raw": python("httpx_iter_raw.py"),
-    "aiohttp": python("aiohttp_iter_any.py"),
-    "node_fetch": ("node", str(SCRIPTS / "fetch.mjs")),
-    "chromium_address_bar": python("chromium.py", "address-bar"),
-    "chromium_fetch": python("chromium.py", "fetch"),
-    "shellstream": (sys.executable, "-m", "shellstream.client"),
-}
+from tests.support.interop import CLIENTS
+from tests.support.programs import Gate, needs, script, start_daemon
 
 #: Those that hold lines back themselves, and how.
 HOLDING = {

@@ -27,8 +27,8 @@ from tests.interop.routes import (
     placed,
 )
 from tests.interop.support import folder
-from tests.interop.test_beginning import bottle
-from tests.support import Lifeline, needs, run, start_daemon
+from tests.support.interop import bottle
+from tests.support.programs import Lifeline, needs, run, start_daemon
 
 #: A location that keeps output until it ends, whatever the server says.
 BUFFERING = BARE_SITE.replace(

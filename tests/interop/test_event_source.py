@@ -10,8 +10,8 @@ from twisted.trial.unittest import TestCase
 from tests.end_to_end.cutting import cutting
 from tests.end_to_end.watching import fetch, told
 from tests.interop.support import start_client
-from tests.interop.test_clients import SCRIPTS
-from tests.support import needs, start_daemon
+from tests.support.interop import SCRIPTS
+from tests.support.programs import needs, start_daemon
 
 CONFIG = """
 default = "count"

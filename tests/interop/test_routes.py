@@ -15,7 +15,15 @@ from tests.interop.routes import (
     nginx_with,
 )
 from tests.interop.support import GateHeld, folder, passes
-from tests.support import Daemon, Gate, Lifeline, Program, needs, run, start_daemon
+from tests.support.programs import (
+    Daemon,
+    Gate,
+    Lifeline,
+    Program,
+    needs,
+    run,
+    start_daemon,
+)
 
 CUT = 18  #: curl's exit status for an answer that stopped before its end.
 

@@ -24,12 +24,12 @@ from .connection_limits import RETRY_AFTER, origin
 from .immediate_write import write_now
 from .problem_details import PROBLEM, SERVER, problem
 from .refusal_audit import host_of, is_noted, refused
-from .site import Site
 
 if TYPE_CHECKING:
     from shellstream.runs.authorized_runs import Permitted
 
     from .authentication import Gate
+    from .site import Site
 
 
 #: Where input goes, in all forms that a target has (RFC 9112, 3.2).

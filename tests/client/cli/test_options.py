@@ -1,0 +1,328 @@
+"""Tests for the client's command line: words in, what is meant out."""
+
+import contextlib
+import gc
+import io
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream import __version__
+from shellstream.client import __main__ as client
+from shellstream.client.api import Client
+from shellstream.client.cli.arguments import arguments, whole_parser
+from shellstream.client.cli.exit_codes import CODES, exit_code, words
+from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
+from shellstream.client.cli.target import Words
+from shellstream.client.errors import ClientError, Usage
+from shellstream.client.events import End
+from tests.support.client_wires import FakeWire, begun, ended, finish, stream, whole
+from tests.support.programs import ROOT
+
+
+class ArgumentTests(SynchronousTestCase):
+    """The command line itself."""
+
+    def said(self, *argv: str) -> str:
+        """What is printed before the command line exits well."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            error = self.assertRaises(SystemExit, arguments, list(argv))
+        self.assertEqual(error.code, 0)
+        return out.getvalue()
+
+    def test_words(self) -> None:
+        """All words are taken in order, wherever options and a C{--} stand."""
+        for line in (
+            "build a=-1",
+            "-- build a=-1",
+            "build -- a=-1",
+            "run build a=-1",
+            "-q --server http://x run build a=-1",
+            "run --retry-for 5 build --timestamps a=-1",
+            "build a=-1 -v",
+        ):
+            found = arguments(shlex.split(line))
+            self.assertEqual(found.subcommand, "run")
+            self.assertEqual(found.words, ["build", "a=-1"])
+        self.assertEqual(arguments([]).words, [])
+
+    def test_subcommands(self) -> None:
+        """A subcommand is the first word, whatever options stand before it."""
+        for line, subcommand in (
+            ("ps", "ps"),
+            ("--server ps show x", "show"),
+            ("--server=ps -q cancel x", "cancel"),
+            ("run ps", "run"),
+            ("-- ps", "run"),
+            ("x ps", "run"),
+            ("x=1", "run"),
+        ):
+            self.assertEqual(arguments(shlex.split(line)).subcommand, subcommand, line)
+
+    def test_run_named_as_subcommand(self) -> None:
+        """C{run} says that what follows is a command's name, whatever it is."""
+        for name in SUBCOMMANDS:
+            self.assertEqual(arguments(["run", name]).words, [name])
+
+    def test_attach(self) -> None:
+        """Where to begin is a number."""
+        self.assertEqual(arguments(["attach", "r", "--from", "7"]).offset, 7)
+        self.assertEqual(arguments(["attach", "--tail=3", "r"]).tail, 3)
+
+    def test_usage(self) -> None:
+        """What is no option is told in one line, with where to read on."""
+        for line, why in (
+            ("--nonsense", "shellstream run --help"),
+            ("build -x", "--help"),
+            ("attach", "ID"),
+            ("attach r s", "'s' is unknown here; see"),
+            ("attach r --from x", "invalid number value: 'x'"),
+            ("attach r --tail -1", "--tail"),
+            ("build --retry-for nan", "invalid number of seconds"),
+            ("build --retry-for -1", "--retry-for"),
+            ("show r --format ndjson", "invalid choice"),
+            ("completion fish", "invalid choice"),
+            ("signal r", "SIG"),
+            ("build --serv x", "'--serv' is unknown here (did you mean --server?)"),
+        ):
+            error = self.assertRaises(Usage, arguments, shlex.split(line))
+            self.assertIn(why, str(error))
+            self.assertNotIn("\n", str(error))
+
+    def test_help(self) -> None:
+        """The help names every subcommand, variable and exit code."""
+        said = self.said("--help")
+        for each in (*SUBCOMMANDS, *ENVIRONMENT, *map(str, CODES), *CODES.values()):
+            self.assertIn(each, said)
+        self.assertEqual(self.said("-h"), said)
+
+    def test_help_of_each(self) -> None:
+        """Each subcommand's help names its options."""
+        for name, subcommand in SUBCOMMANDS.items():
+            said = self.said(name, "--help")
+            self.assertIn(f"shellstream {name}" if name != "run" else "[run]", said)
+            for option in subcommand.options:
+                self.assertIn(option.given.get("metavar", option.names[-1]), said)
+
+    def test_version(self) -> None:
+        """The version is that of the package."""
+        self.assertEqual(self.said("--version"), f"shellstream {__version__}\n")
+
+    def test_completion(self) -> None:
+        """Every shell is told every subcommand and option."""
+        self.addCleanup(gc.enable)
+        for shell in ("bash", "zsh", "tcsh"):
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                self.patch(sys, "argv", ["shellstream", "completion", shell])
+                code = self.assertRaises(SystemExit, client.main).code
+            self.assertEqual(code, 0)
+            for name in (*SUBCOMMANDS, "--detach-on-int", "--cacert"):
+                self.assertIn(name.lstrip("-"), out.getvalue())
+
+
+class WordsTests(SynchronousTestCase):
+    """Words become one request."""
+
+    def test_requests(self) -> None:
+        """A URL, a name, or nothing; then parameters."""
+        nothing: list[tuple[str, str]] = []
+        expected = {
+            (): (None, None, nothing),
+            ("a=1",): (None, None, [("a", "1")]),
+            ("build",): (None, "build", nothing),
+            ("build", "a=1", "b=", "a=x=y"): (
+                None,
+                "build",
+                [("a", "1"), ("b", ""), ("a", "x=y")],
+            ),
+            ("http://h/s",): ("http://h/s", None, nothing),
+            ("https://h:1/s?x=1", "a=1"): ("https://h:1/s?x=1", None, [("a", "1")]),
+            ("h:8000/stream",): ("http://h:8000/stream", None, nothing),
+            ("h:8000/stream?a=1",): ("http://h:8000/stream?a=1", None, nothing),
+            ("h/stream",): ("http://h/stream", None, nothing),
+            ("[::1]:8000/stream",): ("http://[::1]:8000/stream", None, nothing),
+            ("u=http://h/",): (None, None, [("u", "http://h/")]),
+        }
+        for given_words, request in expected.items():
+            found = Words(list(given_words))
+            self.assertEqual((found.url, found.name, found.params), request)
+
+    def test_usage(self) -> None:
+        """Words that make no request are told as such."""
+        wrong = {
+            ("build", "x"): "'x' is no parameter; write NAME=VALUE",
+            ("=x",): "'=x' is no parameter",
+            ("a=1", "b"): "'b' is no parameter",
+            ("attch", "x"): "did you mean the subcommand 'attach'?",
+            ("ftp://h/",): "only http:// and https://",
+            ("http://",): "is no URL",
+            ("http:///stream",): "is no URL",
+            ("http://h:0/",): "is no URL",
+            ("http://h:99999/",): "is no URL",
+            ("http://h:x/",): "is no URL",
+            ("http://[::1/",): "is no URL",
+            ("http://b\u00fccher.test/",): "is no URL",
+            ("http://h/a b",): "is no URL",
+            ("http://u:p@h/",): "--token-file",
+            ("/stream",): "is no URL",
+        }
+        for given_words, said in wrong.items():
+            error = self.assertRaises(Usage, Words, list(given_words))
+            self.assertIn(said, str(error))
+
+    @given(st.text(min_size=1), st.lists(st.tuples(st.text(min_size=1), st.text())))
+    def test_any_name(self, name, pairs) -> None:
+        """Any name is one segment of the path, any value arrives as it is."""
+        if set(name) & set("/:=") or re.search("[\ud800-\udfff]", name):
+            name = "x"
+        pairs = [(each.replace("=", "-"), value) for each, value in pairs]
+        found = Words([name, *(f"{each}={value}" for each, value in pairs)])
+        self.assertEqual((found.url, found.name, found.params), (None, name, pairs))
+        wire = FakeWire([stream(begun() + ended(0))])
+        finish(whole(Client("http://h", wire).run(found.name)))
+        path = urlsplit(wire.asked[0].url).path.split("/")
+        self.assertEqual((len(path), unquote(path[2])), (3, name))
+
+
+class CodeTests(SynchronousTestCase):
+    """The exit code is the command's, or says why there is none."""
+
+    def end(
+        self, state: str, code: int | None = None, signal: str | None = None
+    ) -> End:
+        return End(state, code, signal, None, 0)
+
+    def test_codes(self) -> None:
+        """As a shell would see the command exit."""
+        for end, code in (
+            (self.end("exited", 0), 0),
+            (self.end("exited", 3), 3),
+            (self.end("exited", 255), 255),
+            (self.end("signaled", signal="TERM"), 143),
+            (self.end("signaled", signal="KILL"), 137),
+            (self.end("signaled", signal="35"), 163),
+            (self.end("signaled", signal="odd"), 128),
+            (self.end("lost"), 71),
+            (self.end("failed"), 70),
+            (self.end("cancelled"), 73),
+            (self.end("unheard-of"), 76),
+        ):
+            self.assertEqual(exit_code(end), code)
+
+    def test_gap(self) -> None:
+        """What is not whole is no success."""
+        self.assertEqual(exit_code(self.end("exited", 0), gaps=True), 72)
+        self.assertEqual(exit_code(self.end("exited", 3), gaps=True), 3)
+
+    def test_told(self) -> None:
+        """Why a run ended is told where it was not its own doing."""
+        self.assertIsNone(words(self.end("exited", 3)))
+        self.assertIsNone(words(self.end("signaled", signal="TERM")))
+        for state in ("lost", "failed", "cancelled"):
+            self.assertTrue(words(self.end(state)))
+        for reason, said in (("timeout", "its timeout"), ("new", "new")):
+            said_ = words(End("signaled", None, "TERM", reason, 0))
+            self.assertIn(said, said_)
+
+    def test_all(self) -> None:
+        """Every error has a code that the help tells of."""
+        kinds = [ClientError]
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+        codes = {kind.code for kind in kinds if "code" in vars(kind)}
+        self.assertLessEqual(codes, set(CODES))
+        self.assertGreaterEqual(len(codes), 10)
+
+
+class DocumentTests(SynchronousTestCase):
+    """What is written elsewhere says the same."""
+
+    def setUp(self) -> None:
+        text = (ROOT / "README.md").read_text("utf-8")
+        section = re.search(
+            r"^## `shellstream`, the client$(.*?)^## ", text, re.MULTILINE | re.DOTALL
+        )
+        assert section is not None
+        self.section = section[1]
+
+    def test_readme_codes(self) -> None:
+        """The README's table of exit codes is the help's."""
+        rows = re.findall(r"^\| (\d+) \| (.*) \|$", self.section, re.MULTILINE)
+        plain = {int(code): re.sub(r"[`\\]", "", what) for code, what in rows}
+        self.assertEqual(plain, CODES)
+
+    def test_readme_options(self) -> None:
+        """The README names all subcommands, options and variables, and no other."""
+        options = {
+            name
+            for subcommand in SUBCOMMANDS.values()
+            for option in subcommand.options
+            for name in option.names
+            if name.startswith("--")
+        }
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", self.section))
+        self.assertEqual(named, options | {"--help"})
+        for each in (*SUBCOMMANDS, *ENVIRONMENT):
+            self.assertRegex(self.section, rf"\b{each}\b")
+
+    def test_manual(self) -> None:
+        """The manual page is what C{tests/manual.py} makes of the command line."""
+        from tests.manual import manual
+
+        page = (ROOT / "deploy" / "shellstream.1").read_text("utf-8")
+        self.assertEqual(page, manual(), "run python -m tests.manual")
+
+    def test_parser(self) -> None:
+        """The parser that is printed knows what the one that reads knows."""
+        for name, subcommand in SUBCOMMANDS.items():
+            found = whole_parser().format_help()
+            self.assertIn(subcommand.help, " ".join(found.split()), name)
+
+
+class MainTests(SynchronousTestCase):
+    """Mistakes end the program before anything is asked of the network."""
+
+    def run_main(self, *argv: str) -> tuple[object, str]:
+        """Exit code, and what is said on stderr."""
+        self.addCleanup(gc.enable)  # a program that ends does without
+        self.patch(sys, "argv", ["shellstream", *argv])
+        reader, writer = os.pipe()
+        kept = os.dup(2)
+        os.dup2(writer, 2)
+        try:
+            code = self.assertRaises(SystemExit, client.main).code
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(writer)
+        with os.fdopen(reader) as said:
+            return code, said.read()
+
+    def test_usage(self) -> None:
+        """One line on stderr, and the exit code for usage."""
+        code, said = self.run_main("build", "x")
+        expected = "shellstream: 'x' is no parameter; write NAME=VALUE\n"
+        self.assertEqual((code, said), (64, expected))
+        for argv in (
+            ["--nonsense"],
+            ["attach", "r", "--from", "1", "--tail", "1"],
+            ["http://h/", "--detach-on-int"],
+            ["build", "--format", "ndjson", "--prefix"],
+            ["start", "http://h/"],
+        ):
+            self.assertEqual(self.run_main(*argv)[0], 64)
+
+    def test_server(self) -> None:
+        """The server comes from the environment."""
+        self.patch(os, "environ", {**os.environ, "SHELLSTREAM_URL": "ftp://x"})
+        code, said = self.run_main("build")
+        self.assertEqual(code, 64)
+        self.assertIn("'ftp://x': only http:// and https://", said)
+        self.assertFalse(Path("ftp:").exists())

@@ -1,0 +1,274 @@
+"""Tests for commands on a terminal that somebody sits at, with real processes."""
+
+import errno
+import hashlib
+import os
+import signal
+from tty import setraw
+from unittest.mock import patch
+
+from attrs import define, field
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from shellstream.config.command import Command
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.events import Stream
+from shellstream.model.run_input import InputClosed, Piece, Tty
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.pipes import Keyboard
+from shellstream.process.pty import open_console
+from shellstream.runs.stdin import Stdin
+from tests.support.processes import Told, start, turn
+from tests.support.programs import readable
+
+
+@define(eq=False)
+class Owner:
+    """Whose keyboard it is."""
+
+    closed: Deferred[None]
+    protocol: ProcessProtocol = field(factory=ProcessProtocol)
+
+    def pipe_lost(self, number: int) -> None:
+        self.closed.callback(None)
+
+
+class ConsoleTestCase(TestCase):
+    """A process on a terminal."""
+
+    timeout = 60
+
+    def start(
+        self, script: str, size: Tty | None = None, **values: object
+    ) -> tuple[Child, Told, Stdin]:
+        """A script that is on one."""
+        command = Command(name="c", shell=script, tty=True, **values)  # type: ignore[arg-type]
+        child, told = start(self, command, tty=size or Tty())
+        stdin = Stdin()
+        stdin.connect(child)
+        told.deaf.addCallback(lambda _: stdin.close())
+        return child, told, stdin
+
+    def out(self, told: Told) -> str:
+        """All that was shown so far."""
+        self.assertNotIn(Stream.STDERR, told.output_)
+        return told.output_.get(Stream.STDOUT, b"").decode()
+
+    async def shown(self, told: Told, text: str) -> None:
+        """Wait until this is shown; it must be before the end."""
+        while text not in self.out(told):
+            self.assertFalse(told.ended.called, self.out(told))
+            await turn()
+
+
+class ConsoleTests(ConsoleTestCase):
+    """It is a terminal in all that programs look at."""
+
+    async def test_terminal(self) -> None:
+        """All three are one terminal, which controls the session and its group."""
+        script = (
+            "test -t 0 && test -t 1 && test -t 2 && tty && echo there > /dev/tty; "
+            "test $(ps -o tpgid= -p $$) -eq $$ && echo mine; stty -a; echo $TERM"
+        )
+        _, told, _ = self.start(script, Tty(rows=50, columns=132, term="vt100"))
+        self.assertEqual((await told.ended).code, 0)
+        name, there, mine, *_, term = self.out(told).splitlines()
+        self.assertRegex(name, "^/dev/(pts/|tty)")
+        self.assertEqual((there, mine, term), ("there", "mine", "vt100"))
+        self.assertIn("rows 50; columns 132", self.out(told))
+        modes = {"icanon", "echo", "isig", "iutf8", "onlcr"}
+        self.assertLessEqual(modes, set(self.out(told).split()))
+
+    async def test_one_stream(self) -> None:
+        """What goes to standard error is in the same place, in its order."""
+        _, told, _ = self.start("for n in 1 2 3; do echo $n; echo e$n >&2; done")
+        await told.ended
+        self.assertEqual(self.out(told).split(), ["1", "e1", "2", "e2", "3", "e3"])
+
+    async def test_typed(self) -> None:
+        """What is typed is shown, and read by the line."""
+        _, told, stdin = self.start('read a; echo "you said $a"')
+        self.assertEqual(await stdin.feed(Piece(b"hi\x7fello\r")), 8)
+        self.assertEqual((await told.ended).code, 0)
+        self.assertEqual(self.out(told).splitlines()[-1], "you said hello")
+
+    async def test_erase(self) -> None:
+        """A character of several bytes is erased as one."""
+        _, told, stdin = self.start('read a; echo "[$a]"')
+        await stdin.feed(Piece("xü\x7f\r".encode()))
+        await told.ended
+        self.assertEqual(self.out(told).splitlines()[-1], "[x]")
+
+    async def test_password(self) -> None:
+        """Who asks for a password gets it, and it is not shown."""
+        script = "bash -c 'read -s -p Password: p < /dev/tty; echo; echo \"${#p}\"'"
+        _, told, stdin = self.start(script)
+        await self.shown(told, "Password:")
+        await stdin.feed(Piece(b"secret\n"))
+        await told.ended
+        self.assertEqual(self.out(told), "Password:\r\n6\r\n")
+
+    async def test_interrupt(self) -> None:
+        """Ctrl-C is INT."""
+        _, told, stdin = self.start("echo here; read a; echo on")
+        await self.shown(told, "here")
+        await stdin.feed(Piece(b"\x03"))
+        self.assertEqual((await told.ended).signal, signal.SIGINT)
+
+    async def test_resize(self) -> None:
+        """The terminal can have another size, of which programs are told."""
+        script = "trap 'stty size; exit 3' WINCH; echo here; while :; do read a; done"
+        child, told, _ = self.start(script)
+        await self.shown(told, "here")
+        child.resize(Tty(rows=33, columns=44))
+        self.assertEqual((await told.ended).code, 3)
+        self.assertEqual(self.out(told).split(), ["here", "33", "44"])
+        child.resize(Tty())  # harmless when nobody is there
+
+    async def test_other_user_of_terminals(self) -> None:
+        """C{unbuffer} means no dumb terminal where somebody sits at one."""
+        script = "echo $TERM [$PAGER]; test -t 2"
+        for how in Unbuffer:
+            _, told, _ = self.start(script, unbuffer=how)
+            self.assertEqual((await told.ended).code, 0)
+            self.assertEqual(self.out(told), "xterm []\r\n")
+
+    async def test_operator_knows(self) -> None:
+        """What the operator says of C{TERM} counts."""
+        _, told, _ = self.start("echo $TERM", env={"TERM": "dumb"})
+        await told.ended
+        self.assertEqual(self.out(told), "dumb\r\n")
+
+    async def test_much(self) -> None:
+        """A program that reads every key gets all of them, and none is changed."""
+        keys = bytes(range(256)) * 2000
+        script = "stty raw -echo; echo here; head -c 512000 | sha256sum; stty sane"
+        _, told, stdin = self.start(script)
+        await self.shown(told, "here")
+        await stdin.feed(Piece(keys))
+        self.assertEqual((await told.ended).code, 0)
+
+        self.assertIn(hashlib.sha256(keys).hexdigest(), self.out(told))
+
+
+class EndTests(ConsoleTestCase):
+    """The end of what is typed, and of who reads it."""
+
+    async def test_eof(self) -> None:
+        """The end of input is one for who reads lines, wherever it comes."""
+        for typed in (b"", b"a\n", b"a\nb", b"a\x04"):
+            _, told, stdin = self.start("stty -echo; cat; echo over")
+            await stdin.feed(Piece(typed, eof=True))
+            self.assertEqual((await told.ended).code, 0)
+            shown = typed.strip(b"\x04").decode().replace("\n", "\r\n")
+            self.assertTrue(self.out(told).endswith(f"{shown}over\r\n"), typed)
+            self.assertFalse(stdin.intake.open)
+
+    async def test_eof_of_shell(self) -> None:
+        """So it is for a shell that reads keys, and it leaves."""
+        _, told, stdin = self.start("exec bash --norc -i", env={"PS1": "> "})
+        await self.shown(told, "> ")
+        await stdin.feed(Piece(b"echo 4$((1+1))\r", eof=True))
+        self.assertEqual((await told.ended).code, 0)
+        self.assertIn("42", self.out(told))
+
+    async def test_eof_while_full(self) -> None:
+        """It comes behind all that the terminal holds, when there is room."""
+        master, slave, _ = open_console(Tty())
+        self.addCleanup(os.close, slave)
+        self.addCleanup(os.close, master)
+        setraw(slave)
+        closed: Deferred[None] = Deferred()
+        keyboard = Keyboard(reactor, Owner(closed), os.dup(master))
+        typed = 0
+        while size := keyboard.give(memoryview(bytes(1 << 16)), lambda: None):
+            typed += size
+            await turn()
+        keyboard.end()
+        self.assertFalse(closed.called)
+        found = b""
+        while not found.endswith(b"\x04"):
+            await readable(slave)
+            found += os.read(slave, 1 << 16)
+        self.assertEqual(found, bytes(typed) + b"\x04")
+        await closed
+
+    async def test_eof_of_nobody(self) -> None:
+        """It is for nobody when all have closed the terminal."""
+        master, slave, _ = open_console(Tty())
+        os.close(slave)
+        closed: Deferred[None] = Deferred()
+        Keyboard(reactor, Owner(closed), master).end()
+        self.assertTrue(closed.called)
+
+    async def test_closed(self) -> None:
+        """When all have closed the terminal nothing more can be typed."""
+        _, told, stdin = self.start("exec <&- >&- 2>&-; exec sleep 1000")
+        await told.deaf
+        self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+
+    async def test_exit(self) -> None:
+        """When the process has exited, a job that it left keeps nothing open."""
+        child, told, stdin = self.start("sleep 1000 & exit 5")
+        with patch.object(ChildProtocol, "LINGER", 0.1):
+            self.assertEqual((await told.ended).code, 5)
+        self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+        child.signal(signal.SIGKILL)
+
+    async def test_jobs(self) -> None:
+        """A signal reaches the jobs of a shell, each in a group of its own."""
+        child, told, stdin = self.start("exec bash --norc -i")
+        # Before they are sleep(1) they would be bash, which takes note and goes on.
+        begun = b"until grep -q sleep /proc/$!/comm; do :; done"
+        jobs = b"sleep 1001 & %b; sleep 1002 & %b" % (begun, begun)
+        await stdin.feed(Piece(b"%b; echo $((40+2))\r" % jobs))
+        await self.shown(told, "42")
+        self.assertTrue(child.group_lives())
+        child.signal(signal.SIGHUP)
+        self.assertEqual((await told.ended).signal, signal.SIGHUP)
+        while child.group_lives():
+            await turn()
+
+
+class CannotSitTests(SynchronousTestCase):
+    """What keeps a command from its input or its terminal leaves nothing open."""
+
+    def assert_refused(self, error: type[Exception], command: Command) -> str:
+        """It cannot be started, either way; what is said of it names no path."""
+        before = len(os.listdir("/dev/fd"))
+        found = ""
+        for tty in (Tty(), None):
+            raised = self.assertRaises(error, start, self, command, stdin=True, tty=tty)
+            self.assertNotIn("/", str(raised))
+            self.assertEqual(len(os.listdir("/dev/fd")), before)
+            found += str(raised)
+        return found
+
+    def test_no_program(self) -> None:
+        """No program, or none that can be executed."""
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w") as plain:
+            plain.write("\x01")
+        os.chmod(path, 0o755)
+        for argv in (("no-such-program",), (path,)):
+            command = Command(name="c", argv=argv, stdin=True, tty=True)
+            self.assertIn("its program", self.assert_refused(CannotStart, command))
+
+    def test_no_room(self) -> None:
+        """No descriptor, or no terminal."""
+        command = Command(name="c", argv=("true",), stdin=True, tty=True)
+        full = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with (
+            patch.object(os, "dup", side_effect=full),
+            patch.object(os, "pipe", side_effect=full),
+        ):
+            self.assertIn("no room", self.assert_refused(Busy, command))
+        before = len(os.listdir("/dev/fd"))
+        with patch.object(os, "ttyname", side_effect=full):
+            raised = self.assertRaises(Busy, start, self, command, tty=Tty())
+        self.assertIn("no room for a terminal", str(raised))
+        self.assertEqual(len(os.listdir("/dev/fd")), before)

@@ -1,0 +1,225 @@
+"""Tests for L{shellstream.client.doctor}: its command line, and what it prints."""
+
+import contextlib
+import io
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.cli.arguments import arguments
+from shellstream.client.cli.options import SECONDS
+from shellstream.client.doctor import doctor
+from shellstream.client.doctor.command_diagnosis import PIPE
+from shellstream.client.doctor.command_diagnosis import diagnose as diagnose_command
+from shellstream.client.doctor.findings import (
+    CURES,
+    Finding,
+    Kind,
+    Layer,
+    Report,
+    cures,
+    proxy_named,
+)
+from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.report import as_json, as_text
+from shellstream.client.doctor.server_diagnosis import diagnose
+from shellstream.client.doctor.stream_diagnosis import diagnose as diagnose_foreign
+from shellstream.client.errors import CannotWrite, Usage
+from tests.support.doctor_commands import LIVE, trial
+from tests.support.server_checks import FakeAsker, ForeignAsker, live
+from tests.support.server_diagnoses import hop, late
+from tests.support.stream_diagnoses import GOOD, seen
+from tests.support.stream_diagnoses import LIVE as LINES
+from tests.support.ticking import answer
+
+SERVER = "http://127.0.0.1:1"
+
+
+def parsed(words: Sequence[str]) -> Namespace:
+    return arguments(["doctor", *words])
+
+
+def main(words: Sequence[str], server: str) -> int:
+    return doctor(parsed(words), server)
+
+
+class ArgumentTests(SynchronousTestCase):
+    """Mistakes are told before anything is asked or started."""
+
+    def test_defaults(self) -> None:
+        """A stream is watched for longer than Envoy lets it live."""
+        given = parsed([])
+        self.assertEqual((given.url, given.via, given.idle), (None, [], None))
+        self.assertGreater(given.seconds, 15)
+        self.assertEqual(given.seconds, SECONDS)
+
+    def test_usage(self) -> None:
+        """What makes no sense is told as such."""
+        for argv, said in (
+            (["--nonsense"], "see shellstream doctor --help"),
+            (["a", "b"], "'b' is unknown"),
+            (["ftp://h/"], "only http:// and https://"),
+            (["http://"], "is no URL"),
+            (["http://h:99999"], "is no URL"),
+            (["http://[::1"], "is no URL"),
+            (["http://h/\u00fc"], "is no URL"),
+            (["http://h", "--via", "ftp://h/"], "only http:// and https://"),
+            (["http://me:pw@h/"], "no place for a password"),
+            (["--seconds", "0.5"], "--seconds takes 1 to 3600"),
+            (["--seconds", "nan"], "number of seconds"),
+            (["--idle", "4000"], "--idle takes 1 to 3600"),
+            (["http://h/stream", "--idle", "70"], "--idle needs one"),
+            (["--"], "write the command after --"),
+            (["http://h", "--", "true"], "all that a command"),
+            (["--via", "http://h", "--", "true"], "all that a command"),
+            (["--idle", "7", "--", "true"], "all that a command"),
+        ):
+            error = self.assertRaises(Usage, main, argv, SERVER)
+            self.assertIn(said, str(error), argv)
+
+    def test_help(self) -> None:
+        """The help tells the exit codes."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertRaises(SystemExit, main, ["--help"], SERVER)
+        self.assertIn("with 1 if something was found", out.getvalue())
+
+
+class MainTests(SynchronousTestCase):
+    """What is printed, and the exit code that says so."""
+
+    def run_main(self, *argv: str, asker: Asker | None = None) -> tuple[int, str]:
+        """Exit code, and what was printed."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            code = doctor(parsed(argv), "http://h", asker)
+        return code, out.getvalue()
+
+    def test_default(self) -> None:
+        """Without a URL the default server is examined; clean is 0."""
+        asker = FakeAsker(h=live)
+        code, said = self.run_main(asker=asker)
+        self.assertEqual(code, 0)
+        self.assertTrue(said.startswith("http://h/doctor: HTTP/1.1, chunked"))
+        self.assertIn("\nClean", said)
+
+    def test_found(self) -> None:
+        """Something that was found is 1."""
+        for url in ("h", "http://h/", "http://h/doctor", "http://h/#top"):
+            asker = FakeAsker(h=live, p=late)
+            code, said = self.run_main(url, "--via", "p", "--json", asker=asker)
+            self.assertEqual(code, 1)
+            self.assertEqual(json.loads(said)["findings"][0]["kind"], "late")
+            self.assertEqual(
+                {asked for asked, _, _ in asker.asked},
+                {"http://h/doctor", "http://p/doctor"},
+            )
+
+    def test_foreign(self) -> None:
+        """A path is that of a stream; so is an address where no shellstream is."""
+        for url in ("http://h/stream", "http://h/?x=1", "http://h/"):
+            asker = ForeignAsker(answer(*LINES, headers=GOOD), answer(status=404))
+            code, said = self.run_main(url, asker=asker)
+            self.assertEqual(code, 0)
+            self.assertIn(f"{url}: HTTP/1.1, chunked", said)
+
+    def test_command(self) -> None:
+        """What follows two dashes is a command, whatever it looks like."""
+        code, said = self.run_main("--json", "--", "echo", "--json", "--", "x")
+        self.assertEqual(code, 0)
+        self.assertEqual(json.loads(said)["examined"][0]["bytes"], 12)
+
+    def test_cannot_print(self) -> None:
+        """Where nothing can be printed that is an error."""
+        self.patch(sys, "stdout", None)
+        self.assertRaises(CannotWrite, main, ["--", "echo", "x"], SERVER)
+        with open("/dev/full", "w") as full:
+            self.patch(sys, "stdout", full)
+            error = self.assertRaises(CannotWrite, main, ["--", "echo", "x"], SERVER)
+            self.patch(sys, "stdout", sys.__stdout__)
+            with contextlib.suppress(OSError):
+                full.close()
+        self.assertIn("No space left", str(error))
+
+    if not sys.platform.startswith("linux"):
+        test_cannot_print.skip = "only Linux has /dev/full"  # type: ignore[attr-defined]
+
+
+class TellingTests(SynchronousTestCase):
+    """A report is the same for people and for programs."""
+
+    def test_json(self) -> None:
+        """Programs get all of it, whatever was examined."""
+        reports = (
+            diagnose([hop(), hop(late, "proxy")], idle=None, long=20),
+            diagnose_foreign([seen()]),
+            diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)),
+        )
+        for report in reports:
+            found = json.loads(as_json(report))
+            self.assertEqual(found["clean"], report.clean)
+            self.assertEqual(len(found["examined"]), len(report.facts))
+            self.assertEqual(found["notes"], list(report.notes))
+            kinds = [each["kind"] for each in found["findings"]]
+            self.assertEqual(kinds, [each.kind.value for each in report.findings])
+        found = json.loads(as_json(reports[0]))["findings"][0]
+        self.assertEqual((found["kind"], found["layer"]), ("late", "proxy"))
+        self.assertEqual(len(found["evidence"]["delays_seconds"]), 8)
+
+    def test_text(self) -> None:
+        """People get short lines: what was examined, what was found, what to do."""
+        told = as_text(diagnose([hop(), hop(late, "proxy")], idle=None, long=20))
+        self.assertIn("http://proxy/doctor: HTTP/1.1, chunked; round trip", told)
+        self.assertIn("Found (proxy): what answers at http://proxy/doctor", told)
+        self.assertIn("\n      option http-no-delay\n", told)
+        self.assertNotIn("Clean", told)
+        told = as_text(diagnose([hop()], idle=None, long=20))
+        self.assertIn("\nClean: nothing was found", told)
+        self.assertIn("\nNote: whether a stream lasts", told)
+        for line in told.splitlines():
+            self.assertLessEqual(len(line), 88)
+        told = as_text(diagnose_foreign([seen()]))
+        self.assertIn("chunked", told)
+        told = as_text(diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)))
+        self.assertIn("on a pipe: 3 goes in 3.0 s; 15 bytes, the first after", told)
+
+    def test_hostile(self) -> None:
+        """A stranger's words cannot steer the terminal, or look like ours."""
+        finding = Finding(
+            kind=Kind.LATE,
+            layer=Layer.PROXY,
+            where="x",
+            what="\x1b[2J\u202efrom",
+            seen="a\nClean: nothing",
+            cure=("b\rc",),
+        )
+        facts = {"url": "http://h", "http": "1.1", "framing": "x", "server": "\x1b]0;"}
+        told = as_text(Report((facts,), (finding,)))
+        self.assertTrue(all(each.isprintable() or each == "\n" for each in told))
+        self.assertNotIn("\nClean", told)
+
+
+class CureTests(SynchronousTestCase):
+    """What to change depends on who is to be changed."""
+
+    def test_named(self) -> None:
+        """A proxy is known by what it says of itself."""
+        for headers, name in (
+            ({"server": "nginx/1.22.1"}, "nginx"),
+            ({"server": "shellstream/0.1.0", "via": "1.1 Caddy"}, "Caddy"),
+            ({"server": "envoy"}, "Envoy"),
+            ({"server": "shellstream/0.1.0"}, None),
+            ({}, None),
+        ):
+            self.assertEqual(proxy_named(answer(headers=headers)), name)
+
+    def test_cures(self) -> None:
+        """A known proxy's settings are told alone, else those of all that there are."""
+        for kind, known in CURES.items():
+            everything = cures(kind, None)
+            self.assertEqual(cures(kind, "Unheard-of"), everything)
+            for name, lines in known.items():
+                self.assertEqual(cures(kind, name), lines)
+                self.assertLessEqual(set(lines), set(everything))
+                self.assertTrue(lines[0].startswith(f"# {name}"))

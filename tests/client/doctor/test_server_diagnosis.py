@@ -1,0 +1,357 @@
+"""Tests for L{shellstream.client.doctor.server_diagnosis}.
+
+What was seen, what it means.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.doctor.exchange import Certificate, Ending, Exchange
+from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
+from shellstream.client.doctor.hops import Hop, Length, Probe
+from shellstream.client.doctor.server_diagnosis import diagnose
+from shellstream.client.doctor.ticks import Baseline
+from tests.support.server_diagnoses import (
+    LASTING,
+    LONG,
+    PLAIN,
+    SHORT,
+    SSE,
+    ZIPPED,
+    Way,
+    hop,
+    late,
+    live,
+)
+from tests.support.ticking import answer, ticking
+
+IDLE = [2000.0, 2070.0]
+
+SILENT = Probe("plain", Length.IDLE)
+FRAMED = Probe("frames", Length.IDLE)
+
+
+def at_the_end(sent: Sequence[float]) -> list[float]:
+    return [sent[-1] + 0.002 for _ in sent]
+
+
+def batches(sent: Sequence[float]) -> list[float]:
+    return [sent[min(n - n % 4 + 3, len(sent) - 1)] for n in range(len(sent))]
+
+
+def changed(before: Hop, probe: Probe, exchange: Exchange) -> Hop:
+    """The same, but for one stream."""
+    return evolve(before, streams={**before.streams, probe: exchange})
+
+
+def cut_after(
+    sent: Sequence[float], after: float, ending: Ending = Ending.CUT
+) -> Exchange:
+    """An answer that ended this long after it was asked for."""
+    until = [each for each in sent if each <= sent[0] + after]
+    return ticking(
+        until, live(until), of=len(sent), ended=sent[0] + after, ending=ending
+    )
+
+
+class DiagnosisTestCase(SynchronousTestCase):
+    """What is found at some addresses."""
+
+    def diagnose(self, *hops: Hop, idle: float | None = None) -> Report:
+        return diagnose(hops, idle=idle, long=20.0)
+
+    def found(self, *hops: Hop, idle: float | None = None) -> dict[Kind, Finding]:
+        findings = self.diagnose(*hops, idle=idle).findings
+        kinds = {each.kind: each for each in findings}
+        self.assertEqual(len(kinds), len(findings))
+        return kinds
+
+    def only(self, *hops: Hop, idle: float | None = None) -> Finding:
+        """The one finding."""
+        (finding,) = self.diagnose(*hops, idle=idle).findings
+        return finding
+
+
+class CleanTests(DiagnosisTestCase):
+    """Where nothing is wrong nothing is found."""
+
+    def test_clean(self) -> None:
+        """What comes as it was sent is clean, and it is said what was not tried."""
+        report = self.diagnose(hop(), hop(name="proxy"))
+        self.assertTrue(report.clean)
+        (note,) = report.notes
+        self.assertIn("20 s was not tried", note)
+        self.assertIn("--idle 70", note)
+
+    def test_facts(self) -> None:
+        """Of each address it is told what it speaks, how far it is, and its clock."""
+        base = Baseline(0.05, 1000.0, -3.5)
+        report = self.diagnose(evolve(hop(headers={"server": "x/1"}), base=base))
+        fact = report.facts[0]
+        self.assertEqual(fact["url"], "http://server/doctor")
+        self.assertEqual((fact["http"], fact["server"]), ("1.1", "x/1"))
+        self.assertEqual(fact["round_trip_seconds"], 0.05)
+        self.assertEqual(fact["delay_seconds"], 0.001)
+        self.assertEqual(fact["ticks"], 16)
+
+    def test_skew(self) -> None:
+        """A clock that is wrong is worth a word, and no fault of the stream."""
+        for skew, word in ((3600.0, "3600.0 s ahead"), (-5.0, "5.0 s behind")):
+            base = Baseline(0.001, 1000.0, skew)
+            report = self.diagnose(evolve(hop(), base=base))
+            self.assertTrue(report.clean)
+            self.assertIn(word, report.notes[0])
+
+    @given(st.lists(st.floats(0, 0.09), min_size=41, max_size=41))
+    def test_busy_machine(self, jitter) -> None:
+        """Small delays are no finding, however they vary."""
+
+        def way(sent: Sequence[float]) -> list[float]:
+            return [a + b for a, b in zip(sent, jitter, strict=False)]
+
+        self.assertEqual(self.diagnose(hop(way)).findings, ())
+
+    def test_one_stream_late(self) -> None:
+        """One stream of several that is late is no habit of the proxy."""
+        slow = changed(hop(name="proxy"), SSE, ticking(SHORT, late(SHORT)))
+        self.assertTrue(self.diagnose(hop(), slow).clean)
+
+
+class FlowTests(DiagnosisTestCase):
+    """Who holds output back, and how."""
+
+    def test_at_the_end(self) -> None:
+        """A proxy that hands all on at the end is told with how it is set right."""
+        headers = {
+            "server": "nginx/1.22.1",
+            "transfer-encoding": "chunked",
+            "x-content-type-options": "nosniff",
+        }
+        finding = self.only(hop(), hop(at_the_end, "proxy", headers=headers))
+        self.assertEqual(finding.kind, Kind.AT_THE_END)
+        self.assertEqual(finding.layer, Layer.PROXY)
+        self.assertEqual(finding.where, "http://proxy/doctor")
+        self.assertIn("nginx at http://proxy/doctor keeps the whole", finding.what)
+        self.assertIn("8 ticks were sent over 2.1 s; they came in one go", finding.seen)
+        self.assertIn("proxy_buffering off;", finding.cure)
+        self.assertEqual(finding.evidence["batches"], 1)
+
+    def test_late(self) -> None:
+        """One that delays each piece too; who does that is guessed at."""
+        finding = self.only(hop(), hop(late, "proxy"))
+        self.assertEqual(finding.kind, Kind.LATE)
+        self.assertIn("HAProxy does this", finding.what)
+        self.assertIn("option http-no-delay", finding.cure)
+        self.assertIn("206 ms after they were sent (median", finding.seen)
+
+    def test_batches(self) -> None:
+        """One that hands on several pieces at once too."""
+        finding = self.only(hop(), hop(batches, "proxy"))
+        self.assertEqual(finding.kind, Kind.BATCHES)
+        self.assertIn("came in 2", finding.seen)
+
+    def test_some(self) -> None:
+        """If it is done to some formats, or only with gzip, these are named."""
+        held = ticking(SHORT, at_the_end(SHORT))
+        finding = self.only(hop(), changed(hop(name="proxy"), SSE, held))
+        self.assertIn("(sse)", finding.what)
+        finding = self.only(hop(), changed(hop(name="proxy"), ZIPPED, held))
+        self.assertIn("(plain with gzip offered)", finding.what)
+
+    def test_nothing(self) -> None:
+        """One that never hands anything on is told as one that keeps the output."""
+        nothing = answer(
+            asked=2000.0,
+            answered=None,
+            ended=2012.0,
+            ending=Ending.OVERDUE,
+            headers={},
+            status=0,
+            version="",
+        )
+        proxy = hop(name="proxy")
+        proxy = evolve(proxy, streams=dict.fromkeys(proxy.streams, nothing))
+        finding = self.only(hop(), proxy)
+        self.assertEqual(finding.kind, Kind.AT_THE_END)
+        self.assertIn("handed on nothing", finding.what)
+        self.assertIn("no tick came", finding.seen)
+
+    def test_whose(self) -> None:
+        """What shows first at one address is not blamed on those further out."""
+        report = self.diagnose(
+            hop(), hop(late, "inner"), hop(late, "middle"), hop(at_the_end, "outer")
+        )
+        found = [(each.kind, each.where) for each in report.findings]
+        self.assertEqual(
+            found,
+            [
+                (Kind.LATE, "http://inner/doctor"),
+                (Kind.AT_THE_END, "http://outer/doctor"),
+            ],
+        )
+
+    def test_slow_here(self) -> None:
+        """What comes as late directly is not the proxy's doing."""
+
+        def slow(by: float) -> Way:
+            return lambda sent: [each + by for each in sent]
+
+        self.assertTrue(self.diagnose(hop(slow(0.08)), hop(slow(0.12))).clean)
+
+    @given(st.permutations([live, late, at_the_end, batches]))
+    def test_each_once(self, ways) -> None:
+        """In whatever order, each kind is found at most once, and live never."""
+        hops = [hop(way, way.__name__) for way in ways]
+        report = self.diagnose(*hops)
+        kinds = [each.kind for each in report.findings]
+        self.assertEqual(len(set(kinds)), len(kinds))
+        self.assertNotIn("http://live/doctor", {each.where for each in report.findings})
+        self.assertIn(Kind.AT_THE_END, kinds)
+        self.assertIn(Kind.BATCHES, kinds)
+
+
+class FramingTests(DiagnosisTestCase):
+    """HTTP/1.0, missing chunks, lengths known beforehand."""
+
+    def test_http_1_0(self) -> None:
+        """An answer without chunks is told with what that does to readers."""
+        finding = self.only(
+            hop(),
+            hop(
+                name="proxy",
+                version="1.0",
+                headers={"x-content-type-options": "nosniff"},
+                ending=Ending.CLOSED,
+            ),
+        )
+        self.assertEqual(finding.kind, Kind.NO_CHUNKS)
+        self.assertIn("iter_lines() wants 512", finding.what)
+        self.assertIn("HTTP/1.0, ended by closing", finding.seen)
+        self.assertIn("proxy_http_version 1.1;", finding.cure)
+
+    def test_length(self) -> None:
+        """A length that is known beforehand means that all was kept."""
+        headers = {"content-length": "560", "x-content-type-options": "nosniff"}
+        found = self.found(hop(), hop(at_the_end, "proxy", headers=headers))
+        self.assertEqual(set(found), {Kind.NO_CHUNKS, Kind.AT_THE_END})
+        self.assertIn("had all of it", found[Kind.NO_CHUNKS].what)
+
+    def test_behind(self) -> None:
+        """A proxy that speaks HTTP/1.0 to the server hides its death."""
+        headers = {
+            **hop().first.headers,
+            "server": "nginx/1.22.1",
+            "shellstream-request-version": "HTTP/1.0",
+        }
+        finding = self.only(hop(), hop(name="proxy", headers=headers))
+        self.assertEqual(finding.kind, Kind.NO_CHUNKS_BEHIND)
+        self.assertEqual(finding.cure[1:], ("proxy_http_version 1.1;",))
+
+
+class CutTests(DiagnosisTestCase):
+    """Streams that end too soon."""
+
+    def test_after_a_time(self) -> None:
+        """One that lasts too long for somebody is told with how long that was."""
+        proxy = changed(hop(name="proxy"), LASTING, cut_after(LONG, 15.02))
+        finding = self.only(hop(), proxy)
+        self.assertEqual(finding.kind, Kind.CUT)
+        self.assertIn("after 15.0 s in all", finding.what)
+        self.assertIn("timeout: 0s", finding.cure)
+        self.assertFalse(finding.evidence["looks_complete"])
+        self.assertNotIn("not tried", " ".join(self.diagnose(hop(), proxy).notes))
+
+    def test_hidden(self) -> None:
+        """A cut that looks like the end is found by what is missing."""
+        for ending in (Ending.WHOLE, Ending.CLOSED):
+            stream = cut_after(LONG, 15.02, ending)
+            finding = self.only(hop(), changed(hop(name="proxy"), LASTING, stream))
+            self.assertIn("look like the end", finding.what)
+            self.assertTrue(finding.evidence["looks_complete"])
+
+    def test_any_time(self) -> None:
+        """Cuts at various times are told as such: a network, not a limit."""
+        proxy = changed(hop(name="proxy"), LASTING, cut_after(LONG, 9.0))
+        proxy = changed(proxy, SSE, cut_after(SHORT, 1.0))
+        finding = self.only(hop(), proxy)
+        self.assertIn("not always after the same time", finding.what)
+        self.assertIn("2 of 4 streams ended after 1.0 s to 9.0 s", finding.seen)
+
+    def test_at_once(self) -> None:
+        """One that was cut before anything came is a cut, and not held back."""
+        ways: tuple[dict[str, Any], ...] = (
+            {"ending": Ending.CUT, "answered": None, "status": 0, "headers": {}},
+            {"ending": Ending.CUT},
+            {"status": 504, "headers": {"content-length": "9"}},
+        )
+        for way in ways:
+            cut = answer(asked=2000.0, **{"ended": 2000.1, **way})
+            finding = self.only(hop(), changed(hop(name="proxy"), PLAIN, cut))
+            self.assertEqual(finding.kind, Kind.CUT)
+            self.assertFalse(finding.evidence["looks_complete"])
+
+    def test_idle(self) -> None:
+        """One that was cut in silence, while others went on, was cut for that."""
+        silent = cut_after(IDLE, 60.0)
+        proxy = changed(hop(name="proxy"), SILENT, silent)
+        proxy = changed(proxy, FRAMED, ticking(IDLE, live(IDLE)))
+        finding = self.only(hop(), proxy, idle=70.0)
+        self.assertEqual(finding.kind, Kind.CUT_WHEN_IDLE)
+        self.assertIn("60.0 s of silence", finding.seen)
+        self.assertIn("proxy_read_timeout 1d;", finding.cure)
+        self.assertIn("every 15 s", finding.cure[-1])
+        proxy = changed(proxy, FRAMED, silent)
+        finding = self.only(hop(), proxy, idle=70.0)
+        self.assertNotIn("every 15 s", finding.cure[-1])
+
+    def test_survives(self) -> None:
+        """Who survives silence is told for how long."""
+        proxy = changed(hop(), SILENT, ticking(IDLE, live(IDLE)))
+        report = self.diagnose(proxy, idle=70.0)
+        self.assertEqual(
+            report.notes, ("a stream survived 70 s of silence (--idle for more)",)
+        )
+
+
+class HandlingTests(DiagnosisTestCase):
+    """Compression, guessing browsers, certificates."""
+
+    def test_compressed(self) -> None:
+        """Who compresses is told, even where nothing is late."""
+        headers = {
+            **hop().first.headers,
+            "content-encoding": "gzip",
+            "via": "1.1 Caddy",
+        }
+        zipped = ticking(SHORT, live(SHORT), headers=headers)
+        finding = self.only(hop(), changed(hop(name="proxy"), ZIPPED, zipped))
+        self.assertEqual(finding.kind, Kind.COMPRESSED)
+        self.assertIn("gzip (plain, offered)", finding.seen)
+        self.assertEqual(finding.cure, ("# Caddy: for this path no", "encode"))
+        finding = self.only(hop(), changed(hop(name="proxy"), PLAIN, zipped))
+        self.assertIn("though that was not offered", finding.seen)
+
+    def test_sniffed(self) -> None:
+        """So is who takes away what keeps browsers from guessing."""
+        headers = {"transfer-encoding": "chunked", "content-type": "text/plain"}
+        finding = self.only(hop(), hop(name="proxy", headers=headers))
+        self.assertEqual(finding.kind, Kind.SNIFFED)
+        self.assertIn("X-Content-Type-Options: nosniff", finding.cure)
+
+    def test_tls(self) -> None:
+        """Another issuer than directly, or one that nobody trusts, may intercept."""
+        server = hop(certificate=Certificate("CN=Real"))
+        proxy = hop(name="proxy", certificate=Certificate("CN=Corp", "self-signed"))
+        found = self.found(server, proxy)
+        self.assertEqual(set(found), {Kind.TLS_REPLACED, Kind.TLS_UNTRUSTED})
+        self.assertIn("'CN=Corp', before: 'CN=Real'", found[Kind.TLS_REPLACED].seen)
+        self.assertIn("self-signed", found[Kind.TLS_UNTRUSTED].seen)
+        self.assertEqual({each.certain for each in found.values()}, {False})
+        same = hop(name="proxy", certificate=Certificate("CN=Real"))
+        self.assertTrue(self.diagnose(server, same).clean)
+        self.assertTrue(self.diagnose(hop(), same).clean)

@@ -1,0 +1,242 @@
+"""Tests for L{shellstream.client.decode}: what was written is what is read."""
+
+import json
+import struct
+from collections.abc import Sequence
+from itertools import groupby
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client.decode import MAX_RECORD, DecodeError, Frames, Ndjson
+from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
+from shellstream.model import events as server
+from shellstream.output.formats import Format
+from shellstream.output.formats import Frames as FramesWriter
+from shellstream.output.formats import Ndjson as NdjsonWriter
+from tests.support.frames import pieces
+from tests.support.outputs import ONLY, PARTS, STEPS, laid_out, viewed
+
+ENDS = st.builds(
+    server.End,
+    st.sampled_from([each for each in server.State if each.ended]),
+    st.none() | st.integers(0, 255),
+    st.none() | st.sampled_from(["TERM", "KILL", "35"]),
+    st.none() | st.sampled_from(server.Reason),
+    st.just(0),
+)
+CUTS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+PAIRS: Sequence[tuple[Format, type[Frames | Ndjson]]] = (
+    (FramesWriter(), Frames),
+    (NdjsonWriter(), Ndjson),
+)
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, bytes]]:
+    """What came on which stream, however it was cut."""
+    outputs = [each for each in events if isinstance(each, Output)]
+    return [
+        (stream, b"".join(each.data for each in group))
+        for stream, group in groupby(outputs, lambda each: each.stream)
+    ]
+
+
+def frame(number: int, payload: bytes) -> bytes:
+    """A frame, from the contract's words."""
+    return struct.pack(">B3xI", number, len(payload)) + payload
+
+
+def control(**fields: object) -> bytes:
+    """A control record."""
+    return frame(0, json.dumps(fields).encode())
+
+
+BEGUN = control(type="run", run="r", command="c", offset=0)
+END = {"type": "end", "state": "exited", "code": 0, "signal": None, "reason": None}
+
+
+class PropertyTests(SynchronousTestCase):
+    """C{decode(encode(events)) == events}, by the server's own hand."""
+
+    @given(PARTS, STEPS, CUTS, ENDS, ONLY)
+    def test_whole(self, parts, steps, cuts, end, only) -> None:
+        """Every byte on its stream at its offset, and the end, however cut."""
+        chunks = laid_out(parts)
+        size = chunks[-1].end if chunks else 0
+        end = server.End(end.state, end.code, end.signal, end.reason, size)
+        expected = [
+            (stream.value, b"".join(chunk.data for chunk in group))
+            for stream, group in groupby(
+                (each for each in chunks if only in (None, each.stream)),
+                lambda each: each.stream,
+            )
+        ]
+        for writer, kind in PAIRS:
+            wire = viewed(writer, chunks, steps, only=only) + writer.end(end)
+            decoder = kind(0, partial=only is not None)
+            events = [
+                event for piece in pieces(wire, cuts) for event in decoder.feed(piece)
+            ]
+            self.assertEqual(told(events), expected)
+            last = events.pop()
+            assert isinstance(last, End)
+            said = (last.state, last.code, last.signal, last.reason, last.offset)
+            reason = end.reason and end.reason.value
+            told_ = (end.state.value, end.code, end.signal, reason, size)
+            self.assertEqual(said, told_)
+            self.assertEqual((decoder.offset, decoder.ended), (size, True))
+            if only is None:
+                self.assert_contiguous(events, size)
+
+    def assert_contiguous(self, events: Sequence[Event], size: int) -> None:
+        """Each piece of output begins where the one before it ended."""
+        offset = 0
+        for event in events:
+            if isinstance(event, Output):
+                self.assertEqual(event.offset, offset)
+                offset = event.end
+        self.assertEqual(offset, size)
+
+    @given(PARTS, STEPS, st.data())
+    def test_resumed(self, parts, steps, data) -> None:
+        """Wherever it is cut, another stream from C{offset} on has the rest."""
+        chunks = laid_out(parts)
+        expected = b"".join(chunk.data for chunk in chunks)
+        for writer, kind in PAIRS:
+            wire = viewed(writer, chunks, steps)
+            cut = data.draw(st.integers(0, len(wire)))
+            decoder = kind(0)
+            events = decoder.feed(wire[:cut])
+            assert decoder.offset is not None
+            rest = [
+                each.since(max(each.offset, decoder.offset))
+                for each in chunks
+                if each.end > decoder.offset
+            ]
+            if rest:
+                again = kind(decoder.offset)
+                events += again.feed(viewed(writer, rest, steps, decoder.offset))
+            got = b"".join(each.data for each in events if isinstance(each, Output))
+            self.assertEqual(got, expected)
+
+    @given(st.binary(max_size=60), CUTS)
+    def test_anything(self, wire, cuts) -> None:
+        """Bytes of any kind are read, or refused as such."""
+        for kind in (Frames, Ndjson):
+            decoder = kind(0)
+            try:
+                for piece in pieces(wire, cuts):
+                    decoder.feed(piece)
+            except DecodeError:
+                continue
+
+
+class RecordTests(SynchronousTestCase):
+    """Records beside the output."""
+
+    def test_controls(self) -> None:
+        """All that the contract knows of is told; the rest is passed over."""
+        wire = BEGUN + frame(1, b"ab") + control(type="ping", offset=2)
+        wire += control(type="weather", sun=True)
+        wire += control(type="gap", offset=2, end=9, bytes=7) + frame(2, b"c")
+        wire += control(**END, offset=10)
+        expected = [
+            Begun("r", "c", 0),
+            Output(0, "stdout", b"ab"),
+            Ping(2),
+            Gap(2, 9),
+            Output(9, "stderr", b"c"),
+            End("exited", 0, None, None, 10),
+        ]
+        self.assertEqual(Frames().feed(wire), expected)
+        lines = (
+            '{"offset":5,"time":"T","stream":"stderr","base64":"/w=="}\n'
+            '{"type":"gap","offset":6,"end":8,"bytes":2}\n'
+            '{"offset":8,"time":"T","stream":"stdout","text":"é"}\n'
+        )
+        expected = [
+            Output(5, "stderr", b"\xff", "T"),
+            Gap(6, 8),
+            Output(8, "stdout", "é".encode(), "T"),
+        ]
+        self.assertEqual(Ndjson().feed(lines.encode()), expected)
+
+    def test_at_once(self) -> None:
+        """Output is told before its frame is complete."""
+        decoder = Frames(0)
+        self.assertEqual(
+            decoder.feed(frame(1, b"hello")[:10]), [Output(0, "stdout", b"he")]
+        )
+        self.assertEqual(decoder.offset, 2)
+
+    def refuse(self, decoder: Frames | Ndjson, wire: bytes, why: str) -> None:
+        error = self.assertRaises(DecodeError, decoder.feed, wire)
+        self.assertIn(why, str(error))
+
+    def test_nothing_missing(self) -> None:
+        """An offset that is not the next one is no stream to believe."""
+        for wire in (
+            BEGUN + frame(1, b"ab") + control(type="ping", offset=3),
+            BEGUN + control(type="ping", offset=1),
+            BEGUN + control(**END, offset=1),
+            BEGUN + control(type="gap", offset=4, end=5),
+        ):
+            self.refuse(Frames(), wire, "was to come")
+        self.refuse(Frames(7), BEGUN, "offset 0 where 7 was to come")
+        line = b'{"offset":1,"time":"T","stream":"stdout","text":"a"}\n'
+        self.refuse(Ndjson(0), line, "was to come")
+        self.refuse(Frames(2, partial=True), control(type="ping", offset=1), "to come")
+        self.refuse(Frames(0), control(type="gap", offset=0, end=0), "a gap from 0")
+
+    def test_after_the_end(self) -> None:
+        """Nothing comes after the end."""
+        end = control(**END, offset=0)
+        self.refuse(Frames(0), end + control(type="ping", offset=0), "behind the end")
+        line = json.dumps({**END, "offset": 0}).encode() + b"\n"
+        self.refuse(Ndjson(0), line + line, "behind the end")
+
+    def test_frames(self) -> None:
+        """What is no frame is not taken for one."""
+        self.refuse(Frames(0), b"\1\0\0\1\0\0\0\1a", "no frame begins with")
+        self.refuse(Frames(0), frame(3, b"a"), "no frame begins with")
+        self.refuse(Frames(), frame(1, b"a"), "before its offset")
+        self.refuse(Frames(0), struct.pack(">B3xI", 0, MAX_RECORD + 1), "a record of")
+        self.refuse(Frames(0), struct.pack(">B3xI", 0, 0), "a record of 0")
+
+    def test_bounded(self) -> None:
+        """A line without end is given up."""
+        decoder = Ndjson(0)
+        decoder.feed(b"x" * MAX_RECORD)
+        self.refuse(decoder, b"x", "a line of more than")
+
+    def test_records(self) -> None:
+        """A record that holds something else is refused, with what it holds."""
+        for payload, why in (
+            (b"{", "no JSON"),
+            (b"[" * 100_000, "no JSON"),
+            (b"\xff", "no JSON"),
+            (b"[]", "no object"),
+            (b'{"type": "ping"}', "without 'offset'"),
+            (b'{"type": "ping", "offset": -1}', "no offset"),
+            (b'{"type": "ping", "offset": true}', "no offset"),
+            (json.dumps({**END, "offset": 0, "code": "0"}).encode(), "no exit code"),
+        ):
+            self.refuse(Frames(0), frame(0, payload), why)
+            self.refuse(Ndjson(0), payload + b"\n", why)
+        for line, why in (
+            (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
+            (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "no output"),
+            (
+                '{"offset":0,"time":"T","stream":"stdout","base64":"é"}'.encode(),
+                "ASCII",
+            ),
+            (b'{"offset":0,"time":"T","stream":"stdout","text":1}', "no output"),
+            (
+                b'{"offset":0,"time":"T","stream":"stdout","text":"\\ud800"}',
+                "no output",
+            ),
+            (b'{"offset":0,"time":"T","stream":"x","text":"a"}', "stream 'x'"),
+        ):
+            self.refuse(Ndjson(0), line + b"\n", why)

@@ -1,0 +1,306 @@
+"""Tests for C{--pin}: the one certificate to trust, by its fingerprint."""
+
+import asyncio
+import hashlib
+import ssl as stdlib_ssl
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from OpenSSL import SSL
+from twisted.internet import reactor, ssl
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.iweb import IPolicyForHTTPS
+from twisted.web.server import Site
+from twisted.web.static import Data
+from zope.interface.verify import verifyObject
+
+from shellstream.client import TreqWire, Trust, http_client
+from shellstream.client.errors import ConfigWrong, TLSFailed
+from shellstream.client.transport.fingerprint import digest, fingerprint
+from shellstream.security.certificates import self_signed
+from tests.support.trust import Files
+
+#: Years before the clock of whoever runs these tests: it is valid no more.
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+class DigestTests(SynchronousTestCase):
+    """A fingerprint, in all forms in which somebody may come by it."""
+
+    @given(st.binary(min_size=32, max_size=32), st.booleans())
+    def test_forms(self, found: bytes, upper: bool) -> None:
+        """As daemons print it, as OpenSSL does, or in Base64: it is the same."""
+        hexadecimal = found.hex().upper() if upper else found.hex()
+        pairs = [hexadecimal[at : at + 2] for at in range(0, 64, 2)]
+        base64 = b64encode(found).decode()
+        for form in (hexadecimal, ":".join(pairs), base64, base64.rstrip("=")):
+            for prefix in ("", "SHA256:", "sha256:"):
+                self.assertEqual(digest(prefix + form), found)
+        self.assertEqual(digest(fingerprint(found)), found)
+
+    @given(st.text(max_size=80))
+    def test_others(self, text: str) -> None:
+        """Whatever else there is becomes 32 bytes or an error."""
+        try:
+            self.assertEqual(len(digest(text)), 32)
+        except ValueError as error:
+            self.assertIn("is no fingerprint", str(error))
+
+    def test_wrong(self) -> None:
+        """Nothing is cut off or filled up to make one."""
+        for text in (
+            "",
+            "SHA256:",
+            "ab" * 31,
+            "ab" * 33,
+            "xy" * 32,
+            "a" * 42,
+            "\u0663" * 64,
+        ):
+            self.assertRaises(ValueError, digest, text)
+
+
+class TrustTests(SynchronousTestCase):
+    """A pin takes the place of authorities, and goes with a certificate of ours."""
+
+    def setUp(self) -> None:
+        self.files = Files(self.mktemp())
+        self.pin = fingerprint(b"x" * 32)
+
+    def test_right(self) -> None:
+        """Both kinds of programs can have one."""
+        shown = Trust(cert=self.files.cert, key=self.files.key, pin=self.pin)
+        for trust in (Trust(pin=self.pin), shown):
+            verifyObject(IPolicyForHTTPS, trust.policy())
+            context = trust.context()
+            self.assertEqual(context.minimum_version, stdlib_ssl.TLSVersion.TLSv1_2)
+
+    def test_wrong(self) -> None:
+        """No fingerprint, an authority beside it, or a wrong file: it is said which."""
+        for trust, why in (
+            (Trust(pin="x"), "'x' is no fingerprint"),
+            (Trust(self.files.ca, pin=self.pin), "exclude each other"),
+            (Trust(cert=f"{self.files.cert}x", pin=self.pin), f"{self.files.cert}x"),
+        ):
+            for make in (trust.policy, trust.context):
+                self.assertIn(why, str(self.assertRaises(ConfigWrong, make)))
+
+    def test_no_socket(self) -> None:
+        """A context that pins makes nothing that would not look at the certificate."""
+        context = Trust(pin=self.pin).context()
+        self.assertRaises(NotImplementedError, context.wrap_socket, None)
+
+
+class PinnedTestCase(TestCase):
+    """A server with a certificate that no authority has signed."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.asked: list[bytes] = []
+        self.serve(datetime.now(UTC))
+
+    def serve(self, made: datetime) -> None:
+        key, certificate = self_signed(["other.test"], made)
+        own = ssl.PrivateCertificate.loadPEM(certificate + key)
+        self.listen(own.options())
+        self.der = own.dump()
+        self.pin = hashlib.sha256(self.der).hexdigest()
+
+    def listen(self, options: Any) -> None:
+        any_reactor: Any = reactor
+        root = Data(b"hello", "text/plain")
+        root.isLeaf = True
+        site = Site(root)
+        site.log = lambda request: self.asked.append(request.uri)  # type: ignore[method-assign]
+        port = any_reactor.listenSSL(0, site, options, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.port = port.getHost().port
+        self.url = f"https://127.0.0.1:{self.port}/"
+
+    async def ask(self, trust: Trust, url: str | None = None) -> bytes:
+        """What the server says to who trusts so."""
+        wire = TreqWire(reactor, http_client(reactor, trust.policy()))
+        answer = await wire.request("GET", url or self.url, {})
+        data = await answer.read()
+        self.assertEqual(await answer.read(), b"")
+        return data
+
+    async def refused(self, trust: Trust) -> str:
+        """Why we do not talk to it."""
+        try:
+            await self.ask(trust)
+        except TLSFailed as error:
+            self.assertEqual(self.asked, [])
+            return str(error)
+        raise self.failureException("it was answered")
+
+
+class PolicyTests(PinnedTestCase):
+    """What a pin does on a connection."""
+
+    async def test_pinned(self) -> None:
+        """Whoever shows the certificate is trusted, whatever its name and its date."""
+        self.assertEqual(await self.ask(Trust(pin=self.pin)), b"hello")
+        named = f"https://localhost:{self.port}/"
+        self.assertEqual(await self.ask(Trust(pin=self.pin), named), b"hello")
+        self.serve(LONG_AGO)
+        self.assertEqual(await self.ask(Trust(pin=self.pin)), b"hello")
+
+    async def test_other(self) -> None:
+        """Another certificate is refused, with both, before anything is sent."""
+        pin = "ab" * 32
+        said = await self.refused(Trust(pin=pin))
+        self.assertIn(f"its certificate is SHA256:{self.pin}, not SHA256:{pin}", said)
+        self.assertIn("somebody may be in between", said)
+
+    async def test_authority_is_no_help(self) -> None:
+        """Nor one that an authority vouches for, or with the pinned one behind it."""
+        files = Files(self.mktemp())
+        behind = ssl.Certificate.load(self.der)
+        own = ssl.PrivateCertificate.loadPEM(Path(files.both).read_bytes())
+        pin = self.pin
+        self.listen(own.options())
+        self.assertIn("somebody may be in between", await self.refused(Trust(pin=pin)))
+        self.listen(
+            ssl.CertificateOptions(
+                privateKey=own.privateKey.original,
+                certificate=own.original,
+                extraCertChain=[behind.original],
+            )
+        )
+        self.assertIn("somebody may be in between", await self.refused(Trust(pin=pin)))
+
+    async def test_shown(self) -> None:
+        """A certificate of ours is shown to who was pinned."""
+        files = Files(self.mktemp())
+        authority = ssl.Certificate.loadPEM(Path(files.ca).read_bytes())
+        key, certificate = self_signed(["other.test"], datetime.now(UTC))
+        own = ssl.PrivateCertificate.loadPEM(certificate + key)
+        self.listen(own.options(authority))
+        pin = hashlib.sha256(own.dump()).hexdigest()
+        trust = Trust(cert=files.cert, key=files.key, pin=pin)
+        self.assertEqual(await self.ask(trust), b"hello")
+
+    async def test_old_version(self) -> None:
+        """A server that knows no TLS 1.2 is not talked to, pinned or not."""
+        key, certificate = self_signed(["other.test"], datetime.now(UTC))
+        own = ssl.PrivateCertificate.loadPEM(certificate + key)
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        context.use_certificate(own.original)
+        context.use_privatekey(own.privateKey.original)
+        context.set_options(SSL.OP_NO_TLSv1_2 | SSL.OP_NO_TLSv1_3)
+
+        class Old(ssl.ContextFactory):
+            def getContext(self) -> SSL.Context:
+                return context
+
+        self.listen(Old())
+        pin = hashlib.sha256(own.dump()).hexdigest()
+        for trust in (Trust(pin=pin), Trust()):
+            self.assertIn("TLS failed", await self.refused(trust))
+
+
+class ExplainedTests(PinnedTestCase):
+    """A server that no authority vouches for is told of with its fingerprint."""
+
+    async def test_told(self) -> None:
+        """It is said which certificate it shows, and what to do about that."""
+        for trust in (Trust(), Trust(Files(self.mktemp()).ca)):
+            said = await self.refused(trust)
+            self.assertIn(f"SHA256:{self.pin}", said)
+            self.assertIn("compare that with what the daemon printed", said)
+            self.assertIn("--pin", said)
+
+    async def test_expired(self) -> None:
+        """So it is when it is not valid any more."""
+        self.serve(LONG_AGO - timedelta(days=1))
+        self.assertIn(f"SHA256:{self.pin}", await self.refused(Trust()))
+
+    async def test_named(self) -> None:
+        """So it is when it is for the right host."""
+        key, certificate = self_signed(["127.0.0.1"], datetime.now(UTC))
+        own = ssl.PrivateCertificate.loadPEM(certificate + key)
+        self.listen(own.options())
+        pin = hashlib.sha256(own.dump()).hexdigest()
+        self.assertIn(f"SHA256:{pin}", await self.refused(Trust()))
+
+    async def test_another_host(self) -> None:
+        """One of a known authority for another host is told as just that."""
+        files = Files(self.mktemp())
+        own = ssl.PrivateCertificate.loadPEM(Path(files.both).read_bytes())
+        behind = Path(files.cert).read_bytes().split(b"-----BEGIN", 2)[2]
+        between = ssl.Certificate.loadPEM(b"-----BEGIN" + behind)
+        self.listen(
+            ssl.CertificateOptions(
+                privateKey=own.privateKey.original,
+                certificate=own.original,
+                extraCertChain=[between.original],
+            )
+        )
+        self.url = f"https://localhost:{self.port}/"
+        said = await self.refused(Trust(files.ca))
+        self.assertIn("for another host", said)
+        self.assertNotIn("--pin", said)
+
+    async def test_unknown_authority(self) -> None:
+        """One of an authority that is not known here is no case for a pin."""
+        own = ssl.PrivateCertificate.loadPEM(
+            Path(Files(self.mktemp()).both).read_bytes()
+        )
+        self.listen(own.options())
+        said = await self.refused(Trust())
+        self.assertIn("certificate verify failed", said)
+        self.assertNotIn("--pin", said)
+
+    async def test_cannot_look(self) -> None:
+        """When it cannot be looked at again, what was wrong at first is told."""
+        key, certificate = self_signed(["other.test"], datetime.now(UTC))
+        options = ssl.PrivateCertificate.loadPEM(certificate + key).options()
+        once = self.once(options)
+        self.listen(once)
+        self.assertIn("for another host", await self.refused(Trust()))
+
+    def once(self, options: Any) -> Any:
+        """Speaks TLS with the first who comes, and with nobody else."""
+        left = [options.getContext()]
+
+        class Once(ssl.ContextFactory):
+            def getContext(self) -> SSL.Context:
+                return left.pop() if left else SSL.Context(SSL.TLS_SERVER_METHOD)
+
+        return Once()
+
+
+class ContextTests(PinnedTestCase):
+    """The same for asyncio, as the doctor has it."""
+
+    def connected(self, context: stdlib_ssl.SSLContext) -> "Any":
+        """A connection in a thread that has an event loop of its own."""
+
+        async def connect() -> None:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", self.port, ssl=context
+            )
+            writer.close()
+
+        return deferToThread(lambda: asyncio.run(connect()))
+
+    async def test_pinned(self) -> None:
+        """The handshake succeeds with the pinned certificate."""
+        await self.connected(Trust(pin=self.pin).context())
+
+    async def test_other(self) -> None:
+        """With another it fails, and says both."""
+        failed = self.connected(Trust(pin="ab" * 32).context())
+        error: Any = await self.assertFailure(
+            failed, stdlib_ssl.SSLCertVerificationError
+        )
+        self.assertIn(f"SHA256:{self.pin}", error.verify_message)
+        self.assertIn(f"SHA256:{'ab' * 32}", error.verify_message)

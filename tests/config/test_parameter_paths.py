@@ -1,0 +1,163 @@
+"""Tests for L{shellstream.config.parameters.Path}, which never leaves its roots."""
+
+import os
+from os.path import normpath
+from pathlib import Path as FilePath
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config.parameters import MAX_LENGTH, Path
+from tests.support.parameters import TEXTS, ParameterTestCase, accepted
+
+
+class PathTests(ParameterTestCase):
+    """A L{Path} stays inside its roots, whatever is written and linked."""
+
+    def setUp(self) -> None:
+        self.base = FilePath(self.mktemp()).absolute()
+        self.app, self.app2 = self.base / "app", self.base / "app2"
+        for folder in (self.app / "sub", self.app2):
+            folder.mkdir(parents=True)
+        self.path = Path(name="p", roots=(str(self.app),))
+
+    def test_inside(self) -> None:
+        """Absolute, relative, not yet there, or the root itself: all resolved."""
+        inside = {
+            "sub": "sub",
+            "sub/new": "sub/new",
+            "./sub/../sub//x": "sub/x",
+            ".": "",
+            f"{self.app}": "",
+            f"{self.app}/sub/": "sub",
+            f"/{self.app}/sub": "sub",
+            "-rf": "-rf",
+            "...": "...",
+        }
+        for value, expected in inside.items():
+            with self.subTest(value=value):
+                found = self.path.accept(value)
+                self.assertEqual(found, str(self.app / expected))
+
+    def test_outside(self) -> None:
+        """Neither dots nor a sibling that begins alike lead out."""
+        outside = (
+            "..",
+            "../app2",
+            "sub/../../app2/x",
+            "/",
+            "/etc/passwd",
+            "//etc",
+            "~/../..",
+        )
+        self.assert_unfit(self.path, *outside, f"{self.app2}", f"{self.app}2/x")
+        self.assert_unfit(self.path, f"{self.app}/../app2", f"{self.app}x")
+
+    def test_symlinks(self) -> None:
+        """A link that leads out is outside, one that stays inside is its target."""
+        links = {
+            "out": self.app2,
+            "up": FilePath(".."),
+            "in": FilePath("sub"),
+            "chain": FilePath("out"),
+            "dangling": self.base / "nowhere",
+            "loop": FilePath("loop"),
+        }
+        for name, goal in links.items():
+            os.symlink(goal, self.app / name)
+            # Tools that walk through _trial_temp would walk in circles.
+            self.addCleanup(os.unlink, self.app / name)
+        self.assert_unfit(
+            self.path, "out", "out/x", "up", "up/app2", "chain", "dangling"
+        )
+        self.assertEqual(self.path.accept("in/x"), str(self.app / "sub/x"))
+        self.assertEqual(self.path.accept("up/app/sub"), str(self.app / "sub"))
+        self.assertEqual(self.path.accept("loop"), str(self.app / "loop"))
+
+    def test_circle(self) -> None:
+        """A link to itself is no place to hide the rest of a path behind."""
+        links: dict[str, str | FilePath] = {"loop": "loop", "out": self.app2}
+        links |= {"one": "two", "two": "one", "behind": "loop/../out"}
+        for name, goal in links.items():
+            os.symlink(goal, self.app / name)
+            self.addCleanup(os.unlink, self.app / name)
+        hidden = ("loop/../out", "one/../out/x", "./loop/./../out", "behind")
+        self.assert_unfit(self.path, *hidden, "loop/../../app2")
+        self.assertEqual(self.path.accept("loop/../sub"), str(self.app / "sub"))
+        self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
+
+    def test_long(self) -> None:
+        """What is taken once is taken again: as it is passed on it is not too long."""
+        self.assert_unfit(self.path, "0" * MAX_LENGTH)
+        fits = "0" * (MAX_LENGTH - len(str(self.app)) - 1)
+        found = self.path.accept(fits)
+        self.assertEqual(self.path.accept(found), found)
+
+    def test_linked_root(self) -> None:
+        """A root may itself be a link: inside is inside its target."""
+        os.symlink(self.app, self.base / "current")
+        path = Path(name="p", roots=(str(self.base / "current"),))
+        for value in ("sub", f"{self.base}/current/sub", f"{self.app}/sub"):
+            self.assertEqual(path.accept(value), str(self.app / "sub"))
+        self.assert_unfit(path, "../app2", f"{self.base}/other")
+
+    def test_second_root(self) -> None:
+        """Any root will do, though a relative path starts at the first."""
+        path = Path(name="p", roots=(str(self.app), str(self.app2)))
+        self.assertEqual(path.accept("../app2/x"), str(self.app2 / "x"))
+        self.assertEqual(path.accept("x"), str(self.app / "x"))
+        self.assert_unfit(path, str(self.base))
+
+    def test_everywhere(self) -> None:
+        """The root of all roots allows every path."""
+        path = Path(name="p", roots=("/",), resolve=lambda text: text)
+        self.assertEqual(path.accept("/etc"), "/etc")
+
+    def test_longest(self) -> None:
+        """A path may be as long as any string."""
+        path = Path(name="p", roots=("/",), resolve=lambda text: text)
+        self.assertEqual(len(path.accept("/" + "x" * (MAX_LENGTH - 1))), MAX_LENGTH)
+
+    def test_unfit(self) -> None:
+        """Nothing empty, nothing too long, nothing but text."""
+        texts = ("", "\0", "a\0", "\ud800", "x" * (MAX_LENGTH + 1))
+        self.assert_unfit(self.path, *texts, 1, True, None, [])
+
+
+#: Paths made of what leads up, across and astray.
+NAMES = st.sampled_from(
+    ["..", ".", "", "app", "app2", "srv", "ap", "x", "-f", "\0", "é"]
+)
+PATHS = st.lists(NAMES, max_size=8).map("/".join)
+ROOTS = st.lists(
+    st.sampled_from(["/srv/app", "/srv/app/", "/srv", "/", "/x/../srv/app"]),
+    min_size=1,
+    max_size=2,
+).map(tuple)
+
+
+class PathProperties(SynchronousTestCase):
+    """A L{Path} never leaves its roots; the test's machine has no links."""
+
+    @given(ROOTS, PATHS | PATHS.map("/srv/app".__add__) | TEXTS)
+    def test_inside(self, roots, value) -> None:
+        """What is taken is a root, or lies inside one, and has no dots left."""
+        path = Path(name="p", roots=roots, resolve=normpath)
+        text = accepted(path, value)
+        assume(text is not None)
+        assert text is not None
+        self.assertTrue(text.startswith("/"))
+        self.assertFalse({".", ".."} & set(text.split("/")))
+        steps = [step for step in text.split("/") if step]
+        inside = [[s for s in normpath(root).split("/") if s] for root in roots]
+        self.assertTrue(any(steps[: len(root)] == root for root in inside), text)
+
+    @given(PATHS)
+    def test_everything_inside(self, value) -> None:
+        """A path that stays inside is taken, however it winds."""
+        assume("\0" not in value and value and not value.startswith("/"))
+        expected = normpath(f"/srv/app/{value}")
+        inside = (expected + "/").startswith("/srv/app/")
+        text = accepted(Path(name="p", roots=("/srv/app",), resolve=normpath), value)
+        self.assertEqual(text, expected if inside else None)

@@ -1,0 +1,253 @@
+"""Tests for L{shellstream.daemon.banner}: what the operator is told at the start."""
+
+import os
+import socket
+
+from twisted.application.service import IService
+from twisted.internet.address import (
+    HostnameAddress,
+    IPv4Address,
+    IPv6Address,
+    UNIXAddress,
+)
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from shellstream.daemon.auth_policy import Door, own_names
+from shellstream.daemon.banner import Place, Terminal, Welcome, announcement, invitation
+from shellstream.daemon.service import Daemon
+from shellstream.storage.token_store import Tokens
+from shellstream.web import Site
+from tests.support.registries import CONFIG
+
+HERE = IPv4Address("TCP", "127.0.0.1", 8000)
+WIDE = IPv4Address("TCP", "192.0.2.7", 8000)
+TOKEN = "shs_0123abcd_" + "5e" * 32
+
+
+class PlaceTests(SynchronousTestCase):
+    """Where a daemon listens, others may or may not reach it."""
+
+    def test_wide(self) -> None:
+        """Only loopback and UNIX sockets are out of reach; what nobody knows is not."""
+        for address, wide in (
+            (HERE, False),
+            (IPv4Address("TCP", "127.9.9.9", 1), False),
+            (IPv6Address("TCP", "::1", 1), False),
+            (UNIXAddress("/run/x.sock"), False),
+            (UNIXAddress(None), False),
+            (WIDE, True),
+            (IPv4Address("TCP", "0.0.0.0", 1), True),
+            (IPv6Address("TCP", "::", 1), True),
+            (IPv6Address("TCP", "fe80::1%eth0", 1), True),
+            (HostnameAddress(b"localhost", 1), True),
+        ):
+            self.assertEqual(Place(address).wide, wide, address)
+
+
+class NameTests(SynchronousTestCase):
+    """What this machine is called."""
+
+    def test_own(self) -> None:
+        """By its whole name, the first part of it, and that on the local network."""
+        for host, names in (
+            ("Laptop", ["laptop", "laptop.local"]),
+            ("ci.example.org", ["ci.example.org", "ci", "ci.local"]),
+            ("pi.local", ["pi.local", "pi"]),
+        ):
+            self.patch(socket, "gethostname", lambda host=host: host)
+            self.assertCountEqual(own_names(), names)
+
+
+class AnnouncementTests(SynchronousTestCase):
+    """What the operator is told to type."""
+
+    def test_loopback(self) -> None:
+        """On loopback: the address, and two ways for others to get in."""
+        for address, url in (
+            (IPv4Address("TCP", "127.0.0.1", 8000), "http://127.0.0.1:8000"),
+            (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
+            (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
+        ):
+            said = "\n".join(announcement(Place(address)))
+            self.assertIn(f"{url}/ ", said)
+            self.assertIn(f"curl -N {url}/stream", said)
+            self.assertIn("--interface 0.0.0.0", said)
+            netloc = url.removeprefix("http://")
+            self.assertRegex(
+                said, rf"ssh -\w*L {address.port}:{netloc.replace('[', '.')[:5]}"
+            )
+            self.assertIn(f"{address.port}:{netloc} ", said)
+            self.assertNotIn("anyone", said)
+
+    def test_pinned(self) -> None:
+        """A certificate that no authority vouches for is in the line to paste."""
+        for host in ("127.0.0.1", "192.0.2.7"):
+            place = Place(IPv4Address("TCP", host, 443), "https", "SHA256:x")
+            line = f"shellstream https://{host}:443/stream --pin SHA256:x"
+            for said in ("\n".join(announcement(place)), invitation(place, TOKEN)):
+                self.assertIn(line, said)
+                self.assertNotIn("curl", said)
+
+    def test_network(self) -> None:
+        """On the network: the line for the other machine."""
+        (said,) = announcement(Place(WIDE))
+        self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
+        self.assertNotIn("ssh", said)
+        self.assertNotIn("TOKEN", said)
+
+    def test_demanded(self) -> None:
+        """Where a token is asked for, it has its place in what to type."""
+        (said,) = announcement(Place(WIDE), demanded=True)
+        url = "http://192.0.2.7:8000/stream"
+        self.assertIn(f"curl -N {url} -u :TOKEN", said)
+        self.assertIn(f"type: SHELLSTREAM_TOKEN=TOKEN shellstream {url}", said)
+        for address in (HERE, UNIXAddress("/run/x.sock")):
+            said = announcement(Place(address), demanded=True)[0]
+            self.assertIn("/stream -u :TOKEN", said)
+
+    def test_everywhere(self) -> None:
+        """On all addresses: one that others can use, not the one that means all."""
+        for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
+            said = "\n".join(announcement(Place(kind("TCP", host, 80))))
+            self.assertNotIn(f"//{host}:", said)
+            self.assertNotIn("//[::]", said)
+            self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
+
+    def test_tls(self) -> None:
+        """Where TLS is spoken the URL says so."""
+        said = announcement(Place(IPv4Address("TCP", "192.0.2.7", 443), "https"))
+        self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
+        self.assertNotIn("http://", "\n".join(said))
+
+    def test_unix(self) -> None:
+        """A socket has no URL, but a path."""
+        said = "\n".join(announcement(Place(UNIXAddress("/run/x.sock"))))
+        self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
+
+    def test_other(self) -> None:
+        """Of any other kind of address it is told what it is."""
+        (said,) = announcement(Place(HostnameAddress(b"x", 1)))
+        self.assertIn("HostnameAddress", said)
+
+
+class InvitationTests(SynchronousTestCase):
+    """What to paste on the other machine."""
+
+    def test_lines(self) -> None:
+        """A line for the client and one for curl, each with the token and the URL."""
+        lines = [each.strip() for each in invitation(Place(WIDE), TOKEN).splitlines()]
+        url = "http://192.0.2.7:8000/stream"
+        self.assertIn(f"SHELLSTREAM_TOKEN={TOKEN} shellstream {url}", lines)
+        self.assertIn(f"curl -N {url} -u :{TOKEN}", lines)
+
+    def test_no_url(self) -> None:
+        """What has no URL has a token all the same."""
+        self.assertIn(TOKEN, invitation(Place(HostnameAddress(b"x", 1)), TOKEN))
+
+
+class TerminalTests(SynchronousTestCase):
+    """A L{Terminal} is the standard output of the beginning."""
+
+    def setUp(self) -> None:
+        self.saved = os.dup(1)
+        self.addCleanup(os.close, self.saved)
+        self.addCleanup(os.dup2, self.saved, 1)
+        self.reader, writer = os.pipe()
+        self.addCleanup(os.close, self.reader)
+        os.dup2(writer, 1)
+        os.close(writer)
+
+    def test_shows(self) -> None:
+        """It shows where that went, though it goes elsewhere now."""
+        terminal = Terminal()
+        os.dup2(self.saved, 1)
+        terminal.show("secret\n")
+        terminal.close()
+        terminal.close()
+        self.assertEqual(os.read(self.reader, 99), b"secret\n")
+        self.assertEqual(os.read(self.reader, 99), b"")
+
+    def test_nowhere(self) -> None:
+        """Where there is none, or it is full, that is said, but not the secret."""
+        os.close(1)
+        nothing = Terminal()
+        fd = os.open("/dev/full", os.O_WRONLY)
+        self.assertEqual(fd, 1)
+        full = Terminal()
+        os.dup2(self.saved, 1)
+        for terminal, why in (
+            (nothing, "no standard output"),
+            (full, "No space left on device"),
+        ):
+            with capturedLogs() as logged:
+                terminal.show("secret\n")
+            terminal.close()
+            (said,) = map(formatEvent, logged)
+            self.assertEqual(
+                said, f"the new token cannot be shown: {why}; make another"
+            )
+
+
+class FakeTerminal(Terminal):
+    """One that remembers what it has shown."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+        self.closed = False
+
+    def show(self, text: str) -> None:
+        self.shown += text
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class WelcomeTests(SynchronousTestCase):
+    """A L{Welcome} tells of all places, and of the token once."""
+
+    def start(self, *addresses: IAddress) -> list[str]:
+        """The lines of the log."""
+        self.terminal = FakeTerminal()
+        welcome = Welcome(self.daemon, lambda: map(Place, addresses), self.terminal)
+        verifyObject(IService, welcome)
+        with capturedLogs() as logged:
+            welcome.startService()
+        self.assertTrue(self.terminal.closed)
+        return [str(formatEvent(each)) for each in logged]
+
+    def setUp(self) -> None:
+        clock = Clock()
+        self.daemon = Daemon(CONFIG, None, Site(clock), clock)
+        self.door = Door(Tokens(None, clock, lambda: 1, "me"))
+        self.daemon.door = self.door
+
+    def test_places(self) -> None:
+        """Each place has its lines; nothing is shown where no token is new."""
+        said = self.start(HERE, WIDE)
+        self.assertEqual(said, [*announcement(Place(HERE)), *announcement(Place(WIDE))])
+        self.assertEqual(self.terminal.shown, "")
+
+    def test_first(self) -> None:
+        """A new token is shown once, where others can connect, and never logged."""
+        self.door.first, self.door.wide = TOKEN, True
+        other = IPv4Address("TCP", "192.0.2.8", 8000)
+        said = self.start(HERE, WIDE, other)
+        self.assertEqual(self.terminal.shown, invitation(Place(WIDE), TOKEN))
+        self.assertNotIn(TOKEN, "".join(said))
+        self.assertIn("-u :TOKEN", said[0])
+        self.start(WIDE)
+        self.assertEqual(self.terminal.shown, "")
+
+    def test_insecure(self) -> None:
+        """That nobody is asked is said of each place, at each start."""
+        self.door.insecure = True
+        said = self.start(HERE, WIDE)
+        for netloc in ("127.0.0.1:8000", "192.0.2.7:8000"):
+            self.assertIn(
+                f"--insecure: anyone who can reach {netloc} may run these commands",
+                said,
+            )

@@ -1,0 +1,292 @@
+"""Tests for L{shellstream.daemon.service}.
+
+The state is opened, taken over, and let go.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
+
+from shellstream.daemon.auth_policy import OWNER
+from shellstream.daemon.service import IN_MEMORY, Daemon, DaemonCannotStart
+from shellstream.model.events import State
+from shellstream.model.limits import WhenBusy
+from shellstream.security.authorization import EVERYTHING
+from shellstream.security.principals import Access, Known
+from shellstream.security.tokens import make
+from shellstream.storage.token_file import TokenFile
+from shellstream.storage.token_store import LOOK
+from shellstream.web import Site
+from tests.support.daemons import HERE, SIGNALS, WIDE, DaemonTestCase
+from tests.support.http import Connection
+from tests.support.registries import CONFIG, limited
+
+
+class DaemonTests(DaemonTestCase):
+    """A L{Daemon} keeps runs from its start to its end."""
+
+    def test_verified(self) -> None:
+        """A daemon is a service."""
+        verifyObject(IService, Daemon(CONFIG, None, Site(self.reactor), self.reactor))
+
+    def test_ending(self) -> None:
+        """It stops when all that runs has ended, its last bytes sent."""
+        daemon = self.daemon(IN_MEMORY)
+        self.submit(daemon)
+        stopped: Deferred[Any] = daemon.stopService()
+        (started,) = self.spawn.started
+        self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+        self.reactor.advance(Daemon.FLUSH)
+        self.assertNoResult(stopped)
+        started.exit(None, 15)
+        self.assertNoResult(stopped)
+        self.reactor.advance(Daemon.FLUSH)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_restart(self) -> None:
+        """What has ended, and what was queued, the next one has from the last."""
+        config = evolve(limited(when_busy=WhenBusy.QUEUE), max_running=1)
+        where = os.path.abspath(self.mktemp())
+        daemon = self.daemon(where, config)
+        ended, running, queued = (self.submit(daemon) for _ in range(3))
+        self.spawn.started[0].exit(3)
+        stopped = daemon.stopService()
+        self.spawn.started[1].exit(None, 15)
+        self.reactor.advance(Daemon.FLUSH)
+        self.successResultOf(stopped)
+        daemon = self.daemon(where, config)
+        states = {
+            each.id: each.state
+            for each in self.successResultOf(daemon.registry.page(9, None, None, None))
+        }
+        self.assertEqual(
+            states,
+            {
+                ended: State.EXITED,
+                running: State.SIGNALED,
+                queued: State.RUNNING,
+            },
+        )
+        self.assertEqual(self.spawn.started[-1].run.id, queued)
+        self.spawn.started[-1].exit()
+        self.stop(daemon)
+
+    def test_busy(self) -> None:
+        """Of two in the same folder the second says so, and ends."""
+        where = os.path.abspath(self.mktemp())
+        daemon = self.daemon(where)
+        error = self.assertRaises(DaemonCannotStart, self.daemon, where)
+        self.assertIn("is used by another shellstream", str(error))
+        self.stop(daemon)
+        self.stop(self.daemon(where))
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends what runs at once, even where it had some time to end."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        daemon = self.daemon(IN_MEMORY, evolve(CONFIG, drain=60.0))
+        self.submit(daemon)
+        handler: Any = signal.getsignal(signal.SIGINT)
+        handler(signal.SIGINT, None)
+        self.assertTrue(self.reactor.stopped)
+        (started,) = self.spawn.started
+        self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+        started.exit(None, 15)
+        self.stop(daemon)
+
+    def test_ignored_signals(self) -> None:
+        """What the daemon ignores its children do not: it handles it instead."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        daemon = self.daemon(IN_MEMORY)
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            self.assertIsNot(handler, signal.SIG_IGN)
+            assert callable(handler)
+            handler(number, None)
+        self.assertFalse(self.reactor.stopped)
+        self.stop(daemon)
+
+
+class EntryTests(DaemonTestCase):
+    """Who has to say who they are, by where it listens and which tokens there are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.where = os.path.abspath(self.mktemp())
+        self.file = TokenFile(Path(self.where))
+
+    def add(self) -> None:
+        """What the tool would do."""
+        token, _ = make("pi", EVERYTHING, 1)
+        self.file.change(lambda kept: {**kept, token.id: token}, "me", 1)
+
+    def said(self, *given: Any) -> str:
+        """What a daemon says at its start, which ends at once."""
+        with capturedLogs() as logged:
+            daemon = self.daemon(*given)
+        self.stop(daemon)
+        return "\n".join(str(formatEvent(each)) for each in logged)
+
+    def test_loopback(self) -> None:
+        """Where only this machine can connect, and there is no token, nobody has to."""
+        daemon = self.daemon(self.where)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+        self.stop(daemon)
+        self.assertIsNone(self.file.stamp())
+        self.assertNotIn("a token", self.said(self.where))
+
+    def test_first(self) -> None:
+        """Where others can, a token that may do everything is made, at first only."""
+        daemon = self.daemon(self.where, CONFIG, WIDE)
+        text = daemon.door.first
+        assert text is not None
+        principal = daemon.door.tokens.find(text)
+        assert principal is not None
+        self.assertEqual(
+            (principal.name, principal.grant, principal.expires),
+            (OWNER, EVERYTHING, None),
+        )
+        self.assertTrue(daemon.door.demanded)
+        self.stop(daemon)
+        daemon = self.daemon(self.where, CONFIG, WIDE)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.assertEqual(daemon.door.tokens.find(text), principal)
+        self.stop(daemon)
+
+    def test_first_is_secret(self) -> None:
+        """Its secret is in no file and not in the log."""
+        with capturedLogs() as logged:
+            daemon = self.daemon(self.where, CONFIG, WIDE)
+        assert daemon.door.first is not None
+        secret = daemon.door.first.rpartition("_")[2]
+        self.assertNotIn(secret, "".join(map(str, map(formatEvent, logged))))
+        self.assertNotIn(secret, repr(daemon))
+        self.stop(daemon)
+        for each in Path(self.where).rglob("*"):
+            if each.is_file():
+                self.assertNotIn(secret.encode(), each.read_bytes(), each)
+
+    def test_first_in_memory(self) -> None:
+        """A daemon that keeps nothing makes one at each start."""
+        found = set()
+        for _ in range(2):
+            daemon = self.daemon(IN_MEMORY, CONFIG, WIDE)
+            assert daemon.door.first is not None
+            self.assertIsNotNone(daemon.door.tokens.find(daemon.door.first))
+            found.add(daemon.door.first)
+            self.stop(daemon)
+        self.assertEqual(len(found), 2)
+
+    def test_insecure(self) -> None:
+        """By --insecure nobody has to, whatever there is, and no token is made."""
+        for _ in range(2):
+            daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+            self.stop(daemon)
+            self.add()
+
+    def test_tokens_on_loopback(self) -> None:
+        """Where there is a token it is asked for, on loopback, too."""
+        self.add()
+        daemon = self.daemon(self.where)
+        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.stop(daemon)
+
+    def test_known(self) -> None:
+        """Who is known otherwise is asked for it, and no token is made."""
+        known = {"alice": Known(grant=EVERYTHING)}
+        config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
+        for address in (HERE, WIDE):
+            daemon = self.daemon(self.where, config, address)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.stop(daemon)
+        self.assertIsNone(self.file.stamp())
+
+    def test_made_meanwhile(self) -> None:
+        """So it is as soon as there is one, and remains when the last one is gone."""
+        daemon = self.daemon(self.where)
+        self.add()
+        self.reactor.advance(1)
+        self.assertTrue(daemon.door.demanded)
+        self.file.change(lambda _: {}, "me", 1)
+        self.reactor.advance(1)
+        self.assertEqual((daemon.door.demanded, len(daemon.door.tokens)), (True, 0))
+        self.stop(daemon)
+        for address in (HERE, WIDE):
+            daemon = self.daemon(self.where, CONFIG, address)
+            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.stop(daemon)
+
+    def test_shut(self) -> None:
+        """From then on nobody is left inside, or gets in, who has not said who."""
+        for tokens in (1, 0):
+            self.where = os.path.abspath(self.mktemp())
+            self.file = TokenFile(Path(self.where))
+            hosts = Access(hosts=("shellstream.test",))
+            daemon = self.daemon(self.where, evolve(CONFIG, access=hosts))
+            before, after = (Connection(daemon._site) for _ in range(2))
+            self.assertEqual(before.ask("GET", "/events").status, 200)
+            self.assertEqual(after.ask("GET", "/commands").status, 200)
+            self.add()
+            if not tokens:  # it is revoked before it was seen
+                self.file.change(lambda _: {}, "", 0)
+            self.reactor.advance(LOOK)
+            self.assertTrue(before.wire.disconnected)
+            self.assertEqual(after.ask("GET", "/commands").status, 401)
+            before.lose()
+            after.lose()
+            self.stop(daemon)
+
+    def test_said(self) -> None:
+        """That a token is asked for, how many there are, and how to make one."""
+        self.add()
+        tool = f"twistd shellstream --state-dir {self.where} tokens make NAME"
+        for address in (HERE, WIDE):
+            self.assertIn(
+                f"a token is asked for; there is 1; to make one, type: {tool}",
+                self.said(self.where, CONFIG, address),
+            )
+        self.add()
+        self.assertIn("there are 2", self.said(self.where))
+        self.file.change(lambda _: {}, "me", 1)
+        self.assertIn("there are none", self.said(self.where))
+        self.assertIn("with a --state-dir", self.said(IN_MEMORY, CONFIG, WIDE))
+
+    def test_not_to_be_trusted(self) -> None:
+        """A file that others can read stops the daemon, and is left as it is."""
+        for address in (HERE, WIDE):
+            self.where = os.path.abspath(self.mktemp())
+            self.file = TokenFile(Path(self.where))
+            self.add()
+            self.file.path.chmod(0o644)
+            error = self.assertRaises(
+                DaemonCannotStart, self.daemon, self.where, CONFIG, address
+            )
+            self.assertIn(f"type: chmod 600 {self.file.path}", str(error))
+
+    def test_second_daemon(self) -> None:
+        """One that may not have the folder asks for the tokens in it all the same."""
+        self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": self.where})
+        first = self.daemon(None)
+        second = self.daemon(None, CONFIG, WIDE)
+        text = second.door.first
+        assert text is not None
+        self.assertIsNotNone(second.door.tokens.find(text))
+        self.assertIsNone(self.file.stamp())
+        self.add()
+        self.reactor.advance(1)
+        self.assertEqual((len(second.door.tokens), len(first.door.tokens)), (2, 1))
+        third = self.daemon(None)
+        self.assertTrue(third.door.demanded)
+        stopped = [each.stopService() for each in (first, second, third)]
+        self.reactor.advance(Daemon.FLUSH)
+        for each in stopped:
+            self.successResultOf(each)

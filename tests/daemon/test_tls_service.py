@@ -1,0 +1,388 @@
+"""Tests for L{shellstream.daemon.tls_service}: what those who connect are shown."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import trustme
+from OpenSSL import SSL
+from twisted.application.service import IService
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
+from shellstream.daemon.tls_service import POLL, Encryption
+from shellstream.security.certificates import Name, fingerprint, names_of
+from shellstream.storage.tls_files import read_pair
+from shellstream.web import Site
+from shellstream.web.server.channel import LINGER
+from tests.support.handshakes import Handshake, client_context
+from tests.support.http import Wire
+
+
+class Echo(Protocol):
+    """Says what it is told, and who told it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class EncryptionTestCase(SynchronousTestCase):
+    """A daemon's TLS, and files for it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.authority = trustme.CA()
+        self.ca = str(self.folder / "ca.pem")
+        self.authority.cert_pem.write_to_path(self.ca)
+        self.cert, self.key = self.issue("server")
+
+    def issue(self, name: str, authority: trustme.CA | None = None) -> tuple[str, str]:
+        """The names of a new certificate's files."""
+        issued = (authority or self.authority).issue_cert(f"{name}.test")
+        cert, key = (str(self.folder / f"{name}.{end}") for end in ("pem", "key"))
+        issued.cert_chain_pems[0].write_to_path(cert)
+        issued.private_key_pem.write_to_path(key)
+        return cert, key
+
+    def encryption(
+        self, settings: TLS | None = None, folder: Path | None = None
+    ) -> Encryption:
+        """A service that has started."""
+        settings = settings or TLS(certificate=self.cert, key=self.key)
+        encryption = Encryption(
+            settings, lambda: folder, lambda: ["vm"], self.clock, lambda: 10**15
+        )
+        encryption.privilegedStartService()
+        encryption.startService()
+        if encryption.running:
+            self.addCleanup(encryption.stopService)
+        self.factory = encryption.wrap(Factory.forProtocol(Echo))
+        return encryption
+
+    def accept(self, factory: IProtocolFactory | None = None) -> tuple[Any, Wire]:
+        """A connection on which nothing has been said, and its wire."""
+        address = IPv4Address("TCP", "127.0.0.1", 1)
+        protocol, wire = (factory or self.factory).buildProtocol(address), Wire()
+        assert protocol is not None
+        protocol.makeConnection(wire)
+        return protocol, wire
+
+    def connect(self, context: SSL.Context | None = None) -> Handshake:
+        """A client, once its handshake is over, or has failed."""
+        return Handshake(self.factory, context)
+
+    def shown(self) -> str:
+        """The fingerprint of what whoever connects now is shown."""
+        certificate = self.connect().client.get_peer_certificate()
+        assert certificate is not None
+        return fingerprint(certificate.to_cryptography())
+
+    def of(self, cert: str, key: str) -> str:
+        """The fingerprint of what is in files."""
+        return fingerprint(read_pair(cert, key).chain[0])
+
+
+class ShownTests(EncryptionTestCase):
+    """Which certificate is shown, and how TLS is spoken."""
+
+    def test_verified(self) -> None:
+        """It is a service that makes connections."""
+        encryption = self.encryption()
+        verifyObject(IService, encryption)
+        verifyObject(IOpenSSLServerConnectionCreator, encryption)
+
+    def test_files(self) -> None:
+        """The certificate of the files is shown, and data goes both ways."""
+        self.assertIsNone(self.encryption().fingerprint)
+        self.assertEqual(self.shown(), self.of(self.cert, self.key))
+        self.assertEqual(self.connect().say(b"hello"), b"hello")
+
+    def test_before_privileges_go(self) -> None:
+        """Files are read while the daemon is still who may read them."""
+        settings = TLS(certificate=self.cert, key=self.key)
+        encryption = Encryption(
+            settings, lambda: None, lambda: [], self.clock, lambda: 0
+        )
+        encryption.privilegedStartService()
+        os.unlink(self.key)
+        encryption.startService()
+        self.addCleanup(encryption.stopService)
+
+    def test_own(self) -> None:
+        """Without files there is one that is kept, and known by its fingerprint."""
+        first = self.encryption(TLS(), self.folder)
+        self.assertEqual(self.shown(), first.fingerprint)
+        second = self.encryption(TLS(), self.folder)
+        self.assertEqual(second.fingerprint, first.fingerprint)
+
+    def test_own_in_memory(self) -> None:
+        """Where nothing is kept there is another each time, and a warning."""
+        with capturedLogs() as logged:
+            first, second = self.encryption(TLS()), self.encryption(TLS())
+        self.assertNotEqual(first.fingerprint, second.fingerprint)
+        said = "\n".join(map(str, map(formatEvent, logged)))
+        self.assertIn("clients have to pin anew", said)
+        self.assertIn(f"fingerprint {first.fingerprint}", said)
+
+    def test_cannot_start(self) -> None:
+        """What cannot be used at the start stops the daemon with one line."""
+        small = str(self.folder / "small.key")
+        Path(small).write_bytes(b"")
+        for settings, named in (
+            (TLS(certificate=self.cert, key=small), small),
+            (TLS(certificate=self.cert, key=self.key, client_ca=small), small),
+            (TLS(client_ca="/nowhere"), "/nowhere: No such file"),
+        ):
+            exit_ = self.assertRaises(SystemExit, self.encryption, settings)
+            said = str(exit_.code)
+            self.assertTrue(said.startswith(f"shellstream: {named}"), said)
+            self.assertEqual(len(said.splitlines()), 1)
+
+    def test_versions(self) -> None:
+        """TLS 1.2 is spoken, unless 1.3 is asked for."""
+        old = client_context()
+        old.set_max_proto_version(SSL.TLS1_2_VERSION)
+        self.encryption()
+        self.assertIsNone(self.connect(old).error)
+        new = TLS(certificate=self.cert, key=self.key, minimum=Minimum.TLS_1_3)
+        self.encryption(new)
+        self.assertIn("protocol version", str(self.connect(old).error))
+        self.assertIsNone(self.connect().error)
+
+    def test_ciphers(self) -> None:
+        """Of TLS 1.2 only what has forward secrecy, and is none of the old modes."""
+        self.encryption()
+        for ciphers, spoken in (
+            (b"ECDHE-ECDSA-AES128-GCM-SHA256", True),
+            (b"ECDHE-ECDSA-CHACHA20-POLY1305", True),
+            (b"ECDHE-ECDSA-AES128-SHA256", False),
+        ):
+            context = client_context()
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+            context.set_cipher_list(ciphers)
+            found = self.connect(context)
+            self.assertEqual(found.error is None, spoken, found.error)
+
+    def test_protocol(self) -> None:
+        """Whatever clients would rather speak, it is HTTP/1.1."""
+        encryption = self.encryption()
+        self.factory = encryption.wrap(Site(self.clock))
+        context = client_context()
+        context.set_alpn_protos([b"h2", b"http/1.1"])
+        client = self.connect(context).client
+        self.assertEqual(client.get_alpn_proto_negotiated(), b"http/1.1")
+
+    def test_plain(self) -> None:
+        """Who speaks HTTP without TLS is told so, in words that fit."""
+        self.encryption()
+        for said in (b"GET / HTTP/1.1\r\n\r\n", b"P", b"get"):
+            protocol, transport = self.accept()
+            protocol.dataReceived(said)
+            answer = transport.value()
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer)
+            self.assertIn(b"this port speaks https", answer)
+            self.assertTrue(transport.disconnecting)
+
+    def test_nonsense(self) -> None:
+        """What is neither is cut, with an alert."""
+        self.encryption()
+        protocol, transport = self.accept()
+        protocol.dataReceived(b"\0" * 100)
+        self.assertNotIn(b"HTTP", transport.value())
+        self.assertTrue(transport.disconnecting)
+
+    def test_silent(self) -> None:
+        """Who does not come to speak is cut as without TLS, however slow it is."""
+        site = Site(self.clock)
+        protocol, transport = self.accept(self.encryption().wrap(site))
+        assert site.timeOut
+        for byte in b"\x16\x03\x01\x02":
+            self.clock.advance(site.timeOut / 5)
+            protocol.dataReceived(bytes([byte]))
+        self.assertFalse(transport.disconnected)
+        self.clock.advance(site.timeOut / 5)
+        self.assertTrue(transport.disconnected)
+
+    def test_silent_later(self) -> None:
+        """Nor can one who has come so far stay by never saying goodbye."""
+        for asked in (
+            b"",
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+        ):
+            site = Site(self.clock)
+            self.factory = self.encryption().wrap(site)
+            silent = self.connect()
+            if asked:
+                silent.say(asked + b"\r\n")
+            else:
+                self.clock.advance(site.bounds.header_timeout)
+            self.assertTrue(silent.transport.disconnecting)
+
+    def test_refused(self) -> None:
+        """Only one who is refused, and perhaps still sends, is waited for a little."""
+        self.factory = self.encryption().wrap(Site(self.clock))
+        refused = self.connect()
+        refused.say(b"nonsense\r\n\r\n")
+        self.assertFalse(refused.transport.disconnecting)
+        self.clock.advance(LINGER)
+        self.assertTrue(refused.transport.disconnected)
+
+
+class ReloadTests(EncryptionTestCase):
+    """Files that change are taken up while the daemon runs."""
+
+    def test_reload(self) -> None:
+        """Who connects next is shown the new one; who is there is not disturbed."""
+        self.encryption()
+        before, open_ = self.shown(), self.connect()
+        new = self.issue("new")
+        expected = self.of(*new)
+        for there, path in zip((self.cert, self.key), new, strict=True):
+            os.replace(path, there)
+        self.assertEqual(self.shown(), before)
+        with capturedLogs() as logged:
+            self.clock.advance(POLL)
+        self.assertEqual(self.shown(), expected)
+        self.assertEqual(open_.say(b"still here"), b"still here")
+        (event,) = logged
+        self.assertIn(expected, str(formatEvent(event)))
+
+    def test_unchanged(self) -> None:
+        """Nothing is read, or said, as long as nothing changes."""
+        self.encryption()
+        with capturedLogs() as logged:
+            self.clock.pump([POLL] * 3)
+        self.assertEqual(logged, [])
+
+    def test_half_written(self) -> None:
+        """Until both are right the old one is shown; it is told once why."""
+        self.encryption()
+        before = self.shown()
+        cert, key = self.issue("new")
+        expected = self.of(cert, key)
+        os.replace(cert, self.cert)
+        with capturedLogs() as logged:
+            self.clock.pump([POLL] * 3)
+            os.utime(self.cert)
+            self.clock.pump([POLL] * 3)
+        self.assertEqual(self.shown(), before)
+        (event,) = logged
+        said = str(formatEvent(event))
+        self.assertIn(f"{self.key}: it does not hold the key", said)
+        self.assertIn("stays in use", said)
+        os.replace(key, self.key)
+        self.clock.advance(POLL)
+        self.assertEqual(self.shown(), expected)
+
+    def test_gone(self) -> None:
+        """A file that is away for a while does no harm."""
+        self.encryption()
+        before, away = self.shown(), f"{self.key}.away"
+        os.rename(self.key, away)
+        with capturedLogs() as logged:
+            self.clock.advance(POLL)
+        self.assertIn("No such file", str(formatEvent(logged[0])))
+        os.rename(away, self.key)
+        self.clock.advance(POLL)
+        self.assertEqual(self.shown(), before)
+
+    def test_client_ca(self) -> None:
+        """Whose certificates are taken may change, too."""
+        settings = TLS(certificate=self.cert, key=self.key, client_ca=self.ca)
+        self.encryption(settings)
+        other = trustme.CA()
+        cert, key = self.issue("ann", other)
+        client = client_context(cert=cert, key=key)
+        self.assertIsNotNone(self.connect(client).error)
+        other.cert_pem.write_to_path(self.ca)
+        self.clock.advance(POLL)
+        self.assertIsNone(self.connect(client).error)
+
+    def test_stopped(self) -> None:
+        """A daemon that stops looks at no files any more."""
+        encryption = self.encryption(TLS(), self.folder)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        encryption = Encryption(
+            TLS(certificate=self.cert, key=self.key),
+            lambda: None,
+            lambda: [],
+            self.clock,
+            lambda: 0,
+        )
+        encryption.privilegedStartService()
+        encryption.startService()
+        encryption.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ClientCertificateTests(EncryptionTestCase):
+    """Clients show who they are, where they may or have to."""
+
+    def serve(self, wanted: ClientCertificate) -> None:
+        self.encryption(
+            TLS(
+                certificate=self.cert,
+                key=self.key,
+                client_ca=self.ca,
+                client_certificate=wanted,
+            )
+        )
+
+    def test_shown(self) -> None:
+        """A certificate of the authority is known to whoever answers."""
+        client = client_context(
+            **dict(zip(("cert", "key"), self.issue("ann"), strict=True))
+        )
+        for wanted in ClientCertificate:
+            self.serve(wanted)
+            found = self.connect(client)
+            self.assertEqual(found.say(b"hello"), b"hello")
+            names = names_of(found.server.getPeerCertificate()).names
+            self.assertIn(Name("DNS", "ann.test"), names)
+
+    def test_none(self) -> None:
+        """Who has none gets in if it is optional, and an alert if it is required."""
+        self.serve(ClientCertificate.OPTIONAL)
+        found = self.connect()
+        self.assertEqual(found.say(b"hello"), b"hello")
+        self.assertIsNone(found.server.getPeerCertificate())
+        self.serve(ClientCertificate.REQUIRED)
+        self.assertIn("certificate required", str(self.connect().error))
+
+    def test_refused(self) -> None:
+        """One of another authority, of nobody or of yesterday is an alert, always."""
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        late = self.authority.issue_cert("late.test", not_after=yesterday)
+        cert, key = str(self.folder / "late.pem"), str(self.folder / "late.key")
+        late.cert_chain_pems[0].write_to_path(cert)
+        late.private_key_pem.write_to_path(key)
+        for files, alert in (
+            (self.issue("eve", trustme.CA()), "unknown ca"),
+            ((cert, key), "certificate expired"),
+        ):
+            client = client_context(cert=files[0], key=files[1])
+            for wanted in ClientCertificate:
+                self.serve(wanted)
+                found = self.connect(client)
+                self.assertIn(alert, str(found.error))
+                self.assertTrue(found.transport.disconnecting)
+
+    def test_not_asked_for(self) -> None:
+        """Without an authority nobody is asked who they are."""
+        self.encryption()
+        cert, key = self.issue("ann")
+        found = self.connect(client_context(cert=cert, key=key))
+        self.assertEqual(found.say(b"hello"), b"hello")
+        self.assertIsNone(found.server.getPeerCertificate())

@@ -1,0 +1,448 @@
+"""Tests for L{shellstream.output.log}."""
+
+import errno
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.model.errors import OffsetGone
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import OVERHEAD, Backing, LogDamaged, OutputLog
+from tests.support.logs import FakeBacking
+
+#: Large and small, so that forgetting a large one leaves room for many small ones.
+WRITES = st.lists(
+    st.builds(
+        lambda size, byte: bytes([byte]) * size,
+        st.sampled_from([1, 2, 100, 500]) | st.integers(1, 500),
+        st.integers(0, 255),
+    ),
+    max_size=30,
+)
+CAPACITIES = st.integers(0, 4 * OVERHEAD)
+
+
+def kept(log: OutputLog, offset: int) -> list[Chunk]:
+    """All that the log still holds from C{offset} on."""
+    found: list[Chunk] = []
+    while chunks := log.read(offset):
+        found += chunks
+        offset = chunks[-1].end
+    return found
+
+
+def replay(log: OutputLog, offset: int) -> bytes:
+    """The bytes of all that the log still holds from C{offset} on."""
+    return b"".join(chunk.data for chunk in kept(log, offset))
+
+
+def _checked(fake: FakeBacking) -> Backing:
+    return fake  # mypy says whether it is one
+
+
+def filled(capacity: int, writes: list[bytes]) -> OutputLog:
+    """A log that was told all this."""
+    log = OutputLog(capacity)
+    for write in writes:
+        log.append(Stream.STDOUT, 0, write)
+    return log
+
+
+class OutputLogTests(SynchronousTestCase):
+    """An L{OutputLog} replays what it was told, as far back as it has room."""
+
+    @given(st.lists(st.binary(max_size=8)), st.data())
+    def test_replay_from_any_offset(self, writes, data) -> None:
+        """Reading from an offset gives exactly the bytes written after it."""
+        log = filled(1 << 20, writes)
+        offset = data.draw(st.integers(0, log.end))
+        self.assertEqual(replay(log, offset), b"".join(writes)[offset:])
+
+    @given(WRITES, CAPACITIES)
+    def test_forgets_oldest(self, writes, capacity) -> None:
+        """A full log keeps a suffix, cut between two writes, right to the end."""
+        log = filled(capacity, writes)
+        self.assertEqual(log.end, sum(map(len, writes)))
+        self.assertEqual(replay(log, log.start), b"".join(writes)[log.start :])
+        bounds = {sum(map(len, writes[:count])) for count in range(len(writes) + 1)}
+        self.assertIn(log.start, bounds)
+
+    @given(WRITES, CAPACITIES)
+    def test_bounded(self, writes, capacity) -> None:
+        """
+        What is kept costs no more than the capacity, and nothing is forgotten that
+        had room; only the newest write is kept though it be larger.
+        """
+        log = filled(capacity, writes)
+        costs = [len(chunk.data) + OVERHEAD for chunk in kept(log, log.start)]
+        if len(costs) > 1:
+            self.assertLessEqual(sum(costs), capacity)
+        if len(costs) < len(writes):
+            last_forgotten = writes[-len(costs) - 1]
+            self.assertGreater(sum(costs) + len(last_forgotten) + OVERHEAD, capacity)
+
+    def test_single_bytes_are_bounded(self) -> None:
+        """A command that writes byte by byte cannot fill the memory with objects."""
+        log = filled(100 * (1 + OVERHEAD), [b"x"] * 1000)
+        self.assertEqual(len(kept(log, log.start)), 100)
+
+    def test_larger_than_capacity(self) -> None:
+        """The newest write is kept however large, and all before it forgotten."""
+        log = filled(OVERHEAD, [b"a", b"b" * 1000])
+        self.assertEqual((log.start, replay(log, log.start)), (1, b"b" * 1000))
+
+    @given(WRITES, CAPACITIES, st.binary(min_size=1, max_size=600))
+    def test_start_after(self, writes, capacity, more) -> None:
+        """Where the log will start is foretold exactly."""
+        log = filled(capacity, writes)
+        foretold = log.start_after(len(more))
+        log.append(Stream.STDERR, 0, more)
+        self.assertEqual(log.start, foretold)
+
+    @given(WRITES, CAPACITIES, st.integers(1, 600))
+    def test_smaller_appends_forget_less(self, writes, capacity, size) -> None:
+        """An append no larger than what was asked about forgets no more than told."""
+        log = filled(capacity, writes)
+        for smaller in (1, size // 2 or 1, size):
+            self.assertLessEqual(log.start_after(smaller), log.start_after(size))
+
+    @given(WRITES, CAPACITIES, st.integers(-5, 10_000))
+    def test_not_kept(self, writes, capacity, offset) -> None:
+        """An offset outside what is kept is refused, any other answered."""
+        log = filled(capacity, writes)
+        if log.start <= offset <= log.end:
+            self.assertEqual(replay(log, offset), b"".join(writes)[offset:])
+        else:
+            error = self.assertRaises(OffsetGone, log.read, offset)
+            self.assertEqual((error.offset, error.start), (offset, log.start))
+
+    def test_streams_are_kept_apart(self) -> None:
+        """Each chunk tells which of the two streams it came from, and when."""
+        log = OutputLog(1 << 20)
+        log.append(Stream.STDOUT, 5, b"out")
+        log.append(Stream.STDERR, 4, b"err")
+        expected = [
+            Chunk(0, Stream.STDOUT, 5, b"out"),
+            Chunk(3, Stream.STDERR, 4, b"err"),
+        ]
+        self.assertEqual(kept(log, 0), expected)
+
+    def test_shared(self) -> None:
+        """All who read what is in memory are given the same objects."""
+        log = filled(1 << 20, [b"ab", b"cd"])
+        first, second = log.read(0)
+        self.assertIs(log.read(0)[1], second)
+        self.assertIs(log.read(2)[0], second)
+        self.assertEqual(log.read(1), [first.since(1), second])
+
+    def test_size(self) -> None:
+        """Once enough chunks were found, no more are given."""
+        log = filled(1 << 20, [b"ab", b"cd", b"ef"])
+        self.assertEqual([each.data for each in log.read(0, 1)], [b"ab"])
+        self.assertEqual([each.data for each in log.read(0, 3)], [b"ab", b"cd"])
+        self.assertEqual([each.data for each in log.read(1, 100)], [b"b", b"cd", b"ef"])
+
+
+class BackingTests(SynchronousTestCase):
+    """What memory has no room for is read from what backs the log."""
+
+    @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())
+    def test_replay(self, writes, capacity, retain, data) -> None:
+        """From any offset on that the backing or memory holds, all is read."""
+        backing = FakeBacking(retain)
+        log = OutputLog(capacity, backing)
+        for write in writes:
+            log.append(Stream.STDOUT, 0, write)
+        whole = b"".join(writes)
+        self.assertEqual((log.end, log.stored), (len(whole), backing.stored))
+        self.assertLessEqual(log.start, backing.start)
+        offset = data.draw(st.integers(log.start, log.end))
+        self.assertEqual(replay(log, offset), whole[offset:])
+        self.assertIsNone(log.trouble)
+
+    @given(WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
+    def test_start_after(self, writes, capacity, retain, size) -> None:
+        """Nobody is promised what memory and backing both forget."""
+        log = OutputLog(capacity, FakeBacking(retain))
+        for write in writes:
+            log.append(Stream.STDOUT, 0, write)
+        foretold = log.start_after(size)
+        log.append(Stream.STDERR, 0, b"x" * size)
+        self.assertEqual(log.start, foretold)
+
+    def test_backed_before_woken(self) -> None:
+        """When a viewer is woken, what it is about to read is in the backing."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        ends: list[int] = []
+        log.subscribe(lambda: ends.append(backing.end))
+        log.append(Stream.STDOUT, 0, b"abc")
+        self.assertEqual(ends, [3])
+
+    def test_cannot_be_written(self) -> None:
+        """If the backing takes no more, the log goes on in memory, without a gap."""
+        backing = FakeBacking()
+        log = OutputLog(2 * (OVERHEAD + 2), backing)
+        for write in (b"ab", b"cd", b"ef"):
+            log.append(Stream.STDOUT, 0, write)
+        self.assertEqual(log.start, 0)
+        backing.refuses = OSError(errno.ENOSPC, "full")
+        log.append(Stream.STDOUT, 0, b"gh")
+        self.assertIs(log.trouble, backing.refuses)
+        self.assertEqual((replay(log, 0), log.stored), (b"abcdefgh", 6))
+        backing.refuses = None
+        self.assertEqual(log.start_after(2), 0)
+        log.append(Stream.STDOUT, 0, b"ij")
+        self.assertEqual((backing.end, replay(log, 0)), (6, b"abcdefghij"))
+        # From now on something is missing between the backing and memory.
+        self.assertEqual(log.start_after(2), 8)
+        log.append(Stream.STDOUT, 0, b"kl")
+        self.assertEqual((log.start, replay(log, 8)), (8, b"ijkl"))
+        self.assertEqual(log.start_after(2), 10)
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual(replay(log, 8), b"ijkl")  # it is nowhere else
+
+    def test_cannot_be_written_and_closed(self) -> None:
+        """What the backing refused stays in memory when the backing is closed."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        log.append(Stream.STDOUT, 0, b"ab")
+        backing.refuses = OSError(errno.EIO, "disk")
+        log.append(Stream.STDOUT, 0, b"cd")
+        log.close()
+        self.assertEqual((log.released, log.start), (True, 0))
+        self.assertEqual(replay(log, 0), b"abcd")
+
+    @given(WRITES, WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
+    def test_start_after_trouble(self, kept, refused, capacity, retain, size) -> None:
+        """Nobody is promised what memory has no room for once the backing fails."""
+        backing = FakeBacking(retain)
+        log = OutputLog(capacity, backing)
+        for write in kept:
+            log.append(Stream.STDOUT, 0, write)
+        backing.refuses = OSError(errno.EIO, "disk")
+        for write in refused:
+            log.append(Stream.STDOUT, 0, write)
+        whole = b"".join(kept + refused)
+        self.assertEqual(replay(log, log.start), whole[log.start :])
+        if log.trouble is not None:
+            foretold = log.start_after(size)
+            log.append(Stream.STDERR, 0, b"x" * size)
+            self.assertEqual(log.start, foretold)
+            self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
+
+    def test_cannot_be_read(self) -> None:
+        """Who cannot read something back goes on behind it; others still may."""
+        resume = LogDamaged("bad")
+        resume.resume = 2
+        cases = ((LogDamaged("bad"), 4), (OSError(errno.EIO, "disk"), 4), (resume, 2))
+        for error, then in cases:
+            backing = FakeBacking()
+            log = OutputLog(OVERHEAD + 2, backing)
+            for write in (b"ab", b"cd", b"ef"):
+                log.append(Stream.STDOUT, 0, write)
+            backing.lost = error
+            gone = self.assertRaises(OffsetGone, log.read, 1)
+            self.assertEqual((gone.offset, gone.start), (1, then))
+            self.assertEqual((log.trouble, log.start), (error, 0))
+            backing.lost = None
+            log.append(Stream.STDOUT, 0, b"gh")
+            self.assertEqual(replay(log, 0), b"abcdefgh")
+
+    def test_told_at_once(self) -> None:
+        """That something is not kept is told when it happens, and once."""
+        told: list[Exception] = []
+        backing = FakeBacking(refuses=OSError(errno.ENOSPC, "full"))
+        log = OutputLog(1 << 20, backing, report=told.append)
+        for _ in range(2):
+            log.append(Stream.STDOUT, 0, b"ab")
+            self.assertEqual(told, [backing.refuses])
+        damage = LogDamaged("bad")
+        chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
+        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=damage), told.append)
+        for _ in range(2):
+            self.assertRaises(OffsetGone, log.read, 0)
+            self.assertEqual(told[1:], [damage])
+
+    def test_released_at_once(self) -> None:
+        """A log that is closed while nobody reads it lets go of all it holds."""
+        backing = FakeBacking()
+        log = OutputLog(1 << 20, backing)
+        log.append(Stream.STDOUT, 0, b"ab")
+        self.assertFalse(log.released)
+        log.close()
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.start, log.end, log.stored), (2, 2, 2))
+        self.assertRaises(OffsetGone, log.read, 0)
+        self.assertEqual(log.read(2), [])
+
+    def test_released_by_the_last(self) -> None:
+        """While anybody reads a closed log, its backing stays open."""
+        backing = FakeBacking()
+        log = OutputLog(0, backing)
+        leave, leave_too = log.subscribe(lambda: None), log.subscribe(lambda: None)
+        for write in (b"ab", b"cd"):
+            log.append(Stream.STDOUT, 0, write)
+        leave()
+        log.close()
+        leave()
+        self.assertEqual((log.released, replay(log, 0)), (False, b"abcd"))
+        leave_too()
+        leave_too()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_leaves_when_told_of_the_end(self) -> None:
+        """Who reads the rest and leaves when woken by the close releases the log."""
+        backing = FakeBacking()
+        log = OutputLog(0, backing)
+        leave = log.subscribe(lambda: leave() if log.closed else None)
+        log.append(Stream.STDOUT, 0, b"ab")
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_no_backing(self) -> None:
+        """A log in memory alone has nothing to release, and stays readable."""
+        log = filled(1 << 20, [b"ab"])
+        log.close()
+        self.assertEqual((log.released, replay(log, 0)), (False, b"ab"))
+        self.assertEqual(log.stored, 2 + OVERHEAD)  # it takes that much memory
+
+    def test_ended(self) -> None:
+        """What is kept of an earlier run is a closed log."""
+        backing = FakeBacking(2, [Chunk(0, Stream.STDOUT, 0, b"abcd")], 4)
+        log = OutputLog.ended(backing)
+        leave = log.subscribe(lambda: None)
+        self.assertEqual((log.closed, log.released), (True, False))
+        self.assertEqual((log.start, log.end, replay(log, 2)), (2, 4, b"cd"))
+        self.assertRaises(OffsetGone, log.read, 1)
+        leave()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_ended_and_unread(self) -> None:
+        """One that nobody came to read is released by closing it."""
+        backing = FakeBacking()
+        log = OutputLog.ended(backing)
+        log.close()
+        self.assertEqual((log.released, backing.closed), (True, 1))
+
+    def test_ended_and_damaged(self) -> None:
+        """Damage in it is a gap up to its end."""
+        chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
+        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=LogDamaged("bad")))
+        gone = self.assertRaises(OffsetGone, log.read, 0)
+        self.assertEqual((gone.start, log.read(4)), (4, []))
+
+
+class HeldTests(SynchronousTestCase):
+    """What a viewer sees of a held log was made safe first."""
+
+    def setUp(self) -> None:
+        self.backing = FakeBacking()
+        self.log = OutputLog(OVERHEAD + 2, self.backing, held=True)
+        self.woken: list[int] = []
+        self.log.subscribe(lambda: self.woken.append(self.log.end))
+
+    def test_held(self) -> None:
+        """Nobody is told of what was appended, or can read it, until it is safe."""
+        for write in (b"ab", b"cd"):
+            self.log.append(Stream.STDOUT, 0, write)
+        self.assertEqual((self.log.end, self.log.written, self.woken), (0, 4, []))
+        self.assertEqual(self.log.read(0), [])
+        self.assertRaises(OffsetGone, self.log.read, 1)
+        self.log.release(3)
+        self.assertEqual((self.log.end, self.woken), (3, [3]))
+        self.assertEqual((replay(self.log, 0), replay(self.log, 2)), (b"abc", b"c"))
+        self.log.release(2)
+        self.log.release(99)
+        self.assertEqual((self.log.end, self.woken), (4, [3, 4]))
+
+    def test_close(self) -> None:
+        """In the end all can be read."""
+        self.log.append(Stream.STDOUT, 0, b"ab")
+        self.log.close()
+        self.assertEqual((self.woken, replay(self.log, 0)), ([2], b"ab"))
+
+    def test_forgotten_before_seen(self) -> None:
+        """What was dropped while it was held is missed only once it would be read."""
+        self.backing.retain = 2
+        for write in (b"ab", b"cd", b"ef"):
+            self.log.append(Stream.STDOUT, 0, write)
+        self.assertEqual((self.log.start, self.log.read(0)), (0, []))
+        self.log.release(6)
+        self.assertEqual((self.log.start, replay(self.log, 4)), (4, b"ef"))
+
+
+class SubscriberTests(SynchronousTestCase):
+    """Who follows a log is woken when there is news."""
+
+    def setUp(self) -> None:
+        self.log = OutputLog(1 << 20)
+        self.woken: list[tuple[int, bool]] = []
+
+    def note(self) -> None:
+        self.woken.append((self.log.end, self.log.closed))
+
+    def test_woken(self) -> None:
+        """News is every append that brings bytes, and the close."""
+        self.log.subscribe(self.note)
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"")
+        self.log.append(Stream.STDERR, 0, b"bc")
+        self.log.close()
+        self.assertEqual(self.woken, [(1, False), (3, False), (3, True)])
+
+    def test_leaves(self) -> None:
+        """Who has left is woken no more, others still are."""
+        leave = self.log.subscribe(self.note)
+        others: list[int] = []
+        self.log.subscribe(lambda: others.append(self.log.end))
+        leave()
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual((self.woken, others), ([], [1]))
+
+    def test_leaves_while_woken(self) -> None:
+        """A subscriber may leave while it is woken, and nobody else is passed over."""
+
+        def once() -> None:
+            self.note()
+            leave()
+
+        leave = self.log.subscribe(once)
+        others: list[int] = []
+        self.log.subscribe(lambda: others.append(self.log.end))
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"b")
+        self.assertEqual((self.woken, others), ([(1, False)], [1, 2]))
+
+    def test_sent_away_while_woken(self) -> None:
+        """Who was made to leave by another one's waking is not woken any more."""
+        self.log.subscribe(lambda: leave())
+        leave = self.log.subscribe(self.note)
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual(self.woken, [])
+
+    def test_joins_while_woken(self) -> None:
+        """A subscriber may join while others are woken, and is woken from then on."""
+
+        def invite() -> None:
+            leave()
+            self.log.subscribe(self.note)
+
+        leave = self.log.subscribe(invite)
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.log.append(Stream.STDOUT, 0, b"b")
+        self.assertEqual(self.woken, [(2, False)])
+
+    def test_many_leave(self) -> None:
+        """To leave takes no longer among ten thousand others."""
+        leaves = [self.log.subscribe(self.note) for _ in range(20_000)]
+        began = time.perf_counter()
+        for leave in leaves:
+            leave()
+        self.assertLess(time.perf_counter() - began, 0.5)  # about 0.005
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual(self.woken, [])

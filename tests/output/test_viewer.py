@@ -1,0 +1,262 @@
+"""Tests for L{shellstream.output.viewer}."""
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import StringTransport
+from zope.interface.verify import verifyObject
+
+from shellstream.model.events import Stream
+from shellstream.output.formats import Ndjson, Plain
+from shellstream.output.interfaces import IViewer, View
+from shellstream.output.log import READ_SIZE
+from shellstream.output.viewer import BURST, Viewer
+from tests.support.viewers import STALL, Full, ViewerTestCase
+
+
+class FollowTests(ViewerTestCase):
+    """A L{Viewer} copies a log to its consumer until the log is closed."""
+
+    def test_verified(self) -> None:
+        """A viewer provides what a consumer may ask of it, and says that it pushes."""
+        viewer = self.view()
+        verifyObject(IPushProducer, viewer)
+        verifyObject(IViewer, viewer)
+        self.assertIs(self.transport.producer, viewer)
+        self.assertTrue(self.transport.streaming)
+
+    def test_replays_then_follows(self) -> None:
+        """What was there comes first, then what arrives, as it arrives."""
+        self.say(b"old ")
+        viewer = self.view()
+        self.assertEqual((self.transport.value(), viewer.offset), (b"old ", 4))
+        self.run_.output(Stream.STDERR, b"new")
+        self.assertEqual((self.transport.value(), viewer.offset), (b"old new", 7))
+        self.assertEqual(self.told, [])
+
+    def test_end(self) -> None:
+        """At the end the consumer is free, and told once."""
+        self.view()
+        self.say(b"x")
+        self.end()
+        self.assertEqual((self.transport.value(), self.told), (b"x", ["ended"]))
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_over(self) -> None:
+        """What a transport says after the end changes nothing."""
+        viewer = self.view()
+        self.end()
+        viewer.resumeProducing()
+        viewer.stopProducing()
+        self.assertEqual((self.told, self.child.signals), (["ended"], []))
+
+    def test_after_the_end(self) -> None:
+        """A run that has ended is told whole to who comes later."""
+        self.say(b"x")
+        self.end()
+        self.view()
+        self.assertEqual((self.transport.value(), self.told), (b"x", ["ended"]))
+
+    def test_from_offset(self) -> None:
+        """A viewer begins in the middle of a chunk if it is told to."""
+        self.say(b"abc")
+        self.say(b"def")
+        self.view(View(2))
+        self.assertEqual(self.transport.value(), b"cdef")
+
+    def test_forgotten(self) -> None:
+        """A viewer that comes too late for its offset gives up, and sends nothing."""
+        for _ in range(5):
+            self.say(b"x" * READ_SIZE)
+        self.view(View(0))
+        self.assertEqual((self.transport.value(), self.told), (b"", ["vanished"]))
+
+
+class SlowTests(ViewerTestCase):
+    """A L{Viewer} goes no faster than its consumer takes."""
+
+    def test_paused(self) -> None:
+        """While paused nothing is written; afterwards all that was missed."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        self.say(b"a")
+        self.say(b"b")
+        self.assertEqual((self.transport.value(), viewer.offset), (b"", 0))
+        viewer.resumeProducing()
+        self.assertEqual((self.transport.value(), viewer.offset), (b"ab", 2))
+
+    def test_paused_at_the_end(self) -> None:
+        """A run that ends while its viewer is slow is not over for the viewer."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        self.say(b"a")
+        self.end()
+        self.assertEqual((self.transport.value(), self.told), (b"", []))
+        viewer.resumeProducing()
+        self.assertEqual((self.transport.value(), self.told), (b"a", ["ended"]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_full_within_write(self) -> None:
+        """A consumer that is full within write() gets each byte once, at its pace."""
+        self.transport = Full()
+        size = 3 * Plain.read_size // 4
+        said = b"".join(bytes([65 + n]) * size for n in range(4))
+        for n in range(4):
+            self.say(said[n * size :][:size])
+        viewer = self.view()
+        seen = [len(self.transport.value())]
+        while seen[-1] < len(said):
+            viewer.resumeProducing()
+            seen.append(len(self.transport.value()))
+        self.assertGreater(len(seen), 1)
+        self.assertEqual(seen, sorted(set(seen)))
+        self.assertEqual((self.transport.value(), viewer.offset), (said, len(said)))
+        self.assertEqual(self.told, [])
+        viewer.resumeProducing()
+        self.end()
+        self.assertEqual(self.told, ["ended"])
+
+    def behind(self) -> Viewer:
+        """A viewer who has more pieces before it than it is given in one turn."""
+        for _ in range(2 * BURST + 1):
+            self.say(b"x" * 10_000)
+        return self.view(form=Ndjson())
+
+    def test_burst(self) -> None:
+        """Who is far behind gets all of it, but lets others have their turn."""
+        viewer = self.behind()
+        seen = [viewer.offset]
+        self.assertLess(seen[0], self.run_.log.end)
+        self.say(b"x")  # this does not make it go on sooner
+        self.assertEqual(viewer.offset, seen[0])
+        while viewer.offset < self.run_.log.end:
+            self.clock.advance(0)
+            seen.append(viewer.offset)
+        self.assertEqual(seen, sorted(set(seen)))
+        self.end()
+        self.assertEqual(self.told, ["ended"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_burst_lets_the_child_go_on(self) -> None:
+        """A child that waited for such a viewer goes on when it has caught up."""
+        viewer = self.view(form=Ndjson())
+        viewer.pauseProducing()
+        while not self.child.paused:
+            self.say(b"x" * READ_SIZE)
+        viewer.resumeProducing()
+        self.assertTrue(self.child.paused)
+        self.clock.pump([0] * 99)
+        self.assertFalse(self.child.paused)
+
+    def test_burst_gone(self) -> None:
+        """One that leaves meanwhile is given nothing more, and nothing waits."""
+        viewer = self.behind()
+        seen = viewer.offset
+        viewer.stopProducing()
+        self.assert_left()
+        self.clock.advance(0)
+        self.assertEqual(viewer.offset, seen)
+
+    def test_lets_the_child_go_on(self) -> None:
+        """A child that waited for a slow viewer goes on when the viewer does."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        while not self.child.paused:
+            self.say(b"x" * READ_SIZE)
+        viewer.resumeProducing()
+        self.assertFalse(self.child.paused)
+
+
+class StallTests(ViewerTestCase):
+    """A L{Viewer} that takes nothing for too long counts as vanished."""
+
+    def test_stalls(self) -> None:
+        """At its time, once, and not a moment before."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        self.clock.advance(STALL - 0.5)
+        self.assertEqual(self.told, [])
+        self.clock.advance(0.5)
+        self.assertEqual(self.told, ["vanished"])
+        self.clock.advance(10 * STALL)
+        self.assertEqual(self.told, ["vanished"])
+        viewer.stopProducing()
+        self.assert_left()
+
+    def test_moves(self) -> None:
+        """Whoever takes something in between has all the time again."""
+        viewer = self.view()
+        for _ in range(5):
+            viewer.pauseProducing()
+            self.clock.advance(STALL - 0.5)
+            viewer.resumeProducing()
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
+
+    def test_paused_twice(self) -> None:
+        """A second pause does not put the time off."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        self.clock.advance(STALL - 0.5)
+        viewer.pauseProducing()
+        self.clock.advance(0.5)
+        self.assertEqual(self.told, ["vanished"])
+
+    def test_idle(self) -> None:
+        """A quiet command is no slow viewer."""
+        self.view()
+        self.clock.advance(100 * STALL)
+        self.assertEqual(self.told, [])
+
+
+class GoneTests(ViewerTestCase):
+    """A L{Viewer} whose consumer is gone leaves the run."""
+
+    def test_gone(self) -> None:
+        """It writes no more, has left its run, and no timer is left of it."""
+        viewer = self.view()
+        viewer.pauseProducing()
+        viewer.stopProducing()
+        self.say(b"x")
+        self.assertEqual((self.transport.value(), self.told), (b"", []))
+        self.assert_left()
+        self.end()
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
+
+    def test_twice(self) -> None:
+        """To say it again does no harm."""
+        viewer = self.view()
+        viewer.stopProducing()
+        viewer.stopProducing()
+        self.assert_left()
+
+    def test_before_it_began(self) -> None:
+        """A consumer may be gone before its viewer began."""
+        self.viewer().stopProducing()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_resumed_when_gone(self) -> None:
+        """A late word from the transport of the gone does nothing."""
+        viewer = self.view()
+        viewer.stopProducing()
+        self.say(b"x")
+        viewer.resumeProducing()
+        viewer.pauseProducing()
+        self.assertEqual(self.transport.value(), b"")
+        self.assert_left()
+
+    def test_gone_within_write(self) -> None:
+        """A consumer that goes within write() gets nothing more."""
+        told = self.told
+
+        class Going(StringTransport):
+            def write(self, data: bytes) -> None:
+                told.append(data.decode())
+                self.producer.stopProducing()
+
+        self.transport = Going()
+        self.say(b"a")
+        self.say(b"b")
+        self.view()
+        self.assertEqual(told, ["ab"])
+        self.say(b"c")
+        self.assertEqual(told, ["ab"])
+        self.assert_left()

@@ -1,0 +1,274 @@
+"""Tests for L{process.child} and L{process.spawn}, with real processes."""
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+import sys
+from unittest.mock import patch
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from shellstream.config.command import Command, Invocation
+from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.events import ExitStatus, Stream
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.file_limits import keep_descriptors, raise_file_limit
+from shellstream.process.launch_plan import Prepared
+from shellstream.process.process_table import process_start
+from shellstream.process.spawn import spawn
+from tests.support.processes import Told
+
+#: Leaves its group, and a zombie in it.
+NEGLIGENT = """
+import os, time
+if os.fork() == 0:
+    os._exit(0)
+os.setsid()
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+print(os.getpid(), flush=True)
+os.closerange(0, 3)
+time.sleep(99)
+"""
+
+
+class FakeChild:
+    """A child's transport, as far as its protocol looks at it."""
+
+    closed = False
+    cpu, memory = 0.25, 4096
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+
+class ChildProtocolTests(SynchronousTestCase):
+    """L{ChildProtocol} tells its run what the child does."""
+
+    def setUp(self) -> None:
+        self.told, self.clock, self.child = Told(), Clock(), FakeChild()
+        self.protocol = ChildProtocol(self.told, self.clock)
+        self.protocol.makeConnection(self.child)
+
+    def test_output_then_exit(self) -> None:
+        """Both streams arrive as they come, and the exit code comes last."""
+        self.protocol.childDataReceived(1, b"out")
+        self.protocol.childDataReceived(2, b"err")
+        self.protocol.processExited(Failure(ProcessDone(0)))
+        self.assertNoResult(self.told.ended)
+        self.protocol.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(
+            self.told.output_, {Stream.STDOUT: b"out", Stream.STDERR: b"err"}
+        )
+        status = self.successResultOf(self.told.ended)
+        self.assertEqual(status, ExitStatus(0, None, 0.25, 4096))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_grandchild_holds_pipe(self) -> None:
+        """A pipe that outlives the child is closed after a while."""
+        end = Failure(ProcessTerminated(signal=9))
+        self.protocol.processExited(end)
+        self.clock.advance(ChildProtocol.LINGER - 0.1)
+        self.assertFalse(self.child.closed)
+        self.clock.advance(0.1)
+        self.assertTrue(self.child.closed)
+        self.protocol.processEnded(end)
+        status = self.successResultOf(self.told.ended)
+        self.assertEqual(status, ExitStatus(None, 9, 0.25, 4096))
+
+
+class SpawnTests(TestCase):
+    """L{spawn} starts a process, and tells all that becomes of it."""
+
+    timeout = 60
+
+    def start(self, script: str) -> tuple[Child, Told]:
+        """Start a script."""
+        told = Told()
+        command = Command(name="c", shell=script)
+        protocol = ChildProtocol(told, reactor)
+        child = spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
+
+        def end() -> "Deferred[ExitStatus] | None":
+            if told.ended.called:
+                return None
+            child.resume()
+            child.signal(signal.SIGKILL)
+            return told.ended
+
+        self.addCleanup(end)
+        return child, told
+
+    def assert_ended(
+        self, status: ExitStatus, code: int | None, number: int | None = None
+    ) -> None:
+        """It ended like this, and what it took is plausible."""
+        self.assertEqual((status.code, status.signal), (code, number))
+        assert status.cpu is not None
+        self.assertTrue(0 <= status.cpu < 60, status)
+
+    async def test_streams_and_code(self) -> None:
+        """Both streams are told apart, and the code is the child's."""
+        _, told = self.start("echo out; echo err >&2; exit 3")
+        self.assert_ended(await told.ended, 3)
+        self.assertEqual(
+            told.output_, {Stream.STDOUT: b"out\n", Stream.STDERR: b"err\n"}
+        )
+
+    async def test_signal(self) -> None:
+        """A signal reaches the whole group, and is told as the end."""
+        child, told = self.start("sleep 1000 & echo here; wait")
+        await told.seen
+        self.assertTrue(child.group_lives())
+        child.signal(signal.SIGTERM)
+        self.assert_ended(await told.ended, None, signal.SIGTERM)
+        child.signal(signal.SIGTERM)  # harmless when nobody is left
+
+    async def test_zombies(self) -> None:
+        """A group of which there are but zombies, which nobody reaps, is gone."""
+        child, told = self.start(f"{sys.executable} -c '{NEGLIGENT}' & exit 0")
+        await told.ended
+        parent = int(told.output_[Stream.STDOUT])
+        self.addCleanup(os.kill, parent, signal.SIGKILL)
+        os.killpg(child.pid, 0)
+        self.assertFalse(child.group_lives())
+
+    test_zombies.skip = None if sys.platform == "linux" else "there is no /proc"
+
+    async def test_own_session(self) -> None:
+        """The child leads a session and a group of its own, with no terminal."""
+        child, told = self.start("echo here; read wait < /dev/stdin; sleep 1000")
+        await told.seen
+        self.assertEqual(os.getsid(child.pid), child.pid)
+        self.assertEqual(os.getpgid(child.pid), child.pid)
+
+    async def test_inherits_nothing(self) -> None:
+        """The child has three descriptors, its input is empty, its limit usual."""
+        raise_file_limit()
+        keep_descriptors()
+        _, told = self.start("ls /proc/self/fd | wc -l; cat; ulimit -Sn")
+        await told.ended
+        # ls has opened the folder too.
+        count, limit = told.output_[Stream.STDOUT].split()
+        self.assertEqual(int(count), 4)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.assertLessEqual(int(limit), hard)
+
+    async def test_paused(self) -> None:
+        """What a child wrote is not lost though it was paused when it exited."""
+        child, told = self.start("head -c 60000 /dev/zero")
+        child.pause()
+        exited: Deferred[None] = Deferred()
+        original = child.protocol.processExited
+
+        def processExited(reason: Failure) -> None:
+            original(reason)
+            exited.callback(None)
+
+        self.patch(child.protocol, "processExited", processExited)
+        await exited
+        child.loseConnection()  # as after the linger time
+        self.assertNoResult(told.ended)
+        child.resume()
+        self.assert_ended(await told.ended, 0)
+        self.assertEqual(len(told.output_[Stream.STDOUT]), 60000)
+
+    async def test_grandchild_writes_on(self) -> None:
+        """A grandchild that never stops writing does not keep the run."""
+        child, told = self.start("yes & exit 0")
+        with patch.object(ChildProtocol, "LINGER", 0.1):
+            self.assert_ended(await told.ended, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    async def test_without_pidfd(self) -> None:
+        """Where there is no pidfd (macOS), SIGCHLD tells of the end."""
+        with patch.object(os, "pidfd_open", side_effect=OSError(errno.ENOSYS, "")):
+            _, told = self.start("echo here; exit 4")
+        self.assertEqual(await told.ended, ExitStatus(4, None))
+        self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
+
+    async def test_run(self) -> None:
+        """The child knows the id of its run, and we when it began."""
+        child, told = self.start("echo $SHELLSTREAM_RUN; sleep 1000")
+        await told.seen
+        self.assertEqual(told.output_[Stream.STDOUT], b"id\n")
+        self.assertEqual(child.began, process_start(child.pid))
+        self.assertIsNotNone(child.began)
+
+    async def test_what_it_took(self) -> None:
+        """How much processor time and memory it took is told at its end."""
+        busy = (
+            'import time; x = b"x" * (300 << 20)\nwhile time.process_time() < 0.2: pass'
+        )
+        _, told = self.start(f"exec {sys.executable} -c '{busy}'")
+        status = await told.ended
+        self.assert_ended(status, 0)
+        self.assertGreaterEqual(status.cpu or 0, 0.2)
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if ours < 300 << 20:  # or a child's own peak cannot be told
+            self.assertGreater(status.memory or 0, 300 << 20)
+
+    async def test_many_at_once(self) -> None:
+        """Each of many gets its own output and its own end."""
+        started = [self.start(f"echo {n}; exit {n}")[1] for n in range(50)]
+        for n, told in enumerate(started):
+            self.assert_ended(await told.ended, n)
+            self.assertEqual(told.output_[Stream.STDOUT], b"%d\n" % n)
+
+
+class CannotSpawnTests(SynchronousTestCase):
+    """What keeps a process from starting is an error that names no path."""
+
+    def why(self, *argv: str, cwd: str | None = None) -> str:
+        """What L{spawn} says of a command that it cannot start."""
+        before = len(os.listdir("/proc/self/fd"))
+        command = Command(name="c", argv=argv, cwd=cwd)
+        with self.assertRaises(CannotStart) as caught:
+            protocol = ChildProtocol(Told(), reactor)
+            spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertNotIn("/", str(caught.exception))
+        return str(caught.exception)
+
+    def test_program(self) -> None:
+        """No such program, none that may be run, none that can be."""
+        self.assertIn("program was not found", self.why("/nonexistent/x"))
+        self.assertIn("program was not found", self.why("no-such-program-at-all"))
+        self.assertIn("program may not be used", self.why("/"))
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w") as plain:
+            plain.write("\x01\x02")
+        os.chmod(path, 0o755)
+        self.assertIn("in no format", self.why(path))
+
+    def test_folder(self) -> None:
+        """No such working directory, or a file in its place."""
+        self.assertIn("directory was not found", self.why("true", cwd="/nonexistent"))
+        self.assertIn("directory was not found", self.why("true", cwd="/dev/null"))
+
+    def test_too_long(self) -> None:
+        """More than the system takes (execve(2)) is named as such."""
+        self.assertIn("too long", self.why("true", "x" * 10_000_000))
+
+    def test_no_room(self) -> None:
+        """A machine at its limit is busy, not broken."""
+        command = Command(name="c", argv=("true",))
+        full = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with patch.object(os, "pipe", side_effect=full):
+            self.assertRaises(
+                Busy,
+                spawn,
+                reactor,
+                command,
+                Invocation(("true",), {}, {}),
+                ChildProtocol(Told(), reactor),
+                "id",
+                Prepared(),
+            )

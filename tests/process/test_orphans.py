@@ -1,0 +1,172 @@
+"""Tests for L{shellstream.process.orphans}, with real processes."""
+
+import os
+import signal
+from unittest.mock import patch
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.model.run_input import Tty
+from shellstream.process import orphans
+from shellstream.process.orphans import LOOK, end, find
+from shellstream.process.process_table import process_start
+from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
+from tests.support.programs import needs
+
+#: Leaves a process in a session of its own, and stays.
+APART = "setsid sh -c 'echo $$; exec sleep 99' & wait"
+
+
+class FindTests(SynchronousTestCase):
+    """L{find} finds the process groups that are a run's, and no others."""
+
+    def test_leader(self) -> None:
+        """A leader is known by its id and its start, however it changed its mark."""
+        started = Started(self, STUBBORN, env={})
+        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+
+    def test_stranger(self) -> None:
+        """One with the same id that began at another time is a stranger."""
+        started = Started(self, STUBBORN, env={})
+        for start in (0, None):
+            record = evolve(started.record, pid_start=start)
+            self.assertEqual(find([record]), {})
+
+    def test_zombie(self) -> None:
+        """What has ended is not left over, even if nobody has asked how it did."""
+        started = Started(self, "echo; exec sleep 99")
+        record = started.record
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(find([record]), {})
+
+    def test_no_session(self) -> None:
+        """What leads no session was not started as a run."""
+        started = Started(self, "echo; exec sleep 99", own_session=False)
+        self.assertEqual(find([started.record]), {})
+
+    def test_members(self) -> None:
+        """A group whose leader has ended is known by the mark of its members."""
+        started = Started(self, LEAVING)
+        record = started.record
+        started.wait()
+        self.assertEqual(find([record]), {RUN.id: {started.pid}})
+        self.assertEqual(find([evolve(record, id="another")]), {})
+
+    test_members.skip = LINUX
+
+    def test_never_recorded(self) -> None:
+        """So is one whose daemon had no time to write down its id."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(find([RUN]), {RUN.id: {started.pid}})
+        self.assertEqual(find([]), {})
+
+    test_never_recorded.skip = LINUX
+
+    def test_session_of_its_own(self) -> None:
+        """What a run has put into a session of its own is not its group."""
+        started = Started(self, APART)
+        self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
+        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+
+    test_session_of_its_own.skip = LINUX or needs("setsid")
+
+    def test_terminal(self) -> None:
+        """On a terminal a shell's jobs, in groups of their own, are the run's, too."""
+        started = Started(self, JOBS)
+        self.addCleanup(os.killpg, int(started.said), signal.SIGKILL)
+        record = started.record
+        self.assertEqual(find([record]), {RUN.id: {started.pid}})
+        record = evolve(record, tty=Tty())
+        both = {started.pid, int(started.said)}
+        self.assertEqual(find([record]), {RUN.id: both})
+        self.assertEqual(find([evolve(record, pid=None)]), {RUN.id: both})
+
+    test_terminal.skip = LINUX or needs("bash")
+
+    def test_ourselves(self) -> None:
+        """Neither our own group nor that of all processes is ever found."""
+        ours = os.getpgrp()
+        started = Started(self, STUBBORN)
+        with patch("os.getpgrp", return_value=started.pid):
+            self.assertEqual(find([started.record]), {})
+        records = [
+            evolve(RUN, id=str(pid), pid=pid, pid_start=process_start(pid))
+            for pid in (0, 1, ours)
+        ]
+        self.assertEqual(find(records), {})
+
+
+class EndTests(SynchronousTestCase):
+    """L{end} ends what is left of runs."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def test_nothing(self) -> None:
+        """Where nothing is left it is done at once."""
+        self.successResultOf(end([], self.clock, 5))
+        self.successResultOf(end([RUN], self.clock, 5))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_term(self) -> None:
+        """A run that heeds TERM is given time to, even if it was stopped."""
+        started = Started(self, "echo; exec sleep 99")
+        record = started.record
+        os.kill(started.pid, signal.SIGSTOP)
+        ended = end([record], self.clock, 5)
+        self.assertEqual(started.wait(), -signal.SIGTERM)
+        if not ended.called:  # it was looked for before it heeded
+            self.clock.advance(LOOK)
+        self.successResultOf(ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_kill(self) -> None:
+        """One that does not is killed after the time of grace, with its group."""
+        started = Started(self, STUBBORN)
+        ended = end([started.record], self.clock, 5)
+        self.clock.pump([LOOK] * 99)
+        self.assertNoResult(ended)
+        self.assertIsNotNone(process_start(started.pid))
+        self.clock.pump([LOOK] * 2)
+        self.successResultOf(ended)
+        self.assertEqual(started.wait(), -signal.SIGKILL)
+
+    def test_members(self) -> None:
+        """Processes whose leader has ended are ended as well."""
+        started = Started(self, LEAVING)
+        record = started.record
+        started.wait()
+        ended = end([record], self.clock, 0)
+        self.successResultOf(ended)
+        self.assertEqual(started.rest(), "")
+
+    test_members.skip = LINUX
+
+    def test_stranger(self) -> None:
+        """A number that was given to a stranger meanwhile is left alone."""
+        started = Started(self, STUBBORN)
+        with patch.object(orphans, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
+            self.successResultOf(end([RUN], self.clock, 0))
+        self.assertIsNotNone(process_start(started.pid))
+
+    def test_zombies(self) -> None:
+        """Where nobody looks after orphans, they are waited for no longer than live."""
+        started = Started(self, "echo; exec sleep 99")
+        record = started.record
+        ended = end([record], self.clock, 5)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.clock.advance(LOOK)
+        self.successResultOf(ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    test_zombies.skip = LINUX
+
+    def test_another_users(self) -> None:
+        """One that runs as another user by now cannot be ended, nor be waited for."""
+        started = Started(self, STUBBORN)
+        with patch("os.killpg", side_effect=PermissionError):
+            self.successResultOf(end([started.record], self.clock, 5))
+        self.assertIsNotNone(process_start(started.pid))

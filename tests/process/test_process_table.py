@@ -1,0 +1,163 @@
+"""Tests for L{shellstream.process.process_table}, with real processes."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.process import process_table
+from shellstream.process.orphans import find
+from shellstream.process.process_table import (
+    living_member,
+    process_start,
+    session_groups,
+)
+from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
+from tests.support.programs import needs, no_descriptor
+
+#: Ends its first thread; another goes on.
+THREADS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(99,)).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def began(pid: int) -> int:
+    """When a process began that is there."""
+    found = process_start(pid)
+    assert found is not None, pid
+    return found
+
+
+class ProcessStartTests(SynchronousTestCase):
+    """L{process_start} tells processes apart that had the same id."""
+
+    def test_same(self) -> None:
+        """A process began when it began."""
+        self.assertEqual(began(os.getpid()), began(os.getpid()))
+        self.assertGreater(began(os.getpid()), began(1))
+
+    def test_none(self) -> None:
+        """What is not there has never begun."""
+        started = Started(self, "echo")
+        started.wait()
+        self.assertIsNone(process_start(started.pid))
+
+    def test_odd_name(self) -> None:
+        """Whatever a program is called, its state is read from where it stands."""
+        name = Path(self.mktemp()).absolute()
+        name.mkdir(parents=True)
+        program = name / "a) S 1 (b"
+        program.symlink_to("/bin/sh")
+        started = Started(self, f"exec '{program}' -c 'echo; read x; :' <&1")
+        plain = Started(self, STUBBORN)
+        self.assertLessEqual(began(started.pid), began(plain.pid))
+        self.assertGreaterEqual(began(started.pid), began(os.getpid()))
+
+    def test_ps(self) -> None:
+        """Where there is no /proc, ps(1) is asked."""
+        started = Started(self, STUBBORN)
+        with (
+            patch.object(process_table.sys, "platform", "darwin"),
+            patch("os.listdir", side_effect=FileNotFoundError),
+        ):
+            self.assertGreaterEqual(began(started.pid), began(os.getpid()))
+            self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+            self.assertIsNone(process_start(1 << 22))
+
+    test_ps.skip = needs("ps")
+
+
+class DescriptorTests(SynchronousTestCase):
+    """Without a descriptor nobody can look, and nothing is taken for gone."""
+
+    def test_living(self) -> None:
+        """A group that nobody can look into lives: one KILL too many does no harm."""
+        started = Started(self, STUBBORN)
+        with no_descriptor():
+            self.assertEqual(living_member(started.pid), started.pid)
+            self.assertEqual(living_member(started.pid, started.pid), started.pid)
+            self.assertEqual(session_groups(started.pid), set())
+        self.assertEqual(session_groups(started.pid), {started.pid})
+
+
+class SessionTests(SynchronousTestCase):
+    """L{session_groups} finds the groups of a session that live."""
+
+    def test_jobs(self) -> None:
+        """Each job of a shell has its own; one that has ended is none."""
+        started = Started(self, JOBS)
+        job = int(started.said)
+        self.assertEqual(session_groups(started.pid), {started.pid, job})
+        os.kill(job, signal.SIGKILL)
+        started.wait()
+        self.assertEqual(session_groups(started.pid), set())
+
+    def test_zombie(self) -> None:
+        """Nor is one of which there are but zombies."""
+        started = Started(self, "echo; exec sleep 99")
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(session_groups(started.pid), set())
+
+    test_jobs.skip = LINUX or needs("bash")
+    test_zombie.skip = LINUX
+
+
+class LivingMemberTests(SynchronousTestCase):
+    """L{living_member} finds a process of a group, if one lives."""
+
+    def test_leader(self) -> None:
+        """It may be the leader, and is the same as long as that lives."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(living_member(started.pid), started.pid)
+        with patch("os.listdir", side_effect=AssertionError):
+            self.assertEqual(living_member(started.pid, started.pid), started.pid)
+
+    def test_member(self) -> None:
+        """It may be one whose leader has ended."""
+        started = Started(self, LEAVING)
+        started.wait()
+        for last in (None, started.pid, os.getpid()):
+            self.assertEqual(living_member(started.pid, last), int(started.said))
+
+    def test_none(self) -> None:
+        """Of an empty group there is none."""
+        started = Started(self, "echo")
+        started.wait()
+        self.assertIsNone(living_member(started.pid))
+
+    def test_zombie(self) -> None:
+        """Nor is there one where all have ended, though nobody asked how."""
+        started = Started(self, "echo; exec sleep 99")
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertIsNone(living_member(started.pid))
+        self.assertIsNone(living_member(started.pid, started.pid))
+
+    def test_first_thread_ended(self) -> None:
+        """Who goes on without its first thread lives, though it looks like a zombie."""
+        started = Started(self, f"exec '{sys.executable}' -c '{THREADS}'")
+        stat = Path(f"/proc/{started.pid}/stat")
+        while b") Z " not in stat.read_bytes():
+            os.sched_yield()
+        self.assertEqual(living_member(started.pid), started.pid)
+
+    for _test in (test_member, test_zombie, test_first_thread_ended):
+        _test.skip = LINUX
+
+    def test_without_proc(self) -> None:
+        """Where there is no /proc, kill(2) is believed."""
+        started = Started(self, STUBBORN)
+        with patch("os.listdir", side_effect=FileNotFoundError):
+            self.assertEqual(living_member(started.pid), started.pid)
+
+    def test_another_users(self) -> None:
+        """That all are another user's is told."""
+        with patch("os.killpg", side_effect=PermissionError):
+            self.assertRaises(PermissionError, living_member, 4242)

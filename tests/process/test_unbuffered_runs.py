@@ -1,0 +1,69 @@
+"""Tests for L{shellstream.runs.run}: output that is seen when it is on the disk."""
+
+from shellstream.model.events import Reason, State
+from shellstream.output.log import READ_SIZE, OutputLog
+from shellstream.runs.run import UNSYNCED
+from tests.support.registries import text
+from tests.support.run_cases import LimitTestCase
+
+
+class HeldTests(LimitTestCase):
+    """Where output has to be on the disk before anybody sees it."""
+
+    def setUp(self) -> None:
+        self.begin(OutputLog(4 * UNSYNCED, None, True))
+        self.host.at_once = False
+        self.run_.started(self.child)
+
+    def synced(self) -> None:
+        """The disk is done, once."""
+        self.host.syncs.pop(0).callback(None)
+
+    def test_seen_when_safe(self) -> None:
+        """Nobody sees a byte before; what comes meanwhile is the next round's."""
+        self.say(2)
+        self.say(3)
+        self.assertEqual((self.run_.log.end, len(self.host.syncs)), (0, 1))
+        self.synced()
+        self.assertEqual((self.run_.log.end, len(self.host.syncs)), (2, 1))
+        self.synced()
+        self.assertEqual((self.run_.log.end, self.host.syncs), (5, []))
+        self.assertEqual(text(self.run_.log), b"xxxxx")
+
+    def test_slow_disk(self) -> None:
+        """A command that is faster than the disk has to wait for it."""
+        while not self.child.paused:
+            self.say(READ_SIZE)
+        log = self.run_.log
+        self.assertLessEqual(log.written - log.end, UNSYNCED + READ_SIZE)
+        self.synced()
+        self.assertFalse(self.child.paused)
+
+    def test_shutdown(self) -> None:
+        """Even where no viewer is waited for, the disk is."""
+        while not self.child.paused:
+            self.say(READ_SIZE)
+        self.run_.cancel(Reason.SHUTDOWN)
+        self.assertTrue(self.child.paused)
+        self.synced()
+        self.assertFalse(self.child.paused)
+
+    def test_end(self) -> None:
+        """A disk that is done after the end does no harm."""
+        self.say()
+        self.exit()
+        ((outcome, _),) = self.host.ends
+        self.assertEqual(outcome.size, 1)
+        self.synced()
+        self.run_.conclude(outcome)
+        self.assert_over(State.EXITED, None)
+
+    def test_late(self) -> None:
+        """Nor when everybody has been told of the end."""
+        self.say()
+        self.exit()
+        ((outcome, _),) = self.host.ends
+        self.run_.conclude(outcome)
+        self.synced()
+        self.assertEqual((self.run_.log.end, self.host.syncs), (1, []))
+        self.assert_over(State.EXITED, None)

@@ -1,0 +1,133 @@
+"""Tests for L{process.unbuffering}, and for Perl's part of it with a real Perl."""
+
+import os
+import subprocess
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config.unbuffer import Unbuffer
+from shellstream.process.elf import Loader
+from shellstream.process.unbuffering import Preload, unbuffered
+from tests.support.programs import needs
+
+LIBRARY = "/usr/lib/libstdbuf.so"
+PRELOAD = Preload(
+    {"_STDBUF_O": "L", "LD_PRELOAD": LIBRARY}, Loader(b"\2\1", 62, b"/lib/ld.so")
+)
+PERL = "-Mstrict();$|=1"
+
+
+class UnbufferedTests(SynchronousTestCase):
+    """What an environment has that un-buffers, and what the operator has to say."""
+
+    def test_auto(self) -> None:
+        """Python, Perl and stdio have what each looks for; all else stays."""
+        expected = {
+            "A": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PERL5OPT": PERL,
+            "_STDBUF_O": "L",
+            "LD_PRELOAD": LIBRARY,
+        }
+        self.assertEqual(unbuffered(Unbuffer.AUTO, {"A": "1"}, PRELOAD), expected)
+
+    def test_no_preload(self) -> None:
+        """A program that cannot take the library is not given it."""
+        found = unbuffered(Unbuffer.AUTO, {}, None)
+        self.assertEqual(found, {"PYTHONUNBUFFERED": "1", "PERL5OPT": PERL})
+
+    def test_pty(self) -> None:
+        """On a terminal there is all that too, and nobody who would turn pages."""
+        found = unbuffered(Unbuffer.PTY, {"TERM": "xterm"}, PRELOAD)
+        more = {"TERM": "xterm", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
+        self.assertEqual(found, {**unbuffered(Unbuffer.AUTO, {}, PRELOAD), **more})
+
+    def test_off(self) -> None:
+        """Off is nothing at all."""
+        self.assertEqual(unbuffered(Unbuffer.OFF, {"A": "1"}, PRELOAD), {"A": "1"})
+
+    def test_operators(self) -> None:
+        """What the operator has set wins, or comes first where both can be."""
+        given = {
+            "PYTHONUNBUFFERED": "",
+            "_STDBUF_O": "0",
+            "PERL5OPT": "-w",
+            "LD_PRELOAD": "/x.so",
+        }
+        expected = {
+            "PYTHONUNBUFFERED": "",
+            "_STDBUF_O": "0",
+            "PERL5OPT": f"-w {PERL}",
+            "LD_PRELOAD": f"/x.so:{LIBRARY}",
+        }
+        self.assertEqual(unbuffered(Unbuffer.AUTO, given, PRELOAD), expected)
+        found = unbuffered(Unbuffer.AUTO, given, None)
+        self.assertEqual(found, {**expected, "LD_PRELOAD": "/x.so"})
+
+    def test_emptied(self) -> None:
+        """What the operator has made empty stays so."""
+        given = {"PYTHONUNBUFFERED": "", "PERL5OPT": "", "LD_PRELOAD": ""}
+        found = unbuffered(Unbuffer.AUTO, given, PRELOAD)
+        self.assertEqual(found, {**given, "_STDBUF_O": "L"})
+
+
+class PerlTests(SynchronousTestCase):
+    """Perl flushes what it prints, and nothing else about it is changed."""
+
+    def perl(
+        self, *argv: str, given: dict[str, str] = {}, stdin: str = ""
+    ) -> tuple[str, str, int]:
+        """What a Perl that is un-buffered writes, says, and ends with."""
+        env = unbuffered(Unbuffer.AUTO, {"PATH": os.environ["PATH"], **given}, None)
+        done = subprocess.run(
+            ["perl", *argv], env=env, input=stdin, capture_output=True, text=True
+        )
+        return done.stdout, done.stderr, done.returncode
+
+    def script(self, text: str) -> str:
+        """A file with a script."""
+        path = str(self.mktemp())
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def test_flushes(self) -> None:
+        """Every way to run a Perl program has it flush from the start."""
+        shown = 'print "$|\\n"'
+        self.assertEqual(self.perl("-e", shown), ("1\n", "", 0))
+        self.assertEqual(self.perl("-we", shown), ("1\n", "", 0))
+        self.assertEqual(self.perl("-E", "say $|"), ("1\n", "", 0))
+        self.assertEqual(self.perl("-", stdin=shown), ("1\n", "", 0))
+        self.assertEqual(self.perl(self.script(shown)), ("1\n", "", 0))
+        self.assertEqual(self.perl("-ne", shown, stdin="a\nb\n"), ("1\n1\n", "", 0))
+        self.assertEqual(self.perl("-pe", "s/a/$|/", stdin="ab\n"), ("1b\n", "", 0))
+        given = {"PERL5OPT": "-MList::Util=sum -w"}
+        found = self.perl("-e", 'print sum(1, 2), "$^W$|"', given=given)
+        self.assertEqual(found, ("311", "", 0))
+
+    def test_strictness(self) -> None:
+        """A program is as strict as it says itself."""
+        self.assertEqual(self.perl("-e", "$x = 1; print $x"), ("1", "", 0))
+        for options in (("-Mstrict",), ("-Mv5.36",)):
+            out, said, code = self.perl(*options, "-e", "$x = 1")
+            self.assertIn("explicit package name", said)
+            self.assertEqual((out, code), ("", 255))
+
+    def test_lines(self) -> None:
+        """Errors and data are where they are in the file."""
+        path = self.script(
+            "#!/usr/bin/perl -w\nuse strict;\nprint scalar <DATA>;\n"
+            "warn __LINE__;\ndie;\n__DATA__\ndata\n"
+        )
+        out, said, code = self.perl(path)
+        self.assertEqual((out, code), ("data\n", 255))
+        self.assertIn(f"4 at {path} line 4, <DATA> line 1.", said)
+        self.assertIn(f"Died at {path} line 5, <DATA> line 1.", said)
+
+    def test_taint(self) -> None:
+        """Under taint checks Perl takes no variable's word, and does not complain."""
+        path = self.script('#!/usr/bin/perl -T\nprint "${^TAINT} $|"')
+        self.assertEqual(self.perl("-T", path), ("1 0", "", 0))
+
+    for each in (test_flushes, test_strictness, test_lines, test_taint):
+        each.skip = needs("perl")

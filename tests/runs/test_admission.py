@@ -1,0 +1,255 @@
+"""Tests for L{shellstream.runs.admission}.
+
+Who gets a place, by example and hypothesis.
+"""
+
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config.command import Command
+from shellstream.config.parameters import String
+from shellstream.model.errors import Busy
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_input import Tty
+from shellstream.model.run_record import RunRecord
+from shellstream.output.log import OutputLog
+from shellstream.runs.admission import RETRY_AFTER, Admission
+from shellstream.runs.run import Run
+from tests.support.fakes import FakeChild, wall
+from tests.support.registries import FakeHost
+
+
+@define(eq=False)
+class Host(FakeHost):
+    """Gives the places of what has ended to others, as a registry does."""
+
+    admission: Admission = field(factory=lambda: Admission(2, 2))
+    children: dict[str, FakeChild] = field(factory=dict)
+    clock: Clock = field(factory=Clock)
+
+    def over(self, run: Run, outcome: RunRecord) -> None:
+        self.admission.leave(run)
+        super().over(run, outcome)
+
+    def run(self, command: Command, *given: tuple[str, object]) -> Run:
+        """A run that nobody has admitted yet."""
+        record = RunRecord(
+            id=str(len(self.children)),
+            command=command.name,
+            params={},
+            created=0,
+            on_disconnect=OnDisconnect.KEEP,
+        )
+        now, invocation = wall(self.clock), command.invoke(given)
+        log = OutputLog(100)
+        run = Run(record, command, invocation, log, self.clock, now, self)
+        self.children[record.id] = FakeChild()
+        return run
+
+    def start(self, run: Run) -> None:
+        """It is written down, and its process is there."""
+        run.recorded = True
+        run.started(self.children[run.id])
+
+    def exit(self, run: Run) -> None:
+        """Its process and the whole group are gone."""
+        self.over(run, evolve(run.record, state=State.EXITED))
+
+
+def command(name: str, when_busy: WhenBusy, max_running: int | None = None) -> Command:
+    """A command with these limits."""
+    limits = Limits(when_busy=when_busy, max_running=max_running)
+    return Command(name=name, argv=("x",), limits=limits)
+
+
+class AdmissionTests(SynchronousTestCase):
+    """An L{Admission} keeps the number of runs below its limits."""
+
+    def setUp(self) -> None:
+        self.host = Host()
+        self.admission = self.host.admission
+
+    def admit(self, command: Command) -> Run:
+        """A run that has got a place, and is started if that is not in the queue."""
+        run = self.host.run(command)
+        if self.admission.admit(run):
+            self.host.start(run)
+        run.recorded = True
+        return run
+
+    def test_room(self) -> None:
+        """While there is room whoever comes may run."""
+        run = self.host.run(command("a", WhenBusy.REJECT))
+        self.assertTrue(self.admission.admit(run))
+        self.assertEqual(self.admission.queue, [])
+
+    def test_reject(self) -> None:
+        """Where there is none the reason is told, and when to ask again."""
+        a = command("a", WhenBusy.REJECT, 1)
+        self.admit(a)
+        error = self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        self.assertEqual(error.retry_after, RETRY_AFTER)
+        self.assertIn("'a' is running already, 1 times", str(error))
+        b = command("b", WhenBusy.REJECT)
+        self.admit(b)
+        error = self.assertRaises(Busy, self.admission.admit, self.host.run(b))
+        self.assertIn("2 commands are running already", str(error))
+
+    def test_queue(self) -> None:
+        """Who waits is next once somebody leaves, the first that came first."""
+        a = command("a", WhenBusy.QUEUE)
+        runs = [self.admit(a) for _ in range(4)]
+        self.assertEqual(self.admission.queue, runs[2:])
+        self.assertIsNone(self.admission.next())
+        self.admission.leave(runs[0])
+        self.assertIs(self.admission.next(), runs[2])
+        self.assertIsNone(self.admission.next())
+
+    def test_left_twice(self) -> None:
+        """A place is given back but once."""
+        a = command("a", WhenBusy.QUEUE)
+        runs = [self.admit(a) for _ in range(4)]
+        for _ in range(3):
+            self.admission.leave(runs[0])
+        self.assertIs(self.admission.next(), runs[2])
+        self.assertIsNone(self.admission.next())
+
+    def test_unrecorded(self) -> None:
+        """Who is not written down yet is not next, and nobody of its kind is."""
+        a = command("a", WhenBusy.QUEUE, 1)
+        first, second = self.admit(a), self.admit(a)
+        second.recorded = False
+        self.admission.leave(first)
+        self.assertIsNone(self.admission.next())
+        third = self.host.run(a)
+        self.assertFalse(self.admission.admit(third))
+        second.recorded = True
+        self.assertIs(self.admission.next(), second)
+
+    def test_bounded(self) -> None:
+        """The queue is bounded, for all commands together."""
+        a, b = command("a", WhenBusy.QUEUE), command("b", WhenBusy.QUEUE)
+        for each in (a, b, a, b):
+            self.admit(each)
+        error = self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        self.assertIn("2 runs are waiting already", str(error))
+
+    def test_join(self) -> None:
+        """Only the very same can be joined, and only where there is no room."""
+        x = String(name="x")
+        limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
+        a = Command(name="a", argv=("a", "{x}"), params={"x": x}, limits=limits)
+        same, another = a.invoke([("x", "1")]), a.invoke([("x", "2")])
+        self.assertIsNone(self.admission.joinable(a, same))
+        run = self.host.run(a, ("x", "1"))
+        self.assertTrue(self.admission.admit(run))
+        self.assertIs(self.admission.joinable(a, same), run)
+        self.assertIsNone(self.admission.joinable(a, another))
+        other = evolve(a, limits=Limits(when_busy=WhenBusy.REJECT, max_running=1))
+        self.assertIsNone(self.admission.joinable(other, same))
+        run.failed("no such program")
+        self.assertIsNone(self.admission.joinable(a, same))
+
+    def test_join_input(self) -> None:
+        """Nobody shares a run into which something is put."""
+        limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
+        a = Command(name="a", argv=("a",), stdin=True, tty=True, limits=limits)
+        plain, fed, typed = a.invoke([]), a.invoke([], True), a.invoke([], tty=Tty())
+        for first in (plain, fed, typed):
+            run = self.host.run(a)
+            run.invocation = first
+            self.assertTrue(self.admission.admit(run))
+            for second in (plain, fed, typed):
+                expected = run if first is second is plain else None
+                self.assertIs(self.admission.joinable(a, second), expected)
+            self.admission.leave(run)
+
+    def test_replace(self) -> None:
+        """What runs is told to end, what waits is over, and who came is next."""
+        a = command("a", WhenBusy.REPLACE, 1)
+        runs = [self.admit(a) for _ in range(3)]
+        child = self.host.children[runs[0].id]
+        self.assertEqual(child.signals, ["SIGTERM", "SIGCONT"])
+        self.assertIs(runs[1].record.state, State.CANCELLED)
+        self.assertIs(runs[1].record.reason, Reason.CANCELLED)
+        self.assertEqual(self.admission.queue, runs[2:])
+
+    def test_replace_others(self) -> None:
+        """No other command's run is ended for it."""
+        a, b = command("a", WhenBusy.REPLACE), command("b", WhenBusy.QUEUE)
+        runs = [self.admit(b), self.admit(b)]
+        self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        for run in runs:
+            self.assertEqual(self.host.children[run.id].signals, [])
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("come"), st.sampled_from("qrjx")),
+        st.tuples(st.just("record"), st.integers(0, 9)),
+        st.tuples(st.just("go"), st.integers(0, 9)),
+    ),
+    max_size=40,
+)
+COMMANDS = {
+    "q": command("q", WhenBusy.QUEUE, 2),
+    "r": command("r", WhenBusy.REJECT, 1),
+    "j": command("j", WhenBusy.JOIN),
+    "x": command("x", WhenBusy.REPLACE, 1),
+}
+
+
+class AdmissionProperties(SynchronousTestCase):
+    """Whatever the order in which runs come and go."""
+
+    @given(STEPS)
+    def test_limits(self, steps) -> None:
+        """
+        No more run than may, none waits that is written down and could run, and when
+        all are gone there is room for as many as at first.
+        """
+        host = Host(admission=Admission(3, 3))
+        admission = host.admission
+        running: list[Run] = []
+        pending: list[Run] = []
+
+        def launch() -> None:
+            while (run := admission.next()) is not None:
+                host.start(run)
+                running.append(run)
+
+        for step, value in steps:
+            if step == "come":
+                run = host.run(COMMANDS[value])
+                try:
+                    if admission.admit(run):
+                        host.start(run)
+                        running.append(run)
+                    else:
+                        pending.append(run)
+                except Busy:
+                    self.assertNotIn(run, admission.queue)
+            elif step == "record" and pending:
+                pending.pop(value % len(pending)).recorded = True
+            elif step == "go" and running:
+                host.exit(running.pop(value % len(running)))
+            launch()
+            self.assertLessEqual(len(running), 3)
+            self.assertLessEqual(len(admission.queue), 3)
+            for each in COMMANDS.values():
+                mine = [run for run in running if run.command is each]
+                self.assertLessEqual(len(mine), each.limits.max_running or 3)
+        for run in pending:
+            run.recorded = True
+        launch()
+        while running:
+            host.exit(running.pop())
+            launch()
+        self.assertEqual(admission.queue, [])
+        free = command("free", WhenBusy.REJECT)
+        for _ in range(3):
+            self.assertTrue(admission.admit(host.run(free)))

@@ -1,0 +1,252 @@
+"""Tests for L{shellstream.runs.authorized_runs}.
+
+What somebody may not know of is not there.
+"""
+
+from collections.abc import Coroutine
+from itertools import chain
+from typing import Any, TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.config.command import Command
+from shellstream.model.errors import (
+    CommandUnknown,
+    Forbidden,
+    KeyReused,
+    NoDefaultCommand,
+    RunUnknown,
+    ShellstreamError,
+)
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.model.run_input import Piece
+from shellstream.output.interfaces import IRun
+from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.interfaces import IRuns
+from shellstream.security.authorization import (
+    EVERYTHING,
+    SOMEBODY,
+    Action,
+    Caller,
+    Principal,
+)
+from tests.support import runs_memory
+from tests.support.fakes import HEAR
+from tests.support.registries import CONFIG, RegistryTestCase, order
+
+T = TypeVar("T")
+
+UNKNOWN = "018f2c5e-0000-7000-8000-000000000000"
+ALL = frozenset(Action)
+
+
+class EverythingTests(runs_memory.MemoryRuns):
+    """Whoever may do everything finds a registry as it is: the contract holds."""
+
+    def runs(self) -> IRuns:
+        return Permitted(self.registry, SOMEBODY, lambda entry: None)
+
+
+class PermittedTestCase(RegistryTestCase):
+    """Several callers, who may do different things."""
+
+    config = evolve(CONFIG, commands={**CONFIG.commands, "hear": HEAR}, max_running=9)
+
+    def by(self, name: str = "alice", **grant: Any) -> Permitted:
+        """The runs as somebody with this grant has them."""
+        principal = Principal(
+            name=name,
+            grant=evolve(EVERYTHING, **grant),
+            credential=f"token of {name}",
+        )
+        caller = Caller(principal, "192.0.2.1")
+        return Permitted(self.registry, caller, self.noted.append)
+
+    def result(self, asked: Coroutine[Deferred[Any], Any, T]) -> T:
+        """What somebody asked for, which is there at once."""
+        return self.successResultOf(Deferred.fromCoroutine(asked))
+
+    def run_by(self, runs: Permitted, command: str = "say") -> str:
+        """The id of a run that a caller started."""
+        run: IRun = self.result(runs.submit(order(command)))[0]
+        return run.record.id
+
+    def error(self, asked: Any) -> ShellstreamError:
+        """What somebody is told in place of an answer."""
+        failure = self.failureResultOf(Deferred.fromCoroutine(asked), ShellstreamError)
+        assert isinstance(failure.value, ShellstreamError)
+        return failure.value
+
+
+class RunTests(PermittedTestCase):
+    """What is done with runs."""
+
+    def everything(self, runs: Permitted, run_id: str) -> dict[Action, list[Any]]:
+        """All that can be asked for of a run, by the action that it takes."""
+        return {
+            Action.READ: [runs.find(run_id)],
+            Action.WRITE: [
+                runs.feed(run_id, Piece(b"x", 0, False)),
+                runs.resize(run_id, 1, 1),
+            ],
+            Action.SIGNAL: [runs.signal(run_id, 2), runs.cancel(run_id)],
+            Action.ADMIN: [runs.delete(run_id)],
+        }
+
+    def test_owner(self) -> None:
+        """A run is whoever's it is that started it."""
+        run_id = self.run_by(self.by())
+        found = self.result(self.by("bob").find(run_id))
+        self.assertEqual(found.record.principal, "alice")
+
+    def test_forbidden(self) -> None:
+        """Without an action nothing tells a run that is there from one that is not."""
+        there = self.run_by(self.by())
+        for action in ALL - {Action.RUN}:
+            for run_id in (there, UNKNOWN, "../x"):
+                runs = self.by(actions=ALL - {action})
+                asked = self.everything(runs, run_id)
+                for which, all_asked in asked.items():
+                    for each in all_asked:
+                        if which is not action:
+                            each.close()
+                            continue
+                        error = self.error(each)
+                        expected = str(Forbidden("alice", action.value))
+                        self.assertEqual(str(error), expected)
+
+    def test_hidden(self) -> None:
+        """Others' runs, and those of other commands, are as if they were not there."""
+        there = self.run_by(self.by())
+        for runs in (
+            self.by("bob", own=True),
+            self.by("alice", commands=("echo", "h*")),
+        ):
+            for run_id in (there, UNKNOWN):
+                for each in chain(*self.everything(runs, run_id).values()):
+                    self.assertEqual(str(self.error(each)), str(RunUnknown(run_id)))
+        (started,) = self.spawn.started
+        self.assertEqual(started.child.signals, [])
+
+    def test_own(self) -> None:
+        """One's own are there."""
+        alice = self.by(own=True)
+        run_id = self.run_by(alice)
+        self.result(alice.find(run_id))
+        self.result(alice.signal(run_id, 2))
+        self.assertEqual(self.spawn.started[0].child.signals, ["SIGINT"])
+
+    def test_page(self) -> None:
+        """A list has what its reader may see, page by page, and no more."""
+        alice, bob = self.by(), self.by("bob")
+        mine = [self.run_by(alice), self.run_by(bob, "hear"), self.run_by(alice)]
+        mine.append(self.run_by(bob))
+
+        def page(runs: Permitted, *asked: Any) -> list[int]:
+            wanted = asked or (9, None, None, None)
+            return [mine.index(each.id) for each in self.result(runs.page(*wanted))]
+
+        self.assertEqual(page(alice), [3, 2, 1, 0])
+        self.assertEqual(page(self.by(own=True)), [2, 0])
+        self.assertEqual(page(self.by(own=True), 1, mine[2], None, None), [0])
+        self.assertEqual(page(self.by("bob", own=True, commands=("h?*",))), [1])
+        self.assertEqual(page(self.by(commands=("hear", "none"))), [1])
+        self.assertEqual(page(self.by(commands=("he",))), [])
+        self.assertEqual(page(self.by(commands=("hear",)), 9, None, None, "say"), [])
+        error = self.error(self.by(actions=ALL - {Action.READ}).page(1, *[None] * 3))
+        self.assertIsInstance(error, Forbidden)
+
+
+class CommandTests(PermittedTestCase):
+    """What may be run."""
+
+    def test_config(self) -> None:
+        """Only commands that one may run are configured."""
+        self.assertEqual(list(self.by().config.commands), ["echo", "say", "hear"])
+        some = self.by(commands=("e*", "hear")).config
+        self.assertEqual((list(some.commands), some.default), (["echo", "hear"], None))
+        none = self.by(actions=ALL - {Action.RUN}).config
+        self.assertEqual((list(none.commands), none.default), ([], None))
+
+    def test_command(self) -> None:
+        """No other can be asked for, and none is suggested."""
+        runs = self.by(commands=("echo",))
+        self.assertIsInstance(runs.command("echo"), Command)
+        with self.assertRaises(NoDefaultCommand):
+            runs.command(None)
+        for name in ("say", "nothing"):
+            with self.assertRaises(CommandUnknown) as caught:
+                runs.command(name)
+            self.assertEqual(str(caught.exception), str(CommandUnknown(name, ["echo"])))
+
+    def test_submit(self) -> None:
+        """Nor can it be run, by whatever name."""
+        runs = self.by(commands=("hear",))
+        for name, kind in (("say", CommandUnknown), (None, NoDefaultCommand)):
+            self.assertIsInstance(self.error(runs.submit(order(name))), kind)
+        reader = self.by(actions=frozenset({Action.READ}))
+        self.assertIsInstance(self.error(reader.submit(order("hear"))), Forbidden)
+        self.assertEqual(self.spawn.started, [])
+
+    def test_keys(self) -> None:
+        """What others have used a key for is nobody else's run."""
+        alice, bob = self.by(), self.by("bob")
+        one, _ = self.result(alice.submit(order("say", key="k")))
+        other, began = self.result(bob.submit(order("say", key="k")))
+        self.assertTrue(began)
+        self.assertNotEqual(one.record.id, other.record.id)
+        again, began = self.result(alice.submit(order("say", key="k")))
+        self.assertEqual((again.record.id, began), (one.record.id, False))
+
+
+class JoinTests(PermittedTestCase):
+    """Where an order may join a run that is there."""
+
+    limits = Limits(max_running=1, when_busy=WhenBusy.JOIN)
+    config = evolve(
+        CONFIG,
+        commands={"say": evolve(CONFIG.commands["say"], limits=limits)},
+        max_running=9,
+    )
+
+    def test_join(self) -> None:
+        """It joins none that whoever orders may not see."""
+        alice = self.run_by(self.by(own=True))
+        self.assertEqual(self.run_by(self.by("bob")), alice)
+        self.assertEqual(self.run_by(self.by("alice", own=True)), alice)
+        error = self.error(self.by("bob", own=True).submit(order("say")))
+        self.assertEqual(error.status, 503)
+
+    def test_key(self) -> None:
+        """A key is of whoever sent it, also with an order that joined another's run."""
+        alice, bob = self.by(), self.by("bob")
+        with_key = order("say", key="k")
+        theirs = self.run_by(alice)
+        joined, _ = self.result(bob.submit(with_key))
+        self.assertEqual(joined.record.id, theirs)
+        self.spawn.started[-1].exit()
+        again, _ = self.result(bob.submit(with_key))
+        self.assertEqual(again.record.id, theirs)
+        run, began = self.result(alice.submit(with_key))
+        self.assertTrue(began)
+        self.assertNotEqual(run.record.id, theirs)
+
+    def test_key_of_another(self) -> None:
+        """Whose tokens have the same name, but not the same grants, see no more."""
+        self.run_by(self.by())
+        with_key = order("say", key="k")
+        self.result(self.by("bob").submit(with_key))
+        error = self.error(self.by("bob", own=True).submit(with_key))
+        self.assertIsInstance(error, KeyReused)
+
+
+class NoticeTests(PermittedTestCase):
+    """News is the same for all; who passes it on asks for each."""
+
+    def test_allows(self) -> None:
+        runs = self.by(own=True, commands=("say",))
+        self.assertTrue(runs.allows(Action.READ, "say", "alice"))
+        self.assertFalse(runs.allows(Action.READ, "say", "bob"))
+        self.assertFalse(runs.allows(Action.READ, "echo", "alice"))
+        self.assertIs(runs.events, self.registry.events)

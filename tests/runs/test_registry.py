@@ -1,0 +1,237 @@
+"""Tests for L{shellstream.runs.registry}: what runs, and what has ended."""
+
+import gc
+import json
+from uuid import UUID
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.model.errors import (
+    CannotRecord,
+    CannotStart,
+    CommandUnknown,
+    NoDefaultCommand,
+    ParametersRefused,
+    RunNotRunning,
+    RunUnknown,
+)
+from shellstream.model.events import ExitStatus, OnDisconnect, State
+from shellstream.model.run_record import Keep
+from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.registry import COMING
+from tests.support.fakes import ECHO, SAY
+from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited, text
+
+
+class CommandTests(RegistryTestCase):
+    """A L{Registry} finds the command that is asked for."""
+
+    def test_command(self) -> None:
+        """Commands are found by name, and the default one without."""
+        self.assertIs(self.registry.command("echo"), ECHO)
+        self.assertIs(self.registry.command(None), SAY)
+
+    def test_unknown_command(self) -> None:
+        """A name that no command has is refused, with the likely one."""
+        error = self.assertRaises(CommandUnknown, self.registry.command, "ehco")
+        self.assertEqual(error.name, "ehco")
+        self.assertIn("did you mean 'echo'?", str(error))
+        self.assertRaises(CommandUnknown, self.registry.command, "")
+
+    def test_no_default(self) -> None:
+        """Where no command is the default, nothing stands in for it."""
+        self.begin(evolve(CONFIG, default=None))
+        self.assertRaises(NoDefaultCommand, self.registry.command, None)
+
+
+class SubmitTests(RegistryTestCase):
+    """A L{Registry} starts what it may, and knows what runs."""
+
+    def test_submit(self) -> None:
+        """A run is started with its parameters filled in, and known until it ends."""
+        run = self.submit("echo", [("x", "hello")])
+        self.assertEqual(self.last.invocation.argv, ("echo", "hello"))
+        self.assertIs(self.last.run, run)
+        self.assertIs(self.last.command, ECHO)
+        self.assertEqual(self.registry.active, {run.id: run})
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_written_down_first(self) -> None:
+        """A run is started when it is written down, and not before."""
+        self.thread.manual = True
+        asked = self.ask()
+        self.assertEqual(self.spawn.started, [])
+        self.assertNoResult(asked)
+        self.thread.finish()
+        run, began = self.successResultOf(asked)
+        self.assertEqual((self.last.run, began), (run, True))
+        kept = self.kept(run.id)
+        self.assertEqual((kept.state, kept.pid), (State.RUNNING, self.last.child.pid))
+
+    def test_cannot_be_written_down(self) -> None:
+        """What cannot be written down is not started, and takes up no room."""
+        self.thread.broken = True
+        for _ in range(5):
+            self.failureResultOf(self.ask(), CannotRecord)
+        self.assertEqual(self.spawn.started, [])
+        self.assert_nothing_left()
+        self.thread.broken = False
+        self.submit()
+
+    def test_timeout_begins(self) -> None:
+        """A run's time begins when it is started."""
+        self.begin(limited(timeout=3.0))
+        self.submit()
+        self.clock.advance(3)
+        self.assertIn("SIGTERM", self.last.child.signals)
+
+    def test_ids(self) -> None:
+        """Ids are UUIDs of version 7, and sort by the order of the orders."""
+        ids = []
+        for _ in range(20):
+            ids.append(self.submit().id)
+            self.last.exit()
+        self.assertEqual({UUID(each).version for each in ids}, {7})
+        self.assertEqual(ids, sorted(set(ids)))
+
+    def test_refused(self) -> None:
+        """What does not fit is refused, and nothing is started."""
+        self.failureResultOf(self.ask("echo"), ParametersRefused)
+        self.assertEqual((self.spawn.started, self.registry.active), ([], {}))
+
+    def test_cannot_start(self) -> None:
+        """A process that cannot be started has failed, and takes up no room."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        for _ in range(5):
+            run = self.submit()
+            self.assertEqual(run.record, self.kept(run.id))
+        self.assert_nothing_left()
+        for record in self.database.page(10):
+            self.assertIs(record.state, State.FAILED)
+            self.assertIn("was not found", record.failure or "")
+        self.spawn.error = None
+        self.submit()
+        self.assertEqual(len(self.registry.active), 1)
+
+    def test_on_disconnect(self) -> None:
+        """What becomes of it without viewers the command says, or else the order."""
+        for asked in OnDisconnect:
+            run = self.submit(on_disconnect=asked)
+            self.assertIs(run.record.on_disconnect, asked)
+            self.last.exit()
+        self.begin(limited(on_disconnect=OnDisconnect.KEEP))
+        run = self.submit(on_disconnect=OnDisconnect.CANCEL)
+        self.assertIs(run.record.on_disconnect, OnDisconnect.KEEP)
+
+    def test_nobody_comes(self) -> None:
+        """Who must have a viewer, and never had one, is given up at last."""
+        linger = COMING + 1
+        for limit, seconds in ((0.0, COMING), (linger, linger)):
+            self.begin(limited(linger=limit))
+            self.submit(on_disconnect=OnDisconnect.CANCEL)
+            self.clock.advance(seconds - 0.1)
+            self.assertEqual(self.last.child.signals, [])
+            self.clock.advance(0.2)
+            self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+            self.last.exit(None, 15)
+        self.submit()
+        self.clock.advance(3600)
+        self.assertEqual(self.last.child.signals, [])
+
+    def test_events(self) -> None:
+        """That a run is created, starts and ends is told, in this order."""
+        run = self.submit()
+        self.last.exit(3)
+        said = [json.loads(each.data) for each in self.registry.events.read(0)]
+        told = [(each["event"], each["run"]["state"]) for each in said]
+        self.assertEqual(
+            told, [("created", "running"), ("started", "running"), ("ended", "exited")]
+        )
+        self.assertEqual({each["run"]["id"] for each in said}, {run.id})
+
+
+class EndTests(RegistryTestCase):
+    """How a run ended is safe before anybody is told."""
+
+    def test_durable_first(self) -> None:
+        """A run is over for others once that is written down."""
+        run = self.submit()
+        self.thread.manual = True
+        self.last.exit(3)
+        self.assertIs(run.record.state, State.RUNNING)
+        self.assertFalse(run.log.closed)
+        self.assertIn(run.id, self.registry.active)
+        self.thread.finish()
+        self.assertIs(run.record.state, State.EXITED)
+        self.assertTrue(run.log.closed)
+        self.assertEqual(self.kept(run.id), run.record)
+        self.assert_nothing_left()
+
+    def test_ending(self) -> None:
+        """What is over, but not yet for others, can be neither ended nor signalled."""
+        run = self.submit()
+        self.thread.manual = True
+        self.last.exit()
+        for asked in (self.registry.cancel(run.id), self.registry.signal(run.id, 15)):
+            error = self.failureResultOf(Deferred.fromCoroutine(asked), RunNotRunning)
+            self.assertIn("it is ending", error.getErrorMessage())
+        self.assertEqual(self.last.child.signals, [])
+        self.thread.finish()
+
+    def test_found_later(self) -> None:
+        """A run that has ended is found as it was, and its output with it."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.last.run.finished(ExitStatus(0, None, cpu=0.25, memory=4096))
+        found = self.successResultOf(self.registry.find(run.id))
+        assert isinstance(found, EndedRun)
+        self.assertEqual(found.record, run.record)
+        self.assertEqual((found.record.cpu, found.record.memory), (0.25, 4096))
+        self.assertEqual(text(found.log), b"hello")
+        self.assertTrue(found.log.closed)
+        self.assertIs(self.successResultOf(self.registry.find(run.id)), found)
+        viewer = Reader()
+        found.attach(viewer)
+        found.pace()
+        found.detach(viewer)
+        self.assert_nothing_left()
+
+    def test_found_by_two_at_once(self) -> None:
+        """Who looks for the same ended run at once shares its log."""
+        run = self.submit()
+        self.last.exit()
+        self.thread.manual = True
+        asked = [Deferred.fromCoroutine(self.registry.find(run.id)) for _ in range(2)]
+        self.thread.finish()
+        one, other = (self.successResultOf(each) for each in asked)
+        self.assertIs(one, other)
+
+    def test_forgotten_when_nobody_looks(self) -> None:
+        """A run that has ended is kept in memory no longer than somebody has it."""
+        run_id = self.submit().id
+        self.last.exit()
+        self.spawn.started.clear()
+        self.successResultOf(self.registry.find(run_id))
+        gc.collect()
+        self.assertEqual(dict(self.registry._history._ended), {})
+
+    def test_expired(self) -> None:
+        """When more has ended than is to be kept, the oldest is forgotten."""
+        self.begin(evolve(CONFIG, keep=Keep(age=60, runs=2, bytes=1 << 20)))
+        ids = []
+        for _ in range(3):
+            ids.append(self.submit().id)
+            self.last.exit()
+        self.failureResultOf(self.registry.find(ids[0]), RunUnknown)
+        self.clock.advance(61)
+        self.successResultOf(self.registry.tidy())
+        self.assertEqual(self.database.page(10), [])
+
+    def test_tidy_fails(self) -> None:
+        """That old runs cannot be forgotten for now troubles nobody else."""
+        self.thread.broken = True
+        self.successResultOf(self.registry.tidy())
+        self.thread.broken = False
+        self.successResultOf(self.registry.tidy())

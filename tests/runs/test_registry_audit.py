@@ -1,0 +1,237 @@
+"""Tests for L{shellstream.runs.registry}.
+
+What it notes of runs, and secret parameters.
+"""
+
+from os.path import normpath
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.config.command import MASK
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Integer, Path
+from shellstream.model.errors import Busy, KeyReused, ParametersRefused
+from shellstream.model.events import OnDisconnect, State
+from shellstream.model.limits import WhenBusy
+from shellstream.model.run_record import RunRecord, described
+from shellstream.runs.interfaces import Order
+from shellstream.security.audit import What
+from shellstream.security.authorization import EVERYTHING, SOMEBODY, Caller, Principal
+from tests.support.registries import CONFIG, LOGIN, SECRET, RegistryTestCase, limited
+
+GIVEN = (("who", "me"), ("password", SECRET))
+SECRETS = {"password": SECRET, "pin": "0000"}
+MASKED = {"who": "me", "password": MASK, "pin": MASK}
+CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0.2.1")
+
+
+class NotedTests(RegistryTestCase):
+    """Each start and each end of a run is noted, once."""
+
+    def noted_as(self) -> list[tuple[Any, ...]]:
+        """What was noted since it was asked for last, of which runs."""
+        found = [
+            (each.what.value, each.run, each.facts.get("state")) for each in self.noted
+        ]
+        self.noted.clear()
+        return found
+
+    def test_whole(self) -> None:
+        """A start says who ordered what, an end what became of it."""
+        asked = Order("echo", [("x", "1")], OnDisconnect.KEEP, by=CI)
+        run, _ = self.successResultOf(
+            Deferred.fromCoroutine(self.registry.submit(asked))
+        )
+        (started,) = self.noted
+        self.assertEqual(
+            (started.who, started.credential, started.address),
+            ("ci", "token 1", "192.0.2.1"),
+        )
+        self.assertEqual((started.what, started.command), (What.START, "echo"))
+        self.assertEqual((started.params, run.record.principal), ({"x": "1"}, "ci"))
+        self.spawn.started[-1].exit(None, 9)
+        _, end = self.noted
+        self.assertEqual((end.what, end.who, end.run), (What.END, "ci", run.record.id))
+        expected = {"state": "signaled", "code": None, "signal": "KILL"}
+        self.assertEqual(end.facts, {**expected, "reason": None, "failure": None})
+
+    def test_before_it_starts(self) -> None:
+        """A start is noted before there is a process; one that fails has its end."""
+        self.spawn.error = Busy("there is no room", 1)
+        self.failureResultOf(self.ask(), Busy)
+        first, second = self.noted_as()
+        self.assertEqual(first[0::2], ("start", "running"))
+        self.assertEqual(second, ("end", first[1], "failed"))
+
+    def test_queued(self) -> None:
+        """So has one that never has its turn."""
+        self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
+        first, second = self.submit(), self.submit()
+        self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(second.id)))
+        self.assertEqual(
+            self.noted_as(),
+            [
+                ("start", first.id, "running"),
+                ("start", second.id, "queued"),
+                ("end", second.id, "cancelled"),
+            ],
+        )
+
+    def test_timeout(self) -> None:
+        """What ended it is told where that was not its own doing."""
+        self.begin(limited(timeout=1.0))
+        self.submit()
+        self.clock.advance(1)
+        self.spawn.started[-1].exit(None, 15)
+        self.assertEqual(self.noted[-1].facts["reason"], "timeout")
+
+    def test_lost(self) -> None:
+        """What the last daemon left is lost, or cannot be started any more."""
+        self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
+        first, second = self.submit(), self.submit()
+        self.restart(evolve(CONFIG, commands={"echo": CONFIG.commands["echo"]}))
+        lost, failed = ("end", first.id, "lost"), ("end", second.id, "failed")
+        self.assertEqual(self.noted_as(), [lost, failed])
+        self.restart(CONFIG)
+        self.assertEqual(self.noted_as(), [])
+
+    def test_stopped(self) -> None:
+        """What a stop ends has its end; what waits for the next daemon has none yet."""
+        self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
+        first, second = self.submit(), self.submit()
+        self.noted.clear()
+        self.registry.stop()
+        self.spawn.started[-1].exit(None, 15)
+        self.assertEqual(self.noted_as(), [("end", first.id, "signaled")])
+        self.restart(self.registry.config)
+        self.spawn.started[-1].exit()
+        self.assertEqual(self.noted_as(), [("end", second.id, "exited")])
+
+    def test_again(self) -> None:
+        """The same order with the same key starts nothing, and is not noted."""
+        self.submit(key="k")
+        self.noted.clear()
+        self.successResultOf(self.ask(key="k"))
+        self.assertEqual(self.noted, [])
+
+    def test_refused(self) -> None:
+        """A refusal knows what was ordered, as far as that may be shown."""
+        self.begin(Config(commands={"login": LOGIN}))
+        given = (*GIVEN, ("passwrod", SECRET), ("who", "you"))
+        failure = self.failureResultOf(self.ask("login", given), ParametersRefused)
+        self.assertEqual(
+            failure.value.ordered, ("login", {"who": "you", "password": MASK})
+        )
+        self.assertNotIn(SECRET, str(failure.value))
+        self.assertEqual(self.noted, [])
+
+    def test_key_of_another(self) -> None:
+        """Keys belong to who sent them: another's order with the same is another."""
+        for by in (CI, SOMEBODY):
+            asked = Order("say", (), OnDisconnect.KEEP, "k", by=by)
+            _, began = self.successResultOf(
+                Deferred.fromCoroutine(self.registry.submit(asked))
+            )
+            self.assertTrue(began)
+
+
+class SecretTests(RegistryTestCase):
+    """A secret is for the command alone."""
+
+    config = Config(commands={"login": LOGIN}, max_running=2, drain=0.0)
+
+    def rows(self) -> str:
+        """All that is written down."""
+        with self.database.transaction():
+            tables = [
+                self.database._do(f"SELECT * FROM {name}").fetchall()
+                for name in ("runs", "keys")
+            ]
+        return repr(tables)
+
+    def page(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        asked = self.registry.page(10, None, None, None)
+        return self.successResultOf(Deferred.fromCoroutine(asked))
+
+    def test_masked(self) -> None:
+        """The command has it; nobody is shown it, and it is not written down."""
+        run = self.submit("login", GIVEN, key="k")
+        self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
+        self.assertEqual(run.record.params, MASKED)
+        self.assertNotIn(SECRET, repr((run.record, run.invocation.params)))
+        self.assertEqual(described(run.record)["params"], MASKED)
+        self.assertEqual(self.noted[0].params, MASKED)
+        self.assertNotIn(SECRET, self.rows())
+        self.spawn.started[0].exit()
+        (ended,) = self.page()
+        self.assertEqual((ended.params, ended.secrets), (MASKED, {}))
+        self.assertNotIn(SECRET.encode(), self.registry.events.read(0)[0].data)
+
+    def test_of_any_kind(self) -> None:
+        """A number or a path may be one: what is masked is not what is looked at."""
+        params = {
+            "pin": Integer(name="pin", secret=True),
+            "key": Path(name="key", roots=("/srv",), resolve=normpath, secret=True),
+        }
+        self.begin(Config(commands={"login": evolve(LOGIN, params=params)}))
+        run = self.submit("login", (("pin", 7), ("key", "a")))
+        env = self.spawn.started[0].invocation.env
+        self.assertEqual(env, {"pin": "7", "key": "/srv/a"})
+        self.assertEqual(run.record.params, {"pin": MASK, "key": MASK})
+
+    def test_default(self) -> None:
+        """An empty field of a form, which cannot show the default, stands for it."""
+        self.submit("login", (*GIVEN, ("pin", "")))
+        self.assertEqual(self.spawn.started[0].invocation.env["pin"], "0000")
+
+    def test_queued(self) -> None:
+        """One that waits has it after a restart too; once it has begun it is gone."""
+        self.submit("login", GIVEN)
+        waiting = self.submit("login", GIVEN)
+        self.assertIn(SECRET, self.rows())
+        self.assertEqual(described(waiting.record)["params"], MASKED)
+        self.restart(self.config)
+        self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
+        self.assertNotIn(SECRET, self.rows())
+        self.assertEqual([each.params for each in self.page()], [MASKED] * 2)
+
+    def test_not_begun_in_time(self) -> None:
+        """One whose turn comes as the daemon stops keeps it for the next one."""
+        self.submit("login", GIVEN)
+        self.submit("login", GIVEN)
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.registry.stop()
+        self.thread.finish()
+        self.assertEqual(len(self.spawn.started), 1)
+        self.restart(self.config)
+        self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
+
+    def test_cancelled(self) -> None:
+        """One that is cancelled while it waits needs it no more."""
+        self.submit("login", GIVEN)
+        waiting = self.submit("login", GIVEN)
+        self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(waiting.id)))
+        self.assertNotIn(SECRET, self.rows())
+
+    def test_command_gone(self) -> None:
+        """Nor does one whose command is gone: it stays masked."""
+        self.submit("login", GIVEN)
+        self.submit("login", GIVEN)
+        self.restart(CONFIG)
+        newest, _ = self.page()
+        self.assertEqual((newest.state, newest.params), (State.FAILED, MASKED))
+        self.assertNotIn(SECRET, self.rows())
+
+    def test_key(self) -> None:
+        """With a key another secret is another order, also after a restart."""
+        run = self.submit("login", GIVEN, key="k")
+        for _ in range(2):
+            again = self.successResultOf(self.ask("login", GIVEN, key="k"))[0]
+            self.assertEqual(again.record.id, run.id)
+            other = (("who", "me"), ("password", "guess"))
+            self.failureResultOf(self.ask("login", other, key="k"), KeyReused)
+            self.restart(self.config)

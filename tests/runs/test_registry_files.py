@@ -1,0 +1,164 @@
+"""Tests for L{shellstream.runs.registry}: with real files, and a disk that fails."""
+
+import os
+
+from shellstream.model.errors import Busy, OffsetGone
+from shellstream.model.events import State, Stream
+from shellstream.model.limits import WhenBusy
+from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.history import RETRY
+from tests.support.programs import no_descriptor
+from tests.support.registries import CONFIG, FileTestCase, limited, text
+
+QUEUEING = limited(when_busy=WhenBusy.QUEUE)
+
+
+class DescriptorTests(FileTestCase):
+    """An output that nobody can open just now is not gone."""
+
+    def test_ended(self) -> None:
+        """It is refused for a while, and read when there is room."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.last.exit()
+        found = self.successResultOf(self.registry.find(run.id))
+        with no_descriptor():
+            error = self.assertRaises(Busy, lambda: found.log)
+        self.assertIn("too many files are open", str(error))
+        self.assertEqual(text(found.log), b"hello")
+
+
+class UnrecordedTests(FileTestCase):
+    """An end that cannot be written down is told all the same, and retried."""
+
+    def ended(self) -> str:
+        """The id of a run that has ended while the disk fails."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.thread.broken = True
+        self.last.exit(3)
+        self.flushLoggedErrors()  # the output could not be synced
+        self.assertIs(run.record.state, State.EXITED)
+        self.assertTrue(run.log.closed)
+        return run.id
+
+    def test_retried(self) -> None:
+        """It is written down as soon as that is possible, and forgotten then."""
+        run_id = self.ended()
+        for _ in range(3):
+            self.clock.advance(RETRY)
+        self.assertEqual(list(self.registry.active), [run_id])
+        self.thread.broken = False
+        self.clock.advance(RETRY)
+        kept = self.kept(run_id)
+        self.assertEqual((kept.state, kept.code, kept.size), (State.EXITED, 3, 5))
+        self.assert_nothing_left()
+
+    def test_found(self) -> None:
+        """Until then the run is found as it ended, and its output with it."""
+        run_id = self.ended()
+        found = self.successResultOf(self.registry.find(run_id))
+        assert isinstance(found, EndedRun)
+        self.assertIs(found.record.state, State.EXITED)
+        self.assertEqual(text(found.log), b"hello")
+        self.assertIs(self.successResultOf(self.registry.find(run_id)), found)
+        self.registry.stop()
+        self.clock.advance(RETRY)
+        self.assert_nothing_left()
+
+    def test_stop(self) -> None:
+        """A daemon that stops does not wait for the disk for ever."""
+        run_id = self.ended()
+        stopped = self.registry.stop()
+        self.clock.advance(RETRY)
+        self.successResultOf(stopped)
+        self.thread.broken = False
+        self.assertIs(self.kept(run_id).state, State.RUNNING)
+        self.reopen(CONFIG)
+        self.assertIs(self.kept(run_id).state, State.LOST)
+
+
+class FileTests(FileTestCase):
+    """Output outlives the daemon."""
+
+    def test_lost(self) -> None:
+        """Of a run that was lost there is all that it said, and its sizes."""
+        run = self.submit()
+        self.last.say(b"out")
+        self.last.say(b"err", Stream.STDERR)
+        self.reopen(CONFIG)
+        kept = self.kept(run.id)
+        self.assertEqual((kept.state, kept.start, kept.size), (State.LOST, 0, 6))
+        self.assertGreater(kept.stored, 6)
+        found = self.successResultOf(self.registry.find(run.id))
+        self.assertEqual(text(found.log), b"outerr")
+
+    def test_silent(self) -> None:
+        """A run that was lost before it said anything has an empty output."""
+        run = self.submit()
+        self.reopen(CONFIG)
+        kept = self.kept(run.id)
+        self.assertEqual((kept.start, kept.size, kept.stored), (0, 0, 0))
+        found = self.successResultOf(self.registry.find(run.id))
+        self.assertEqual(text(found.log), b"")
+
+    def test_queued(self) -> None:
+        """What was queued writes its output as if nothing had been."""
+        self.begin(QUEUEING)
+        runs = [self.submit() for _ in range(3)]
+        self.reopen(QUEUEING)
+        self.assertEqual(self.last.run.id, runs[2].id)
+        self.last.say(b"hello")
+        self.last.exit()
+        found = self.successResultOf(self.registry.find(runs[2].id))
+        self.assertEqual(text(found.log), b"hello")
+
+    def test_damaged(self) -> None:
+        """Damaged output is moved away if possible, and is missing in any case."""
+        for obstacle in (False, True):
+            self.begin(CONFIG)
+            run = self.submit()
+            self.last.say(b"hello")
+            self.last.exit()
+            path = self.folder / "output" / f"{run.id}.log"
+            path.write_bytes(b"\xa5" * 100)
+            aside = path.with_name(f"{path.name}.damaged")
+            if obstacle:
+                aside.mkdir()
+            self.reopen(CONFIG)
+            found = self.successResultOf(self.registry.find(run.id))
+            self.assertEqual((found.log.start, found.log.end), (5, 5))
+            self.assertEqual((path.exists(), aside.is_file()), (obstacle, not obstacle))
+
+    def test_cut_short(self) -> None:
+        """Of a file that lost its end there is the beginning, and then a gap."""
+        for kept, left in ((0, b""), (60, b"hello ")):
+            self.begin(CONFIG)
+            run = self.submit()
+            self.last.say(b"hello ")
+            self.last.say(b"world")
+            self.last.exit()
+            os.truncate(self.folder / "output" / f"{run.id}.log", kept)
+            self.reopen(CONFIG)
+            found = self.successResultOf(self.registry.find(run.id))
+            log = found.log
+            self.assertEqual(log.start, 0 if left else 11)
+            chunks = log.read(log.start)
+            self.assertEqual(b"".join(each.data for each in chunks), left)
+            if left:
+                gone = self.assertRaises(OffsetGone, log.read, len(left))
+                self.assertEqual(gone.start, 11)
+
+    def test_dropped(self) -> None:
+        """What was dropped before is not there after, and how much is known."""
+        self.begin(limited(retain=4096))
+        run = self.submit()
+        for _ in range(10):
+            self.last.say(b"x" * 1000)
+        self.reopen(CONFIG)
+        kept = self.kept(run.id)
+        self.assertEqual(kept.size, 10_000)
+        self.assertGreater(kept.start, 0)
+        self.assertLessEqual(kept.start, 10_000 - 4096)
+        found = self.successResultOf(self.registry.find(run.id))
+        self.assertEqual(len(text(found.log, kept.start)), 10_000 - kept.start)

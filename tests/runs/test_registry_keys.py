@@ -1,0 +1,108 @@
+"""Tests for L{shellstream.runs.registry}: an order that comes again with its key."""
+
+from shellstream.model.errors import (
+    Busy,
+    CannotRecord,
+    CannotStart,
+    KeyReused,
+    RunForgotten,
+)
+from shellstream.model.events import State
+from tests.support.registries import CONFIG, BusyTestCase
+
+
+class KeyTests(BusyTestCase):
+    """An C{Idempotency-Key} makes it safe to ask again."""
+
+    def test_again(self) -> None:
+        """The same order with the same key is for the same run, also when it ended."""
+        run = self.submit("echo", [("x", "1")], "k")
+        for _ in range(2):
+            again, began = self.successResultOf(self.ask("echo", [("x", "1")], "k"))
+            self.assertEqual((again.record.id, began), (run.id, False))
+            if not run.over:
+                self.last.exit()
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_other_order(self) -> None:
+        """Another order with the same key is refused, and starts nothing."""
+        self.submit("echo", [("x", "1")], "k")
+        self.failureResultOf(self.ask("echo", [("x", "2")], "k"), KeyReused)
+        self.failureResultOf(self.ask("say", [], "k"), KeyReused)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.assertEqual(len(self.registry.active), 1)
+
+    def test_at_once(self) -> None:
+        """Of two that come at once one begins the run, the other gets it."""
+        self.begin(self.one())
+        self.thread.manual = True
+        asked = [self.ask(key="k") for _ in range(3)]
+        self.assertEqual(self.spawn.started, [])
+        self.thread.finish()
+        (run, began), *others = map(self.successResultOf, asked)
+        self.assertTrue(began)
+        self.assertEqual(others, [(run, False)] * 2)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.assertEqual(list(self.registry.active), [run.id])
+
+    def test_at_once_and_in_vain(self) -> None:
+        """If the first comes to nothing, the other begins it."""
+        self.thread.manual = True
+        asked = [self.ask(key="k") for _ in range(2)]
+        self.thread.broken = True
+        self.thread.step()
+        self.failureResultOf(asked[0], CannotRecord)
+        self.thread.broken = False
+        self.thread.finish()
+        run, began = self.successResultOf(asked[1])
+        self.assertEqual((self.last.run, began), (run, True))
+
+    def test_busy(self) -> None:
+        """Who asks again where all is busy gets its run; who was turned away may."""
+        self.begin(self.one())
+        run = self.submit(key="k")
+        self.assertIs(self.submit(key="k"), run)
+        self.failureResultOf(self.ask(key="other"), Busy)
+        self.last.exit()
+        self.assertIsNot(self.submit(key="other"), run)
+
+    def test_forgotten(self) -> None:
+        """A run that is forgotten is not run again for its key, and that is told."""
+        run = self.submit(key="k")
+        self.last.exit()
+        self.successResultOf(self.registry.delete(run.id))
+        error = self.failureResultOf(self.ask(key="k"), RunForgotten).value
+        self.assertEqual(error.facts(), {"run": run.id})
+        self.assertIn("nothing was run again", str(error))
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_cannot_start(self) -> None:
+        """A run that could not be started is not started again for its key."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((run.record.state, began), (State.FAILED, True))
+        self.spawn.error = None
+        again, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((again.record, began), (run.record, False))
+        self.assertEqual(self.spawn.started, [])
+
+    def test_no_room(self) -> None:
+        """Who was asked to come again later may do so with the same key."""
+        self.spawn.error = Busy("the machine has no room for a process", 5)
+        self.failureResultOf(self.ask(key="k"), Busy)
+        (failed,) = self.database.page(10)
+        self.assertIs(failed.state, State.FAILED)
+        self.spawn.error = None
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((self.last.run, began), (run, True))
+
+    def test_stopping(self) -> None:
+        """So may who was turned away by a stop, at the next daemon."""
+        self.thread.manual = True
+        asked = self.ask(key="k")
+        self.registry.stop()
+        self.thread.finish()
+        self.failureResultOf(asked, Busy)
+        self.restart(CONFIG)
+        run, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((self.last.run, began), (run, True))

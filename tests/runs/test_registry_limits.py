@@ -1,0 +1,292 @@
+"""Tests for L{shellstream.runs.registry}: who runs, who waits, and who makes room."""
+
+from attrs import evolve
+
+from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from shellstream.model.events import Reason, State
+from shellstream.model.limits import WhenBusy
+from tests.support.registries import BusyTestCase
+
+
+class RejectTests(BusyTestCase):
+    """At its limits a registry may turn away who comes."""
+
+    def test_in_all(self) -> None:
+        """At the limit nothing is started, and when to come back is told."""
+        self.submit()
+        self.submit("echo", [("x", "1")])
+        error = self.failureResultOf(self.ask(), Busy).value
+        self.assertEqual(error.headers(), {"Retry-After": "5"})
+        self.assertIn("2 commands are running already", str(error))
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertEqual(len(self.database.page(10)), 2)
+        self.spawn.started[0].exit()
+        self.submit()
+        self.assertEqual(len(self.spawn.started), 3)
+
+    def test_of_a_command(self) -> None:
+        """A command that runs often enough does not keep others from running."""
+        self.begin(self.one())
+        self.submit()
+        error = self.failureResultOf(self.ask(), Busy).value
+        self.assertIn("'say' is running already, 1 times", str(error))
+        self.submit("echo", [("x", "1")])
+
+    def test_place_taken_at_once(self) -> None:
+        """Who is being written down has its place already, and gives it back."""
+        self.begin(self.one())
+        self.thread.manual = True
+        first = self.ask()
+        self.failureResultOf(self.ask(), Busy)
+        self.thread.broken = True
+        self.thread.step()
+        self.failureResultOf(first, CannotRecord)
+        self.thread.broken = False
+        self.thread.finish()
+        self.submit()
+
+    def test_until_it_is_over(self) -> None:
+        """The place of a run whose end is being written down is free."""
+        self.begin(self.one())
+        self.submit()
+        self.thread.manual = True
+        self.last.exit()
+        asked = self.ask()
+        self.thread.finish()
+        self.successResultOf(asked)
+        self.assertEqual(len(self.spawn.started), 2)
+
+
+class QueueTests(BusyTestCase):
+    """At its limits a registry may let who comes wait."""
+
+    when_busy = WhenBusy.QUEUE
+
+    def test_in_order(self) -> None:
+        """Who waits is started as soon as there is room, in the order of coming."""
+        runs = [self.submit() for _ in range(5)]
+        self.assertEqual(self.queue(), runs[2:])
+        for index, run in enumerate(runs[2:]):
+            self.assertEqual(len(self.spawn.started), index + 2)
+            self.spawn.started[index].exit()
+            self.assertIs(self.last.run, run)
+            kept = self.kept(run.id)
+            self.assertEqual((kept.state, kept.pid), (State.RUNNING, 4242))
+        for started in self.spawn.started[3:]:
+            started.exit()
+        self.assert_nothing_left()
+
+    def test_no_head_of_the_line(self) -> None:
+        """A command that has room does not wait behind one that has none."""
+        self.begin(evolve(self.one(), max_running=3))
+        self.submit()
+        waiting = self.submit()
+        self.submit("echo", [("x", "1")])
+        self.assertEqual(self.last.command.name, "echo")
+        self.assertEqual(self.queue(), [waiting])
+
+    def test_full(self) -> None:
+        """The queue is bounded; who leaves it makes room."""
+        self.begin(evolve(self.config, max_queued=2))
+        runs = [self.submit() for _ in range(4)]
+        error = self.failureResultOf(self.ask(), Busy).value
+        self.assertIn("2 runs are waiting already", str(error))
+        self.successResultOf(self.registry.cancel(runs[3].id))
+        self.submit()
+        self.assertEqual(len(self.spawn.started), 2)
+
+    def test_cancelled(self) -> None:
+        """Who is cancelled while it waits never starts, and that is on record."""
+        runs = [self.submit() for _ in range(3)]
+        self.successResultOf(self.registry.cancel(runs[2].id))
+        kept = self.kept(runs[2].id)
+        self.assertEqual((kept.state, kept.reason), (State.CANCELLED, Reason.CANCELLED))
+        self.assertTrue(runs[2].log.closed)
+        self.spawn.started[0].exit()
+        self.assertEqual(len(self.spawn.started), 2)
+
+    def test_cancelled_while_admitted(self) -> None:
+        """So it is where its turn has come, and it is being written down."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.successResultOf(self.registry.cancel(runs[2].id))
+        self.thread.finish()
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertIs(self.kept(runs[2].id).state, State.CANCELLED)
+        self.submit()
+        self.assertEqual(len(self.spawn.started), 3)
+
+    def test_room_while_written_down(self) -> None:
+        """Who gets room before it is on record starts as soon as it is."""
+        for _ in range(2):
+            self.submit()
+        self.thread.manual = True
+        asked = self.ask()
+        self.spawn.started[0].exit()
+        self.assertEqual(len(self.spawn.started), 2)
+        self.thread.finish()
+        run, began = self.successResultOf(asked)
+        self.assertEqual((self.last.run, began), (run, True))
+
+    def test_cannot_start(self) -> None:
+        """Who cannot be started when its turn comes has failed; the next one is."""
+        runs = [self.submit() for _ in range(4)]
+        self.spawn.error = CannotStart("say", "its program was not found")
+        self.spawn.started[0].exit()
+        for run in runs[2:]:
+            self.assertIs(self.kept(run.id).state, State.FAILED)
+        self.spawn.error = None
+        self.spawn.started[1].exit()
+        self.assert_nothing_left()
+
+    def test_cannot_be_written_down(self) -> None:
+        """Nor is who cannot be written down then: it would be started twice."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.broken = True
+        self.spawn.started[0].exit()
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertIs(runs[2].record.state, State.FAILED)
+        self.thread.broken = False
+        self.clock.advance(5)
+        self.assertIs(self.kept(runs[2].id).state, State.FAILED)
+        self.spawn.started[1].exit()
+        self.assert_nothing_left()
+
+
+class JoinTests(BusyTestCase):
+    """At its limits a registry may have who comes watch what runs already."""
+
+    when_busy = WhenBusy.JOIN
+
+    def test_same(self) -> None:
+        """An order for the same is for the same run; below the limit it is not."""
+        self.begin(evolve(self.one(), max_running=9))
+        run = self.submit("echo", [("x", "1")])
+        joined, began = self.successResultOf(self.ask("echo", [("x", "1")]))
+        self.assertEqual((joined, began), (run, False))
+        self.last.exit()
+        self.assertIsNot(self.submit("echo", [("x", "1")]), run)
+
+    def test_other(self) -> None:
+        """An order for something else is turned away."""
+        self.begin(self.one())
+        self.submit("echo", [("x", "1")])
+        self.failureResultOf(self.ask("echo", [("x", "2")]), Busy)
+
+    def test_at_once(self) -> None:
+        """Who comes while the first is being written down waits for that too."""
+        self.begin(self.one())
+        self.thread.manual = True
+        asked = [self.ask() for _ in range(3)]
+        self.thread.step()
+        (run, began), *others = (self.successResultOf(each) for each in asked[:1])
+        self.assertTrue(began)
+        self.assertEqual(others, [])
+        self.thread.finish()
+        for each in asked[1:]:
+            self.assertEqual(self.successResultOf(each), (run, False))
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_first_comes_to_nothing(self) -> None:
+        """If that fails, the next one is a run of its own, and others join that."""
+        self.begin(self.one())
+        self.thread.manual = True
+        asked = [self.ask() for _ in range(3)]
+        self.thread.broken = True
+        self.thread.step()
+        self.thread.broken = False
+        self.thread.finish()
+        self.failureResultOf(asked[0], CannotRecord)
+        (one, began), (other, joined) = map(self.successResultOf, asked[1:])
+        self.assertIs(one, other)
+        self.assertEqual((began, joined), (True, False))
+
+    def test_key(self) -> None:
+        """A key that came with a joined run is for that run, however it ends."""
+        self.begin(self.one())
+        run = self.submit()
+        self.assertIs(self.submit(key="k"), run)
+        self.last.exit()
+        found, began = self.successResultOf(self.ask(key="k"))
+        self.assertEqual((found.record.id, began), (run.id, False))
+        self.assertEqual(len(self.spawn.started), 1)
+
+
+class ReplaceTests(BusyTestCase):
+    """At its limits a registry may end what runs for who comes."""
+
+    when_busy = WhenBusy.REPLACE
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin(self.one())
+
+    def test_replaces(self) -> None:
+        """What runs is ended, and when it has, the new run is started."""
+        old = self.submit()
+        new = self.submit()
+        self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assertIs(new.record.state, State.QUEUED)
+        self.last.exit(None, 15)
+        self.assertIs(old.record.reason, Reason.CANCELLED)
+        self.assertIs(self.last.run, new)
+
+    def test_newest(self) -> None:
+        """Of several that come meanwhile only the newest is started."""
+        self.submit()
+        runs = [self.submit() for _ in range(3)]
+        self.assertEqual(self.queue(), runs[2:])
+        self.last.exit(None, 15)
+        states = [run.record.state for run in runs]
+        self.assertEqual(states, [State.CANCELLED] * 2 + [State.RUNNING])
+        self.assertEqual(len(self.spawn.started), 2)
+
+    def test_at_once(self) -> None:
+        """Also of those that come while the others are being written down."""
+        self.thread.manual = True
+        asked = [self.ask() for _ in range(3)]
+        self.thread.finish()
+        runs = [self.successResultOf(each)[0] for each in asked]
+        self.assertEqual([each.run for each in self.spawn.started], runs[2:])
+        for run in runs[:2]:
+            self.assertIs(self.kept(run.id).state, State.CANCELLED)
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_replaced_and_not_written_down(self) -> None:
+        """One that is replaced, and then cannot be written down, is gone once."""
+        self.thread.manual = True
+        asked = [self.ask() for _ in range(2)]
+        self.thread.broken = True
+        self.thread.step()
+        self.thread.broken = False
+        self.thread.finish()
+        self.failureResultOf(asked[0], CannotRecord)
+        run, _ = self.successResultOf(asked[1])
+        self.assertEqual(list(self.registry.active.values()), [run])
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_no_use(self) -> None:
+        """Nothing is ended where that would make no room."""
+        self.begin(evolve(self.one(), max_running=1))
+        self.submit("echo", [("x", "1")])
+        self.failureResultOf(self.ask(), Busy)
+        self.assertEqual(self.last.child.signals, [])
+
+    def test_no_room_to_wait(self) -> None:
+        """Nor where who comes is turned away all the same."""
+        config = evolve(self.one(), max_running=9, max_queued=1)
+        self.begin(config)
+        self.submit("echo", [("x", "1")])
+        self.submit()
+        self.submit("echo", [("x", "2")])
+        self.failureResultOf(self.ask(), Busy)
+        self.assertEqual(self.last.child.signals, [])
+
+    def test_key(self) -> None:
+        """The same order, again, does not replace itself."""
+        run = self.submit(key="k")
+        self.assertIs(self.submit(key="k"), run)
+        self.assertEqual(self.last.child.signals, [])

@@ -1,0 +1,334 @@
+"""Tests for L{shellstream.runs.registry}.
+
+What the next daemon makes of the last one's.
+"""
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.config.loader import Config
+from shellstream.model.errors import Busy, CannotRecord, RunNotRunning
+from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.limits import WhenBusy
+from shellstream.model.run_input import Intake, Piece, Tty
+from shellstream.runs.history import RETRY
+from shellstream.runs.interfaces import Order
+from tests.support.fakes import ECHO, HEAR, SAY
+from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited
+
+QUEUEING = limited(when_busy=WhenBusy.QUEUE)
+
+
+class LostTests(RegistryTestCase):
+    """What ran when the daemon was killed is lost, and never run again."""
+
+    def test_lost(self) -> None:
+        """It is lost from the restart on, and nothing is started in its place."""
+        run = self.submit()
+        self.clock.advance(60)
+        self.restart(CONFIG)
+        kept = self.kept(run.id)
+        self.assertEqual((kept.state, kept.ended), (State.LOST, self.registry.wall()))
+        self.assertEqual((kept.started, kept.pid), (run.record.started, 4242))
+        self.assertEqual(self.spawn.started, [])
+        self.assert_nothing_left()
+        found = self.successResultOf(self.registry.find(run.id))
+        self.assertEqual(found.record, kept)
+
+    def test_once(self) -> None:
+        """A run that was lost stays as it is over the next restart."""
+        run = self.submit()
+        self.restart(CONFIG)
+        kept = self.kept(run.id)
+        self.clock.advance(60)
+        self.restart(CONFIG)
+        self.assertEqual(self.kept(run.id), kept)
+
+    def test_cannot_be_written_down(self) -> None:
+        """That it is lost is told even while that cannot be written down."""
+        run_id = self.submit().id
+        self.restart(CONFIG, recover=False)
+        unended = self.successResultOf(self.store.unended())
+        self.thread.broken = True
+        self.registry.recover(unended, run_id)
+        self.thread.broken = False
+        self.assertIs(self.kept(run_id).state, State.RUNNING)
+        found = self.successResultOf(self.registry.find(run_id))
+        self.assertIs(found.record.state, State.LOST)
+        (listed,) = self.successResultOf(self.registry.page(10, None, None, None))
+        self.assertEqual(listed, found.record)
+        self.failureResultOf(self.registry.cancel(run_id), RunNotRunning)
+        self.clock.advance(RETRY)
+        self.assertEqual(self.kept(run_id), found.record)
+        self.assert_nothing_left()
+
+    def test_newest_id(self) -> None:
+        """Ids go on above those of before, though the clock was set back."""
+        run = self.submit()
+        self.clock.rightNow -= 3600
+        self.restart(CONFIG)
+        self.assertGreater(self.submit().id, run.id)
+
+
+class QueuedTests(RegistryTestCase):
+    """What was queued when the daemon went is run by the next one."""
+
+    config = QUEUEING
+
+    def test_in_order(self) -> None:
+        """In the order of coming, as far as there is room."""
+        runs = [self.submit("echo", [("x", str(n))]) for n in range(5)]
+        self.clock.advance(60)
+        self.restart(QUEUEING)
+        states = [self.kept(run.id).state for run in runs]
+        self.assertEqual(
+            states, [State.LOST] * 2 + [State.RUNNING] * 2 + [State.QUEUED]
+        )
+        first, second = self.spawn.started
+        self.assertEqual(first.invocation.argv, ("echo", "2"))
+        self.assertEqual(second.run.id, runs[3].id)
+        self.assertEqual(self.kept(first.run.id).created, runs[2].record.created)
+        second.exit()
+        self.assertEqual(self.last.run.id, runs[4].id)
+        first.exit()
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_restart_in_between(self) -> None:
+        """A run whose turn had come is not started a second time."""
+        runs = [self.submit() for _ in range(3)]
+        self.spawn.started[0].exit()
+        self.restart(QUEUEING)
+        self.assertEqual(self.spawn.started, [])
+        self.assertIs(self.kept(runs[2].id).state, State.LOST)
+
+    def test_input(self) -> None:
+        """What it was to read and to sit at is known over a restart."""
+        hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
+        config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
+        self.begin(config)
+        size = Tty(rows=50, columns=132, term="vt100")
+        for wish in ((False, None), (False, None), (True, None), (False, size)):
+            asked = Order("hear", (), OnDisconnect.KEEP, None, *wish)
+            self.successResultOf(Deferred.fromCoroutine(self.registry.submit(asked)))
+        self.restart(config)
+        made = [each.invocation for each in self.spawn.started]
+        self.assertEqual([each.stdin for each in made], [True, True])
+        self.assertEqual([each.tty for each in made], [None, size])
+        first, second = (each.run for each in self.spawn.started)
+        self.assertEqual(first.record.stdin, Intake())
+        self.assertEqual(second.record.tty, size)
+        self.successResultOf(first.feed(Piece(b"abc")))
+        self.restart(config)  # and with the daemon goes what it knew
+        lost = self.kept(first.id)
+        self.assertIs(lost.state, State.LOST)
+        self.assertEqual(lost.stdin, Intake(offset=None, open=False))
+
+    def test_input_not_allowed_any_more(self) -> None:
+        """Nor is it given what the operator has forbidden meanwhile."""
+        hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
+        config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
+        self.begin(config)
+        for _ in range(3):
+            asked = Order("hear", (), OnDisconnect.KEEP, stdin=True)
+            run, _ = self.successResultOf(
+                Deferred.fromCoroutine(self.registry.submit(asked))
+            )
+        self.restart(evolve(config, commands={"hear": evolve(hear, stdin=False)}))
+        kept = self.kept(run.record.id)
+        self.assertIs(kept.state, State.FAILED)
+        self.assertIn("stdin: is not for 'hear'", kept.failure or "")
+
+    def assert_changed(self, config: Config, words: str) -> None:
+        """With this configuration what was queued cannot be run."""
+        self.begin(QUEUEING)
+        runs = [self.submit("echo", [("x", "1")]) for _ in range(3)]
+        self.restart(config)
+        kept = self.kept(runs[2].id)
+        self.assertIs(kept.state, State.FAILED)
+        self.assertIn("the configuration has changed", kept.failure or "")
+        self.assertIn(words, kept.failure or "")
+        self.assertEqual(kept.ended, self.registry.wall())
+        self.assertEqual(self.spawn.started, [])
+        self.assert_nothing_left()
+
+    def test_changed(self) -> None:
+        """What the configuration has no more, or not like that, fails and says so."""
+        self.assert_changed(evolve(CONFIG, commands={"say": SAY}), "no command 'echo'")
+        echo = evolve(ECHO, argv=("echo",), params={})
+        changed = evolve(CONFIG, commands={"echo": echo, "say": SAY})
+        self.assert_changed(changed, "x: is no parameter")
+
+    def test_changed_and_cannot_be_written_down(self) -> None:
+        """That it has failed is told even while that cannot be written down."""
+        for _ in range(3):
+            last = self.submit().id
+        self.restart(evolve(CONFIG, commands={"echo": ECHO}), recover=False)
+        unended = self.successResultOf(self.store.unended())
+        self.thread.broken = True
+        self.registry.recover(unended, last)
+        self.thread.broken = False
+        found = self.successResultOf(self.registry.find(last))
+        self.assertIs(found.record.state, State.FAILED)
+        self.clock.advance(RETRY)
+        self.assertEqual(self.kept(last), found.record)
+        self.assert_nothing_left()
+
+    def test_nobody_comes_back(self) -> None:
+        """Where a viewer must be there, one has some time to come back."""
+        self.begin(evolve(QUEUEING, max_running=1))
+        for _ in range(3):
+            last = self.submit(on_disconnect=OnDisconnect.CANCEL)
+        self.restart(evolve(QUEUEING, max_running=1))
+        self.clock.advance(SAY.limits.linger)
+        self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+        kept = self.kept(last.id)
+        self.assertEqual(
+            (kept.state, kept.reason), (State.CANCELLED, Reason.DISCONNECTED)
+        )
+        self.last.exit(None, 15)
+        self.assert_nothing_left()
+
+    def test_key(self) -> None:
+        """The same key after the restart is for the same run, however it is by then."""
+        orders = [("echo", [("x", str(n))], f"k{n}") for n in range(3)]
+        ids = [self.submit(*each).id for each in orders]
+        self.restart(QUEUEING)
+        for each, run_id in zip(orders, ids, strict=True):
+            run, began = self.successResultOf(self.ask(*each))
+            self.assertEqual((run.record.id, began), (run_id, False))
+        self.assertEqual(len(self.spawn.started), 1)
+
+
+class StopTests(RegistryTestCase):
+    """A daemon that stops leaves its queue to the next one."""
+
+    config = QUEUEING
+
+    def test_stays_queued(self) -> None:
+        """What is queued stays so, its viewers are cut off, and the next runs it."""
+        runs = [self.submit() for _ in range(4)]
+        viewer = Reader()
+        runs[3].attach(viewer)
+        stopped = self.registry.stop()
+        self.assertEqual(viewer.cuts, 1)
+        for started in self.spawn.started:
+            started.exit(None, 15)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assert_nothing_left()
+        self.assertEqual(
+            [self.kept(run.id).state for run in runs],
+            [State.SIGNALED] * 2 + [State.QUEUED] * 2,
+        )
+        self.restart(QUEUEING)
+        self.assertEqual(
+            [each.run.id for each in self.spawn.started], [run.id for run in runs[2:]]
+        )
+
+    def test_hurry(self) -> None:
+        """So it does where there is no time at all."""
+        runs = [self.submit() for _ in range(3)]
+        self.registry.hurry()
+        self.spawn.started[0].exit(None, 15)
+        stopped = self.registry.stop()
+        self.spawn.started[1].exit(None, 15)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+
+    def assert_stays_queued(self, *stops: str) -> None:
+        """Whose turn comes just when the daemon stops is left to the next one."""
+        runs = [self.submit() for _ in range(3)]
+        viewer = Reader()
+        runs[2].attach(viewer)
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.assertIs(runs[2].record.state, State.RUNNING)
+        stopped = self.registry.stop()
+        for stop in stops:
+            getattr(self.registry, stop)()
+        self.thread.finish()
+        self.assertEqual((len(self.spawn.started), viewer.cuts), (2, 1))
+        self.spawn.started[1].exit(None, 15)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+        self.restart(QUEUEING)
+        self.assertIs(self.kept(runs[2].id).state, State.RUNNING)
+        self.assertEqual(self.last.run.id, runs[2].id)
+
+    def test_turn_comes(self) -> None:
+        """So it does if its turn comes in that very moment, however short that is."""
+        for drain, stops in ((0.0, ()), (10.0, ()), (10.0, ("hurry",))):
+            self.begin(evolve(QUEUEING, drain=drain))
+            self.assert_stays_queued(*stops)
+
+    def test_turn_comes_and_cancelled(self) -> None:
+        """But not who was told to end meanwhile."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(runs[2].id)))
+        self.registry.stop()
+        self.thread.finish()
+        self.assertIs(self.kept(runs[2].id).state, State.CANCELLED)
+
+    def test_turn_comes_while_disk_fails(self) -> None:
+        """Nor can that be written down: then it is queued as it was."""
+        runs = [self.submit() for _ in range(3)]
+        self.thread.manual = True
+        self.spawn.started[0].exit()
+        stopped = self.registry.stop()
+        self.thread.broken = True
+        self.thread.finish()
+        self.spawn.started[1].exit(None, 15)
+        self.clock.advance(RETRY)
+        self.successResultOf(stopped)
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+
+    def test_comes_to_nothing(self) -> None:
+        """A stop is over as well when an order that it waits for comes to nothing."""
+        self.begin(evolve(QUEUEING, drain=10.0))
+        self.thread.manual = True
+        asked = self.ask()
+        stopped = self.registry.stop()
+        self.thread.broken = True
+        self.thread.finish()
+        self.failureResultOf(asked, CannotRecord)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+
+    def assert_refused(self, queued: bool) -> None:
+        """Who is turned away by a stop that came in between is not run later on."""
+        for _ in range(2 if queued else 1):
+            self.submit()
+        self.thread.manual = True
+        asked = self.ask()
+        stopped = self.registry.stop()
+        self.assertNoResult(asked)
+        self.thread.finish()
+        self.failureResultOf(asked, Busy)
+        for started in self.spawn.started:
+            started.exit(None, 15)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+        self.restart(QUEUEING)
+        self.assertEqual(self.spawn.started, [])
+
+    def test_refused(self) -> None:
+        """Whether it was to run at once, or to wait."""
+        for queued in (False, True):
+            self.begin(QUEUEING)
+            self.assert_refused(queued)
+
+    def test_nothing_left_open(self) -> None:
+        """When the stop is over nothing waits for the disk."""
+        self.submit()
+        self.thread.manual = True
+        stopped = self.registry.stop()
+        self.last.exit(None, 15)
+        self.assertNoResult(stopped)
+        self.thread.finish()
+        self.successResultOf(stopped)
+        self.assertEqual(self.thread.waiting, [])

@@ -1,0 +1,119 @@
+"""Tests for L{shellstream.runs.registry}: how a stop goes."""
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.model.errors import Busy
+from shellstream.model.events import Reason
+from tests.support.fakes import SAY
+from tests.support.registries import CONFIG, RegistryTestCase
+
+
+class StopTests(RegistryTestCase):
+    """A L{Registry} that stops ends what runs and starts nothing more."""
+
+    def test_idle(self) -> None:
+        """Everybody who waits is told when the last run has ended, not before."""
+        self.successResultOf(self.registry.idle())
+        for _ in range(2):
+            self.submit()
+        waiting = [self.registry.idle() for _ in range(2)]
+        self.assertIsNot(waiting[0], waiting[1])
+        one, other = self.spawn.started
+        one.exit()
+        for each in waiting:
+            self.assertNoResult(each)
+        other.exit()
+        for each in waiting:
+            self.successResultOf(each)
+
+    def test_idle_again(self) -> None:
+        """Who was told once is not told again."""
+        for _ in range(2):
+            self.submit()
+            waiting = self.registry.idle()
+            self.last.exit()
+            self.successResultOf(waiting)
+
+    def test_stop(self) -> None:
+        """Every run is ended, and the stop is over when all have."""
+        runs = [self.submit() for _ in range(2)]
+        stopped = self.registry.stop()
+        for run, started in zip(runs, self.spawn.started, strict=True):
+            self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+            self.assertNoResult(stopped)
+            started.exit(None, 15)
+            self.assertIs(run.record.reason, Reason.SHUTDOWN)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+
+    def test_check(self) -> None:
+        """Whoever asks is told that nothing more is taken."""
+        self.submit()
+        self.registry.stop()
+        self.failureResultOf(Deferred.fromCoroutine(self.registry.check()), Busy)
+
+    def test_stop_deaf(self) -> None:
+        """What does not heed TERM is killed, so that the stop comes to its end."""
+        self.submit()
+        stopped = self.registry.stop()
+        self.clock.advance(SAY.limits.grace)
+        self.assertEqual(self.last.child.signals[-1], "SIGKILL")
+        self.last.exit(None, 9)
+        self.successResultOf(stopped)
+
+    def test_stop_idle(self) -> None:
+        """With nothing running a stop is over at once."""
+        self.successResultOf(self.registry.stop())
+        self.assert_nothing_left()
+
+    def test_starts_nothing_more(self) -> None:
+        """After the stop has begun an order is refused, while runs end and later."""
+        self.submit()
+        self.registry.stop()
+        for _ in range(2):
+            error = self.failureResultOf(self.ask(), Busy).value
+            self.assertIn("the daemon is stopping", str(error))
+            self.assertIn("Retry-After", error.headers())
+            for started in self.spawn.started:
+                if not started.run.log.closed:
+                    started.exit()
+        self.assertEqual(len(self.spawn.started), 1)
+
+
+class DrainTests(RegistryTestCase):
+    """A L{Registry} that stops may give what runs some time to end by itself."""
+
+    config = evolve(CONFIG, drain=10.0)
+
+    def test_in_time(self) -> None:
+        """What ends by itself meanwhile is not told to; then the stop is over."""
+        run = self.submit()
+        stopped = self.registry.stop()
+        self.clock.advance(9)
+        self.assertEqual(self.last.child.signals, [])
+        self.last.exit()
+        self.successResultOf(stopped)
+        self.assertIsNone(run.record.reason)
+        self.assert_nothing_left()
+
+    def test_too_late(self) -> None:
+        """What still runs after that time is told to end."""
+        self.submit()
+        stopped = self.registry.stop()
+        self.clock.advance(10)
+        self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assertNoResult(stopped)
+        self.last.exit(None, 15)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+
+    def test_hurry(self) -> None:
+        """Who does not want to wait need not."""
+        self.submit()
+        stopped = self.registry.stop()
+        self.registry.hurry()
+        self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
+        self.last.exit(None, 15)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()

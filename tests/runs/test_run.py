@@ -1,0 +1,173 @@
+"""Tests for L{shellstream.runs.run}: how a run ends, on a clock of our own."""
+
+from shellstream.model.events import Reason, State, Stream
+from shellstream.model.limits import Limits
+from shellstream.runs.run import Run
+from tests.support.registries import text
+from tests.support.run_cases import GRACE, TIMEOUT, RunTestCase
+
+
+class EndTests(RunTestCase):
+    """A run ends when its process has."""
+
+    def test_exits(self) -> None:
+        """A process that exits by itself ends its run at once, whatever its code."""
+        self.exit(3)
+        self.assertEqual((self.run_.record.code, self.run_.record.signal), (3, None))
+        self.assert_over(State.EXITED, None)
+        self.assertEqual(self.child.signals, [])
+
+    def test_signaled(self) -> None:
+        """A process that was killed by others is told apart."""
+        self.exit(None, 11)
+        self.assertEqual((self.run_.record.code, self.run_.record.signal), (None, 11))
+        self.assert_over(State.SIGNALED, None)
+
+    def test_background_processes(self) -> None:
+        """What a command leaves running on its own does not hold up its end."""
+        self.child.lives = True
+        self.exit()
+        self.assert_over(State.EXITED, None)
+
+    def test_output(self) -> None:
+        """What a child writes is in the log, in order, with its stream."""
+        self.run_.output(Stream.STDOUT, b"out")
+        self.run_.output(Stream.STDERR, b"err")
+        first, second = self.run_.log.read(0)
+        self.assertEqual((first.data, first.stream), (b"out", Stream.STDOUT))
+        self.assertEqual((second.data, second.stream), (b"err", Stream.STDERR))
+        self.assertEqual(first.time, self.wall())
+        self.exit()
+        self.assert_over(State.EXITED, None)
+
+
+class TimeoutTests(RunTestCase):
+    """A run that takes too long is ended."""
+
+    def test_timeout(self) -> None:
+        """At its time TERM, and CONT for one that is stopped; not a moment before."""
+        self.clock.advance(TIMEOUT - 0.5)
+        self.assertEqual(self.child.signals, [])
+        self.clock.advance(0.5)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assert_runs()
+        self.child.lives = False
+        self.exit(None, 15)
+        self.assert_over(State.SIGNALED, Reason.TIMEOUT)
+
+    def test_deaf(self) -> None:
+        """Who does not heed TERM is killed after the grace time, and only once."""
+        self.clock.advance(TIMEOUT)
+        self.clock.advance(GRACE - 0.5)
+        self.assertNotIn("SIGKILL", self.child.signals)
+        self.clock.advance(0.5)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
+        self.assert_runs()
+        self.clock.advance(10 * TIMEOUT)
+        self.assertEqual(self.child.signals.count("SIGKILL"), 1)
+        self.exit(None, 9)
+        self.assert_over(State.SIGNALED, Reason.TIMEOUT)
+
+    def test_polite(self) -> None:
+        """Who heeds TERM and exits by itself has exited, and why is told."""
+        self.clock.advance(TIMEOUT)
+        self.child.lives = False
+        self.exit(0)
+        self.assert_over(State.EXITED, Reason.TIMEOUT)
+
+    def test_in_time(self) -> None:
+        """A run that ends in time is not ended a second time later."""
+        self.clock.advance(TIMEOUT - 1)
+        self.exit()
+        self.assert_over(State.EXITED, None)
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(self.child.signals, [])
+
+
+class NoTimeoutTests(RunTestCase):
+    """A command may be without a timeout."""
+
+    limits = Limits()
+
+    def test_waits_for_nothing(self) -> None:
+        """Then a run sets no timer at all."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(10**6)
+        self.assert_runs()
+        self.exit()
+        self.assert_over(State.EXITED, None)
+
+
+class CancelTests(RunTestCase):
+    """A run that is made to end does so with its whole process group."""
+
+    def test_cancel(self) -> None:
+        """The timeout counts no more once a run is being ended."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+        self.clock.advance(GRACE)
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
+        self.exit(None, 9)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_twice(self) -> None:
+        """A second wish to end a run changes neither its reason nor its grace."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.clock.advance(GRACE - 1)
+        self.run_.cancel(Reason.DISCONNECTED)
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+        self.clock.advance(1)
+        self.assertEqual(self.child.signals[2:], ["SIGKILL"])
+        self.exit(None, 9)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_too_late(self) -> None:
+        """A run that has ended cannot be ended: its signal would hit a stranger."""
+        self.exit()
+        self.run_.cancel(Reason.CANCELLED)
+        self.assertEqual(self.child.signals, [])
+        self.assert_over(State.EXITED, None)
+
+    def test_group_gone(self) -> None:
+        """When the last of the group goes with its leader, nothing waits."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.child.lives = False
+        self.exit(None, 15)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_group_outlives_leader(self) -> None:
+        """While others of the group use their grace time the run goes on."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.exit(0)
+        for _ in range(3):
+            self.clock.advance(Run.LOOK)
+            self.assert_runs()
+        self.child.lives = False
+        self.clock.advance(Run.LOOK)
+        self.assert_over(State.EXITED, Reason.CANCELLED)
+        self.assertNotIn("SIGKILL", self.child.signals)
+
+    def test_group_killed(self) -> None:
+        """What is left of a group after the grace time is killed, then the run ends."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.exit(0)
+        self.clock.pump([Run.LOOK] * (int(GRACE / Run.LOOK) + 2))
+        self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
+        self.assert_over(State.EXITED, Reason.CANCELLED)
+
+    def test_exit_after_kill(self) -> None:
+        """Once killed a group has no grace left: the leader's end is the run's."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.clock.advance(GRACE)
+        self.exit(None, 9)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_last_words(self) -> None:
+        """What a child says while it is being ended is still its output."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.run_.output(Stream.STDOUT, b"cleaning up")
+        self.child.lives = False
+        self.exit(None, 15)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+        self.assertEqual(text(self.run_.log), b"cleaning up")

@@ -1,0 +1,138 @@
+"""Tests for L{shellstream.security.audit_log}."""
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.security.audit import REFUSALS, Entry, What
+from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, SETTLE, Trail
+from tests.support.fakes import wall
+
+
+class FakeRows:
+    """A history that counts how often it was to write."""
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+        self.settled = 0
+
+    def note(self, time: int, entry: str) -> None:
+        self.entries.append(entry)
+
+    def settle(self) -> None:
+        self.settled += 1
+
+
+class TrailTests(SynchronousTestCase):
+    """A L{Trail} writes down what was done."""
+
+    def setUp(self) -> None:
+        self.clock, self.rows = Clock(), FakeRows()
+        self.lines: list[str] = []
+        self.full = False
+        self.trail = Trail(self.clock, wall(self.clock), self.write, self.rows)
+
+    def write(self, line: str) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.lines.append(line)
+
+    def note(self, what: What, **rest: Any) -> None:
+        self.trail.note(Entry(what=what, **rest))
+
+    def said(self) -> list[dict[str, Any]]:
+        """What was written since it was asked for last, but the time."""
+        found = [json.loads(each) for each in self.lines]
+        self.lines.clear()
+        for each in found:
+            del each["time"]
+        return found
+
+    def test_at_once(self) -> None:
+        """An entry is written at once, with the time, and is in the history as well."""
+        self.clock.advance(1)
+        self.note(What.CANCEL, who="ci", run="1")
+        (line,) = self.lines
+        self.assertIn('"time":"2026-01-01T00:00:01.000000Z"', line)
+        self.assertEqual(self.rows.entries, [line])
+
+    def test_settle(self) -> None:
+        """The history has a second to write something else as well, but no longer."""
+        for _ in range(2):
+            self.note(What.CANCEL)
+            self.clock.advance(SETTLE / 2)
+        self.assertEqual(self.rows.settled, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_flood(self) -> None:
+        """A flood has some lines, and at the end of the minute one with the number."""
+        for _ in range(REFUSALS + 3):
+            self.note(What.REFUSED, address="a")
+        self.note(What.REFUSED, address="b")
+        self.note(What.START, address="a")
+        self.assertEqual(len(self.said()), REFUSALS + 2)
+        self.clock.advance(MINUTE)
+        counted = {"what": "refused", "from": "a", "times": 3}
+        self.assertEqual(self.said(), [counted])
+        self.note(What.REFUSED, address="a")
+        self.assertEqual(self.said(), [{"what": "refused", "from": "a"}])
+        self.clock.advance(MINUTE)
+        self.assertEqual(self.said(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_close(self) -> None:
+        """At the end what was only counted is told, and nothing is waited for."""
+        for _ in range(REFUSALS + 1):
+            self.note(What.REFUSED, address="a")
+        self.said()
+        self.trail.close()
+        self.assertEqual(self.said(), [{"what": "refused", "from": "a", "times": 1}])
+        self.assertEqual(self.rows.settled, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_close_quiet(self) -> None:
+        """There may be nothing to tell."""
+        self.trail.close()
+        self.assertEqual((self.lines, self.rows.settled), ([], 0))
+
+    def test_input(self) -> None:
+        """Of what is typed into a run there is one line for each who does."""
+        for who, run in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("b", "1")):
+            self.note(What.INPUT, who=who, run=run)
+        found = [(each["who"], each["run"]) for each in self.said()]
+        self.assertEqual(found, [("a", "1"), ("b", "1"), ("a", "2")])
+
+    def test_inputs(self) -> None:
+        """So many are remembered, and no more."""
+        for n in range(INPUTS + 1):
+            self.note(What.INPUT, run=str(n))
+        self.said()
+        self.note(What.INPUT, run=str(INPUTS))
+        self.assertEqual(self.said(), [])
+        self.note(What.INPUT, run="0")
+        self.assertEqual(len(self.said()), 1)
+
+    def test_full(self) -> None:
+        """What cannot be written is counted, and told by the next that can be."""
+        self.full = True
+        for _ in range(3):
+            self.note(What.START)
+        self.full = False
+        self.note(What.END)
+        self.note(What.CANCEL)
+        gap = {"what": "gap", "times": 3}
+        expected = [gap, {"what": "end"}, {"what": "cancel"}]
+        self.assertEqual(self.said(), expected)
+
+    def test_complain(self) -> None:
+        """The log of the daemon has it once a minute, however much is missing."""
+        self.full = True
+        with capturedLogs() as logged:
+            for _ in range(3):
+                self.note(What.START)
+            self.clock.advance(COMPLAIN)
+            self.note(What.START)
+        self.assertEqual([each["missing"] for each in logged], [1, 4])

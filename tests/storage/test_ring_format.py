@@ -1,0 +1,168 @@
+"""Tests for L{shellstream.storage.ring_format}."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.model.events import Chunk, Stream
+from shellstream.output.log import READ_SIZE, LogDamaged
+from shellstream.storage.ring_format import (
+    HEADER,
+    RECORDS,
+    SHIFTS,
+    Header,
+    Mark,
+    Piece,
+    Place,
+    decode,
+    encode,
+    newest,
+    scan,
+    seek,
+)
+
+MARK = Mark.of(4096, 0x5A17)
+CHUNKS = st.lists(
+    st.tuples(
+        st.sampled_from(Stream),
+        st.integers(-(1 << 63), (1 << 63) - 1),
+        st.binary(min_size=1, max_size=60),
+    ),
+    min_size=1,
+    max_size=5,
+)
+OFFSETS = st.integers(0, (1 << 64) - 1000)
+
+
+def written(chunks: list[tuple[Stream, int, bytes]], offset: int) -> list[Chunk]:
+    found = []
+    for stream, time, data in chunks:
+        found.append(Chunk(offset, stream, time, data))
+        offset += len(data)
+    return found
+
+
+def sector(chunks: list[Chunk], turn: int = 7) -> bytes:
+    """A sector that holds these, each in a record of its own."""
+    lie = b""
+    for chunk in chunks:
+        piece = Piece(len(lie), turn, chunk.offset, len(chunk.data))
+        lie += b"".join(encode(MARK, piece, chunk))
+    return lie
+
+
+class RecordTests(SynchronousTestCase):
+    """What is written into a sector is read from it, or known to be damaged."""
+
+    @given(CHUNKS, OFFSETS, st.binary(max_size=80))
+    def test_round_trip(self, chunks, offset, rest) -> None:
+        """All chunks are read again, whatever lies behind them."""
+        there = written(chunks, offset)
+        end = there[-1].end
+        lie = sector(there) + rest
+        self.assertEqual(decode(MARK, lie, Place(0, offset), offset, end), there)
+        self.assertEqual(newest(MARK, lie, offset), (offset, end))
+
+    @given(CHUNKS, st.data())
+    def test_any_part(self, chunks, data) -> None:
+        """Reading begins and ends at any byte."""
+        there = written(chunks, 10)
+        whole = b"".join(each.data for each in there)
+        begin = data.draw(st.integers(10, there[-1].end - 1))
+        end = data.draw(st.integers(begin + 1, there[-1].end))
+        lie = sector(there)
+        place = seek(MARK, lie, Place(0, 10), begin)
+        found = decode(MARK, lie, place, begin, end)
+        self.assertEqual(found[0].offset, begin)
+        read = b"".join(each.data for each in found)
+        self.assertEqual(read, whole[begin - 10 : end - 10])
+
+    @given(CHUNKS, st.data())
+    def test_seek(self, chunks, data) -> None:
+        """Any byte's record is found from each record before it, as by a scan."""
+        there = written(chunks, 10)
+        lie = sector(there)
+        places = [Place(at, head.offset) for at, head in scan(MARK, lie, Place(0, 10))]
+        offset = data.draw(st.integers(10, there[-1].end - 1))
+        wanted = max(each for each in places if each.offset <= offset)
+        begin = data.draw(st.sampled_from(places[: places.index(wanted) + 1]))
+        self.assertEqual(seek(MARK, lie, begin, offset), wanted)
+        self.assertRaises(LogDamaged, seek, MARK, lie, begin, there[-1].end)
+
+    def test_many(self) -> None:
+        """Of many records only so many are read at once."""
+        there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
+        lie = sector(there)
+        self.assertEqual(decode(MARK, lie, Place(0, 0), 0, 1000), there[:RECORDS])
+        place = seek(MARK, lie, Place(0, 0), 500)
+        found = decode(MARK, lie, place, 500, 1000)
+        self.assertEqual(found, there[500 : 500 + RECORDS])
+
+    @given(CHUNKS, st.data())
+    def test_damage(self, chunks, data) -> None:
+        """A changed byte is never taken for output: reading stops before it."""
+        there = written(chunks, 0)
+        lie = bytearray(sector(there))
+        at = data.draw(st.integers(0, len(lie) - 1))
+        lie[at] ^= data.draw(st.integers(1, 255))
+        bad, passed = there[0], 0
+        for bad in there:
+            passed += HEADER + len(bad.data)
+            if at < passed:
+                break
+        if bad is there[0]:
+            with self.assertRaises(LogDamaged):
+                decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
+        else:
+            found = decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
+            self.assertEqual(found, there[: there.index(bad)])
+
+    def test_intact_behind_damage(self) -> None:
+        """Of a sector with a bad payload in it, what is newer is the intact part."""
+        chunks = [(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")]
+        there = written([*chunks, (Stream.STDERR, 2, b"cd")], 5)
+        lie = sector(there).replace(b"b", b"x")
+        self.assertEqual(newest(MARK, lie, 5), (7, 9))
+        place = seek(MARK, lie, Place(0, 5), 7)
+        self.assertEqual(decode(MARK, lie, place, 7, 9), there[2:])
+
+    def test_earlier_turn(self) -> None:
+        """What is left of an earlier turn is no record, even if its offset fits."""
+        there = written([(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")], 0)
+        lie = sector(there[:1], turn=9) + sector(there[1:], turn=8)
+        self.assertEqual(len(list(scan(MARK, lie, Place(0, 0)))), 1)
+        self.assertRaises(LogDamaged, seek, MARK, lie, Place(0, 0), 1)
+
+    def test_other_file(self) -> None:
+        """Output that is a record of some other file is not taken for one of this."""
+        other = Mark.of(4096, 1)
+        chunk = Chunk(0, Stream.STDOUT, 0, b"a")
+        lie = b"".join(encode(other, Piece(0, 7, 0, 1), chunk))
+        self.assertEqual(list(scan(MARK, lie, Place(0, 0))), [])
+
+    def test_read_size(self) -> None:
+        """A log's reads and appends fill half of a large sector, header included."""
+        self.assertEqual(READ_SIZE + HEADER, (1 << max(SHIFTS)) // 2)
+
+    def test_follows(self) -> None:
+        """One sector follows another if it is its next turn and its offset fits."""
+
+        def head(turn: int, offset: int) -> Header:
+            chunk = Chunk(offset, Stream.STDOUT, 0, b"a")
+            found = Header.at(b"".join(encode(MARK, Piece(0, turn, offset, 1), chunk)))
+            assert found is not None
+            return found
+
+        older = head(0xFFFF, 100)
+        self.assertTrue(head(0x10000, 100 + MARK.sector - HEADER).follows(older))
+        self.assertFalse(head(0x10000, 101 + MARK.sector - HEADER).follows(older))
+        self.assertFalse(head(0x10000, 100).follows(older))
+        self.assertFalse(head(1, 101).follows(older))
+
+    @given(st.integers(0, 1 << 40))
+    def test_sector(self, retain) -> None:
+        """A sector is an eighth of what is kept or less, from 512 bytes to 256 KiB."""
+        size = Mark.of(retain, 0).sector
+        self.assertIn(size, [1 << shift for shift in SHIFTS])
+        self.assertTrue(size == 512 or size <= retain / 8)
+        self.assertTrue(size == 1 << 18 or 2 * size > retain / 8)

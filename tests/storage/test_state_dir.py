@@ -1,0 +1,254 @@
+"""Tests for L{shellstream.storage.state_dir}."""
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.model.events import OnDisconnect
+from shellstream.model.run_record import RunRecord
+from shellstream.storage.schema import DatabaseNewer
+from shellstream.storage.state_dir import (
+    KEEP_DAMAGED,
+    StateDir,
+    StateDirBusy,
+    StateDirUnusable,
+    default_state_dir,
+)
+from tests.support.programs import ROOT
+
+RUN = RunRecord(
+    id="1", command="build", params={}, created=1, on_disconnect=OnDisconnect.KEEP
+)
+
+
+class StateDirTests(SynchronousTestCase):
+    """A L{StateDir} is one daemon's own."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp(), "deep", "down").absolute()
+        self.now = 1_700_000_000_000_000
+
+    def open(self) -> StateDir:
+        state = StateDir.open(self.path, lambda: self.now)
+        self.addCleanup(self.close, state)
+        return state
+
+    def close(self, state: StateDir) -> None:
+        """Close it, unless the test has."""
+        with contextlib.suppress(OSError):
+            state.close()
+        state.database.close()
+
+    def add(self, state: StateDir, *ids: str) -> None:
+        """Runs that are in the history, and have a log."""
+        with state.database.transaction():
+            for run_id in ids:
+                state.database.add(evolve(RUN, id=run_id), None)
+        self.log(state, *ids)
+
+    def log(self, state: StateDir, *ids: str) -> None:
+        for run_id in ids:
+            state.log_path(run_id).write_bytes(b"output")
+
+    def damage(self) -> None:
+        (self.path / "runs.db").write_bytes(b"rubbish" * 999)
+
+    def unusable(self) -> str:
+        """Why it cannot be opened."""
+        return str(self.assertRaises(StateDirUnusable, self.open))
+
+    def test_private(self) -> None:
+        """It is made where it is not, and is for nobody else to read."""
+        umask = os.umask(0)
+        self.addCleanup(os.umask, umask)
+        self.add(self.open(), "1")
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (self.path.parent, self.path, *self.path.iterdir())
+        }
+        folders = dict.fromkeys(["deep", "down", "output"], 0o700)
+        names = ("lock", "pepper", "runs.db", "runs.db-shm", "runs.db-wal")
+        files = dict.fromkeys(names, 0o600)
+        self.assertEqual(modes, {**folders, **files})
+
+    def test_again(self) -> None:
+        """What was in it is there when it is opened again."""
+        state = self.open()
+        self.add(state, "1")
+        self.close(state)
+        state = self.open()
+        with state.database.transaction():
+            self.assertEqual(state.database.get("1"), RUN)
+        self.assertEqual((state.logs, state.notices), ({"1"}, []))
+
+    def test_busy(self) -> None:
+        """A second daemon is told who has it, and what to do."""
+        self.open()
+        error = self.assertRaises(StateDirBusy, self.open)
+        self.assertEqual(
+            str(error),
+            f"{self.path} is used by another shellstream (process {os.getpid()}); "
+            "stop it, or choose another --state-dir",
+        )
+
+    def test_busy_with_whom(self) -> None:
+        """Whoever has it may not have said who that is."""
+        with open(self.open().path / "lock", "r+b") as lock:
+            lock.truncate()
+        error = self.assertRaises(StateDirBusy, self.open)
+        self.assertIn("is used by another shellstream; stop it", str(error))
+
+    def test_killed(self) -> None:
+        """A daemon that was killed holds nothing."""
+        code = (
+            "import os, pathlib, shellstream.storage.state_dir as s; "
+            f"s.StateDir.open(pathlib.Path({str(self.path.absolute())!r}), int); "
+            "os.kill(os.getpid(), 9)"
+        )
+        killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+        self.assertEqual(killed.returncode, -9)
+        self.assertEqual(self.open().notices, [])
+
+    def test_unusable(self) -> None:
+        """What cannot be used is named, with the reason."""
+        self.path.parent.mkdir(parents=True)
+        self.path.write_bytes(b"")
+        self.assertIn(
+            f"{self.path} cannot hold the state: File exists", self.unusable()
+        )
+
+    def test_of_another(self) -> None:
+        """Whoever owns it could have put anything there: it is left as it is."""
+        self.path.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(self.path, 1, 1)
+        with patch("os.geteuid", return_value=4711):
+            said = self.unusable()
+        self.assertIn("cannot hold the state: it belongs to another user", said)
+        self.assertEqual(list(self.path.iterdir()), [])
+
+    def test_for_all(self) -> None:
+        """Where everybody may write, that is said."""
+        self.path.mkdir(parents=True)
+        self.path.chmod(0o777)
+        (said,) = self.open().notices
+        self.assertIn("may be written by all users of this machine; type: chmod", said)
+
+    def test_read_only(self) -> None:
+        """What cannot be written is found at once, not at the first run."""
+        self.close(self.open())
+        denied = PermissionError(errno.EROFS, "", str(self.path / "lock"))
+        with patch("os.open", side_effect=denied):
+            said = self.unusable()
+        self.assertIn(f"{self.path}/lock cannot hold the state: Read-only", said)
+
+    def test_no_database(self) -> None:
+        """That SQLite cannot use its file is told in words, too."""
+        (self.path / "runs.db").mkdir(parents=True)
+        said = self.unusable()
+        self.assertIn("runs.db cannot hold the state: the files of the state", said)
+        (self.path / "runs.db").rmdir()
+        self.open()  # the lock was given back
+
+    def test_newer(self) -> None:
+        """What a later version has made is left as it is."""
+        self.path.mkdir(parents=True)
+        with contextlib.closing(sqlite3.connect(self.path / "runs.db")) as newer:
+            newer.execute("PRAGMA user_version = 1000")
+        self.assertRaises(DatabaseNewer, self.open)
+        self.assertEqual(list(self.path.glob("damaged-*")), [])
+
+    def test_damaged(self) -> None:
+        """A damaged history is put aside with its outputs, and the operator told."""
+        state = self.open()
+        self.add(state, "1")
+        self.close(state)
+        self.damage()
+        state = self.open()
+        (aside,) = self.path.glob("damaged-2023-11-14T221320.000000Z-*")
+        self.assertEqual(
+            state.notices,
+            [
+                "the run history was damaged (file is not a database) and has been "
+                f"moved to {aside}, its outputs too; starting with an empty one"
+            ],
+        )
+        self.assertEqual((aside / "output" / "1.log").read_bytes(), b"output")
+        self.assertTrue((aside / "runs.db").read_bytes().startswith(b"rubbish"))
+        self.assertEqual((state.logs, os.listdir(self.path / "output")), (set(), []))
+        with state.database.transaction():
+            self.assertIsNone(state.database.get("1"))
+
+    def test_damaged_often(self) -> None:
+        """The newest few of those are kept."""
+        for _ in range(KEEP_DAMAGED + 2):
+            self.now += 1
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.damage()
+            self.close(self.open())
+        kept = sorted(path.name for path in self.path.glob("damaged-*"))
+        self.assertEqual([name.split(".")[1][5:7] for name in kept], ["3Z", "4Z", "5Z"])
+
+    def test_remove_logs(self) -> None:
+        """Logs go with their runs, the damaged ones as well; there may be none."""
+        state = self.open()
+        self.log(state, "1", "2")
+        aside = state.set_aside_log("1")
+        self.assertEqual(aside.read_bytes(), b"output")
+        self.assertFalse(state.log_path("1").exists())
+        self.log(state, "1")
+        state.remove_logs(["1", "3"])
+        self.assertEqual(os.listdir(self.path / "output"), ["2.log"])
+
+    def test_sweep(self) -> None:
+        """Logs of no run are deleted, but none that began since."""
+        state = self.open()
+        self.log(state, "1", "2", "3")
+        state.set_aside_log("3")
+        (self.path / "output" / "README").write_bytes(b"")
+        self.close(state)
+        state = self.open()
+        self.log(state, "4")
+        self.assertEqual(state.logs, {"1", "2", "3"})
+        self.assertEqual(state.sweep({"2"}), 2)
+        left = sorted(os.listdir(self.path / "output"))
+        self.assertEqual(left, ["2.log", "4.log", "README"])
+        self.assertEqual(state.sweep(set()), 0)
+
+
+class DefaultTests(SynchronousTestCase):
+    """L{default_state_dir} knows where the state belongs."""
+
+    def setUp(self) -> None:
+        self.home = str(Path(self.mktemp()).absolute())
+        os.mkdir(self.home)
+
+    def test_systemd(self) -> None:
+        """systemd's folder is the first choice; of several, the first."""
+        environ = {"STATE_DIRECTORY": "/var/lib/a:/b", "XDG_STATE_HOME": "/x"}
+        self.assertEqual(default_state_dir(environ), Path("/var/lib/a"))
+
+    def test_xdg(self) -> None:
+        """The desktop's is next, and ignored where it is relative."""
+        environ = {"XDG_STATE_HOME": "/x", "HOME": self.home}
+        self.assertEqual(default_state_dir(environ), Path("/x/shellstream"))
+        environ["XDG_STATE_HOME"] = "x"
+        self.assertEqual(
+            default_state_dir(environ), Path(self.home, ".local/state/shellstream")
+        )
+
+    def test_nowhere(self) -> None:
+        """Who has no home has no place for it."""
+        for home in ("", "/", "here", "/nonexistent"):
+            with self.subTest(home=home):
+                self.assertIsNone(default_state_dir({"HOME": home}))
+        self.assertIsNone(default_state_dir({}))

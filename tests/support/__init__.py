@@ -1,0 +1,1 @@
+"""Fakes, fixtures, contracts and programs that tests share."""

@@ -1,0 +1,92 @@
+"""What the tests of the gate share: tokens, and a daemon that asks for them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.web.resource import Resource as TwistedResource
+
+from shellstream.config.loader import Config
+from shellstream.model.limits import Limits, WhenBusy
+from shellstream.security.authorization import EVERYTHING, Action, Principal
+from shellstream.web import Gate
+from shellstream.web.resources.base import Resource
+from tests.support.fakes import HEAR, SAY
+from tests.support.http import Connection, Reply, WebTestCase
+
+ALL = frozenset(Action)
+
+ALL = frozenset(Action)
+JOINED = evolve(SAY, limits=Limits(max_running=1, when_busy=WhenBusy.JOIN))
+
+
+@define(eq=False)
+class FakeTokens:
+    """Tokens that a test gives and takes."""
+
+    there: dict[str, Principal] = field(factory=dict)
+
+    def find(self, text: str) -> Principal | None:
+        return self.there.get(text)
+
+    def live(self, credential: str) -> bool:
+        return credential in {each.credential for each in self.there.values()}
+
+    def make(self, name: str, **grant: Any) -> str:
+        """A token for somebody with this grant."""
+        text = f"token-of-{name}-{len(self.there)}"
+        self.there[text] = Principal(
+            name=name,
+            grant=evolve(EVERYTHING, **grant),
+            credential=f"token {len(self.there)}",
+        )
+        return text
+
+
+class GateTestCase(WebTestCase):
+    """A daemon that asks everybody who they are."""
+
+    config = evolve(
+        WebTestCase.config, commands={**WebTestCase.config.commands, "hear": HEAR}
+    )
+    demanded = True
+
+    def make_gate(self, config: Config) -> Gate:
+        self.tokens = FakeTokens()
+        gate = super().make_gate(config)
+        gate.tokens, gate.demanded = self.tokens, self.demanded
+        return gate
+
+    def by(
+        self,
+        token: str,
+        method: str = "GET",
+        path: str = "/",
+        body: bytes | None = None,
+        **headers: str,
+    ) -> Reply:
+        """Ask on a connection of its own, with a token."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named["Authorization"] = f"Bearer {token}"
+        return Connection(self.site).ask(method, path, body, named)
+
+    def run_by(self, token: str, command: str = "say") -> str:
+        """The id of a run that somebody starts."""
+        body = json.dumps({"command": command}).encode()
+        reply = self.by(token, "POST", "/runs", body)
+        self.assertEqual(reply.status, 201, reply)
+        return reply.headers["shellstream-run"]
+
+    def problem(self, reply: Reply) -> str:
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+        detail: str = json.loads(reply.body)["detail"]
+        return detail
+
+
+def tree(resource: TwistedResource, path: str = "") -> Iterator[tuple[str, Resource]]:
+    """Every resource there is; C{*} stands for whatever a client may name."""
+    assert isinstance(resource, Resource), f"{path} has no rules: {resource!r}"
+    yield path or "/", resource
+    for name, child in resource.children.items():
+        yield from tree(child, f"{path}/{name.decode()}")

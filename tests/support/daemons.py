@@ -1,0 +1,73 @@
+"""A daemon's service with a state folder of its own."""
+
+import signal
+from collections.abc import Callable
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.daemon.service import Daemon
+from shellstream.web import Site
+from tests.support.fakes import FakeSpawn
+from tests.support.registries import CONFIG, order
+
+HERE, WIDE = (IPv4Address("TCP", host, 80) for host in ("127.0.0.1", "192.0.2.7"))
+
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+
+class FakeReactor(Clock):
+    """One that does not run, so that nothing is done in threads."""
+
+    running = False
+    stopped = False
+
+    def getThreadPool(self) -> ThreadPool:
+        return ThreadPool(0, 1)
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class DaemonTestCase(SynchronousTestCase):
+    """A daemon without its reactor."""
+
+    def setUp(self) -> None:
+        for number in SIGNALS:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.reactor, self.spawn = FakeReactor(), FakeSpawn()
+
+    def daemon(
+        self,
+        where: str | None,
+        config=CONFIG,
+        address: IAddress = HERE,
+        insecure: bool = False,
+    ) -> Daemon:
+        """One that is started, and whose commands start no process."""
+        site, bound = Site(self.reactor), lambda: [address]
+        daemon = Daemon(config, where, site, self.reactor, bound, insecure)
+        self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
+        daemon.privilegedStartService()
+        daemon.startService()
+        return daemon
+
+    def submit(self, daemon: Daemon) -> str:
+        """The id of a new run."""
+        run, _ = self.successResultOf(daemon.registry.submit(order()))
+        run_id: str = run.record.id
+        return run_id
+
+    def stop(self, daemon: Daemon) -> None:
+        """It stops, and has let go of everything."""
+        stopped = daemon.stopService()
+        self.reactor.advance(Daemon.FLUSH)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -1,0 +1,218 @@
+"""HTTP in memory: a connection to the resource tree, and its answers."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from shellstream.config.loader import Config
+from shellstream.security.audit import Entry
+from shellstream.security.authorization import Principal
+from shellstream.security.request_origin import Names
+from shellstream.web import Gate, Now, Site, root
+from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, T, make_registry, wall
+
+
+@implementer(ITCPTransport)
+class Wire(StringTransport):
+    """The server's end of a TCP connection, half of which may be closed."""
+
+    half_closed = False
+
+    def __init__(self, peer: IAddress | None = None) -> None:
+        super().__init__(peerAddress=peer, lenient=True)
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """There is no Nagle here."""
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nobody vanishes from memory."""
+
+
+@define
+class Reply:
+    """An HTTP answer, as far as it has come (RFC 9112)."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+    trailers: dict[str, str] = field(factory=dict)
+    whole: bool = False
+    rest: bytes = b""
+
+
+def parsed(data: bytes, *, head: bool = False) -> Reply:
+    """Read one answer; C{rest} is what came after it."""
+    top, blank, rest = data.partition(b"\r\n\r\n")
+    assert blank, f"no whole head: {data!r}"
+    first, *lines = top.decode("ascii").split("\r\n")
+    reply = Reply(int(first.split(" ")[1]), _fields(lines), rest=rest)
+    if head:
+        reply.whole = True
+    elif reply.headers.get("transfer-encoding") == "chunked":
+        _dechunk(reply)
+    elif "content-length" in reply.headers:
+        size = int(reply.headers["content-length"])
+        reply.body, reply.rest = rest[:size], rest[size:]
+        reply.whole = len(reply.body) == size
+    else:  # delimited by the close, which is not in the data
+        reply.body, reply.rest = rest, b""
+    return reply
+
+
+def _dechunk(reply: Reply) -> None:
+    while b"\r\n" in reply.rest:
+        size, _, rest = reply.rest.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            trailer, _, reply.rest = (b"\r\n" + rest).partition(b"\r\n\r\n")
+            reply.trailers = _fields(trailer.decode("ascii").split("\r\n")[1:])
+            reply.whole = True
+            return
+        assert rest[length : length + 2] == b"\r\n", (
+            f"a chunk without its end: {rest!r}"
+        )
+        reply.body += rest[:length]
+        reply.rest = rest[length + 2 :]
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    pairs = [line.split(": ", 1) for line in lines]
+    fields = {name.lower(): value for name, value in pairs}
+    assert len(fields) == len(pairs), f"a header twice: {lines}"
+    return fields
+
+
+#: Where a client is, unless a test says otherwise.
+PEER = IPv4Address("TCP", "127.0.0.1", 54321)
+
+
+class Connection:
+    """A client's connection to the real L{Site}, one request at a time."""
+
+    def __init__(self, site: Site, peer: IAddress = PEER) -> None:
+        self.wire = Wire(peer)
+        self.channel = site.buildProtocol(peer)
+        assert self.channel is not None
+        self.channel.makeConnection(self.wire)
+        self._head = False
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+        version: str = "HTTP/1.1",
+    ) -> Reply:
+        """Send a request; returns what of the answer is there at once."""
+        lines = [f"{method} {path} {version}", "Host: shellstream.test"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        self._head = method == "HEAD"
+        self.wire.clear()
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
+        return self.reply()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes that may be no request, in one piece."""
+        self.channel.dataReceived(data)
+
+    def reply(self) -> Reply:
+        """The answer as far as it has come."""
+        return parsed(self.wire.value(), head=self._head)
+
+    def lose(self) -> None:
+        """The connection breaks, as a TCP transport tells of it."""
+        if self.wire.producer is not None:
+            self.wire.producer.stopProducing()
+        self.channel.connectionLost(Failure(ConnectionLost()))
+
+
+class NoTokens:
+    """There are none."""
+
+    def find(self, text: str) -> Principal | None:
+        return None
+
+    def live(self, credential: str) -> bool:
+        return False
+
+
+class WebTestCase(SynchronousTestCase):
+    """A test of the whole HTTP face, whose commands start no process."""
+
+    config = Config(commands={"echo": ECHO, "say": SAY}, default="say")
+
+    def setUp(self) -> None:
+        self.serve(self.config)
+
+    def serve(self, config: Config) -> None:
+        """Begin anew, with this configuration."""
+        self.clock = Clock()
+        self.spawn = FakeSpawn()
+        self.noted: list[Entry] = []
+        self.registry = make_registry(
+            config, self.clock, self.spawn, self.in_thread, self.noted.append
+        )
+        self.site = Site(self.clock, config.http)
+        self.site.note, self.site.secrets = self.noted.append, config.secrets
+        now = Now(wall(self.clock), self.clock.seconds)
+        self.gate = self.make_gate(config)
+        entrance = root(self.registry, self.gate, self.clock, now)
+        self.site.resource, self.site.welcome = entrance, entrance.welcome
+        self.connection = Connection(self.site)
+        self.ask = self.connection.ask
+        self.reply = self.connection.reply
+
+    def make_gate(self, config: Config) -> Gate:
+        """What decides who asks: anybody, unless a test says otherwise."""
+        return Gate(
+            Names(patterns=["shellstream.test", "localhost", "x"]),
+            config.access,
+            NoTokens(),
+            demanded=False,
+            seconds=self.clock.seconds,
+            wall=wall(self.clock),
+        )
+
+    def begin(self, command: str = "say", **params: str) -> Started:
+        """Create a run that nobody need watch, by a client of its own."""
+        body = json.dumps({"command": command, "params": params}).encode()
+        connection = Connection(self.site)
+        reply = connection.ask("POST", "/runs", body)
+        connection.lose()
+        assert reply.status == 201, reply
+        return self.spawn.started[-1]
+
+    def in_thread(self, call: Callable[[], T], /) -> Deferred[T]:
+        """How the store makes its calls: at once, unless a test says otherwise."""
+        return maybeDeferred(call)
+
+    @property
+    def started(self) -> Started:
+        """The one command that was started."""
+        (started,) = self.spawn.started
+        return started

@@ -1,0 +1,45 @@
+"""Parameters and values, by example and by hypothesis."""
+
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.config.parameters import Parameter, Unfit
+
+#: Text of every sort, lone surrogates and NUL too, and text that looks like more.
+TEXTS = st.one_of(
+    st.text(st.characters(codec=None), max_size=20),
+    st.from_regex(r"[+-]?[0-9]{0,45}(\.[0-9]*)?([eE][+-]?[0-9]{0,4})?", fullmatch=True),
+    st.sampled_from(
+        ["true", "false", "NaN", "1e999", "\u0663", "a", "-", "../x", "/srv"]
+    ),
+)
+
+
+#: What JSON can bring, and what Python's reading of it can.
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS)
+
+
+VALUES = st.one_of(
+    SCALARS,
+    st.lists(SCALARS, max_size=2),
+    st.dictionaries(TEXTS, SCALARS, max_size=1),
+)
+
+
+def accepted(parameter: Parameter, value: object) -> str | None:
+    """The text that a value becomes; L{None} if it is refused."""
+    try:
+        return parameter.accept(value)
+    except Unfit:
+        return None
+
+
+class ParameterTestCase(SynchronousTestCase):
+    """What the tests of all types share."""
+
+    def assert_unfit(self, parameter: Parameter, *values: object) -> None:
+        """None of these is taken, and the text says something about each."""
+        for value in values:
+            with self.subTest(value=value):
+                error = self.assertRaises(Unfit, parameter.accept, value)
+                self.assertTrue(str(error))

@@ -1,0 +1,85 @@
+"""What tests share that start commands' processes without a daemon."""
+
+import select
+import signal
+
+from attrs import define, field
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from shellstream.config.command import Command
+from shellstream.model.events import ExitStatus, Stream
+from shellstream.model.run_input import Tty
+from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.launch_plan import Prepared
+from shellstream.process.spawn import spawn
+
+PLAIN = Prepared()
+
+
+@define
+class Told:
+    """A run that remembers what its child told it."""
+
+    output_: dict[Stream, bytes] = field(factory=dict)
+    seen: "Deferred[None]" = field(factory=Deferred)
+    deaf: "Deferred[None]" = field(factory=Deferred)
+    ended: "Deferred[ExitStatus]" = field(factory=Deferred)
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        self.output_[stream] = self.output_.get(stream, b"") + data
+        if not self.seen.called:
+            self.seen.callback(None)
+
+    def input_lost(self) -> None:
+        self.deaf.callback(None)
+
+    def finished(self, status: ExitStatus) -> None:
+        self.ended.callback(status)
+
+
+def start(
+    test: TestCase,
+    command: Command,
+    prepared: Prepared = PLAIN,
+    *,
+    stdin: bool = False,
+    tty: Tty | None = None,
+) -> tuple[Child, Told]:
+    """Start a command, and see that it is gone when the test is over."""
+    told = Told()
+    protocol = ChildProtocol(told, reactor)
+    invocation = command.invoke([], stdin, tty)
+    child = spawn(reactor, command, invocation, protocol, "id", prepared)
+
+    def end() -> "Deferred[ExitStatus] | None":
+        if told.ended.called:
+            return None
+        child.resume()
+        child.signal(signal.SIGKILL)
+        return told.ended
+
+    test.addCleanup(end)
+    return child, told
+
+
+async def turn() -> None:
+    """Let the reactor look at every descriptor."""
+    for _ in range(2):
+        await deferLater(reactor, 0)
+
+
+async def all_read(child: Child) -> None:
+    """
+    Wait until all is read that a child has written up to now.
+
+    The kernel moves what is written to a terminal on by and by; poll(2) has it
+    look through all of it.
+    """
+    asked = select.poll()
+    for pipe in child._pipes.values():
+        asked.register(pipe.fileno(), select.POLLIN)
+    while any(event & select.POLLIN for _, event in asked.poll(0)):
+        await turn()

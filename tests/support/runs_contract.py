@@ -1,0 +1,291 @@
+"""
+What every implementation of L{IRuns} does, wherever its runs are.
+
+A test case that has L{RunsContract}, C{contract_output.OutputContract} and
+C{contract_input.InputContract} among its bases says how to have a run's process do
+something; all else is asked for by way of L{IRuns}.
+"""
+
+import json
+from abc import abstractmethod
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from shellstream.config.loader import Config
+from shellstream.model.errors import (
+    Busy,
+    CommandUnknown,
+    KeyReused,
+    ParametersRefused,
+    RunActive,
+    RunNotRunning,
+    RunUnknown,
+)
+from shellstream.model.events import OnDisconnect, Reason, State, Stream
+from shellstream.model.limits import Limits
+from shellstream.model.run_record import RunRecord
+from shellstream.output.interfaces import ILog, IRun
+from shellstream.runs.interfaces import IRuns, Order
+from tests.support.fakes import ECHO, HEAR, SAY
+
+T = TypeVar("T")
+
+#: Small outputs, so that no test has to write much to fill one.
+_SMALL = Limits(retain=1 << 18)
+
+#: What the tests below expect: room for two runs.
+CONTRACTED = Config(
+    commands={each.name: evolve(each, limits=_SMALL) for each in (ECHO, HEAR, SAY)},
+    default="say",
+    max_running=2,
+    drain=0.0,
+)
+UNKNOWN = "018f2c5e-0000-7000-8000-000000000000"
+
+
+if TYPE_CHECKING:
+    _Base = SynchronousTestCase
+else:
+    _Base = object  # or trial would run it by itself
+
+
+class Contract(_Base):
+    """What a test case has to say, and how it asks."""
+
+    @abstractmethod
+    def runs(self) -> IRuns:
+        """What is tested, with L{CONTRACTED}; the same for all of a test."""
+
+    @abstractmethod
+    def say(self, run_id: str, data: bytes, stream: Stream = Stream.STDOUT) -> None:
+        """Have the run's process write something."""
+
+    @abstractmethod
+    def exit(
+        self, run_id: str, code: int | None = 0, signal: int | None = None
+    ) -> None:
+        """Have the run's process end, and all that it has started."""
+
+    @abstractmethod
+    def signals(self, run_id: str) -> Sequence[str]:
+        """The names of the signals that the run's process was sent."""
+
+    @abstractmethod
+    def waits(self, run_id: str) -> bool:
+        """Whether the run's process would have to wait if it wrote something."""
+
+    def result(self, asked: Awaitable[T]) -> T:
+        """What was asked for, which is there at once."""
+        return self.successResultOf(deferred(asked))
+
+    def refused(self, asked: Awaitable[object], error: type[Exception]) -> Exception:
+        """The error that there is instead."""
+        found: Exception = self.failureResultOf(deferred(asked), error).value
+        return found
+
+    def order(self, command: str | None = None, *given: Any, key: str | None = None):
+        """Ask for a run."""
+        return self.runs().submit(Order(command, given, OnDisconnect.KEEP, key))
+
+    def ordered(self, command: str | None = None, *given: Any) -> IRun:
+        """A run that is new."""
+        asked = self.runs().submit(Order(command, given, OnDisconnect.KEEP))
+        run, began = self.result(asked)
+        self.assertTrue(began)
+        return run
+
+    def record(self, run_id: str) -> RunRecord:
+        """A run as it stands now."""
+        record: RunRecord = self.result(self.runs().find(run_id)).record
+        return record
+
+    def text(self, log: ILog, offset: int = 0) -> bytes:
+        """What can be read from there on."""
+        found = b""
+        while offset < log.end:
+            for chunk in log.read(offset, 1 << 16):
+                self.assertEqual(chunk.offset, offset)
+                found += chunk.data
+                offset = chunk.end
+        return found
+
+
+def deferred(asked: Awaitable[T]) -> Deferred[T]:
+    """What was asked for, when it is there."""
+    if isinstance(asked, Deferred):
+        return asked
+    assert isinstance(asked, Coroutine)
+    return Deferred.fromCoroutine(asked)
+
+
+class RunsContract(Contract):
+    """Runs are begun, found, ended and forgotten."""
+
+    def test_verified(self) -> None:
+        """All that is promised is there, by name and by arguments."""
+        runs = self.runs()
+        verifyObject(IRuns, runs)
+        verifyObject(ILog, runs.events, tentative=True)
+        run = self.ordered()
+        run_id = run.record.id
+        for _ in range(2):
+            verifyObject(IRun, run)
+            verifyObject(ILog, run.log, tentative=True)
+            self.assertGreater(run.stall_timeout, 0)
+            if run.record.state is State.RUNNING:
+                self.exit(run_id)
+                run = self.result(runs.find(run_id))
+
+    def test_command(self) -> None:
+        """Commands go by their names; the default one has none."""
+        runs = self.runs()
+        self.assertEqual(runs.command("echo"), CONTRACTED.commands["echo"])
+        self.assertEqual(runs.command(None), CONTRACTED.commands["say"])
+        self.assertRaises(CommandUnknown, self.runs().command, "ehco")
+
+    def test_check(self) -> None:
+        """Orders are taken, also where there is no room for one more just now."""
+        self.result(self.runs().check())
+        for _ in range(CONTRACTED.max_running):
+            self.ordered()
+        self.refused(self.order(), Busy)
+        self.result(self.runs().check())
+
+    def test_begin(self) -> None:
+        """An order begins a run, which is found by its id."""
+        run = self.ordered("echo", ("x", "hello"))
+        record = run.record
+        self.assertEqual((record.command, record.params), ("echo", {"x": "hello"}))
+        self.assertEqual((record.state, record.ended), (State.RUNNING, None))
+        self.assertEqual(UUID(record.id).version, 7)
+        self.assertIsNotNone(record.started)
+        self.assertEqual(self.record(record.id), record)
+
+    def test_refused(self) -> None:
+        """An order that cannot be carried out leaves nothing behind."""
+        self.refused(self.order("ehco"), CommandUnknown)
+        self.refused(self.order("echo"), ParametersRefused)
+        self.refused(self.order("echo", ("x", "1"), ("x", "1")), ParametersRefused)
+        self.assertEqual(self.result(self.runs().page(10, None, None, None)), [])
+
+    def test_busy(self) -> None:
+        """At the limit an order is refused, until there is room."""
+        run = self.ordered()
+        self.ordered()
+        self.refused(self.order(), Busy)
+        self.exit(run.record.id)
+        self.ordered()
+
+    def test_key(self) -> None:
+        """The same order with the same key is for the same run; another is refused."""
+        run, began = self.result(self.order("echo", ("x", "1"), key="k"))
+        run_id = run.record.id
+        for _ in range(2):
+            again, anew = self.result(self.order("echo", ("x", "1"), key="k"))
+            self.assertEqual((again.record.id, began, anew), (run_id, True, False))
+            self.refused(self.order("echo", ("x", "2"), key="k"), KeyReused)
+            if again.record.state is State.RUNNING:
+                self.exit(run_id)
+        self.assertEqual(len(self.result(self.runs().page(10, None, None, None))), 1)
+
+    def test_end(self) -> None:
+        """How a run ended is known for good, by its code or its signal."""
+        run_id = self.ordered().record.id
+        self.say(run_id, b"hello")
+        self.exit(run_id, 3)
+        record = self.record(run_id)
+        self.assertEqual((record.state, record.code), (State.EXITED, 3))
+        self.assertEqual((record.signal, record.reason, record.size), (None, None, 5))
+        self.assertIsNotNone(record.ended)
+        run_id = self.ordered().record.id
+        self.exit(run_id, None, 9)
+        record = self.record(run_id)
+        self.assertEqual((record.state, record.signal), (State.SIGNALED, 9))
+
+    def test_unknown(self) -> None:
+        """What there never was is unknown, whatever is asked of it."""
+        runs = self.runs()
+        for run_id in (UNKNOWN, "", "../../etc/passwd", "x" * 10_000):
+            self.refused(runs.find(run_id), RunUnknown)
+            self.refused(runs.signal(run_id, 15), RunUnknown)
+            self.refused(runs.cancel(run_id), RunUnknown)
+            self.refused(runs.delete(run_id), RunUnknown)
+
+    def test_page(self) -> None:
+        """Runs are listed newest first, page by page, as they stand."""
+        ids: list[str] = []
+        for n in range(4):
+            run_id = self.ordered("echo", ("x", str(n))).record.id
+            ids.insert(0, run_id)
+            if n < 3:
+                self.exit(run_id)
+        runs = self.runs()
+
+        def page(*asked: Any) -> list[str]:
+            return [each.id for each in self.result(runs.page(*asked))]
+
+        self.assertEqual(page(10, None, None, None), ids)
+        self.assertEqual(page(2, None, None, None), ids[:2])
+        self.assertEqual(page(2, ids[1], None, None), ids[2:])
+        self.assertEqual(page(2, ids[3], None, None), [])
+        self.assertEqual(page(10, None, State.RUNNING, None), ids[:1])
+        self.assertEqual(page(10, None, State.EXITED, "echo"), ids[1:])
+        self.assertEqual(page(10, None, None, "say"), [])
+        self.say(ids[0], b"hello")
+        newest = self.result(runs.page(1, None, None, None))
+        self.assertEqual(newest, [self.record(ids[0])])
+        self.assertEqual(newest[0].size, 5)
+
+    def test_signal(self) -> None:
+        """A signal reaches what runs, and nothing else."""
+        run_id = self.ordered().record.id
+        self.result(self.runs().signal(run_id, 10))
+        self.assertEqual(self.signals(run_id), ["SIGUSR1"])
+        self.assertIs(self.record(run_id).state, State.RUNNING)
+        self.exit(run_id)
+        self.refused(self.runs().signal(run_id, 10), RunNotRunning)
+
+    def test_cancel(self) -> None:
+        """What runs can be ended, and has ended when it has heeded that."""
+        run_id = self.ordered().record.id
+        for _ in range(2):
+            self.result(self.runs().cancel(run_id))
+            self.assertEqual(self.signals(run_id), ["SIGTERM", "SIGCONT"])
+            self.assertIs(self.record(run_id).state, State.RUNNING)
+        self.exit(run_id, None, 15)
+        record = self.record(run_id)
+        self.assertEqual(
+            (record.state, record.reason), (State.SIGNALED, Reason.CANCELLED)
+        )
+        self.refused(self.runs().cancel(run_id), RunNotRunning)
+
+    def test_delete(self) -> None:
+        """What has ended can be forgotten, once; what runs cannot."""
+        runs = self.runs()
+        run_id = self.ordered().record.id
+        self.say(run_id, b"hello")
+        self.refused(runs.delete(run_id), RunActive)
+        self.exit(run_id)
+        self.result(runs.find(run_id))
+        self.result(runs.delete(run_id))
+        self.refused(runs.find(run_id), RunUnknown)
+        self.refused(runs.delete(run_id), RunUnknown)
+        self.assertEqual(self.result(runs.page(10, None, None, None)), [])
+
+    def test_events(self) -> None:
+        """What happens to runs is told as JSON, a chunk each, in its order."""
+        runs = self.runs()
+        run_id = self.ordered().record.id
+        self.exit(run_id)
+        news = [json.loads(each.data) for each in runs.events.read(0, 1 << 16)]
+        self.assertEqual(
+            [(each["event"], each["run"]["id"]) for each in news],
+            [(event, run_id) for event in ("created", "started", "ended")],
+        )
+        self.assertFalse(runs.events.closed)

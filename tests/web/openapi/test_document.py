@@ -1,0 +1,468 @@
+"""Tests for L{shellstream.web.openapi.document}.
+
+The document tells what is answered.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import evolve
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.config.parameters import Boolean, Integer, Number, Path, String
+from shellstream.model.errors import CannotStart, ShellstreamError
+from shellstream.model.limits import Limits
+from shellstream.output.viewer import PING
+from shellstream.runs.authorized_runs import Permitted
+from shellstream.security.authorization import SOMEBODY, Action
+from shellstream.web.access_control import Entrance
+from shellstream.web.resources.base import Resource
+from shellstream.web.server.request import Request
+from tests.support.authentication import GateTestCase, tree
+from tests.support.fakes import HEAR
+from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.runs_contract import UNKNOWN
+
+EVERY = Command(
+    name="every-kind.of",
+    argv=("x", "{text}{choice}{count}{ratio}{fast}{file}{format}"),
+    params={
+        "text": String(name="text", description="Some text", max_length=9),
+        "choice": String(name="choice", choices=("a", "b"), default="a"),
+        "count": Integer(name="count", min=1, max=8, default="2"),
+        "ratio": Number(name="ratio", min=0.5, default="0.75"),
+        "fast": Boolean(name="fast", default="true"),
+        "file": Path(name="file", roots=("/srv",), default="x"),
+        "format": String(name="format", default="iso"),
+    },
+)
+SAY = Command(name="say", argv=("say",), get=True)
+CONFIG = Config(commands={"every-kind.of": EVERY, "say": SAY, "hear": HEAR})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+#: What stands for whatever a client may name.
+UNKNOWN_AS = {"{id}": UNKNOWN}
+
+
+class OpenApiTestCase(WebTestCase):
+    """A daemon with commands of all kinds, and what it says of itself."""
+
+    config = evolve(CONFIG, default="say")
+
+    def serve(self, config: Config) -> None:
+        super().serve(config)
+        self._document: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The document; it is the same as long as the configuration is."""
+        if self._document is None:
+            self._document = self._fetch()
+        return self._document
+
+    def _fetch(self) -> dict[str, Any]:
+        reply = self.once("GET", "/openapi.json")
+        self.assertEqual((reply.status, reply.whole), (200, True))
+        self.assertEqual(reply.headers["content-type"], "application/json")
+        found: dict[str, Any] = json.loads(reply.body)
+        return found
+
+    def once(self, method: str, path: str, *asked: Any) -> Reply:
+        """An answer, as far as it comes at once, to a client that then leaves."""
+        connection = Connection(self.site)
+        reply = connection.ask(method, path, *asked)
+        connection.lose()
+        return reply
+
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Path, method and operation of all that the document tells of."""
+        for path, methods in self.document()["paths"].items():
+            for method, operation in methods.items():
+                yield path, method.upper(), operation
+
+    def resolve(self, item: dict[str, Any]) -> dict[str, Any]:
+        """What a reference stands for."""
+        found: Any = self.document()
+        for name in item.get("$ref", "").split("/")[1:]:
+            found = found[name]
+        return found if "$ref" in item else item
+
+    def assert_fits(self, value: object, schema: str) -> None:
+        """It is as the document says that such are."""
+        wanted = {**self.document(), "$ref": f"#/components/schemas/{schema}"}
+        Draft202012Validator.check_schema(wanted)
+        errors = list(Draft202012Validator(wanted).iter_errors(value))
+        self.assertEqual(errors, [], f"{value}: {schema}")
+
+    def fits(self, value: object, schema: str) -> bool:
+        wanted = {**self.document(), "$ref": f"#/components/schemas/{schema}"}
+        return bool(Draft202012Validator(wanted).is_valid(value))
+
+
+class ValidTests(OpenApiTestCase):
+    """It is what OpenAPI 3.1 says."""
+
+    def test_valid(self) -> None:
+        """It is so with any configuration: many commands, none, no default one."""
+        for config in (self.config, CONFIG, Config(commands={})):
+            self.serve(config)
+            found = self.document()
+            self.assertTrue(found["openapi"].startswith("3.1."))
+            errors = OpenAPIV31SpecValidator(found).iter_errors()
+            self.assertEqual([str(each) for each in errors], [])
+
+    def test_references(self) -> None:
+        """Whatever it refers to is there, and what is there is referred to."""
+        document = self.document()
+        text = json.dumps(document)
+        referred = set(re.findall(r'"\$ref": "#/components/([^"]+)"', text))
+        there = {
+            f"{kind}/{name}"
+            for kind in ("schemas", "parameters", "headers", "responses")
+            for name in document["components"][kind]
+        }
+        # An operation that is told of is answered, and so never with 405.
+        self.assertEqual(there - referred, {"responses/405"})
+        self.assertEqual(referred - there, set())
+
+    def test_names(self) -> None:
+        """No two operations are called the same."""
+        names = [each["operationId"] for _, _, each in self.operations()]
+        self.assertEqual(len(names), len(set(names)))
+
+
+class TreeTests(OpenApiTestCase):
+    """What the document tells of is what there is."""
+
+    def answered(self) -> dict[str, set[str]]:
+        """Every path of the resources, and the methods that they say they answer."""
+        request = Request(Connection(self.site).channel)
+        request.gate = self.gate
+        request.runs = Permitted(self.registry, SOMEBODY, self.noted.append)
+        entrance = self.site.resource
+        assert isinstance(entrance, Entrance)
+        assert isinstance(entrance.inside, Resource)
+        found = dict(tree(entrance.inside))
+        for path, resource in tuple(found.items()):
+            for name in self.below(path):
+                made = resource.getChild(UNKNOWN_AS.get(name, name).encode(), request)
+                found.update(tree(made, f"{path}/{name}"))
+            makes = type(resource).getChild is not Resource.getChild
+            self.assertEqual(makes, bool(self.below(path)), f"what is below {path}?")
+        return {path: set(found[path].allowed(request)) for path in found}
+
+    def below(self, path: str) -> list[str]:
+        """What is made when it is asked for."""
+        commands = list(self.config.commands)
+        return {"/stream": commands, "/commands": commands, "/runs": ["{id}"]}.get(
+            path, []
+        )
+
+    def told(self) -> dict[str, set[str]]:
+        """Every path of the document, and the methods that it is told to answer."""
+        found: dict[str, set[str]] = {}
+        for path, method, _ in self.operations():
+            names = self.config.commands if "{name}" in path else [""]
+            for name in names:
+                found.setdefault(path.replace("{name}", name), set()).add(method)
+        return found
+
+    def test_same(self) -> None:
+        """Every path and method of the resources is told of, and no other."""
+        self.assertEqual(self.told(), self.answered())
+
+    def test_no_default(self) -> None:
+        """Without a default command there is nothing at C{/stream} to tell of."""
+        self.serve(CONFIG)
+        self.assertNotIn("/stream", self.told())
+        self.assertEqual(self.once("GET", "/stream").status, 404)
+
+    def test_methods(self) -> None:
+        """Methods that are not told of are not answered, and those that are, are."""
+        for path, methods in self.told().items():
+            for method in METHODS:
+                reply = self.once(method, path.replace("{id}", UNKNOWN), b"")
+                self.assertEqual(reply.status == 405, method not in methods, path)
+                if reply.status == 405:
+                    self.assertEqual(set(reply.headers["allow"].split(", ")), methods)
+
+    def test_queries(self) -> None:
+        """The parameters of a query are those that the daemon says there are."""
+        run_id = self.begin().run.id
+        seen = 0
+        for path, method, operation in self.operations():
+            given = map(self.resolve, operation["parameters"])
+            told = {each["name"] for each in given if each["in"] == "query"}
+            url = f"{path.replace('{id}', run_id).replace('{name}', 'say')}?nonsense=1"
+            if path.startswith("/stream"):
+                continue  # those of the command: see below
+            reply = self.once("GET" if method == "HEAD" else method, url, b"")
+            there = re.search(rb"; there are ([^\"]*)\"", reply.body)
+            if there is not None:
+                self.assertEqual(reply.status, 400)
+                names = set(there[1].decode().replace("none", "").split(", ")) - {""}
+                self.assertEqual(names, told, path)
+                seen += 1
+            else:
+                self.assertEqual(told, set(), path)
+        self.assertGreater(seen, 4)
+
+    def test_refusals(self) -> None:
+        """Whatever may be answered when something is wrong is told of."""
+        told = self.document()["components"]["responses"]
+        kinds = [ShellstreamError]
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+            self.assertIn(str(kind.status), told)
+
+    def test_headers(self) -> None:
+        """A problem has the headers that are told of as always there."""
+        cases = (
+            ("GET", "/runs/x", 404),
+            ("PUT", "/runs", 405),
+            ("GET", "/stream?format=xml", 406),
+            ("POST", f"/runs/{UNKNOWN}/cancel", 404),
+        )
+        for method, path, status in cases:
+            reply = self.once(method, path, b"")
+            self.assertEqual(reply.status, status)
+            self.assert_as_told(reply)
+        run_id = self.begin("hear").run.id
+        reply = self.once("POST", f"/runs/{run_id}/stdin", b"x")
+        self.assertEqual(reply.status, 409)
+        self.assert_as_told(reply)
+        self.registry.stop()
+        reply = self.once("POST", "/runs", b'{"command": "say"}')
+        self.assertEqual(reply.status, 503)
+        self.assert_as_told(reply)
+
+    def assert_as_told(self, reply: Reply) -> None:
+        """A problem is one that the document tells of."""
+        told = self.document()["components"]["responses"][str(reply.status)]
+        self.assertIn(reply.headers["content-type"], told["content"])
+        self.assert_fits(json.loads(reply.body), "Problem")
+        for name, header in told["headers"].items():
+            if self.resolve(header)["required"]:
+                self.assertIn(name.lower(), reply.headers)
+
+
+class CallerTests(GateTestCase):
+    """Whoever asks is told of what is there for them."""
+
+    def told(self, token: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.by(token, path="/openapi.json").body)
+        return found
+
+    def test_commands(self) -> None:
+        """Commands that somebody may not run are not there for them."""
+        paths = set(self.told(self.tokens.make("root"))["paths"])
+        some = set(self.told(self.tokens.make("some", commands=("s*",)))["paths"])
+        self.assertEqual(paths - some, {"/stream/echo", "/stream/hear"})
+        reading = frozenset({Action.READ})
+        reader = set(self.told(self.tokens.make("reader", actions=reading))["paths"])
+        self.assertEqual([each for each in reader if "stream" in each], [])
+
+    def test_security(self) -> None:
+        """Whether they have to say who they are is told, and how; the cookie's name."""
+        token = self.tokens.make("root")
+        found = self.told(token)
+        self.assertNotIn({}, found["security"])
+        schemes = found["components"]["securitySchemes"]
+        self.assertEqual(
+            {*schemes}, {name for each in found["security"] for name in each}
+        )
+        self.assertEqual(schemes["session"]["name"], "shellstream")
+        self.gate.demanded = False
+        self.assertIn({}, self.told(token)["security"])
+
+    def test_public(self) -> None:
+        """What is told to be for everybody is, and nothing else."""
+        for path, methods in self.told(self.tokens.make("root"))["paths"].items():
+            if "{" in path:
+                continue
+            for method, operation in methods.items():
+                reply = Connection(self.site).ask(method.upper(), path, b"")
+                asked = reply.status == 401 and b"this needs a token" in reply.body
+                if method != "head":
+                    self.assertEqual(asked, operation.get("security") != [], path)
+
+
+class CommandTests(OpenApiTestCase):
+    """Every command is told of, with its own parameters."""
+
+    def given(self, path: str, method: str) -> dict[str, dict[str, Any]]:
+        """The parameters of the query, by name."""
+        operation = self.document()["paths"][path][method]
+        found = map(self.resolve, operation["parameters"])
+        return {each["name"]: each for each in found if each["in"] == "query"}
+
+    def test_body(self) -> None:
+        """A body is a form or JSON, with what C{/commands} shows."""
+        path = "/stream/every-kind.of"
+        body = self.document()["paths"][path]["post"]["requestBody"]
+        self.assertIs(body["required"], True)
+        shown = json.loads(self.once("GET", "/commands/every-kind.of").body)
+        shown["parameters"].pop("$schema")
+        kinds = {"application/x-www-form-urlencoded", "application/json"}
+        self.assertEqual(set(body["content"]), kinds)
+        for each in body["content"].values():
+            self.assertEqual(self.resolve(each["schema"]), shown["parameters"])
+
+    def test_query(self) -> None:
+        """By GET they are in the query; those without a default are required."""
+        self.serve(Config(commands={"x": evolve(EVERY, name="x", get=True)}))
+        given = self.given("/stream/x", "get")
+        for name, each in EVERY.params.items():
+            schema = json.loads(json.dumps(each.schema()))
+            self.assertEqual(given[name]["schema"], schema)
+            self.assertEqual(given[name]["required"], name == "text")
+        self.assertEqual(set(given), set(EVERY.params))
+
+    def test_format(self) -> None:
+        """C{format} is ours, unless the command has one of its own."""
+        ours = {"enum": ["plain", "sse", "ndjson", "frames"]}
+        for method in ("get", "head", "post"):
+            told = self.given("/stream/say", method)
+            self.assertEqual(told["format"]["schema"], ours)
+        self.assertNotIn("format", self.given("/stream/every-kind.of", "post"))
+
+    def test_order(self) -> None:
+        """What C{POST /runs} takes is told for each command, and what it does not."""
+        cases: tuple[tuple[int, dict[str, Any]], ...] = (
+            (201, {}),
+            (201, {"command": None}),
+            (201, {"command": "say", "params": {}, "on_disconnect": "cancel"}),
+            (201, {"command": "hear", "stdin": True}),
+            (201, {"command": "hear", "tty": {"rows": 9, "term": "vt100"}}),
+            (201, {"command": "hear", "tty": True, "stdin": True}),
+            (201, {"command": "every-kind.of", "params": {"text": "x", "count": 3}}),
+            (400, {"command": "every-kind.of"}),
+            (400, {"command": "every-kind.of", "params": {"text": "x", "count": 9}}),
+            (400, {"command": "every-kind.of", "params": {"text": "x" * 10}}),
+            (400, {"command": "say", "stdin": True}),
+            (400, {"command": "say", "tty": {}}),
+            (400, {"command": "say", "params": {"x": 1}}),
+            (400, {"command": "hear", "tty": {"rows": 0}}),
+            (400, {"command": "hear", "tty": {"rows": 9, "height": 9}}),
+            (400, {"command": "say", "on_disconnect": "stay"}),
+            (400, {"command": "say", "priority": 1}),
+            (404, {"command": "sya"}),
+        )
+        for status, body in cases:
+            reply = self.once("POST", "/runs", json.dumps(body).encode())
+            self.assertEqual(reply.status, status, body)
+            self.assertEqual(self.fits(body, "Order"), status == 201, body)
+
+    def test_order_without_default(self) -> None:
+        """Where no command is the default one, an order names one."""
+        self.serve(CONFIG)
+        self.assertFalse(self.fits({}, "Order"))
+        self.assertTrue(self.fits({"command": "say"}, "Order"))
+
+
+class AnswerTests(OpenApiTestCase):
+    """What is answered is as it is told."""
+
+    def json(self, path: str) -> Any:
+        reply = self.once("GET", path)
+        self.assertEqual(reply.status, 200)
+        return json.loads(reply.body)
+
+    def test_fixed(self) -> None:
+        """So are the index, the commands, and how the daemon is."""
+        self.assert_fits(self.json("/"), "Index")
+        self.assert_fits(self.json("/commands"), "Commands")
+        self.assert_fits(self.json("/commands/say"), "Command")
+        self.assert_fits(self.json("/healthz"), "Health")
+
+    def test_all_told(self) -> None:
+        """No member of an answer is left out."""
+        document = self.document()["components"]["schemas"]
+        run = self.begin().run
+        for path, name in (
+            ("/", "Index"),
+            ("/commands", "Commands"),
+            ("/commands/say", "Command"),
+            ("/healthz", "Health"),
+            ("/runs", "Runs"),
+            (f"/runs/{run.id}", "Run"),
+        ):
+            self.assertEqual(set(self.json(path)), set(document[name]["properties"]))
+
+    def test_runs(self) -> None:
+        """So is a run, whatever has become of it."""
+        body = json.dumps({"command": "hear", "tty": True}).encode()
+        self.once("POST", "/runs", body)
+        ended, killed, running = self.begin(), self.begin(), self.begin()
+        ended.say(b"hello")
+        ended.exit(3)
+        killed.exit(None, 9)
+        self.spawn.error = CannotStart("say", "no such program")
+        self.assertEqual(self.once("POST", "/runs", b"{}").status, 201)
+        for each in (ended, killed, running):
+            self.assert_fits(self.json(f"/runs/{each.run.id}"), "Run")
+        self.assert_fits(self.json("/runs"), "Runs")
+        self.assertEqual(len(self.json("/runs")["runs"]), 5)
+
+    def records(self, path: str) -> list[Any]:
+        return [json.loads(line) for line in self.once("GET", path).body.splitlines()]
+
+    def test_records(self) -> None:
+        """So is each line of ndjson: output, text or not, gaps, pings, the end."""
+        small = evolve(SAY, limits=Limits(retain=300))
+        self.serve(Config(commands={"say": small}))
+        started = self.begin()
+        connection = Connection(self.site)
+        path = f"/runs/{started.run.id}/output?format=ndjson"
+        connection.ask("GET", path)
+        started.say(b"hello")
+        started.say(b"\xff")
+        self.clock.advance(PING)
+        started.exit()
+        seen = [json.loads(line) for line in connection.reply().body.splitlines()]
+        kinds = [set(each) & {"text", "base64"} or each["type"] for each in seen]
+        self.assertEqual(kinds, [{"text"}, {"base64"}, "ping", "end"])
+        for each in seen:
+            self.assert_fits(each, "Record")
+        other = self.begin()
+        for _ in range(9):
+            other.say(b"x" * 100)
+        other.exit(None, 15)
+        seen = self.records(f"/runs/{other.run.id}/output?format=ndjson")
+        self.assertEqual((seen[0]["type"], seen[-1]["type"]), ("gap", "end"))
+        for each in seen:
+            self.assert_fits(each, "Record")
+
+    def events(self, body: bytes) -> list[dict[str, str]]:
+        """Server-sent events that have data."""
+        blocks = body.decode().split("\n\n")
+        pairs = [[line.split(": ", 1) for line in each.splitlines()] for each in blocks]
+        return [found for found in map(dict, pairs) if "data" in found]
+
+    def test_output_events(self) -> None:
+        """So is each event of an output, and what it holds."""
+        started = self.begin()
+        started.say(b"hello")
+        started.exit()
+        path = f"/runs/{started.run.id}/output?format=sse"
+        seen = self.events(self.once("GET", path).body)
+        self.assertEqual([each["event"] for each in seen], ["output", "end"])
+        for each in seen:
+            self.assert_fits({**each}, "OutputEvent")
+            self.assert_fits(json.loads(each["data"]), "Record")
+
+    def test_run_events(self) -> None:
+        """So is each event of a run, and what it holds."""
+        connection = Connection(self.site)
+        connection.ask("GET", "/events", None, {"Last-Event-ID": "1@0"})
+        self.begin().exit()
+        seen = self.events(connection.reply().body)
+        kinds = [each["event"] for each in seen]
+        self.assertEqual(kinds, ["gap", "created", "started", "ended"])
+        for each in seen:
+            self.assert_fits({**each}, "RunEvent")
+            self.assert_fits(json.loads(each["data"]), "News")

@@ -1,0 +1,136 @@
+"""Tests for L{shellstream.web.resources.health}."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from shellstream.web.resources.health import FRESH, PATIENCE, NotReady
+from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.registries import Thread
+
+T = TypeVar("T")
+
+
+class HealthTests(WebTestCase):
+    """C{/healthz} says whether the daemon can take runs, and nothing else."""
+
+    def setUp(self) -> None:
+        self.thread = Thread()
+        super().setUp()
+
+    def in_thread(self, call: Callable[[], T], /) -> Deferred[T]:
+        return self.thread(call)
+
+    def look(self) -> Reply:
+        return self.ask("GET", "/healthz")
+
+    def assert_not_ready(self, reply: Reply) -> None:
+        """It is told as a problem, but not which."""
+        self.assertEqual(reply.status, 503)
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+        self.assertEqual(reply.headers["retry-after"], str(NotReady.RETRY_AFTER))
+        found: dict[str, Any] = json.loads(reply.body)
+        self.assertEqual(set(found), {"title", "status", "detail"})
+        for word in ("disk", "state", "stopping", "recorded"):
+            self.assertNotIn(word, found["detail"])
+
+    def test_ready(self) -> None:
+        """It is well, and no cache keeps that."""
+        reply = self.look()
+        self.assertEqual(json.loads(reply.body), {"status": "ok"})
+        self.assertEqual((reply.status, reply.whole), (200, True))
+        self.assertEqual(reply.headers["content-type"], "application/json")
+        self.assertEqual(reply.headers["cache-control"], "no-store")
+
+    def test_strangers(self) -> None:
+        """Nobody has to say who they are, where all else asks for it."""
+        self.gate.demanded = True
+        self.assertEqual(self.look().status, 200)
+        self.assertEqual(self.ask("GET", "/").status, 401)
+
+    def test_query(self) -> None:
+        """What a prober adds to defeat caches does no harm."""
+        self.assertEqual(self.ask("GET", "/healthz?t=1767225600").status, 200)
+
+    def test_head(self) -> None:
+        """HEAD is answered likewise, well or not."""
+        self.assertEqual(self.ask("HEAD", "/healthz").status, 200)
+        self.registry.stop()
+        self.clock.advance(FRESH)
+        reply = self.ask("HEAD", "/healthz")
+        self.assertEqual((reply.status, reply.rest), (503, b""))
+
+    def test_other_methods(self) -> None:
+        """There is nothing to be changed."""
+        reply = self.ask("POST", "/healthz", b"")
+        self.assertEqual((reply.status, reply.headers["allow"]), (405, "GET, HEAD"))
+
+    def test_full(self) -> None:
+        """A daemon that has all the runs it may have is well."""
+        for _ in range(5):
+            self.begin()
+        self.assertEqual(self.look().status, 200)
+
+    def test_stopping(self) -> None:
+        """A daemon that stops takes no runs."""
+        self.begin()
+        self.registry.stop()
+        self.assert_not_ready(self.look())
+
+    def test_disk(self) -> None:
+        """Where runs cannot be recorded none are taken, until they can be again."""
+        self.thread.broken = True
+        self.assert_not_ready(self.look())
+        self.thread.broken = False
+        self.clock.advance(FRESH)
+        self.assertEqual(self.look().status, 200)
+
+    def test_stuck(self) -> None:
+        """A disk that does not answer is as bad, until it does."""
+        self.thread.manual = True
+        self.look_later()
+        self.clock.advance(PATIENCE)
+        self.assert_not_ready(self.reply())
+        self.thread.finish()
+        self.clock.advance(FRESH)
+        self.assertEqual(self.look().status, 200)
+
+    def test_asked_once(self) -> None:
+        """However many ask at once, and soon after, the disk is asked once."""
+        self.thread.manual = True
+        clients = [Connection(self.site) for _ in range(3)]
+        for each in clients:
+            self.look_later(each)
+        self.assertEqual(len(self.thread.waiting), 1)
+        self.thread.step()
+        for each in clients:
+            self.assertEqual(each.reply().status, 200)
+            self.assertEqual(each.ask("GET", "/healthz").status, 200)
+        self.assertEqual(self.thread.waiting, [])
+        self.clock.advance(FRESH)
+        self.look_later()
+        self.assertEqual(len(self.thread.waiting), 1)
+
+    def test_who_left(self) -> None:
+        """Those who left while it was found out keep it from nobody."""
+        self.thread.manual = True
+        gone = Connection(self.site)
+        self.look_later(gone)
+        self.look_later()
+        gone.lose()
+        self.thread.step()
+        self.assertEqual(self.reply().status, 200)
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is in the log, and nobody is left waiting."""
+        self.thread.error = RuntimeError("no thread")
+        self.assert_not_ready(self.look())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def look_later(self, connection: Connection | None = None) -> None:
+        """Ask, when the answer has to wait for the disk."""
+        connection = connection or self.connection
+        connection.wire.clear()
+        connection.send(b"GET /healthz HTTP/1.1\r\nHost: shellstream.test\r\n\r\n")

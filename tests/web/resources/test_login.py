@@ -1,0 +1,167 @@
+"""Tests for C{entrance}: people who type their token into a page."""
+
+from shellstream.security.login_sessions import LASTS
+from shellstream.security.login_throttle import BURST
+from shellstream.web.resources.pages import PROOF
+from tests.support.authentication import GateTestCase
+from tests.support.http import Connection, Reply
+
+
+class LoginTests(GateTestCase):
+    """A person with a browser shows a token once, and has a cookie then."""
+
+    html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
+    form = "application/x-www-form-urlencoded"
+
+    def login(self, token: str, then: str = "/", accept: str = html) -> Reply:
+        body = f"token={token}&next={then}".encode()
+        headers = {"Content-Type": self.form, "Accept": accept}
+        return Connection(self.site).ask("POST", "/login", body, headers)
+
+    def cookie(self, token: str) -> str:
+        reply = self.login(token)
+        self.assertEqual(reply.status, 303)
+        return reply.headers["set-cookie"].partition(";")[0]
+
+    def with_cookie(
+        self,
+        cookie: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        /,
+        **headers: str,
+    ) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = Connection(self.site)
+        return connection.ask(method, path, body, {"Cookie": cookie, **named})
+
+    def proof(self, cookie: str) -> str:
+        """What a page of ours knows."""
+        page = self.with_cookie(cookie, "GET", "/", accept=self.html).body.decode()
+        _, _, rest = page.partition(f'name="{PROOF}" value="')
+        return rest.partition('"')[0]
+
+    def test_asked(self) -> None:
+        """A browser that is refused is shown where to type a token, and comes back."""
+        reply = self.ask("GET", "/runs?limit=1", headers={"Accept": self.html})
+        self.assertEqual(reply.status, 401)
+        self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
+        self.assertIn(b'name="token"', reply.body)
+        self.assertIn(b'value="/runs?limit=1"', reply.body)
+        self.assertIn("Basic", reply.headers["www-authenticate"])
+        self.assertEqual(Connection(self.site).ask("GET", "/login").status, 200)
+
+    def test_cookie(self) -> None:
+        """It is kept from scripts and other sites, and good for what the token is."""
+        reply = self.login(self.tokens.make("alice", own=True), "/runs")
+        self.assertEqual((reply.status, reply.headers["location"]), (303, "/runs"))
+        set_cookie = reply.headers["set-cookie"].lower()
+        for attribute in ("httponly", "samesite=strict", "path=/"):
+            self.assertIn(attribute, set_cookie)
+        cookie = reply.headers["set-cookie"].partition(";")[0]
+        self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 200)
+
+    def test_secure(self) -> None:
+        """Where a browser speaks TLS, if only to a proxy, its cookie goes only so."""
+        body = f"token={self.tokens.make('alice')}".encode()
+        for origin, secure in (("https", True), ("http", False)):
+            headers = {"Content-Type": self.form, "Accept": self.html}
+            headers["Origin"] = f"{origin}://shellstream.test"
+            reply = Connection(self.site).ask("POST", "/login", body, headers)
+            attributes = reply.headers["set-cookie"].lower().split("; ")
+            self.assertEqual("secure" in attributes, secure, origin)
+
+    def test_wrong(self) -> None:
+        """A wrong token is told so, in the form that was asked in."""
+        self.assertIn(b"not, or no longer, good", self.login("wrong").body)
+        reply = self.login("wrong", accept="*/*")
+        self.assertEqual(reply.status, 401)
+        self.problem(reply)
+        for _ in range(BURST):
+            reply = self.login("wrong")
+        self.assertEqual(reply.status, 429)
+
+    def test_nowhere_else(self) -> None:
+        """It leads to no other site, however that is written."""
+        token = self.tokens.make("alice")
+        for then in (
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "evil",
+            "%0d%0aX: y",
+            "/x%0d%0aX: y",
+        ):
+            reply = self.login(token, then)
+            self.assertEqual(
+                (reply.status, reply.headers["location"]), (303, "/"), then
+            )
+
+    def test_proof(self) -> None:
+        """What changes something takes what only a page of ours knows."""
+        cookie = self.cookie(self.tokens.make("alice"))
+        proof = self.proof(cookie)
+        self.assertEqual(len(proof), 64)
+        typed = {"content_type": self.form}
+        for fields in (b"", f"{PROOF}=wrong".encode(), f"{PROOF}=".encode()):
+            reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
+            self.assertEqual(reply.status, 403, fields)
+        self.assertEqual(self.with_cookie(cookie, "POST", "/runs", b"{}").status, 403)
+        self.assertEqual(self.spawn.started, [])
+        fields = f"{PROOF}={proof}".encode()
+        reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
+        self.assertEqual(reply.status, 200)
+        typed = {"content_type": "Application/X-WWW-Form-URLEncoded ; charset=utf-8"}
+        reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
+        self.assertEqual(reply.status, 200)
+        script = {"shellstream_csrf": proof}
+        reply = self.with_cookie(cookie, "POST", "/runs", b"{}", **script)
+        self.assertEqual(reply.status, 201)
+
+    def test_another_site(self) -> None:
+        """No page of another site starts anything by somebody's cookie."""
+        cookie = self.cookie(self.tokens.make("alice"))
+        for headers in (
+            {"sec_fetch_site": "cross-site"},
+            {"origin": "null"},
+            {"origin": "http://evil.example"},
+        ):
+            for method, path in (("GET", "/stream"), ("POST", "/stream/say")):
+                reply = self.with_cookie(cookie, method, path, **headers)
+                self.assertEqual(reply.status, 403)
+        self.assertEqual(self.spawn.started, [])
+
+    def test_logout(self) -> None:
+        """Whoever logs out has a cookie that is no good any more."""
+        cookie = self.cookie(self.tokens.make("alice"))
+        proof = {"shellstream_csrf": self.proof(cookie)}
+        self.assertEqual(self.with_cookie(cookie, "POST", "/logout").status, 403)
+        reply = self.with_cookie(cookie, "POST", "/logout", b"", **proof)
+        self.assertEqual(reply.status, 303)
+        self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
+
+    def test_ends(self) -> None:
+        """It ends with its time, or its token; and so does what it opened."""
+        for ends in ("time", "token"):
+            self.serve(self.config)
+            token = self.tokens.make("alice")
+            cookie = self.cookie(token)
+            connection = Connection(self.site)
+            reply = connection.ask("GET", "/events", headers={"Cookie": cookie})
+            self.assertEqual(reply.status, 200)
+            self.gate.watch()
+            self.assertFalse(connection.wire.disconnected)
+            if ends == "time":
+                self.clock.advance(LASTS)
+            else:
+                del self.tokens.there[token]
+            self.gate.watch()
+            self.assertTrue(connection.wire.disconnected, ends)
+            self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
+
+    def test_token_first(self) -> None:
+        """A token that is sent counts, whatever the cookie says."""
+        cookie = self.cookie(self.tokens.make("alice"))
+        wrong = {"authorization": "Bearer wrong"}
+        self.assertEqual(self.with_cookie(cookie, "GET", "/runs", **wrong).status, 401)

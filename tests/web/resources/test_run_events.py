@@ -1,0 +1,231 @@
+"""Tests for L{shellstream.web.resources.run_events}.
+
+C{/events} tells what happens to runs.
+"""
+
+import json
+from typing import Any
+
+from shellstream.model.errors import CannotStart
+from tests.support.decoders import Event, event_source
+from tests.support.http import Connection
+from tests.support.web import RunsTestCase
+
+
+class EventsTestCase(RunsTestCase):
+    """One who listens to the news, and may go and come back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection.lose()
+
+    def listen(self, last: str | None = None) -> Connection:
+        """Ask for the news; C{last} is the id of the last event that was heard."""
+        connection = Connection(self.site)
+        headers = {} if last is None else {"Last-Event-ID": last}
+        reply = connection.ask("GET", "/events", headers=headers)
+        self.assertEqual((reply.status, reply.whole), (200, False))
+        return connection
+
+    def heard(self, connection: Connection) -> list[Event]:
+        """The events so far."""
+        return event_source(connection.reply().body)[0]
+
+    def told(self, connection: Connection) -> list[tuple[str, Any, Any]]:
+        """Of each event so far: what happened, to which run, its state."""
+        found = []
+        for event in self.heard(connection):
+            document = json.loads(event.data)
+            self.assertEqual(document["event"], event.type)
+            run = document["run"]
+            found.append((event.type, run["id"], run["state"]))
+        return found
+
+
+class NewsTests(EventsTestCase):
+    """Every run is told of, as it is created, starts and ends."""
+
+    def test_headers(self) -> None:
+        """It is an endless answer for C{EventSource}, which nothing may hold up."""
+        reply = self.listen().reply()
+        expected = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-store, no-transform",
+            "x-accel-buffering": "no",
+            "x-content-type-options": "nosniff",
+            "transfer-encoding": "chunked",
+        }
+        self.assertEqual({name: reply.headers.get(name) for name in expected}, expected)
+        self.assertNotIn("shellstream-run", reply.headers)
+        self.assertEqual(event_source(reply.body)[1]["retry"], 1000)
+
+    def test_life(self) -> None:
+        """A run is created, started and ended, and told of as it is then."""
+        listener = self.listen()
+        started = self.begin("echo", x="a")
+        run_id = started.run.id
+        expected = [("created", run_id, "running"), ("started", run_id, "running")]
+        self.assertEqual(self.told(listener), expected)
+        started.exit(3)
+        expected.append(("ended", run_id, "exited"))
+        self.assertEqual(self.told(listener), expected)
+        found = json.loads(self.heard(listener)[-1].data)["run"]
+        self.assertEqual(found, self.get(f"/runs/{run_id}"))
+
+    def test_streams(self) -> None:
+        """Runs that C{/stream} begins are told of as well."""
+        listener = self.listen()
+        Connection(self.site).ask("GET", "/stream")
+        kinds = [each.type for each in self.heard(listener)]
+        self.assertEqual(kinds, ["created", "started"])
+
+    def test_failed(self) -> None:
+        """So are those that could not be started: they end without a start."""
+        listener = self.listen()
+        self.spawn.error = CannotStart("say", "its program was not found")
+        self.post("/runs", {})
+        kinds = [(kind, state) for kind, _, state in self.told(listener)]
+        self.assertEqual(kinds, [("created", "running"), ("ended", "failed")])
+
+    def test_from_now_on(self) -> None:
+        """Who comes anew is told what happens from now on."""
+        self.begin().exit()
+        listener = self.listen()
+        self.assertEqual(self.heard(listener), [])
+        later = self.begin().run.id
+        self.assertEqual({run_id for _, run_id, _ in self.told(listener)}, {later})
+
+    def test_hostile_words(self) -> None:
+        """What a client sends ends no event and begins none."""
+        listener = self.listen()
+        words = '\n\nevent: ended\r\ndata: {"event": "x"}\u2028'
+        self.begin("echo", x=words)
+        found = self.heard(listener)
+        self.assertEqual([each.type for each in found], ["created", "started"])
+        self.assertEqual(json.loads(found[0].data)["run"]["params"], {"x": words})
+
+    def test_many(self) -> None:
+        """All who listen hear the same, and one who goes leaves nothing behind."""
+        listeners = [self.listen() for _ in range(3)]
+        started = self.begin()
+        listeners.pop().lose()
+        started.exit()
+        one, two = map(self.heard, listeners)
+        self.assertEqual((one, len(one)), (two, 3))
+        for each in listeners:
+            each.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_pings(self) -> None:
+        """Where nothing happens a comment keeps the way open."""
+        listener = self.listen()
+        for _ in range(3):
+            size = len(listener.reply().body)
+            self.clock.advance(15)
+            self.assertGreater(len(listener.reply().body), size)
+        self.assertEqual(self.heard(listener), [])
+
+    def test_head(self) -> None:
+        """HEAD answers with the headers alone."""
+        self.connection = Connection(self.site)
+        reply = self.connection.ask("HEAD", "/events")
+        self.assertEqual((reply.status, reply.rest), (200, b""))
+        self.assertEqual(
+            reply.headers["content-type"], "text/event-stream; charset=utf-8"
+        )
+        self.assertEqual(self.connection.ask("GET", "/runs").status, 200)
+
+    def test_refused(self) -> None:
+        """There is nothing to choose, and nothing to post."""
+        self.connection = Connection(self.site)
+        self.reply = self.connection.reply
+        self.connection.ask("GET", "/events?run=x")
+        self.assert_parameters(self.problem(), run="is unknown here; there are none")
+        self.connection.ask("POST", "/events")
+        self.assertEqual(self.problem()["status"], 405)
+
+
+class ResumeTests(EventsTestCase):
+    """Who comes back misses nothing that is still known, and is told if it does."""
+
+    def test_every_event(self) -> None:
+        """After any event it goes on with the next, live without a seam."""
+        listener = self.listen()
+        for _ in range(2):
+            self.begin().exit()
+        heard = self.heard(listener)
+        self.assertEqual(len(heard), 6)
+        again = [(n, self.listen(each.id)) for n, each in enumerate(heard, 1)]
+        self.begin()
+        heard = self.heard(listener)
+        for number, connection in again:
+            self.assertEqual(self.heard(connection), heard[number:])
+
+    def test_before_any(self) -> None:
+        """One who leaves before anything has happened misses nothing either."""
+        self.begin()
+        listener = self.listen()
+        last = event_source(listener.reply().body)[1]["id"]
+        listener.lose()
+        run_id = self.begin().run.id
+        again = self.listen(last)
+        self.assertEqual({found for _, found, _ in self.told(again)}, {run_id})
+
+    def test_gap(self) -> None:
+        """If too much has happened meanwhile, that is told before the rest."""
+        listener = self.listen()
+        self.begin()
+        first = self.heard(listener)[0].id
+        listener.lose()
+        while self.registry.events.start <= int(first.partition("@")[0]):
+            self.begin("echo", x="x" * 4000).exit()
+        gap, *rest = self.heard(self.listen(first))
+        self.assertEqual((gap.type, json.loads(gap.data)), ("gap", {"type": "gap"}))
+        self.assertTrue(rest)
+        self.assertEqual(self.heard(self.listen(gap.id)), rest)
+
+    def test_overrun(self) -> None:
+        """So it is for one who listens all the time, but takes nothing."""
+        listener = self.listen()
+        listener.wire.producer.pauseProducing()
+        while not self.registry.events.start:
+            self.begin("echo", x="x" * 4000).exit()
+        listener.wire.producer.resumeProducing()
+        self.clock.pump([0] * 99)
+        gap, *rest = self.heard(listener)
+        self.assertEqual(gap.type, "gap")
+        self.assertEqual(json.loads(rest[-1].data)["event"], "ended")
+
+    def test_restarted(self) -> None:
+        """After a restart it is told that it missed some, then what is known."""
+        listener = self.listen()
+        self.begin().exit()
+        last = self.heard(listener)[-1].id
+        self.serve(self.config)
+        self.begin().exit()
+        kinds = [each.type for each in self.heard(self.listen(last))]
+        self.assertEqual(kinds, ["gap", "created", "started", "ended"])
+        self.assertEqual(self.heard(self.listen(f"0@{'0' * 16}"))[0].type, "gap")
+
+    def test_no_id_of_ours(self) -> None:
+        """An id that is none is as one that is forgotten."""
+        self.begin()
+        for last in ("x", "", "1", "@", f"{'9' * 20}@ab"):
+            kinds = [each.type for each in self.heard(self.listen(last))]
+            self.assertEqual(kinds, ["gap", "created", "started"], last)
+
+    def test_forged(self) -> None:
+        """One that no event had is refused: an event cannot be told in part."""
+        listener = self.listen()
+        self.begin()
+        first, second = self.heard(listener)
+        begin, _, boot = first.id.partition("@")
+        end = int(second.id.partition("@")[0])
+        for offset in range(1, end + 10):
+            connection = Connection(self.site)
+            mark = {"Last-Event-ID": f"{offset}@{boot}"}
+            reply = connection.ask("GET", "/events", headers=mark)
+            good = offset == int(begin) or offset >= end
+            self.assertEqual(reply.status, 200 if good else 400, offset)
+            connection.lose()
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -1,0 +1,106 @@
+"""Tests for L{shellstream.web.resources.runs}: which runs there are."""
+
+from urllib.parse import quote
+
+from shellstream.model.events import State
+from tests.support.web import RunsTestCase
+
+
+class ListTests(RunsTestCase):
+    """C{GET /runs} lists runs, newest first, in pages."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.all = [self.begin(*name) for name in [("say",)] * 5]
+        self.ids = [each.run.id for each in reversed(self.all)]
+
+    def listed(self, query: str = "") -> list[str]:
+        """The ids on a page."""
+        found = self.get(f"/runs{query}")
+        return [each["id"] for each in found["runs"]]
+
+    def test_newest_first(self) -> None:
+        """All runs are there, the newest first, each as it is at its own address."""
+        self.assertEqual(self.listed(), self.ids)
+        self.assertEqual(sorted(self.ids, reverse=True), self.ids)
+        self.assertNotIn("link", self.reply().headers)
+        found = self.get("/runs/")
+        self.assertIsNone(found["next"])
+        for each in found["runs"]:
+            self.assertEqual(self.get(each["output"].removesuffix("/output")), each)
+
+    def test_none(self) -> None:
+        """No runs are an empty list."""
+        self.serve(self.config)
+        self.assertEqual(self.get("/runs"), {"runs": [], "next": None})
+
+    def test_pages(self) -> None:
+        """Each page links to the next, which goes on where it ended, to the last."""
+        path, pages = "/runs?limit=2", []
+        while path:
+            found = self.get(path)
+            pages.append([each["id"] for each in found["runs"]])
+            link = self.reply().headers.get("link")
+            path = found["next"]
+            self.assertEqual(link, path and f'<{path}>; rel="next"')
+        self.assertEqual(pages, [self.ids[:2], self.ids[2:4], self.ids[4:]])
+
+    def test_exact_page(self) -> None:
+        """A page that holds just what there is has none after it."""
+        self.assertEqual(self.listed("?limit=5"), self.ids)
+        self.assertNotIn("link", self.reply().headers)
+
+    def test_steady_pages(self) -> None:
+        """What is created meanwhile moves nothing from one page to the next."""
+        first = self.get("/runs?limit=3")
+        self.begin()
+        following = self.get(first["next"])
+        self.assertEqual([each["id"] for each in following["runs"]], self.ids[3:])
+
+    def test_filters(self) -> None:
+        """Runs can be asked for by state and by command, page by page."""
+        echo = self.begin("echo", x="1").run.id
+        self.all[0].exit()
+        self.all[1].exit()
+        self.assertEqual(self.listed("?command=echo"), [echo])
+        self.assertEqual(self.listed("?command=none"), [])
+        self.assertEqual(self.listed("?state=exited"), self.ids[3:])
+        self.assertEqual(self.listed("?state=exited&command=echo"), [])
+        found = self.get("/runs?state=exited&command=say&limit=1")
+        self.assertIn("state=exited&command=say&limit=1&after=", found["next"])
+        self.assertEqual(self.listed(found["next"].removeprefix("/runs")), self.ids[4:])
+
+    def test_states(self) -> None:
+        """Every state there is can be asked for."""
+        for state in State:
+            expected = self.ids if state is State.RUNNING else []
+            self.assertEqual(self.listed(f"?state={state.value}"), expected)
+
+    def test_current(self) -> None:
+        """A run that goes on is listed as it stands now."""
+        self.all[-1].say(b"12345")
+        self.assertEqual(self.get("/runs")["runs"][0]["size"], 5)
+
+    def test_refused(self) -> None:
+        """What cannot be asked for is named, all at once."""
+        self.ask("GET", "/runs?state=done&limit=0&after=x&sort=up&command=a&command=b")
+        self.assert_parameters(
+            self.problem(),
+            state="must be one of queued, running",
+            limit="must be an integer from 1 to 1000",
+            after="must be the id of a run",
+            sort="is unknown here",
+            command="is given more than once",
+        )
+        for limit in ("-1", "1001", "1.0", "", "٣", "9" * 30):
+            self.ask("GET", f"/runs?limit={quote(limit)}")
+            self.assertEqual(self.reply().status, 400)
+
+    def test_head(self) -> None:
+        """HEAD answers with the headers alone, the link among them."""
+        self.ask("GET", "/runs?limit=2")
+        expected = self.reply().headers
+        reply = self.ask("HEAD", "/runs?limit=2")
+        self.assertEqual((reply.status, reply.rest), (200, b""))
+        for name in ("link", "content-length", "content-type"):
+            self.assertEqual(reply.headers[name], expected[name])

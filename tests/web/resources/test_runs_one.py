@@ -1,0 +1,219 @@
+"""Tests for L{shellstream.web.resources.runs}.
+
+One run, and all that can be done with it.
+"""
+
+from typing import Any
+
+from shellstream.model.events import Reason
+from tests.support.http import Connection
+from tests.support.web import FORM, RunsTestCase
+
+NO_RUN = "01938d3c-7f2e-7000-8000-000000000000"
+
+
+class OneRunTests(RunsTestCase):
+    """C{/runs/ID}: one run, as it stands, until it is forgotten."""
+
+    def test_ended(self) -> None:
+        """An ended run says how, and what it took."""
+        started = self.begin()
+        started.say(b"12345")
+        self.clock.advance(1.5)
+        started.exit(3)
+        found = self.get(f"/runs/{started.run.id}")
+        expected = {
+            "state": "exited",
+            "code": 3,
+            "signal": None,
+            "reason": None,
+            "ended": "2026-01-01T00:00:01.500000Z",
+            "size": 5,
+            "end": {
+                "state": "exited",
+                "code": 3,
+                "signal": None,
+                "reason": None,
+                "offset": 5,
+            },
+        }
+        self.assertEqual({name: found[name] for name in expected}, expected)
+        self.assertEqual(self.reply().headers["shellstream-run"], started.run.id)
+
+    def test_unknown(self) -> None:
+        """A run that is not there is 404, whatever is wanted of it."""
+        for run_id in (NO_RUN, "x", "%00", "%ff", "..", "a" * 1000):
+            for method, rest in (
+                ("GET", ""),
+                ("DELETE", ""),
+                ("GET", "/output"),
+                ("POST", "/cancel"),
+                ("POST", "/stdin"),
+            ):
+                with self.subTest(run_id=run_id, method=method, rest=rest):
+                    self.ask(method, f"/runs/{run_id}{rest}")
+                    self.assert_problem(404, "there is no run")
+            self.post(f"/runs/{run_id}/signal", {"signal": "INT"})
+            self.assert_problem(404, "there is no run")
+            self.post(f"/runs/{run_id}/resize", {"rows": 1, "columns": 1})
+            self.assert_problem(404, "there is no run")
+
+    def test_nothing_there(self) -> None:
+        """Nor does anything live below it that is not known."""
+        run_id = self.begin().run.id
+        for rest in ("x", "output/x", "cancel/x", "stdin/x"):
+            self.ask("GET", f"/runs/{run_id}/{rest}")
+            self.assert_problem(404, "nothing lives at this path")
+
+    def test_slash(self) -> None:
+        """A slash at the end of a path means nothing."""
+        run_id = self.begin().run.id
+        self.assertEqual(self.get(f"/runs/{run_id}/")["id"], run_id)
+
+    def test_methods(self) -> None:
+        """Methods that are not for it are refused, with those that are."""
+        run_id = self.begin().run.id
+        allowed = {
+            "/runs": "GET, HEAD, POST",
+            f"/runs/{run_id}": "GET, HEAD, DELETE",
+            f"/runs/{run_id}/output": "GET, HEAD",
+            f"/runs/{run_id}/cancel": "POST",
+            f"/runs/{run_id}/resize": "POST",
+            f"/runs/{run_id}/signal": "POST",
+            f"/runs/{run_id}/stdin": "POST",
+        }
+        for path, methods in allowed.items():
+            for method in {"GET", "HEAD", "POST", "PUT", "DELETE"}:
+                if method not in methods:
+                    reply = self.ask(method, path)
+                    self.assertEqual(reply.status, 405, (method, path))
+                    self.assertEqual(reply.headers["allow"], methods)
+
+    def test_delete(self) -> None:
+        """An ended run can be forgotten, its output with it."""
+        started = self.begin()
+        started.exit()
+        path = f"/runs/{started.run.id}"
+        reply = self.ask("DELETE", path)
+        self.assertEqual((reply.status, reply.body), (204, b""))
+        self.assertNotIn("content-type", reply.headers)
+        for method, rest in (("GET", ""), ("GET", "/output"), ("DELETE", "")):
+            self.assertEqual(self.ask(method, path + rest).status, 404)
+        self.assertEqual(self.get("/runs")["runs"], [])
+
+    def test_delete_active(self) -> None:
+        """One that has not ended cannot."""
+        started = self.begin()
+        self.ask("DELETE", f"/runs/{started.run.id}")
+        self.assert_problem(409, f"first POST /runs/{started.run.id}/cancel")
+        started.say(b"still here")
+        self.assertEqual(self.get(f"/runs/{started.run.id}")["size"], 10)
+
+
+class SteerTests(RunsTestCase):
+    """C{/runs/ID/cancel} and C{/runs/ID/signal}."""
+
+    def test_cancel(self) -> None:
+        """TERM, and KILL after the grace time; the answer does not wait for it."""
+        started = self.begin()
+        path = f"/runs/{started.run.id}"
+        self.post(f"{path}/cancel")
+        self.assertEqual(self.document(202)["state"], "running")
+        self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+        self.assertEqual(self.post(f"{path}/cancel").status, 202)
+        self.clock.advance(5)
+        self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
+        started.exit(None, 9)
+        found = self.get(path)
+        self.assertEqual((found["state"], found["signal"]), ("signaled", "KILL"))
+        self.assertEqual(found["reason"], Reason.CANCELLED.value)
+
+    def test_signal(self) -> None:
+        """Any signal that has a name can be sent, and is."""
+        started = self.begin()
+        for name in ("INT", "SIGINT", "USR1", "RTMIN"):
+            self.post(f"/runs/{started.run.id}/signal", {"signal": name})
+            self.assertEqual(self.document(202)["id"], started.run.id)
+        expected = ["SIGINT", "SIGINT", "SIGUSR1", "SIGRTMIN"]
+        self.assertEqual(started.child.signals, expected)
+
+    def test_no_signal(self) -> None:
+        """What names none is refused, and nothing is sent."""
+        started = self.begin()
+        for name in ("", "int", "SIGSIGINT", "NOPE", 2, None, ["INT"], "\ud800"):
+            self.post(f"/runs/{started.run.id}/signal", {"signal": name})
+            self.assert_parameters(self.problem(), signal="must name one")
+        for document in ({}, {"name": "INT"}):
+            self.post(f"/runs/{started.run.id}/signal", document)
+            self.assert_problem(400, "signal: must name one")
+        self.post(f"/runs/{started.run.id}/signal", {"signal": "INT", "to": 1})
+        self.assert_parameters(self.problem(), to="is unknown here; send signal")
+        found = self.refused_signal(started.run.id)
+        self.assertEqual(found["status"], 415)
+        self.assertEqual(started.child.signals, [])
+
+    def refused_signal(self, run_id: str) -> dict[str, Any]:
+        """The problem of a form."""
+        path = f"/runs/{run_id}/signal"
+        self.ask("POST", path, b"signal=INT", {"Content-Type": FORM})
+        return self.problem()
+
+    def test_ended(self) -> None:
+        """An ended run cannot be steered any more."""
+        started = self.begin()
+        started.exit()
+        self.post(f"/runs/{started.run.id}/cancel")
+        self.assert_problem(409, "the run is not running, it is exited")
+        self.post(f"/runs/{started.run.id}/signal", {"signal": "INT"})
+        self.assert_problem(409, "the run is not running, it is exited")
+        self.assertEqual(started.child.signals, [])
+
+
+class OriginTests(RunsTestCase):
+    """Pages of other sites change nothing here."""
+
+    def test_other_sites(self) -> None:
+        """Every method that changes something is refused to them."""
+        started = self.begin()
+        path = f"/runs/{started.run.id}"
+        before = self.get("/runs")
+        for headers in (
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "http://evil.test"},
+            {"Origin": "null"},
+        ):
+            for method, where, body in (
+                ("POST", "/runs", b"{}"),
+                ("POST", "/stream", b""),
+                ("POST", f"{path}/cancel", b""),
+                ("POST", f"{path}/signal", b'{"signal": "INT"}'),
+                ("DELETE", path, b""),
+            ):
+                self.ask(method, where, body, headers)
+                self.assert_problem(403, "a page of another site")
+        self.assertEqual(started.child.signals, [])
+        self.assertEqual(self.get("/runs"), before)
+
+    def test_own_page(self) -> None:
+        """The page at C{/} may do it all."""
+        headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://x"}
+        self.ask("POST", "/runs", b"{}", headers)
+        path = self.reply().headers["location"]
+        self.ask("POST", f"{path}/cancel", b"", headers)
+        self.assertEqual(self.reply().status, 202)
+        self.started.exit(None, 15)
+        self.assertEqual(self.ask("DELETE", path, headers=headers).status, 204)
+
+    def test_reading(self) -> None:
+        """A link may lead here; a script or an image of another site gets nothing."""
+        run_id = self.begin().run.id
+        link = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        image = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+        frame = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+        for path in ("/", "/runs", f"/runs/{run_id}", f"/runs/{run_id}/output"):
+            for how, status in ((link, 200), (image, 403), (frame, 403)):
+                headers = {"Sec-Fetch-Site": "cross-site", **how}
+                reply = Connection(self.site).ask("GET", path, headers=headers)
+                self.assertEqual(reply.status, status, (path, how))
+                self.assertNotIn("access-control-allow-origin", reply.headers)

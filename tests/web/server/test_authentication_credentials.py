@@ -1,0 +1,204 @@
+"""Tests for L{shellstream.web.server.authentication}.
+
+Who asks, by whatever they show.
+"""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.address import IPv4Address, UNIXAddress
+
+from shellstream.security.authorization import EVERYTHING, Principal
+from shellstream.security.login_throttle import BURST
+from shellstream.security.principals import Access, Known
+from shellstream.web.server.authentication import MAX_CREDENTIAL
+from tests.support.authentication import GateTestCase
+from tests.support.fakes import wall
+from tests.support.http import Connection, Reply
+
+
+class CredentialTests(GateTestCase):
+    """How one says who one is."""
+
+    def who(self, **headers: str) -> str | int:
+        """Whose run somebody starts, or how they are refused."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        reply = Connection(self.site).ask("POST", "/runs", b"{}", named)
+        if reply.status != 201:
+            return reply.status
+        principal: str = json.loads(reply.body)["principal"]
+        return principal
+
+    def basic(self, user: str, password: str) -> str:
+        return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+    def test_bearer_and_basic(self) -> None:
+        """A token is sent as it is, or as a password with any name."""
+        token = self.tokens.make("alice")
+        for header in (
+            f"Bearer {token}",
+            f"bearer  {token} ",
+            self.basic("", token),
+            self.basic("bob", token),
+            self.basic("bob", token).replace("Basic", "BASIC"),
+        ):
+            self.assertEqual(self.who(authorization=header), "alice", header)
+
+    def test_wrong(self) -> None:
+        """Whatever else is sent is refused."""
+        token = self.tokens.make("alice")
+        for header in (
+            "",
+            token,
+            "Bearer",
+            f"Bearer{token}",
+            f"Bearer {token}x",
+            f"Bearer {token[:-1]}",
+            f"Bearer {token}, Bearer {token}",
+            f"Digest {token}",
+            self.basic(token, ""),
+            "Basic !",
+            "Basic " + b64encode(token.encode()).decode(),
+        ):
+            self.serve(self.config)
+            self.tokens.there[token] = evolve(
+                Principal(name="alice", grant=EVERYTHING, credential="token 0")
+            )
+            self.assertEqual(self.who(authorization=header), 401, header)
+
+    def test_twice(self) -> None:
+        """Of two credentials, one for a proxy before us perhaps, none is taken."""
+        token = self.tokens.make("alice")
+        for kind in (f"Bearer {token}", self.basic("bob", token)):
+            for pair in ((kind, "Basic eDp5"), ("Basic eDp5", kind), (kind, kind)):
+                lines = "".join(f"\r\nAuthorization: {each}" for each in pair)
+                connection = Connection(self.site)
+                head = f"GET /runs HTTP/1.1\r\nHost: x{lines}\r\n\r\n"
+                connection.send(head.encode())
+                self.assertEqual(connection.reply().status, 401, pair)
+
+    def test_nothing(self) -> None:
+        """One who says nothing is told how to."""
+        reply = self.ask("GET", "/runs")
+        self.assertEqual(reply.status, 401)
+        self.assertIn("Authorization: Bearer TOKEN", self.problem(reply))
+
+    def test_long(self) -> None:
+        """Nobody makes us look at a credential of any length."""
+        token = "x" * (MAX_CREDENTIAL + 1)
+        self.tokens.there[token] = Principal(
+            name="x", grant=EVERYTHING, credential="token 0"
+        )
+        self.assertEqual(self.who(authorization=f"Bearer {token}"), 401)
+
+    def test_failures(self) -> None:
+        """Wrong ones are limited, each address by itself; right ones never are."""
+        token = self.tokens.make("alice")
+        for _ in range(BURST):
+            self.assertEqual(self.who(authorization="Bearer wrong"), 401)
+        reply = self.by("wrong", "POST", "/runs", b"{}")
+        self.assertEqual(reply.status, 429)
+        self.assertGreater(int(reply.headers["retry-after"]), 0)
+        self.assertEqual(self.who(authorization=f"Bearer {token}"), "alice")
+        self.assertEqual(self.who(), 401)  # to ask without one is no guess
+        self.clock.advance(60)
+        self.assertEqual(self.who(authorization="Bearer wrong"), 401)
+
+    def test_cut_off(self) -> None:
+        """When a token is revoked, or no longer good, what it opened is cut."""
+        for ends in ("revoked", "expired"):
+            self.serve(self.config)
+            token, other = self.tokens.make("alice"), self.tokens.make("bob")
+            if ends == "expired":
+                until = wall(self.clock)() + 5_000_000
+                self.tokens.there[token] = evolve(
+                    self.tokens.there[token], expires=until
+                )
+            run_id = self.run_by(token)
+            connections = {}
+            for each in (token, other):
+                connection = connections[each] = Connection(self.site)
+                reply = connection.ask(
+                    "GET",
+                    f"/runs/{run_id}/output",
+                    headers={"Authorization": f"Bearer {each}"},
+                )
+                self.assertEqual(reply.status, 200)
+            self.gate.watch()
+            self.assertFalse(connections[token].wire.disconnected)
+            if ends == "revoked":
+                del self.tokens.there[token]
+            else:
+                self.clock.advance(5)
+            self.gate.watch()
+            self.assertTrue(connections[token].wire.disconnected, ends)
+            self.assertFalse(connections[other].wire.disconnected, ends)
+            connections[token].lose()
+            connections[other].lose()
+            self.gate.watch()
+
+
+class OpenTests(GateTestCase):
+    """Where nobody has to say who they are."""
+
+    demanded = False
+
+    def test_anonymous(self) -> None:
+        """Everybody may do everything; a token still says whose it is."""
+        alice = self.tokens.make("alice")
+        for headers, name in (
+            ({}, "anonymous"),
+            ({"Authorization": f"Bearer {alice}"}, "alice"),
+            ({"Authorization": "Bearer wrong"}, "anonymous"),
+            ({"Authorization": "Negotiate abc"}, "anonymous"),
+        ):
+            reply = Connection(self.site).ask("POST", "/runs", b"{}", headers)
+            self.assertEqual(reply.status, 201)
+            self.assertEqual(json.loads(reply.body)["principal"], name)
+
+
+class ProxyTests(GateTestCase):
+    """A proxy that we trust says who asks, and where from."""
+
+    config = evolve(
+        GateTestCase.config,
+        access=Access(
+            proxies=("unix",),
+            user_header="x-remote-user",
+            known={"alice": Known(grant=EVERYTHING)},
+        ),
+    )
+
+    def ask_from(self, peer: Any, **headers: str) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = Connection(self.site, peer)
+        return connection.ask("POST", "/runs", b"{}", named)
+
+    def test_user(self) -> None:
+        """Only its word counts, and only for those who are known."""
+        proxy = UNIXAddress(None)
+        reply = self.ask_from(proxy, x_remote_user="alice")
+        self.assertEqual(json.loads(reply.body)["principal"], "alice")
+        for name in ("bob", "", "anonymous", "*", "alice,bob"):
+            reply = self.ask_from(proxy, x_remote_user=name)
+            self.assertEqual(reply.status, 401, name)
+        other = IPv4Address("TCP", "127.0.0.1", 5)
+        self.assertEqual(self.ask_from(other, x_remote_user="alice").status, 401)
+        self.assertEqual(self.ask_from(proxy).status, 401)
+
+    def test_address(self) -> None:
+        """Wrong tokens count for whoever the proxy says sent them, and no other."""
+        proxy = UNIXAddress(None)
+        wrong = {"authorization": "Bearer wrong"}
+        for _ in range(BURST):
+            self.ask_from(proxy, x_forwarded_for="8.8.8.8, 192.0.2.1", **wrong)
+        for hops, status in (
+            ("192.0.2.1", 429),
+            ("9.9.9.9, 192.0.2.1", 429),  # whoever sent that one wrote the first
+            ("192.0.2.1, 192.0.2.2", 401),
+            ("junk", 401),
+        ):
+            reply = self.ask_from(proxy, x_forwarded_for=hops, **wrong)
+            self.assertEqual(reply.status, status, hops)

@@ -1,0 +1,255 @@
+"""Tests for L{shellstream.web.server.channel}: how long a client may take."""
+
+from attrs import evolve
+from twisted.internet.interfaces import ISSLTransport
+from zope.interface import alsoProvides
+
+from shellstream.config.http_limits import Bounds
+from shellstream.config.loader import Config
+from tests.support.fakes import ECHO, HEAR, SAY
+from tests.support.http import Connection, WebTestCase, parsed
+
+#: Each another, so that none can be taken for another.
+BOUNDS = Bounds(
+    header_timeout=20.0,
+    body_timeout=10.0,
+    body_rate=100,
+    idle_timeout=50.0,
+    stall_timeout=300.0,
+)
+HEAD = b"POST /stream/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
+GET = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class WaitTestCase(WebTestCase):
+    """One connection, as time goes by."""
+
+    config = Config(
+        commands={"echo": ECHO, "say": SAY, "hear": HEAR}, default="say", http=BOUNDS
+    )
+
+    def dribble(self, seconds: int, data: bytes = b"x") -> None:
+        """Send something each second."""
+        for _ in range(seconds):
+            self.connection.send(data)
+            self.clock.advance(1)
+
+    def assert_open(self) -> None:
+        """It has not been closed, and nothing was said."""
+        wire = self.connection.wire
+        self.assertFalse(wire.disconnecting or wire.disconnected or wire.half_closed)
+
+    def assert_too_slow(self) -> None:
+        """It is closed behind an answer that says so, and nothing was run."""
+        self.assertEqual(self.reply().status, 408)
+        self.assertEqual(self.reply().headers["connection"], "close")
+        self.assertTrue(self.connection.wire.half_closed)
+        self.assertEqual(self.spawn.started, [])
+
+    def assert_closed(self) -> None:
+        """It is closed without a word; what is left of an answer may still leave."""
+        wire = self.connection.wire
+        self.assertTrue(wire.disconnecting)
+        self.assertFalse(wire.disconnected)
+
+    def assert_nothing_left(self) -> None:
+        """Once it is gone nothing waits for it."""
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class HeadTests(WaitTestCase):
+    """A head has to be there in time, from the beginning on."""
+
+    def test_nothing(self) -> None:
+        """Who says nothing is closed, without an answer to a request that is none."""
+        self.clock.advance(19)
+        self.assert_open()
+        self.clock.advance(1)
+        self.assert_closed()
+        self.assertEqual(self.connection.wire.value(), b"")
+        self.assert_nothing_left()
+
+    def test_dribbled(self) -> None:
+        """A byte a second does not make it longer."""
+        self.connection.send(b"GET /stream?")
+        self.dribble(19)
+        self.assert_open()
+        self.dribble(1)
+        self.assert_too_slow()
+        self.assert_nothing_left()
+
+    def test_late(self) -> None:
+        """Nor does a late beginning: it is the connection's whole time."""
+        self.clock.advance(15)
+        self.connection.send(HEAD)
+        self.dribble(5, b"X: y\r\n")
+        self.assert_too_slow()
+
+    def test_empty_lines(self) -> None:
+        """An empty line is no head."""
+        self.connection.send(b"\r\n")
+        self.clock.advance(20)
+        self.assert_too_slow()
+
+    def test_in_time(self) -> None:
+        """Who is slow, but not too slow, is answered."""
+        for byte in GET[:19]:
+            self.connection.send(bytes([byte]))
+            self.clock.advance(1)
+        self.connection.send(GET[19:])
+        self.assertEqual(self.reply().status, 200)
+        self.assert_open()
+
+    def test_next(self) -> None:
+        """Each head has the time anew, from its first byte on."""
+        self.connection.send(GET)
+        for _ in range(3):
+            self.connection.wire.clear()
+            self.clock.advance(30)
+            self.connection.send(GET[:9])
+            self.clock.advance(19)
+            self.connection.send(GET[9:])
+            self.assertEqual(self.reply().status, 200)
+        self.connection.wire.clear()
+        self.connection.send(GET[:9])
+        self.clock.advance(20)
+        self.assert_too_slow()
+
+    def test_sent_ahead(self) -> None:
+        """The rest of one that came with the one before is not waited for for ever."""
+        self.connection.send(GET + GET[:9])
+        self.connection.wire.clear()
+        self.clock.advance(BOUNDS.idle_timeout)
+        self.assert_closed()
+
+    def test_handshake(self) -> None:
+        """Over TLS the handshake counts, and who never ends it is reset."""
+        alsoProvides(self.connection.wire, ISSLTransport)
+        self.clock.advance(20)
+        self.assert_closed()
+
+
+class BodyTests(WaitTestCase):
+    """A body has to grow."""
+
+    def test_nothing(self) -> None:
+        """Where none of it comes it is waited for for a while."""
+        self.connection.send(HEAD + b"\r\n")
+        self.clock.advance(9)
+        self.assert_open()
+        self.clock.advance(1)
+        self.assert_too_slow()
+        self.assert_nothing_left()
+
+    def test_dribbled(self) -> None:
+        """A byte a second is not enough."""
+        self.connection.send(HEAD + b"\r\n")
+        self.dribble(10)
+        self.assert_too_slow()
+
+    def test_chunks_of_nothing(self) -> None:
+        """Nor are chunks that hardly hold anything."""
+        head = HEAD.replace(b"Content-Length: 5000", b"Transfer-Encoding: chunked")
+        self.connection.send(head + b"\r\n")
+        self.dribble(10, b"1;" + b"x" * 500 + b"\r\nx\r\n")
+        self.assert_too_slow()
+
+    def test_endless_trailers(self) -> None:
+        """Nor are trailers."""
+        head = HEAD.replace(b"Content-Length: 5000", b"Transfer-Encoding: chunked")
+        self.connection.send(head + b"\r\n0\r\n")
+        self.dribble(10, b"X: y\r\n")
+        self.assert_too_slow()
+
+    def test_steady(self) -> None:
+        """A body that keeps its pace is taken, however long it takes."""
+        self.connection.send(HEAD + b"Content-Type: application/json\r\n\r\n")
+        body = b'{"x": "a"}'.ljust(5000)
+        for start in range(0, 5000, 100):
+            self.assert_open()
+            self.connection.send(body[start : start + 100])
+            self.clock.advance(1)
+        self.assertEqual(self.started.invocation.argv, ("echo", "a"))
+
+    def test_fast_then_slow(self) -> None:
+        """What came early counts for later, and not for ever."""
+        self.connection.send(HEAD + b"\r\n" + b" " * 4000)
+        self.clock.pump([1.0] * 49)
+        self.assert_open()
+        self.clock.advance(1)
+        self.assert_too_slow()
+
+    def test_waiting_for_the_command(self) -> None:
+        """A piece of input that is there waits as long as its command does not read."""
+        body = b'{"command": "hear", "stdin": true}'
+        self.ask("POST", "/runs", body, {"Content-Type": "application/json"})
+        self.started.child.room = 0
+        connection = Connection(self.site)
+        head = f"POST /runs/{self.started.run.id}/stdin HTTP/1.1\r\nHost: x\r\n"
+        connection.send(f"{head}Content-Length: 3\r\n\r\nabc".encode())
+        self.clock.advance(100_000)
+        self.assertEqual(connection.wire.value(), b"")
+        self.assertFalse(connection.wire.disconnecting)
+        self.started.child.take(3)
+        self.assertEqual(parsed(connection.wire.value()).status, 204)
+
+
+class AnswerTests(WaitTestCase):
+    """Once a request is there nobody hurries, until it is answered."""
+
+    def test_stream(self) -> None:
+        """A silent stream is never cut."""
+        self.connection.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.clock.advance(100_000)
+        self.assert_open()
+
+    def test_idle(self) -> None:
+        """Who asks nothing more is closed after a while."""
+        self.connection.send(GET)
+        self.clock.advance(49)
+        self.assert_open()
+        self.clock.advance(1)
+        self.assert_closed()
+        self.assert_nothing_left()
+
+    def test_rest_not_taken(self) -> None:
+        """Who does not take the rest of an answer has longer, and is then reset."""
+        for request, wait in (
+            (GET, BOUNDS.idle_timeout),
+            (GET.replace(b"1.1", b"1.0"), 0.0),
+        ):
+            self.serve(self.config)
+            self.connection.send(request)
+            self.clock.advance(wait)
+            self.assert_closed()
+            self.clock.advance(BOUNDS.stall_timeout - 1)
+            self.assertFalse(self.connection.wire.disconnected)
+            self.clock.advance(1)
+            self.assertTrue(self.connection.wire.disconnected)
+            self.assert_nothing_left()
+
+    def test_default(self) -> None:
+        """All of it has a bound where nobody says so."""
+        self.serve(evolve(self.config, http=Bounds()))
+        self.clock.advance(30)
+        self.assert_closed()
+
+
+class ExpectTests(WaitTestCase):
+    """C{Expect} is heeded, or refused."""
+
+    def test_unknown(self) -> None:
+        """What nobody knows is not promised."""
+        self.connection.send(HEAD + b"Expect: the-unexpected\r\n\r\n")
+        self.assertEqual(self.reply().status, 417)
+        self.assertTrue(self.connection.wire.half_closed)
+
+    def test_never_sent(self) -> None:
+        """Who was told to go on, and does not, is too slow."""
+        self.connection.send(HEAD + b"Expect: 100-Continue\r\n\r\n")
+        told = b"HTTP/1.1 100 Continue\r\n\r\n"
+        self.assertEqual(self.connection.wire.value(), told)
+        self.connection.wire.clear()
+        self.clock.advance(10)
+        self.assert_too_slow()

@@ -1,0 +1,283 @@
+"""Tests for L{shellstream.web.server.connection_limits}.
+
+How many may be connected, and watch.
+"""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
+
+from shellstream.config.http_limits import Bounds
+from shellstream.config.loader import Config
+from shellstream.process.file_limits import file_limit
+from shellstream.web.server.channel import LINGER, LINGERING
+from shellstream.web.server.connection_limits import INTERVAL, Crowd, Shares, origin
+from tests.support.fakes import ECHO, SAY
+from tests.support.http import Connection, WebTestCase, Wire, parsed
+
+
+def v4(last: int) -> IPv4Address:
+    return IPv4Address("TCP", f"192.0.2.{last}", 1000)
+
+
+def v6(host: str) -> IPv6Address:
+    return IPv6Address("TCP", host, 1000)
+
+
+class OriginTests(SynchronousTestCase):
+    """Who is counted as one."""
+
+    def test_addresses(self) -> None:
+        """An IPv4 address is one, also where it came by IPv6; so is a /64."""
+        for peer, where in (
+            (v4(7), "192.0.2.7"),
+            (v6("::ffff:192.0.2.7"), "192.0.2.7"),
+            (v6("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64"),
+            (v6("2001:db8:1:2::"), "2001:db8:1:2::/64"),
+            (v6("2001:db8:1:3::"), "2001:db8:1:3::/64"),
+            (v6("fe80::1%eth0"), "fe80::/64"),
+            (v6("::1"), "::/64"),
+            (UNIXAddress("/run/x"), None),
+            (UNIXAddress(None), None),
+        ):
+            self.assertEqual(origin(peer), where)
+
+
+class SharesTests(SynchronousTestCase):
+    """Nobody has more than there is, or than is theirs."""
+
+    @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5))))
+    def test_sums(self, wishes: list[tuple[str | None, int]]) -> None:
+        """What was taken is what was given, and given back it is there again."""
+        shares = Shares(12, 7)
+        got = [wish for wish in wishes if shares.take(*wish)]
+        self.assertEqual(shares.taken, sum(amount for _, amount in got))
+        self.assertLessEqual(shares.taken, 12)
+        for name in ("a", "b"):
+            mine = sum(amount for where, amount in got if where == name)
+            self.assertEqual(shares.of(name), mine)
+            self.assertLessEqual(mine, 7)
+        for wish in got:
+            shares.give_back(*wish)
+        self.assertEqual((shares.taken, shares.origins), (0, 0))
+        self.assertTrue(shares.take("a", 7))
+
+
+class LogTests(SynchronousTestCase):
+    """A flood of refusals is none of lines."""
+
+    def crowd(self, clock: Clock) -> Crowd:
+        return Crowd(Bounds(connections=4, connections_per_address=2), clock)
+
+    def test_once(self) -> None:
+        """The first is told at once, the others once a minute, as a number."""
+        clock = Clock()
+        crowd = self.crowd(clock)
+        with capturedLogs() as logged:
+            for _ in range(1000):
+                crowd.enter(v4(1))
+            self.assertEqual([each["refused"] for each in logged], [1])
+            clock.advance(INTERVAL)
+            self.assertEqual([each["refused"] for each in logged], [1, 997])
+            self.assertEqual(logged[-1]["count"], 2)
+            clock.advance(INTERVAL)
+            clock.advance(INTERVAL)
+            self.assertEqual(len(logged), 2)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_again(self) -> None:
+        """When it is over, and begins anew, that is told at once."""
+        clock = Clock()
+        crowd = self.crowd(clock)
+        with capturedLogs() as logged:
+            for _ in range(2):
+                for _ in range(3):
+                    crowd.enter(v4(1))
+                clock.advance(INTERVAL)
+                clock.advance(INTERVAL)
+                for _ in range(min(2, crowd.inside.taken)):
+                    crowd.leave(v4(1))
+        self.assertEqual([each["refused"] for each in logged], [1, 1])
+
+
+class ScarceWire(Wire):
+    """A connection by the last descriptor that there is."""
+
+    def fileno(self) -> int:
+        return file_limit() - 1
+
+
+class CrowdTestCase(WebTestCase):
+    """Connections to one daemon."""
+
+    config = Config(
+        commands={"echo": ECHO, "say": SAY},
+        default="say",
+        http=Bounds(connections=4, connections_per_address=3, viewers=2),
+    )
+
+    def connect(self, peer: IAddress) -> Connection:
+        """Another connection, from there."""
+        return Connection(self.site, peer)
+
+    def assert_let_in(self, connection: Connection) -> None:
+        """It may ask."""
+        self.assertEqual(connection.ask("GET", "/commands").status, 200)
+
+    def assert_turned_away(self, connection: Connection, status: int) -> None:
+        """It is told so unasked, is not heard, and is closed in a moment."""
+        reply = connection.reply()
+        self.assertEqual((reply.status, reply.whole), (status, True))
+        self.assertEqual(reply.headers["retry-after"], "5")
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+        self.assertEqual(json.loads(reply.body)["status"], status)
+        connection.wire.clear()
+        connection.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual((connection.wire.value(), self.spawn.started), (b"", []))
+        self.assertTrue(connection.wire.half_closed)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection.lose()  # or it would be one more
+
+
+class ConnectionTests(CrowdTestCase):
+    """Connections are bounded, in all and for each address."""
+
+    def test_one_address(self) -> None:
+        """An address has its share; others are let in beside it."""
+        mine = [self.connect(v4(1)) for _ in range(3)]
+        self.assert_turned_away(self.connect(v4(1)), 429)
+        self.assert_let_in(self.connect(v4(2)))
+        for each in mine:
+            self.assert_let_in(each)
+
+    def test_all(self) -> None:
+        """In all there is a limit, too."""
+        for last in (1, 1, 2, 3):
+            self.assert_let_in(self.connect(v4(last)))
+        self.assert_turned_away(self.connect(v4(4)), 503)
+
+    def test_both(self) -> None:
+        """Who has all that is theirs is told of that, whether or not there is more."""
+        for last in (1, 1, 1, 2):
+            self.connect(v4(last))
+        self.assert_turned_away(self.connect(v4(1)), 429)
+
+    def test_room_again(self) -> None:
+        """Who goes makes room, however it goes."""
+        mine = [self.connect(v4(1)) for _ in range(3)]
+        refused = self.connect(v4(1))
+        self.assert_turned_away(refused, 429)
+        refused.lose()
+        mine.pop().lose()
+        self.assert_let_in(self.connect(v4(1)))
+        self.assert_turned_away(self.connect(v4(1)), 429)
+
+    def test_networks(self) -> None:
+        """All addresses of one network are one."""
+        for last in range(3):
+            self.assert_let_in(self.connect(v6(f"2001:db8::{last}")))
+        self.assert_turned_away(self.connect(v6("2001:db8::ffff")), 429)
+        self.assert_let_in(self.connect(v6("2001:db8:0:1::")))
+
+    def test_unix(self) -> None:
+        """Those who come by a UNIX socket are counted in all only."""
+        for _ in range(4):
+            self.assert_let_in(self.connect(UNIXAddress("/run/x")))
+        self.assert_turned_away(self.connect(UNIXAddress("/run/x")), 503)
+
+    def test_nothing_left(self) -> None:
+        """When all have gone nothing is left of them."""
+        several = [self.connect(v4(1)) for _ in range(6)]
+        for each in several:
+            each.lose()
+        self.clock.advance(INTERVAL)
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.site.crowd.inside.taken, 0)
+        self.assertEqual((self.site.lingering, self.site.channels), (0, set()))
+
+    def test_lingering(self) -> None:
+        """Few are told at once: of a flood most are only closed."""
+        for _ in range(3):
+            self.connect(v4(1))
+        self.site.bounds = Bounds()
+        told = [self.connect(v4(1)) for _ in range(LINGERING)]
+        for each in told:
+            self.assertEqual(each.reply().status, 429)
+        closed = self.connect(v4(1))
+        self.assertEqual(closed.wire.value(), b"")
+        self.assertTrue(closed.wire.disconnected)
+        self.clock.advance(LINGER)
+        self.assertTrue(told[0].wire.disconnected)
+        for each in (closed, *told):
+            each.lose()
+        self.assert_turned_away(self.connect(v4(1)), 429)
+
+    def test_descriptors(self) -> None:
+        """Who gets one of the last descriptors is told, if nobody else is just now."""
+        told, closed = ScarceWire(v4(1)), ScarceWire(v4(1))
+        for wire in (told, closed):
+            channel = self.site.buildProtocol(wire.getPeer())
+            assert channel is not None
+            channel.makeConnection(wire)
+        self.assertEqual(parsed(told.value()).status, 503)
+        self.assertTrue(told.half_closed)
+        self.assertEqual((closed.value(), closed.disconnected), (b"", True))
+        self.assertEqual(self.site.crowd.inside.taken, 0)
+        self.assert_let_in(self.connect(v4(1)))
+
+    def test_tls(self) -> None:
+        """Nobody shakes hands with one too many."""
+        for _ in range(3):
+            self.connect(v4(1))
+        wire = Wire(v4(1))
+        alsoProvides(wire, ISSLTransport)
+        channel = self.site.buildProtocol(wire.getPeer())
+        assert channel is not None
+        channel.makeConnection(wire)
+        self.assertEqual((wire.value(), wire.disconnected), (b"", True))
+
+
+class ViewerTests(CrowdTestCase):
+    """Answers that may take long are bounded, beside the connections."""
+
+    def watch(self, path: str) -> Connection:
+        connection = self.connect(v4(len(self.site.channels)))
+        connection.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return connection
+
+    def test_all(self) -> None:
+        """Runs, news and tickers count alike, and a run is not even started."""
+        watching = [self.watch("/events"), self.watch("/stream")]
+        output = f"/runs/{self.started.run.id}/output"
+        for path in ("/events", "/stream", "/doctor", output):
+            refused = self.watch(path)
+            reply = parsed(refused.wire.value())
+            self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "5"))
+            self.assertIn(b"2 others are watching", reply.body)
+            self.assert_let_in(refused)
+            refused.lose()
+        self.assertEqual(len(self.spawn.started), 1)
+        watching[0].lose()
+        self.assertEqual(self.watch(output).reply().status, 200)
+
+    def test_over(self) -> None:
+        """An answer that has come to its end makes room, too."""
+        for count in range(1, 6):
+            viewer = self.watch("/stream")
+            self.assertEqual(viewer.reply().status, 200)
+            self.assertEqual(self.site.viewers, 1)
+            self.spawn.started[-1].exit()
+            self.assertTrue(viewer.reply().whole)
+            self.assertEqual((self.site.viewers, len(self.spawn.started)), (0, count))
+            viewer.lose()
+        self.assertEqual(self.site.viewers, 0)

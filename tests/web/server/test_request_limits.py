@@ -1,0 +1,318 @@
+"""Tests for L{shellstream.web.server.request}.
+
+What is too large, and how that is said.
+"""
+
+import json
+
+from twisted.internet.interfaces import ISSLTransport
+from zope.interface import alsoProvides
+
+from shellstream.config.http_limits import BOUNDS
+from shellstream.model.limits import Limits
+from shellstream.web.server.channel import LINGER
+from tests.support.http import Connection, Reply, WebTestCase, parsed
+
+MAX_BODY = BOUNDS.body_size
+JSON = {"Content-Type": "application/json"}
+#: The largest body that is taken, and one byte more.
+LARGEST = b'{"x": "a"}'.ljust(MAX_BODY)
+TOO_LARGE = LARGEST + b" "
+
+#: When a connection on which nothing is asked is closed, in seconds.
+IDLE = 60.0
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunked(body: bytes, size: int = 1 << 20) -> bytes:
+    """A body in chunks of this size."""
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def head(*lines: str) -> bytes:
+    """The head of a request that would run C{echo}."""
+    first = ("POST /stream/echo HTTP/1.1", "Host: x", "Content-Type: application/json")
+    return "".join(f"{line}\r\n" for line in (*first, *lines)).encode() + b"\r\n"
+
+
+class BoundTestCase(WebTestCase):
+    """A request that is too large is refused before all of it has come."""
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.connection.send(piece)
+
+    def assert_refused(self, status: int) -> Reply:
+        """One whole answer says so, nothing was run, and the client may read it."""
+        reply = self.reply()
+        self.assertEqual((reply.status, reply.whole, reply.rest), (status, True, b""))
+        problem = json.loads(reply.body)
+        self.assertEqual(problem["status"], status)
+        told = "(larger|more) than" if status > 400 else "no well-formed"
+        self.assertRegex(problem["detail"], told)
+        expected = {
+            "content-type": "application/problem+json",
+            "connection": "close",
+        }
+        self.assertEqual({name: reply.headers[name] for name in expected}, expected)
+        self.assertTrue(reply.headers["server"].startswith("shellstream/"))
+        self.assertIn("date", reply.headers)
+        self.assertEqual(self.spawn.started, [])
+        self.assertTrue(self.connection.wire.half_closed)
+        self.assertFalse(self.connection.wire.disconnecting)
+        return reply
+
+
+class BodyTests(BoundTestCase):
+    """A body is bounded, however it is framed."""
+
+    def test_largest(self) -> None:
+        """The largest body that is allowed, of 64 KiB, is taken."""
+        self.assertEqual(len(LARGEST), 64 * 1024)
+        self.send(head(f"Content-Length: {MAX_BODY}") + LARGEST)
+        self.assertEqual(self.reply().status, 200)
+        self.assertEqual(self.started.invocation.argv, ("echo", "a"))
+
+    def test_largest_in_chunks(self) -> None:
+        """It may come in chunks, and in pieces of them."""
+        body = chunked(LARGEST, 1000) + LAST_CHUNK
+        self.send(
+            head("Transfer-Encoding: chunked"),
+            *(body[n : n + 777] for n in range(0, len(body), 777)),
+        )
+        self.assertEqual(self.reply().status, 200)
+        self.assertEqual(self.started.invocation.argv, ("echo", "a"))
+
+    def test_announced(self) -> None:
+        """A body that is announced as too large is refused before it comes."""
+        self.send(head(f"Content-Length: {MAX_BODY + 1}"))
+        self.assert_refused(413)
+        self.send(TOO_LARGE)
+        self.assert_refused(413)
+
+    def test_announced_huge(self) -> None:
+        """So is one that no machine could hold."""
+        self.send(head("Content-Length: 99999999999999999999"))
+        self.assert_refused(413)
+
+    def test_all_in_one_read(self) -> None:
+        """It is not run though all of it came in one read, and another with it."""
+        one_more = head("Content-Length: 10") + b'{"x": "a"}'
+        self.send(head(f"Content-Length: {MAX_BODY + 1}") + TOO_LARGE + one_more)
+        self.assert_refused(413)
+
+    def test_chunked(self) -> None:
+        """A chunked body is refused at the byte that is too much."""
+        self.send(head("Transfer-Encoding: chunked"), chunked(LARGEST, 5000))
+        self.assertEqual(self.connection.wire.value(), b"")
+        self.send(chunked(b" "))
+        self.assert_refused(413)
+        self.send(LAST_CHUNK)
+        self.assert_refused(413)
+
+    def test_chunked_in_one_read(self) -> None:
+        """It is not run though all of it came in one read, and another with it."""
+        one_more = head("Content-Length: 10") + b'{"x": "a"}'
+        for size in (100, 1 << 20):
+            self.serve(self.config)
+            body = chunked(TOO_LARGE, size) + LAST_CHUNK
+            self.send(head("Transfer-Encoding: chunked") + body + one_more)
+            self.assert_refused(413)
+
+    def test_nonsense_after(self) -> None:
+        """What comes after the refusal is not even looked at."""
+        body = chunked(TOO_LARGE) + b"no chunk at all\r\n\r\n"
+        self.send(head("Transfer-Encoding: chunked") + body)
+        self.assert_refused(413)
+
+    def test_no_continue(self) -> None:
+        """A client that asks before it sends too much is not told to go on."""
+        too_much = f"Content-Length: {MAX_BODY + 1}"
+        self.send(head(too_much, "Expect: 100-continue"))
+        self.assert_refused(413)
+
+    def test_continue(self) -> None:
+        """A client that asks before it sends what is allowed is told to go on."""
+        self.send(head(f"Content-Length: {MAX_BODY}", "Expect: 100-continue"))
+        self.assertEqual(self.connection.wire.value(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.connection.wire.clear()
+        self.send(LARGEST)
+        self.assertEqual(self.reply().status, 200)
+
+    def test_gone_while_sending(self) -> None:
+        """A client that goes in the middle of its body has started nothing."""
+        self.send(head("Content-Length: 10") + b'{"x":')
+        self.connection.lose()
+        self.assertEqual((self.connection.wire.value(), self.spawn.started), (b"", []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class AheadTests(BoundTestCase):
+    """Requests sent behind one that is still being answered are bounded."""
+
+    def test_some(self) -> None:
+        """A request sent ahead is answered when its turn comes."""
+        self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.spawn.started[0].exit()
+        self.assertEqual(len(self.spawn.started), 2)
+        self.assertFalse(self.connection.wire.disconnected)
+
+    def test_too_much(self) -> None:
+        """A client that sends more is cut off, as if it had gone."""
+        first = b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n"
+        posted = b"POST /stream/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        for pieces in ([first + b"x" * 16385], [first, b"x" * 9000, b"x" * 9000]):
+            for request in (first, posted):
+                self.serve(self.config)
+                self.send(*(piece.replace(first, request) for piece in pieces))
+                self.assertTrue(self.connection.wire.disconnected)
+                self.connection.lose()
+                self.clock.advance(Limits().linger)
+                self.assertIn("SIGTERM", self.started.child.signals)
+
+
+class MalformedTests(BoundTestCase):
+    """What is no request that HTTP knows is refused, in HTTP."""
+
+    def test_no_request(self) -> None:
+        """A line that is no request line, a header that is none, two lengths."""
+        for data in (
+            b"hello\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"GET / FTP/1\r\n\r\n",
+            b"GET /stream HTTP/1.1\r\nno header\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            b"POST /stream HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ):
+            self.serve(self.config)
+            self.send(data)
+            self.assert_refused(400)
+
+
+class HeaderTests(BoundTestCase):
+    """A request's line and headers are bounded."""
+
+    def test_line(self) -> None:
+        """A request line may be long, but not that long."""
+        self.assertEqual(self.ask("GET", f"/{'x' * 16000}").status, 404)
+        self.serve(self.config)
+        self.send(b"GET /stream?" + b"x" * 16385 + b" HTTP/1.1\r\n\r\n")
+        self.assert_refused(431)
+
+    def test_endless_line(self) -> None:
+        """A line that does not end is refused without waiting for its end."""
+        for _ in range(40):
+            self.send(b"x" * 1000)
+        self.assert_refused(431)
+
+    def test_one_header(self) -> None:
+        """One header may not be larger than all may be."""
+        self.send(b"GET /stream HTTP/1.1\r\nX: " + b"x" * 16385 + b"\r\n\r\n")
+        self.assert_refused(431)
+
+    def test_many_headers(self) -> None:
+        """Nor may many small ones, in one read or in many."""
+        lines = [b"X-%03d: %b\r\n" % (n, b"x" * 100) for n in range(200)]
+        first = b"GET /stream HTTP/1.1\r\nHost: x\r\n"
+        self.send(first + b"".join(lines) + b"\r\n")
+        self.assert_refused(431)
+        self.serve(self.config)
+        self.send(first, *lines, b"\r\n")
+        self.assert_refused(431)
+
+    def test_how_many(self) -> None:
+        """There may be a hundred, however small they are."""
+        first = b"GET /commands HTTP/1.1\r\nHost: x\r\n"
+        for count, status in ((99, 200), (100, 431)):
+            self.serve(self.config)
+            self.send(first + b"A:\r\n" * count + b"\r\n")
+            self.assertEqual(self.reply().status, status)
+
+    def test_exactly(self) -> None:
+        """The bound is 16 KiB, the line breaks not counted."""
+        lines = [b"GET /commands HTTP/1.1", b"Host: x", b"X: ", b"Y: " + b"y" * 9000]
+        room = 16384 - sum(map(len, lines))
+        for size, status in ((room, 200), (room + 1, 431)):
+            self.serve(self.config)
+            self.send(b"\r\n".join([*lines[:2], lines[2] + b"x" * size, lines[3]]))
+            self.send(b"\r\n\r\n")
+            self.assertEqual(self.reply().status, status)
+
+    def test_each_request(self) -> None:
+        """The bound is for each request, not for all of a connection."""
+        for _ in range(5):
+            reply = self.ask("GET", "/commands", headers={"X": "x" * 10_000})
+            self.assertEqual(reply.status, 200)
+
+    def test_after_body(self) -> None:
+        """It begins anew after a request with a body as well."""
+        for _ in range(5):
+            large = {"X": "x" * 10_000, **JSON}
+            reply = self.ask("POST", "/stream/echo", b"{}", large)
+            self.assertEqual(reply.status, 400)
+
+
+class LingerTests(BoundTestCase):
+    """A client that is refused gets the time to read why."""
+
+    def refuse(self) -> None:
+        """Send what is refused."""
+        self.send(head(f"Content-Length: {MAX_BODY + 1}"))
+        self.assert_refused(413)
+
+    def test_linger(self) -> None:
+        """What it still sends is dropped, for a while; then the connection is reset."""
+        self.refuse()
+        self.clock.advance(LINGER - 0.5)
+        self.send(TOO_LARGE)
+        self.assertFalse(self.connection.wire.disconnected)
+        self.clock.advance(0.5)
+        self.assertTrue(self.connection.wire.disconnected)
+
+    def test_goes(self) -> None:
+        """A client that goes leaves no timer behind."""
+        self.refuse()
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_goes_late(self) -> None:
+        """Nor does one that had to be thrown out."""
+        self.refuse()
+        self.clock.advance(LINGER)
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_tls(self) -> None:
+        """TLS has a close of its own, which does not lose what was sent."""
+        alsoProvides(self.connection.wire, ISSLTransport)
+        self.send(head(f"Content-Length: {MAX_BODY + 1}"))
+        self.assertEqual(parsed(self.connection.wire.value()).status, 413)
+        self.assertTrue(self.connection.wire.disconnecting)
+        self.assertFalse(self.connection.wire.half_closed)
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_others(self) -> None:
+        """Other connections are not concerned."""
+        self.refuse()
+        self.assertEqual(Connection(self.site).ask("GET", "/commands").status, 200)
+
+    def test_idle(self) -> None:
+        """A connection on which nothing is asked is closed after a while."""
+        self.clock.advance(IDLE)
+        self.assertTrue(self.connection.wire.disconnecting)
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_streaming_is_not_idle(self) -> None:
+        """A quiet stream is never cut for being quiet."""
+        self.ask("GET", "/stream")
+        self.clock.advance(1000 * IDLE)
+        self.assertFalse(self.connection.wire.disconnecting)
+        self.started.say(b"still here")
+        self.assertEqual(self.reply().body, b"still here")

@@ -1,0 +1,161 @@
+"""Tests for L{shellstream.web.server.request_syntax}.
+
+What may be read in two ways is refused.
+"""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from shellstream.config.command import Command
+from shellstream.config.loader import Config
+from shellstream.web.server import request_syntax
+from tests.support.http import Reply, WebTestCase, parsed
+from tests.support.smuggling import ALLOWED, ATTACKS, HIDDEN
+
+CONTROLS = [*range(0x20), 0x7F]
+TOKEN = st.text("!#$%&'*+-.^_`|~09AZaz", min_size=1).map(str.encode)
+
+
+class StrictTestCase(WebTestCase):
+    """C{GET /stream/hidden} would start a run."""
+
+    config = Config(
+        commands={"hidden": Command(name="hidden", argv=("true",), get=True)}
+    )
+
+    def answers(self, data: bytes) -> list[Reply]:
+        """What is answered to this, in one read."""
+        self.serve(self.config)
+        self.connection.send(data)
+        found, rest = [], self.connection.wire.value()
+        while rest:
+            found.append(parsed(rest))
+            rest = found[-1].rest
+        return found
+
+
+class SmugglingTests(StrictTestCase):
+    """Nothing is executed that somebody else may have taken for something else."""
+
+    def test_hidden(self) -> None:
+        """What is hidden would be executed, were it not hidden."""
+        self.answers(HIDDEN)
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_attacks(self) -> None:
+        """Each is refused once and for all, and nothing behind it is looked at."""
+        for name, data in ATTACKS.items():
+            with self.subTest(name=name):
+                (reply,) = self.answers(data)
+                self.assertIn(reply.status, (400, 413, 417), name)
+                self.assertTrue(self.connection.wire.half_closed, name)
+                self.connection.send(HIDDEN)
+                self.assertEqual(self.spawn.started, [], name)
+                self.assertEqual(json.loads(reply.body)["status"], reply.status)
+
+    def test_byte_by_byte(self) -> None:
+        """However it comes."""
+        for name, data in ATTACKS.items():
+            with self.subTest(name=name):
+                self.serve(self.config)
+                for index in range(len(data)):
+                    self.connection.send(data[index : index + 1])
+                self.assertIn(self.reply().status, (400, 413, 417), name)
+                self.assertEqual(self.spawn.started, [], name)
+
+    def test_allowed(self) -> None:
+        """What is clear is answered, and what is in a body is no request."""
+        for name, data in ALLOWED.items():
+            with self.subTest(name=name):
+                (reply,) = self.answers(data)
+                self.assertIn(reply.status, (200, 405), name)
+                self.assertEqual(self.spawn.started, [], name)
+
+    def test_next(self) -> None:
+        """Behind a clear request another one has its turn."""
+        for name, data in ALLOWED.items():
+            if b"HTTP/1.0" not in data:
+                with self.subTest(name=name):
+                    self.answers(data + HIDDEN)
+                    self.assertEqual(len(self.spawn.started), 1, name)
+
+    def test_close(self) -> None:
+        """Who says that there will be no other request is taken at their word."""
+        twice = b"x\r\nConnection: close"
+        for value in (b"close", b"Close", b"x, close", b"close, x", twice):
+            with self.subTest(value=value):
+                head = b"GET /commands HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                (reply,) = self.answers(head + value + b"\r\n\r\n" + HIDDEN)
+                self.assertEqual(reply.status, 200)
+                self.assertEqual(reply.headers["connection"], "close")
+                self.assertEqual(self.spawn.started, [], value)
+                self.assertTrue(self.connection.wire.disconnecting)
+
+    def test_why(self) -> None:
+        """It is said what is wrong."""
+        for name, words in (
+            ("no Host", "it has 0 Host headers"),
+            ("field: another Host", "it has 2 Host headers"),
+            ("CL.TE", "header, or how its body is framed"),
+            ("coding: identity", "Transfer-Encoding is not chunked"),
+            ("TE of HTTP/1.0", "HTTP/1.0 knows no Transfer-Encoding"),
+            ("field: folded", "a header is no NAME: VALUE in one line"),
+            ("line: HTTP/0.9", "its first line is no METHOD /PATH"),
+        ):
+            (reply,) = self.answers(ATTACKS[name])
+            self.assertIn(words, json.loads(reply.body)["detail"])
+
+
+class LineTests(SynchronousTestCase):
+    """Lines are taken as they stand, or not at all."""
+
+    @given(TOKEN, st.sampled_from(["/", "http://x", "HTTPS://x/"]), st.binary())
+    def test_target(self, method: bytes, begin: str, rest: bytes) -> None:
+        """A target is of visible ASCII."""
+        visible = all(0x20 < byte < 0x7F for byte in rest)
+        line = method + b" " + begin.encode() + rest + b" HTTP/1.1"
+        self.assertEqual(request_syntax.request_line(line) is None, visible)
+
+    @given(TOKEN, st.binary())
+    def test_value(self, name: bytes, value: bytes) -> None:
+        """A header's value has no control characters but tabs."""
+        clean = not any(byte in CONTROLS and byte != 9 for byte in value)
+        self.assertEqual(request_syntax.field_line(name + b":" + value) is None, clean)
+
+    @given(st.binary(max_size=20))
+    def test_name(self, name: bytes) -> None:
+        """A header's name is a token, up to the first colon."""
+        name = name.replace(b":", b"")
+        token = bool(name) and all(
+            chr(byte) in "!#$%&'*+-.^_`|~" or (byte < 128 and chr(byte).isalnum())
+            for byte in name
+        )
+        self.assertEqual(request_syntax.field_line(name + b": 1") is None, token)
+
+    @given(st.text("0123456789+-_ x", max_size=110).map(str.encode))
+    def test_length(self, value: bytes) -> None:
+        """A length is of digits, and not of too many."""
+        digits = value.strip(b" ")
+        clear = digits.isdigit() and len(digits) <= 100
+        line = b"CONTENT-length:" + value
+        self.assertEqual(request_syntax.field_line(line) is None, clear)
+
+    @given(
+        st.lists(st.just(b"5"), max_size=2),
+        st.lists(st.sampled_from([b"chunked", b"Chunked", b"gzip"]), max_size=2),
+        st.sampled_from([b"HTTP/1.0", b"HTTP/1.1"]),
+    )
+    def test_framing(
+        self, lengths: list[bytes], codings: list[bytes], version: bytes
+    ) -> None:
+        """There is one length, or one coding that is known, or none of both."""
+        headers = Headers(
+            {b"host": [b"x"], b"content-length": lengths, b"transfer-encoding": codings}
+        )
+        known = codings in ([b"chunked"], [b"Chunked"]) and version == b"HTTP/1.1"
+        clear = len(lengths) <= 1 if not codings else known and not lengths
+        self.assertEqual(request_syntax.head(version, headers) is None, clear)

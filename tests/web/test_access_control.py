@@ -1,0 +1,100 @@
+"""Tests for C{entrance}: names, pages of other sites, and what browsers are told."""
+
+from attrs import evolve
+
+from shellstream.security.principals import Access
+from shellstream.web.access_control import GUARDED
+from shellstream.web.resources.pages import POLICY
+from tests.support.authentication import GateTestCase
+from tests.support.http import Connection, Reply
+
+
+class HostTests(GateTestCase):
+    """Only for a name of ours is a request for us."""
+
+    demanded = False
+
+    def raw(self, head: str) -> Reply:
+        connection = Connection(self.site)
+        connection.send(head.encode() + b"\r\n\r\n")
+        return connection.reply()
+
+    def test_rebound(self) -> None:
+        """A page whose name was made to lead here gets nothing, and learns nothing."""
+        for method, path in (("GET", "/"), ("POST", "/stream/say"), ("GET", "/x")):
+            reply = self.raw(f"{method} {path} HTTP/1.1\r\nHost: evil.example:8000")
+            self.assertEqual(reply.status, 421)
+            self.assertIn("'evil.example:8000'", self.problem(reply))
+        self.assertEqual(self.spawn.started, [])
+
+    def test_absent(self) -> None:
+        """Only HTTP/1.0 may leave it out; nobody may send two."""
+        self.assertEqual(self.raw("GET / HTTP/1.1").status, 400)
+        twice = "GET / HTTP/1.1\r\nHost: x\r\nHost: evil.example"
+        self.assertEqual(self.raw(twice).status, 400)
+        self.assertEqual(self.raw("GET / HTTP/1.0").status, 200)
+        self.assertEqual(self.raw("GET / HTTP/1.0\r\nHost: evil.example").status, 421)
+
+
+class GuardedTests(GateTestCase):
+    """What every answer tells a browser."""
+
+    def test_headers(self) -> None:
+        """No other site shows or reads it, and nothing in it is run."""
+        token = self.tokens.make("alice")
+        run_id = self.run_by(token)
+        for path in ("/runs", "/nothing", f"/runs/{run_id}/output", "/events"):
+            for reply in (self.by(token, path=path), self.by("wrong", path=path)):
+                for name, value in GUARDED.items():
+                    self.assertEqual(reply.headers[name.lower()], value, path)
+                self.assertNotIn("access-control-allow-origin", reply.headers)
+
+    def test_page(self) -> None:
+        """A page of ours runs no script, and is shown in no other."""
+        reply = self.by(self.tokens.make("alice"), accept="text/html")
+        self.assertEqual(reply.headers["content-security-policy"], POLICY.decode())
+        self.assertIn("frame-ancestors 'none'", POLICY.decode())
+        self.assertNotIn("script-src", POLICY.decode())
+        self.assertEqual(reply.headers["cross-origin-opener-policy"], "same-origin")
+
+
+class ListedTests(GateTestCase):
+    """Pages of origins that the operator lists."""
+
+    config = evolve(
+        GateTestCase.config, access=Access(origins=("https://dash.example",))
+    )
+
+    def test_preflight(self) -> None:
+        """They may ask, with a token of their own; others are not told what for."""
+        headers = {
+            "Origin": "https://dash.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization",
+        }
+        reply = self.ask("OPTIONS", "/runs", headers=headers)
+        self.assertEqual(reply.status, 204)
+        origin = reply.headers["access-control-allow-origin"]
+        self.assertEqual(origin, "https://dash.example")
+        self.assertIn("Authorization", reply.headers["access-control-allow-headers"])
+        self.assertNotIn("access-control-allow-credentials", reply.headers)
+        headers["Origin"] = "https://evil.example"
+        reply = Connection(self.site).ask("OPTIONS", "/runs", headers=headers)
+        self.assertEqual(reply.status, 401)
+        self.assertNotIn("access-control-allow-origin", reply.headers)
+
+    def test_shared(self) -> None:
+        """They may start something, and read the answer, whatever it is."""
+        token = self.tokens.make("alice")
+        asked = {"origin": "https://dash.example", "sec_fetch_site": "cross-site"}
+        for path, status in (("/runs", 201), ("/runs/x/cancel", 404)):
+            reply = self.by(
+                token, "POST", path, b"{}" if status == 201 else b"", **asked
+            )
+            self.assertEqual(reply.status, status)
+            origin = reply.headers["access-control-allow-origin"]
+            self.assertEqual(origin, "https://dash.example")
+            self.assertIn("Origin", reply.headers["vary"])
+            exposed = reply.headers["access-control-expose-headers"]
+            for name in ("Shellstream-Run", "Shellstream-State", "Location"):
+                self.assertIn(name, exposed)

@@ -1,0 +1,265 @@
+"""Tests for L{shellstream.web}: what clients do is noted, and what they may not."""
+
+import json
+from ipaddress import ip_network
+from typing import Any
+
+from attrs import evolve
+
+from shellstream.config.loader import Config
+from shellstream.model.errors import CannotStart
+from shellstream.model.limits import Limits
+from shellstream.security.audit import Entry, What
+from shellstream.security.authorization import Action
+from shellstream.security.principals import Access
+from tests.support.authentication import GateTestCase
+from tests.support.fakes import ECHO, HEAR, SAY
+from tests.support.http import PEER, WebTestCase
+from tests.support.registries import LOGIN, SECRET
+
+JSON = {"Content-Type": "application/json"}
+#: Where the client is.
+HERE = PEER.host
+
+
+class NotedTests(WebTestCase):
+    """What a client did has an entry that says where it was."""
+
+    config = Config(
+        commands={
+            "echo": evolve(ECHO, limits=Limits(max_running=1)),
+            "hear": HEAR,
+            "login": LOGIN,
+            "say": SAY,
+        },
+        default="say",
+    )
+
+    def begun(self, command: str = "say") -> str:
+        """The id of a run of which nothing is noted yet."""
+        asked: dict[str, Any] = {"command": command, "stdin": command == "hear"}
+        reply = self.ask("POST", "/runs", json.dumps(asked).encode(), JSON)
+        self.noted.clear()
+        return reply.headers["shellstream-run"]
+
+    def entry(self) -> Entry:
+        """The one that there is."""
+        (entry,) = self.noted
+        self.noted.clear()
+        return entry
+
+    def assert_done(self, what: What, run: str, **facts: Any) -> None:
+        """This was noted, and nothing else."""
+        entry = self.entry()
+        self.assertEqual((entry.what, entry.run, entry.facts), (what, run, facts))
+        self.assertEqual((entry.who, entry.credential), ("anonymous", "none"))
+        self.assertEqual(entry.address, HERE)
+
+    def assert_refused(self, request: str, status: int, reason: str) -> Entry:
+        """A refusal was noted, and nothing else."""
+        entry = self.entry()
+        self.assertIs(entry.what, What.REFUSED)
+        self.assertEqual(entry.facts["request"], request)
+        self.assertEqual(entry.facts["status"], status)
+        self.assertIn(reason, str(entry.facts["reason"]))
+        self.assertEqual(entry.address, HERE)
+        return entry
+
+    def test_start(self) -> None:
+        """A run that is started, in either way."""
+        self.ask("POST", "/runs", b'{"command": "say"}', JSON)
+        run = self.started.run
+        self.assert_done(What.START, run.id, state="running")
+        self.ask("GET", "/stream")
+        run = self.spawn.started[-1].run
+        self.assert_done(What.START, run.id, state="running")
+
+    def test_steering(self) -> None:
+        """A signal says which; a run that is cancelled and one that is forgotten."""
+        run = self.begun()
+        self.ask("POST", f"/runs/{run}/signal", b'{"signal": "SIGINT"}')
+        self.assert_done(What.SIGNAL, run, signal="INT")
+        self.ask("POST", f"/runs/{run}/cancel")
+        self.assert_done(What.CANCEL, run)
+        self.started.exit()
+        self.noted.clear()
+        self.ask("DELETE", f"/runs/{run}")
+        self.assert_done(What.DELETE, run)
+
+    def test_input(self) -> None:
+        """Input, when it was taken, or when who sent it does not wait for that."""
+        run = self.begun("hear")
+        self.ask("POST", f"/runs/{run}/stdin", b"hello")
+        self.assert_done(What.INPUT, run)
+        self.started.child.room = 0
+        head = (
+            f"POST /runs/{run}/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+        )
+        self.connection.send(head.encode() + b"hello")
+        self.assertEqual(self.noted, [])
+        self.connection.lose()
+        self.assert_done(What.INPUT, run)
+
+    def test_only_looked_at(self) -> None:
+        """Who looks at what there is does nothing."""
+        run = self.begun()
+        for path in ("/", "/commands", "/runs", f"/runs/{run}", f"/runs/{run}/output"):
+            self.ask("GET", f"{path}")
+        self.assertEqual(self.noted, [])
+
+    def test_refused(self) -> None:
+        """A refusal says what was asked for, and why that was not done."""
+        run = self.begun()
+        for path, status, reason in (
+            ("/stream/nothing", 404, "no command 'nothing'"),
+            (f"/runs/{run}/stdin", 409, "without input"),
+            ("/runs/x/cancel", 404, "no run 'x'"),
+            ("/commands", 405, "not allowed"),
+        ):
+            self.ask("POST", path)
+            self.assert_refused(f"POST {path}", status, reason)
+        self.ask("DELETE", f"/runs/{run}")
+        self.assert_refused(f"DELETE /runs/{run}", 409, "is active")
+
+    def test_not_of_this_site(self) -> None:
+        """So is one of a page of another site."""
+        self.ask("GET", "/stream?a=b", headers={"Sec-Fetch-Site": "cross-site"})
+        self.assert_refused("GET /stream", 403, "another site")
+
+    def test_ordered(self) -> None:
+        """Of an order it says for which command, and with what."""
+        self.begin("echo", x="1")
+        self.noted.clear()
+        body = b'{"command": "echo", "params": {"x": "2"}}'
+        self.ask("POST", "/runs", body, JSON)
+        entry = self.assert_refused("POST /runs", 503, "running already")
+        self.assertEqual((entry.command, entry.params), ("echo", {"x": "2"}))
+        self.ask("POST", "/stream/echo?y=2")
+        entry = self.assert_refused("POST /stream/echo", 400, "y: is no parameter")
+        self.assertEqual((entry.command, entry.params), ("echo", {}))
+
+    def test_malformed(self) -> None:
+        """Nobody knows who sent what is no request; from where is known."""
+        self.connection.send(b"no request\r\n\r\n")
+        entry = self.assert_refused("", 400, "no well-formed")
+        self.assertEqual(entry.who, "")
+
+    def test_nothing_here(self) -> None:
+        """A path where nothing is, as browsers ask for by themselves, is no entry."""
+        self.ask("GET", "/favicon.ico")
+        self.assertEqual(self.reply().status, 404)
+        self.assertEqual(self.noted, [])
+
+    def test_failed(self) -> None:
+        """A run that cannot be started has its start and its end, which says why."""
+        self.spawn.error = CannotStart("say", "its program was not found")
+        self.assertEqual(self.ask("POST", "/stream/say").status, 500)
+        first, second = self.noted
+        self.assertEqual((first.what, second.what), (What.START, What.END))
+        self.assertIn("was not found", str(second.facts["failure"]))
+
+
+class SecretTests(WebTestCase):
+    """A secret is in no answer, and in no entry."""
+
+    config = Config(commands={"login": LOGIN}, default="login")
+
+    def test_answers(self) -> None:
+        """Neither a run, nor a list of them, nor an error has it."""
+        params = {"who": "me", "password": SECRET}
+        body = json.dumps({"command": "login", "params": params}).encode()
+        reply = self.ask("POST", "/runs", body, JSON)
+        shown = {"who": "me", "password": "***", "pin": "***"}
+        self.assertEqual(json.loads(reply.body)["params"], shown)
+        run = self.started.run.id
+        for path in ("/runs", f"/runs/{run}"):
+            reply = self.ask("GET", path)
+            self.assertIn(b'"***"', reply.body)
+            self.assertNotIn(SECRET.encode(), reply.body)
+        for value in (f"{SECRET}%00", f"-{SECRET}", SECRET * 1000):
+            reply = self.ask("POST", f"/stream/login?who=me&password={value}")
+            self.assertEqual(reply.status, 400)
+            self.assertNotIn(SECRET.encode(), reply.body)
+        self.assertNotIn(SECRET, repr(self.noted))
+        self.assertEqual(len(self.noted), 4)
+
+    def test_commands(self) -> None:
+        """What it is by default is told to nobody, only that it need not be sent."""
+        reply = self.ask("GET", "/commands/login")
+        schema = json.loads(reply.body)["parameters"]
+        pin = {"type": "string", "maxLength": 4096, "writeOnly": True}
+        self.assertEqual(schema["properties"]["pin"], pin)
+        self.assertEqual(schema["required"], ["who", "password"])
+
+    def test_page(self) -> None:
+        """The page has a field for it that shows nothing, and that nobody fills."""
+        reply = self.ask("GET", "/", headers={"Accept": "text/html"})
+        self.assertNotIn(b"0000", reply.body)
+        field = b'<input type="password" autocomplete="off" name="pin" title="" />'
+        self.assertIn(field, reply.body)
+
+
+class GateTests(GateTestCase):
+    """Who is not let in is noted, and who logs in."""
+
+    def assert_noted(self, what: What, who: str = "", **facts: Any) -> None:
+        """The one entry there is says so."""
+        (entry,) = self.noted
+        self.noted.clear()
+        self.assertEqual((entry.what, entry.who, entry.address), (what, who, HERE))
+        for name, value in facts.items():
+            self.assertEqual(entry.facts[name], value)
+
+    def test_stranger(self) -> None:
+        """Who shows no token, or a wrong one, in a browser or not."""
+        for accept in ("*/*", "text/html"):
+            for headers in ({}, {"Authorization": "Bearer x"}):
+                self.ask("GET", "/runs", headers={"Accept": accept, **headers})
+                self.assertEqual(self.reply().status, 401)
+                self.assert_noted(What.REFUSED, status=401, request="GET /runs")
+
+    def test_wrong_name(self) -> None:
+        """Who asks for another host."""
+        self.connection.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        self.assert_noted(What.REFUSED, status=421, request="GET /")
+
+    def test_forbidden(self) -> None:
+        """Who may not do it is named, also where it is as if there was nothing."""
+        run = self.run_by(self.tokens.make("alice"))
+        self.noted.clear()
+        bob = self.tokens.make("bob", own=True)
+        self.by(bob, "POST", f"/runs/{run}/cancel")
+        path = f"POST /runs/{run}/cancel"
+        self.assert_noted(What.REFUSED, "bob", status=404, request=path)
+        carol = self.tokens.make("carol", actions=frozenset({Action.READ}))
+        self.by(carol, "POST", f"/runs/{run}/cancel")
+        self.assert_noted(What.REFUSED, "carol", status=403, request=path)
+
+    def test_login(self) -> None:
+        """Who exchanges a token for a cookie, and who tries to with another."""
+        token = self.tokens.make("alice")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        self.ask("POST", "/login", f"token={token}".encode(), form)
+        self.assert_noted(What.LOGIN, "alice")
+        for accept in ("*/*", "text/html"):
+            self.ask("POST", "/login", b"token=x", {**form, "Accept": accept})
+            self.assert_noted(What.REFUSED, "stranger", status=401)
+
+    def test_steered(self) -> None:
+        """Whose run it was does not matter: who did it is noted."""
+        run = self.run_by(self.tokens.make("alice"))
+        self.noted.clear()
+        self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
+        self.assert_noted(What.CANCEL, "bob")
+        self.started.exit(None, 15)
+        self.assertEqual(self.noted[-1].who, "alice")
+
+    def test_through_a_proxy(self) -> None:
+        """Where the client is, and not the proxy that we trust."""
+        self.serve(evolve(self.config, access=Access(proxies=(ip_network(HERE),))))
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        self.ask("GET", "/runs", headers=headers)
+        self.ask("GET", "/login", headers=headers)
+        self.connection.send(b"no request\r\n\r\n")
+        found = [each.address for each in self.noted]
+        self.assertEqual(found, ["192.0.2.7", HERE])

@@ -1,0 +1,216 @@
+"""Tests for L{shellstream.web}: every error is a problem document (RFC 9457)."""
+
+import json
+
+from twisted.python.failure import Failure
+
+from shellstream.config.loader import Config
+from shellstream.web.resources.request_params import MAX_FIELDS
+from tests.support.fakes import ECHO, SAY
+from tests.support.http import Connection, WebTestCase
+from tests.support.web import FORM, JSON, ProblemTestCase
+
+
+class ParameterTests(ProblemTestCase):
+    """Parameters that do not fit are named, all at once."""
+
+    def test_named(self) -> None:
+        """Those that are missing, those that are not known."""
+        found = self.refused("/stream/echo", b"z=1")
+        self.assert_parameters(found, x="is required", z="is no parameter of 'echo'")
+
+    def test_query_and_body(self) -> None:
+        """The same name in query and body is once too often."""
+        found = self.refused("/stream/echo?x=1", b"x=1")
+        self.assert_parameters(found, x="is given more than once")
+        found = self.refused("/stream/echo?x=1", b'{"x": "2"}', JSON)
+        self.assert_parameters(found, x="is given more than once")
+        found = self.refused("/stream/echo?x=1&x=1")
+        self.assert_parameters(found, x="is given more than once")
+
+    def test_repeated_in_json(self) -> None:
+        """So is a name that a JSON object holds twice."""
+        found = self.refused("/stream/echo", b'{"x": "1", "x": "1"}', JSON)
+        self.assert_parameters(found, x="is given more than once")
+
+    def test_wrong_types(self) -> None:
+        """A string is a string: no other JSON value stands for one."""
+        for value in (b"1", b"1.5", b"true", b"null", b"[]", b'["a"]', b"{}"):
+            found = self.refused("/stream/echo", b'{"x": %b}' % value, JSON)
+            self.assert_parameters(found, x="takes a string, not")
+
+    def test_hostile_text(self) -> None:
+        """NUL and half a surrogate pair reach no command."""
+        found = self.refused("/stream/echo", b"x=a%00b")
+        self.assert_parameters(found, x="must not contain a NUL")
+        found = self.refused("/stream/echo", rb'{"x": "\ud800"}', JSON)
+        self.assert_parameters(found, x="is not valid Unicode")
+        found = self.refused("/stream/echo", rb'{"x": "a", "\ud800": 1}', JSON)
+        self.assert_parameters(found, **{"\ud800": "is no parameter"})
+
+    def test_leading_dash(self) -> None:
+        """Nor does what would be an option."""
+        found = self.refused("/stream/echo", b"x=-rf")
+        self.assert_parameters(found, x="must not begin with '-'")
+
+    def test_nested(self) -> None:
+        """However deep a value is nested, it is the client's mistake, not ours."""
+        # Some of these json.loads() takes, and repr() no more.
+        for depth in range(50, 1200, 50):
+            body = b'{"x": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}"
+            with self.subTest(depth=depth):
+                self.assertEqual(
+                    self.refused("/stream/echo", body, JSON)["status"], 400
+                )
+
+
+class BodyTests(ProblemTestCase):
+    """A body that cannot be read as what it says it is starts nothing."""
+
+    def test_json(self) -> None:
+        """What is no JSON object is told as such."""
+        wrong = {
+            b'{"x": ': "not valid JSON",
+            b"{'x': 'a'}": "not valid JSON",
+            b'{"x": NaN}': "NaN is no JSON number",
+            b'{"x": -Infinity}': "-Infinity is no JSON number",
+            b'\xef\xbb\xbf{"x": "a"}': "not valid JSON",
+            b'{"x": "\xff"}': "not valid JSON",
+            b"[" * 60_000: "not valid JSON",
+            b'{"x":' * 10_000: "not valid JSON",
+            b'{"x": %b}' % (b"9" * 60_000): "not valid JSON",
+            b'["x"]': "must be a JSON object",
+            b'"x"': "must be a JSON object",
+            b"null": "must be a JSON object",
+            b"[[1, 2]]": "must be a JSON object",
+        }
+        for body, words in wrong.items():
+            with self.subTest(body=body[:40]):
+                found = self.refused("/stream/echo", body, JSON)
+                self.assertEqual((found["status"], "parameters" in found), (400, False))
+                self.assertIn(words, found["detail"])
+
+    def test_form(self) -> None:
+        """What is not percent-encoded UTF-8 is told as such, in query and body."""
+        for text in (b"x=%ff", b"x=%c3", b"%ff=x", b"x=%ed%a0%80", b"x=\xc3\xbc"):
+            found = self.refused("/stream/echo", text)
+            self.assertEqual(found["status"], 400)
+            self.assertIn("percent-encoded UTF-8", found["detail"])
+        for query in ("x=%ff", "%c3=1"):
+            found = self.refused(f"/stream/echo?{query}")
+            self.assertIn("percent-encoded UTF-8", found["detail"])
+
+    def test_too_many(self) -> None:
+        """Hundreds of parameters are none."""
+        pairs = "&".join(f"p{n}=" for n in range(MAX_FIELDS + 1))
+        document = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1))))
+        for path, body, media_type in (
+            ("/stream/echo", pairs.encode(), FORM),
+            (f"/stream/echo?{pairs}", b"", FORM),
+            ("/stream/echo", document.encode(), JSON),
+        ):
+            found = self.refused(path, body, media_type)
+            self.assertEqual(found["status"], 400)
+            self.assertIn("more than 200 parameters", found["detail"])
+
+    def test_media_type(self) -> None:
+        """A body of another type is refused, and the types that will do are named."""
+        for media_type in (
+            "multipart/form-data; boundary=x",
+            "text/xml",
+            "text/plain",
+            "",
+        ):
+            found = self.refused("/stream/echo?x=a", b"x=a", media_type)
+            self.assertEqual(found["status"], 415)
+            self.assertIn(media_type.partition(";")[0], found["detail"])
+            self.assertIn(f"{FORM} or {JSON}", found["detail"])
+
+    def test_no_body(self) -> None:
+        """Where there is no body its type does not matter."""
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        self.ask("POST", "/stream/echo?x=a", b"", headers)
+        self.assertEqual(self.reply().status, 200)
+
+
+class HeaderTests(WebTestCase):
+    """Headers may hold any bytes."""
+
+    def test_no_text(self) -> None:
+        """What is no UTF-8 is taken as it is, wherever it is looked at."""
+        names = ("Accept", "Authorization", "Idempotency-Key", "Last-Event-ID", "Range")
+        for path in ("/", "/stream", "/events", "/runs/x/output", "/doctor"):
+            for name in (*names, "Host"):
+                connection = Connection(self.site)
+                host = "" if name == "Host" else "Host: shellstream.test\r\n"
+                head = f"GET {path} HTTP/1.1\r\n{host}{name}: ".encode()
+                connection.send(head + b"\xff\x9b\r\n\r\n")
+                statuses = (421,) if name == "Host" else (200, 400, 404)
+                self.assertIn(connection.reply().status, statuses, (path, name))
+
+
+class AnyErrorTests(ProblemTestCase):
+    """All that can go wrong is told in the same way."""
+
+    config = Config(commands={"echo": ECHO, "say": SAY})
+
+    def test_statuses(self) -> None:
+        """Each path that is wrong has its own status and words."""
+        wrong = (
+            ("GET", "/nothing", 404, "GET / lists"),
+            ("GET", "/stream/ehco", 404, "did you mean 'echo'?"),
+            ("GET", "/commands/ehco", 404, "did you mean 'echo'?"),
+            ("GET", "/nothing/", 404, "nothing lives"),
+            ("GET", "/commands/echo/x", 404, "nothing lives"),
+            ("GET", "/stream", 404, "no default command"),
+            ("GET", "/stream/echo", 405, "nobody runs it by accident"),
+            ("DELETE", "/", 405, "DELETE is not allowed here"),
+            ("POST", "/commands", 405, "use one of: GET, HEAD"),
+        )
+        for method, path, status, words in wrong:
+            with self.subTest(path=path):
+                reply = self.ask(method, path)
+                found = self.problem()
+                self.assertEqual(found["status"], status)
+                self.assertIn(words, found["detail"])
+                self.assertEqual("allow" in reply.headers, status == 405)
+
+    def test_head(self) -> None:
+        """HEAD gets the same headers and no body."""
+        reply = self.ask("HEAD", "/nothing")
+        self.assertEqual((reply.status, reply.rest), (404, b""))
+        self.assertEqual(reply.headers["content-type"], "application/problem+json")
+
+    def test_http_1_0(self) -> None:
+        """HTTP/1.0 gets the same answer, and its close."""
+        self.ask("GET", "/nothing", version="HTTP/1.0")
+        self.assertEqual(self.problem()["status"], 404)
+        self.assertTrue(self.connection.wire.disconnecting)
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is told without a word about our insides."""
+        self.spawn.error = FileNotFoundError(2, "No such file", "/srv/secret/path")
+        self.ask("GET", "/stream/say")
+        found = self.problem()
+        self.assertEqual(found["status"], 500)
+        self.assertEqual(
+            found["detail"], "the daemon failed to answer; its log says why"
+        )
+        for word in (b"Traceback", b"secret", b".py", b"FileNotFound"):
+            self.assertNotIn(word, self.connection.wire.value())
+        (logged,) = self.flushLoggedErrors(FileNotFoundError)
+        self.assertIs(logged.value, self.spawn.error)
+        self.assertFalse(self.connection.wire.disconnecting)
+        self.spawn.error = None
+        self.assertEqual(self.ask("GET", "/stream/say").status, 200)
+
+    def test_unforeseen_in_midstream(self) -> None:
+        """Once output is on its way, all that is left is to break off."""
+        self.ask("GET", "/stream/say")
+        self.started.say(b"x")
+        (request,) = self.connection.channel.requests
+        failure = Failure(ZeroDivisionError())
+        self.assertIs(request.processingFailed(failure), failure)
+        self.assertTrue(self.connection.wire.disconnected)
+        self.assertFalse(self.reply().whole)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -1,0 +1,119 @@
+"""Tests for L{shellstream.web}: how C{EventSource} comes back to an output."""
+
+import json
+from typing import Any
+
+from tests.support.decoders import Told, event_source, sse
+from tests.support.http import Connection
+from tests.support.web import SMALL, RunsTestCase
+
+SSE = {"Accept": "text/event-stream"}
+
+
+class EventSourceTests(RunsTestCase):
+    """C{EventSource} comes back by itself, to where it was."""
+
+    def events(self, connection: Connection) -> tuple[list[Any], str]:
+        """What it was told, and the id that it would come back with."""
+        body = connection.reply().body
+        return sse(body), event_source(body)[1]["id"]
+
+    def come_back(self, path: str, last: str) -> Connection:
+        """Ask as it does after a cut."""
+        connection = Connection(self.site)
+        connection.ask("GET", path, headers={**SSE, "Last-Event-ID": last})
+        return connection
+
+    def test_ids_of_a_run(self) -> None:
+        """Where the address names the run, an id is the offset after its event."""
+        started = self.begin()
+        path = f"/runs/{started.run.id}/output"
+        self.ask("GET", path, headers=SSE)
+        self.assertEqual(self.events(self.connection)[1], "0")
+        started.say(b"abc")
+        self.assertEqual(self.events(self.connection)[1], "3")
+        again = self.come_back(path, "2")
+        self.assertEqual([each.data for each in self.events(again)[0]], [b"c"])
+        again = self.come_back(f"{path}?offset=1", "2")
+        self.assertEqual([each.data for each in self.events(again)[0]], [b"c"])
+        again = self.come_back(path, f"2@{started.run.id}")
+        self.assertEqual([each.data for each in self.events(again)[0]], [b"c"])
+
+    def test_ids_of_a_stream(self) -> None:
+        """C{GET /stream} starts runs, so there they name the run as well."""
+        for path in ("/stream", "/stream/say"):
+            self.serve(self.config)
+            self.ask("GET", path, headers=SSE)
+            run_id = self.started.run.id
+            self.assertEqual(self.events(self.connection)[1], f"0@{run_id}")
+            self.started.say(b"abc")
+            self.assertEqual(self.events(self.connection)[1], f"3@{run_id}")
+
+    def test_comes_back(self) -> None:
+        """It takes up the same run, live or ended, and begins no second one."""
+        self.ask("GET", "/stream", headers=SSE)
+        self.started.say(b"one ")
+        last = self.events(self.connection)[1]
+        self.connection.lose()
+        self.started.say(b"two ")
+        again = self.come_back("/stream", last)
+        self.assertEqual(again.reply().headers["shellstream-run"], self.started.run.id)
+        self.clock.advance(60)
+        self.started.say(b"three")
+        self.started.exit()
+        found, end = self.events(again)
+        data = [each.data for each in found if isinstance(each, Told)]
+        self.assertEqual(data, [b"two ", b"three"])
+        self.assertEqual((found[-1]["type"], again.reply().whole), ("end", True))
+        self.assertEqual(end, f"13@{self.started.run.id}")
+        found, _ = self.events(self.come_back("/stream/say", end))
+        self.assertEqual([each["type"] for each in found], ["end"])
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_lossless(self) -> None:
+        """It is no less the starter for having been away."""
+        self.serve(SMALL)
+        self.ask("GET", "/stream", headers=SSE)
+        last = self.events(self.connection)[1]
+        self.connection.lose()
+        again = self.come_back("/stream", last)
+        again.wire.producer.pauseProducing()
+        for _ in range(9):
+            if not self.started.child.paused:
+                self.started.say(b"x" * 100)
+        self.assertTrue(self.started.child.paused)
+
+    def test_no_id_of_ours(self) -> None:
+        """What cannot be taken up is refused, and begins nothing."""
+        run_id = self.begin().run.id
+        self.spawn.started.clear()
+        other = self.begin().run.id
+        for path, last, status in (
+            ("/stream", "3", 400),
+            ("/stream", "x", 400),
+            ("/stream", "", 400),
+            ("/stream", f"{'9' * 19}@{run_id}", 400),
+            ("/stream", "3@01938d3c-7f2e-7000-8000-000000000000", 404),
+            (f"/runs/{run_id}/output", "x", 400),
+            (f"/runs/{run_id}/output", f"3@{other}", 400),
+        ):
+            reply = self.come_back(path, last).reply()
+            self.assertEqual((reply.status, reply.whole), (status, True), last)
+            if status == 400:
+                self.assertIn("Last-Event-ID", json.loads(reply.body)["detail"])
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_other_formats(self) -> None:
+        """Who asks for another format did not come back: it wants a run."""
+        for headers in ({}, {"Accept": "application/x-ndjson"}):
+            reply = Connection(self.site).ask(
+                "GET", "/stream", headers={**headers, "Last-Event-ID": "x"}
+            )
+            self.assertEqual(reply.status, 200)
+        self.assertEqual(len(self.spawn.started), 2)
+
+    def test_post(self) -> None:
+        """By POST the ids are bare: no C{EventSource} can ask like that."""
+        self.post("/stream", Accept="text/event-stream")
+        self.started.say(b"abc")
+        self.assertEqual(self.events(self.connection)[1], "3")
