@@ -23,7 +23,7 @@ from shellstream.config.http_limits import Bounds
 from shellstream.config.loader import DEMO, Config, ConfigMistaken, parse
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.auth_policy import own_names
-from shellstream.daemon.banner import Place, Terminal, Welcome
+from shellstream.daemon.banner import ListenAddress, StartupBanner, Terminal
 from shellstream.daemon.listener import TLS_PREFIX, Listener
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
 from shellstream.daemon.tls_service import Encryption
@@ -184,7 +184,7 @@ def makeService(options: Options) -> IService:
     site = Site(reactor, _bounds(options.settings, files))
     listeners: list[Listener] = []
 
-    def places() -> list[Place]:
+    def places() -> list[ListenAddress]:
         found = (each.place for each in listeners)
         return [each for each in found if each is not None]
 
@@ -206,7 +206,7 @@ def makeService(options: Options) -> IService:
         if encryption is not None and description.startswith(TLS_PREFIX):
             factory = encryption.wrap(site)
         listeners.append(Listener(description, endpoint, factory, encryption))
-    welcome = Welcome(daemon, places, Terminal())
+    welcome = StartupBanner(daemon, places, Terminal())
     services = MultiService()
     for service in (daemon, encryption, *listeners, welcome):
         if service is not None:
@@ -244,5 +244,5 @@ def _encryption(
 def _names(bound: Iterable[IAddress]) -> list[str]:
     """By what others may call this machine."""
     names = [*own_names(), "localhost", "127.0.0.1", "::1"]
-    hosts = (Place(address).host for address in bound)
+    hosts = (ListenAddress(address).host for address in bound)
     return [*names, *(each for each in hosts if each is not None)]

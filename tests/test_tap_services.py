@@ -23,7 +23,7 @@ from zope.interface.verify import verifyObject
 
 from shellstream import tap
 from shellstream.config.tls_settings import TLS
-from shellstream.daemon.banner import Place, Welcome
+from shellstream.daemon.banner import ListenAddress, StartupBanner
 from shellstream.daemon.listener import Listener
 from shellstream.daemon.service import Daemon
 from shellstream.daemon.tls_service import Encryption
@@ -62,7 +62,7 @@ class ListenerTests(SynchronousTestCase):
         self.assertEqual(len(reactor.tcpServers), 1)
         self.assertIs(reactor.tcpServers[0][1], factory)
         assert listener.port is not None
-        self.assertEqual(listener.place, Place(listener.port.getHost()))
+        self.assertEqual(listener.place, ListenAddress(listener.port.getHost()))
         listener.stopService()
 
     def test_tls(self) -> None:
@@ -118,7 +118,7 @@ class ServiceTests(SynchronousTestCase):
         verifyObject(IService, service)
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
-        self.assertEqual(kinds, [Daemon, Listener, Listener, Welcome])
+        self.assertEqual(kinds, [Daemon, Listener, Listener, StartupBanner])
 
     def test_tls(self) -> None:
         """What asks for TLS by its prefix speaks it, the others do not."""

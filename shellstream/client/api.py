@@ -17,11 +17,11 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from shellstream.client.transport.documents import Server, check
 from shellstream.client.transport.wire import Answer, Wire
 
-from .errors import Elsewhere, Nonsense, Usage
+from .errors import ContractViolation, ServerError, Usage
 from .events import CommandInfo, RunInfo
-from .feed import Feeding, Tty
+from .feed import StdinFeeder, Tty
 from .follow import Following, View
-from .retry import Tries
+from .retry import RetryPolicy
 from .urls import server_of
 
 #: The most runs that the server tells of at once.
@@ -50,7 +50,7 @@ class Client:
         *,
         token: str | None = None,
         retry_for: float = 60.0,
-        noted: Callable[[Elsewhere, float], object] = lambda error, delay: None,
+        noted: Callable[[ServerError, float], object] = lambda error, delay: None,
     ) -> None:
         """
         @param server: its URL: C{http://laptop:8000}.
@@ -215,7 +215,7 @@ class Client:
         taken = answer.headers.get("shellstream-stdin-offset", "")
         if not (taken.isascii() and taken.isdecimal()):
             why = "it does not say how much is taken; is this a shellstream?"
-            raise Nonsense(self.server + path, why)
+            raise ContractViolation(self.server + path, why)
         return int(taken)
 
     async def feed(
@@ -231,7 +231,7 @@ class Client:
         @param offset: how much of the input was sent before.
         @return: how much of the input the command is known to have taken.
         """
-        feeding = Feeding(
+        feeding = StdinFeeder(
             run,
             offset,
             send=self.stdin,
@@ -320,8 +320,8 @@ class Client:
             heard=self._server.heard,
         )
 
-    def _tries(self) -> Tries:
-        return Tries(self._wire, self._retry_for, self._noted)
+    def _tries(self) -> RetryPolicy:
+        return RetryPolicy(self._wire, self._retry_for, self._noted)
 
     async def _output(self, run: str, view: View) -> Answer:
         """Ask for a part of a run's output."""

@@ -25,7 +25,7 @@ class ConfigWrong(ClientError):
     code = 78
 
 
-class Elsewhere(ClientError):
+class ServerError(ClientError):
     """
     Something at a URL.
 
@@ -41,7 +41,7 @@ class Elsewhere(ClientError):
         self.why = what or self.means
 
 
-class _Answered(Elsewhere):
+class _Answered(ServerError):
     """
     The server said no.
 
@@ -65,14 +65,14 @@ class ServerFailed(_Answered):
     code = 70
 
 
-class NoSuchHost(Elsewhere):
+class NoSuchHost(ServerError):
     """The host's name cannot be resolved (C{EX_NOHOST})."""
 
     code = 68
     means = "no such host"
 
 
-class CannotConnect(Elsewhere):
+class CannotConnect(ServerError):
     """Nobody answers there (C{EX_UNAVAILABLE})."""
 
     code = 69
@@ -91,31 +91,31 @@ class CannotWrite(ClientError):
     code = 74
 
 
-class CutShort(Elsewhere):
+class CutShort(ServerError):
     """The output ended before its end (C{EX_TEMPFAIL})."""
 
     code = 75
     means = "the connection broke off: what was shown is not all of the output"
 
 
-class NotHTTP(Elsewhere):
+class NotHTTP(ServerError):
     """What answers there does not speak HTTP (C{EX_PROTOCOL})."""
 
     code = 76
     means = "no HTTP answer"
 
 
-class Unanswered(NotHTTP):
+class NoResponse(NotHTTP):
     """The connection ended before an answer began: nobody knows what was done."""
 
 
-class Nonsense(NotHTTP):
+class ContractViolation(NotHTTP):
     """What came is not what the server's contract says."""
 
     means = "the answer makes no sense"
 
 
-class TLSFailed(Elsewhere):
+class TLSFailed(ServerError):
     """No trusted connection could be made (C{EX_NOPERM})."""
 
     code = 77

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from .errors import Elsewhere, Nonsense, Refused
+from .errors import ContractViolation, Refused, ServerError
 from .events import RunInfo
-from .retry import LOST, MAX_DELAY, Tries, passing
+from .retry import LOST, MAX_DELAY, RetryPolicy, passing
 
 #: The most that is sent at once, in bytes: little enough to come through a slow
 #: network before the server counts as silent.
@@ -32,7 +32,7 @@ class SendPiece(Protocol):
     ) -> Awaitable[int]: ...
 
 
-class Feeding:
+class StdinFeeder:
     """
     Puts bytes into a run, each once and in order, a piece at a time.
 
@@ -50,7 +50,7 @@ class Feeding:
         send: SendPiece,
         show: Callable[[str], Awaitable[RunInfo]],
         seconds: Callable[[], float],
-        tries: Tries,
+        tries: RetryPolicy,
     ) -> None:
         """
         @param show: tells how the run stands.
@@ -133,10 +133,10 @@ class Feeding:
                 f"{offset} bytes of its input are taken, where there can be "
                 f"{least} to {most}; does somebody else send some, too?"
             )
-            raise Nonsense(f"run {self._run}", why)
+            raise ContractViolation(f"run {self._run}", why)
         self.offset = offset
 
-    async def _wait(self, error: Elsewhere) -> None:
+    async def _wait(self, error: ServerError) -> None:
         if not await self._tries.wait(error):
             what, then = f"input of run {self._run}", f"{self.offset} bytes were taken"
             raise self._tries.given_up(what, error, then) from error

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .decode import DecodeError, Frames, Ndjson
-from .errors import CutShort, Elsewhere, Nonsense, Unanswered
+from .errors import ContractViolation, CutShort, NoResponse, ServerError
 from .events import Begun, End, Event, Output
 from .retry import LOST, passing
 
 if TYPE_CHECKING:
     from shellstream.client.transport.wire import Answer
 
-    from .retry import Tries
+    from .retry import RetryPolicy
 
 #: Seconds of silence that mean that the way is broken: the server says at least
 #: something every 15.
@@ -69,7 +69,7 @@ class Following:
         resume: "Callable[[str, View], Awaitable[Answer]]",
         run: str | None = None,
         size: "Callable[[str], Awaitable[int]]",
-        tries: "Tries",
+        tries: "RetryPolicy",
         heard: bool = False,
     ) -> None:
         """
@@ -130,7 +130,7 @@ class Following:
             answer = await self._ask()
         except LOST as error:
             # One that was never there at all is not waited for.
-            sent = isinstance(error, Unanswered | CutShort)
+            sent = isinstance(error, NoResponse | CutShort)
             if not (passing(error) and (self._asked or sent)):
                 raise
             self._asked = True
@@ -152,7 +152,9 @@ class Following:
             self.run = answer.headers.get("shellstream-run")
             if self.run is None:
                 answer.close()
-                raise Nonsense("the server", "it does not say which run this is")
+                raise ContractViolation(
+                    "the server", "it does not say which run this is"
+                )
             self.offset = 0
             if not again:
                 return answer
@@ -186,23 +188,25 @@ class Following:
             events = self._decoder.feed(data)
         except DecodeError as error:
             self._drop()
-            raise Nonsense(f"run {self.run}", str(error)) from error
+            raise ContractViolation(f"run {self.run}", str(error)) from error
         self.offset = self._decoder.offset
         for event in events:
             self._take(event)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Begun) and self.run not in (None, event.run):
-            raise Nonsense(f"run {self.run}", f"it is that of run {event.run}")
+            raise ContractViolation(f"run {self.run}", f"it is that of run {event.run}")
         if isinstance(event, Output) and self._view.only not in (None, event.stream):
-            raise Nonsense(f"run {self.run}", f"{event.stream} was not asked for")
+            raise ContractViolation(
+                f"run {self.run}", f"{event.stream} was not asked for"
+            )
         if isinstance(event, End):
             self.end = event
             self._over = True
             self._drop()
         self._pending.append(event)
 
-    async def _wait(self, error: Elsewhere) -> None:
+    async def _wait(self, error: ServerError) -> None:
         """Until it is time to try again."""
         if await self._tries.wait(error):
             return

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, TypeVar
 from .errors import (
     CannotConnect,
     CutShort,
-    Elsewhere,
+    NoResponse,
     NoSuchHost,
     Refused,
+    ServerError,
     ServerFailed,
-    Unanswered,
 )
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ FIRST_DELAY, MAX_DELAY = 0.2, 10.0
 _AWAY = (408, 429, 502, 503, 504)
 
 #: What can mean that the server cannot be reached just now; see L{passing}.
-LOST = (Unanswered, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
+LOST = (NoResponse, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
 
 
-def passing(error: Elsewhere) -> bool:
+def passing(error: ServerError) -> bool:
     """Whether an error may be gone the next time."""
     if isinstance(error, Refused | ServerFailed):
         return error.status in _AWAY
     return isinstance(error, LOST)
 
 
-class Tries:
+class RetryPolicy:
     """
     Again at once at first, then ever later, and not any more when the way has been
     broken for too long.
@@ -46,7 +46,7 @@ class Tries:
         self,
         wire: "Wire",
         retry_for: float,
-        noted: Callable[[Elsewhere, float], object],
+        noted: Callable[[ServerError, float], object],
     ) -> None:
         """
         @param retry_for: seconds to try, from the moment that the way broke.
@@ -66,7 +66,7 @@ class Tries:
         """The server was heard of, though the trouble may not be over."""
         self._since = None
 
-    async def wait(self, error: Elsewhere) -> bool:
+    async def wait(self, error: ServerError) -> bool:
         """Until it is time to try again; L{False} if that was tried for too long."""
         from random import uniform
 
@@ -84,7 +84,7 @@ class Tries:
             await self._wire.sleep(delay)
         return True
 
-    def given_up(self, what: str, error: Elsewhere, then: str) -> CutShort:
+    def given_up(self, what: str, error: ServerError, then: str) -> CutShort:
         """That something was not to be, and what can be done now."""
         tried = f" for {self._retry_for:g} s" if self._retry_for else ""
         return CutShort(what, f"not taken up again{tried} ({error.why}); {then}")
@@ -100,7 +100,7 @@ class Tries:
             try:
                 answer = await call()
             except LOST as error:
-                heard = heard or isinstance(error, Unanswered | CutShort)
+                heard = heard or isinstance(error, NoResponse | CutShort)
                 if not (heard and passing(error)):
                     raise
                 if not await self.wait(error):

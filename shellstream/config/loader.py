@@ -11,9 +11,9 @@ from shellstream.model import tables
 from shellstream.model.errors import did_you_mean
 from shellstream.model.events import OnDisconnect
 from shellstream.model.limits import Limits, OnFull, Sync, WhenBusy
-from shellstream.model.run_record import Keep
+from shellstream.model.run_record import Retention
 from shellstream.model.tables import Mistake, NotAllowed, Table
-from shellstream.security.audit import USUAL, Auditing
+from shellstream.security.audit import DEFAULT_AUDITING, Auditing
 from shellstream.security.audit import read as read_audit
 from shellstream.security.principals import EVERYBODY, Access, read_access
 
@@ -40,7 +40,7 @@ class ConfigMistaken(Exception):
 
 
 #: Thirty days, and no more than fits on the card of a Raspberry Pi.
-KEEP = Keep(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
+KEEP = Retention(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
 
 
 @frozen(kw_only=True)
@@ -64,11 +64,11 @@ class Config:
     max_running: int = 1000
     max_queued: int = 100
     drain: float = 10.0
-    keep: Keep = KEEP
+    keep: Retention = KEEP
     access: Access = EVERYBODY
     tls: TLS | None = None
     http: Bounds = BOUNDS
-    audit: Auditing = USUAL
+    audit: Auditing = DEFAULT_AUDITING
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -139,9 +139,9 @@ def _config(table: Table) -> Config:
     return config
 
 
-def _keep(table: Table) -> Keep:
+def _keep(table: Table) -> Retention:
     found = table.table("keep")
-    keep = Keep(
+    keep = Retention(
         age=found.take("age", tables.seconds, KEEP.age),
         runs=found.take("runs", tables.count, KEEP.runs),
         bytes=found.take("bytes", tables.size, KEEP.bytes),

@@ -36,7 +36,7 @@ def own_names() -> list[str]:
 
 
 @define(eq=False)
-class Door:
+class AuthPolicy:
     """
     Nobody has to say who they are where only this machine can connect, until there is
     a token, or somebody else who is known. Where others can, everybody has to.

@@ -18,7 +18,7 @@ _log = Logger(namespace="shellstream")
 
 
 @frozen
-class Place:
+class ListenAddress:
     """
     Where a daemon listens, and what a URL for it begins with.
 
@@ -72,7 +72,7 @@ class Place:
         return self.path or self.netloc or str(self.address)
 
 
-def announcement(place: Place, *, demanded: bool = False) -> list[str]:
+def announcement(place: ListenAddress, *, demanded: bool = False) -> list[str]:
     """
     Where to look, and what to type elsewhere.
 
@@ -101,7 +101,7 @@ def announcement(place: Place, *, demanded: bool = False) -> list[str]:
     ]
 
 
-def invitation(place: Place, token: str) -> str:
+def invitation(place: ListenAddress, token: str) -> str:
     """What to paste on another machine; it is to be shown once, and kept nowhere."""
     if place.netloc is None:
         return f"\nThe token that lets you in, which is shown only now: {token}\n\n"
@@ -150,14 +150,14 @@ class Terminal:
 
 
 @define(eq=False)
-class Welcome(Service):
+class StartupBanner(Service):
     """
     Says where the daemon listens, who gets in, and what to type: last of all
     services, when nothing can stop the daemon any more.
     """
 
     _daemon: Daemon
-    _places: Callable[[], Iterable[Place]]
+    _places: Callable[[], Iterable[ListenAddress]]
     _terminal: Terminal
 
     def startService(self) -> None:

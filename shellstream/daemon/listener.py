@@ -14,7 +14,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
-from .banner import Place
+from .banner import ListenAddress
 from .service import DaemonCannotStart
 from .tls_service import Encryption
 
@@ -51,7 +51,7 @@ class Listener(Service):
             )
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> ListenAddress | None:
         """Where it listens, once it does."""
         if self.port is None:
             return None
@@ -59,7 +59,7 @@ class Listener(Service):
         pin = None
         if self._encryption is not None and self._description.startswith(TLS_PREFIX):
             pin = self._encryption.fingerprint
-        return Place(self.port.getHost(), "https" if secure else "http", pin)
+        return ListenAddress(self.port.getHost(), "https" if secure else "http", pin)
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)

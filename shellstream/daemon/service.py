@@ -24,12 +24,12 @@ from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import State
 from shellstream.process import orphans
 from shellstream.process.child import ChildProtocol
-from shellstream.process.launch_plan import CannotPrepare, Prepared, prepare
+from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.spawn import spawn
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit import token_changed
-from shellstream.security.audit_log import Trail
+from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
 from shellstream.security.request_origin import Names
 from shellstream.security.token_journal import Change
@@ -40,10 +40,10 @@ from shellstream.storage.run_store import Store
 from shellstream.storage.state_dir import StateDir, default_state_dir
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import Changes, Tokens
-from shellstream.web import Gate, Now, Site, root
-from shellstream.web.server.authentication import WATCH
+from shellstream.web import Now, Site, root
+from shellstream.web.server.authentication import WATCH, Authenticator
 
-from .auth_policy import Door, is_wide, own_names
+from .auth_policy import AuthPolicy, is_wide, own_names
 
 _log = Logger(namespace="shellstream")
 
@@ -98,17 +98,17 @@ class Daemon(Service):
     #: Where the daemon listens, once it does.
     _bound: Callable[[], Iterable[IAddress]] = tuple
     _insecure: bool = False
-    door: Door = field(init=False)
+    door: AuthPolicy = field(init=False)
     registry: Registry = field(init=False)
-    _prepared: Mapping[str, Prepared] = field(init=False)
+    _prepared: Mapping[str, LaunchPlan] = field(init=False)
     _dir: StateDir | None = field(default=None, init=False)
     _store: Store = field(init=False)
-    _trail: Trail = field(init=False)
+    _trail: AuditLog = field(init=False)
     _audit: AuditFile | None = field(default=None, init=False)
     _first_tokens: list[Change] = field(factory=list, init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
-    _gate: Gate = field(init=False)
+    _gate: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
 
     @property
@@ -133,7 +133,7 @@ class Daemon(Service):
         database = self._dir.database if self._dir else Database.open(IN_MEMORY)
         self._store = Store(database, partial(self._in_thread, self._thread))
         write = _to_log if self._audit is None else self._audit.write
-        self._trail = Trail(self._reactor, wall_clock, write, self._store)
+        self._trail = AuditLog(self._reactor, wall_clock, write, self._store)
         self._note_tokens(self._first_tokens)
         pepper = os.urandom(32) if self._dir is None else self._dir.pepper
         self.registry = Registry(
@@ -151,7 +151,7 @@ class Daemon(Service):
         self._tidying.clock = self._reactor
         self._tidying.start(TIDY)
         now = Now(wall_clock, time.monotonic)
-        self._gate = Gate(
+        self._gate = Authenticator(
             self._names(),
             self._config.access,
             self.door.tokens,
@@ -184,7 +184,7 @@ class Daemon(Service):
         patterns = {*self._config.access.hosts, *own_names()}
         return Names(patterns=patterns, wide=self.door.wide)
 
-    def _prepare(self) -> Mapping[str, Prepared]:
+    def _prepare(self) -> Mapping[str, LaunchPlan]:
         try:
             return prepare(self._config.commands.values())
         except CannotPrepare as error:
@@ -215,7 +215,7 @@ class Daemon(Service):
         _log.info("runs are kept in {path}", path=path)
         return opened
 
-    def _open_door(self, folder: Path | None) -> Door:
+    def _open_door(self, folder: Path | None) -> AuthPolicy:
         # Also where another daemon has the folder: the tokens are those of both.
         file = None if folder is None else TokenFile(folder)
         tokens = Tokens(
@@ -227,7 +227,7 @@ class Daemon(Service):
             self._dir is not None,
             partial(self._in_thread, self._reactor.getThreadPool()),
         )
-        door = Door(
+        door = AuthPolicy(
             tokens,
             self._insecure,
             any(map(is_wide, self._bound())),
@@ -285,7 +285,7 @@ class Daemon(Service):
         self.registry.recover(unended, newest)
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-            orphans.end(lost, self._reactor, GRACE)
+            orphans.end_orphans(lost, self._reactor, GRACE)
         if self._dir is not None:
             swept = self._store.known(self._dir.logs).addCallback(self._sweep)
             swept.addErrback(lambda failure: _log.failure("while sweeping", failure))

@@ -11,7 +11,7 @@ from typing import TypeVar
 from shellstream.model.errors import did_you_mean
 from shellstream.model.tables import NotAllowed
 from shellstream.security.authorization import (
-    USUAL,
+    USUAL_ACTIONS,
     Action,
     actions,
     names_of,
@@ -77,9 +77,9 @@ def parser(now: int) -> ArgumentParser:
         "--actions",
         metavar="ACTION,...",
         type=_type(_actions),
-        default=USUAL,
+        default=USUAL_ACTIONS,
         help=f"what it lets do: some of {', '.join(names_of(Action))} "
-        f"(default: {','.join(names_of(USUAL))})",
+        f"(default: {','.join(names_of(USUAL_ACTIONS))})",
     )
     making.add_argument(
         "--own", action="store_true", help="only to runs that it has started"

@@ -34,7 +34,7 @@ class Tty:
 
 
 @frozen(kw_only=True)
-class Intake:
+class StdinState:
     """
     How much of its input a run has taken.
 
@@ -47,7 +47,7 @@ class Intake:
 
 
 @frozen
-class Piece:
+class StdinChunk:
     """
     A piece of a run's input.
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from attrs import asdict, field, frozen
 
 from .events import End, OnDisconnect, Reason, State, rfc3339
-from .run_input import Intake, Tty
+from .run_input import StdinState, Tty
 
 
 def signal_name(number: int) -> str:
@@ -61,7 +61,7 @@ class RunRecord:
     stored: int = 0
     cpu: float | None = None
     memory: int | None = None
-    stdin: Intake | None = None
+    stdin: StdinState | None = None
     tty: Tty | None = None
     secrets: Mapping[str, str] = field(factory=dict, repr=False)
     pid: int | None = field(default=None, repr=False)
@@ -76,7 +76,7 @@ class RunRecord:
 
 
 @frozen
-class Within:
+class RunFilter:
     """
     Some of all runs: those of commands whose names match a pattern, of one owner.
 
@@ -89,7 +89,7 @@ class Within:
 
 
 @frozen
-class Key:
+class IdempotencyKey:
     """
     An C{Idempotency-Key}, and what it was sent with.
 
@@ -109,7 +109,7 @@ class Key:
         tty: Tty | None = None,
         secrets: Mapping[str, str] = {},
         pepper: bytes = b"",
-    ) -> "Key":
+    ) -> "IdempotencyKey":
         """
         One that was sent with an order for this.
 
@@ -125,7 +125,7 @@ class Key:
 
 
 @frozen(kw_only=True)
-class Keep:
+class Retention:
     """
     How much is kept of what has ended: the oldest goes when any is exceeded.
 
@@ -166,7 +166,7 @@ def end_document(end: End) -> dict[str, object]:
     }
 
 
-def described(record: RunRecord) -> dict[str, object]:
+def to_document(record: RunRecord) -> dict[str, object]:
     """A run as clients see it, ready for JSON."""
 
     def moment(time: int | None) -> str | None:

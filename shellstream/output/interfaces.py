@@ -10,7 +10,7 @@ from shellstream.model.run_record import RunRecord
 
 
 @frozen
-class View:
+class ViewOptions:
     """
     What a viewer wants of an output.
 
@@ -55,7 +55,7 @@ class IViewer(Interface):
     """One who reads an output."""
 
     offset: int = Attribute("The first byte that it has not been given.")
-    lossless: bool = Attribute("See L{View.lossless}.")
+    lossless: bool = Attribute("See L{ViewOptions.lossless}.")
 
     def cut() -> None:
         """Leave, so that the client can tell that there was more."""

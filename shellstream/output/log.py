@@ -35,7 +35,7 @@ class LogDamaged(Exception):
     resume: int | None = None
 
 
-class Backing(Protocol):
+class LogStorage(Protocol):
     """
     Where an output is kept that is larger, and lives longer, than memory.
 
@@ -94,7 +94,7 @@ class OutputLog:
     """
 
     capacity: int
-    _backing: Backing | None = None
+    _backing: LogStorage | None = None
     _held: bool = False
     _report: Callable[[OSError | LogDamaged], None] = lambda trouble: None
     written: int = field(init=False)
@@ -102,7 +102,7 @@ class OutputLog:
     closed: bool = field(default=False, init=False)
     trouble: OSError | LogDamaged | None = field(default=None, init=False)
     released: bool = field(default=False, init=False)
-    _usable: Backing | None = field(init=False)
+    _usable: LogStorage | None = field(init=False)
     _refused: bool = field(default=False, init=False)  # it takes nothing more
     _chunks: list[Chunk] = field(factory=list, init=False)
     _costs: list[int] = field(factory=list, init=False)  # cumulative, a chunk each
@@ -116,7 +116,7 @@ class OutputLog:
     @classmethod
     def ended(
         cls,
-        backing: Backing,
+        backing: LogStorage,
         report: Callable[[OSError | LogDamaged], None] = lambda trouble: None,
     ) -> "OutputLog":
         """

@@ -10,7 +10,7 @@ from .interfaces import IRun
 
 
 @define(eq=False)
-class Rendition:
+class SharedEncoding:
     """
     What is read and written last is kept, since the others are about to ask for it.
 

@@ -15,8 +15,8 @@ from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Gap
 
 from .formats import Format
-from .interfaces import IRun, IViewer, View
-from .shared_encoding import Rendition
+from .interfaces import IRun, IViewer, ViewOptions
+from .shared_encoding import SharedEncoding
 
 #: Seconds of silence after which a sign of life is due, for proxies and NAT.
 PING = 15.0
@@ -39,8 +39,8 @@ class Viewer:
         that is all there will ever be.
     """
 
-    view: View
-    _rendition: Rendition
+    view: ViewOptions
+    _rendition: SharedEncoding
     _consumer: IConsumer
     _done: Callable[[bool], object]
     _vanish: Callable[[], object]

@@ -19,7 +19,7 @@ _log = Logger()
 _DEPTH = 5
 
 #: Seconds that a tool may take which does next to nothing.
-PATIENCE = 10.0
+CHECK_TIMEOUT = 10.0
 
 
 def locate(name: str, path: str | None, cwd: str | None) -> str:
@@ -119,7 +119,7 @@ def _ask(stdbuf: str, env: str) -> tuple[Preload | None, str]:
             env={},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=CHECK_TIMEOUT,
             check=True,
         ).stdout
         lines = os.fsdecode(answer).splitlines()

@@ -23,13 +23,13 @@ from shellstream.model.errors import ShellstreamError
 
 from .confinement import Account, Tool, tools
 from .environment import environment, inherited
-from .executable import PATIENCE, find_preload, loader, locate
+from .executable import CHECK_TIMEOUT, find_preload, loader, locate
 from .pty import open_terminal
 from .unbuffering import Preload, unbuffered
 
 
 @frozen(kw_only=True)
-class Prepared:
+class LaunchPlan:
     """
     How to start a command.
 
@@ -96,7 +96,7 @@ _HINTS = {
 }
 
 
-def prepare(commands: Iterable[Command]) -> dict[str, Prepared]:
+def prepare(commands: Iterable[Command]) -> dict[str, LaunchPlan]:
     """
     Find out how to start each of these commands, by name.
 
@@ -107,7 +107,7 @@ def prepare(commands: Iterable[Command]) -> dict[str, Prepared]:
     commands = tuple(commands)
     buffered = all(each.unbuffer is Unbuffer.OFF for each in commands)
     preload = None if buffered else find_preload()
-    prepared: dict[str, Prepared] = {}
+    prepared: dict[str, LaunchPlan] = {}
     reasons: list[str] = []
     tried: dict[tuple[str, ...], str] = {}
     for command in commands:
@@ -131,7 +131,7 @@ class _Preparing:
     tried: dict[tuple[str, ...], str]
     unmet: list[str] = field(factory=list, init=False)
 
-    def done(self) -> Prepared:
+    def done(self) -> LaunchPlan:
         """How to start the command, if nothing is unmet."""
         asked = self.command.confine
         account = None if asked.user is None else self._account(asked.user)
@@ -157,7 +157,7 @@ class _Preparing:
         owner = become.uid if become.uid != os.geteuid() else None
         login = {} if account is None else account.variables
         given = {**inherited(os.environ), **login}
-        return Prepared(prefix=_prefix(chain), given=given, owner=owner)
+        return LaunchPlan(prefix=_prefix(chain), given=given, owner=owner)
 
     def _account(self, name: str) -> Account | None:
         try:
@@ -223,7 +223,7 @@ def _try(prefix: tuple[str, ...]) -> str:
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=CHECK_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:

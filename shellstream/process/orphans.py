@@ -46,7 +46,7 @@ def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
     return {run_id: groups for run_id, groups in left.items() if groups}
 
 
-def end(
+def end_orphans(
     records: Iterable[RunRecord], clock: IReactorTime, grace: float
 ) -> Deferred[None]:
     """

@@ -11,7 +11,7 @@ from shellstream.model.run_input import Tty
 
 #: Rows and columns. With none, as a new terminal has it, most programs assume
 #: these, and those that do not look divide by zero.
-USUAL = Tty()
+DEFAULT_TTY = Tty()
 
 #: That a character may have several bytes, and goes as one when it is erased; the
 #: library does not have it (Linux: asm-generic/termbits.h, macOS: sys/termios.h).
@@ -38,7 +38,7 @@ def open_terminal() -> tuple[int, int]:
             stack.callback(os.close, slave)
             on_error.callback(os.close, master)
             tty.setraw(slave, termios.TCSANOW)
-            ioctl(slave, termios.TIOCSWINSZ, window(USUAL))
+            ioctl(slave, termios.TIOCSWINSZ, window(DEFAULT_TTY))
             writing = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
         except OSError as error:
             raise OSError(error.errno, error.strerror, PTMX) from None

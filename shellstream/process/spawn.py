@@ -24,7 +24,7 @@ from shellstream.model.run_input import Tty
 
 from .child import Child
 from .file_limits import _restore_file_limit, scarce
-from .launch_plan import Prepared
+from .launch_plan import LaunchPlan
 from .process_table import process_start
 from .pty import PTMX, open_console, open_terminal
 
@@ -41,7 +41,7 @@ def spawn(
     invocation: Invocation,
     protocol: ProcessProtocol,
     run: str,
-    prepared: Prepared,
+    prepared: LaunchPlan,
 ) -> Child:
     """
     Start a command's process.

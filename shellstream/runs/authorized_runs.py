@@ -16,10 +16,10 @@ from shellstream.model.errors import (
     RunUnknown,
 )
 from shellstream.model.events import State
-from shellstream.model.run_input import Piece
-from shellstream.model.run_record import RunRecord, Within, signal_name
+from shellstream.model.run_input import StdinChunk
+from shellstream.model.run_record import RunFilter, RunRecord, signal_name
 from shellstream.output.interfaces import ILog, IRun
-from shellstream.security.audit import Entry, What
+from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import (
     EVERYTHING,
     Action,
@@ -28,12 +28,12 @@ from shellstream.security.authorization import (
     decide,
 )
 
-from .interfaces import IRuns, Order
+from .interfaces import IRuns, RunRequest
 
 
 @implementer(IRuns)
 @frozen(eq=False)
-class Permitted:
+class AuthorizedRuns:
     """
     All runs, as far as a caller may know of them; the rest is not there.
 
@@ -93,7 +93,7 @@ class Permitted:
     async def check(self) -> None:
         await self._runs.check()
 
-    async def submit(self, order: Order) -> tuple[IRun, bool]:
+    async def submit(self, order: RunRequest) -> tuple[IRun, bool]:
         self.require(Action.RUN)
         self.command(order.command)
         run, began = await self._runs.submit(evolve(order, by=self.caller))
@@ -112,23 +112,23 @@ class Permitted:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: Within | None = None,
+        within: RunFilter | None = None,
     ) -> list[RunRecord]:
         self.require(Action.READ)
         principal = self.caller.principal
         grant = principal.grant
         if within is None and (grant.own or "*" not in grant.commands):
-            within = Within(grant.commands, principal.name if grant.own else None)
+            within = RunFilter(grant.commands, principal.name if grant.own else None)
         return await self._runs.page(limit, after, state, command, within)
 
-    async def feed(self, run_id: str, piece: Piece) -> int:
+    async def feed(self, run_id: str, piece: StdinChunk) -> int:
         run = await self._find(run_id, Action.WRITE)
         try:
             taken = await self._runs.feed(run_id, piece)
         except CancelledError:  # it may have had a part of it
-            self._done(What.INPUT, run)
+            self._done(AuditAction.INPUT, run)
             raise
-        self._done(What.INPUT, run)
+        self._done(AuditAction.INPUT, run)
         return taken
 
     async def resize(self, run_id: str, rows: int, columns: int) -> None:
@@ -138,19 +138,19 @@ class Permitted:
     async def signal(self, run_id: str, number: int) -> None:
         run = await self._find(run_id, Action.SIGNAL)
         await self._runs.signal(run_id, number)
-        self._done(What.SIGNAL, run, signal=signal_name(number))
+        self._done(AuditAction.SIGNAL, run, signal=signal_name(number))
 
     async def cancel(self, run_id: str) -> None:
         run = await self._find(run_id, Action.SIGNAL)
         await self._runs.cancel(run_id)
-        self._done(What.CANCEL, run)
+        self._done(AuditAction.CANCEL, run)
 
     async def delete(self, run_id: str) -> None:
         run = await self._find(run_id, Action.ADMIN)
         await self._runs.delete(run_id)
-        self._done(What.DELETE, run)
+        self._done(AuditAction.DELETE, run)
 
-    def _done(self, what: What, run: IRun, **facts: str) -> None:
+    def _done(self, what: AuditAction, run: IRun, **facts: str) -> None:
         record = run.record
         self._note(
             Entry.of(

@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from shellstream.model.errors import CannotRecord, RunUnknown
 from shellstream.model.events import State, WallClock
 from shellstream.model.limits import Limits
-from shellstream.model.run_input import Intake
-from shellstream.model.run_record import Keep, Key, RunRecord, Within
+from shellstream.model.run_input import StdinState
+from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
 from shellstream.output.log import OutputLog
 
 from .ended_run import EndedRun
@@ -29,12 +29,14 @@ RETRY = 5.0
 class Store(Protocol):
     """What survives a restart, apart from output; see L{storage.run_store}."""
 
-    def add(self, record: RunRecord, key: Key | None) -> Deferred[str | None]: ...
-    def join(
-        self, record: RunRecord, key: Key, principal: str
+    def add(
+        self, record: RunRecord, key: IdempotencyKey | None
     ) -> Deferred[str | None]: ...
-    def first(self, principal: str, key: Key) -> Deferred[str | None]: ...
-    def free(self, principal: str, key: Key) -> Deferred[None]: ...
+    def join(
+        self, record: RunRecord, key: IdempotencyKey, principal: str
+    ) -> Deferred[str | None]: ...
+    def first(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]: ...
+    def free(self, principal: str, key: IdempotencyKey) -> Deferred[None]: ...
     def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]: ...
     def get(self, run_id: str) -> Deferred[RunRecord | None]: ...
     def page(
@@ -43,11 +45,11 @@ class Store(Protocol):
         after: str | None,
         state: State | None,
         command: str | None,
-        within: Within | None,
+        within: RunFilter | None,
     ) -> Deferred[list[RunRecord]]: ...
     def delete(self, run_id: str) -> Deferred[bool]: ...
-    def exceeds(self, keep: Keep) -> bool: ...
-    def expire(self, now: int, keep: Keep) -> Deferred[Any]: ...
+    def exceeds(self, keep: Retention) -> bool: ...
+    def expire(self, now: int, keep: Retention) -> Deferred[Any]: ...
     def check(self) -> Deferred[None]: ...
     def flush(self) -> Deferred[None]: ...
 
@@ -55,7 +57,7 @@ class Store(Protocol):
 class Logs(Protocol):
     """Where output is kept; see L{shellstream.storage.log_store}."""
 
-    def keep(self, wanted: Keep) -> Keep:
+    def keep(self, wanted: Retention) -> Retention:
         """What of ended runs there is room for, beside the active ones."""
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
@@ -83,7 +85,7 @@ class History:
     until it can be, or the daemon stops.
     """
 
-    _keep: Keep
+    _keep: Retention
     _clock: IReactorTime
     _wall: WallClock
     _store: Store
@@ -116,7 +118,7 @@ class History:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: Within | None,
+        within: RunFilter | None,
     ) -> list[RunRecord]:
         """@see: L{shellstream.runs.interfaces.IRuns.page}"""
         page = await self._store.page(limit, after, state, command, within)
@@ -168,7 +170,7 @@ class History:
             record,
             state=State.LOST,
             ended=self._wall(),
-            stdin=record.stdin and Intake(offset=None, open=False),
+            stdin=record.stdin and StdinState(offset=None, open=False),
             start=log.start,
             size=log.end,
             stored=log.stored,

@@ -13,14 +13,14 @@ from zope.interface import Attribute, Interface
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_input import Piece, Tty
-from shellstream.model.run_record import RunRecord, Within
+from shellstream.model.run_input import StdinChunk, Tty
+from shellstream.model.run_record import RunFilter, RunRecord
 from shellstream.output.interfaces import ILog, IRun
 from shellstream.security.authorization import SOMEBODY, Caller
 
 
 @frozen
-class Order:
+class RunRequest:
     """
     A wish for a run.
 
@@ -67,7 +67,7 @@ class IRuns(Interface):
         @raise CannotRecord: if nothing would be known of a run after a restart.
         """
 
-    def submit(order: Order) -> Awaitable[tuple[IRun, bool]]:
+    def submit(order: RunRequest) -> Awaitable[tuple[IRun, bool]]:
         """
         Run a command; with the run, whether this order is what began it.
 
@@ -95,11 +95,11 @@ class IRuns(Interface):
         after: str | None,
         state: State | None,
         command: str | None,
-        within: Within | None = None,
+        within: RunFilter | None = None,
     ) -> Awaitable[list[RunRecord]]:
         """At most C{limit} runs, newest first, from below the id C{after} on."""
 
-    def feed(run_id: str, piece: Piece) -> Awaitable[int]:
+    def feed(run_id: str, piece: StdinChunk) -> Awaitable[int]:
         """
         Put something into a run; when its process has taken it all, with how much
         of the whole input that has. Until it runs, this waits.

@@ -23,17 +23,23 @@ from shellstream.model.errors import (
     ShellstreamError,
 )
 from shellstream.model.events import OnDisconnect, Reason, State, Stream, WallClock
-from shellstream.model.run_input import Intake, Piece
-from shellstream.model.run_record import Key, RunRecord, Within, described, next_id
+from shellstream.model.run_input import StdinChunk, StdinState
+from shellstream.model.run_record import (
+    IdempotencyKey,
+    RunFilter,
+    RunRecord,
+    next_id,
+    to_document,
+)
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
-from shellstream.security.audit import Entry, What
+from shellstream.security.audit import AuditAction, Entry
 
 from .admission import Admission
 from .history import History, Logs, Store
-from .interfaces import IRuns, Order
+from .interfaces import IRuns, RunRequest
 from .run import Run
-from .supervisor import ActiveRuns, Spawn
+from .supervisor import RunSupervisor, Spawn
 
 _log = Logger()
 
@@ -42,7 +48,7 @@ EVENTS = 1 << 17
 
 #: Seconds that the first viewer of a run that has to have one is given to come, at
 #: the least: a request of its own, perhaps over a network that breaks.
-COMING = 10.0
+FIRST_VIEWER_GRACE = 10.0
 
 
 @implementer(IRuns)
@@ -64,7 +70,7 @@ class Registry:
     _pepper: bytes = field(repr=False)
     events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
     _history: History = field(init=False)
-    _active: ActiveRuns = field(init=False)
+    _active: RunSupervisor = field(init=False)
     #: Whose keys have orders under way.
     _keys: set[tuple[str, str]] = field(factory=set, init=False)
     _newest: str | None = field(default=None, init=False)
@@ -72,7 +78,7 @@ class Registry:
     def __attrs_post_init__(self) -> None:
         config, store, logs = self.config, self._store, self._logs
         self._history = History(config.keep, self.clock, self.wall, store, logs)
-        self._active = ActiveRuns(
+        self._active = RunSupervisor(
             Admission(config.max_running, config.max_queued),
             config.drain,
             self.clock,
@@ -101,7 +107,7 @@ class Registry:
         self._active.check_running()
         await self._store.check()
 
-    async def submit(self, order: Order) -> tuple[IRun, bool]:
+    async def submit(self, order: RunRequest) -> tuple[IRun, bool]:
         command = self.command(order.command)
         try:
             return await self._take(order, command)
@@ -109,13 +115,13 @@ class Registry:
             error.ordered = command.name, command.masked(order.given)
             raise
 
-    async def _take(self, order: Order, command: Command) -> tuple[IRun, bool]:
+    async def _take(self, order: RunRequest, command: Command) -> tuple[IRun, bool]:
         invocation = command.invoke(order.given, order.stdin, order.tty)
         if order.key is None:
             return await self._submit(order, command, invocation, None)
         asked = (invocation.params, invocation.stdin, invocation.tty)
         hidden = (invocation.secrets, self._pepper)
-        key = Key.of(order.key, order.command, *asked, *hidden)
+        key = IdempotencyKey.of(order.key, order.command, *asked, *hidden)
         mine = order.by.principal.name, key.key
         while mine in self._keys:
             await self._store.flush()
@@ -126,7 +132,11 @@ class Registry:
             self._keys.remove(mine)
 
     async def _submit(
-        self, order: Order, command: Command, invocation: Invocation, key: Key | None
+        self,
+        order: RunRequest,
+        command: Command,
+        invocation: Invocation,
+        key: IdempotencyKey | None,
     ) -> tuple[IRun, bool]:
         record = self._record(order, command, invocation)
         if key is not None:
@@ -162,7 +172,9 @@ class Registry:
                 await self._store.free(record.principal, key)
             raise
         if order.on_disconnect is OnDisconnect.CANCEL:
-            run.await_viewer(COMING)  # who asked for it may be gone before it comes
+            run.await_viewer(
+                FIRST_VIEWER_GRACE
+            )  # who asked for it may be gone before it comes
         return run, True
 
     async def _again(self, run_id: str) -> IRun:
@@ -185,7 +197,7 @@ class Registry:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: Within | None = None,
+        within: RunFilter | None = None,
     ) -> list[RunRecord]:
         page = await self._history.page(limit, after, state, command, within)
         known = (self.active.get(each.id) for each in page)
@@ -194,7 +206,7 @@ class Registry:
             for each, run in zip(page, known, strict=True)
         ]
 
-    async def feed(self, run_id: str, piece: Piece) -> int:
+    async def feed(self, run_id: str, piece: StdinChunk) -> int:
         return await (await self._going_on(run_id)).feed(piece)
 
     async def resize(self, run_id: str, rows: int, columns: int) -> None:
@@ -229,15 +241,15 @@ class Registry:
         self._active.launch_next()
 
     def hurry(self) -> None:
-        """@see: L{ActiveRuns.hurry}"""
+        """@see: L{RunSupervisor.hurry}"""
         self._active.hurry()
 
     def stop(self) -> Deferred[None]:
-        """@see: L{ActiveRuns.stop}"""
+        """@see: L{RunSupervisor.stop}"""
         return self._active.stop()
 
     def idle(self) -> Deferred[None]:
-        """@see: L{ActiveRuns.idle}"""
+        """@see: L{RunSupervisor.idle}"""
         return self._active.idle()
 
     def tidy(self) -> Deferred[None]:
@@ -246,7 +258,7 @@ class Registry:
         return tidying.addErrback(_unforeseen)
 
     def _record(
-        self, order: Order, command: Command, invocation: Invocation
+        self, order: RunRequest, command: Command, invocation: Invocation
     ) -> RunRecord:
         now = self.wall()
         self._newest = next_id(now, self._newest)
@@ -258,7 +270,7 @@ class Registry:
             created=now,
             principal=order.by.principal.name,
             on_disconnect=command.limits.on_disconnect or order.on_disconnect,
-            stdin=Intake() if invocation.stdin else None,
+            stdin=StdinState() if invocation.stdin else None,
             tty=invocation.tty,
         )
 
@@ -295,16 +307,16 @@ class Registry:
         return RunNotRunning((await self.find(run_id)).record.state.value)
 
     def _announce(self, event: str, record: RunRecord) -> None:
-        document = json.dumps({"event": event, "run": described(record)})
+        document = json.dumps({"event": event, "run": to_document(record)})
         self.events.append(Stream.STDOUT, self.wall(), document.encode())
         if record.state.ended:
             self._note(ended(record))
 
-    def _note_start(self, order: Order, record: RunRecord) -> None:
+    def _note_start(self, order: RunRequest, record: RunRecord) -> None:
         """To be called before it is in the hands of anything that can end it."""
         self._note(
             Entry.of(
-                What.START,
+                AuditAction.START,
                 order.by,
                 command=record.command,
                 run=record.id,
@@ -318,7 +330,7 @@ def ended(record: RunRecord) -> Entry:
     """How a run ended, for the audit."""
     end = record.end
     return Entry(
-        what=What.END,
+        what=AuditAction.END,
         who=record.principal,
         command=record.command,
         run=record.id,

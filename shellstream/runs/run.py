@@ -19,7 +19,7 @@ from shellstream.model.events import (
     WallClock,
 )
 from shellstream.model.limits import OnFull
-from shellstream.model.run_input import NoInput, NoTerminal, Piece, Tty
+from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, Tty
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
@@ -58,7 +58,7 @@ class Child(Sink, Protocol):
         """Whether any process of the group is left but zombies."""
 
 
-class Host(Protocol):
+class RunOwner(Protocol):
     """Whoever a run belongs to."""
 
     def sync(self, run: "Run") -> Deferred[None]:
@@ -92,7 +92,7 @@ class Run:
     log: OutputLog
     _clock: IReactorTime
     _wall: WallClock
-    _host: Host
+    _host: RunOwner
     recorded: bool = field(default=False, init=False)
     _over: bool = field(default=False, init=False)
     _reason: Reason | None = field(default=None, init=False)
@@ -204,7 +204,7 @@ class Run:
         self._child.signal(number)
         return True
 
-    def feed(self, piece: Piece) -> Deferred[int]:
+    def feed(self, piece: StdinChunk) -> Deferred[int]:
         """
         Put something in: see L{Stdin.feed}.
 

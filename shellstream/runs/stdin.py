@@ -12,8 +12,8 @@ from shellstream.model.run_input import (
     InputClosed,
     InputMisplaced,
     InputReplaced,
-    Intake,
-    Piece,
+    StdinChunk,
+    StdinState,
 )
 
 
@@ -52,7 +52,7 @@ class Stdin:
     @ivar intake: how much was taken.
     """
 
-    intake: Intake = field(factory=Intake)
+    intake: StdinState = field(factory=StdinState)
     _sink: Sink | None = field(default=None, init=False)
     _waiting: _Waiting | None = field(default=None, init=False)
 
@@ -66,7 +66,7 @@ class Stdin:
         self._sink = sink
         self._push()
 
-    def feed(self, piece: Piece) -> Deferred[int]:
+    def feed(self, piece: StdinChunk) -> Deferred[int]:
         """
         Put in a piece, of which bytes that were taken before are skipped.
 

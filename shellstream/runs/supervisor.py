@@ -30,7 +30,7 @@ class Spawn(Protocol):
 
 
 @define(eq=False)
-class ActiveRuns:
+class RunSupervisor:
     """
     The runs that wait, that go on, or whose end is not written down yet.
 

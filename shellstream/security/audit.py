@@ -42,15 +42,15 @@ class Auditing:
 
 
 #: Unless the configuration says otherwise.
-USUAL = Auditing()
+DEFAULT_AUDITING = Auditing()
 
 
 def read(table: Table) -> Auditing:
     """The table C{[audit]} of the configuration."""
     found = Auditing(
-        file=table.take("file", _file, USUAL.file),
-        max_size=table.take("max_size", tables.size, USUAL.max_size),
-        keep=table.take("keep", _few, USUAL.keep),
+        file=table.take("file", _file, DEFAULT_AUDITING.file),
+        max_size=table.take("max_size", tables.size, DEFAULT_AUDITING.max_size),
+        keep=table.take("keep", _few, DEFAULT_AUDITING.keep),
     )
     table.close()
     return found
@@ -70,7 +70,7 @@ def _few(value: object) -> int:
     raise NotAllowed("an integer from 1 to 1000")
 
 
-class What(Enum):
+class AuditAction(Enum):
     """What is noted; C{GAP} says that lines are missing, and how many."""
 
     START = "start"
@@ -97,7 +97,7 @@ class Entry:
     @ivar time: when that was, in microseconds since 1970; L{None} for just now.
     """
 
-    what: What
+    what: AuditAction
     who: str = ""
     credential: str = ""
     address: str = ""
@@ -108,7 +108,7 @@ class Entry:
     time: int | None = None
 
     @classmethod
-    def of(cls, what: What, by: Caller, **rest: Any) -> "Entry":
+    def of(cls, what: AuditAction, by: Caller, **rest: Any) -> "Entry":
         """What a caller did."""
         return cls(
             what=what,
@@ -123,12 +123,12 @@ def token_changed(change: Change) -> Iterator[Entry]:
     """A token is made, changed or revoked, by an account of this machine."""
     if change.lost:
         yield Entry(
-            what=What.GAP,
+            what=AuditAction.GAP,
             time=change.time,
             facts={"times": change.lost, "reason": "too many changes of tokens"},
         )
     yield Entry(
-        what=What(f"token-{change.what}"),
+        what=AuditAction(f"token-{change.what}"),
         who=change.who,
         credential="account" if change.who else "",
         time=change.time,
@@ -180,7 +180,7 @@ def _cut(text: str, longest: int = MAX_TEXT) -> str:
 
 
 @define
-class Refusals:
+class RefusalLimiter:
     """Those of one minute: who floods us has some lines, and then a number."""
 
     _lines: dict[str, int] = field(factory=dict, init=False)
@@ -201,4 +201,6 @@ class Refusals:
     def close(self) -> Iterator[Entry]:
         """How many more there were, an entry for each address."""
         for address, times in self._more.items():
-            yield Entry(what=What.REFUSED, address=address, facts={"times": times})
+            yield Entry(
+                what=AuditAction.REFUSED, address=address, facts={"times": times}
+            )

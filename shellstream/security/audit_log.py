@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from shellstream.model.events import WallClock
 
-from .audit import Entry, Refusals, What, line
+from .audit import AuditAction, Entry, RefusalLimiter, line
 
 _log = Logger()
 
@@ -29,7 +29,7 @@ class Rows(Protocol):
 
 
 @define(eq=False)
-class Trail:
+class AuditLog:
     """
     Notes what was done, at once, where no client can reach it.
 
@@ -40,7 +40,7 @@ class Trail:
     _wall: WallClock
     _write: Callable[[str], None]
     _rows: Rows
-    _refusals: Refusals = field(factory=Refusals, init=False)
+    _refusals: RefusalLimiter = field(factory=RefusalLimiter, init=False)
     _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)
     _missing: int = field(default=0, init=False)
     _complained: float | None = field(default=None, init=False)
@@ -51,15 +51,15 @@ class Trail:
         """
         Something was done. Never fails.
 
-        Of many refusals only some have a line (see L{Refusals}), and of what somebody
-        puts into a run only the first piece has.
+        Of many refusals only some have a line (see L{RefusalLimiter}). Of the input
+        to a run only the first piece has one.
         """
-        if entry.what is What.REFUSED:
+        if entry.what is AuditAction.REFUSED:
             if self._minute is None:
                 self._minute = self._clock.callLater(MINUTE, self._next_minute)
             if not self._refusals.admit(entry.address):
                 return
-        if entry.what is What.INPUT and not self._is_first(entry):
+        if entry.what is AuditAction.INPUT and not self._is_first(entry):
             return
         self._put(entry)
 
@@ -83,7 +83,7 @@ class Trail:
 
     def _next_minute(self) -> None:
         self._minute, refusals = None, self._refusals
-        self._refusals = Refusals()
+        self._refusals = RefusalLimiter()
         for entry in refusals.close():
             self._put(entry)
 
@@ -96,7 +96,7 @@ class Trail:
             self._settling = self._clock.callLater(SETTLE, self._settle)
         try:
             if self._missing:
-                gap = Entry(what=What.GAP, facts={"times": self._missing})
+                gap = Entry(what=AuditAction.GAP, facts={"times": self._missing})
                 self._write(line(gap, now))
                 self._missing = 0
             self._write(text)

@@ -27,7 +27,7 @@ class Action(Enum):
 
 
 #: What a credential may if nobody says: all but to make something be forgotten.
-USUAL = frozenset(Action) - {Action.ADMIN}
+USUAL_ACTIONS = frozenset(Action) - {Action.ADMIN}
 
 
 @frozen(kw_only=True)
@@ -40,7 +40,7 @@ class Grant:
     """
 
     commands: tuple[str, ...] = ("*",)
-    actions: frozenset[Action] = USUAL
+    actions: frozenset[Action] = USUAL_ACTIONS
     own: bool = False
 
     def covers(self, command: str) -> bool:
@@ -161,7 +161,7 @@ def read_grant(table: Table) -> Grant:
     """The keys of a table that say what somebody may do."""
     return Grant(
         commands=table.take("commands", patterns, ("*",)),
-        actions=table.take("actions", actions, USUAL),
+        actions=table.take("actions", actions, USUAL_ACTIONS),
         own=table.take("own", boolean, False),
     )
 

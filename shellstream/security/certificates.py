@@ -19,7 +19,7 @@ from OpenSSL.crypto import X509
 
 #: How long a certificate of our own lasts: as with the host keys of ssh(1), its end
 #: protects nobody.
-LASTS = timedelta(days=3650)
+OWN_CERTIFICATE_LIFETIME = timedelta(days=3650)
 
 #: How far the clock of who looks at it may be behind.
 _SKEW = timedelta(days=1)
@@ -113,7 +113,7 @@ def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
-        .not_valid_after(now + LASTS)
+        .not_valid_after(now + OWN_CERTIFICATE_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         .add_extension(_SIGNS_ONLY, True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)

@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 from .authorization import Principal
 
 #: Seconds that a session lasts: a working day.
-LASTS = 12 * 3600.0
+SESSION_LIFETIME = 12 * 3600.0
 
 _KIND = "session "
 
@@ -60,7 +60,7 @@ class Sessions:
             evolve(principal, credential=credential),
             principal.credential,
             secrets.token_hex(32),
-            self._seconds() + LASTS,
+            self._seconds() + SESSION_LIFETIME,
         )
         return cookie
 

@@ -27,7 +27,7 @@ def network_of(address: str) -> str:
 
 
 @define(eq=False)
-class Failures:
+class LoginThrottle:
     """
     A leaky bucket for each address.
 

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from shellstream.model.errors import KeyReused
 from shellstream.model.events import State
-from shellstream.model.run_record import Keep, Key, RunRecord, Within
+from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
 
 from .schema import (
     INSERT,
@@ -133,7 +133,7 @@ class Database:
         """Whether a transaction is still open: some errors undo all of it at once."""
         return self._connection.in_transaction
 
-    def add(self, record: RunRecord, key: Key | None) -> str | None:
+    def add(self, record: RunRecord, key: IdempotencyKey | None) -> str | None:
         """
         Add a run; but if its key is known, only tell the run it was first used for.
 
@@ -147,7 +147,9 @@ class Database:
             self._totals = self._totals.plus(record.stored)
         return None
 
-    def join(self, record: RunRecord, key: Key, principal: str) -> str | None:
+    def join(
+        self, record: RunRecord, key: IdempotencyKey, principal: str
+    ) -> str | None:
         """
         Note that a key was used for a run; but if it is known, only tell the run
         that it was first used for.
@@ -168,7 +170,7 @@ class Database:
             )
         return first
 
-    def first(self, principal: str, key: Key) -> str | None:
+    def first(self, principal: str, key: IdempotencyKey) -> str | None:
         """
         The run that a key was first used for, if it was.
 
@@ -185,7 +187,7 @@ class Database:
             raise KeyReused
         return str(known[0])
 
-    def free(self, principal: str, key: Key) -> None:
+    def free(self, principal: str, key: IdempotencyKey) -> None:
         """A key was used for nothing: the next request with it begins a run."""
         self._do("DELETE FROM keys WHERE principal = ? AND key = ?", principal, key.key)
 
@@ -214,7 +216,7 @@ class Database:
         after: str | None = None,
         state: State | None = None,
         command: str | None = None,
-        within: Within | None = None,
+        within: RunFilter | None = None,
     ) -> list[RunRecord]:
         """The newest C{limit} runs among those older than C{after}, newest first."""
         wanted = {
@@ -271,12 +273,12 @@ class Database:
         self._connection.executemany(sql, entries)
         self._do("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", AUDIT)
 
-    def exceeds(self, keep: Keep) -> bool:
+    def exceeds(self, keep: Retention) -> bool:
         """Whether more is kept than may be, apart from age. For any thread."""
         totals = self._totals
         return totals.runs > keep.runs or totals.stored > keep.bytes
 
-    def expire(self, now: int, keep: Keep) -> Expired:
+    def expire(self, now: int, keep: Retention) -> Expired:
         """
         Forget ended runs, oldest first, until all that is left may be kept, after
         L{KEY_AGE} the keys of forgotten runs, and entries of the audit that are as
@@ -322,7 +324,7 @@ class Database:
         )
         return self._do(sql, now, now, BATCH).rowcount
 
-    def _expire_runs(self, now: int, keep: Keep) -> Iterator[str]:
+    def _expire_runs(self, now: int, keep: Retention) -> Iterator[str]:
         oldest = self._do(
             "SELECT id, since, stored FROM runs WHERE since IS NOT NULL "
             "ORDER BY since, id LIMIT ?",

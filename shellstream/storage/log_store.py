@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from shellstream.model.errors import Busy
 from shellstream.model.events import Chunk
 from shellstream.model.limits import Limits, Sync
-from shellstream.model.run_record import Keep, RunRecord
+from shellstream.model.run_record import Retention, RunRecord
 from shellstream.output.log import OVERHEAD, READ_SIZE, LogDamaged, OutputLog
 
 from .ring_file import RingFile
@@ -55,7 +55,7 @@ class FileLogs:
     _active: dict[str, RingFile] = field(factory=dict, init=False)
     _active_size: int = field(default=0, init=False)  # to begin with, and growth
 
-    def keep(self, wanted: Keep) -> Keep:
+    def keep(self, wanted: Retention) -> Retention:
         self._active_size = sum(file.stored for file in self._active.values())
         return evolve(wanted, bytes=max(0, wanted.bytes - self._active_size))
 
@@ -182,7 +182,7 @@ class MemoryLogs:
 
     _logs: dict[str, OutputLog] = field(factory=dict, init=False)
 
-    def keep(self, wanted: Keep) -> Keep:
+    def keep(self, wanted: Retention) -> Retention:
         return evolve(wanted, bytes=min(wanted.bytes, ALL_IN_MEMORY))
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:

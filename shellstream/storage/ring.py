@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
-from .ring_format import HEADER, Mark, Piece
+from .ring_format import HEADER, FileSignature, Piece
 
 
 @define(eq=False)
@@ -27,7 +27,7 @@ class Ring:
     @ivar size: of the file, in bytes.
     """
 
-    mark: Mark
+    mark: FileSignature
     retain: int
     _may_grow: Callable[[int], bool]
     end: int = field(default=0, init=False)
@@ -47,7 +47,7 @@ class Ring:
     @classmethod
     def found(
         cls,
-        mark: Mark,
+        mark: FileSignature,
         sectors: Iterable[tuple[int, int]],
         start: int,
         end: int,

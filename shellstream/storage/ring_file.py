@@ -14,7 +14,7 @@ from shellstream.model.events import Chunk
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, Mark, Piece, Place, decode, encode, seek
+from .ring_format import HEADER, FileSignature, Piece, Place, decode, encode, seek
 from .ring_recovery import recover
 
 #: What says that a file cannot grow, though it may still be written to.
@@ -58,7 +58,7 @@ class RingFile:
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        mark = Mark.of(self.retain, int.from_bytes(os.urandom(4), "big"))
+        mark = FileSignature.of(self.retain, int.from_bytes(os.urandom(4), "big"))
         self._ring = Ring(mark, self.retain, self.may_grow)
 
     @classmethod

@@ -46,7 +46,7 @@ TURNS = 1 << 16
 RECORDS = 256
 
 
-class Mark(NamedTuple):
+class FileSignature(NamedTuple):
     """
     What all records of one file share.
 
@@ -60,7 +60,7 @@ class Mark(NamedTuple):
     salt: int
 
     @classmethod
-    def of(cls, retain: int, salt: int) -> "Mark":
+    def of(cls, retain: int, salt: int) -> "FileSignature":
         """
         The mark of a new file.
 
@@ -78,7 +78,7 @@ class Mark(NamedTuple):
 
 class Header(NamedTuple):
     """
-    What a record begins with: a L{Mark}, and its own.
+    What a record begins with: a L{FileSignature}, and its own.
 
     @ivar turn: which sector in the order of writing this is, modulo 2**16: so it
         shows when one between two others is missing, or a record is what is left
@@ -108,8 +108,8 @@ class Header(NamedTuple):
         return header if known else None
 
     @property
-    def mark(self) -> Mark:
-        return Mark._make(self[:3])
+    def mark(self) -> FileSignature:
+        return FileSignature._make(self[:3])
 
     @property
     def end(self) -> int:
@@ -161,7 +161,7 @@ class Piece:
         return self.position + HEADER + self.size
 
 
-def encode(mark: Mark, piece: Piece, chunk: Chunk) -> tuple[bytes, memoryview]:
+def encode(mark: FileSignature, piece: Piece, chunk: Chunk) -> tuple[bytes, memoryview]:
     """The record of a chunk's piece: its header and its payload."""
     begin = piece.offset - chunk.offset
     payload = memoryview(chunk.data)[begin : begin + piece.size]
@@ -182,7 +182,9 @@ class Place(NamedTuple):
     offset: int
 
 
-def scan(mark: Mark, sector: bytes, begin: Place) -> Iterator[tuple[int, Header]]:
+def scan(
+    mark: FileSignature, sector: bytes, begin: Place
+) -> Iterator[tuple[int, Header]]:
     """
     The records of a sector from one on and their positions in it, each where the one
     before says that it must be. Their payloads are not looked at.
@@ -199,7 +201,7 @@ def scan(mark: Mark, sector: bytes, begin: Place) -> Iterator[tuple[int, Header]
         position += HEADER + header.length
 
 
-def newest(mark: Mark, sector: bytes, offset: int) -> tuple[int, int] | None:
+def newest(mark: FileSignature, sector: bytes, offset: int) -> tuple[int, int] | None:
     """
     From where to where the newest records of a sector go that are intact; L{None}
     if none is.
@@ -214,7 +216,7 @@ def newest(mark: Mark, sector: bytes, offset: int) -> tuple[int, int] | None:
     return span
 
 
-def seek(mark: Mark, sector: bytes, begin: Place, offset: int) -> Place:
+def seek(mark: FileSignature, sector: bytes, begin: Place, offset: int) -> Place:
     """
     Which record from C{begin} on holds the byte at C{offset}.
 
@@ -237,7 +239,7 @@ def seek(mark: Mark, sector: bytes, begin: Place, offset: int) -> Place:
 
 
 def decode(
-    mark: Mark, sector: bytes, begin: Place, offset: int, end: int
+    mark: FileSignature, sector: bytes, begin: Place, offset: int, end: int
 ) -> list[Chunk]:
     """
     The chunks of a sector from C{offset} up to C{end}, or up to what is damaged, but

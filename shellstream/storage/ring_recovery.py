@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, SHIFTS, Header, Mark, newest
+from .ring_format import HEADER, SHIFTS, FileSignature, Header, newest
 
 #: C{os.pread} of one file: length, position.
 Read = Callable[[int, int], bytes]
@@ -18,7 +18,7 @@ def recover(read: Read, size: int) -> Ring:
     @raise LogDamaged: if nothing in it can be used.
     """
     if not size:  # killed before it wrote anything
-        return Ring.found(Mark.of(0, 0), [], 0, 0, 0)
+        return Ring.found(FileSignature.of(0, 0), [], 0, 0, 0)
     mark = _mark(read, size)
     heads: list[tuple[Header, int]] = []
     for slot in range(-(-size // mark.sector)):
@@ -43,7 +43,7 @@ def recover(read: Read, size: int) -> Ring:
     raise LogDamaged("no part of the output that was kept is intact")
 
 
-def _mark(read: Read, size: int) -> Mark:
+def _mark(read: Read, size: int) -> FileSignature:
     # Where a sector of the largest size could begin, one of any size does. Looked
     # for there first, none is taken for one that is but a part of some output.
     for shift in reversed(SHIFTS):

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from shellstream.model.errors import CannotRecord
 from shellstream.model.events import State
-from shellstream.model.run_record import Keep, Key, RunRecord, Within
+from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
 
 from .database import Database, Expired
 from .schema import DatabaseDamaged, why
@@ -59,24 +59,28 @@ class Store:
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
-    def add(self, record: RunRecord, key: Key | None = None) -> Deferred[str | None]:
+    def add(
+        self, record: RunRecord, key: IdempotencyKey | None = None
+    ) -> Deferred[str | None]:
         """
         @see: L{Database.add}; what has a key survives a loss of power, or the next
             request with that key would be carried out again.
         """
         return self._ask(lambda database: database.add(record, key), key is not None)
 
-    def join(self, record: RunRecord, key: Key, principal: str) -> Deferred[str | None]:
+    def join(
+        self, record: RunRecord, key: IdempotencyKey, principal: str
+    ) -> Deferred[str | None]:
         """@see: L{Database.join}"""
         return self._ask(
             lambda database: database.join(record, key, principal), synced=True
         )
 
-    def first(self, principal: str, key: Key) -> Deferred[str | None]:
+    def first(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]:
         """@see: L{Database.first}"""
         return self._ask(lambda database: database.first(principal, key))
 
-    def free(self, principal: str, key: Key) -> Deferred[None]:
+    def free(self, principal: str, key: IdempotencyKey) -> Deferred[None]:
         """@see: L{Database.free}"""
         return self._ask(lambda database: database.free(principal, key), synced=True)
 
@@ -97,7 +101,7 @@ class Store:
         after: str | None = None,
         state: State | None = None,
         command: str | None = None,
-        within: Within | None = None,
+        within: RunFilter | None = None,
     ) -> Deferred[list[RunRecord]]:
         """@see: L{Database.page}"""
         return self._ask(
@@ -120,11 +124,11 @@ class Store:
         """@see: L{Database.delete}"""
         return self._ask(lambda database: database.delete(run_id))
 
-    def expire(self, now: int, keep: Keep) -> Deferred[Expired]:
+    def expire(self, now: int, keep: Retention) -> Deferred[Expired]:
         """@see: L{Database.expire}"""
         return self._ask(lambda database: database.expire(now, keep))
 
-    def exceeds(self, keep: Keep) -> bool:
+    def exceeds(self, keep: Retention) -> bool:
         """@see: L{Database.exceeds}; as of the last commit."""
         return self._database.exceeds(keep)
 

@@ -11,7 +11,7 @@ from attrs import asdict, fields, has
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import OnDisconnect, Reason, State
-from shellstream.model.run_input import Intake, Tty
+from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import RunRecord
 
 #: What brings a file from one version to the next; never edited, only added to.
@@ -139,7 +139,7 @@ _READ: Mapping[str, Callable[[Any], object]] = {
     "on_disconnect": OnDisconnect,
     "state": State,
     "reason": lambda value: None if value is None else Reason(value),
-    "stdin": _whole(Intake),
+    "stdin": _whole(StdinState),
     "tty": _whole(Tty),
 }
 #: The columns, and what each is in a record: a class, or a union of some.

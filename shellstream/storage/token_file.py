@@ -31,7 +31,7 @@ from .state_dir import make_folder
 _MAX_SIZE, _MAX_WHOLE = 1 << 22, 1 << 23
 
 #: Seconds to wait for another process that is just changing the file.
-_PATIENCE = 5.0
+_LOCK_TIMEOUT = 5.0
 
 #: Whatever has been put in the place of a file is neither followed nor waited for.
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -234,7 +234,7 @@ class TokenFile:
             os.close(lock)
 
     def _lock(self, lock: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while True:
             try:
                 return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

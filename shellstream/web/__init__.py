@@ -8,21 +8,26 @@ from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
 from shellstream.web.resources.login import Login, Logout
 from shellstream.web.resources.run_events import Events
-from shellstream.web.resources.run_output import Answers
+from shellstream.web.resources.run_output import OutputResponder
 from shellstream.web.resources.runs import Runs
 from shellstream.web.resources.stream import Stream
 from shellstream.web.resources.tick_stream import Doctor, Now
-from shellstream.web.server.authentication import Gate
+from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.site import Site
 
-from .access_control import Entrance
+from .access_control import AccessControl
+
+#: The exported name.
+Gate = Authenticator
 
 __all__ = ["Gate", "Now", "Site", "root"]
 
 
-def root(runs: IRuns, gate: Gate, clock: IReactorTime, now: Now) -> Entrance:
+def root(
+    runs: IRuns, gate: Authenticator, clock: IReactorTime, now: Now
+) -> AccessControl:
     """The tree of all resources."""
-    answers = Answers(clock)
+    answers = OutputResponder(clock)
     index = Index()
     index.putChild(b"stream", Stream(answers))
     index.putChild(b"commands", Commands())
@@ -33,4 +38,4 @@ def root(runs: IRuns, gate: Gate, clock: IReactorTime, now: Now) -> Entrance:
     index.putChild(b"openapi.json", OpenApi())
     index.putChild(b"login", Login())
     index.putChild(b"logout", Logout())
-    return Entrance(gate, runs, index)
+    return AccessControl(gate, runs, index)

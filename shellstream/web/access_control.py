@@ -6,7 +6,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from shellstream.model.errors import CrossSite, Unauthenticated
 from shellstream.output.negotiation import prefers_html
-from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.authorization import Action, Caller, Grant, Principal
 from shellstream.security.request_origin import Site
@@ -14,7 +14,7 @@ from shellstream.web.resources.base import set_headers
 from shellstream.web.resources.pages import PROOF, answer_page, login_page
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
-from shellstream.web.server.authentication import Gate
+from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
 
 #: Where nobody has to say who they are.
@@ -47,10 +47,10 @@ _EXPOSED = ", ".join(
 _ALLOWED = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
 
 
-class Entrance(TwistedResource):
+class AccessControl(TwistedResource):
     """Every request comes by here, before any resource is looked for."""
 
-    def __init__(self, gate: Gate, runs: IRuns, inside: IResource) -> None:
+    def __init__(self, gate: Authenticator, runs: IRuns, inside: IResource) -> None:
         super().__init__()
         self._gate = gate
         self._runs = runs
@@ -73,7 +73,7 @@ class Entrance(TwistedResource):
                 return _AskFirst(error)
             raise
         known = caller or Caller(_STRANGER, gate.address(request))
-        request.runs = Permitted(self._runs, known, request.site.note)
+        request.runs = AuthorizedRuns(self._runs, known, request.site.note)
         if caller is not None:
             gate.enter(request, caller.principal)
             self._check_proof(request)
@@ -90,7 +90,7 @@ class Entrance(TwistedResource):
         gate.check_host(request)
         caller = self._caller(request, b"runs")
         assert caller is not None
-        request.runs = Permitted(self._runs, caller, request.channel.site.note)
+        request.runs = AuthorizedRuns(self._runs, caller, request.channel.site.note)
         request.runs.require(Action.WRITE)
 
     def _caller(self, request: Request, path: bytes) -> Caller | None:

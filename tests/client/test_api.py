@@ -15,11 +15,11 @@ from twisted.web.server import NOT_DONE_YET
 from shellstream.client import Client, Following, TreqWire, View
 from shellstream.client.errors import (
     ClientError,
+    ContractViolation,
     CutShort,
-    Nonsense,
+    NoResponse,
     Refused,
     ServerFailed,
-    Unanswered,
     Usage,
 )
 from shellstream.client.events import Event, Output
@@ -317,7 +317,7 @@ class CallTests(ClientTestCase):
 
     def test_again(self) -> None:
         """A call that does no harm twice is made again if nothing was answered."""
-        again = Unanswered("h")
+        again = NoResponse("h")
         for call, harmless in (
             (lambda client: client.show("r"), True),
             (lambda client: client.start("c"), True),
@@ -329,7 +329,7 @@ class CallTests(ClientTestCase):
                 finish(call(client))
                 self.assertEqual(wire.asked[0], wire.asked[1])
             else:
-                self.assertRaises(Unanswered, finish, call(client))
+                self.assertRaises(NoResponse, finish, call(client))
 
     def test_no_document(self) -> None:
         """An answer that is none of a shellstream's is told as such."""
@@ -337,7 +337,7 @@ class CallTests(ClientTestCase):
             done = self.begin(self.client(answering(body)).show("r"))
             self.assertIn(
                 "is this a shellstream?",
-                str(self.failureResultOf(done, Nonsense).value),
+                str(self.failureResultOf(done, ContractViolation).value),
             )
 
 

@@ -13,11 +13,11 @@ from shellstream.client import Client, Tty
 from shellstream.client.errors import (
     CannotConnect,
     ClientError,
+    ContractViolation,
     CutShort,
-    Nonsense,
+    NoResponse,
     Refused,
     ServerFailed,
-    Unanswered,
 )
 from shellstream.client.events import End
 from shellstream.client.feed import PIECE
@@ -34,7 +34,7 @@ from tests.support.client_wires import (
     whole,
 )
 
-CUT = Unanswered("h", "cut")
+CUT = NoResponse("h", "cut")
 
 
 async def pieces(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -203,14 +203,16 @@ class FeedTests(SynchronousTestCase):
     def test_somebody_else(self) -> None:
         """Two who feed one run would lose bytes: that is told."""
         taken = FakeAnswer([], 204, "", {"shellstream-stdin-offset": "7"})
-        self.assertIn("somebody else", self.fails(FakeWire([taken]), Nonsense))
+        self.assertIn("somebody else", self.fails(FakeWire([taken]), ContractViolation))
         run = document({"ended": None, "stdin": {"offset": 7, "open": True}})
-        self.assertIn("somebody else", self.fails(FakeWire([CUT, run]), Nonsense))
+        self.assertIn(
+            "somebody else", self.fails(FakeWire([CUT, run]), ContractViolation)
+        )
 
     def test_no_offset(self) -> None:
         """An answer that does not say how much was taken is none of a shellstream."""
         for said in ({}, {"shellstream-stdin-offset": "x"}):
-            self.fails(FakeWire([FakeAnswer([], 200, "", said)]), Nonsense)
+            self.fails(FakeWire([FakeAnswer([], 200, "", said)]), ContractViolation)
 
 
 class OrderTests(SynchronousTestCase):

@@ -8,12 +8,12 @@ from shellstream.client import Client, View
 from shellstream.client.errors import (
     CannotConnect,
     ClientError,
+    ContractViolation,
     CutShort,
-    Nonsense,
+    NoResponse,
     NoSuchHost,
     Refused,
     ServerFailed,
-    Unanswered,
 )
 from shellstream.client.events import Event, Gap, Output
 from shellstream.client.follow import Following
@@ -184,7 +184,7 @@ class CutTests(FollowingTestCase):
 
     def test_unanswered(self) -> None:
         """A request that may have begun a run is sent again, with the same key."""
-        answers = Unanswered("h"), AWAY, stream(begun()), stream(begun() + ended(0))
+        answers = NoResponse("h"), AWAY, stream(begun()), stream(begun() + ended(0))
         self.all_of(self.client(*answers).run("c", {"a": "1"}))
         first, second, third, fourth = self.wire.asked
         for again in (second, third):
@@ -229,7 +229,7 @@ class CutTests(FollowingTestCase):
         following = self.client(stream(begun()), retry_for=0).run("c")
         self.fails(following, CutShort)
         self.assertEqual(len(self.wire.asked), 1)
-        self.fails(self.client(Unanswered("h"), retry_for=0).run("c"), CutShort)
+        self.fails(self.client(NoResponse("h"), retry_for=0).run("c"), CutShort)
 
     def test_nobody_there(self) -> None:
         """A server that was never there is not waited for."""
@@ -285,14 +285,16 @@ class NonsenseTests(FollowingTestCase):
             b"HTTP/1.1 200",
             begun() + ended(0) + b"x",
         ):
-            self.fails(self.client(stream(wire)).follow("r"), Nonsense)
+            self.fails(self.client(stream(wire)).follow("r"), ContractViolation)
 
     def test_other_stream(self) -> None:
         """Of a stream that was not asked for nothing may come."""
         wire = begun() + frame(2, b"x")
         following = self.client(stream(wire)).follow("r", View(only="stdout"))
-        self.assertIn("was not asked for", str(self.fails(following, Nonsense)))
+        self.assertIn(
+            "was not asked for", str(self.fails(following, ContractViolation))
+        )
 
     def test_nameless(self) -> None:
         """An answer that does not name its run is none of a shellstream."""
-        self.fails(self.client(FakeAnswer([b""])).run("c"), Nonsense)
+        self.fails(self.client(FakeAnswer([b""])).run("c"), ContractViolation)

@@ -11,7 +11,7 @@ from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.events import OnDisconnect
 from shellstream.model.limits import Limits, OnFull, Sync, WhenBusy
-from shellstream.model.run_record import Keep
+from shellstream.model.run_record import Retention
 from tests.support.configurations import COMMAND
 
 WHOLE = r"""
@@ -197,7 +197,7 @@ class RightTests(SynchronousTestCase):
                 max_running=3,
                 max_queued=7,
                 drain=0.0,
-                keep=Keep(age=3600.0, runs=10, bytes=1 << 30),
+                keep=Retention(age=3600.0, runs=10, bytes=1 << 30),
                 commands={"build": build, "x-1.y": script},
             ),
         )

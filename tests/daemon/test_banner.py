@@ -16,8 +16,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.daemon.auth_policy import Door, own_names
-from shellstream.daemon.banner import Place, Terminal, Welcome, announcement, invitation
+from shellstream.daemon.auth_policy import AuthPolicy, own_names
+from shellstream.daemon.banner import (
+    ListenAddress,
+    StartupBanner,
+    Terminal,
+    announcement,
+    invitation,
+)
 from shellstream.daemon.service import Daemon
 from shellstream.storage.token_store import Tokens
 from shellstream.web import Site
@@ -45,7 +51,7 @@ class PlaceTests(SynchronousTestCase):
             (IPv6Address("TCP", "fe80::1%eth0", 1), True),
             (HostnameAddress(b"localhost", 1), True),
         ):
-            self.assertEqual(Place(address).wide, wide, address)
+            self.assertEqual(ListenAddress(address).wide, wide, address)
 
 
 class NameTests(SynchronousTestCase):
@@ -72,7 +78,7 @@ class AnnouncementTests(SynchronousTestCase):
             (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
             (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
         ):
-            said = "\n".join(announcement(Place(address)))
+            said = "\n".join(announcement(ListenAddress(address)))
             self.assertIn(f"{url}/ ", said)
             self.assertIn(f"curl -N {url}/stream", said)
             self.assertIn("--interface 0.0.0.0", said)
@@ -86,7 +92,7 @@ class AnnouncementTests(SynchronousTestCase):
     def test_pinned(self) -> None:
         """A certificate that no authority vouches for is in the line to paste."""
         for host in ("127.0.0.1", "192.0.2.7"):
-            place = Place(IPv4Address("TCP", host, 443), "https", "SHA256:x")
+            place = ListenAddress(IPv4Address("TCP", host, 443), "https", "SHA256:x")
             line = f"shellstream https://{host}:443/stream --pin SHA256:x"
             for said in ("\n".join(announcement(place)), invitation(place, TOKEN)):
                 self.assertIn(line, said)
@@ -94,43 +100,45 @@ class AnnouncementTests(SynchronousTestCase):
 
     def test_network(self) -> None:
         """On the network: the line for the other machine."""
-        (said,) = announcement(Place(WIDE))
+        (said,) = announcement(ListenAddress(WIDE))
         self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
         self.assertNotIn("ssh", said)
         self.assertNotIn("TOKEN", said)
 
     def test_demanded(self) -> None:
         """Where a token is asked for, it has its place in what to type."""
-        (said,) = announcement(Place(WIDE), demanded=True)
+        (said,) = announcement(ListenAddress(WIDE), demanded=True)
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"curl -N {url} -u :TOKEN", said)
         self.assertIn(f"type: SHELLSTREAM_TOKEN=TOKEN shellstream {url}", said)
         for address in (HERE, UNIXAddress("/run/x.sock")):
-            said = announcement(Place(address), demanded=True)[0]
+            said = announcement(ListenAddress(address), demanded=True)[0]
             self.assertIn("/stream -u :TOKEN", said)
 
     def test_everywhere(self) -> None:
         """On all addresses: one that others can use, not the one that means all."""
         for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
-            said = "\n".join(announcement(Place(kind("TCP", host, 80))))
+            said = "\n".join(announcement(ListenAddress(kind("TCP", host, 80))))
             self.assertNotIn(f"//{host}:", said)
             self.assertNotIn("//[::]", said)
             self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
 
     def test_tls(self) -> None:
         """Where TLS is spoken the URL says so."""
-        said = announcement(Place(IPv4Address("TCP", "192.0.2.7", 443), "https"))
+        said = announcement(
+            ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https")
+        )
         self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
         self.assertNotIn("http://", "\n".join(said))
 
     def test_unix(self) -> None:
         """A socket has no URL, but a path."""
-        said = "\n".join(announcement(Place(UNIXAddress("/run/x.sock"))))
+        said = "\n".join(announcement(ListenAddress(UNIXAddress("/run/x.sock"))))
         self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
 
     def test_other(self) -> None:
         """Of any other kind of address it is told what it is."""
-        (said,) = announcement(Place(HostnameAddress(b"x", 1)))
+        (said,) = announcement(ListenAddress(HostnameAddress(b"x", 1)))
         self.assertIn("HostnameAddress", said)
 
 
@@ -139,14 +147,16 @@ class InvitationTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """A line for the client and one for curl, each with the token and the URL."""
-        lines = [each.strip() for each in invitation(Place(WIDE), TOKEN).splitlines()]
+        lines = [
+            each.strip() for each in invitation(ListenAddress(WIDE), TOKEN).splitlines()
+        ]
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"SHELLSTREAM_TOKEN={TOKEN} shellstream {url}", lines)
         self.assertIn(f"curl -N {url} -u :{TOKEN}", lines)
 
     def test_no_url(self) -> None:
         """What has no URL has a token all the same."""
-        self.assertIn(TOKEN, invitation(Place(HostnameAddress(b"x", 1)), TOKEN))
+        self.assertIn(TOKEN, invitation(ListenAddress(HostnameAddress(b"x", 1)), TOKEN))
 
 
 class TerminalTests(SynchronousTestCase):
@@ -207,12 +217,14 @@ class FakeTerminal(Terminal):
 
 
 class WelcomeTests(SynchronousTestCase):
-    """A L{Welcome} tells of all places, and of the token once."""
+    """A L{StartupBanner} tells of all places, and of the token once."""
 
     def start(self, *addresses: IAddress) -> list[str]:
         """The lines of the log."""
         self.terminal = FakeTerminal()
-        welcome = Welcome(self.daemon, lambda: map(Place, addresses), self.terminal)
+        welcome = StartupBanner(
+            self.daemon, lambda: map(ListenAddress, addresses), self.terminal
+        )
         verifyObject(IService, welcome)
         with capturedLogs() as logged:
             welcome.startService()
@@ -222,13 +234,16 @@ class WelcomeTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, Site(clock), clock)
-        self.door = Door(Tokens(None, clock, lambda: 1, "me"))
+        self.door = AuthPolicy(Tokens(None, clock, lambda: 1, "me"))
         self.daemon.door = self.door
 
     def test_places(self) -> None:
         """Each place has its lines; nothing is shown where no token is new."""
         said = self.start(HERE, WIDE)
-        self.assertEqual(said, [*announcement(Place(HERE)), *announcement(Place(WIDE))])
+        self.assertEqual(
+            said,
+            [*announcement(ListenAddress(HERE)), *announcement(ListenAddress(WIDE))],
+        )
         self.assertEqual(self.terminal.shown, "")
 
     def test_first(self) -> None:
@@ -236,7 +251,7 @@ class WelcomeTests(SynchronousTestCase):
         self.door.first, self.door.wide = TOKEN, True
         other = IPv4Address("TCP", "192.0.2.8", 8000)
         said = self.start(HERE, WIDE, other)
-        self.assertEqual(self.terminal.shown, invitation(Place(WIDE), TOKEN))
+        self.assertEqual(self.terminal.shown, invitation(ListenAddress(WIDE), TOKEN))
         self.assertNotIn(TOKEN, "".join(said))
         self.assertIn("-u :TOKEN", said[0])
         self.start(WIDE)

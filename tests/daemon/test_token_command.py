@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.token_arguments import parser
 from shellstream.daemon.token_command import main
-from shellstream.security.authorization import USUAL, Action, Grant
+from shellstream.security.authorization import USUAL_ACTIONS, Action, Grant
 from shellstream.security.tokens import Token, find
 from shellstream.storage.token_file import TokenFile, account
 
@@ -326,4 +326,4 @@ class OptionsTests(SynchronousTestCase):
                 self.assertEqual(end.code, 2)
             else:
                 self.assertGreater(found.expires, NOW)
-                self.assertEqual(found.actions, USUAL)
+                self.assertEqual(found.actions, USUAL_ACTIONS)

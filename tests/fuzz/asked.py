@@ -31,7 +31,7 @@ from shellstream.web.resources import index, pages
 from shellstream.web.resources.byte_ranges import resolve
 from shellstream.web.resources.query import Query
 from shellstream.web.resources.request_params import (
-    Pairs,
+    JsonPairs,
     from_body,
     from_json,
     from_query,
@@ -240,7 +240,7 @@ def body(data: bytes) -> None:
     with suppress(BodyMalformed, MediaTypeUnsupported):
         given = from_body(media_type, rest)
         if rest and "json" in media_type.lower():
-            assert _plain(Pairs(given)) == json.loads(rest)
+            assert _plain(JsonPairs(given)) == json.loads(rest)
     with suppress(BodyMalformed, MediaTypeUnsupported):
         members = from_json(media_type, rest)
         assert {k: _plain(v) for k, v in members.items()} == json.loads(rest)
@@ -248,7 +248,7 @@ def body(data: bytes) -> None:
 
 def _plain(value: object) -> object:
     """JSON as Python reads it by itself."""
-    if isinstance(value, Pairs):
+    if isinstance(value, JsonPairs):
         return {name: _plain(one) for name, one in value}
     return [_plain(one) for one in value] if isinstance(value, list) else value
 

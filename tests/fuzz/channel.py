@@ -15,7 +15,8 @@ from shellstream.config.loader import Config
 from shellstream.security.authorization import Grant
 from shellstream.security.principals import Access, Known
 from shellstream.security.request_origin import Names
-from shellstream.web import Gate, Now, Site, root
+from shellstream.web import Now, Site, root
+from shellstream.web.server.authentication import Authenticator
 from tests.fuzz.taking import Bytes
 from tests.support.fakes import ECHO, HEAR, SAY, FakeSpawn, make_registry, wall
 from tests.support.frames import pieces
@@ -43,7 +44,9 @@ def channel(data: bytes) -> None:
     source = Bytes(data)
     size = source.number(256)
     demanded = size % 8 == 7  # by one of these everybody has to say who they are
-    gate = Gate(NAMES, ACCESS, NoTokens(), demanded, clock.seconds, wall(clock))
+    gate = Authenticator(
+        NAMES, ACCESS, NoTokens(), demanded, clock.seconds, wall(clock)
+    )
     entrance = root(registry, gate, clock, now)
     site.resource, site.welcome = entrance, entrance.welcome
     log = Lines()

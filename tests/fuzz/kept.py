@@ -8,13 +8,13 @@ from struct import unpack
 from tempfile import TemporaryDirectory
 
 from shellstream.model.events import Chunk, OnDisconnect, Stream
-from shellstream.model.run_record import RunRecord, described
+from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import LogDamaged
 from shellstream.security import token_journal, tokens
 from shellstream.security.authorization import Grant
 from shellstream.storage.ring import Ring
 from shellstream.storage.ring_file import RingFile
-from shellstream.storage.ring_format import Mark
+from shellstream.storage.ring_format import FileSignature
 from shellstream.storage.schema import DatabaseDamaged, from_row, to_row
 from tests.fuzz.taking import Bytes
 
@@ -24,7 +24,7 @@ def kept_output(data: bytes) -> None:
     source = Bytes(data)
     with TemporaryDirectory() as folder:
         file = RingFile(f"{folder}/log", 2048, lambda _: True)
-        file._ring = Ring(Mark.of(2048, 0x5A17), 2048, lambda _: True)
+        file._ring = Ring(FileSignature.of(2048, 0x5A17), 2048, lambda _: True)
         whole = bytearray()
         for _ in range(source.number(24)):
             piece = source.some()[:1] * (source.number(700) + 1) or b"x"
@@ -129,7 +129,7 @@ def row(data: bytes) -> None:
         assert "such a" in str(damaged)
         return
     assert from_row(to_row(found)) == found
-    shown = described(found)
+    shown = to_document(found)
     json.dumps(shown, allow_nan=False)
     assert datetime.fromisoformat(str(shown["created"]))
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.events import End, OnDisconnect, Reason, State
-from shellstream.model.run_input import Intake, Tty
+from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import (
-    Key,
+    IdempotencyKey,
     RunRecord,
-    described,
     end_document,
     next_id,
     signal_name,
+    to_document,
 )
 
 NOW = 1_767_225_600_000_000
@@ -99,13 +99,13 @@ class KeyTests(SynchronousTestCase):
             ("a", {}, True, Tty()),
             ("a", {}, True, Tty(rows=1)),
         ]
-        found = {Key.of("k", *wish).fingerprint for wish in wishes}  # type: ignore[arg-type]
+        found = {IdempotencyKey.of("k", *wish).fingerprint for wish in wishes}  # type: ignore[arg-type]
         self.assertEqual(len(found), len(wishes))
 
     def test_kept(self) -> None:
         """Those that a daemon without input has written down are the same."""
         plain = sha256(b'["a", [["x", "1"]]]').hexdigest()
-        self.assertEqual(Key.of("k", "a", {"x": "1"}).fingerprint, plain)
+        self.assertEqual(IdempotencyKey.of("k", "a", {"x": "1"}).fingerprint, plain)
 
 
 class DescribedTests(SynchronousTestCase):
@@ -113,7 +113,7 @@ class DescribedTests(SynchronousTestCase):
 
     def test_queued(self) -> None:
         """What is not known yet is null, and there is no end."""
-        found = json.loads(json.dumps(described(RUN)))
+        found = json.loads(json.dumps(to_document(RUN)))
         unknown = {name for name, value in found.items() if value is None}
         self.assertEqual(
             unknown,
@@ -127,7 +127,7 @@ class DescribedTests(SynchronousTestCase):
 
     def test_ended(self) -> None:
         """All that is known of how it ended is there, in words where there are some."""
-        found = json.loads(json.dumps(described(ENDED)))
+        found = json.loads(json.dumps(to_document(ENDED)))
         self.assertEqual((found["state"], found["signal"]), ("signaled", "TERM"))
         self.assertEqual(found["reason"], "timeout")
         self.assertEqual(found["ended"], "2026-01-01T00:00:02.000000Z")
@@ -148,14 +148,14 @@ class DescribedTests(SynchronousTestCase):
 
     def test_input(self) -> None:
         """What it has taken of its input is told, and what terminal it has."""
-        asked = evolve(RUN, stdin=Intake(offset=7, open=False), tty=Tty(rows=50))
-        found = json.loads(json.dumps(described(asked)))
+        asked = evolve(RUN, stdin=StdinState(offset=7, open=False), tty=Tty(rows=50))
+        found = json.loads(json.dumps(to_document(asked)))
         self.assertEqual(found["stdin"], {"offset": 7, "open": False})
         self.assertEqual(found["tty"], {"rows": 50, "columns": 80, "term": "xterm"})
 
     def test_not_for_clients(self) -> None:
         """What only this machine needs to know is not told."""
-        names = set(described(ENDED))
+        names = set(to_document(ENDED))
         self.assertEqual(names & {"pid", "pid_start", "stored"}, set())
         self.assertNotIn("pid", repr(ENDED))
 

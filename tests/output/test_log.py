@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
-from shellstream.output.log import OVERHEAD, Backing, LogDamaged, OutputLog
+from shellstream.output.log import OVERHEAD, LogDamaged, LogStorage, OutputLog
 from tests.support.logs import FakeBacking
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
@@ -38,7 +38,7 @@ def replay(log: OutputLog, offset: int) -> bytes:
     return b"".join(chunk.data for chunk in kept(log, offset))
 
 
-def _checked(fake: FakeBacking) -> Backing:
+def _checked(fake: FakeBacking) -> LogStorage:
     return fake  # mypy says whether it is one
 
 

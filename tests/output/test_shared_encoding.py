@@ -9,7 +9,7 @@ from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 from shellstream.output.formats import Ndjson, Plain
 from shellstream.output.log import LogDamaged, OutputLog
-from shellstream.output.shared_encoding import Rendition
+from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.runs.ended_run import EndedRun
 from tests.support.decoders import Told, ndjson
 from tests.support.logs import FakeBacking
@@ -17,11 +17,11 @@ from tests.support.run_cases import RunTestCase
 
 
 class RenditionTests(RunTestCase):
-    """L{Rendition} tells the output in one format."""
+    """L{SharedEncoding} tells the output in one format."""
 
     def test_once(self) -> None:
         """However many ask for the same, it is read and written once."""
-        rendition = Rendition(self.run_, Ndjson())
+        rendition = SharedEncoding(self.run_, Ndjson())
         self.run_.output(Stream.STDOUT, b"abc")
         with patch.object(OutputLog, "read", autospec=True, side_effect=OutputLog.read):
             first = rendition.tell(0, 3, final=False)
@@ -30,26 +30,26 @@ class RenditionTests(RunTestCase):
 
     def test_not_another(self) -> None:
         """What was told to others is told to nobody who asks for something else."""
-        rendition = Rendition(self.run_, Plain())
+        rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
         asked = [(0, 3), (1, 3), (0, 2), (0, 3)]
         told = [rendition.tell(*each, final=False)[0] for each in asked]
         self.assertEqual(told, [b"abc", b"bc", b"ab", b"abc"])
         self.run_.output(Stream.STDOUT, b"\xc3")
-        rendition = Rendition(self.run_, Ndjson())
+        rendition = SharedEncoding(self.run_, Ndjson())
         self.assertEqual(rendition.tell(3, 4, final=False), (b"", 3))
         self.assertEqual(rendition.tell(3, 4, final=True)[1], 4)
 
     def test_only(self) -> None:
         """Of one stream, the other is left out."""
-        rendition = Rendition(self.run_, Plain(), Stream.STDERR)
+        rendition = SharedEncoding(self.run_, Plain(), Stream.STDERR)
         self.run_.output(Stream.STDOUT, b"abc")
         self.run_.output(Stream.STDERR, b"d")
         self.assertEqual(rendition.tell(0, 4, final=False), (b"d", 4))
 
     def test_gone(self) -> None:
         """What is not there is not told, nor anything else in its place."""
-        rendition = Rendition(self.run_, Plain())
+        rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
         rendition.tell(0, 3, final=False)
         for _ in range(2):
@@ -72,7 +72,7 @@ class Sectors(FakeBacking):
 class PartedTests(RunTestCase):
     """Characters are whole, wherever reads of a log end."""
 
-    def rendition(self, *parts: bytes, damaged_from: int = 1 << 30) -> Rendition:
+    def rendition(self, *parts: bytes, damaged_from: int = 1 << 30) -> SharedEncoding:
         """An ended run whose output is read in these parts."""
         chunks: list[Chunk] = []
         for data in parts:
@@ -80,9 +80,9 @@ class PartedTests(RunTestCase):
             chunks.append(Chunk(offset, Stream.STDOUT, 0, data))
         backing = Sectors(99, chunks, chunks[-1].end, damaged_from=damaged_from)
         log = OutputLog.ended(backing)
-        return Rendition(EndedRun(self.run_.record, lambda _: log), Ndjson())
+        return SharedEncoding(EndedRun(self.run_.record, lambda _: log), Ndjson())
 
-    def told(self, rendition: Rendition, limit: int) -> list[Told]:
+    def told(self, rendition: SharedEncoding, limit: int) -> list[Told]:
         """All up to C{limit}, in as many steps as it takes."""
         found, offset = list[Told](), 0
         while offset < limit:

@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from shellstream.model.events import Stream
 from shellstream.output.formats import Ndjson, Plain
-from shellstream.output.interfaces import IViewer, View
+from shellstream.output.interfaces import IViewer, ViewOptions
 from shellstream.output.log import READ_SIZE
 from shellstream.output.viewer import BURST, Viewer
 from tests.support.viewers import STALL, Full, ViewerTestCase
@@ -60,14 +60,14 @@ class FollowTests(ViewerTestCase):
         """A viewer begins in the middle of a chunk if it is told to."""
         self.say(b"abc")
         self.say(b"def")
-        self.view(View(2))
+        self.view(ViewOptions(2))
         self.assertEqual(self.transport.value(), b"cdef")
 
     def test_forgotten(self) -> None:
         """A viewer that comes too late for its offset gives up, and sends nothing."""
         for _ in range(5):
             self.say(b"x" * READ_SIZE)
-        self.view(View(0))
+        self.view(ViewOptions(0))
         self.assertEqual((self.transport.value(), self.told), (b"", ["vanished"]))
 
 

@@ -6,7 +6,7 @@ from twisted.internet.testing import StringTransport
 
 from shellstream.model.events import Stream
 from shellstream.output.formats import Ndjson
-from shellstream.output.interfaces import View
+from shellstream.output.interfaces import ViewOptions
 from shellstream.output.log import READ_SIZE
 from shellstream.output.viewer import PING, Viewer
 from tests.support.viewers import Full, ViewerTestCase
@@ -18,7 +18,7 @@ class ViewTests(ViewerTestCase):
     def test_what_there_is(self) -> None:
         """Who does not follow gets what is there, and the run does not know of it."""
         self.say(b"abc")
-        self.view(View(1, follow=False))
+        self.view(ViewOptions(1, follow=False))
         self.assertEqual((self.transport.value(), self.told), (b"bc", ["done"]))
         self.say(b"d")
         self.assertEqual(self.transport.value(), b"bc")
@@ -30,7 +30,7 @@ class ViewTests(ViewerTestCase):
         said = [byte * (READ_SIZE // 2) for byte in (b"a", b"b")]
         for each in said:
             self.say(each)
-        viewer = self.view(View(follow=False))
+        viewer = self.view(ViewOptions(follow=False))
         self.say(b"c")
         viewer.resumeProducing()
         self.assertEqual(self.transport.value(), b"".join(said))
@@ -39,7 +39,7 @@ class ViewTests(ViewerTestCase):
 
     def test_until(self) -> None:
         """A viewer that wants a part is done with that, in the middle of a chunk."""
-        self.view(View(1, until=4))
+        self.view(ViewOptions(1, until=4))
         self.say(b"abc")
         self.assertEqual((self.transport.value(), self.told), (b"bc", []))
         self.say(b"def")
@@ -48,19 +48,19 @@ class ViewTests(ViewerTestCase):
     def test_nothing(self) -> None:
         """A part of no bytes is over before it began."""
         self.say(b"abc")
-        self.view(View(2, until=2))
+        self.view(ViewOptions(2, until=2))
         self.assertEqual((self.transport.value(), self.told), (b"", ["done"]))
 
     def test_one_stream(self) -> None:
         """Of two streams the one that is wanted comes; the offset counts both."""
-        viewer = self.view(View(only=Stream.STDERR))
+        viewer = self.view(ViewOptions(only=Stream.STDERR))
         self.say(b"out")
         self.run_.output(Stream.STDERR, b"err")
         self.assertEqual((self.transport.value(), viewer.offset), (b"err", 6))
 
     def test_ahead(self) -> None:
         """A viewer may wait for bytes that are not written yet."""
-        self.view(View(4))
+        self.view(ViewOptions(4))
         self.say(b"abc")
         self.say(b"def")
         self.assertEqual(self.transport.value(), b"ef")
@@ -85,7 +85,7 @@ class GapTests(ViewerTestCase):
 
     def test_told(self) -> None:
         """A format that can tells how much is gone, and goes on behind it."""
-        viewer = self.view(View(), Ndjson())
+        viewer = self.view(ViewOptions(), Ndjson())
         self.say(b"a")
         start = self.overrun(viewer)
         lines = [json.loads(line) for line in self.transport.value().splitlines()]
@@ -98,14 +98,14 @@ class GapTests(ViewerTestCase):
 
     def test_skipped(self) -> None:
         """Who wants gaps skipped gets what is left, though nothing tells of them."""
-        viewer = self.view(View(skip_gaps=True))
+        viewer = self.view(ViewOptions(skip_gaps=True))
         start = self.overrun(viewer)
         self.assertEqual(len(self.transport.value()), self.run_.log.end - start)
         self.assertEqual(self.told, [])
 
     def test_cannot_be_told(self) -> None:
         """Else the viewer vanishes: its client can tell that it was cut."""
-        viewer = self.view(View())
+        viewer = self.view(ViewOptions())
         self.overrun(viewer)
         self.assertEqual((self.transport.value(), self.told), (b"", ["vanished"]))
 
@@ -115,7 +115,7 @@ class QuietTests(ViewerTestCase):
 
     def test_ping(self) -> None:
         """After a while of silence, and again; not to who is slow."""
-        viewer = self.view(View(), Ndjson())
+        viewer = self.view(ViewOptions(), Ndjson())
         self.clock.advance(PING - 1)
         self.say(b"a")
         before = len(self.transport.value())
@@ -148,7 +148,7 @@ class QuietTests(ViewerTestCase):
                 self.producer.stopProducing()
 
         self.transport = Going()
-        self.view(View(), Ndjson())
+        self.view(ViewOptions(), Ndjson())
         self.clock.advance(PING)
         self.assert_left()
 

@@ -20,7 +20,7 @@ from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.process.child import Child, ChildProtocol
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
-from shellstream.process.launch_plan import Prepared
+from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.process_table import process_start
 from shellstream.process.spawn import spawn
 from tests.support.processes import Told
@@ -93,7 +93,9 @@ class SpawnTests(TestCase):
         told = Told()
         command = Command(name="c", shell=script)
         protocol = ChildProtocol(told, reactor)
-        child = spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
+        child = spawn(
+            reactor, command, command.invoke([]), protocol, "id", LaunchPlan()
+        )
 
         def end() -> "Deferred[ExitStatus] | None":
             if told.ended.called:
@@ -232,7 +234,7 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
             protocol = ChildProtocol(Told(), reactor)
-            spawn(reactor, command, command.invoke([]), protocol, "id", Prepared())
+            spawn(reactor, command, command.invoke([]), protocol, "id", LaunchPlan())
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -270,5 +272,5 @@ class CannotSpawnTests(SynchronousTestCase):
                 Invocation(("true",), {}, {}),
                 ChildProtocol(Told(), reactor),
                 "id",
-                Prepared(),
+                LaunchPlan(),
             )

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.process.executable import find_preload, loader, locate
-from shellstream.process.launch_plan import Prepared
+from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.unbuffering import Preload
 from tests.support.processes import start
 from tests.support.programs import ROOT, needs
@@ -224,7 +224,7 @@ class SilentTests(TestCase):
         Path(f"{source}.c").write_text(
             '#include <stdio.h>\nint main(void) { return puts("here") < 0; }\n'
         )
-        prepared = Prepared(preload=find_preload())
+        prepared = LaunchPlan(preload=find_preload())
         for compiler in (("cc",), ("cc", "-static"), ("musl-gcc",)):
             subprocess.run([*compiler, "-o", source, f"{source}.c"], check=True)
             script = f"{source}.sh"

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.config.command import Command
 from shellstream.config.confinement import Confinement
 from shellstream.config.unbuffer import Unbuffer
-from shellstream.process.launch_plan import CannotPrepare, Prepared, prepare
+from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from tests.support.programs import needs
 
 LIMITS = ("memory", "cpu_seconds", "processes", "open_files", "file_size")
@@ -37,7 +37,7 @@ class PrepareTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """What asks for nothing has nothing, and no program is run for it."""
         with patch.dict(os.environ, PATH=""):
-            self.assertEqual(prepare([command()]), {"x": Prepared()})
+            self.assertEqual(prepare([command()]), {"x": LaunchPlan()})
 
     def test_prefix(self) -> None:
         """What asks for much has the tools before it, by their paths."""
@@ -47,7 +47,7 @@ class PrepareTests(SynchronousTestCase):
         found = prepare([asked])["x"]
         self.assertEqual(found.prefix, (*expected, setpriv, "--no-new-privs", "--"))
         self.assertIsNone(found.owner)
-        program, argv, env = Prepared().settle(asked, asked.invoke([]), "id")
+        program, argv, env = LaunchPlan().settle(asked, asked.invoke([]), "id")
         self.assertEqual((program, argv), (shutil.which("true"), ("true",)))
         self.assertEqual(
             found.settle(asked, asked.invoke([]), "id"),

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.run_input import Tty
 from shellstream.process import orphans
-from shellstream.process.orphans import LOOK, end, find
+from shellstream.process.orphans import LOOK, end_orphans, find
 from shellstream.process.process_table import process_start
 from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
 from tests.support.programs import needs
@@ -107,8 +107,8 @@ class EndTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Where nothing is left it is done at once."""
-        self.successResultOf(end([], self.clock, 5))
-        self.successResultOf(end([RUN], self.clock, 5))
+        self.successResultOf(end_orphans([], self.clock, 5))
+        self.successResultOf(end_orphans([RUN], self.clock, 5))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_term(self) -> None:
@@ -116,7 +116,7 @@ class EndTests(SynchronousTestCase):
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         os.kill(started.pid, signal.SIGSTOP)
-        ended = end([record], self.clock, 5)
+        ended = end_orphans([record], self.clock, 5)
         self.assertEqual(started.wait(), -signal.SIGTERM)
         if not ended.called:  # it was looked for before it heeded
             self.clock.advance(LOOK)
@@ -126,7 +126,7 @@ class EndTests(SynchronousTestCase):
     def test_kill(self) -> None:
         """One that does not is killed after the time of grace, with its group."""
         started = Started(self, STUBBORN)
-        ended = end([started.record], self.clock, 5)
+        ended = end_orphans([started.record], self.clock, 5)
         self.clock.pump([LOOK] * 99)
         self.assertNoResult(ended)
         self.assertIsNotNone(process_start(started.pid))
@@ -139,7 +139,7 @@ class EndTests(SynchronousTestCase):
         started = Started(self, LEAVING)
         record = started.record
         started.wait()
-        ended = end([record], self.clock, 0)
+        ended = end_orphans([record], self.clock, 0)
         self.successResultOf(ended)
         self.assertEqual(started.rest(), "")
 
@@ -149,14 +149,14 @@ class EndTests(SynchronousTestCase):
         """A number that was given to a stranger meanwhile is left alone."""
         started = Started(self, STUBBORN)
         with patch.object(orphans, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
-            self.successResultOf(end([RUN], self.clock, 0))
+            self.successResultOf(end_orphans([RUN], self.clock, 0))
         self.assertIsNotNone(process_start(started.pid))
 
     def test_zombies(self) -> None:
         """Where nobody looks after orphans, they are waited for no longer than live."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
-        ended = end([record], self.clock, 5)
+        ended = end_orphans([record], self.clock, 5)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
         self.clock.advance(LOOK)
         self.successResultOf(ended)
@@ -168,5 +168,5 @@ class EndTests(SynchronousTestCase):
         """One that runs as another user by now cannot be ended, nor be waited for."""
         started = Started(self, STUBBORN)
         with patch("os.killpg", side_effect=PermissionError):
-            self.successResultOf(end([started.record], self.clock, 5))
+            self.successResultOf(end_orphans([started.record], self.clock, 5))
         self.assertIsNotNone(process_start(started.pid))

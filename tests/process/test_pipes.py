@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
-from shellstream.model.run_input import InputClosed, Piece
+from shellstream.model.run_input import InputClosed, StdinChunk
 from shellstream.process.child import Child
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
@@ -42,9 +42,9 @@ class InputTests(InputTestCase):
         """Every byte comes out that went in, and its end is the end."""
         _, told, stdin = self.start("exec cat")
         for at in range(0, len(DATA), 1 << 20):
-            await stdin.feed(Piece(DATA[at : at + (1 << 20)], at))
+            await stdin.feed(StdinChunk(DATA[at : at + (1 << 20)], at))
         self.assertFalse(told.ended.called)
-        await stdin.feed(Piece(b"", eof=True))
+        await stdin.feed(StdinChunk(b"", eof=True))
         self.assertEqual((await told.ended).code, 0)
         found = hashlib.sha256(self.out(told)).digest()
         self.assertEqual(found, hashlib.sha256(DATA).digest())
@@ -55,10 +55,10 @@ class InputTests(InputTestCase):
         child, told, stdin = self.start("head -c 1; cat")
         await turn()
         self.assertFalse(told.deaf.called)
-        self.assertEqual(await stdin.feed(Piece(b"a")), 1)
+        self.assertEqual(await stdin.feed(StdinChunk(b"a")), 1)
         await told.seen
         self.assertEqual(self.out(told), b"a")
-        self.assertEqual(await stdin.feed(Piece(b"b", eof=True)), 2)
+        self.assertEqual(await stdin.feed(StdinChunk(b"b", eof=True)), 2)
         await told.ended
         self.assertEqual(self.out(told), b"ab")
         self.assertEqual(child.write(memoryview(b"x"), lambda: None), 0)
@@ -66,7 +66,7 @@ class InputTests(InputTestCase):
     async def test_by_name(self) -> None:
         """It can be opened again by its name."""
         _, told, stdin = self.start("cat /dev/stdin")
-        await stdin.feed(Piece(b"hello", eof=True))
+        await stdin.feed(StdinChunk(b"hello", eof=True))
         await told.ended
         self.assertEqual(self.out(told), b"hello")
 
@@ -74,7 +74,7 @@ class InputTests(InputTestCase):
         """Nobody waits for the other while both write more than a pipe holds."""
         child, told, stdin = self.start("head -c 2000000 /dev/zero; exec wc -c")
         child.pause()
-        feeding = stdin.feed(Piece(DATA[: 1 << 20], eof=True))
+        feeding = stdin.feed(StdinChunk(DATA[: 1 << 20], eof=True))
         await turn()
         self.assertFalse(feeding.called)
         child.resume()
@@ -92,7 +92,7 @@ class InputTests(InputTestCase):
         """What is not read is not taken: a pipe's worth, and no more."""
         child, told, stdin = self.start("echo; exec sleep 1000")
         await told.seen
-        feeding = stdin.feed(Piece(DATA[: 1 << 20]))
+        feeding = stdin.feed(StdinChunk(DATA[: 1 << 20]))
         await turn()
         self.assertFalse(feeding.called)
         self.assertEqual(stdin.offset, 1 << 16)
@@ -105,7 +105,7 @@ class InputTests(InputTestCase):
         """A process that closes its input is found out, also while it has enough."""
         for piece in (b"", DATA[: 1 << 20]):
             _, told, stdin = self.start("exec <&-; echo; sleep 1000")
-            feeding = stdin.feed(Piece(piece))
+            feeding = stdin.feed(StdinChunk(piece))
             feeding.addErrback(lambda failure: failure.trap(InputClosed))
             await told.deaf
             await feeding
@@ -125,7 +125,7 @@ class InputTests(InputTestCase):
         child, told, stdin = self.start(script)
         await told.deaf
         await told.ended
-        self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+        self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
         child.signal(signal.SIGKILL)
 
     async def test_descriptors(self) -> None:
@@ -133,7 +133,7 @@ class InputTests(InputTestCase):
         counts = set()
         for script in ("exec cat", "exec true", "exec cat", "exec true"):
             _, told, stdin = self.start(script)
-            stdin.feed(Piece(b"x", eof=True)).addErrback(lambda _: None)
+            stdin.feed(StdinChunk(b"x", eof=True)).addErrback(lambda _: None)
             await told.ended
             await turn()
             counts.add(len(os.listdir("/dev/fd")))

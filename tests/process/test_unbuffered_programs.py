@@ -21,7 +21,7 @@ from shellstream.config.command import Command
 from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.events import Stream
 from shellstream.process.executable import find_preload
-from shellstream.process.launch_plan import Prepared
+from shellstream.process.launch_plan import LaunchPlan
 from tests.support.processes import all_read, start, turn
 from tests.support.programs import ROOT, needs, readable
 
@@ -68,7 +68,7 @@ class HeldTests(TestCase):
     maxDiff = None
 
     def setUp(self) -> None:
-        self.prepared = Prepared(preload=find_preload())
+        self.prepared = LaunchPlan(preload=find_preload())
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 

@@ -20,9 +20,9 @@ from shellstream.model.errors import (
     ShellstreamError,
 )
 from shellstream.model.limits import Limits, WhenBusy
-from shellstream.model.run_input import Piece
+from shellstream.model.run_input import StdinChunk
 from shellstream.output.interfaces import IRun
-from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.authorization import (
     EVERYTHING,
@@ -45,7 +45,7 @@ class EverythingTests(runs_memory.MemoryRuns):
     """Whoever may do everything finds a registry as it is: the contract holds."""
 
     def runs(self) -> IRuns:
-        return Permitted(self.registry, SOMEBODY, lambda entry: None)
+        return AuthorizedRuns(self.registry, SOMEBODY, lambda entry: None)
 
 
 class PermittedTestCase(RegistryTestCase):
@@ -53,7 +53,7 @@ class PermittedTestCase(RegistryTestCase):
 
     config = evolve(CONFIG, commands={**CONFIG.commands, "hear": HEAR}, max_running=9)
 
-    def by(self, name: str = "alice", **grant: Any) -> Permitted:
+    def by(self, name: str = "alice", **grant: Any) -> AuthorizedRuns:
         """The runs as somebody with this grant has them."""
         principal = Principal(
             name=name,
@@ -61,13 +61,13 @@ class PermittedTestCase(RegistryTestCase):
             credential=f"token of {name}",
         )
         caller = Caller(principal, "192.0.2.1")
-        return Permitted(self.registry, caller, self.noted.append)
+        return AuthorizedRuns(self.registry, caller, self.noted.append)
 
     def result(self, asked: Coroutine[Deferred[Any], Any, T]) -> T:
         """What somebody asked for, which is there at once."""
         return self.successResultOf(Deferred.fromCoroutine(asked))
 
-    def run_by(self, runs: Permitted, command: str = "say") -> str:
+    def run_by(self, runs: AuthorizedRuns, command: str = "say") -> str:
         """The id of a run that a caller started."""
         run: IRun = self.result(runs.submit(order(command)))[0]
         return run.record.id
@@ -82,12 +82,12 @@ class PermittedTestCase(RegistryTestCase):
 class RunTests(PermittedTestCase):
     """What is done with runs."""
 
-    def everything(self, runs: Permitted, run_id: str) -> dict[Action, list[Any]]:
+    def everything(self, runs: AuthorizedRuns, run_id: str) -> dict[Action, list[Any]]:
         """All that can be asked for of a run, by the action that it takes."""
         return {
             Action.READ: [runs.find(run_id)],
             Action.WRITE: [
-                runs.feed(run_id, Piece(b"x", 0, False)),
+                runs.feed(run_id, StdinChunk(b"x", 0, False)),
                 runs.resize(run_id, 1, 1),
             ],
             Action.SIGNAL: [runs.signal(run_id, 2), runs.cancel(run_id)],
@@ -143,7 +143,7 @@ class RunTests(PermittedTestCase):
         mine = [self.run_by(alice), self.run_by(bob, "hear"), self.run_by(alice)]
         mine.append(self.run_by(bob))
 
-        def page(runs: Permitted, *asked: Any) -> list[int]:
+        def page(runs: AuthorizedRuns, *asked: Any) -> list[int]:
             wanted = asked or (9, None, None, None)
             return [mine.index(each.id) for each in self.result(runs.page(*wanted))]
 

@@ -17,9 +17,9 @@ from shellstream.model.errors import (
     RunUnknown,
 )
 from shellstream.model.events import ExitStatus, OnDisconnect, State
-from shellstream.model.run_record import Keep
+from shellstream.model.run_record import Retention
 from shellstream.runs.ended_run import EndedRun
-from shellstream.runs.registry import COMING
+from shellstream.runs.registry import FIRST_VIEWER_GRACE
 from tests.support.fakes import ECHO, SAY
 from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited, text
 
@@ -127,8 +127,8 @@ class SubmitTests(RegistryTestCase):
 
     def test_nobody_comes(self) -> None:
         """Who must have a viewer, and never had one, is given up at last."""
-        linger = COMING + 1
-        for limit, seconds in ((0.0, COMING), (linger, linger)):
+        linger = FIRST_VIEWER_GRACE + 1
+        for limit, seconds in ((0.0, FIRST_VIEWER_GRACE), (linger, linger)):
             self.begin(limited(linger=limit))
             self.submit(on_disconnect=OnDisconnect.CANCEL)
             self.clock.advance(seconds - 0.1)
@@ -219,7 +219,7 @@ class EndTests(RegistryTestCase):
 
     def test_expired(self) -> None:
         """When more has ended than is to be kept, the oldest is forgotten."""
-        self.begin(evolve(CONFIG, keep=Keep(age=60, runs=2, bytes=1 << 20)))
+        self.begin(evolve(CONFIG, keep=Retention(age=60, runs=2, bytes=1 << 20)))
         ids = []
         for _ in range(3):
             ids.append(self.submit().id)

@@ -15,9 +15,9 @@ from shellstream.config.parameters import Integer, Path
 from shellstream.model.errors import Busy, KeyReused, ParametersRefused
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.limits import WhenBusy
-from shellstream.model.run_record import RunRecord, described
-from shellstream.runs.interfaces import Order
-from shellstream.security.audit import What
+from shellstream.model.run_record import RunRecord, to_document
+from shellstream.runs.interfaces import RunRequest
+from shellstream.security.audit import AuditAction
 from shellstream.security.authorization import EVERYTHING, SOMEBODY, Caller, Principal
 from tests.support.registries import CONFIG, LOGIN, SECRET, RegistryTestCase, limited
 
@@ -40,7 +40,7 @@ class NotedTests(RegistryTestCase):
 
     def test_whole(self) -> None:
         """A start says who ordered what, an end what became of it."""
-        asked = Order("echo", [("x", "1")], OnDisconnect.KEEP, by=CI)
+        asked = RunRequest("echo", [("x", "1")], OnDisconnect.KEEP, by=CI)
         run, _ = self.successResultOf(
             Deferred.fromCoroutine(self.registry.submit(asked))
         )
@@ -49,11 +49,13 @@ class NotedTests(RegistryTestCase):
             (started.who, started.credential, started.address),
             ("ci", "token 1", "192.0.2.1"),
         )
-        self.assertEqual((started.what, started.command), (What.START, "echo"))
+        self.assertEqual((started.what, started.command), (AuditAction.START, "echo"))
         self.assertEqual((started.params, run.record.principal), ({"x": "1"}, "ci"))
         self.spawn.started[-1].exit(None, 9)
         _, end = self.noted
-        self.assertEqual((end.what, end.who, end.run), (What.END, "ci", run.record.id))
+        self.assertEqual(
+            (end.what, end.who, end.run), (AuditAction.END, "ci", run.record.id)
+        )
         expected = {"state": "signaled", "code": None, "signal": "KILL"}
         self.assertEqual(end.facts, {**expected, "reason": None, "failure": None})
 
@@ -130,7 +132,7 @@ class NotedTests(RegistryTestCase):
     def test_key_of_another(self) -> None:
         """Keys belong to who sent them: another's order with the same is another."""
         for by in (CI, SOMEBODY):
-            asked = Order("say", (), OnDisconnect.KEEP, "k", by=by)
+            asked = RunRequest("say", (), OnDisconnect.KEEP, "k", by=by)
             _, began = self.successResultOf(
                 Deferred.fromCoroutine(self.registry.submit(asked))
             )
@@ -162,7 +164,7 @@ class SecretTests(RegistryTestCase):
         self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
         self.assertEqual(run.record.params, MASKED)
         self.assertNotIn(SECRET, repr((run.record, run.invocation.params)))
-        self.assertEqual(described(run.record)["params"], MASKED)
+        self.assertEqual(to_document(run.record)["params"], MASKED)
         self.assertEqual(self.noted[0].params, MASKED)
         self.assertNotIn(SECRET, self.rows())
         self.spawn.started[0].exit()
@@ -192,7 +194,7 @@ class SecretTests(RegistryTestCase):
         self.submit("login", GIVEN)
         waiting = self.submit("login", GIVEN)
         self.assertIn(SECRET, self.rows())
-        self.assertEqual(described(waiting.record)["params"], MASKED)
+        self.assertEqual(to_document(waiting.record)["params"], MASKED)
         self.restart(self.config)
         self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
         self.assertNotIn(SECRET, self.rows())

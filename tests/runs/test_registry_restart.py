@@ -10,9 +10,9 @@ from shellstream.config.loader import Config
 from shellstream.model.errors import Busy, CannotRecord, RunNotRunning
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.limits import WhenBusy
-from shellstream.model.run_input import Intake, Piece, Tty
+from shellstream.model.run_input import StdinChunk, StdinState, Tty
 from shellstream.runs.history import RETRY
-from shellstream.runs.interfaces import Order
+from shellstream.runs.interfaces import RunRequest
 from tests.support.fakes import ECHO, HEAR, SAY
 from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited
 
@@ -109,20 +109,20 @@ class QueuedTests(RegistryTestCase):
         self.begin(config)
         size = Tty(rows=50, columns=132, term="vt100")
         for wish in ((False, None), (False, None), (True, None), (False, size)):
-            asked = Order("hear", (), OnDisconnect.KEEP, None, *wish)
+            asked = RunRequest("hear", (), OnDisconnect.KEEP, None, *wish)
             self.successResultOf(Deferred.fromCoroutine(self.registry.submit(asked)))
         self.restart(config)
         made = [each.invocation for each in self.spawn.started]
         self.assertEqual([each.stdin for each in made], [True, True])
         self.assertEqual([each.tty for each in made], [None, size])
         first, second = (each.run for each in self.spawn.started)
-        self.assertEqual(first.record.stdin, Intake())
+        self.assertEqual(first.record.stdin, StdinState())
         self.assertEqual(second.record.tty, size)
-        self.successResultOf(first.feed(Piece(b"abc")))
+        self.successResultOf(first.feed(StdinChunk(b"abc")))
         self.restart(config)  # and with the daemon goes what it knew
         lost = self.kept(first.id)
         self.assertIs(lost.state, State.LOST)
-        self.assertEqual(lost.stdin, Intake(offset=None, open=False))
+        self.assertEqual(lost.stdin, StdinState(offset=None, open=False))
 
     def test_input_not_allowed_any_more(self) -> None:
         """Nor is it given what the operator has forbidden meanwhile."""
@@ -130,7 +130,7 @@ class QueuedTests(RegistryTestCase):
         config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
         self.begin(config)
         for _ in range(3):
-            asked = Order("hear", (), OnDisconnect.KEEP, stdin=True)
+            asked = RunRequest("hear", (), OnDisconnect.KEEP, stdin=True)
             run, _ = self.successResultOf(
                 Deferred.fromCoroutine(self.registry.submit(asked))
             )

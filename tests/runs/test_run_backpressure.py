@@ -9,9 +9,9 @@ from twisted.internet.testing import StringTransport
 from shellstream.model.events import Reason, Stream
 from shellstream.model.limits import Limits
 from shellstream.output.formats import Plain
-from shellstream.output.interfaces import View
+from shellstream.output.interfaces import ViewOptions
 from shellstream.output.log import READ_SIZE
-from shellstream.output.shared_encoding import Rendition
+from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.output.viewer import Viewer
 from shellstream.runs.run import Run
 from tests.support.run_cases import RunTestCase
@@ -45,8 +45,8 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         self.viewer = Viewer(
-            View(lossless=self.lossless),
-            Rendition(self.run, Plain(), None),
+            ViewOptions(lossless=self.lossless),
+            SharedEncoding(self.run, Plain(), None),
             self.transport,
             lambda ended: self.done.append("ended" if ended else "done"),
             lambda: self.done.append("vanished"),

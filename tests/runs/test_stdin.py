@@ -12,7 +12,7 @@ from shellstream.model.run_input import (
     InputMisplaced,
     InputNotTaken,
     InputReplaced,
-    Piece,
+    StdinChunk,
 )
 from shellstream.runs.stdin import Stdin
 from tests.support.fakes import FakeChild
@@ -39,7 +39,7 @@ class StdinTestCase(SynchronousTestCase):
     def feed(
         self, data: bytes, offset: int | None = None, *, eof: bool = False
     ) -> Deferred[int]:
-        return self.stdin.feed(Piece(data, offset, eof))
+        return self.stdin.feed(StdinChunk(data, offset, eof))
 
     def refused(
         self, error: type[InputNotTaken], data: bytes, offset: int | None = None
@@ -83,7 +83,7 @@ class TakenTests(StdinTestCase):
     def test_before_start(self) -> None:
         """What comes before the process is there waits for it."""
         stdin = Stdin()
-        feeding = stdin.feed(Piece(b"abc", eof=True))
+        feeding = stdin.feed(StdinChunk(b"abc", eof=True))
         self.assertNoResult(feeding)
         self.child.room = 3
         stdin.connect(self.child)
@@ -149,7 +149,7 @@ class OffsetTests(StdinTestCase):
         stdin.connect(child)
         for back, size, leaves, room in steps:
             at = max(0, stdin.offset - back)
-            feeding = stdin.feed(Piece(DATA[at : at + size], at))
+            feeding = stdin.feed(StdinChunk(DATA[at : at + size], at))
             feeding.addErrback(lambda failure: failure.trap(InputReplaced))
             if leaves:
                 feeding.addErrback(lambda failure: failure.trap(CancelledError))
@@ -157,7 +157,7 @@ class OffsetTests(StdinTestCase):
             child.take(room)
             self.assertEqual(len(child.given), stdin.offset)
         child.take(1000)
-        rest = stdin.feed(Piece(DATA[stdin.offset :], stdin.offset, eof=True))
+        rest = stdin.feed(StdinChunk(DATA[stdin.offset :], stdin.offset, eof=True))
         self.assertEqual(self.successResultOf(rest), len(DATA))
         self.assertEqual((child.given, child.ended), (DATA, True))
 

@@ -12,9 +12,9 @@ from shellstream.security.audit import (
     MAX_PARAMS,
     MAX_TEXT,
     REFUSALS,
+    AuditAction,
     Entry,
-    Refusals,
-    What,
+    RefusalLimiter,
     line,
 )
 from shellstream.security.authorization import EVERYTHING, Caller, Principal
@@ -25,7 +25,7 @@ CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from('\n\r\0\x1b\x7f"\\\u2028')))
 ENTRIES = st.builds(
     Entry,
-    what=st.sampled_from(What),
+    what=st.sampled_from(AuditAction),
     who=TEXTS,
     credential=TEXTS,
     address=TEXTS,
@@ -51,7 +51,7 @@ class LineTests(SynchronousTestCase):
     def test_whole(self) -> None:
         """It says when, what, who, from where, and all else there is to say."""
         entry = Entry.of(
-            What.START,
+            AuditAction.START,
             CI,
             command="build",
             run="1",
@@ -67,7 +67,7 @@ class LineTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """What is not known is left out."""
-        self.assertEqual(set(said(Entry(what=What.REFUSED))), {"time", "what"})
+        self.assertEqual(set(said(Entry(what=AuditAction.REFUSED))), {"time", "what"})
 
     @given(ENTRIES)
     def test_forged(self, entry: Entry) -> None:
@@ -82,12 +82,14 @@ class LineTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """What is long is cut, and marked as such."""
-        entry = Entry(what=What.REFUSED, who="x" * 9999, facts={"reason": "y" * 9999})
+        entry = Entry(
+            what=AuditAction.REFUSED, who="x" * 9999, facts={"reason": "y" * 9999}
+        )
         found = said(entry)
         self.assertEqual(found["who"], "x" * MAX_TEXT + "\u2026")
         self.assertEqual(len(found["reason"]), MAX_TEXT + 1)
         params = {f"p{n}": "z" * 9999 for n in range(100)}
-        values = said(Entry(what=What.START, params=params))["params"].values()
+        values = said(Entry(what=AuditAction.START, params=params))["params"].values()
         self.assertEqual(len(values), 100)
         self.assertLessEqual(sum(len(each) - 1 for each in values), MAX_PARAMS)
 
@@ -97,7 +99,7 @@ class RefusalsTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """An address has so many lines, then a number; others are none the worse."""
-        refusals = Refusals()
+        refusals = RefusalLimiter()
         admitted = [refusals.admit("a") for _ in range(REFUSALS + 7)]
         self.assertEqual(admitted, [True] * REFUSALS + [False] * 7)
         self.assertTrue(refusals.admit("b"))
@@ -107,7 +109,7 @@ class RefusalsTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """So have all together; whoever comes then is one of the others."""
-        refusals = Refusals()
+        refusals = RefusalLimiter()
         admitted = [refusals.admit(str(n)) for n in range(ALL_REFUSALS + 5)]
         self.assertEqual(sum(admitted), ALL_REFUSALS)
         self.assertFalse(refusals.admit("0"))
@@ -116,6 +118,6 @@ class RefusalsTests(SynchronousTestCase):
 
     def test_few(self) -> None:
         """Where each had its line there is nothing to add."""
-        refusals = Refusals()
+        refusals = RefusalLimiter()
         self.assertTrue(refusals.admit("a"))
         self.assertEqual(list(refusals.close()), [])

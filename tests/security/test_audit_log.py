@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.security.audit import REFUSALS, Entry, What
-from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, SETTLE, Trail
+from shellstream.security.audit import REFUSALS, AuditAction, Entry
+from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, SETTLE, AuditLog
 from tests.support.fakes import wall
 
 
@@ -27,20 +27,20 @@ class FakeRows:
 
 
 class TrailTests(SynchronousTestCase):
-    """A L{Trail} writes down what was done."""
+    """A L{AuditLog} writes down what was done."""
 
     def setUp(self) -> None:
         self.clock, self.rows = Clock(), FakeRows()
         self.lines: list[str] = []
         self.full = False
-        self.trail = Trail(self.clock, wall(self.clock), self.write, self.rows)
+        self.trail = AuditLog(self.clock, wall(self.clock), self.write, self.rows)
 
     def write(self, line: str) -> None:
         if self.full:
             raise OSError(28, "No space left on device")
         self.lines.append(line)
 
-    def note(self, what: What, **rest: Any) -> None:
+    def note(self, what: AuditAction, **rest: Any) -> None:
         self.trail.note(Entry(what=what, **rest))
 
     def said(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class TrailTests(SynchronousTestCase):
     def test_at_once(self) -> None:
         """An entry is written at once, with the time, and is in the history as well."""
         self.clock.advance(1)
-        self.note(What.CANCEL, who="ci", run="1")
+        self.note(AuditAction.CANCEL, who="ci", run="1")
         (line,) = self.lines
         self.assertIn('"time":"2026-01-01T00:00:01.000000Z"', line)
         self.assertEqual(self.rows.entries, [line])
@@ -62,7 +62,7 @@ class TrailTests(SynchronousTestCase):
     def test_settle(self) -> None:
         """The history has a second to write something else as well, but no longer."""
         for _ in range(2):
-            self.note(What.CANCEL)
+            self.note(AuditAction.CANCEL)
             self.clock.advance(SETTLE / 2)
         self.assertEqual(self.rows.settled, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -70,14 +70,14 @@ class TrailTests(SynchronousTestCase):
     def test_flood(self) -> None:
         """A flood has some lines, and at the end of the minute one with the number."""
         for _ in range(REFUSALS + 3):
-            self.note(What.REFUSED, address="a")
-        self.note(What.REFUSED, address="b")
-        self.note(What.START, address="a")
+            self.note(AuditAction.REFUSED, address="a")
+        self.note(AuditAction.REFUSED, address="b")
+        self.note(AuditAction.START, address="a")
         self.assertEqual(len(self.said()), REFUSALS + 2)
         self.clock.advance(MINUTE)
         counted = {"what": "refused", "from": "a", "times": 3}
         self.assertEqual(self.said(), [counted])
-        self.note(What.REFUSED, address="a")
+        self.note(AuditAction.REFUSED, address="a")
         self.assertEqual(self.said(), [{"what": "refused", "from": "a"}])
         self.clock.advance(MINUTE)
         self.assertEqual(self.said(), [])
@@ -86,7 +86,7 @@ class TrailTests(SynchronousTestCase):
     def test_close(self) -> None:
         """At the end what was only counted is told, and nothing is waited for."""
         for _ in range(REFUSALS + 1):
-            self.note(What.REFUSED, address="a")
+            self.note(AuditAction.REFUSED, address="a")
         self.said()
         self.trail.close()
         self.assertEqual(self.said(), [{"what": "refused", "from": "a", "times": 1}])
@@ -101,28 +101,28 @@ class TrailTests(SynchronousTestCase):
     def test_input(self) -> None:
         """Of what is typed into a run there is one line for each who does."""
         for who, run in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("b", "1")):
-            self.note(What.INPUT, who=who, run=run)
+            self.note(AuditAction.INPUT, who=who, run=run)
         found = [(each["who"], each["run"]) for each in self.said()]
         self.assertEqual(found, [("a", "1"), ("b", "1"), ("a", "2")])
 
     def test_inputs(self) -> None:
         """So many are remembered, and no more."""
         for n in range(INPUTS + 1):
-            self.note(What.INPUT, run=str(n))
+            self.note(AuditAction.INPUT, run=str(n))
         self.said()
-        self.note(What.INPUT, run=str(INPUTS))
+        self.note(AuditAction.INPUT, run=str(INPUTS))
         self.assertEqual(self.said(), [])
-        self.note(What.INPUT, run="0")
+        self.note(AuditAction.INPUT, run="0")
         self.assertEqual(len(self.said()), 1)
 
     def test_full(self) -> None:
         """What cannot be written is counted, and told by the next that can be."""
         self.full = True
         for _ in range(3):
-            self.note(What.START)
+            self.note(AuditAction.START)
         self.full = False
-        self.note(What.END)
-        self.note(What.CANCEL)
+        self.note(AuditAction.END)
+        self.note(AuditAction.CANCEL)
         gap = {"what": "gap", "times": 3}
         expected = [gap, {"what": "end"}, {"what": "cancel"}]
         self.assertEqual(self.said(), expected)
@@ -132,7 +132,7 @@ class TrailTests(SynchronousTestCase):
         self.full = True
         with capturedLogs() as logged:
             for _ in range(3):
-                self.note(What.START)
+                self.note(AuditAction.START)
             self.clock.advance(COMPLAIN)
-            self.note(What.START)
+            self.note(AuditAction.START)
         self.assertEqual([each["missing"] for each in logged], [1, 4])

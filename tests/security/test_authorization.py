@@ -9,7 +9,7 @@ from shellstream.model.tables import Mistake, Table
 from shellstream.security.authorization import (
     ANONYMOUS,
     EVERYTHING,
-    USUAL,
+    USUAL_ACTIONS,
     Action,
     Grant,
     Principal,
@@ -54,7 +54,7 @@ class DecideTests(SynchronousTestCase):
     def test_usual(self) -> None:
         """By default nobody makes runs be forgotten."""
         self.assertIs(may(Grant(), Action.ADMIN, "build", "alice"), Verdict.FORBIDDEN)
-        self.assertEqual(USUAL, frozenset(Action) - {Action.ADMIN})
+        self.assertEqual(USUAL_ACTIONS, frozenset(Action) - {Action.ADMIN})
 
     @given(
         st.sampled_from(list(Action)),

@@ -14,7 +14,7 @@ from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.certificates import (
-    LASTS,
+    OWN_CERTIFICATE_LIFETIME,
     Name,
     fingerprint,
     names_of,
@@ -137,7 +137,7 @@ class SelfSignedTests(SynchronousTestCase):
     def test_valid(self) -> None:
         """It lasts ten years, and is valid where clocks are a little behind."""
         found = self.certificate
-        self.assertEqual(found.not_valid_after_utc, NOW + LASTS)
+        self.assertEqual(found.not_valid_after_utc, NOW + OWN_CERTIFICATE_LIFETIME)
         self.assertLess(found.not_valid_before_utc, NOW - timedelta(hours=1))
 
     def test_key(self) -> None:

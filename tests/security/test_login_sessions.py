@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.authorization import Grant, Principal
 from shellstream.security.login_sessions import (
-    LASTS,
     MAX_EACH,
     MAX_SESSIONS,
+    SESSION_LIFETIME,
     Session,
     Sessions,
 )
@@ -59,7 +59,7 @@ class SessionsTests(SynchronousTestCase):
         """It ends by itself."""
         cookie = self.sessions.begin(ALICE)
         credential = self.found(cookie).principal.credential
-        self.clock.advance(LASTS - 1)
+        self.clock.advance(SESSION_LIFETIME - 1)
         self.found(cookie)
         self.clock.advance(1)
         self.assertIsNone(self.sessions.find(cookie))

@@ -9,7 +9,7 @@ from shellstream.security.login_throttle import (
     BURST,
     EVERY,
     MAX_ADDRESSES,
-    Failures,
+    LoginThrottle,
     network_of,
 )
 
@@ -19,7 +19,7 @@ class FailuresTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.failures = Failures(self.clock.seconds)
+        self.failures = LoginThrottle(self.clock.seconds)
 
     def fail_often(self, address: str) -> int:
         """How often an address may fail now."""
@@ -63,7 +63,7 @@ class FailuresTests(SynchronousTestCase):
     def test_rate(self, waits: list[float]) -> None:
         """Over any time, no more are taken than a burst and what that time allows."""
         clock = Clock()
-        failures = Failures(clock.seconds)
+        failures = LoginThrottle(clock.seconds)
         taken = 0
         for wait in waits:
             clock.advance(wait)

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import KeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
-from shellstream.model.run_input import Intake, Tty
-from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.model.run_input import StdinState, Tty
+from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
 from shellstream.storage import database as module
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
@@ -25,7 +25,7 @@ from shellstream.storage.schema import (
     why,
 )
 
-ALL = Keep(age=float("inf"), runs=1 << 40, bytes=1 << 60)
+ALL = Retention(age=float("inf"), runs=1 << 40, bytes=1 << 60)
 SECOND = 1_000_000
 
 
@@ -66,7 +66,7 @@ FULL = RunRecord(
     stored=6,
     cpu=0.25,
     memory=7,
-    stdin=Intake(offset=1 << 50, open=False),
+    stdin=StdinState(offset=1 << 50, open=False),
     tty=Tty(rows=1, columns=2, term="vt100"),
     secrets={"a": "\0\ud800é\n"},
     pid=8,
@@ -160,10 +160,12 @@ class DatabaseTests(SynchronousTestCase):
 
     def test_key(self) -> None:
         """A key that came before leads to the run of then, and adds none."""
-        self.assertIsNone(self.database.add(record("1"), Key("k", "print")))
-        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+        self.assertIsNone(self.database.add(record("1"), IdempotencyKey("k", "print")))
+        self.assertEqual(
+            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
+        )
         self.assertRaises(
-            KeyReused, self.database.add, record("2"), Key("k", "another")
+            KeyReused, self.database.add, record("2"), IdempotencyKey("k", "another")
         )
         self.assertEqual(self.ids(10), "1")
 
@@ -172,22 +174,26 @@ class DatabaseTests(SynchronousTestCase):
         self.add(record("1"))
         for run_id, principal in (("2", "ann"), ("3", "bob")):
             mine = record(run_id, principal=principal)
-            self.assertIsNone(self.database.add(mine, Key("k", run_id)))
+            self.assertIsNone(self.database.add(mine, IdempotencyKey("k", run_id)))
 
     def test_key_outlives_its_run(self) -> None:
         """A request that is repeated does not run again, even if its run is gone."""
-        self.database.add(ended("1", 0), Key("k", "print"))
+        self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.delete("1")
         self.database.expire(KEY_AGE, ALL)
-        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+        self.assertEqual(
+            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
+        )
         self.database.expire(KEY_AGE + 1, ALL)
-        self.assertIsNone(self.database.add(record("2"), Key("k", "print")))
+        self.assertIsNone(self.database.add(record("2"), IdempotencyKey("k", "print")))
 
     def test_key_of_a_run(self) -> None:
         """As long as its run is there, a key never gets too old."""
-        self.database.add(ended("1", 0), Key("k", "print"))
+        self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.expire(9 * KEY_AGE, ALL)
-        self.assertEqual(self.database.add(record("2"), Key("k", "print")), "1")
+        self.assertEqual(
+            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
+        )
 
     def test_expire(self) -> None:
         """Runs go by age, by number and by what they take on disk, oldest first."""
@@ -226,7 +232,7 @@ class DatabaseTests(SynchronousTestCase):
     def three(self) -> Iterator[RunRecord]:
         yield from (ended("3", 20, 10), ended("1", 10, 10), ended("2", 15, 100))
 
-    def expire(self, keep: Keep, now: int = 30) -> str:
+    def expire(self, keep: Retention, now: int = 30) -> str:
         return "".join(self.database.expire(now * SECOND, keep).runs)
 
     @contextlib.contextmanager
@@ -248,16 +254,20 @@ class DatabaseTests(SynchronousTestCase):
 
     def test_expire_keys_after_the_clock_was_set_back(self) -> None:
         """A key from the future is forgotten a day from now."""
-        self.database.add(evolve(ended("1", 0), created=9 * KEY_AGE), Key("k", "p"))
+        self.database.add(
+            evolve(ended("1", 0), created=9 * KEY_AGE), IdempotencyKey("k", "p")
+        )
         self.database.delete("1")
         self.database.expire(0, ALL)
         self.database.expire(KEY_AGE + 1, ALL)
-        self.assertIsNone(self.database.add(record("2"), Key("k", "another")))
+        self.assertIsNone(
+            self.database.add(record("2"), IdempotencyKey("k", "another"))
+        )
 
     def test_expire_by_and_by(self) -> None:
         """One call does a bounded part of the work, and says that there is more."""
         for n in range(BATCH + 1):
-            self.database.add(ended(f"{n:05}", n), Key(str(n), ""))
+            self.database.add(ended(f"{n:05}", n), IdempotencyKey(str(n), ""))
         none = evolve(ALL, runs=0)
         first = self.database.expire(KEY_AGE * 2, none)
         self.assertEqual((len(first.runs), first.more), (BATCH, True))
@@ -296,8 +306,8 @@ class DatabaseTests(SynchronousTestCase):
         with self.undone():
             self.database.delete("1")
             self.add(ended("2", 5, 1000))
-        self.assertEqual(self.expire(Keep(age=99, runs=1, bytes=10)), "")
-        self.assertEqual(self.expire(Keep(age=99, runs=1, bytes=9)), "1")
+        self.assertEqual(self.expire(Retention(age=99, runs=1, bytes=10)), "")
+        self.assertEqual(self.expire(Retention(age=99, runs=1, bytes=9)), "1")
 
 
 class FileTests(SynchronousTestCase):

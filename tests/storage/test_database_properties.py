@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import KeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
-from shellstream.model.run_input import MAX_SIDE, Intake, Tty
-from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.model.run_input import MAX_SIDE, StdinState, Tty
+from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
 from shellstream.storage.database import KEY_AGE, Database, Expired
 
 IDS = st.sampled_from("abcdefgh")
@@ -40,14 +40,17 @@ RECORDS = st.builds(
     stored=st.integers(0, 9),
     cpu=st.none() | st.floats(0, allow_infinity=False),
     memory=st.none() | COUNTS,
-    stdin=st.none() | st.builds(Intake, offset=st.none() | COUNTS, open=st.booleans()),
+    stdin=st.none()
+    | st.builds(StdinState, offset=st.none() | COUNTS, open=st.booleans()),
     tty=st.none() | st.builds(Tty, rows=SIDES, columns=SIDES, term=st.just("vt100")),
     pid=st.none() | COUNTS,
     pid_start=st.none() | COUNTS,
 )
-KEYS = st.none() | st.builds(Key, st.sampled_from("kl"), st.sampled_from("fg"))
+KEYS = st.none() | st.builds(
+    IdempotencyKey, st.sampled_from("kl"), st.sampled_from("fg")
+)
 KEEPS = st.builds(
-    Keep,
+    Retention,
     age=TIMES.map(lambda time: time / 1_000_000),
     runs=st.integers(0, 5),
     bytes=st.integers(0, 30),
@@ -86,12 +89,12 @@ class Model:
     """What a L{Database} is to do, in lists, slowly."""
 
     kept: list[Kept] = field(factory=list)
-    keys: dict[tuple[str, str], tuple[Key, Kept, int]] = field(factory=dict)
+    keys: dict[tuple[str, str], tuple[IdempotencyKey, Kept, int]] = field(factory=dict)
 
     def find(self, run_id: str) -> Kept | None:
         return next((one for one in self.kept if one.record.id == run_id), None)
 
-    def add(self, record: RunRecord, key: Key | None) -> object:
+    def add(self, record: RunRecord, key: IdempotencyKey | None) -> object:
         if key is not None and (record.principal, key.key) in self.keys:
             known, first, _ = self.keys[record.principal, key.key]
             return first.record.id if known == key else KeyReused
@@ -117,7 +120,7 @@ class Model:
         self.kept.remove(old)
         return True
 
-    def expire(self, now: int, keep: Keep) -> tuple[str, ...]:
+    def expire(self, now: int, keep: Retention) -> tuple[str, ...]:
         for name, (key, first, created) in tuple(self.keys.items()):
             if first not in self.kept:
                 self.keys[name] = key, first, min(created, now)

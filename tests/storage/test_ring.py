@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.storage.ring import Ring
-from shellstream.storage.ring_format import HEADER, Mark, Piece
+from shellstream.storage.ring_format import HEADER, FileSignature, Piece
 
 SIZES = st.lists(st.sampled_from([1, 40, 479, 480, 481, 5000]) | st.integers(1, 2000))
 RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)
@@ -27,7 +27,9 @@ def append(ring: Ring, size: int, *, full: bool = False) -> list[Piece]:
 
 def ring(retain: int, most: int = 1 << 50) -> Ring:
     """An empty one, in a file that may grow to C{most} bytes."""
-    made = Ring(Mark.of(retain, 0), retain, lambda more: made.size + more <= most)
+    made = Ring(
+        FileSignature.of(retain, 0), retain, lambda more: made.size + more <= most
+    )
     return made
 
 

@@ -16,7 +16,13 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from shellstream.model.events import Chunk, Stream
 from shellstream.output.log import LogDamaged
 from shellstream.storage.ring_file import RingFile
-from shellstream.storage.ring_format import HEADER, RECORDS, Mark, Piece, encode
+from shellstream.storage.ring_format import (
+    HEADER,
+    RECORDS,
+    FileSignature,
+    Piece,
+    encode,
+)
 from tests.support.rings import pattern, replay, write
 
 ROOT = Path(__file__).parents[2]  # trial runs in _trial_temp
@@ -307,9 +313,11 @@ class RecoveryTests(FileTestCase):
     def test_forged_sector(self) -> None:
         """Output that looks like the first record of a file is not taken for one."""
         retain = 64 << 20
-        sector = Mark.of(retain, 0).sector
+        sector = FileSignature.of(retain, 0).sector
         lie = Chunk(0, Stream.STDOUT, 0, b"not what was written")
-        forged = b"".join(encode(Mark.of(0, 1), Piece(0, 0, 0, len(lie.data)), lie))
+        forged = b"".join(
+            encode(FileSignature.of(0, 1), Piece(0, 0, 0, len(lie.data)), lie)
+        )
         file = self.file(retain)
         # It comes to lie where a sector of 512 bytes would begin.
         data = bytes(ROOM) + forged + bytes(2 * sector)

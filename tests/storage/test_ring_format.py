@@ -10,8 +10,8 @@ from shellstream.storage.ring_format import (
     HEADER,
     RECORDS,
     SHIFTS,
+    FileSignature,
     Header,
-    Mark,
     Piece,
     Place,
     decode,
@@ -21,7 +21,7 @@ from shellstream.storage.ring_format import (
     seek,
 )
 
-MARK = Mark.of(4096, 0x5A17)
+MARK = FileSignature.of(4096, 0x5A17)
 CHUNKS = st.lists(
     st.tuples(
         st.sampled_from(Stream),
@@ -135,7 +135,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_other_file(self) -> None:
         """Output that is a record of some other file is not taken for one of this."""
-        other = Mark.of(4096, 1)
+        other = FileSignature.of(4096, 1)
         chunk = Chunk(0, Stream.STDOUT, 0, b"a")
         lie = b"".join(encode(other, Piece(0, 7, 0, 1), chunk))
         self.assertEqual(list(scan(MARK, lie, Place(0, 0))), [])
@@ -162,7 +162,7 @@ class RecordTests(SynchronousTestCase):
     @given(st.integers(0, 1 << 40))
     def test_sector(self, retain) -> None:
         """A sector is an eighth of what is kept or less, from 512 bytes to 256 KiB."""
-        size = Mark.of(retain, 0).sector
+        size = FileSignature.of(retain, 0).sector
         self.assertIn(size, [1 << shift for shift in SHIFTS])
         self.assertTrue(size == 512 or size <= retain / 8)
         self.assertTrue(size == 1 << 18 or 2 * size > retain / 8)

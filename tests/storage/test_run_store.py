@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.model.errors import CannotRecord, KeyReused
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_record import Keep, Key, RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
 from shellstream.storage.database import Database
 from shellstream.storage.run_store import MAX_WAITING, Store
 
@@ -69,8 +69,10 @@ class SynchronousTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Each method does what that of the database does."""
         store, result = self.store, self.result
-        self.assertIsNone(result(store.add(RUN, Key("k", "p"))))
-        self.assertEqual(result(store.add(evolve(RUN, id="2"), Key("k", "p"))), "1")
+        self.assertIsNone(result(store.add(RUN, IdempotencyKey("k", "p"))))
+        self.assertEqual(
+            result(store.add(evolve(RUN, id="2"), IdempotencyKey("k", "p"))), "1"
+        )
         self.assertEqual(result(store.unended()), [RUN])
         self.assertTrue(result(store.put(ENDED)))
         self.assertEqual(result(store.get("1")), ENDED)
@@ -82,13 +84,13 @@ class SynchronousTests(SynchronousTestCase):
         self.assertIsNone(result(store.check()))
         self.assertTrue(result(store.delete("1")))
         result(store.add(evolve(ENDED, id="3")))
-        none = Keep(age=0, runs=0, bytes=0)
+        none = Retention(age=0, runs=0, bytes=0)
         self.assertEqual(result(store.expire(9, none)).runs, ("3",))
 
     def test_refused(self) -> None:
         """A key that came with something else is refused as such."""
-        self.result(self.store.add(RUN, Key("k", "p")))
-        refused = self.store.add(evolve(RUN, id="2"), Key("k", "q"))
+        self.result(self.store.add(RUN, IdempotencyKey("k", "p")))
+        refused = self.store.add(evolve(RUN, id="2"), IdempotencyKey("k", "q"))
         self.failureResultOf(refused, KeyReused)
 
     def test_damaged_row(self) -> None:
@@ -103,7 +105,9 @@ class SynchronousTests(SynchronousTestCase):
         """What SQLite makes of one call is that call's failure only."""
         with self.database.transaction():
             self.database._do("DROP TABLE keys")
-        self.failureResultOf(self.store.add(RUN, Key("k", "p")), CannotRecord)
+        self.failureResultOf(
+            self.store.add(RUN, IdempotencyKey("k", "p")), CannotRecord
+        )
         self.result(self.store.add(RUN))
 
     def test_not_text(self) -> None:
@@ -203,11 +207,11 @@ class BatchTests(SynchronousTestCase):
 
     def test_one_fails(self) -> None:
         """One that fails leaves nothing, and takes no other with it."""
-        self.store.add(RUN, Key("k", "p"))
+        self.store.add(RUN, IdempotencyKey("k", "p"))
         before = self.store.add(evolve(ENDED, id="2"))
-        reused = self.store.add(evolve(RUN, id="3"), Key("k", "q"))
-        twice = self.store.add(RUN, Key("l", "p"))
-        after = self.store.add(evolve(RUN, id="4"), Key("l", "p"))
+        reused = self.store.add(evolve(RUN, id="3"), IdempotencyKey("k", "q"))
+        twice = self.store.add(RUN, IdempotencyKey("l", "p"))
+        after = self.store.add(evolve(RUN, id="4"), IdempotencyKey("l", "p"))
         self.thread.work()
         self.thread.work()
         self.failureResultOf(reused, KeyReused)
@@ -306,7 +310,7 @@ class FailingTests(SynchronousTestCase):
         self.assertIsNot(failures[0].value, failures[1].value)
         self.disk.failing = {}
         self.assertFalse(self.disk.in_transaction)
-        expired = self.store.expire(0, Keep(age=9, runs=0, bytes=0))
+        expired = self.store.expire(0, Retention(age=9, runs=0, bytes=0))
         self.thread.work()
         self.assertEqual(self.successResultOf(expired).runs, ())
 

@@ -147,7 +147,7 @@ class KeptTests(TokenFileTestCase):
 
     def test_busy(self) -> None:
         """Who is in the way for long is not waited for without end."""
-        self.patch(token_file, "_PATIENCE", 0.0)
+        self.patch(token_file, "_LOCK_TIMEOUT", 0.0)
         self.add(new())
         with open(self.folder / "tokens.lock", "rb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)

@@ -10,8 +10,8 @@ from twisted.web.resource import Resource as TwistedResource
 from shellstream.config.loader import Config
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.security.authorization import EVERYTHING, Action, Principal
-from shellstream.web import Gate
 from shellstream.web.resources.base import Resource
+from shellstream.web.server.authentication import Authenticator
 from tests.support.fakes import HEAR, SAY
 from tests.support.http import Connection, Reply, WebTestCase
 
@@ -52,7 +52,7 @@ class GateTestCase(WebTestCase):
     )
     demanded = True
 
-    def make_gate(self, config: Config) -> Gate:
+    def make_gate(self, config: Config) -> Authenticator:
         self.tokens = FakeTokens()
         gate = super().make_gate(config)
         gate.tokens, gate.demanded = self.tokens, self.demanded

@@ -18,7 +18,8 @@ from shellstream.config.loader import Config
 from shellstream.security.audit import Entry
 from shellstream.security.authorization import Principal
 from shellstream.security.request_origin import Names
-from shellstream.web import Gate, Now, Site, root
+from shellstream.web import Now, Site, root
+from shellstream.web.server.authentication import Authenticator
 from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, T, make_registry, wall
 
 
@@ -187,9 +188,9 @@ class WebTestCase(SynchronousTestCase):
         self.ask = self.connection.ask
         self.reply = self.connection.reply
 
-    def make_gate(self, config: Config) -> Gate:
+    def make_gate(self, config: Config) -> Authenticator:
         """What decides who asks: anybody, unless a test says otherwise."""
-        return Gate(
+        return Authenticator(
             Names(patterns=["shellstream.test", "localhost", "x"]),
             config.access,
             NoTokens(),

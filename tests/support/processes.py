@@ -13,10 +13,10 @@ from shellstream.config.command import Command
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 from shellstream.process.child import Child, ChildProtocol
-from shellstream.process.launch_plan import Prepared
+from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.spawn import spawn
 
-PLAIN = Prepared()
+PLAIN = LaunchPlan()
 
 
 @define
@@ -43,7 +43,7 @@ class Told:
 def start(
     test: TestCase,
     command: Command,
-    prepared: Prepared = PLAIN,
+    prepared: LaunchPlan = PLAIN,
     *,
     stdin: bool = False,
     tty: Tty | None = None,

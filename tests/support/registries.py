@@ -20,7 +20,7 @@ from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import ILog, IViewer
 from shellstream.output.log import OutputLog
-from shellstream.runs.interfaces import Order
+from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Run
 from shellstream.security.audit import Entry
@@ -117,9 +117,9 @@ def order(
     given: Sequence[tuple[str, object]] = (),
     key: str | None = None,
     on_disconnect: OnDisconnect = OnDisconnect.KEEP,
-) -> Order:
+) -> RunRequest:
     """A wish for a run, by default one of the default command."""
-    return Order(command, given, on_disconnect, key)
+    return RunRequest(command, given, on_disconnect, key)
 
 
 def text(log: ILog | OutputLog, offset: int = 0) -> bytes:

@@ -31,7 +31,7 @@ from shellstream.model.events import OnDisconnect, Reason, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import ILog, IRun
-from shellstream.runs.interfaces import IRuns, Order
+from shellstream.runs.interfaces import IRuns, RunRequest
 from tests.support.fakes import ECHO, HEAR, SAY
 
 T = TypeVar("T")
@@ -91,11 +91,11 @@ class Contract(_Base):
 
     def order(self, command: str | None = None, *given: Any, key: str | None = None):
         """Ask for a run."""
-        return self.runs().submit(Order(command, given, OnDisconnect.KEEP, key))
+        return self.runs().submit(RunRequest(command, given, OnDisconnect.KEEP, key))
 
     def ordered(self, command: str | None = None, *given: Any) -> IRun:
         """A run that is new."""
-        asked = self.runs().submit(Order(command, given, OnDisconnect.KEEP))
+        asked = self.runs().submit(RunRequest(command, given, OnDisconnect.KEEP))
         run, began = self.result(asked)
         self.assertTrue(began)
         return run

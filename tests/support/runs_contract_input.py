@@ -17,13 +17,13 @@ from shellstream.model.run_input import (
     InputClosed,
     InputMisplaced,
     InputReplaced,
-    Intake,
     NoInput,
     NoTerminal,
-    Piece,
+    StdinChunk,
+    StdinState,
     Tty,
 )
-from shellstream.runs.interfaces import Order
+from shellstream.runs.interfaces import RunRequest
 from tests.support.runs_contract import UNKNOWN, Contract, deferred
 
 SIZE = Tty(rows=50, columns=132, term="vt100")
@@ -58,7 +58,7 @@ class InputContract(Contract):
 
     def hearing(self, tty: Tty | None = None) -> str:
         """A run that reads."""
-        order = Order("hear", (), OnDisconnect.KEEP, None, True, tty)
+        order = RunRequest("hear", (), OnDisconnect.KEEP, None, True, tty)
         run, began = self.result(self.runs().submit(order))
         self.assertTrue(began)
         run_id: str = run.record.id
@@ -67,28 +67,28 @@ class InputContract(Contract):
     def feed(
         self, run_id: str, data: bytes, offset: int | None = None, eof: bool = False
     ) -> Awaitable[int]:
-        return self.runs().feed(run_id, Piece(data, offset, eof))
+        return self.runs().feed(run_id, StdinChunk(data, offset, eof))
 
-    def intake(self, run_id: str) -> Intake | None:
+    def intake(self, run_id: str) -> StdinState | None:
         return self.record(run_id).stdin
 
     def test_input(self) -> None:
         """Input is taken at its offset, which the run tells, until its end."""
         run_id = self.hearing()
-        self.assertEqual(self.intake(run_id), Intake(offset=0, open=True))
+        self.assertEqual(self.intake(run_id), StdinState(offset=0, open=True))
         self.assertEqual(self.result(self.feed(run_id, b"abc")), 3)
         self.assertEqual(self.result(self.feed(run_id, b"bcd", 1)), 4)
-        self.assertEqual(self.intake(run_id), Intake(offset=4, open=True))
+        self.assertEqual(self.intake(run_id), StdinState(offset=4, open=True))
         self.refused(self.feed(run_id, b"x", 5), InputMisplaced)
         self.assertFalse(self.over(run_id))
         for _ in range(2):
             self.assertEqual(self.result(self.feed(run_id, b"e", 4, eof=True)), 5)
         self.assertEqual(self.given(run_id), b"abcde")
         self.assertTrue(self.over(run_id))
-        self.assertEqual(self.intake(run_id), Intake(offset=5, open=False))
+        self.assertEqual(self.intake(run_id), StdinState(offset=5, open=False))
         self.refused(self.feed(run_id, b"f"), InputClosed)
         self.exit(run_id)
-        self.assertEqual(self.intake(run_id), Intake(offset=5, open=False))
+        self.assertEqual(self.intake(run_id), StdinState(offset=5, open=False))
         self.refused(self.feed(run_id, b"f"), RunNotRunning)
 
     def test_input_waits(self) -> None:
@@ -98,7 +98,7 @@ class InputContract(Contract):
         first = deferred(self.feed(run_id, b"abc", 0))
         self.assertNoResult(first)
         self.take(run_id, 1)
-        self.assertEqual(self.intake(run_id), Intake(offset=1))
+        self.assertEqual(self.intake(run_id), StdinState(offset=1))
         self.refused(self.feed(run_id, b"x"), InputBusy)
         second = deferred(self.feed(run_id, b"abc", 0))
         self.failureResultOf(first, InputReplaced)
@@ -116,7 +116,7 @@ class InputContract(Contract):
         feeding = deferred(self.feed(run_id, b"abc"))
         self.deaf(run_id)
         self.failureResultOf(feeding, InputClosed)
-        self.assertEqual(self.intake(run_id), Intake(offset=0, open=False))
+        self.assertEqual(self.intake(run_id), StdinState(offset=0, open=False))
         self.assertIs(self.record(run_id).state, State.RUNNING)
         run_id = self.hearing()
         self.full(run_id)
@@ -134,8 +134,8 @@ class InputContract(Contract):
     def test_not_allowed(self) -> None:
         """Input and terminals are for commands that may have them."""
         for order in (
-            Order("say", (), OnDisconnect.KEEP, None, True),
-            Order("say", (), OnDisconnect.KEEP, None, False, Tty()),
+            RunRequest("say", (), OnDisconnect.KEEP, None, True),
+            RunRequest("say", (), OnDisconnect.KEEP, None, False, Tty()),
         ):
             self.refused(self.runs().submit(order), ParametersRefused)
         self.assertEqual(self.result(self.runs().page(10, None, None, None)), [])
@@ -169,7 +169,7 @@ class InputContract(Contract):
         """With a key, what a run reads is part of the order."""
 
         def ordered(stdin: bool, tty: Tty | None) -> Awaitable[object]:
-            order = Order("hear", (), OnDisconnect.KEEP, "k", stdin, tty)
+            order = RunRequest("hear", (), OnDisconnect.KEEP, "k", stdin, tty)
             return self.runs().submit(order)
 
         wishes = ((False, None), (True, None), (True, Tty()), (True, SIZE))

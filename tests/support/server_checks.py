@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from shellstream.client.doctor.exchange import Exchange
-from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.probe_client import ProbeClient
 from tests.support.ticking import ticking
 
 #: What stands between: the moments of sending, for the moments of coming.
@@ -15,7 +15,7 @@ def live(sent: list[float]) -> list[float]:
     return sent
 
 
-class FakeAsker(Asker):
+class FakeAsker(ProbeClient):
     """Asks nobody: a doctor's answers as they would come, by the way of each URL."""
 
     def __init__(self, **ways: Way) -> None:
@@ -39,7 +39,7 @@ class FakeAsker(Asker):
         return ticking(sent, self.ways[url.split("/")[2]](sent))
 
 
-class ForeignAsker(Asker):
+class ForeignAsker(ProbeClient):
     """One stream, as it comes with compression offered and without."""
 
     def __init__(self, offered: Exchange, bare: Exchange | None = None) -> None:

@@ -1,7 +1,7 @@
 """What C{doctor} sees of any other stream."""
 
 from shellstream.client.doctor.exchange import Exchange, Piece
-from shellstream.client.doctor.stream_diagnosis import Seen
+from shellstream.client.doctor.stream_diagnosis import StreamProbe
 from tests.support.ticking import answer
 
 LIVE = (Piece(0.1, b"one\n"), Piece(1.1, b"two\n"), Piece(2.1, b"three\n"))
@@ -20,7 +20,7 @@ GOOD = {
 
 def seen(
     *pieces: Piece, url: str = "http://h/s", bare: Exchange | None = None, **given
-) -> Seen:
+) -> StreamProbe:
     """A stream that was asked for once, unless C{bare} is how it came without gzip."""
     exchange = answer(*pieces, **{"headers": GOOD, **given})
-    return Seen(url, exchange, bare or exchange)
+    return StreamProbe(url, exchange, bare or exchange)

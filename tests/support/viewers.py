@@ -5,8 +5,8 @@ from twisted.internet.testing import StringTransport
 from shellstream.model.events import OnDisconnect, Stream
 from shellstream.model.limits import Limits
 from shellstream.output.formats import Plain
-from shellstream.output.interfaces import View
-from shellstream.output.shared_encoding import Rendition
+from shellstream.output.interfaces import ViewOptions
+from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.output.viewer import Format, Viewer
 from tests.support.run_cases import RunTestCase
 
@@ -14,7 +14,7 @@ STALL = 60.0
 
 
 #: What the starter of a C{/stream} wants.
-LOSSLESS = View(lossless=True)
+LOSSLESS = ViewOptions(lossless=True)
 
 
 class Full(StringTransport):
@@ -36,18 +36,20 @@ class ViewerTestCase(RunTestCase):
         self.told: list[str] = []
         self.transport = StringTransport()
 
-    def viewer(self, view: View = LOSSLESS, form: Format | None = None) -> Viewer:
+    def viewer(
+        self, view: ViewOptions = LOSSLESS, form: Format | None = None
+    ) -> Viewer:
         """A viewer that has not begun."""
         return Viewer(
             view,
-            Rendition(self.run_, form or Plain(), view.only),
+            SharedEncoding(self.run_, form or Plain(), view.only),
             self.transport,
             lambda ended: self.told.append("ended" if ended else "done"),
             lambda: self.told.append("vanished"),
             self.clock,
         )
 
-    def view(self, view: View = LOSSLESS, form: Format | None = None) -> Viewer:
+    def view(self, view: ViewOptions = LOSSLESS, form: Format | None = None) -> Viewer:
         """A viewer that has begun."""
         viewer = self.viewer(view, form)
         viewer.start()

@@ -18,9 +18,9 @@ from shellstream.client.errors import (
     CannotConnect,
     ClientError,
     CutShort,
+    NoResponse,
     NoSuchHost,
     NotHTTP,
-    Unanswered,
     Usage,
 )
 from shellstream.client.transport.wire import Answer, Wire
@@ -269,7 +269,7 @@ class WireContract(_Base):
 
         async def test() -> None:
             for steps in ((), ("reset",), (OK,), (b"HTTP/1.1 100 Continue\r\n\r\n",)):
-                await self.raises(Unanswered, self.ask(*steps))
+                await self.raises(NoResponse, self.ask(*steps))
 
         return self.on_loop(test)  # type: ignore[no-any-return]
 
@@ -286,7 +286,7 @@ class WireContract(_Base):
         """Silence that lasts too long is an end."""
 
         async def test() -> None:
-            error = await self.raises(Unanswered, self.ask("wait", timeout=0.01))
+            error = await self.raises(NoResponse, self.ask("wait", timeout=0.01))
             self.assertIn("silent for 0.01 seconds", str(error))
             answer = await self.ask(CHUNKED + b"1\r\nx\r\n", "wait")
             self.assertEqual(await answer.read(30), b"x")

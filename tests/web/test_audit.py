@@ -9,7 +9,7 @@ from attrs import evolve
 from shellstream.config.loader import Config
 from shellstream.model.errors import CannotStart
 from shellstream.model.limits import Limits
-from shellstream.security.audit import Entry, What
+from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import Action
 from shellstream.security.principals import Access
 from tests.support.authentication import GateTestCase
@@ -48,7 +48,7 @@ class NotedTests(WebTestCase):
         self.noted.clear()
         return entry
 
-    def assert_done(self, what: What, run: str, **facts: Any) -> None:
+    def assert_done(self, what: AuditAction, run: str, **facts: Any) -> None:
         """This was noted, and nothing else."""
         entry = self.entry()
         self.assertEqual((entry.what, entry.run, entry.facts), (what, run, facts))
@@ -58,7 +58,7 @@ class NotedTests(WebTestCase):
     def assert_refused(self, request: str, status: int, reason: str) -> Entry:
         """A refusal was noted, and nothing else."""
         entry = self.entry()
-        self.assertIs(entry.what, What.REFUSED)
+        self.assertIs(entry.what, AuditAction.REFUSED)
         self.assertEqual(entry.facts["request"], request)
         self.assertEqual(entry.facts["status"], status)
         self.assertIn(reason, str(entry.facts["reason"]))
@@ -69,28 +69,28 @@ class NotedTests(WebTestCase):
         """A run that is started, in either way."""
         self.ask("POST", "/runs", b'{"command": "say"}', JSON)
         run = self.started.run
-        self.assert_done(What.START, run.id, state="running")
+        self.assert_done(AuditAction.START, run.id, state="running")
         self.ask("GET", "/stream")
         run = self.spawn.started[-1].run
-        self.assert_done(What.START, run.id, state="running")
+        self.assert_done(AuditAction.START, run.id, state="running")
 
     def test_steering(self) -> None:
         """A signal says which; a run that is cancelled and one that is forgotten."""
         run = self.begun()
         self.ask("POST", f"/runs/{run}/signal", b'{"signal": "SIGINT"}')
-        self.assert_done(What.SIGNAL, run, signal="INT")
+        self.assert_done(AuditAction.SIGNAL, run, signal="INT")
         self.ask("POST", f"/runs/{run}/cancel")
-        self.assert_done(What.CANCEL, run)
+        self.assert_done(AuditAction.CANCEL, run)
         self.started.exit()
         self.noted.clear()
         self.ask("DELETE", f"/runs/{run}")
-        self.assert_done(What.DELETE, run)
+        self.assert_done(AuditAction.DELETE, run)
 
     def test_input(self) -> None:
         """Input, when it was taken, or when who sent it does not wait for that."""
         run = self.begun("hear")
         self.ask("POST", f"/runs/{run}/stdin", b"hello")
-        self.assert_done(What.INPUT, run)
+        self.assert_done(AuditAction.INPUT, run)
         self.started.child.room = 0
         head = (
             f"POST /runs/{run}/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
@@ -98,7 +98,7 @@ class NotedTests(WebTestCase):
         self.connection.send(head.encode() + b"hello")
         self.assertEqual(self.noted, [])
         self.connection.lose()
-        self.assert_done(What.INPUT, run)
+        self.assert_done(AuditAction.INPUT, run)
 
     def test_only_looked_at(self) -> None:
         """Who looks at what there is does nothing."""
@@ -155,7 +155,9 @@ class NotedTests(WebTestCase):
         self.spawn.error = CannotStart("say", "its program was not found")
         self.assertEqual(self.ask("POST", "/stream/say").status, 500)
         first, second = self.noted
-        self.assertEqual((first.what, second.what), (What.START, What.END))
+        self.assertEqual(
+            (first.what, second.what), (AuditAction.START, AuditAction.END)
+        )
         self.assertIn("was not found", str(second.facts["failure"]))
 
 
@@ -202,7 +204,7 @@ class SecretTests(WebTestCase):
 class GateTests(GateTestCase):
     """Who is not let in is noted, and who logs in."""
 
-    def assert_noted(self, what: What, who: str = "", **facts: Any) -> None:
+    def assert_noted(self, what: AuditAction, who: str = "", **facts: Any) -> None:
         """The one entry there is says so."""
         (entry,) = self.noted
         self.noted.clear()
@@ -216,12 +218,12 @@ class GateTests(GateTestCase):
             for headers in ({}, {"Authorization": "Bearer x"}):
                 self.ask("GET", "/runs", headers={"Accept": accept, **headers})
                 self.assertEqual(self.reply().status, 401)
-                self.assert_noted(What.REFUSED, status=401, request="GET /runs")
+                self.assert_noted(AuditAction.REFUSED, status=401, request="GET /runs")
 
     def test_wrong_name(self) -> None:
         """Who asks for another host."""
         self.connection.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
-        self.assert_noted(What.REFUSED, status=421, request="GET /")
+        self.assert_noted(AuditAction.REFUSED, status=421, request="GET /")
 
     def test_forbidden(self) -> None:
         """Who may not do it is named, also where it is as if there was nothing."""
@@ -230,27 +232,27 @@ class GateTests(GateTestCase):
         bob = self.tokens.make("bob", own=True)
         self.by(bob, "POST", f"/runs/{run}/cancel")
         path = f"POST /runs/{run}/cancel"
-        self.assert_noted(What.REFUSED, "bob", status=404, request=path)
+        self.assert_noted(AuditAction.REFUSED, "bob", status=404, request=path)
         carol = self.tokens.make("carol", actions=frozenset({Action.READ}))
         self.by(carol, "POST", f"/runs/{run}/cancel")
-        self.assert_noted(What.REFUSED, "carol", status=403, request=path)
+        self.assert_noted(AuditAction.REFUSED, "carol", status=403, request=path)
 
     def test_login(self) -> None:
         """Who exchanges a token for a cookie, and who tries to with another."""
         token = self.tokens.make("alice")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         self.ask("POST", "/login", f"token={token}".encode(), form)
-        self.assert_noted(What.LOGIN, "alice")
+        self.assert_noted(AuditAction.LOGIN, "alice")
         for accept in ("*/*", "text/html"):
             self.ask("POST", "/login", b"token=x", {**form, "Accept": accept})
-            self.assert_noted(What.REFUSED, "stranger", status=401)
+            self.assert_noted(AuditAction.REFUSED, "stranger", status=401)
 
     def test_steered(self) -> None:
         """Whose run it was does not matter: who did it is noted."""
         run = self.run_by(self.tokens.make("alice"))
         self.noted.clear()
         self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
-        self.assert_noted(What.CANCEL, "bob")
+        self.assert_noted(AuditAction.CANCEL, "bob")
         self.started.exit(None, 15)
         self.assertEqual(self.noted[-1].who, "alice")
 

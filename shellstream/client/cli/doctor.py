@@ -4,7 +4,7 @@ import os
 from argparse import Namespace
 
 from shellstream.client import doctor as examination
-from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.urls import http_url
 
 from .settings import settings
@@ -15,5 +15,5 @@ def doctor(given: Namespace) -> int:
     where = settings(given, os.environ, given.url and http_url(given.url))
     secrets = {} if where.token is None else {"Authorization": f"Bearer {where.token}"}
     trust = where.tls()
-    asker = Asker(None if trust is None else trust.context(), secrets)
+    asker = ProbeClient(None if trust is None else trust.context(), secrets)
     return examination.doctor(given, where.url, asker)

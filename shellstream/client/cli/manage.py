@@ -11,8 +11,8 @@ from shellstream.client.escape import json_shown, shown
 from shellstream.client.events import RunInfo
 
 from .settings import settings, wire_to
-from .stdout import Out
-from .target import Words
+from .stdout import OutputWriter
+from .target import Target
 
 
 class _Asking:
@@ -20,7 +20,7 @@ class _Asking:
 
     def __init__(self, given: Namespace) -> None:
         where = settings(given, os.environ)
-        self._out = Out(1, "standard output")
+        self._out = OutputWriter(1, "standard output")
         self.client = Client(where.url, wire_to(where), token=where.token)
 
     async def line(self, text: str) -> None:
@@ -33,7 +33,7 @@ class _Asking:
 
 async def start(given: Namespace) -> int:
     """C{start}: prints the id of a new run."""
-    words = Words([*filter(None, [given.name]), *given.words])
+    words = Target([*filter(None, [given.name]), *given.words])
     if words.url is not None:
         raise Usage("start takes the name of a command; --server says whose")
     asking = _Asking(given)

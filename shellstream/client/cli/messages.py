@@ -2,11 +2,11 @@
 
 import os
 
-from shellstream.client.errors import Elsewhere
+from shellstream.client.errors import ServerError
 from shellstream.client.escape import shown
 
 
-class Notes:
+class Messages:
     """
     Lines of ours on stderr, as many as are wanted.
 
@@ -28,7 +28,7 @@ class Notes:
         if self._verbose:
             note(text, self.ending)
 
-    def cut(self, error: Elsewhere, delay: float) -> None:
+    def cut(self, error: ServerError, delay: float) -> None:
         """A stream was cut, and is taken up again."""
         when = f" in {delay:.1f} s" if delay else ""
         self.tell(f"cut ({error.why}); it is taken up again{when}")

@@ -5,7 +5,7 @@ from base64 import b64encode
 from shellstream.client.escape import json_shown, shown
 from shellstream.client.events import Begun, End, Event, Gap, Output
 
-from .stdout import Out
+from .stdout import OutputWriter
 
 
 class Plain:
@@ -17,7 +17,12 @@ class Plain:
     """
 
     def __init__(
-        self, out: Out, err: Out, *, timestamps: bool = False, prefix: str = ""
+        self,
+        out: OutputWriter,
+        err: OutputWriter,
+        *,
+        timestamps: bool = False,
+        prefix: str = "",
     ) -> None:
         self._outs = {"stdout": out, "stderr": err}
         self._timestamps = timestamps
@@ -54,7 +59,7 @@ class Plain:
 class Ndjson:
     """An object a line, as the server's format of this name; the last is the end."""
 
-    def __init__(self, out: Out) -> None:
+    def __init__(self, out: OutputWriter) -> None:
         self._out = out
 
     async def show(self, event: Event) -> None:

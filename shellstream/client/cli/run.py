@@ -16,13 +16,13 @@ from shellstream.client.transport.wire import Answer
 from shellstream.client.urls import server_of
 
 from .exit_codes import exit_code, words
-from .messages import Notes
+from .messages import Messages
 from .render import Ndjson, Plain
 from .settings import settings, wire_to
-from .signals import Steering
-from .stdin import Into, is_given
-from .stdout import Out
-from .target import Words, meant
+from .signals import SignalHandler
+from .stdin import StdinReader, is_given
+from .stdout import OutputWriter
+from .target import Target, meant
 
 if TYPE_CHECKING:
     from .local_terminal import Terminal
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 async def run(given: Namespace) -> int:
     """C{run}: a command of the server, or a URL."""
-    target = Words(given.words)
+    target = Target(given.words)
     timed = _timed(given)
     _check(given, target)
     terminal = None
@@ -76,7 +76,7 @@ async def run(given: Namespace) -> int:
     return await session.follow(following, begun["command"])
 
 
-def _check(given: Namespace, target: Words) -> None:
+def _check(given: Namespace, target: Target) -> None:
     """@raise Usage: if options and words do not go together."""
     if target.url is not None and given.detach_on_int:
         raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
@@ -123,10 +123,10 @@ class _Session:
     def __init__(self, given: Namespace, url: str | None = None) -> None:
         server = None if url is None else server_of(url) or url
         where = settings(given, os.environ, server)
-        self.notes = Notes(quiet=given.quiet, verbose=given.verbose)
+        self.notes = Messages(quiet=given.quiet, verbose=given.verbose)
         self._given = given
-        self._out = Out(1, "standard output")
-        self._err = Out(2, "standard error")
+        self._out = OutputWriter(1, "standard output")
+        self._err = OutputWriter(2, "standard error")
         self.client = Client(
             where.url,
             wire_to(where),
@@ -134,7 +134,7 @@ class _Session:
             retry_for=given.retry_for,
             noted=self.notes.cut,
         )
-        self._steering = Steering(self.client, self.notes)
+        self._steering = SignalHandler(self.client, self.notes)
         self._out.watch(lambda: self._steering.leave(141))
 
     async def copy(self, answer: Answer) -> int:
@@ -164,11 +164,11 @@ class _Session:
 
     async def feed(self, begun: RunInfo, following: Following) -> int:
         """A run's output, while our standard input goes into it."""
-        with closing(Into(0, "standard input")) as source:
+        with closing(StdinReader(0, "standard input")) as source:
             shown = self.follow(following, begun["command"])
             return await beside(shown, self._fed(begun["id"], source))
 
-    async def _fed(self, run_id: str, source: Into) -> None:
+    async def _fed(self, run_id: str, source: StdinReader) -> None:
         self._steering.feeding = True
         await self.client.feed(run_id, source)
         self._steering.feeding = False
@@ -177,9 +177,9 @@ class _Session:
         self, terminal: "Terminal", begun: RunInfo, following: Following
     ) -> int:
         """A run, and somebody at its terminal."""
-        from .tty_session import Sitting
+        from .tty_session import TtySession
 
-        sitting = Sitting(terminal, begun, self.client, self.notes, self._steering)
+        sitting = TtySession(terminal, begun, self.client, self.notes, self._steering)
         with sitting:
             shown = self._shown(following, begun["command"], seen=sitting.screen.feed)
             gaps = await beside(shown, sitting.type(), sitting.resize())

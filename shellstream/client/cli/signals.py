@@ -10,10 +10,10 @@ from shellstream.client.api import Client
 from shellstream.client.errors import ClientError, Refused
 from shellstream.client.follow import Following
 
-from .messages import Notes
+from .messages import Messages
 
 
-class Steering:
+class SignalHandler:
     """
     Ctrl-C is sent on to the run; a second one cancels it; a third leaves. SIGTERM
     cancels; a second one leaves. SIGHUP leaves, and so does each of them when there is
@@ -24,7 +24,7 @@ class Steering:
         not end that: what was cut off must not look like the whole.
     """
 
-    def __init__(self, client: Client, notes: Notes) -> None:
+    def __init__(self, client: Client, notes: Messages) -> None:
         self._client = client
         self._notes = notes
         self._following: Following | None = None

@@ -18,7 +18,7 @@ def is_given(fd: int = 0) -> bool:
     return not (os.isatty(fd) or os.path.samestat(status, os.stat(os.devnull)))
 
 
-class Into:
+class StdinReader:
     """
     An async iterator of what a descriptor gives, the moment that it is there.
 
@@ -63,7 +63,7 @@ class Into:
         except OSError:  # another user's terminal, or no Linux
             return
 
-    def __aiter__(self) -> "Into":
+    def __aiter__(self) -> "StdinReader":
         return self
 
     async def __anext__(self) -> bytes:

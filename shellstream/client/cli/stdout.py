@@ -12,7 +12,7 @@ from io import FileIO
 from shellstream.client.errors import CannotWrite
 
 
-class Out:
+class OutputWriter:
     """
     A descriptor to write to. While nobody takes what is written, whoever writes
     waits, and nobody else: signals and the network go on.

@@ -6,7 +6,7 @@ from shellstream.client.urls import http_url
 from .options import SUBCOMMANDS
 
 
-class Words:
+class Target:
     """What the words of a command line ask for: a URL or a command, and parameters."""
 
     def __init__(self, words: list[str]) -> None:

@@ -5,7 +5,7 @@ import re
 #: Private modes of xterm, and whether they are on at a terminal as one finds it: keys
 #: of the cursor, reverse video, origin, wrapping, the cursor itself, mice, other
 #: screens, brackets around what is pasted.
-_USUAL = {
+_DEFAULT_MODES = {
     **dict.fromkeys((1, 5, 6), False),
     **dict.fromkeys((7, 25), True),
     **dict.fromkeys((9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016), False),
@@ -17,7 +17,7 @@ _SWITCH = re.compile(rb"\x1b(?:\[([?>]?)([0-9;]{0,60})([hlmr])|([=>c]))")
 _BEGUN = re.compile(rb"\x1b(?:\[[?>]?[0-9;]{0,60})?\Z")
 
 
-class Screen:
+class TerminalModes:
     """
     Sees what a run switches, so that it can be switched back when the run cannot do
     so any more: an editor that lost its network leaves no screen of its own behind.
@@ -35,7 +35,9 @@ class Screen:
                 case b"?h" | b"?l":
                     on = what == b"h"
                     wanted = {int(each) for each in numbers.split(b";") if each}
-                    self._modes.update(dict.fromkeys(wanted & _USUAL.keys(), on))
+                    self._modes.update(
+                        dict.fromkeys(wanted & _DEFAULT_MODES.keys(), on)
+                    )
                 case b"m":
                     self._coloured = numbers.strip(b"0;") != b""
                 case b">m" if numbers.startswith(b"4"):
@@ -53,7 +55,7 @@ class Screen:
         """What switches all of that back; from then on it counts as done."""
         sent = [
             b"\x1b[?%d%c" % (number, b"h" if usual else b"l")
-            for number, usual in _USUAL.items()
+            for number, usual in _DEFAULT_MODES.items()
             if self._modes[number] != usual
         ]
         sent += [b"\x1b[>4m"] if self._keys else []
@@ -65,5 +67,5 @@ class Screen:
 
     def _found(self) -> None:
         """As a terminal is found."""
-        self._modes = dict(_USUAL)
+        self._modes = dict(_DEFAULT_MODES)
         self._coloured = self._keys = self._keypad = self._margins = False

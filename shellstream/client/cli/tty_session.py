@@ -10,15 +10,15 @@ from shellstream.client.errors import Refused
 from shellstream.client.events import RunInfo
 
 from .local_terminal import Escape, Terminal
-from .messages import Notes
-from .signals import Steering
-from .stdin import Into
-from .terminal_modes import Screen
+from .messages import Messages
+from .signals import SignalHandler
+from .stdin import StdinReader
+from .terminal_modes import TerminalModes
 
 _WATCHED = (signal.SIGWINCH, signal.SIGCONT, signal.SIGQUIT)
 
 
-class Sitting:
+class TtySession:
     """
     A terminal here and one there: keys and sizes go there, one request of a kind at
     a time. Use it as a context: outside it, the terminal is as it was found.
@@ -31,8 +31,8 @@ class Sitting:
         terminal: Terminal,
         run: RunInfo,
         client: Client,
-        notes: Notes,
-        steering: Steering,
+        notes: Messages,
+        steering: SignalHandler,
     ) -> None:
         self._terminal = terminal
         self._run = run
@@ -40,11 +40,11 @@ class Sitting:
         self._notes = notes
         self._steering = steering
         self._escape = Escape()
-        self.screen = Screen()
+        self.screen = TerminalModes()
         self._resized = asyncio.Event()
 
-    def __enter__(self) -> "Sitting":
-        self._keys = Into(0, "standard input", self._heed, self._leave(129))
+    def __enter__(self) -> "TtySession":
+        self._keys = StdinReader(0, "standard input", self._heed, self._leave(129))
         self._notes.ending = "\r\n"
         self._steering.before_leaving(self._restore)
         self._terminal.raw()

@@ -20,7 +20,7 @@ from shellstream.client.urls import http_url
 
 if TYPE_CHECKING:
     from .findings import Report
-    from .probe_client import Asker
+    from .probe_client import ProbeClient
 
     Examination = Callable[[], Coroutine[Any, Any, Report]]
 
@@ -31,7 +31,7 @@ MAX_SECONDS = 3600.0
 def doctor(
     given: argparse.Namespace,
     server: str,
-    asker: "Asker | None" = None,
+    asker: "ProbeClient | None" = None,
 ) -> int:
     """
     Examine, and print what was found.
@@ -85,7 +85,7 @@ def _command(given: argparse.Namespace, argv: list[str]) -> "Examination":
 
 
 def _addresses(
-    given: argparse.Namespace, server: str, asker: "Asker | None"
+    given: argparse.Namespace, server: str, asker: "ProbeClient | None"
 ) -> "Examination":
     if given.idle is not None and not 1 <= given.idle <= MAX_SECONDS:
         raise Usage(f"--idle takes 1 to {MAX_SECONDS:g} seconds")
@@ -100,9 +100,9 @@ def _addresses(
     async def examine() -> "Report":
         from shellstream.client.doctor import server_checks
 
-        from .probe_client import Asker
+        from .probe_client import ProbeClient
 
-        asking = asker or Asker()
+        asking = asker or ProbeClient()
         ours = doctors and await server_checks.is_ours(asking, doctors[0])
         if ours or given.url is None or given.idle is not None:
             return await server_checks.examine(

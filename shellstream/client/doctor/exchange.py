@@ -103,7 +103,7 @@ class Exchange:
 
 
 @define
-class Reading:
+class ResponseRecorder:
     """
     An answer as it comes.
 

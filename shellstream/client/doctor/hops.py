@@ -7,7 +7,7 @@ from attrs import frozen
 
 from .exchange import Exchange
 from .findings import proxy_named
-from .ticks import Baseline, Flowing, flowing, ticks
+from .ticks import Baseline, Delivery, classify, ticks
 
 
 class Length(Enum):
@@ -53,10 +53,10 @@ class Hop:
         found = tuple(self.streams.values())
         return next((each for each in found if each.status == 200), found[0])
 
-    def flows(self) -> dict[Probe, Flowing]:
+    def flows(self) -> dict[Probe, Delivery]:
         """How the ticks of the short ones came."""
         return {
-            probe: flowing(ticks(exchange), self.base)
+            probe: classify(ticks(exchange), self.base)
             for probe, exchange in self.streams.items()
             if probe.length is Length.SHORT
         }

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from shellstream import __version__
 from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
 
-from .exchange import Certificate, Exchange, Reading
+from .exchange import Certificate, Exchange, ResponseRecorder
 
 #: Seconds until a server that does not take our connection counts as away.
 CONNECT_TIMEOUT = 15.0
 
 
-class Asker:
+class ProbeClient:
     """
     Asks, on the event loop that runs.
 
@@ -86,12 +86,12 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self._reading: Reading | None = None
+        self._reading: ResponseRecorder | None = None
         self._transport: asyncio.Transport | None = None
 
-    def ask(self, now: float, request: bytes) -> Reading:
+    def ask(self, now: float, request: bytes) -> ResponseRecorder:
         assert self._transport is not None
-        self._reading = Reading(now)
+        self._reading = ResponseRecorder(now)
         if self._transport.is_closing():
             self.connection_lost(None)
         self._transport.write(request)

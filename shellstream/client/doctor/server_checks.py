@@ -13,7 +13,7 @@ from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
 from .findings import Report
 from .hops import Hop, Length, Probe
-from .probe_client import Asker
+from .probe_client import ProbeClient
 from .ticks import baseline, ticks
 
 #: The ticks of a short stream, and the seconds between them: more than anybody is
@@ -28,7 +28,7 @@ _QUICK = "count=1&interval=0"
 LONG_INTERVAL = 0.5
 
 #: Seconds to wait for what is late.
-PATIENCE = 10.0
+REQUEST_TIMEOUT = 10.0
 
 #: How many seconds that interval is enough for: a server sends 600 ticks at most.
 MAX_LONG = 250.0
@@ -44,7 +44,7 @@ _SHORT = tuple(
 
 
 async def examine(
-    asker: Asker, urls: Sequence[str], long: float, idle: float | None
+    asker: ProbeClient, urls: Sequence[str], long: float, idle: float | None
 ) -> Report:
     """
     Examine a server of ours: C{/doctor} at each of these addresses.
@@ -64,13 +64,13 @@ async def examine(
 
 
 async def _hop(
-    asker: Asker, url: str, long: float, interval: float, idle: float | None
+    asker: ProbeClient, url: str, long: float, interval: float, idle: float | None
 ) -> Hop:
     loop = asyncio.get_running_loop()
     wall = time.time_ns() / 1e9 - loop.time()
     quick = []
     for _ in range(QUICK):
-        exchange = await asker.ask(url, PATIENCE, query=_QUICK)
+        exchange = await asker.ask(url, REQUEST_TIMEOUT, query=_QUICK)
         _check(url, exchange)
         quick.append(exchange)
     base = baseline(quick, wall)
@@ -82,7 +82,7 @@ async def _hop(
     asked |= {probe: _query(probe, long, interval, idle) for probe in others}
     exchanges = await asyncio.gather(
         *(
-            asker.ask(url, lasts + PATIENCE, query=query, gzip=probe.gzip)
+            asker.ask(url, lasts + REQUEST_TIMEOUT, query=query, gzip=probe.gzip)
             for probe, (query, lasts) in asked.items()
         )
     )
@@ -153,14 +153,16 @@ def _advice(exchange: Exchange) -> str:
     return ""
 
 
-async def is_ours(asker: Asker, url: str) -> bool:
+async def is_ours(asker: ProbeClient, url: str) -> bool:
     """Whether a C{/doctor} answers there, for an address that need not be one."""
-    exchange = await asker.ask(url, PATIENCE, query=_QUICK)
+    exchange = await asker.ask(url, REQUEST_TIMEOUT, query=_QUICK)
     refuses = exchange.headers.get("content-type", "") == "application/problem+json"
     return bool(ticks(exchange)) or (refuses and exchange.status != 404)
 
 
-async def examine_foreign(asker: Asker, urls: Sequence[str], watch: float) -> Report:
+async def examine_foreign(
+    asker: ProbeClient, urls: Sequence[str], watch: float
+) -> Report:
     """
     Examine any stream.
 
@@ -178,7 +180,9 @@ async def examine_foreign(asker: Asker, urls: Sequence[str], watch: float) -> Re
     return report
 
 
-async def _seen(asker: Asker, url: str, watch: float) -> stream_diagnosis.Seen:
+async def _seen(
+    asker: ProbeClient, url: str, watch: float
+) -> stream_diagnosis.StreamProbe:
     offered = await asker.ask(url, watch, gzip=True)
     _check_answered(url, offered)
     if not 200 <= offered.status < 300:
@@ -189,7 +193,7 @@ async def _seen(asker: Asker, url: str, watch: float) -> stream_diagnosis.Seen:
     if offered.encoding is not None:
         bare = await asker.ask(url, watch)
         _check_answered(url, bare)
-    return stream_diagnosis.Seen(url, offered, bare)
+    return stream_diagnosis.StreamProbe(url, offered, bare)
 
 
 def _foreign_advice(exchange: Exchange) -> str:

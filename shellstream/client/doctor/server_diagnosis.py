@@ -20,7 +20,7 @@ from .findings import (
 )
 from .header_findings import sniffed_at, tls_at
 from .hops import Hop, Probe, who_at
-from .ticks import FELT, Flow, Flowing, ticks
+from .ticks import FELT, Delivery, DeliveryPattern, ticks
 from .truncation import cuts
 
 #: Seconds by which clocks may differ before that is worth a word.
@@ -141,13 +141,22 @@ def _framing_behind(hop: Hop) -> Iterator[Finding]:
 
 
 _FLOWS = {
-    Flow.AT_THE_END: (
+    DeliveryPattern.AT_THE_END: (
         Kind.AT_THE_END,
         "keeps the whole output, and hands it on when it has ended",
     ),
-    Flow.BATCHES: (Kind.BATCHES, "keeps output, and hands on several pieces at once"),
-    Flow.LATE: (Kind.LATE, "holds each piece of output back before it hands it on"),
-    Flow.NONE: (Kind.AT_THE_END, "handed on nothing, long after all was sent"),
+    DeliveryPattern.BATCHES: (
+        Kind.BATCHES,
+        "keeps output, and hands on several pieces at once",
+    ),
+    DeliveryPattern.LATE: (
+        Kind.LATE,
+        "holds each piece of output back before it hands it on",
+    ),
+    DeliveryPattern.NONE: (
+        Kind.AT_THE_END,
+        "handed on nothing, long after all was sent",
+    ),
 }
 
 
@@ -161,14 +170,18 @@ def _flows(hop: Hop, before: Hop | None) -> Iterator[Finding]:
         }
         if not held:
             continue
-        if flow is Flow.LATE and 2 * len(held) < len(flows):
+        if flow is DeliveryPattern.LATE and 2 * len(held) < len(flows):
             continue  # it is no habit
         probe, found = min(held.items(), key=lambda each: each[0].gzip)
-        if before is not None and flow is Flow.LATE and _as_late(found, before):
+        if (
+            before is not None
+            and flow is DeliveryPattern.LATE
+            and _as_late(found, before)
+        ):
             continue
         named = proxy_named(hop.first)
         hint = ""
-        if named is None and flow is Flow.LATE:
+        if named is None and flow is DeliveryPattern.LATE:
             named, hint = "HAProxy", ". HAProxy does this, by 200 ms"
         yield Finding(
             kind=kind,
@@ -193,7 +206,7 @@ def _ended_empty(exchange: Exchange) -> bool:
     return not ticks(exchange) and exchange.ending is not Ending.OVERDUE
 
 
-def _as_late(found: Flowing, before: Hop) -> bool:
+def _as_late(found: Delivery, before: Hop) -> bool:
     """Whether ticks came nearly as late at the address before: it is not this one."""
     usual = [each.delay for each in before.flows().values() if each.delays]
     return bool(usual) and found.delay - max(usual) < FELT
@@ -206,18 +219,19 @@ def _which(held: Mapping[Probe, object], all_: Mapping[Probe, object]) -> str:
     return " (" + ", ".join(map(str, held)) + ")"
 
 
-def _seen(found: Flowing) -> str:
+def _seen(found: Delivery) -> str:
     count = len(found.delays)
     if not count:
         return "no tick came until we left"
-    if found.flow is Flow.LATE:
+    if found.flow is DeliveryPattern.LATE:
         return (
             f"{count} ticks came {seconds(found.delay)} after they were sent (median; "
             f"{seconds(min(found.delays))} to {seconds(max(found.delays))})"
         )
+    at_once = found.flow is DeliveryPattern.AT_THE_END
     return (
         f"{count} ticks were sent over {seconds(found.sent)}; they came "
-        f"{'in one go' if found.flow is Flow.AT_THE_END else f'in {found.batches}'}, "
+        f"{'in one go' if at_once else f'in {found.batches}'}, "
         f"the first {seconds(found.delays[0])} late"
     )
 

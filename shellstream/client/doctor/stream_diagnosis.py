@@ -51,7 +51,7 @@ _BETTER_SERVER = (
 
 
 @frozen
-class Seen:
+class StreamProbe:
     """
     What was seen at one address.
 
@@ -64,14 +64,14 @@ class Seen:
     bare: Exchange
 
 
-def diagnose(addresses: Sequence[Seen]) -> Report:
+def diagnose(addresses: Sequence[StreamProbe]) -> Report:
     """
     What is wrong with a stream, at its own address and by way of others, in order
     from the server outwards.
     """
     findings: list[Finding] = []
     known: set[Kind] = set()
-    before: Seen | None = None
+    before: StreamProbe | None = None
     for seen in addresses:
         fresh = [each for each in _at(seen, before) if each.kind not in known]
         findings += fresh
@@ -81,12 +81,12 @@ def diagnose(addresses: Sequence[Seen]) -> Report:
     return Report(tuple(map(_facts, addresses)), tuple(findings), tuple(notes))
 
 
-def said_nothing(addresses: Sequence[Seen]) -> bool:
+def said_nothing(addresses: Sequence[StreamProbe]) -> bool:
     """Whether nothing at all came, so that nothing can be said of how it comes."""
     return all(not each.bare.pieces for each in addresses)
 
 
-def _facts(seen: Seen) -> dict[str, object]:
+def _facts(seen: StreamProbe) -> dict[str, object]:
     exchange = seen.bare
     came = moments(exchange.pieces, APART)
     certificate = exchange.certificate
@@ -106,7 +106,7 @@ def _facts(seen: Seen) -> dict[str, object]:
     }
 
 
-def _at(seen: Seen, before: Seen | None) -> Iterator[Finding]:
+def _at(seen: StreamProbe, before: StreamProbe | None) -> Iterator[Finding]:
     layer = Layer.SERVER if before is None else Layer.PROXY
     who = _who(seen, layer)
     exchange = seen.bare
@@ -127,7 +127,7 @@ def _at(seen: Seen, before: Seen | None) -> Iterator[Finding]:
         yield untrusted(seen.url, exchange)
 
 
-def _who(seen: Seen, layer: Layer) -> str:
+def _who(seen: StreamProbe, layer: Layer) -> str:
     server = _server_named(seen.bare)
     if server is not None:
         return f"the server at {seen.url} ({server})"
@@ -145,7 +145,7 @@ def _server_named(exchange: Exchange) -> str | None:
     )
 
 
-def _framed(seen: Seen, layer: Layer, who: str) -> Iterator[Finding]:
+def _framed(seen: StreamProbe, layer: Layer, who: str) -> Iterator[Finding]:
     exchange = seen.bare
     if exchange.framing is Framing.CHUNKED:
         return
@@ -172,7 +172,7 @@ def _framed(seen: Seen, layer: Layer, who: str) -> Iterator[Finding]:
     )
 
 
-def _compressed(seen: Seen, layer: Layer, who: str) -> Finding:
+def _compressed(seen: StreamProbe, layer: Layer, who: str) -> Finding:
     exchange = seen.offered
     came = moments(exchange.pieces, APART)
     bare = moments(seen.bare.pieces, APART)
@@ -204,7 +204,9 @@ def _compressed(seen: Seen, layer: Layer, who: str) -> Finding:
     )
 
 
-def _held(seen: Seen, before: Seen | None, layer: Layer, who: str) -> Finding | None:
+def _held(
+    seen: StreamProbe, before: StreamProbe | None, layer: Layer, who: str
+) -> Finding | None:
     """That output comes later than it was written, as far as that shows."""
     came = moments(seen.bare.pieces, APART)
     if not came:
@@ -235,10 +237,10 @@ def _block(came: Sequence[tuple[float, int]]) -> int | None:
 
 
 def _holds(
-    seen: Seen,
+    seen: StreamProbe,
     layer: Layer,
     who: str,
-    before: Seen | None,
+    before: StreamProbe | None,
     came: Sequence[tuple[float, int]],
     block: int | None = None,
 ) -> Finding:
@@ -294,7 +296,7 @@ def _goes(count: int) -> str:
     return "one go" if count == 1 else f"{count} goes"
 
 
-def _cut(seen: Seen, layer: Layer, who: str) -> Finding:
+def _cut(seen: StreamProbe, layer: Layer, who: str) -> Finding:
     exchange = seen.bare
     after = exchange.ended - exchange.asked
     last = exchange.pieces[-1].time if exchange.pieces else exchange.asked
@@ -313,7 +315,7 @@ def _cut(seen: Seen, layer: Layer, who: str) -> Finding:
     )
 
 
-def _unknown(seen: Seen) -> Iterator[str]:
+def _unknown(seen: StreamProbe) -> Iterator[str]:
     """What cannot be told."""
     exchange = seen.bare
     watched = seconds(exchange.ended - exchange.asked)
@@ -331,7 +333,7 @@ def _unknown(seen: Seen) -> Iterator[str]:
         yield f"{seen.url} was watched for {watched}; it had not ended (--seconds)"
 
 
-def _hints(seen: Seen) -> Iterator[str]:
+def _hints(seen: StreamProbe) -> Iterator[str]:
     """What is no fault by itself."""
     exchange = seen.bare
     if exchange.headers.get("server", "").startswith("shellstream/"):

@@ -104,7 +104,7 @@ def baseline(exchanges: Sequence[Exchange], wall: float) -> Baseline | None:
     return found
 
 
-class Flow(Enum):
+class DeliveryPattern(Enum):
     """How ticks came."""
 
     LIVE = "live"
@@ -115,7 +115,7 @@ class Flow(Enum):
 
 
 @frozen
-class Flowing:
+class Delivery:
     """
     How the ticks of one answer came.
 
@@ -125,7 +125,7 @@ class Flowing:
     @ivar batches: in how many goes they came.
     """
 
-    flow: Flow
+    flow: DeliveryPattern
     delays: tuple[float, ...] = ()
     spread: float = 0.0
     sent: float = 0.0
@@ -137,14 +137,14 @@ class Flowing:
         return median(self.delays) if self.delays else 0.0
 
 
-def flowing(found: Sequence[Tick], base: Baseline) -> Flowing:
+def classify(found: Sequence[Tick], base: Baseline) -> Delivery:
     """
     Tell how ticks came. A few that are late say nothing: a machine may be busy.
 
     Ticks should be sent some multiple of C{base.felt} apart.
     """
     if not found:
-        return Flowing(Flow.NONE)
+        return Delivery(DeliveryPattern.NONE)
     delays = tuple(base.delay(each) for each in found)
     sent = found[-1].sent - found[0].sent
     spread = found[-1].came - found[0].came
@@ -153,11 +153,11 @@ def flowing(found: Sequence[Tick], base: Baseline) -> Flowing:
         later.came - earlier.came > apart for earlier, later in pairwise(found)
     )
     if len(found) > 2 and sent > 4 * base.felt and spread < sent / 4:
-        flow = Flow.AT_THE_END
+        flow = DeliveryPattern.AT_THE_END
     elif len(found) > 2 and batches <= 0.6 * len(found) and max(delays) > base.felt:
-        flow = Flow.BATCHES
+        flow = DeliveryPattern.BATCHES
     elif median(delays) > base.felt:
-        flow = Flow.LATE
+        flow = DeliveryPattern.LATE
     else:
-        flow = Flow.LIVE
-    return Flowing(flow, delays, spread, sent, batches)
+        flow = DeliveryPattern.LIVE
+    return Delivery(flow, delays, spread, sent, batches)

@@ -27,7 +27,7 @@ from twisted.web.iweb import (
 )
 from zope.interface import implementer
 
-from .happy_eyeballs import AnyAddress
+from .happy_eyeballs import HappyEyeballsEndpoint
 
 #: What is read of a connection at once, in bytes, twice what Twisted does: little
 #: enough to stay in a processor's cache.
@@ -88,7 +88,7 @@ class _Watched:
         self, reactor: Any, uri: URI, creator: IOpenSSLClientConnectionCreator | None
     ) -> None:
         self.host = uri.host.decode("ascii")
-        self.tcp = AnyAddress(reactor, self.host, uri.port)
+        self.tcp = HappyEyeballsEndpoint(reactor, self.host, uri.port)
         self._reactor = reactor
         self._creator = creator
 
@@ -158,7 +158,7 @@ class _Response(proxyForInterface(IResponse, "original")):  # type: ignore[misc]
 
 
 @implementer(IAgent)
-class OneEach:
+class ConnectionPerRequestAgent:
     """Opens a connection for each request."""
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:

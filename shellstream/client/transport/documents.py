@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 from shellstream.client.errors import (
+    ContractViolation,
     CutShort,
-    Nonsense,
+    NoResponse,
     Refused,
     ServerFailed,
-    Unanswered,
 )
 from shellstream.client.escape import shown
 
@@ -21,7 +21,7 @@ from .wire import Answer, Wire
 MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
 
 #: Seconds that a server may take for an answer that is no stream.
-PATIENCE = 60.0
+REQUEST_TIMEOUT = 60.0
 
 
 class Server:
@@ -48,7 +48,7 @@ class Server:
         """
         url = self._url + path
         headers = {**self._headers, **headers}
-        answer = await self._wire.request(method, url, headers, body, PATIENCE)
+        answer = await self._wire.request(method, url, headers, body, REQUEST_TIMEOUT)
         self.heard = True
         await check(url, answer)
         return answer
@@ -74,7 +74,7 @@ class Server:
             return json.loads(await whole(answer, MAX_DOCUMENT))
         except (ValueError, RecursionError):
             why = "it is no JSON; is this a shellstream?"
-            raise Nonsense(self._url + path, why) from None
+            raise ContractViolation(self._url + path, why) from None
 
     async def call(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
@@ -82,7 +82,7 @@ class Server:
         """The same; what only looks is asked for again if no answer came."""
         try:
             return await self.document(method, path, document)
-        except Unanswered:
+        except NoResponse:
             if method != "GET":
                 raise
         return await self.document(method, path, document)
@@ -113,7 +113,7 @@ async def whole(answer: Answer, most: int) -> bytes:
     """An answer up to its end, or up to so many bytes; then it is closed."""
     body = bytearray()
     try:
-        while data := await answer.read(PATIENCE):
+        while data := await answer.read(REQUEST_TIMEOUT):
             body += data
             if len(body) > most:
                 break

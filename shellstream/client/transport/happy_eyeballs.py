@@ -26,7 +26,7 @@ _DELAY = 0.25
 
 
 @implementer(IStreamClientEndpoint)
-class AnyAddress:
+class HappyEyeballsEndpoint:
     """
     As L{HostnameEndpoint<twisted.internet.endpoints.HostnameEndpoint>}, whose
     C{LoopingCall} imports, and so installs, the global reactor before it is given

@@ -43,7 +43,7 @@ def pinned(pin: bytes) -> Judge:
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class Judged:
+class FingerprintVerifier:
     """Who answers is who shows the right certificate: no authority, name or date."""
 
     def __init__(self, context: SSL.Context, hostname: str, judge: Judge) -> None:
@@ -121,7 +121,7 @@ async def _look(
             seen.append(found)
         raise Untrusted("it was only to be looked at")
 
-    creator = Judged(CertificateOptions().getContext(), hostname, judge)
+    creator = FingerprintVerifier(CertificateOptions().getContext(), hostname, judge)
     factory = Factory.forProtocol(_Looking)
     factory.noisy = False
     tls = TLSMemoryBIOFactory(creator, True, factory, reactor)

@@ -28,14 +28,14 @@ from shellstream.client.errors import (
     CannotConnect,
     ClientError,
     CutShort,
+    NoResponse,
     NoSuchHost,
     NotHTTP,
     TLSFailed,
-    Unanswered,
     Usage,
 )
 
-from .agent import OneEach
+from .agent import ConnectionPerRequestAgent
 from .fingerprint import Untrusted
 from .tls_errors import tls_reason
 from .wire import ALWAYS, READ_AHEAD
@@ -93,7 +93,7 @@ def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClie
     @param policy: the authorities to trust, if not those of the system:
         L{Trust.policy}'s, or any other.
     """
-    agent = OneEach(reactor, policy or BrowserLikePolicyForHTTPS())
+    agent = ConnectionPerRequestAgent(reactor, policy or BrowserLikePolicyForHTTPS())
     return HTTPClient(LiveAgent(agent), data_to_body_producer=_Bytes)
 
 
@@ -286,7 +286,7 @@ def _unanswered(url: str, error: Exception, timeout: float | None) -> Exception:
         case neterror.ConnectError():
             return CannotConnect(url, str(error))
         case DeferredTimeout():
-            return Unanswered(url, f"silent for {timeout:g} seconds")
+            return NoResponse(url, f"silent for {timeout:g} seconds")
         case SchemeNotSupported():
             return Usage(f"{url}: only http:// and https:// are spoken here")
         case ResponseFailed() | RequestTransmissionFailed():
@@ -313,5 +313,5 @@ def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
         if isinstance(error, ResponseFailed):
             return _broken(url, error.reasons)
     lost = (neterror.ConnectionLost, neterror.ConnectionDone)
-    kind = Unanswered if all(isinstance(each, lost) for each in values) else NotHTTP
+    kind = NoResponse if all(isinstance(each, lost) for each in values) else NotHTTP
     return kind(url, "; ".join(map(_why, values)))

@@ -18,7 +18,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from .fingerprint import blocks
-from .pinned_openssl import Judged, pinned
+from .pinned_openssl import FingerprintVerifier, pinned
 from .tls_errors import tls_reason
 
 
@@ -85,7 +85,7 @@ class _Policy:
             more["privateKey"] = self._shown.privateKey.original
             more["certificate"] = self._shown.original
         context = CertificateOptions(**more).getContext()
-        return Judged(context, host, pinned(self._pin))
+        return FingerprintVerifier(context, host, pinned(self._pin))
 
 
 def _block(data: bytes, kind: bytes) -> bytes:

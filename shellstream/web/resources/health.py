@@ -22,7 +22,7 @@ _log = Logger()
 FRESH = 1.0
 
 #: Seconds that a disk may take to answer.
-PATIENCE = 5.0
+HEALTH_TIMEOUT = 5.0
 
 
 class NotReady(ShellstreamError):
@@ -72,7 +72,7 @@ class Health(Resource):
         self._waiting.append(found)
         if len(self._waiting) == 1:
             asked = Deferred.fromCoroutine(_ask(runs))
-            asked.addTimeout(PATIENCE, self._clock)
+            asked.addTimeout(HEALTH_TIMEOUT, self._clock)
             asked.addErrback(_not_ready).addCallback(self._tell)
         return found
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.output.negotiation import prefers_html
-from shellstream.security.audit import Entry, What
+from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import Caller
 from shellstream.web.server.authentication import cookie_name
 from shellstream.web.server.request import Request
@@ -45,7 +45,7 @@ class Login(Resource):
             answer_page(request, login_page(then, str(error).partition(";")[0]))
             return
         by = Caller(principal, request.address)
-        request.site.note(Entry.of(What.LOGIN, by))
+        request.site.note(Entry.of(AuditAction.LOGIN, by))
         _set_cookie(request, gate.sessions.begin(principal))
         _go_to(request, then)
 

@@ -55,7 +55,7 @@ def from_body(media_type: str, body: bytes) -> Given:
 
 def from_json(media_type: str, body: bytes) -> dict[str, object]:
     """
-    The members of a JSON object; an object in it stays L{Pairs}.
+    The members of a JSON object; an object in it stays L{JsonPairs}.
 
     @raise BodyMalformed: if the body is none, or has a member twice.
     @raise MediaTypeUnsupported: if it does not say that it is JSON.
@@ -78,20 +78,20 @@ def _pairs(body: bytes) -> Given:
     try:
         document = json.loads(
             body.decode("utf-8"),
-            object_pairs_hook=Pairs,
+            object_pairs_hook=JsonPairs,
             parse_constant=_no_constant,
         )
     except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise BodyMalformed(f"the body is not valid JSON: {reason}") from None
-    if not isinstance(document, Pairs):
+    if not isinstance(document, JsonPairs):
         raise BodyMalformed('the body must be a JSON object: {"NAME": VALUE, …}')
     if len(document) > MAX_FIELDS:
         raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
     return list(document)
 
 
-class Pairs(list[tuple[str, object]]):
+class JsonPairs(list[tuple[str, object]]):
     """A JSON object with its repeated names still in it."""
 
 

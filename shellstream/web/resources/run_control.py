@@ -7,8 +7,8 @@ from typing import ClassVar
 from twisted.internet.defer import CancelledError, Deferred
 
 from shellstream.model.errors import Forbidden, ParametersRefused, Refusal
-from shellstream.model.run_input import Piece
-from shellstream.model.run_record import described
+from shellstream.model.run_input import StdinChunk
+from shellstream.model.run_record import to_document
 from shellstream.output.interfaces import IRun
 from shellstream.security.authorization import Action
 from shellstream.web.server.problem_details import json_line
@@ -23,7 +23,7 @@ from .terminal_size import size_of
 def answer_with(request: Request, run: IRun) -> None:
     """Answer with a run as it stands."""
     request.setHeader(b"shellstream-run", run.record.id.encode())
-    request.answer(JSON, json_line(described(run.record)))
+    request.answer(JSON, json_line(to_document(run.record)))
 
 
 async def _answer_done(request: Request, run_id: str) -> None:
@@ -96,7 +96,7 @@ class _Stdin(_Steering):
         offset = query.number("offset", 0, MAX_OFFSET)
         eof = query.flag("eof")
         query.close()
-        piece = Piece(request.content.getvalue(), offset, eof)
+        piece = StdinChunk(request.content.getvalue(), offset, eof)
         feeding = Deferred.fromCoroutine(request.runs.feed(self._id, piece))
         # What a client that leaves has sent counts as far as it was taken.
         request.notifyFinish().addErrback(lambda _: feeding.cancel())

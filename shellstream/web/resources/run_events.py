@@ -14,14 +14,14 @@ from shellstream.model.events import Chunk, End, Gap, OnDisconnect, State, Strea
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import RunRecord
 from shellstream.output.formats import Format
-from shellstream.output.interfaces import ILog, IRun, IViewer, View
+from shellstream.output.interfaces import ILog, IRun, IViewer, ViewOptions
 from shellstream.security.authorization import Action, Principal, Verdict, decide
 from shellstream.web.server.request import Request
 
 from .base import READS, Resource, Rule, query_of
 from .query import Query
 from .request_params import from_query
-from .run_output import Answers
+from .run_output import OutputResponder
 
 
 @implementer(IRun)
@@ -125,7 +125,7 @@ class Events(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
 
-    def __init__(self, events: ILog, answers: Answers) -> None:
+    def __init__(self, events: ILog, answers: OutputResponder) -> None:
         super().__init__()
         boot = secrets.token_hex(8)
         record = RunRecord(
@@ -159,6 +159,6 @@ class Events(Resource):
                 why = "takes the id of an event as it was sent"
                 raise ParametersRefused([Refusal("Last-Event-ID", why)])
         self._answers.headers(request, form)
-        self._answers.follow(request, self._news, View(offset), form)
+        self._answers.follow(request, self._news, ViewOptions(offset), form)
 
     render_HEAD = render_GET

@@ -16,9 +16,9 @@ from shellstream.model.errors import (
 from shellstream.model.events import Reason, Stream
 from shellstream.model.run_record import RunRecord, signal_name
 from shellstream.output.formats import Format, Plain, parse_last_event_id
-from shellstream.output.interfaces import IRun, View
+from shellstream.output.interfaces import IRun, ViewOptions
 from shellstream.output.negotiation import negotiate
-from shellstream.output.shared_encoding import Rendition
+from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.output.tail import tail
 from shellstream.output.viewer import Viewer
 from shellstream.security.authorization import Action
@@ -51,12 +51,14 @@ def outcome(record: RunRecord) -> Mapping[str, str]:
     return {f"Shellstream-{k}": v for k, v in found.items() if v is not None}
 
 
-class Answers:
+class OutputResponder:
     """Answers requests with output, each at its own pace."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._renditions: WeakValueDictionary[object, Rendition] = WeakValueDictionary()
+        self._renditions: WeakValueDictionary[object, SharedEncoding] = (
+            WeakValueDictionary()
+        )
 
     def headers(
         self, request: Request, form: Format, record: RunRecord | None = None
@@ -68,7 +70,9 @@ class Answers:
         if record is not None:
             request.setHeader(b"shellstream-run", record.id.encode())
 
-    def whole(self, request: Request, run: IRun, view: View, form: Format) -> None:
+    def whole(
+        self, request: Request, run: IRun, view: ViewOptions, form: Format
+    ) -> None:
         """
         Answer with all of the output that a view wants.
 
@@ -90,7 +94,9 @@ class Answers:
             announce_trailers(request)
         self.follow(request, run, view, form)
 
-    def part(self, request: Request, run: IRun, view: View, wanted: Range) -> None:
+    def part(
+        self, request: Request, run: IRun, view: ViewOptions, wanted: Range
+    ) -> None:
         """Answer with the part of the output that a C{Range} asked for."""
         self.headers(request, Plain(), run.record)
         request.setResponseCode(206)
@@ -105,14 +111,16 @@ class Answers:
         )
         self.follow(request, run, view, Plain())
 
-    def follow(self, request: Request, run: IRun, view: View, form: Format) -> None:
+    def follow(
+        self, request: Request, run: IRun, view: ViewOptions, form: Format
+    ) -> None:
         """
         Send the headers, then all that a view wants, then the end.
 
         @raise OffsetGone: if none of it can be read, and the format cannot say so.
         """
         over, plain = run.record.state.ended, isinstance(form, Plain)
-        rendition = Rendition(run, form, view.only)
+        rendition = SharedEncoding(run, form, view.only)
         if plain and not view.skip_gaps and view.offset < run.log.end:
             run.log.read(view.offset, 1)  # or it would begin, and break off at once
         if not view.lossless:  # a run has few whom it waits for
@@ -171,7 +179,7 @@ class Output(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
 
-    def __init__(self, answers: Answers, run_id: str) -> None:
+    def __init__(self, answers: OutputResponder, run_id: str) -> None:
         super().__init__()
         self._answers = answers
         self._id = run_id
@@ -191,7 +199,7 @@ class Output(Resource):
             query.refuse("tail", "cannot be combined with offset")
         if query.text("gap") not in (None, "skip"):
             query.refuse("gap", "must be skip, or left out")
-        view = View(
+        view = ViewOptions(
             follow=query.flag("follow", default=True),
             lossless=query.flag("lossless"),
             skip_gaps=query.text("gap") == "skip",

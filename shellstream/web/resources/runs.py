@@ -9,17 +9,17 @@ from twisted.web.resource import Resource as TwistedResource
 
 from shellstream.model.errors import ParametersRefused, Refusal
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_record import described
-from shellstream.runs.interfaces import Order
+from shellstream.model.run_record import to_document
+from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
 from .base import JSON, READS, Resource, Rule, query_of
 from .query import Query
-from .request_params import Pairs, from_json, from_query
+from .request_params import JsonPairs, from_json, from_query
 from .run_control import STEERING, answer_with
-from .run_output import Answers, Output
+from .run_output import Output, OutputResponder
 from .terminal_size import tty_of
 
 #: How many runs a page holds if nobody says, and at most.
@@ -56,7 +56,7 @@ class Runs(Resource):
         "POST": frozenset({Action.RUN}),
     }
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: OutputResponder) -> None:
         super().__init__()
         self._answers = answers
 
@@ -89,7 +89,7 @@ class Runs(Resource):
             given = {name: value for name, value in fields.items() if value is not None}
             following = f"/runs?{urlencode(given)}"
             request.setHeader(b"link", f'<{following}>; rel="next"'.encode())
-        document = {"runs": [described(each) for each in page], "next": following}
+        document = {"runs": [to_document(each) for each in page], "next": following}
         request.answer(JSON, json_line(document))
 
     async def render_POST(self, request: Request) -> None:
@@ -102,18 +102,18 @@ class Runs(Resource):
         request.setHeader(b"shellstream-run", record.id.encode())
         # It may be another's, or have come to its end since.
         seen = request.runs.allows(Action.READ, record.command, record.principal)
-        document = described(record) if seen else {"id": record.id}
+        document = to_document(record) if seen else {"id": record.id}
         request.answer(JSON, json_line(document))
 
 
-def _order(request: Request) -> Order:
+def _order(request: Request) -> RunRequest:
     body = from_json(request.getHeader("content-type") or "", request.content.read())
     refusals: list[Refusal] = []
     for name in body:
         if name not in _MEMBERS:
             why = f"is unknown here; send {', '.join(_MEMBERS)}"
             refusals.append(Refusal(name[:80], why))
-    command, params = body.get("command"), body.get("params", Pairs())
+    command, params = body.get("command"), body.get("params", JsonPairs())
     stdin = body.get("stdin", False)
     if not isinstance(stdin, bool):
         why = "must be true or false; input itself goes to POST /runs/ID/stdin"
@@ -124,14 +124,14 @@ def _order(request: Request) -> Order:
         refusals.append(Refusal("on_disconnect", 'must be "keep" or "cancel"'))
     if command is not None and not isinstance(command, str):
         refusals.append(Refusal("command", "must be a string"))
-    if not isinstance(params, Pairs):
+    if not isinstance(params, JsonPairs):
         refusals.append(Refusal("params", "must be an object: {NAME: VALUE}"))
     if refusals:
         raise ParametersRefused(refusals)
     assert command is None or isinstance(command, str)
-    assert isinstance(params, Pairs)
+    assert isinstance(params, JsonPairs)
     key, stdin = key_of(request), stdin is True
-    return Order(command, params, OnDisconnect(leave), key, stdin, tty)
+    return RunRequest(command, params, OnDisconnect(leave), key, stdin, tty)
 
 
 class OneRun(Resource):
@@ -142,7 +142,7 @@ class OneRun(Resource):
         "DELETE": frozenset({Action.ADMIN}),
     }
 
-    def __init__(self, answers: Answers, run_id: str) -> None:
+    def __init__(self, answers: OutputResponder, run_id: str) -> None:
         super().__init__()
         self._id = run_id
         self.putChild(b"output", Output(answers, run_id))

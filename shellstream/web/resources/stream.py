@@ -13,16 +13,16 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import OnDisconnect, State
 from shellstream.output.formats import Format, parse_last_event_id
-from shellstream.output.interfaces import View
+from shellstream.output.interfaces import ViewOptions
 from shellstream.output.negotiation import negotiate
-from shellstream.runs.interfaces import Order
+from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
 from .base import Resource, Rule, query_of
 from .pages import PROOF
 from .request_params import Given, from_body, from_query
-from .run_output import Answers
+from .run_output import OutputResponder
 from .runs import key_of
 
 
@@ -35,7 +35,7 @@ class Stream(Resource):
         "POST": frozenset({Action.RUN, Action.READ}),
     }
 
-    def __init__(self, answers: Answers, name: str | None = None) -> None:
+    def __init__(self, answers: OutputResponder, name: str | None = None) -> None:
         super().__init__()
         self._answers = answers
         self._name = name
@@ -92,13 +92,13 @@ class Stream(Resource):
         self, request: Request, given: Given, form: Format, *, by_get: bool = False
     ) -> None:
         request.check_room()
-        order = Order(self._name, given, OnDisconnect.CANCEL, key_of(request))
+        order = RunRequest(self._name, given, OnDisconnect.CANCEL, key_of(request))
         run, began = await request.runs.submit(order)
         if run.record.state is State.FAILED:
             raise RunFailed(run.record.id, run.record.failure or "it never started")
         if by_get:
             form = form.naming(run.record.id)
-        self._answers.whole(request, run, View(lossless=began), form)
+        self._answers.whole(request, run, ViewOptions(lossless=began), form)
 
     async def _resume(self, request: Request, form: Format, last: str) -> None:
         """An C{EventSource} comes back by itself, and wants no second run."""
@@ -109,5 +109,5 @@ class Stream(Resource):
         request.check_room()
         run = await request.runs.find(run_id)
         mine = run.record.principal == request.runs.caller.principal.name
-        view = View(offset, lossless=mine)
+        view = ViewOptions(offset, lossless=mine)
         self._answers.whole(request, run, view, form.naming(run_id))

@@ -7,7 +7,7 @@ from typing import Any
 from shellstream.model.errors import ParametersRefused, Refusal
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 
-from .request_params import Pairs
+from .request_params import JsonPairs
 
 _SIDES = ("rows", "columns")
 
@@ -20,7 +20,7 @@ def tty_of(wish: object, refusals: list[Refusal]) -> Tty | None:
     """
     if isinstance(wish, bool):
         return Tty() if wish else None
-    if not isinstance(wish, Pairs):
+    if not isinstance(wish, JsonPairs):
         why = 'must be true, false or {"rows": 24, "columns": 80, "term": "xterm"}'
         refusals.append(Refusal("tty", why))
         return None

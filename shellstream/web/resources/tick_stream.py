@@ -11,7 +11,7 @@ from shellstream.model.errors import Busy
 from shellstream.model.events import OnDisconnect, State, Stream, WallClock, rfc3339
 from shellstream.model.run_record import RunRecord
 from shellstream.output.formats import Plain
-from shellstream.output.interfaces import IRun, IViewer, View
+from shellstream.output.interfaces import IRun, IViewer, ViewOptions
 from shellstream.output.log import OutputLog
 from shellstream.output.negotiation import negotiate
 from shellstream.web.server.request import Request
@@ -19,7 +19,7 @@ from shellstream.web.server.request import Request
 from .base import ANYBODY, Resource, Rule, query_of
 from .query import Query
 from .request_params import from_query
-from .run_output import Answers, announce_trailers
+from .run_output import OutputResponder, announce_trailers
 
 #: What a ticker does if nobody says, and at most: ticks, and seconds.
 COUNT, MAX_COUNT = 10, 600
@@ -138,7 +138,7 @@ class Doctor(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
-    def __init__(self, answers: Answers, clock: IReactorTime, now: Now) -> None:
+    def __init__(self, answers: OutputResponder, clock: IReactorTime, now: Now) -> None:
         super().__init__()
         self._answers = answers
         self._clock = clock
@@ -169,6 +169,6 @@ class Doctor(Resource):
         if isinstance(form, Plain):
             announce_trailers(request)
         ticker = Ticker(ticks, self._clock, self._now, self._ticking, address)
-        self._answers.follow(request, ticker, View(), form)
+        self._answers.follow(request, ticker, ViewOptions(), form)
 
     render_HEAD = render_GET

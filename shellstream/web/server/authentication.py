@@ -15,7 +15,7 @@ from shellstream.model.errors import (
 from shellstream.security.authorization import ANONYMOUS, Caller, Principal
 from shellstream.security.certificates import names_of
 from shellstream.security.login_sessions import Session, Sessions
-from shellstream.security.login_throttle import Failures
+from shellstream.security.login_throttle import LoginThrottle
 from shellstream.security.principals import Access
 from shellstream.security.request_origin import Names, Site, site_of
 
@@ -40,7 +40,7 @@ class Tokens(Protocol):
 
 
 @define(eq=False)
-class Gate:
+class Authenticator:
     """
     Lets requests in that may come in at all, and remembers whose they are.
 
@@ -57,12 +57,12 @@ class Gate:
     seconds: Callable[[], float]
     wall: Callable[[], int]
     sessions: Sessions = field(init=False)
-    _failures: Failures = field(init=False)
+    _failures: LoginThrottle = field(init=False)
     _open: "dict[Principal, set[Request]]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.sessions = Sessions(self.seconds)
-        self._failures = Failures(self.seconds)
+        self._failures = LoginThrottle(self.seconds)
 
     def check_host(self, request: Request) -> None:
         """

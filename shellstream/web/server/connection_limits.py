@@ -18,7 +18,7 @@ RETRY_AFTER = 5
 INTERVAL = 60.0
 
 
-def origin(peer: IAddress) -> str | None:
+def client_network(peer: IAddress) -> str | None:
     """
     Who is counted as one: an address, and of IPv6 all that one network has, as
     anybody may take any of these; L{None} for a socket of this machine.
@@ -34,7 +34,7 @@ def origin(peer: IAddress) -> str | None:
 
 
 @define(eq=False)
-class Shares:
+class SharedQuota:
     """
     Something of which there is only so much, and of which nobody gets all.
 
@@ -80,17 +80,17 @@ class Shares:
 
 
 @define(eq=False)
-class Crowd:
+class ConnectionLimiter:
     """All connections, counted by where they come from."""
 
     _bounds: Bounds
     _clock: IReactorTime
-    inside: Shares = field(init=False)
+    inside: SharedQuota = field(init=False)
     _refused: int = field(default=0, init=False)
     _telling: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.inside = Shares(self._bounds.connections, self._bounds.per_address)
+        self.inside = SharedQuota(self._bounds.connections, self._bounds.per_address)
 
     def enter(self, peer: IAddress, *, last: bool = False) -> ShellstreamError | None:
         """
@@ -98,7 +98,7 @@ class Crowd:
 
         @param last: whether there are hardly any descriptors left.
         """
-        where = origin(peer)
+        where = client_network(peer)
         if not last and self.inside.take(where):
             return None
         self._note()
@@ -108,7 +108,7 @@ class Crowd:
 
     def leave(self, peer: IAddress) -> None:
         """One who was taken in has gone."""
-        self.inside.give_back(origin(peer))
+        self.inside.give_back(client_network(peer))
 
     def _note(self) -> None:
         # A line for each would be a flood of its own.

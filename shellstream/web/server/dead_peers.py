@@ -38,7 +38,7 @@ def repeated(transport: Any) -> int:
 
 
 @define(eq=False)
-class Patrol:
+class DeadPeerMonitor:
     """Resets the connections whose clients vanished; called each second."""
 
     _channels: Collection[Channel]

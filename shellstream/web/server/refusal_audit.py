@@ -4,7 +4,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from shellstream.model.errors import NothingHere, RunFailed, ShellstreamError
-from shellstream.security.audit import Entry, What
+from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import Caller
 from shellstream.security.principals import UNIX
 
@@ -37,7 +37,7 @@ def refused(
     """
     command, params = error.ordered
     return Entry(
-        what=What.REFUSED,
+        what=AuditAction.REFUSED,
         who="" if by is None else by.principal.name,
         credential="" if by is None else by.principal.credential,
         address=address,

@@ -20,15 +20,15 @@ from shellstream.security.authorization import Caller
 
 from .access_log import masked
 from .channel import Channel
-from .connection_limits import RETRY_AFTER, origin
+from .connection_limits import RETRY_AFTER, client_network
 from .immediate_write import write_now
 from .problem_details import PROBLEM, SERVER, problem
 from .refusal_audit import host_of, is_noted, refused
 
 if TYPE_CHECKING:
-    from shellstream.runs.authorized_runs import Permitted
+    from shellstream.runs.authorized_runs import AuthorizedRuns
 
-    from .authentication import Gate
+    from .authentication import Authenticator
     from .site import Site
 
 
@@ -51,8 +51,8 @@ class Request(TwistedRequest):
     site: "Site"
     #: What decides who asks, and what they may know of and do: before any resource
     #: is looked for.
-    gate: "Gate"
-    runs: "Permitted"
+    gate: "Authenticator"
+    runs: "AuthorizedRuns"
     content: BytesIO
     #: Whether the client has left.
     gone = False
@@ -126,7 +126,7 @@ class Request(TwistedRequest):
             self.channel.refuse(BodyTooLarge(bounds.body_size))
 
     def _hold(self, size: int) -> None:
-        if not self.channel.site.inputs.take(origin(self.client), size):
+        if not self.channel.site.inputs.take(client_network(self.client), size):
             why = "commands have to read what was sent to them already"
             self.channel.refuse(Busy(why, RETRY_AFTER))
         self._held += size
@@ -134,7 +134,7 @@ class Request(TwistedRequest):
     def _let_go(self) -> None:
         """It is over: what it held is for others."""
         if self._held:
-            self.channel.site.inputs.give_back(origin(self.client), self._held)
+            self.channel.site.inputs.give_back(client_network(self.client), self._held)
             self._held = 0
         if self._logged is not None and not self._left:
             self._left = True

@@ -13,8 +13,8 @@ from shellstream.security.authorization import Principal
 
 from .access_log import log_line
 from .channel import Channel
-from .connection_limits import Crowd, Shares
-from .dead_peers import Patrol
+from .connection_limits import ConnectionLimiter, SharedQuota
+from .dead_peers import DeadPeerMonitor
 from .request import Request
 
 
@@ -36,11 +36,11 @@ class Site(TwistedSite):
 
     def __init__(self, reactor: Any, bounds: Bounds = BOUNDS) -> None:
         self.bounds = bounds
-        self.crowd = Crowd(bounds, reactor)
+        self.crowd = ConnectionLimiter(bounds, reactor)
         #: How many of those that were not let in are still told so.
         self.lingering = 0
         #: The bytes of input that wait for runs to take them, or for their own rest.
-        self.inputs = Shares(bounds.inputs_size, bounds.inputs_per_address)
+        self.inputs = SharedQuota(bounds.inputs_size, bounds.inputs_per_address)
         #: How many answers have begun, and go on.
         self.viewers = 0
         self.channels = set[Channel]()
@@ -53,7 +53,7 @@ class Site(TwistedSite):
             parsePOSTFormSubmission=False,
         )
         self.note = lambda entry: None
-        self._patrol = LoopingCall(Patrol(self.channels))
+        self._patrol = LoopingCall(DeadPeerMonitor(self.channels))
         self._patrol.clock = reactor
 
     def startFactory(self) -> None:

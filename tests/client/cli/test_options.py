@@ -20,7 +20,7 @@ from shellstream.client.api import Client
 from shellstream.client.cli.arguments import arguments, whole_parser
 from shellstream.client.cli.exit_codes import CODES, exit_code, words
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
-from shellstream.client.cli.target import Words
+from shellstream.client.cli.target import Target
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import End
 from tests.support.client_wires import FakeWire, begun, ended, finish, stream, whole
@@ -151,7 +151,7 @@ class WordsTests(SynchronousTestCase):
             ("u=http://h/",): (None, None, [("u", "http://h/")]),
         }
         for given_words, request in expected.items():
-            found = Words(list(given_words))
+            found = Target(list(given_words))
             self.assertEqual((found.url, found.name, found.params), request)
 
     def test_usage(self) -> None:
@@ -174,7 +174,7 @@ class WordsTests(SynchronousTestCase):
             ("/stream",): "is no URL",
         }
         for given_words, said in wrong.items():
-            error = self.assertRaises(Usage, Words, list(given_words))
+            error = self.assertRaises(Usage, Target, list(given_words))
             self.assertIn(said, str(error))
 
     @given(st.text(min_size=1), st.lists(st.tuples(st.text(min_size=1), st.text())))
@@ -183,7 +183,7 @@ class WordsTests(SynchronousTestCase):
         if set(name) & set("/:=") or re.search("[\ud800-\udfff]", name):
             name = "x"
         pairs = [(each.replace("=", "-"), value) for each, value in pairs]
-        found = Words([name, *(f"{each}={value}" for each, value in pairs)])
+        found = Target([name, *(f"{each}={value}" for each, value in pairs)])
         self.assertEqual((found.url, found.name, found.params), (None, name, pairs))
         wire = FakeWire([stream(begun() + ended(0))])
         finish(whole(Client("http://h", wire).run(found.name)))

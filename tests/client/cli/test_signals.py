@@ -17,7 +17,7 @@ from shellstream.config.command import Command
 from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
-from shellstream.model.run_input import InputClosed, Piece, Tty
+from shellstream.model.run_input import InputClosed, StdinChunk, Tty
 from shellstream.process.child import Child, ChildProtocol
 from shellstream.process.pipes import Keyboard
 from shellstream.process.pty import open_console
@@ -92,14 +92,14 @@ class ConsoleTests(ConsoleTestCase):
     async def test_typed(self) -> None:
         """What is typed is shown, and read by the line."""
         _, told, stdin = self.start('read a; echo "you said $a"')
-        self.assertEqual(await stdin.feed(Piece(b"hi\x7fello\r")), 8)
+        self.assertEqual(await stdin.feed(StdinChunk(b"hi\x7fello\r")), 8)
         self.assertEqual((await told.ended).code, 0)
         self.assertEqual(self.out(told).splitlines()[-1], "you said hello")
 
     async def test_erase(self) -> None:
         """A character of several bytes is erased as one."""
         _, told, stdin = self.start('read a; echo "[$a]"')
-        await stdin.feed(Piece("xü\x7f\r".encode()))
+        await stdin.feed(StdinChunk("xü\x7f\r".encode()))
         await told.ended
         self.assertEqual(self.out(told).splitlines()[-1], "[x]")
 
@@ -108,7 +108,7 @@ class ConsoleTests(ConsoleTestCase):
         script = "bash -c 'read -s -p Password: p < /dev/tty; echo; echo \"${#p}\"'"
         _, told, stdin = self.start(script)
         await self.shown(told, "Password:")
-        await stdin.feed(Piece(b"secret\n"))
+        await stdin.feed(StdinChunk(b"secret\n"))
         await told.ended
         self.assertEqual(self.out(told), "Password:\r\n6\r\n")
 
@@ -116,7 +116,7 @@ class ConsoleTests(ConsoleTestCase):
         """Ctrl-C is INT."""
         _, told, stdin = self.start("echo here; read a; echo on")
         await self.shown(told, "here")
-        await stdin.feed(Piece(b"\x03"))
+        await stdin.feed(StdinChunk(b"\x03"))
         self.assertEqual((await told.ended).signal, signal.SIGINT)
 
     async def test_resize(self) -> None:
@@ -149,7 +149,7 @@ class ConsoleTests(ConsoleTestCase):
         script = "stty raw -echo; echo here; head -c 512000 | sha256sum; stty sane"
         _, told, stdin = self.start(script)
         await self.shown(told, "here")
-        await stdin.feed(Piece(keys))
+        await stdin.feed(StdinChunk(keys))
         self.assertEqual((await told.ended).code, 0)
 
         self.assertIn(hashlib.sha256(keys).hexdigest(), self.out(told))
@@ -162,7 +162,7 @@ class EndTests(ConsoleTestCase):
         """The end of input is one for who reads lines, wherever it comes."""
         for typed in (b"", b"a\n", b"a\nb", b"a\x04"):
             _, told, stdin = self.start("stty -echo; cat; echo over")
-            await stdin.feed(Piece(typed, eof=True))
+            await stdin.feed(StdinChunk(typed, eof=True))
             self.assertEqual((await told.ended).code, 0)
             shown = typed.strip(b"\x04").decode().replace("\n", "\r\n")
             self.assertTrue(self.out(told).endswith(f"{shown}over\r\n"), typed)
@@ -172,7 +172,7 @@ class EndTests(ConsoleTestCase):
         """So it is for a shell that reads keys, and it leaves."""
         _, told, stdin = self.start("exec bash --norc -i", env={"PS1": "> "})
         await self.shown(told, "> ")
-        await stdin.feed(Piece(b"echo 4$((1+1))\r", eof=True))
+        await stdin.feed(StdinChunk(b"echo 4$((1+1))\r", eof=True))
         self.assertEqual((await told.ended).code, 0)
         self.assertIn("42", self.out(told))
 
@@ -209,14 +209,14 @@ class EndTests(ConsoleTestCase):
         """When all have closed the terminal nothing more can be typed."""
         _, told, stdin = self.start("exec <&- >&- 2>&-; exec sleep 1000")
         await told.deaf
-        self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+        self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
 
     async def test_exit(self) -> None:
         """When the process has exited, a job that it left keeps nothing open."""
         child, told, stdin = self.start("sleep 1000 & exit 5")
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 5)
-        self.assertRaises(InputClosed, stdin.feed, Piece(b"x"))
+        self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
         child.signal(signal.SIGKILL)
 
     async def test_jobs(self) -> None:
@@ -225,7 +225,7 @@ class EndTests(ConsoleTestCase):
         # Before they are sleep(1) they would be bash, which takes note and goes on.
         begun = b"until grep -q sleep /proc/$!/comm; do :; done"
         jobs = b"sleep 1001 & %b; sleep 1002 & %b" % (begun, begun)
-        await stdin.feed(Piece(b"%b; echo $((40+2))\r" % jobs))
+        await stdin.feed(StdinChunk(b"%b; echo $((40+2))\r" % jobs))
         await self.shown(told, "42")
         self.assertTrue(child.group_lives())
         child.signal(signal.SIGHUP)

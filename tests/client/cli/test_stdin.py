@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.cli.local_terminal import Escape, Terminal
 from shellstream.client.cli.run import beside
-from shellstream.client.cli.stdin import Into, is_given
+from shellstream.client.cli.stdin import StdinReader, is_given
 from shellstream.client.errors import CannotRead, Usage
 from shellstream.client.feed import PIECE, Tty
 
@@ -41,15 +41,18 @@ class DescriptorTestCase(SynchronousTestCase):
 
 
 class IntoTests(DescriptorTestCase):
-    """L{Into} gives what there is, the moment that it is there."""
+    """L{StdinReader} gives what there is, the moment that it is there."""
 
     def read(
-        self, fd: int, use: Callable[[Into], Awaitable[T]], **more: Callable[..., bytes]
+        self,
+        fd: int,
+        use: Callable[[StdinReader], Awaitable[T]],
+        **more: Callable[..., bytes],
     ) -> T:
         """Read, on a loop of its own."""
 
         async def read() -> T:
-            into = Into(fd, "standard input", **more)
+            into = StdinReader(fd, "standard input", **more)
             try:
                 return await use(into)
             finally:
@@ -57,7 +60,7 @@ class IntoTests(DescriptorTestCase):
 
         return asyncio.run(read())
 
-    async def whole(self, into: Into) -> bytes:
+    async def whole(self, into: StdinReader) -> bytes:
         """All that comes."""
         return b"".join([data async for data in into])
 
@@ -65,7 +68,7 @@ class IntoTests(DescriptorTestCase):
         """Each piece is there when it was written; then the end."""
         reader, writer = self.pipe()
 
-        async def alternately(into: Into) -> list[bytes]:
+        async def alternately(into: StdinReader) -> list[bytes]:
             found = []
             for data in (b"one", b"two"):
                 os.write(writer, data)
@@ -95,7 +98,7 @@ class IntoTests(DescriptorTestCase):
         reader, writer = self.pipe()
         os.set_blocking(writer, False)
 
-        async def gather(into: Into) -> bytes:
+        async def gather(into: StdinReader) -> bytes:
             written = idle = 0
             while idle < 10:
                 try:
@@ -138,7 +141,7 @@ class IntoTests(DescriptorTestCase):
             seen.append(data)
             return data.upper()
 
-        async def wait(into: Into) -> bytes:
+        async def wait(into: StdinReader) -> bytes:
             os.write(writer, b"abc")
             while not seen:
                 await asyncio.sleep(0)

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.messages import Notes
+from shellstream.client.cli.messages import Messages
 from shellstream.client.cli.render import Ndjson, Plain
-from shellstream.client.cli.stdout import Out
+from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.errors import CannotWrite, CutShort
 from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
 
 
 class OutTests(SynchronousTestCase):
-    """L{Out} writes all there is, or says why it cannot."""
+    """L{OutputWriter} writes all there is, or says why it cannot."""
 
     def setUp(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -41,7 +41,7 @@ class OutTests(SynchronousTestCase):
         """Write, on a loop of its own."""
 
         async def write() -> None:
-            out = Out(fd, "standard output")
+            out = OutputWriter(fd, "standard output")
             try:
                 for data in pieces:
                     await out.write(data)
@@ -101,7 +101,7 @@ class OutTests(SynchronousTestCase):
         done: list[str] = []
 
         async def test() -> None:
-            out = Out(self.writer, "standard output")
+            out = OutputWriter(self.writer, "standard output")
             writing = asyncio.ensure_future(out.write(b"x" * (1 << 20)))
             await asyncio.sleep(0)
             done.append("went on")
@@ -160,7 +160,7 @@ class OutTests(SynchronousTestCase):
 
         async def test() -> bool:
             gone = asyncio.get_running_loop().create_future()
-            out = Out(fd, "standard output")
+            out = OutputWriter(fd, "standard output")
             out.watch(lambda: gone.done() or gone.set_result(None))  # type: ignore[func-returns-value]
             if self.reader in self.open:
                 self.close(self.reader)
@@ -303,7 +303,7 @@ class PrintingTests(SynchronousTestCase):
         os.dup2(writer, 2)
         try:
             for quiet, verbose in ((True, False), (False, False), (False, True)):
-                notes = Notes(quiet=quiet, verbose=verbose)
+                notes = Messages(quiet=quiet, verbose=verbose)
                 notes.say("say")
                 notes.cut(CutShort("h", "gone"), 0.25)
                 notes.cut(CutShort("h", "gone"), 0)

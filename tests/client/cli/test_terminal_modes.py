@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.terminal_modes import Screen
+from shellstream.client.cli.terminal_modes import TerminalModes
 
 #: What switches something, and what switches it back.
 SWITCHES = {
@@ -26,14 +26,14 @@ PIECES = (
 
 def undo(*written: bytes) -> bytes:
     """What undoes this."""
-    screen = Screen()
+    screen = TerminalModes()
     for each in written:
         screen.feed(each)
     return screen.undo()
 
 
 class ScreenTests(SynchronousTestCase):
-    """L{Screen} knows what is to be undone."""
+    """L{TerminalModes} knows what is to be undone."""
 
     def test_switched(self) -> None:
         """What was switched is switched back, and nothing else is done."""
@@ -51,7 +51,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_undone(self) -> None:
         """What is undone is undone once."""
-        screen = Screen()
+        screen = TerminalModes()
         screen.feed(b"".join(SWITCHES))
         screen.undo()
         self.assertEqual(screen.undo(), b"")

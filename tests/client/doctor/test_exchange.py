@@ -16,7 +16,7 @@ from shellstream.client.doctor.exchange import (
     Exchange,
     Framing,
     Piece,
-    Reading,
+    ResponseRecorder,
     moments,
 )
 
@@ -31,9 +31,9 @@ def chunk(data: bytes) -> bytes:
 LAST = b"0\r\n\r\n"
 
 
-def read(*pieces: bytes, broken: bool | None = None) -> Reading:
+def read(*pieces: bytes, broken: bool | None = None) -> ResponseRecorder:
     """These came at 1, 2, 3 …; then the connection ended, if C{broken} says how."""
-    reading = Reading(0.5)
+    reading = ResponseRecorder(0.5)
     for index, piece in enumerate(pieces, 1):
         reading.feed(index, piece)
     if broken is not None:
@@ -91,7 +91,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_no_answer(self) -> None:
         """No answer is told as none, whoever left, whatever came of its head."""
-        reading = Reading(0)
+        reading = ResponseRecorder(0)
         reading.leave(9, overdue=True)
         found = reading.exchange()
         self.assertEqual((found.answered, found.ending), (None, Ending.OVERDUE))

@@ -23,7 +23,7 @@ from shellstream.client.doctor.findings import (
     cures,
     proxy_named,
 )
-from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.doctor.report import as_json, as_text
 from shellstream.client.doctor.server_diagnosis import diagnose
 from shellstream.client.doctor.stream_diagnosis import diagnose as diagnose_foreign
@@ -90,7 +90,7 @@ class ArgumentTests(SynchronousTestCase):
 class MainTests(SynchronousTestCase):
     """What is printed, and the exit code that says so."""
 
-    def run_main(self, *argv: str, asker: Asker | None = None) -> tuple[int, str]:
+    def run_main(self, *argv: str, asker: ProbeClient | None = None) -> tuple[int, str]:
         """Exit code, and what was printed."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
             code = doctor(parsed(argv), "http://h", asker)

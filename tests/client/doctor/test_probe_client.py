@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream import __version__
 from shellstream.client.doctor.exchange import Ending, Exchange
-from shellstream.client.doctor.probe_client import Asker
+from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -51,7 +51,7 @@ class AskTests(SynchronousTestCase):
                 port = server.sockets[0].getsockname()[1]
                 url = f"{scheme}://127.0.0.1:{port}/a/b"
                 try:
-                    return await Asker(secrets=secrets).ask(url, timeout, **given)
+                    return await ProbeClient(secrets=secrets).ask(url, timeout, **given)
                 finally:
                     await served.wait()
 
@@ -108,4 +108,4 @@ class AskTests(SynchronousTestCase):
             ("http://nobody.invalid/", NoSuchHost),
             ("http://127.0.0.1:1/", CannotConnect),
         ):
-            self.assertRaises(kind, asyncio.run, Asker().ask(url, 5))
+            self.assertRaises(kind, asyncio.run, ProbeClient().ask(url, 5))

@@ -6,7 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Certificate, Ending, Piece
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
-from shellstream.client.doctor.stream_diagnosis import Seen, diagnose, said_nothing
+from shellstream.client.doctor.stream_diagnosis import (
+    StreamProbe,
+    diagnose,
+    said_nothing,
+)
 from tests.support.stream_diagnoses import AT_ONCE, GOOD, LIVE, seen
 from tests.support.ticking import answer
 
@@ -14,7 +18,7 @@ from tests.support.ticking import answer
 class ForeignTests(SynchronousTestCase):
     """What can be told, and what cannot."""
 
-    def only(self, *addresses: Seen) -> Finding:
+    def only(self, *addresses: StreamProbe) -> Finding:
         """The one finding."""
         (finding,) = diagnose(addresses).findings
         return finding

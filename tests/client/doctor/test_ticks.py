@@ -9,7 +9,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Piece
-from shellstream.client.doctor.ticks import Baseline, Flow, baseline, flowing, ticks
+from shellstream.client.doctor.ticks import (
+    Baseline,
+    DeliveryPattern,
+    baseline,
+    classify,
+    ticks,
+)
 from shellstream.output.formats import FORMATS
 from shellstream.web import Now
 from shellstream.web.resources.tick_stream import Ticker, Ticks
@@ -107,15 +113,15 @@ class FlowTests(SynchronousTestCase):
 
     SENT = tuple(2000 + 0.3 * n for n in range(8))
 
-    def flow(self, came: Sequence[float], base: Baseline = BASE) -> Flow:
+    def flow(self, came: Sequence[float], base: Baseline = BASE) -> DeliveryPattern:
         sent = self.SENT[: len(came)]
-        return flowing(ticks(ticking(sent, came)), base).flow
+        return classify(ticks(ticking(sent, came)), base).flow
 
     @given(st.lists(st.floats(0, 0.09), min_size=8, max_size=8))
     def test_live(self, jitter) -> None:
         """Small delays, however they vary, are none."""
         came = [at + late for at, late in zip(self.SENT, jitter, strict=True)]
-        self.assertEqual(self.flow(came), Flow.LIVE)
+        self.assertEqual(self.flow(came), DeliveryPattern.LIVE)
 
     @given(st.integers(0, 7), st.floats(0.1, 1.0))
     def test_hiccup(self, index, late) -> None:
@@ -124,35 +130,35 @@ class FlowTests(SynchronousTestCase):
         for number, at in enumerate(self.SENT):
             earliest = max(earliest, at + (late if number == index else 0.0))
             came.append(earliest)
-        self.assertEqual(self.flow(came), Flow.LIVE)
+        self.assertEqual(self.flow(came), DeliveryPattern.LIVE)
 
     @given(st.floats(0.12, 0.28), st.lists(st.floats(0, 0.05), min_size=8, max_size=8))
     def test_late(self, late, jitter) -> None:
         """Each that is late by itself is told as such, whatever the first did."""
         came = [at + late + j for at, j in zip(self.SENT, jitter, strict=True)]
-        self.assertEqual(self.flow(came), Flow.LATE)
-        self.assertEqual(self.flow([self.SENT[0], *came[1:]]), Flow.LATE)
+        self.assertEqual(self.flow(came), DeliveryPattern.LATE)
+        self.assertEqual(self.flow([self.SENT[0], *came[1:]]), DeliveryPattern.LATE)
 
     @given(st.floats(0, 5), st.lists(st.floats(0, 0.04), min_size=8, max_size=8))
     def test_at_the_end(self, late, jitter) -> None:
         """All at once, after the last was sent."""
         came = sorted(self.SENT[-1] + late + each for each in jitter)
-        self.assertEqual(self.flow(came), Flow.AT_THE_END)
+        self.assertEqual(self.flow(came), DeliveryPattern.AT_THE_END)
 
     def test_batches(self) -> None:
         """Several at a time."""
         for size in (2, 4):
             came = [self.SENT[n - n % size + size - 1] for n in range(8)]
-            self.assertEqual(self.flow(came), Flow.BATCHES, size)
+            self.assertEqual(self.flow(came), DeliveryPattern.BATCHES, size)
 
     def test_none(self) -> None:
         """No tick is no flow; one or two are live or late."""
-        self.assertEqual(self.flow([]), Flow.NONE)
-        self.assertEqual(self.flow([2000.0]), Flow.LIVE)
-        self.assertEqual(self.flow([2000.3, 2000.3]), Flow.LATE)
+        self.assertEqual(self.flow([]), DeliveryPattern.NONE)
+        self.assertEqual(self.flow([2000.0]), DeliveryPattern.LIVE)
+        self.assertEqual(self.flow([2000.3, 2000.3]), DeliveryPattern.LATE)
 
     @given(st.floats(0, 2), st.floats(-0.5, 0.5))
     def test_far_away(self, trip, error) -> None:
         """What might be an error of comparing clocks is no delay."""
         base = Baseline(trip, OFFSET + trip * error, 0.0)
-        self.assertEqual(self.flow(self.SENT, base), Flow.LIVE)
+        self.assertEqual(self.flow(self.SENT, base), DeliveryPattern.LIVE)

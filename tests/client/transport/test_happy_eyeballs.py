@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from shellstream.client.transport.happy_eyeballs import AnyAddress
+from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
 
@@ -72,7 +72,7 @@ class AddressTests(SynchronousTestCase):
         """Connect to a host whose addresses are these."""
         self.reactor: Any = MemoryReactorClock()
         self.resolver = self.reactor.nameResolver = FakeResolver(found)
-        endpoint = AnyAddress(self.reactor, host, 80)
+        endpoint = HappyEyeballsEndpoint(self.reactor, host, 80)
         verifyObject(IStreamClientEndpoint, endpoint)
         verifyObject(IHostnameResolver, self.resolver)
         verifyObject(IHostResolution, self.resolver.resolution)

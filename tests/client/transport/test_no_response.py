@@ -28,10 +28,10 @@ from shellstream import __version__
 from shellstream.client import TreqWire
 from shellstream.client.errors import (
     CannotConnect,
+    NoResponse,
     NoSuchHost,
     NotHTTP,
     TLSFailed,
-    Unanswered,
     Usage,
 )
 from shellstream.client.transport.treq_wire import LiveAgent
@@ -94,9 +94,9 @@ class UnansweredTests(SynchronousTestCase):
     def test_no_http(self) -> None:
         """Errors of who answers, but not as a web server does."""
         lost = neterror.ConnectionLost()
-        self.assert_error(never(lost), Unanswered, "no HTTP answer")
+        self.assert_error(never(lost), NoResponse, "no HTTP answer")
         cut = RequestTransmissionFailed([Failure(lost)])
-        self.assert_error(cut, Unanswered, "no HTTP answer")
+        self.assert_error(cut, NoResponse, "no HTTP answer")
         nonsense = ResponseFailed([Failure(ValueError("bad status line"))])
         self.assert_error(nonsense, NotHTTP, "bad status line")
         self.assert_error(never(nonsense), NotHTTP, "bad status line")

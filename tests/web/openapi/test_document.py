@@ -18,9 +18,9 @@ from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.model.errors import CannotStart, ShellstreamError
 from shellstream.model.limits import Limits
 from shellstream.output.viewer import PING
-from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import SOMEBODY, Action
-from shellstream.web.access_control import Entrance
+from shellstream.web.access_control import AccessControl
 from shellstream.web.resources.base import Resource
 from shellstream.web.server.request import Request
 from tests.support.authentication import GateTestCase, tree
@@ -142,9 +142,9 @@ class TreeTests(OpenApiTestCase):
         """Every path of the resources, and the methods that they say they answer."""
         request = Request(Connection(self.site).channel)
         request.gate = self.gate
-        request.runs = Permitted(self.registry, SOMEBODY, self.noted.append)
+        request.runs = AuthorizedRuns(self.registry, SOMEBODY, self.noted.append)
         entrance = self.site.resource
-        assert isinstance(entrance, Entrance)
+        assert isinstance(entrance, AccessControl)
         assert isinstance(entrance.inside, Resource)
         found = dict(tree(entrance.inside))
         for path, resource in tuple(found.items()):

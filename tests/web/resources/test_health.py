@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from shellstream.web.resources.health import FRESH, PATIENCE, NotReady
+from shellstream.web.resources.health import FRESH, HEALTH_TIMEOUT, NotReady
 from tests.support.http import Connection, Reply, WebTestCase
 from tests.support.registries import Thread
 
@@ -91,7 +91,7 @@ class HealthTests(WebTestCase):
         """A disk that does not answer is as bad, until it does."""
         self.thread.manual = True
         self.look_later()
-        self.clock.advance(PATIENCE)
+        self.clock.advance(HEALTH_TIMEOUT)
         self.assert_not_ready(self.reply())
         self.thread.finish()
         self.clock.advance(FRESH)

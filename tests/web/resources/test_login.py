@@ -1,6 +1,6 @@
 """Tests for C{entrance}: people who type their token into a page."""
 
-from shellstream.security.login_sessions import LASTS
+from shellstream.security.login_sessions import SESSION_LIFETIME
 from shellstream.security.login_throttle import BURST
 from shellstream.web.resources.pages import PROOF
 from tests.support.authentication import GateTestCase
@@ -153,7 +153,7 @@ class LoginTests(GateTestCase):
             self.gate.watch()
             self.assertFalse(connection.wire.disconnected)
             if ends == "time":
-                self.clock.advance(LASTS)
+                self.clock.advance(SESSION_LIFETIME)
             else:
                 del self.tokens.there[token]
             self.gate.watch()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.errors import BodyMalformed, MediaTypeUnsupported
 from shellstream.web.resources.request_params import (
     MAX_FIELDS,
-    Pairs,
+    JsonPairs,
     from_body,
     from_json,
     from_query,
@@ -133,10 +133,12 @@ class FromJsonTests(SynchronousTestCase):
         """They are found by name; objects in them keep their pairs, repeats too."""
         body = b'{"a": 1, "b": {"x": 1, "x": 2}, "c": [["x", 1]], "d": {}, "e": []}'
         found = from_json(JSON, body)
-        pairs = Pairs([("x", 1), ("x", 2)])
-        expected = {"a": 1, "b": pairs, "c": [["x", 1]], "d": Pairs(), "e": []}
+        pairs = JsonPairs([("x", 1), ("x", 2)])
+        expected = {"a": 1, "b": pairs, "c": [["x", 1]], "d": JsonPairs(), "e": []}
         self.assertEqual(found, expected)
-        objects = [name for name, value in found.items() if isinstance(value, Pairs)]
+        objects = [
+            name for name, value in found.items() if isinstance(value, JsonPairs)
+        ]
         self.assertEqual(objects, ["b", "d"])
 
     def test_repeated(self) -> None:

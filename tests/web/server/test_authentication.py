@@ -7,9 +7,9 @@ import json
 
 from attrs import evolve
 
-from shellstream.runs.authorized_runs import Permitted
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import Action, Caller
-from shellstream.web.access_control import PUBLIC, Entrance
+from shellstream.web.access_control import PUBLIC, AccessControl
 from shellstream.web.resources.base import ANYBODY, Resource
 from shellstream.web.server.request import Request
 from tests.support.authentication import ALL, JOINED, GateTestCase, tree
@@ -29,7 +29,7 @@ class RuleTests(GateTestCase):
         token = self.tokens.make("root")
         run_id = self.run_by(token)
         entrance = self.site.resource
-        assert isinstance(entrance, Entrance)
+        assert isinstance(entrance, AccessControl)
         inside = entrance.inside
         assert isinstance(inside, Resource)
         found = list(tree(inside))
@@ -37,7 +37,7 @@ class RuleTests(GateTestCase):
         request = Request(Connection(self.site).channel)
         caller = Caller(self.tokens.there[token])
         request.gate = self.gate
-        request.runs = Permitted(self.registry, caller, self.noted.append)
+        request.runs = AuthorizedRuns(self.registry, caller, self.noted.append)
         children = dict(found)
         for path, name in (("/stream", "say"), ("/commands", "say"), ("/runs", run_id)):
             child = children[path].getChild(name.encode(), request)

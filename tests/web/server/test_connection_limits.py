@@ -18,7 +18,12 @@ from shellstream.config.http_limits import Bounds
 from shellstream.config.loader import Config
 from shellstream.process.file_limits import file_limit
 from shellstream.web.server.channel import LINGER, LINGERING
-from shellstream.web.server.connection_limits import INTERVAL, Crowd, Shares, origin
+from shellstream.web.server.connection_limits import (
+    INTERVAL,
+    ConnectionLimiter,
+    SharedQuota,
+    client_network,
+)
 from tests.support.fakes import ECHO, SAY
 from tests.support.http import Connection, WebTestCase, Wire, parsed
 
@@ -47,7 +52,7 @@ class OriginTests(SynchronousTestCase):
             (UNIXAddress("/run/x"), None),
             (UNIXAddress(None), None),
         ):
-            self.assertEqual(origin(peer), where)
+            self.assertEqual(client_network(peer), where)
 
 
 class SharesTests(SynchronousTestCase):
@@ -56,7 +61,7 @@ class SharesTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5))))
     def test_sums(self, wishes: list[tuple[str | None, int]]) -> None:
         """What was taken is what was given, and given back it is there again."""
-        shares = Shares(12, 7)
+        shares = SharedQuota(12, 7)
         got = [wish for wish in wishes if shares.take(*wish)]
         self.assertEqual(shares.taken, sum(amount for _, amount in got))
         self.assertLessEqual(shares.taken, 12)
@@ -73,8 +78,10 @@ class SharesTests(SynchronousTestCase):
 class LogTests(SynchronousTestCase):
     """A flood of refusals is none of lines."""
 
-    def crowd(self, clock: Clock) -> Crowd:
-        return Crowd(Bounds(connections=4, connections_per_address=2), clock)
+    def crowd(self, clock: Clock) -> ConnectionLimiter:
+        return ConnectionLimiter(
+            Bounds(connections=4, connections_per_address=2), clock
+        )
 
     def test_once(self) -> None:
         """The first is told at once, the others once a minute, as a number."""

@@ -8,7 +8,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.web.server.channel import Channel
-from shellstream.web.server.dead_peers import REPEATED, ROUND, Patrol, repeated
+from shellstream.web.server.dead_peers import REPEATED, ROUND, DeadPeerMonitor, repeated
 from tests.support.http import WebTestCase, Wire
 
 
@@ -62,7 +62,7 @@ class PatrolTests(WebTestCase):
             channel.transport = wire
             channels.add(channel)
             repetitions[wire] = REPEATED - index % 2
-        patrol = Patrol(channels, look)
+        patrol = DeadPeerMonitor(channels, look)
         for _ in range(ROUND + 2):
             patrol()
         self.assertEqual(set(looked), set(wires))
