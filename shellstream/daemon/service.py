@@ -133,7 +133,7 @@ class Daemon(Service):
         database = self._dir.database if self._dir else Database.open(IN_MEMORY)
         self._store = Store(database, partial(self._in_thread, self._thread))
         write = _to_log if self._audit is None else self._audit.write
-        self._trail = AuditLog(self._reactor, wall_clock, write, self._store)
+        self._trail = AuditLog(self._reactor, wall_clock, write)
         self._note_tokens(self._first_tokens)
         pepper = os.urandom(32) if self._dir is None else self._dir.pepper
         self.registry = Registry(

@@ -1,7 +1,6 @@
 """Keeps the audit (see L{security.audit}): nobody waits for it, or goes without."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -13,19 +12,12 @@ from .audit import AuditAction, Entry, RefusalLimiter, line
 
 _log = Logger()
 
-#: Seconds: for which refusals are counted, between two complaints that nothing can
-#: be written, and until an entry is in the history though nothing else is written.
-MINUTE, COMPLAIN, SETTLE = 60.0, 60.0, 1.0
+#: Seconds for which refusals are counted, and between two log lines that say that the
+#: audit cannot be written.
+MINUTE, COMPLAIN = 60.0, 60.0
 
 #: Of how many pairs of a run and somebody it is known that there was input before.
 INPUTS = 1024
-
-
-class Rows(Protocol):
-    """The history, as a second place for it; see L{shellstream.storage.run_store}."""
-
-    def note(self, time: int, entry: str) -> None: ...
-    def settle(self) -> None: ...
 
 
 @define(eq=False)
@@ -39,13 +31,11 @@ class AuditLog:
     _clock: IReactorTime
     _wall: WallClock
     _write: Callable[[str], None]
-    _rows: Rows
     _refusals: RefusalLimiter = field(factory=RefusalLimiter, init=False)
     _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)
     _missing: int = field(default=0, init=False)
     _complained: float | None = field(default=None, init=False)
     _minute: IDelayedCall | None = field(default=None, init=False)
-    _settling: IDelayedCall | None = field(default=None, init=False)
 
     def note(self, entry: Entry) -> None:
         """
@@ -68,9 +58,6 @@ class AuditLog:
         if self._minute is not None:
             self._minute.cancel()
             self._next_minute()
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settle()
 
     def _is_first(self, entry: Entry) -> bool:
         key = (entry.run, entry.who, entry.credential, entry.address)
@@ -91,9 +78,6 @@ class AuditLog:
         now = self._wall()
         time = now if entry.time is None else entry.time
         text = line(entry, time)
-        self._rows.note(time, text)
-        if self._settling is None:
-            self._settling = self._clock.callLater(SETTLE, self._settle)
         try:
             if self._missing:
                 gap = Entry(what=AuditAction.GAP, facts={"times": self._missing})
@@ -103,10 +87,6 @@ class AuditLog:
         except OSError as error:
             self._missing += 1
             self._complain(error)
-
-    def _settle(self) -> None:
-        self._settling = None
-        self._rows.settle()
 
     def _complain(self, error: OSError) -> None:
         now = self._clock.seconds()

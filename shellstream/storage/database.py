@@ -32,9 +32,6 @@ from .schema import (
 #: How long a key is remembered even if its run is not, in microseconds.
 KEY_AGE = 24 * 3600 * 1_000_000
 
-#: How many entries of the audit are kept; those of 10,000 runs take some 6 MB.
-AUDIT = 100_000
-
 #: How many rows of a kind one L{Database.expire} changes, or one statement names.
 BATCH = 250
 
@@ -263,16 +260,6 @@ class Database:
         self._forget(run_id, row[0])
         return True
 
-    def note(self, entries: Sequence[tuple[int, str]]) -> None:
-        """
-        Add some entries to the audit; of more than L{AUDIT} the oldest go.
-
-        @param entries: each with its time, in microseconds since 1970 (UTC).
-        """
-        sql = "INSERT INTO audit (time, entry) VALUES (?, ?)"
-        self._connection.executemany(sql, entries)
-        self._do("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", AUDIT)
-
     def exceeds(self, keep: Retention) -> bool:
         """Whether more is kept than may be, apart from age. For any thread."""
         totals = self._totals
@@ -280,9 +267,8 @@ class Database:
 
     def expire(self, now: int, keep: Retention) -> Expired:
         """
-        Forget ended runs, oldest first, until all that is left may be kept, after
-        L{KEY_AGE} the keys of forgotten runs, and entries of the audit that are as
-        old as a run may become; L{BATCH} of a kind at most.
+        Forget ended runs, oldest first, until all that is left may be kept, and after
+        L{KEY_AGE} the keys of forgotten runs; L{BATCH} of a kind at most.
 
         If the clock was set back, some have ended in the future. These age from
         now on: or they would stay too long, and whatever ends now would have to
@@ -298,12 +284,6 @@ class Database:
                 "FROM keys WHERE gone AND created < ? ORDER BY created LIMIT ?)",
                 now - KEY_AGE,
                 BATCH,
-            ).rowcount,
-            self._do(
-                "DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, time FROM "
-                "audit ORDER BY id LIMIT ?) WHERE time < ?)",
-                BATCH,
-                now - keep.age * 1_000_000,
             ).rowcount,
         ]
         runs = tuple(self._expire_runs(now, keep))

@@ -36,7 +36,6 @@ class InThread(Protocol):
 class _Call:
     make: Callable[[Database], Any]
     synced: bool
-    optional: bool = False  # whether all others are made without it, if need be
     answer: Deferred[Any] = field(factory=Deferred)
 
 
@@ -54,8 +53,6 @@ class Store:
     _database: Database
     _in_thread: InThread
     _waiting: list[_Call] = field(factory=list, init=False)
-    _entries: list[tuple[int, str]] = field(factory=list, init=False)
-    _notes: bool = field(default=True, init=False)  # as far as is known
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -136,22 +133,9 @@ class Store:
         """@see: L{Database.check}"""
         return self._ask(lambda database: database.check())
 
-    def note(self, time: int, entry: str) -> None:
-        """
-        @see: L{Database.note}; it is written with whatever is written next, or upon
-            L{settle}, and nobody is told whether it could be.
-        """
-        if len(self._entries) < MAX_WAITING:
-            self._entries.append((time, entry))
-
-    def settle(self) -> None:
-        """Write what was noted, if nothing else is about to be written."""
-        if self._entries and not self._under_way:
-            self._next()
-
     def flush(self, *, synced: bool = False) -> Deferred[None]:
         """
-        Fires when all that was asked or noted before is done, well or not.
+        Fires when all that was asked before is done, well or not.
 
         @param synced: whether it is to survive a loss of power then.
         """
@@ -181,11 +165,6 @@ class Store:
 
     def _next(self) -> None:
         batch, self._waiting = self._waiting, []
-        entries, self._entries = self._entries, []
-        if entries:
-            note = _Call(lambda database: database.note(entries), False, optional=True)
-            note.answer.addCallbacks(self._has_noted, self._not_noted)
-            batch.append(note)
         self._under_way = True
         done = self._in_thread(partial(_perform, self._database, batch))
         done.addErrback(_all_failed, len(batch))
@@ -198,15 +177,6 @@ class Store:
         self._under_way = False
         if self._waiting:
             self._next()
-
-    def _has_noted(self, _: None) -> None:
-        self._notes = True
-
-    def _not_noted(self, failure: Failure) -> None:
-        if self._notes:
-            self._notes = False
-            what = "until that is better, the audit is not in the history: {error}"
-            _log.error(what, error=failure.value)
 
 
 def _all_failed(failure: Failure, count: int) -> list[Failure]:
@@ -222,21 +192,8 @@ def _perform(database: Database, calls: list[_Call]) -> list[object]:
     """
     Make calls as one transaction: the result of each, or its failure.
 
-    What only reads works on a full disk: the audit, which is written along, must not
-    be in its way.
-
     @raise sqlite3.Error: if none of them was made.
     """
-    try:
-        return _make(database, calls)
-    except sqlite3.Error as error:
-        if not calls[-1].optional:
-            raise
-        failure = Failure(CannotRecord(why(error)))
-        return [*_make(database, calls[:-1]), failure]
-
-
-def _make(database: Database, calls: list[_Call]) -> list[object]:
     with database.transaction(synced=any(call.synced for call in calls)):
         return [_attempt(database, call.make) for call in calls]
 

@@ -54,6 +54,7 @@ MIGRATIONS = (
     );
     """,
     "CREATE INDEX runs_principal ON runs (principal, id);",
+    "DROP TABLE audit;",  # the audit is the file alone
 )
 
 

@@ -8,32 +8,18 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.audit import REFUSALS, AuditAction, Entry
-from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, SETTLE, AuditLog
+from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, AuditLog
 from tests.support.fakes import wall
-
-
-class FakeRows:
-    """A history that counts how often it was to write."""
-
-    def __init__(self) -> None:
-        self.entries: list[str] = []
-        self.settled = 0
-
-    def note(self, time: int, entry: str) -> None:
-        self.entries.append(entry)
-
-    def settle(self) -> None:
-        self.settled += 1
 
 
 class TrailTests(SynchronousTestCase):
     """A L{AuditLog} writes down what was done."""
 
     def setUp(self) -> None:
-        self.clock, self.rows = Clock(), FakeRows()
+        self.clock = Clock()
         self.lines: list[str] = []
         self.full = False
-        self.trail = AuditLog(self.clock, wall(self.clock), self.write, self.rows)
+        self.trail = AuditLog(self.clock, wall(self.clock), self.write)
 
     def write(self, line: str) -> None:
         if self.full:
@@ -52,20 +38,11 @@ class TrailTests(SynchronousTestCase):
         return found
 
     def test_at_once(self) -> None:
-        """An entry is written at once, with the time, and is in the history as well."""
+        """An entry is written at once, with the time."""
         self.clock.advance(1)
         self.note(AuditAction.CANCEL, who="ci", run="1")
         (line,) = self.lines
         self.assertIn('"time":"2026-01-01T00:00:01.000000Z"', line)
-        self.assertEqual(self.rows.entries, [line])
-
-    def test_settle(self) -> None:
-        """The history has a second to write something else as well, but no longer."""
-        for _ in range(2):
-            self.note(AuditAction.CANCEL)
-            self.clock.advance(SETTLE / 2)
-        self.assertEqual(self.rows.settled, 1)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_flood(self) -> None:
         """A flood has some lines, and at the end of the minute one with the number."""
@@ -90,13 +67,12 @@ class TrailTests(SynchronousTestCase):
         self.said()
         self.trail.close()
         self.assertEqual(self.said(), [{"what": "refused", "from": "a", "times": 1}])
-        self.assertEqual(self.rows.settled, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close_quiet(self) -> None:
         """There may be nothing to tell."""
         self.trail.close()
-        self.assertEqual((self.lines, self.rows.settled), ([], 0))
+        self.assertEqual(self.lines, [])
 
     def test_input(self) -> None:
         """Of what is typed into a run there is one line for each who does."""

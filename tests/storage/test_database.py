@@ -13,7 +13,6 @@ from shellstream.model.errors import KeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
-from shellstream.storage import database as module
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
     INSERT,
@@ -275,31 +274,6 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual((second.runs, second.more), ((f"{BATCH:05}",), True))
         self.assertFalse(self.database.expire(KEY_AGE * 2, none).more)
 
-    def audit(self) -> list[tuple[int, str]]:
-        """What it holds of the audit: the times in seconds, and the entries."""
-        found = self.database._do("SELECT time / 1000000, entry FROM audit ORDER BY id")
-        return found.fetchall()
-
-    def test_audit(self) -> None:
-        """So many entries are kept, and as long as runs are."""
-        self.patch(module, "AUDIT", 3)
-        self.database.note([(n * SECOND, str(n)) for n in range(2)])
-        self.database.note([(n * SECOND, str(n)) for n in range(2, 5)])
-        self.assertEqual(self.audit(), [(n, str(n)) for n in (2, 3, 4)])
-        self.assertEqual(self.expire(evolve(ALL, age=7), now=10), "")
-        self.assertEqual(self.audit(), [(3, "3"), (4, "4")])
-        self.expire(ALL, now=1000)
-        self.expire(evolve(ALL, age=0), now=5)
-        self.assertEqual(self.audit(), [])
-
-    def test_audit_by_and_by(self) -> None:
-        """Of many entries that are too old one call forgets only some."""
-        self.database.note([(0, "")] * (BATCH + 1))
-        soon = evolve(ALL, age=1)
-        self.assertTrue(self.database.expire(2 * SECOND, soon).more)
-        self.assertFalse(self.database.expire(2 * SECOND, soon).more)
-        self.assertEqual(self.audit(), [])
-
     def test_undone(self) -> None:
         """What an attempt has done before it failed is not counted, either."""
         self.add(ended("1", 10, 10))
@@ -472,6 +446,22 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(database.get("1"), record("1"))
             self.assertTrue(database.put(FULL))
             self.assertEqual(database.get("1"), FULL)
+
+    def test_audit_table(self) -> None:
+        """The audit that older versions kept in the history is dropped, runs stay."""
+        with contextlib.closing(sqlite3.connect(self.path)) as older:
+            older.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4")
+        self.write("INSERT INTO audit (time, entry) VALUES (1, 'an entry')")
+        self.write(
+            "INSERT INTO runs (id, command, params, created, on_disconnect, state, "
+            "principal, start, size, stored) VALUES "
+            "('1', 'build', '{}', 0, 'keep', 'queued', 'anonymous', 0, 0, 0)"
+        )
+        database = self.open()
+        with database.transaction():
+            self.assertEqual(database.get("1"), record("1"))
+        tables = database._do("SELECT name FROM sqlite_master WHERE type = 'table'")
+        self.assertEqual({name for (name,) in tables}, {"runs", "keys"})
 
     def test_forgotten(self) -> None:
         """A secret that is not needed any more is nowhere in the file."""

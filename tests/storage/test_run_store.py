@@ -9,7 +9,6 @@ from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import capturedLogs
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -166,33 +165,6 @@ class BatchTests(SynchronousTestCase):
         self.thread.work()
         self.assertEqual(told, [None, True, ENDED, True, None])
 
-    def test_note(self) -> None:
-        """An entry of the audit waits for the next commit, and makes none itself."""
-        self.store.note(1, "a")
-        self.assertEqual(self.thread.waiting, 0)
-        answer = self.store.add(RUN)
-        self.store.note(2, "b")
-        self.thread.work()
-        self.successResultOf(answer)
-        self.assertEqual((self.count("COMMIT"), self.thread.waiting), (1, 0))
-        self.store.settle()
-        self.store.settle()
-        self.thread.work()
-        self.store.settle()
-        self.assertEqual((self.count("COMMIT"), self.thread.waiting), (2, 0))
-        found = self.database._do("SELECT time, entry FROM audit ORDER BY id")
-        self.assertEqual(found.fetchall(), [(1, "a"), (2, "b")])
-
-    def test_notes(self) -> None:
-        """No more of them wait than other calls may."""
-        for n in range(MAX_WAITING + 1):
-            self.store.note(n, "")
-        self.store.close()
-        self.thread.work()
-        found = self.database._do("SELECT max(time) FROM audit")
-        self.assertEqual(found.fetchone(), (MAX_WAITING - 1,))
-        self.thread.work()
-
     def test_asks_again(self) -> None:
         """Those that ask again when they are answered share the next commit."""
         self.store.flush()
@@ -329,27 +301,6 @@ class FailingTests(SynchronousTestCase):
         self.disk.failing = {"INSERT": sqlite3.SQLITE_IOERR}
         self.disk.gives_up = True
         self.both_fail("the disk that holds the state fails")
-
-    def test_audit(self) -> None:
-        """An entry that the disk does not take is in nobody's way, and told once."""
-        self.store.flush()
-        self.disk.failing = {"DELETE": sqlite3.SQLITE_FULL}
-        self.disk.gives_up = True
-        with capturedLogs() as logged:
-            for n in range(2):
-                self.store.note(n, "")
-                answer = self.store.add(evolve(RUN, id=str(n)))
-                self.thread.work()
-                self.thread.work()
-                self.successResultOf(answer)
-        (event,) = logged
-        self.assertIn("the disk that holds the state is full", str(event["error"]))
-        self.disk.failing = {}
-        self.store.note(2, "")
-        self.store.settle()
-        self.thread.work()
-        found = self.disk.execute("SELECT time FROM audit").fetchall()
-        self.assertEqual(found, [(2,)])
 
     def test_thread(self) -> None:
         """If no thread can be had, everybody is told as well."""
