@@ -18,7 +18,7 @@ try() {  # PYTHON PACKAGE
     # The demo starts twistd with the plugin, and the real client.
     test "$(venv/bin/shellstream demo 2> /dev/null | tr '\n' ' ')" = '1 2 3 '
     venv/bin/twistd --help | grep shellstream > /dev/null
-    python3 -m pip --python venv uninstall -q -y shellstream
+    python3 -m pip --python venv uninstall -q -y shellstream-http
     if venv/bin/twistd --help | grep shellstream > /dev/null; then
         echo 'the plugin is still there after uninstalling' >&2
         return 1
