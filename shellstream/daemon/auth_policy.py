@@ -62,7 +62,7 @@ class AuthPolicy:
         @raise TokensUnusable: if they cannot be read, or that one cannot be kept.
         """
         self.tokens.start()
-        if self.demanded and not self.known and not self.tokens.asked_for:
+        if self.required and not self.known and not self.tokens.asked_for:
             token, self.first = make(OWNER, EVERYTHING, clock())
             self.tokens.add(token, keep=keep)
 
@@ -71,7 +71,7 @@ class AuthPolicy:
         self.tokens.stop()
 
     @property
-    def demanded(self) -> bool:
+    def required(self) -> bool:
         """
         Whether who asks has to say who they are.
 
@@ -86,7 +86,7 @@ class AuthPolicy:
 
         @param folder: where tokens are kept, if anywhere.
         """
-        if not self.demanded:
+        if not self.required:
             return
         have = len(self.tokens)
         there = f"there {'is' if have == 1 else 'are'} {have or 'none'}"

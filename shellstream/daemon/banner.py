@@ -72,13 +72,13 @@ class ListenAddress:
         return self.path or self.netloc or str(self.address)
 
 
-def announcement(place: ListenAddress, *, demanded: bool = False) -> list[str]:
+def announcement(place: ListenAddress, *, required: bool = False) -> list[str]:
     """
     Where to look, and what to type elsewhere.
 
-    @param demanded: whether who asks has to say who they are.
+    @param required: whether who asks has to say who they are.
     """
-    curl, run = (" -u :TOKEN", "SHELLSTREAM_TOKEN=TOKEN ") if demanded else ("", "")
+    curl, run = (" -u :TOKEN", "SHELLSTREAM_TOKEN=TOKEN ") if required else ("", "")
     if place.path is not None:
         url = f"{place.scheme}://localhost/stream"
         return [f"type: curl -N --unix-socket {place} {url}{curl}"]
@@ -164,7 +164,7 @@ class StartupBanner(Service):
         super().startService()
         door = self._daemon.door
         for place in self._places():
-            for line in announcement(place, demanded=door.demanded):
+            for line in announcement(place, required=door.required):
                 _log.info("{line}", line=line)
             if door.insecure:
                 _log.warn(

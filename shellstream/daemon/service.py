@@ -155,7 +155,7 @@ class Daemon(Service):
             self._names(),
             self._config.access,
             self.door.tokens,
-            self.door.demanded,
+            self.door.required,
             time.monotonic,
             wall_clock,
         )
@@ -242,8 +242,8 @@ class Daemon(Service):
         return door
 
     def _tokens_changed(self, changes: Changes) -> None:
-        if self.door.demanded and not self._gate.demanded:
-            self._gate.demanded = True
+        if self.door.required and not self._gate.required:
+            self._gate.required = True
             self._site.cut(ANONYMOUS)
         self._note_tokens(changes)
 

@@ -24,19 +24,19 @@ MAX_SESSIONS, MAX_EACH = 1000, 100
 class Session:
     """
     @ivar principal: who it is for; its credential is the session.
-    @ivar within: the credential that was shown, without which it is no good.
-    @ivar proof: what a page has to send along, to show that it is ours.
+    @ivar login_credential: the credential that was shown, without which it is no good.
+    @ivar csrf_token: what a page has to send along, to show that it is ours.
     @ivar until: when it ends, in seconds of the clock that never jumps.
     """
 
     principal: Principal
-    within: str
-    proof: str
+    login_credential: str
+    csrf_token: str
     until: float
 
-    def proven(self, proof: str) -> bool:
+    def csrf_matches(self, csrf_token: str) -> bool:
         """Whether somebody sent along what only a page of ours knows."""
-        return hmac.compare_digest(proof.encode(), self.proof.encode())
+        return hmac.compare_digest(csrf_token.encode(), self.csrf_token.encode())
 
 
 @define(eq=False)
@@ -50,7 +50,7 @@ class Sessions:
     _seconds: Callable[[], float]
     _sessions: "OrderedDict[str, Session]" = field(factory=OrderedDict, init=False)
 
-    def begin(self, principal: Principal) -> str:
+    def create(self, principal: Principal) -> str:
         """Begin one, and get what its cookie is to hold."""
         self._make_room(principal.credential)
         cookie = secrets.token_hex(32)
@@ -64,8 +64,12 @@ class Sessions:
         )
         return cookie
 
-    def _make_room(self, within: str) -> None:
-        theirs = [key for key, each in self._sessions.items() if each.within == within]
+    def _make_room(self, credential: str) -> None:
+        theirs = [
+            key
+            for key, each in self._sessions.items()
+            if each.login_credential == credential
+        ]
         if len(theirs) >= MAX_EACH:
             del self._sessions[theirs[0]]
         elif len(self._sessions) >= MAX_SESSIONS:
@@ -78,16 +82,16 @@ class Sessions:
             return None
         return session
 
-    def end(self, cookie: str) -> None:
+    def remove(self, cookie: str) -> None:
         """End the session of a cookie, if there is one."""
         self._sessions.pop(_key(cookie), None)
 
-    def within(self, credential: str) -> str | None:
+    def login_credential_of(self, credential: str) -> str | None:
         """What a session's credential depends on; L{None} if it has ended."""
         session = self._sessions.get(credential.removeprefix(_KIND))
         if session is None or session.until <= self._seconds():
             return None
-        return session.within
+        return session.login_credential
 
 
 def _key(cookie: str) -> str:

@@ -93,7 +93,7 @@ class Tokens:
         token = find(text, self._kept, self._now())
         return None if token is None else token.principal
 
-    def live(self, credential: str) -> bool:
+    def is_valid(self, credential: str) -> bool:
         """Whether a principal's credential is a token that is still good."""
         return live(credential, self._kept, self._now())
 

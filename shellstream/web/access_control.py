@@ -11,7 +11,7 @@ from shellstream.runs.interfaces import IRuns
 from shellstream.security.authorization import Action, Caller, Grant, Principal
 from shellstream.security.request_origin import Site
 from shellstream.web.resources.base import set_headers
-from shellstream.web.resources.pages import PROOF, answer_page, login_page
+from shellstream.web.resources.pages import CSRF_FIELD, answer_page, login_page
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
@@ -26,7 +26,7 @@ _STRANGER = Principal(
 )
 
 #: The header by which a script of our page shows that it is ours.
-PROOF_HEADER = "shellstream-csrf"
+CSRF_HEADER = "shellstream-csrf"
 
 #: What every answer tells a browser: not to show or read it as part of another site,
 #: and not to run what is in it (CSP level 3; Fetch, 3.7).
@@ -76,7 +76,7 @@ class AccessControl(TwistedResource):
         request.runs = AuthorizedRuns(self._runs, known, request.site.note)
         if caller is not None:
             gate.enter(request, caller.principal)
-            self._check_proof(request)
+            self._check_csrf(request)
         found: IResource = self.inside.getChildWithDefault(path, request)
         return found
 
@@ -101,7 +101,7 @@ class AccessControl(TwistedResource):
             raise Unauthenticated
         return caller
 
-    def _check_proof(self, request: Request) -> None:
+    def _check_csrf(self, request: Request) -> None:
         """
         A browser sends cookies along, whoever's page it was that had it ask.
 
@@ -112,13 +112,13 @@ class AccessControl(TwistedResource):
         session = self._gate.session(request)
         if session is None or request.getHeader("authorization") is not None:
             return
-        proof = request.getHeader(PROOF_HEADER)
-        if proof is None:
+        csrf_token = request.getHeader(CSRF_HEADER)
+        if csrf_token is None:
             media_type = request.getHeader("content-type") or ""
             if essence(media_type) == "application/x-www-form-urlencoded":
                 fields = dict(from_body(media_type, request.content.getvalue()))
-                proof = str(fields.get(PROOF, ""))
-        if not session.proven(proof or ""):
+                csrf_token = str(fields.get(CSRF_FIELD, ""))
+        if not session.csrf_matches(csrf_token or ""):
             raise CrossSite
 
 

@@ -107,12 +107,12 @@ class AnnouncementTests(SynchronousTestCase):
 
     def test_demanded(self) -> None:
         """Where a token is asked for, it has its place in what to type."""
-        (said,) = announcement(ListenAddress(WIDE), demanded=True)
+        (said,) = announcement(ListenAddress(WIDE), required=True)
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"curl -N {url} -u :TOKEN", said)
         self.assertIn(f"type: SHELLSTREAM_TOKEN=TOKEN shellstream {url}", said)
         for address in (HERE, UNIXAddress("/run/x.sock")):
-            said = announcement(ListenAddress(address), demanded=True)[0]
+            said = announcement(ListenAddress(address), required=True)[0]
             self.assertIn("/stream -u :TOKEN", said)
 
     def test_everywhere(self) -> None:

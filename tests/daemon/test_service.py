@@ -138,7 +138,7 @@ class EntryTests(DaemonTestCase):
     def test_loopback(self) -> None:
         """Where only this machine can connect, and there is no token, nobody has to."""
         daemon = self.daemon(self.where)
-        self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+        self.assertEqual((daemon.door.required, daemon.door.first), (False, None))
         self.stop(daemon)
         self.assertIsNone(self.file.stamp())
         self.assertNotIn("a token", self.said(self.where))
@@ -154,10 +154,10 @@ class EntryTests(DaemonTestCase):
             (principal.name, principal.grant, principal.expires),
             (OWNER, EVERYTHING, None),
         )
-        self.assertTrue(daemon.door.demanded)
+        self.assertTrue(daemon.door.required)
         self.stop(daemon)
         daemon = self.daemon(self.where, CONFIG, WIDE)
-        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
         self.assertEqual(daemon.door.tokens.find(text), principal)
         self.stop(daemon)
 
@@ -189,7 +189,7 @@ class EntryTests(DaemonTestCase):
         """By --insecure nobody has to, whatever there is, and no token is made."""
         for _ in range(2):
             daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
-            self.assertEqual((daemon.door.demanded, daemon.door.first), (False, None))
+            self.assertEqual((daemon.door.required, daemon.door.first), (False, None))
             self.stop(daemon)
             self.add()
 
@@ -197,7 +197,7 @@ class EntryTests(DaemonTestCase):
         """Where there is a token it is asked for, on loopback, too."""
         self.add()
         daemon = self.daemon(self.where)
-        self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+        self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
         self.stop(daemon)
 
     def test_known(self) -> None:
@@ -206,7 +206,7 @@ class EntryTests(DaemonTestCase):
         config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, config, address)
-            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
             self.stop(daemon)
         self.assertIsNone(self.file.stamp())
 
@@ -215,14 +215,14 @@ class EntryTests(DaemonTestCase):
         daemon = self.daemon(self.where)
         self.add()
         self.reactor.advance(1)
-        self.assertTrue(daemon.door.demanded)
+        self.assertTrue(daemon.door.required)
         self.file.change(lambda _: {}, "me", 1)
         self.reactor.advance(1)
-        self.assertEqual((daemon.door.demanded, len(daemon.door.tokens)), (True, 0))
+        self.assertEqual((daemon.door.required, len(daemon.door.tokens)), (True, 0))
         self.stop(daemon)
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, CONFIG, address)
-            self.assertEqual((daemon.door.demanded, daemon.door.first), (True, None))
+            self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
             self.stop(daemon)
 
     def test_shut(self) -> None:
@@ -285,7 +285,7 @@ class EntryTests(DaemonTestCase):
         self.reactor.advance(1)
         self.assertEqual((len(second.door.tokens), len(first.door.tokens)), (2, 1))
         third = self.daemon(None)
-        self.assertTrue(third.door.demanded)
+        self.assertTrue(third.door.required)
         stopped = [each.stopService() for each in (first, second, third)]
         self.reactor.advance(Daemon.FLUSH)
         for each in stopped:

@@ -43,9 +43,9 @@ def channel(data: bytes) -> None:
     now = Now(wall(clock), clock.seconds)
     source = Bytes(data)
     size = source.number(256)
-    demanded = size % 8 == 7  # by one of these everybody has to say who they are
+    required = size % 8 == 7  # by one of these everybody has to say who they are
     gate = Authenticator(
-        NAMES, ACCESS, NoTokens(), demanded, clock.seconds, wall(clock)
+        NAMES, ACCESS, NoTokens(), required, clock.seconds, wall(clock)
     )
     entrance = root(registry, gate, clock, now)
     site.resource, site.welcome = entrance, entrance.welcome
@@ -65,7 +65,7 @@ def channel(data: bytes) -> None:
     assert b"500" not in statuses, answer
     orders = _orders(wire)
     assert len(spawn.started) <= orders, wire
-    assert not (spawn.started and demanded) or b"remote-user" in wire.lower(), wire
+    assert not (spawn.started and required) or b"remote-user" in wire.lower(), wire
     for line in log.written:
         assert re.fullmatch(r"[\x20-\x7e]+\n", line), line
 

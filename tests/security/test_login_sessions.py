@@ -28,62 +28,69 @@ class SessionsTests(SynchronousTestCase):
         assert session is not None
         return session
 
-    def test_begin(self) -> None:
+    def test_create(self) -> None:
         """It is for whoever the token is, and depends on that."""
-        session = self.found(self.sessions.begin(ALICE))
+        session = self.found(self.sessions.create(ALICE))
         principal = session.principal
         self.assertEqual((principal.name, principal.grant), ("alice", ALICE.grant))
-        self.assertEqual(session.within, "token 1")
-        self.assertEqual(self.sessions.within(principal.credential), "token 1")
+        self.assertEqual(session.login_credential, "token 1")
+        self.assertEqual(
+            self.sessions.login_credential_of(principal.credential), "token 1"
+        )
         self.assertNotEqual(principal.credential, "token 1")
 
     def test_apart(self) -> None:
         """No two are the same, and a cookie is not to be guessed from anything else."""
-        one, other = self.sessions.begin(ALICE), self.sessions.begin(ALICE)
+        one, other = self.sessions.create(ALICE), self.sessions.create(ALICE)
         self.assertNotEqual(one, other)
         self.assertGreaterEqual(len(one), 64)
         session = self.found(one)
-        for known in (session.principal.credential, session.proof, one.upper(), ""):
+        for known in (
+            session.principal.credential,
+            session.csrf_token,
+            one.upper(),
+            "",
+        ):
             self.assertIsNone(self.sessions.find(known))
         self.assertNotIn(one, repr(self.sessions))
-        self.assertNotEqual(session.proof, self.found(other).proof)
+        self.assertNotEqual(session.csrf_token, self.found(other).csrf_token)
 
-    def test_proof(self) -> None:
+    def test_csrf(self) -> None:
         """Only a page of ours knows what to send along."""
-        session = self.found(self.sessions.begin(ALICE))
-        self.assertTrue(session.proven(session.proof))
-        for wrong in ("", session.proof[:-1], session.proof + "0", "é"):
-            self.assertFalse(session.proven(wrong))
+        session = self.found(self.sessions.create(ALICE))
+        self.assertTrue(session.csrf_matches(session.csrf_token))
+        for wrong in ("", session.csrf_token[:-1], session.csrf_token + "0", "é"):
+            self.assertFalse(session.csrf_matches(wrong))
 
     def test_lasts(self) -> None:
         """It ends by itself."""
-        cookie = self.sessions.begin(ALICE)
+        cookie = self.sessions.create(ALICE)
         credential = self.found(cookie).principal.credential
         self.clock.advance(SESSION_LIFETIME - 1)
         self.found(cookie)
         self.clock.advance(1)
         self.assertIsNone(self.sessions.find(cookie))
-        self.assertIsNone(self.sessions.within(credential))
+        self.assertIsNone(self.sessions.login_credential_of(credential))
 
     def test_end(self) -> None:
         """Whoever logs out ends it; and once more, harmlessly."""
-        cookie = self.sessions.begin(ALICE)
+        cookie = self.sessions.create(ALICE)
         credential = self.found(cookie).principal.credential
         for _ in range(2):
-            self.sessions.end(cookie)
+            self.sessions.remove(cookie)
             self.assertIsNone(self.sessions.find(cookie))
-            self.assertIsNone(self.sessions.within(credential))
+            self.assertIsNone(self.sessions.login_credential_of(credential))
 
     def test_bounded(self) -> None:
         """There are only so many; the oldest goes, first of all one's own."""
-        bob = self.sessions.begin(evolve(ALICE, credential="token 2"))
-        first, second = self.sessions.begin(ALICE), self.sessions.begin(ALICE)
+        bob = self.sessions.create(evolve(ALICE, credential="token 2"))
+        first, second = self.sessions.create(ALICE), self.sessions.create(ALICE)
         for _ in range(MAX_EACH - 1):
-            self.sessions.begin(ALICE)
+            self.sessions.create(ALICE)
         self.assertIsNone(self.sessions.find(first))
         self.found(second)
         self.found(bob)
         for number in range(MAX_SESSIONS - MAX_EACH):
-            self.sessions.begin(evolve(ALICE, credential=f"another {number}"))
+            self.sessions.create(evolve(ALICE, credential=f"another {number}"))
         self.assertIsNone(self.sessions.find(bob))
         self.found(second)

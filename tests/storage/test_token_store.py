@@ -59,7 +59,7 @@ class TokensTests(SynchronousTestCase):
     def good(self) -> bool:
         """Whether the token lets in, which also keeps open what it has opened."""
         principal = self.tokens.find(self.text)
-        live = self.tokens.live(self.token.principal.credential)
+        live = self.tokens.is_valid(self.token.principal.credential)
         self.assertEqual(principal is not None, live)
         self.assertEqual(len(self.tokens), int(live))
         return live

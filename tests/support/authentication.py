@@ -30,7 +30,7 @@ class FakeTokens:
     def find(self, text: str) -> Principal | None:
         return self.there.get(text)
 
-    def live(self, credential: str) -> bool:
+    def is_valid(self, credential: str) -> bool:
         return credential in {each.credential for each in self.there.values()}
 
     def make(self, name: str, **grant: Any) -> str:
@@ -50,12 +50,12 @@ class GateTestCase(WebTestCase):
     config = evolve(
         WebTestCase.config, commands={**WebTestCase.config.commands, "hear": HEAR}
     )
-    demanded = True
+    required = True
 
     def make_gate(self, config: Config) -> Authenticator:
         self.tokens = FakeTokens()
         gate = super().make_gate(config)
-        gate.tokens, gate.demanded = self.tokens, self.demanded
+        gate.tokens, gate.required = self.tokens, self.required
         return gate
 
     def by(

@@ -158,7 +158,7 @@ class NoTokens:
     def find(self, text: str) -> Principal | None:
         return None
 
-    def live(self, credential: str) -> bool:
+    def is_valid(self, credential: str) -> bool:
         return False
 
 
@@ -194,7 +194,7 @@ class WebTestCase(SynchronousTestCase):
             Names(patterns=["shellstream.test", "localhost", "x"]),
             config.access,
             NoTokens(),
-            demanded=False,
+            required=False,
             seconds=self.clock.seconds,
             wall=wall(self.clock),
         )

@@ -12,7 +12,7 @@ from tests.support.http import Connection, Reply
 class HostTests(GateTestCase):
     """Only for a name of ours is a request for us."""
 
-    demanded = False
+    required = False
 
     def raw(self, head: str) -> Reply:
         connection = Connection(self.site)

@@ -50,12 +50,12 @@ _FORM = "application/x-www-form-urlencoded"
 _OFFSET = number(0, MAX_OFFSET)
 
 
-def document(config: Config, demanded: bool, cookie: str) -> Object:
+def document(config: Config, required: bool, cookie: str) -> Object:
     """
     What a daemon answers.
 
     @param config: with the commands that whoever asks may run.
-    @param demanded: whether everybody has to say who they are.
+    @param required: whether everybody has to say who they are.
     @param cookie: the name of a session's.
     """
     ways = security(cookie)
@@ -69,7 +69,7 @@ def document(config: Config, demanded: bool, cookie: str) -> Object:
             "text/event-stream is that of each event, that of application/x-ndjson "
             "of each line.",
         },
-        "security": [*({name: []} for name in ways), *([] if demanded else [{}])],
+        "security": [*({name: []} for name in ways), *([] if required else [{}])],
         "paths": {
             **_about(config),
             **dict(_streams(config)),

@@ -17,6 +17,6 @@ class OpenApi(Resource):
     def render_GET(self, request: Request) -> None:
         from .document import document  # most daemons are never asked
 
-        config, demanded = request.runs.config, request.gate.demanded
+        config, required = request.runs.config, request.gate.required
         cookie = cookie_name(request).decode()
-        request.answer(JSON, json_line(document(config, demanded, cookie)))
+        request.answer(JSON, json_line(document(config, required, cookie)))

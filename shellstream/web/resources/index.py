@@ -25,8 +25,8 @@ class Index(Resource):
         request.setHeader(b"vary", VARY)
         if prefers_html(request.getHeader("accept")):
             session = request.gate.session(request)
-            proof = None if session is None else session.proof
-            answer_page(request, index_page(request.runs.config, proof))
+            csrf_token = None if session is None else session.csrf_token
+            answer_page(request, index_page(request.runs.config, csrf_token))
             return
         index = {
             "name": "shellstream",

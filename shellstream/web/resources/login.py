@@ -46,7 +46,7 @@ class Login(Resource):
             return
         by = Caller(principal, request.address)
         request.site.note(Entry.of(AuditAction.LOGIN, by))
-        _set_cookie(request, gate.sessions.begin(principal))
+        _set_cookie(request, gate.sessions.create(principal))
         _go_to(request, then)
 
 
@@ -58,7 +58,7 @@ class Logout(Resource):
     def render_POST(self, request: Request) -> None:
         cookie = request.getCookie(cookie_name(request))
         if cookie is not None:
-            request.gate.sessions.end(cookie.decode("ascii", "replace"))
+            request.gate.sessions.remove(cookie.decode("ascii", "replace"))
         _set_cookie(request, "")
         _go_to(request, "/login")
 

@@ -15,7 +15,7 @@ _STYLE = (get_data(__package__, "page.css") or b"").decode()
 
 #: The field in which a form shows that it is of a page of ours; no parameter of a
 #: command can have this name.
-PROOF = "csrf-token"
+CSRF_FIELD = "csrf-token"
 
 #: Nothing is run or loaded but this page's own, from nowhere else (CSP level 3).
 POLICY = (
@@ -32,17 +32,17 @@ def answer_page(request: Request, page: bytes) -> None:
     request.answer(b"text/html; charset=utf-8", page)
 
 
-def index_page(config: Config, proof: str | None = None) -> bytes:
+def index_page(config: Config, csrf_token: str | None = None) -> bytes:
     """
     The page for all commands of a configuration.
 
-    @param proof: what a form of this page sends along, to show that it is ours.
+    @param csrf_token: what a form of this page sends along, to show that it is ours.
     """
-    forms = [_form(command, proof) for command in config.commands.values()]
+    forms = [_form(command, csrf_token) for command in config.commands.values()]
     leave: list[Tag] = []
-    if proof is not None:
+    if csrf_token is not None:
         button = tags.button("Log out", type="submit")
-        leave = [tags.form(_hidden(proof), button, method="post", action="logout")]
+        leave = [tags.form(_hidden(csrf_token), button, method="post", action="logout")]
     return _page(
         tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *leave),
         tags.div(*forms),
@@ -90,14 +90,14 @@ def _page(*body: Tag) -> bytes:
     return b"<!DOCTYPE html>\n" + found[0]
 
 
-def _hidden(proof: str) -> Tag:
-    return tags.input(type="hidden", name=PROOF, value=proof)
+def _hidden(csrf_token: str) -> Tag:
+    return tags.input(type="hidden", name=CSRF_FIELD, value=csrf_token)
 
 
-def _form(command: Command, proof: str | None) -> Tag:
+def _form(command: Command, csrf_token: str | None) -> Tag:
     fields = [_field(parameter) for parameter in command.params.values()]
-    if proof is not None:
-        fields.append(_hidden(proof))
+    if csrf_token is not None:
+        fields.append(_hidden(csrf_token))
     return tags.form(
         tags.h2(command.name),
         tags.p(command.description),

@@ -20,7 +20,7 @@ from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
 from .base import Resource, Rule, query_of
-from .pages import PROOF
+from .pages import CSRF_FIELD
 from .request_params import Given, from_body, from_query
 from .run_output import OutputResponder
 from .runs import key_of
@@ -70,7 +70,7 @@ class Stream(Resource):
         media_type = request.getHeader("content-type") or ""
         body = request.content.read()
         given, form = self._form(request)
-        given += [each for each in from_body(media_type, body) if each[0] != PROOF]
+        given += [each for each in from_body(media_type, body) if each[0] != CSRF_FIELD]
         await self._run(request, given, form)
 
     def _check(self, request: Request, method: str) -> None:

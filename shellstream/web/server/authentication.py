@@ -35,7 +35,7 @@ class Tokens(Protocol):
     def find(self, text: str) -> Principal | None:
         """Whose token this is, if it is good."""
 
-    def live(self, credential: str) -> bool:
+    def is_valid(self, credential: str) -> bool:
         """Whether the token that a principal's credential names is still good."""
 
 
@@ -45,7 +45,7 @@ class Authenticator:
     Lets requests in that may come in at all, and remembers whose they are.
 
     @ivar names: the names that this daemon goes by.
-    @ivar demanded: whether everybody has to say who they are.
+    @ivar required: whether everybody has to say who they are.
     @ivar seconds: the time, which never jumps.
     @ivar wall: the time of day, in microseconds since 1970.
     """
@@ -53,7 +53,7 @@ class Authenticator:
     names: Names
     access: Access
     tokens: Tokens
-    demanded: bool
+    required: bool
     seconds: Callable[[], float]
     wall: Callable[[], int]
     sessions: Sessions = field(init=False)
@@ -105,7 +105,7 @@ class Authenticator:
             or self._by_certificate(request)
             or self._by_proxy(request)
         )
-        if principal is None and not self.demanded:
+        if principal is None and not self.required:
             principal = ANONYMOUS
         return None if principal is None else Caller(principal, address)
 
@@ -133,7 +133,11 @@ class Authenticator:
         if cookie is None or len(cookie) > MAX_CREDENTIAL:
             return None
         found = self.sessions.find(cookie.decode("ascii", "replace"))
-        return found if found is not None and self.tokens.live(found.within) else None
+        return (
+            found
+            if found is not None and self.tokens.is_valid(found.login_credential)
+            else None
+        )
 
     def enter(self, request: Request, principal: Principal) -> None:
         """A request is under way; whoever's it is may lose the right to it."""
@@ -161,9 +165,9 @@ class Authenticator:
             return False
         kind = principal.credential.partition(" ")[0]
         if kind == "session":
-            within = self.sessions.within(principal.credential)
-            return within is not None and self.tokens.live(within)
-        return kind != "token" or self.tokens.live(principal.credential)
+            within = self.sessions.login_credential_of(principal.credential)
+            return within is not None and self.tokens.is_valid(within)
+        return kind != "token" or self.tokens.is_valid(principal.credential)
 
     def address(self, request: Request) -> str:
         """Where a request is from, as far as a proxy that we trust says."""
@@ -191,7 +195,7 @@ class Authenticator:
             token = request.getPassword().decode("utf-8", "replace")
         elif len(headers) == 1 and scheme.lower() == "bearer":
             token = rest.strip()
-        if not self.demanded:  # it may be for a proxy
+        if not self.required:  # it may be for a proxy
             return self.tokens.find(token) if len(token) <= MAX_CREDENTIAL else None
         return self.by_token(token, address)
 

@@ -276,7 +276,7 @@ class CallerTests(GateTestCase):
             {*schemes}, {name for each in found["security"] for name in each}
         )
         self.assertEqual(schemes["session"]["name"], "shellstream")
-        self.gate.demanded = False
+        self.gate.required = False
         self.assertIn({}, self.told(token)["security"])
 
     def test_public(self) -> None:

@@ -46,7 +46,7 @@ class HealthTests(WebTestCase):
 
     def test_strangers(self) -> None:
         """Nobody has to say who they are, where all else asks for it."""
-        self.gate.demanded = True
+        self.gate.required = True
         self.assertEqual(self.look().status, 200)
         self.assertEqual(self.ask("GET", "/").status, 401)
 

@@ -2,7 +2,7 @@
 
 from shellstream.security.login_sessions import SESSION_LIFETIME
 from shellstream.security.login_throttle import BURST
-from shellstream.web.resources.pages import PROOF
+from shellstream.web.resources.pages import CSRF_FIELD
 from tests.support.authentication import GateTestCase
 from tests.support.http import Connection, Reply
 
@@ -36,10 +36,10 @@ class LoginTests(GateTestCase):
         connection = Connection(self.site)
         return connection.ask(method, path, body, {"Cookie": cookie, **named})
 
-    def proof(self, cookie: str) -> str:
+    def csrf_token(self, cookie: str) -> str:
         """What a page of ours knows."""
         page = self.with_cookie(cookie, "GET", "/", accept=self.html).body.decode()
-        _, _, rest = page.partition(f'name="{PROOF}" value="')
+        _, _, rest = page.partition(f'name="{CSRF_FIELD}" value="')
         return rest.partition('"')[0]
 
     def test_asked(self) -> None:
@@ -101,21 +101,21 @@ class LoginTests(GateTestCase):
     def test_proof(self) -> None:
         """What changes something takes what only a page of ours knows."""
         cookie = self.cookie(self.tokens.make("alice"))
-        proof = self.proof(cookie)
-        self.assertEqual(len(proof), 64)
+        csrf_token = self.csrf_token(cookie)
+        self.assertEqual(len(csrf_token), 64)
         typed = {"content_type": self.form}
-        for fields in (b"", f"{PROOF}=wrong".encode(), f"{PROOF}=".encode()):
+        for fields in (b"", f"{CSRF_FIELD}=wrong".encode(), f"{CSRF_FIELD}=".encode()):
             reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
             self.assertEqual(reply.status, 403, fields)
         self.assertEqual(self.with_cookie(cookie, "POST", "/runs", b"{}").status, 403)
         self.assertEqual(self.spawn.started, [])
-        fields = f"{PROOF}={proof}".encode()
+        fields = f"{CSRF_FIELD}={csrf_token}".encode()
         reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
         self.assertEqual(reply.status, 200)
         typed = {"content_type": "Application/X-WWW-Form-URLEncoded ; charset=utf-8"}
         reply = self.with_cookie(cookie, "POST", "/stream/say", fields, **typed)
         self.assertEqual(reply.status, 200)
-        script = {"shellstream_csrf": proof}
+        script = {"shellstream_csrf": csrf_token}
         reply = self.with_cookie(cookie, "POST", "/runs", b"{}", **script)
         self.assertEqual(reply.status, 201)
 
@@ -135,9 +135,9 @@ class LoginTests(GateTestCase):
     def test_logout(self) -> None:
         """Whoever logs out has a cookie that is no good any more."""
         cookie = self.cookie(self.tokens.make("alice"))
-        proof = {"shellstream_csrf": self.proof(cookie)}
+        csrf_token = {"shellstream_csrf": self.csrf_token(cookie)}
         self.assertEqual(self.with_cookie(cookie, "POST", "/logout").status, 403)
-        reply = self.with_cookie(cookie, "POST", "/logout", b"", **proof)
+        reply = self.with_cookie(cookie, "POST", "/logout", b"", **csrf_token)
         self.assertEqual(reply.status, 303)
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
 

@@ -143,7 +143,7 @@ class CredentialTests(GateTestCase):
 class OpenTests(GateTestCase):
     """Where nobody has to say who they are."""
 
-    demanded = False
+    required = False
 
     def test_anonymous(self) -> None:
         """Everybody may do everything; a token still says whose it is."""
