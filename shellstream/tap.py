@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from shellstream import __version__
-from shellstream.config.http_limits import Bounds
-from shellstream.config.loader import DEMO, Config, ConfigMistaken, parse
+from shellstream.config.http_limits import HttpLimits
+from shellstream.config.loader import DEMO, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.auth_policy import own_names
 from shellstream.daemon.banner import ListenAddress, StartupBanner, Terminal
@@ -145,7 +145,7 @@ def _load(name: str) -> Config:
         sys.exit(f"shellstream: cannot read {name}: {error.strerror}")
     except UnicodeDecodeError as error:
         sys.exit(f"shellstream: {name} is not UTF-8: {error}")
-    except ConfigMistaken as mistaken:
+    except ConfigError as mistaken:
         count = len(mistaken.mistakes)
         mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
         sys.exit(f"shellstream: {name} has {mistakes}:\n{mistaken}")
@@ -159,9 +159,9 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
 
 
-def _bounds(config: Config, files: int) -> Bounds:
+def _bounds(config: Config, files: int) -> HttpLimits:
     """What clients may take, where so many files may be open."""
-    bounds = config.http.within(files, config.max_running)
+    bounds = config.http.capped_to(files, config.max_running)
     if bounds.connections < config.http.connections:
         _log.info(
             "{count} connections at once: more would need more than the {files} "

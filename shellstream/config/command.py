@@ -16,7 +16,7 @@ from shellstream.model.limits import Limits
 from shellstream.model.run_input import Tty
 
 from .confinement import Confinement
-from .parameters import Integer, Number, Parameter, String, Unfit
+from .parameters import Integer, InvalidValue, Number, Parameter, String
 from .unbuffer import Unbuffer
 
 #: What is shown in place of a secret.
@@ -96,7 +96,7 @@ class Command:
         elif tty is None and stdin and not self.stdin:
             refusals.append(_not_for(self, "stdin"))
         stdin = stdin or tty is not None
-        for name in filter(values.__contains__, self.makes_options(values)):
+        for name in filter(values.__contains__, self.read_as_options(values)):
             led = values[name].startswith("-")
             detail = "must not begin with '-'" if led else "must not be empty here"
             refusals.append(Refusal(name, detail))
@@ -139,7 +139,7 @@ class Command:
             else:
                 try:
                     values[name] = parameter.accept(value)
-                except Unfit as unfit:
+                except InvalidValue as unfit:
                     refusals[name] = str(unfit)
             seen.add(name)
         for name, parameter in self.params.items():
@@ -150,11 +150,11 @@ class Command:
                 continue
             try:  # a path's may lead elsewhere by now
                 values[name] = parameter.accept(parameter.default)
-            except Unfit as unfit:
+            except InvalidValue as unfit:
                 refusals[name] = f"is left out, and its default {unfit}"
         return values, [Refusal(name, detail) for name, detail in refusals.items()]
 
-    def check_paths(self, invocation: Invocation) -> None:
+    def recheck_paths(self, invocation: Invocation) -> None:
         """
         See that values still are what they were when they were taken.
 
@@ -162,13 +162,13 @@ class Command:
         """
         values = {**invocation.params, **invocation.secrets}
         for name, value in values.items():
-            with suppress(Unfit):
+            with suppress(InvalidValue):
                 if self.params[name].accept(value) == value:
                     continue
             why = f"the path in {name!r} has come to lead elsewhere; send it again"
             raise CannotStart(self.name, why)
 
-    def makes_options(self, values: Mapping[str, str]) -> list[str]:
+    def read_as_options(self, values: Mapping[str, str]) -> list[str]:
         """
         The parameters by whose values an item begins with C{-} that would not.
 

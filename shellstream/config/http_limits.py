@@ -11,7 +11,7 @@ RUN_FILES, OWN_FILES = 5, 100
 
 
 @frozen(kw_only=True)
-class Bounds:
+class HttpLimits:
     """
     What all clients may take, and one of them. All times are in seconds.
 
@@ -62,7 +62,7 @@ class Bounds:
         """How much input of one address may be held: the rest is for others."""
         return max(self.input_size, self.inputs_size * 3 // 4)
 
-    def within(self, files: int, runs: int) -> "Bounds":
+    def capped_to(self, files: int, runs: int) -> "HttpLimits":
         """
         These, with no more connections than there are descriptors for.
 
@@ -80,12 +80,12 @@ class Bounds:
 
 
 #: Enough for ten thousand viewers from one address, where descriptors allow it.
-BOUNDS = Bounds()
+DEFAULT_HTTP_LIMITS = HttpLimits()
 
 
-def read(table: Table, default: Bounds = BOUNDS) -> Bounds:
+def read(table: Table, default: HttpLimits = DEFAULT_HTTP_LIMITS) -> HttpLimits:
     """Read the table; what is wrong with it is noted there."""
-    bounds = Bounds(
+    bounds = HttpLimits(
         connections=table.take("connections", tables.count, default.connections),
         connections_per_address=table.take(
             "connections_per_address", tables.count, default.connections_per_address

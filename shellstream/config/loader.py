@@ -20,7 +20,7 @@ from shellstream.security.principals import EVERYBODY, Access, read_access
 from . import http_limits, tls_settings
 from .command import Command, placeholders
 from .confinement import Confinement
-from .http_limits import BOUNDS, Bounds
+from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from .parameter_tables import parameter
 from .tls_settings import TLS
 from .unbuffer import Unbuffer
@@ -31,7 +31,7 @@ _COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
-class ConfigMistaken(Exception):
+class ConfigError(Exception):
     """The configuration holds mistakes; the text has a line for each."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
@@ -40,7 +40,7 @@ class ConfigMistaken(Exception):
 
 
 #: Thirty days, and no more than fits on the card of a Raspberry Pi.
-KEEP = Retention(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
+DEFAULT_RETENTION = Retention(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
 
 
 @frozen(kw_only=True)
@@ -64,10 +64,10 @@ class Config:
     max_running: int = 1000
     max_queued: int = 100
     drain: float = 10.0
-    keep: Retention = KEEP
+    keep: Retention = DEFAULT_RETENTION
     access: Access = EVERYBODY
     tls: TLS | None = None
-    http: Bounds = BOUNDS
+    http: HttpLimits = DEFAULT_HTTP_LIMITS
     audit: Auditing = DEFAULT_AUDITING
 
     @property
@@ -102,11 +102,11 @@ def parse(text: str) -> Config:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigMistaken([Mistake("(file)", str(error), "TOML 1.0")]) from None
+        raise ConfigError([Mistake("(file)", str(error), "TOML 1.0")]) from None
     mistakes: list[Mistake] = []
     config = _config(Table("", "", document, mistakes))
     if mistakes:
-        raise ConfigMistaken(mistakes)
+        raise ConfigError(mistakes)
     return config
 
 
@@ -142,9 +142,9 @@ def _config(table: Table) -> Config:
 def _keep(table: Table) -> Retention:
     found = table.table("keep")
     keep = Retention(
-        age=found.take("age", tables.seconds, KEEP.age),
-        runs=found.take("runs", tables.count, KEEP.runs),
-        bytes=found.take("bytes", tables.size, KEEP.bytes),
+        age=found.take("age", tables.seconds, DEFAULT_RETENTION.age),
+        runs=found.take("runs", tables.count, DEFAULT_RETENTION.runs),
+        bytes=found.take("bytes", tables.size, DEFAULT_RETENTION.bytes),
     )
     found.close()
     return keep
@@ -286,7 +286,7 @@ def _check_defaults(table: Table, command: Command) -> None:
         name: "x" if (text := parameter.default) is None else parameter.accept(text)
         for name, parameter in command.params.items()
     }
-    for name in command.makes_options(values):
+    for name in command.read_as_options(values):
         if name in command.params:
             allowed = "a default that makes no option, or allow_leading_dash = true"
             table.wrong(f"params.{name}.default", repr(values[name]), allowed)

@@ -3,7 +3,7 @@
 from .command import Command
 
 
-def parameters(command: Command) -> dict[str, object]:
+def parameter_schema(command: Command) -> dict[str, object]:
     """What a command has to be given."""
     params = command.params.values()
     return {

@@ -13,11 +13,11 @@ from .parameters import (
     MAX_LENGTH,
     Boolean,
     Integer,
+    InvalidValue,
     Number,
     Parameter,
     Path,
     String,
-    Unfit,
 )
 
 
@@ -77,7 +77,7 @@ def _check_choices(table: Table, declared: String) -> None:
     for choice in declared.choices or ():
         try:
             evolve(declared, choices=None).accept(choice)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             table.wrong("choices", repr(choice), f"one that fits: it {unfit}")
 
 
@@ -88,7 +88,7 @@ def _with_default(table: Table, declared: Parameter) -> Parameter:
             raise NotAllowed(f"a value of type {declared.kind}")
         try:
             fits = declared.accept(value)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             raise NotAllowed(f"one that the parameter takes: it {unfit}") from None
         # What a path leads to is found out each time.
         return value if isinstance(value, str) else fits

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 _JSON = {bool: "true or false", int: "a number", float: "a number", type(None): "null"}
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value is not one that the parameter takes; the text says what is."""
 
 
@@ -76,13 +76,17 @@ class Parameter(ABC):
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise Unfit(f"takes a string, not {_JSON.get(type(value), 'a list or object')}")
+        raise InvalidValue(
+            f"takes a string, not {_JSON.get(type(value), 'a list or object')}"
+        )
     if "\0" in value:
-        raise Unfit("must not contain a NUL character")
+        raise InvalidValue("must not contain a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Unfit("is not valid Unicode text (it holds a lone surrogate)") from None
+        raise InvalidValue(
+            "is not valid Unicode text (it holds a lone surrogate)"
+        ) from None
     return value
 
 
@@ -103,11 +107,11 @@ class String(Parameter):
     def accept(self, value: object) -> str:
         text = _text(value)
         if len(text) > self.max_length:
-            raise Unfit(f"is longer than {self.max_length} characters")
+            raise InvalidValue(f"is longer than {self.max_length} characters")
         if self.choices is not None and text not in self.choices:
-            raise Unfit(f"must be one of: {', '.join(self.choices)}")
+            raise InvalidValue(f"must be one of: {', '.join(self.choices)}")
         if self.pattern is not None and self.pattern.fullmatch(text) is None:
-            raise Unfit(f"must match {self.pattern.pattern} from end to end")
+            raise InvalidValue(f"must match {self.pattern.pattern} from end to end")
         return text
 
     def _schema(self) -> Mapping[str, object]:
@@ -125,9 +129,9 @@ class String(Parameter):
 
 def _in_range(value: float, text: str, low: float | None, high: float | None) -> str:
     if low is not None and value < low:
-        raise Unfit(f"must be at least {low}")
+        raise InvalidValue(f"must be at least {low}")
     if high is not None and value > high:
-        raise Unfit(f"must be at most {high}")
+        raise InvalidValue(f"must be at most {high}")
     return text
 
 
@@ -144,9 +148,9 @@ class Integer(Parameter):
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Unfit("takes an integer, such as 4")
+            raise InvalidValue("takes an integer, such as 4")
         if abs(value) >= 10**40:
-            raise Unfit("has more than 40 digits")
+            raise InvalidValue("has more than 40 digits")
         return _in_range(value, str(value), self.min, self.max)
 
     def _schema(self) -> Mapping[str, object]:
@@ -170,9 +174,9 @@ class Number(Parameter):
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Unfit("takes a number, such as 0.5")
+            raise InvalidValue("takes a number, such as 0.5")
         if not abs(value) < 10**40:  # NaN compares false
-            raise Unfit("must be finite and of less than 40 digits")
+            raise InvalidValue("must be finite and of less than 40 digits")
         text = repr(float(value)).removesuffix(".0")
         return _in_range(value, text, self.min, self.max)
 
@@ -195,7 +199,7 @@ class Boolean(Parameter):
             return "true" if value else "false"
         if value in ("true", "false"):
             return str(value)
-        raise Unfit("takes true or false")
+        raise InvalidValue("takes true or false")
 
     def _schema(self) -> Mapping[str, object]:
         return {"type": "boolean"}
@@ -222,19 +226,19 @@ class Path(Parameter):
     def accept(self, value: object) -> str:
         text = _text(value)
         if not text:
-            raise Unfit("must not be empty")
+            raise InvalidValue("must not be empty")
         if len(text) > MAX_LENGTH:
-            raise Unfit(f"is longer than {MAX_LENGTH} characters")
+            raise InvalidValue(f"is longer than {MAX_LENGTH} characters")
         found = self.resolve(text if isabs(text) else join(self.roots[0], text))
         if len(found) > MAX_LENGTH:
-            raise Unfit(f"leads to a path of more than {MAX_LENGTH} characters")
+            raise InvalidValue(f"leads to a path of more than {MAX_LENGTH} characters")
         if self.resolve(found) != found:
             # Behind a link that leads back to itself nothing was resolved.
-            raise Unfit("leads through symbolic links in a circle")
+            raise InvalidValue("leads through symbolic links in a circle")
         for root in map(self.resolve, self.roots):
             if found == root or found.startswith(join(root, "")):
                 return found
-        raise Unfit("is outside the folders that this parameter allows")
+        raise InvalidValue("is outside the folders that this parameter allows")
 
     def _schema(self) -> Mapping[str, object]:
         return {"type": "string", "format": "path", "maxLength": MAX_LENGTH}

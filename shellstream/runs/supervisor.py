@@ -218,7 +218,7 @@ class RunSupervisor:
         if run.over:
             return
         try:
-            run.command.check_paths(run.invocation)  # it may have waited for long
+            run.command.recheck_paths(run.invocation)  # it may have waited for long
             child = self._spawn(run.command, run.invocation, run)
         except (Busy, CannotStart) as error:
             run.failed(str(error))

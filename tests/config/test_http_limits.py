@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.http_limits import BOUNDS, Bounds
+from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS as DEFAULT
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import parse
 from tests.support.configurations import COMMAND, mistakes
 
@@ -35,19 +36,19 @@ class TableTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """There is a key for each."""
-        self.assertEqual(set(KEYS), {each.name for each in fields(Bounds)})
+        self.assertEqual(set(KEYS), {each.name for each in fields(HttpLimits)})
 
     def test_right(self) -> None:
         """It is what the file says, and the others are as they were."""
         for key, (_, text, value) in KEYS.items():
             found = parse(f"{COMMAND}[http]\n{key} = {text}\n").http
             self.assertEqual(getattr(found, key), value)
-            rest = {**asdict(BOUNDS), key: value}
+            rest = {**asdict(DEFAULT), key: value}
             self.assertEqual(asdict(found), rest)
 
     def test_none(self) -> None:
         """Without a table all are as they were."""
-        self.assertEqual(parse(COMMAND).http, BOUNDS)
+        self.assertEqual(parse(COMMAND).http, DEFAULT)
 
     def test_wrong(self) -> None:
         """Each has a type and a range."""
@@ -82,36 +83,36 @@ class TableTests(SynchronousTestCase):
         self.assertIn("did you mean 'connections'", shown)
 
 
-class WithinTests(SynchronousTestCase):
+class CapTests(SynchronousTestCase):
     """There are no more connections than descriptors for them."""
 
     @given(st.integers(1, 1 << 62), st.integers(1, 10**6))
-    def test_within(self, files: int, runs: int) -> None:
+    def test_capped(self, files: int, runs: int) -> None:
         """Runs have what they need, but not more than half; the rest is as it was."""
-        found = BOUNDS.within(files, runs)
-        self.assertLessEqual(found.connections, BOUNDS.connections)
+        found = DEFAULT.capped_to(files, runs)
+        self.assertLessEqual(found.connections, DEFAULT.connections)
         self.assertLessEqual(found.connections, files)
         left = files - found.connections
         self.assertTrue(left >= 5 * runs + 100 or left >= files // 2)
-        self.assertGreaterEqual(found.connections, min(BOUNDS.connections, files // 2))
+        self.assertGreaterEqual(found.connections, min(DEFAULT.connections, files // 2))
 
     def test_ten_thousand(self) -> None:
         """Ten thousand viewers of one address need 20,000 descriptors at most."""
-        self.assertGreaterEqual(BOUNDS.within(20_000, 1000).per_address, 10_000)
+        self.assertGreaterEqual(DEFAULT.capped_to(20_000, 1000).per_address, 10_000)
 
     def test_nobody_alone(self) -> None:
         """One address never has all of them."""
-        said = Bounds(connections_per_address=18_000)
-        for bounds in (BOUNDS, said):
+        said = HttpLimits(connections_per_address=18_000)
+        for bounds in (DEFAULT, said):
             for files in (10, 1024, 20_000, 1 << 20):
-                found = bounds.within(files, 1000)
+                found = bounds.capped_to(files, 1000)
                 self.assertLess(found.per_address, found.connections)
                 self.assertGreater(found.per_address, 0)
-        few = Bounds(connections_per_address=7).within(1024, 1000)
+        few = HttpLimits(connections_per_address=7).capped_to(1024, 1000)
         self.assertEqual(few.per_address, 7)
 
     def test_inputs(self) -> None:
         """Nor all of the room for input, unless there is room for one piece only."""
-        self.assertLess(BOUNDS.inputs_per_address, BOUNDS.inputs_size)
-        only = Bounds(input_size=10, inputs_size=10)
+        self.assertLess(DEFAULT.inputs_per_address, DEFAULT.inputs_size)
+        only = HttpLimits(input_size=10, inputs_size=10)
         self.assertEqual(only.inputs_per_address, 10)

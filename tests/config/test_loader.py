@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.loader import ConfigMistaken, parse
+from shellstream.config.loader import ConfigError, parse
 from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 
@@ -172,5 +172,5 @@ class WrongTests(SynchronousTestCase):
                 "commands.y.params.P.type",
             },
         )
-        error = self.assertRaises(ConfigMistaken, parse, text)
+        error = self.assertRaises(ConfigError, parse, text)
         self.assertEqual(str(error).splitlines(), list(map(str, error.mistakes)))

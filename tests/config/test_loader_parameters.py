@@ -107,7 +107,7 @@ class WrongParameterTests(SynchronousTestCase):
             self.assertEqual(command.invoke([]).argv[1], str(root / found))
             self.assertEqual(command.params["p"].default, text)
             taken = command.invoke([])
-            command.check_paths(taken)
+            command.recheck_paths(taken)
             if text == "now":
                 (root / "now").unlink()
                 (root / "now").symlink_to("two")
@@ -117,7 +117,7 @@ class WrongParameterTests(SynchronousTestCase):
                 self.assertRaises(ParametersRefused, command.invoke, [])
                 (root / "one").rmdir()
                 (root / "one").symlink_to("two")
-                self.assertRaises(CannotStart, command.check_paths, taken)
+                self.assertRaises(CannotStart, command.recheck_paths, taken)
 
     def test_undeclared(self) -> None:
         """What is not declared has no default that could be wrong too."""

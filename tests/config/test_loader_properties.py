@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.command import placeholders
-from shellstream.config.loader import Config, ConfigMistaken, parse
+from shellstream.config.loader import Config, ConfigError, parse
 from shellstream.model.errors import ParametersRefused
 
 TEXTS = st.text(max_size=6) | st.sampled_from(["a", "x {p}", "{{p}}", "/srv", "[a-z]+"])
@@ -141,7 +141,7 @@ class ParseProperties(SynchronousTestCase):
         """The configuration, unless there are mistakes, which are told in full."""
         try:
             return parse(text)
-        except ConfigMistaken as mistaken:
+        except ConfigError as mistaken:
             self.assertTrue(mistaken.mistakes)
             for each in mistaken.mistakes:
                 self.assertTrue(each.key and each.found and each.allowed, each)

@@ -51,8 +51,8 @@ class PathTests(ParameterTestCase):
             "//etc",
             "~/../..",
         )
-        self.assert_unfit(self.path, *outside, f"{self.app2}", f"{self.app}2/x")
-        self.assert_unfit(self.path, f"{self.app}/../app2", f"{self.app}x")
+        self.assert_refused(self.path, *outside, f"{self.app2}", f"{self.app}2/x")
+        self.assert_refused(self.path, f"{self.app}/../app2", f"{self.app}x")
 
     def test_symlinks(self) -> None:
         """A link that leads out is outside, one that stays inside is its target."""
@@ -68,7 +68,7 @@ class PathTests(ParameterTestCase):
             os.symlink(goal, self.app / name)
             # Tools that walk through _trial_temp would walk in circles.
             self.addCleanup(os.unlink, self.app / name)
-        self.assert_unfit(
+        self.assert_refused(
             self.path, "out", "out/x", "up", "up/app2", "chain", "dangling"
         )
         self.assertEqual(self.path.accept("in/x"), str(self.app / "sub/x"))
@@ -83,13 +83,13 @@ class PathTests(ParameterTestCase):
             os.symlink(goal, self.app / name)
             self.addCleanup(os.unlink, self.app / name)
         hidden = ("loop/../out", "one/../out/x", "./loop/./../out", "behind")
-        self.assert_unfit(self.path, *hidden, "loop/../../app2")
+        self.assert_refused(self.path, *hidden, "loop/../../app2")
         self.assertEqual(self.path.accept("loop/../sub"), str(self.app / "sub"))
         self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
 
     def test_long(self) -> None:
         """What is taken once is taken again: as it is passed on it is not too long."""
-        self.assert_unfit(self.path, "0" * MAX_LENGTH)
+        self.assert_refused(self.path, "0" * MAX_LENGTH)
         fits = "0" * (MAX_LENGTH - len(str(self.app)) - 1)
         found = self.path.accept(fits)
         self.assertEqual(self.path.accept(found), found)
@@ -100,14 +100,14 @@ class PathTests(ParameterTestCase):
         path = Path(name="p", roots=(str(self.base / "current"),))
         for value in ("sub", f"{self.base}/current/sub", f"{self.app}/sub"):
             self.assertEqual(path.accept(value), str(self.app / "sub"))
-        self.assert_unfit(path, "../app2", f"{self.base}/other")
+        self.assert_refused(path, "../app2", f"{self.base}/other")
 
     def test_second_root(self) -> None:
         """Any root will do, though a relative path starts at the first."""
         path = Path(name="p", roots=(str(self.app), str(self.app2)))
         self.assertEqual(path.accept("../app2/x"), str(self.app2 / "x"))
         self.assertEqual(path.accept("x"), str(self.app / "x"))
-        self.assert_unfit(path, str(self.base))
+        self.assert_refused(path, str(self.base))
 
     def test_everywhere(self) -> None:
         """The root of all roots allows every path."""
@@ -122,7 +122,7 @@ class PathTests(ParameterTestCase):
     def test_unfit(self) -> None:
         """Nothing empty, nothing too long, nothing but text."""
         texts = ("", "\0", "a\0", "\ud800", "x" * (MAX_LENGTH + 1))
-        self.assert_unfit(self.path, *texts, 1, True, None, [])
+        self.assert_refused(self.path, *texts, 1, True, None, [])
 
 
 #: Paths made of what leads up, across and astray.

@@ -9,10 +9,10 @@ from shellstream.config.parameters import (
     MAX_LENGTH,
     Boolean,
     Integer,
+    InvalidValue,
     Number,
     Path,
     String,
-    Unfit,
 )
 from tests.support.parameters import ParameterTestCase
 
@@ -50,7 +50,7 @@ class StringTests(ParameterTestCase):
     def test_unfit(self) -> None:
         """No NUL, no half of a surrogate pair, nothing too long, nothing but text."""
         unfit = ("\0", "a\0b", "\ud800", "a\udcff", "x" * (MAX_LENGTH + 1))
-        self.assert_unfit(String(name="p"), *unfit, 1, 1.5, True, None, [], {})
+        self.assert_refused(String(name="p"), *unfit, 1, 1.5, True, None, [], {})
 
     def test_what_was_found(self) -> None:
         """What is no string is told in JSON's words."""
@@ -62,7 +62,7 @@ class StringTests(ParameterTestCase):
             (["a"], "a list or object"),
             ({}, "a list or object"),
         ):
-            error = self.assertRaises(Unfit, String(name="p").accept, value)
+            error = self.assertRaises(InvalidValue, String(name="p").accept, value)
             self.assertEqual(str(error), f"takes a string, not {word}")
 
     def test_pattern(self) -> None:
@@ -71,26 +71,26 @@ class StringTests(ParameterTestCase):
         self.assertEqual(
             [parameter.accept(each) for each in ("abc", "x y")], ["abc", "x y"]
         )
-        self.assert_unfit(parameter, "abc\n", "abc def", "", "\nabc", "ABC")
+        self.assert_refused(parameter, "abc\n", "abc def", "", "\nabc", "ABC")
 
     def test_choices(self) -> None:
         """Choices are exact."""
         parameter = String(name="p", choices=("all", "docs"))
         self.assertEqual(parameter.accept("docs"), "docs")
-        self.assert_unfit(parameter, "doc", "ALL", "", "docs ", "all\n")
+        self.assert_refused(parameter, "doc", "ALL", "", "docs ", "all\n")
 
     def test_max_length(self) -> None:
         """Length is counted in characters, as JSON Schema counts it."""
         parameter = String(name="p", max_length=3)
         self.assertEqual(parameter.accept("\U0001f600" * 3), "\U0001f600" * 3)
-        self.assert_unfit(parameter, "abcd")
+        self.assert_refused(parameter, "abcd")
 
     def test_deeply_nested(self) -> None:
         """A value nested too deeply to be shown is refused like any other."""
         value: object = "x"
         for _ in range(5000):
             value = [value]
-        self.assert_unfit(String(name="p"), value)
+        self.assert_refused(String(name="p"), value)
 
 
 class IntegerTests(ParameterTestCase):
@@ -119,19 +119,21 @@ class IntegerTests(ParameterTestCase):
             "4 ",
             "--4",
         )
-        self.assert_unfit(Integer(name="p"), *texts, *NEVER, True, False, 4.0, 4.5)
-        self.assert_unfit(Integer(name="p"), float("nan"), float("inf"))
+        self.assert_refused(Integer(name="p"), *texts, *NEVER, True, False, 4.0, 4.5)
+        self.assert_refused(Integer(name="p"), float("nan"), float("inf"))
 
     def test_bounds(self) -> None:
         """Both bounds are themselves allowed."""
         parameter = Integer(name="p", min=-2, max=3)
         self.assertEqual([parameter.accept(n) for n in (-2, 3)], ["-2", "3"])
-        self.assert_unfit(parameter, -3, 4, "-3", "4")
+        self.assert_refused(parameter, -3, 4, "-3", "4")
 
     def test_oversize(self) -> None:
         """Forty digits are enough for anybody, and no work is done for more."""
         self.assertEqual(Integer(name="p").accept("9" * 40), "9" * 40)
-        self.assert_unfit(Integer(name="p"), 10**40, -(10**40), "9" * 41, "9" * 100_000)
+        self.assert_refused(
+            Integer(name="p"), 10**40, -(10**40), "9" * 41, "9" * 100_000
+        )
 
 
 class NumberTests(ParameterTestCase):
@@ -164,15 +166,15 @@ class NumberTests(ParameterTestCase):
             ".5",
         )
         more = ("5.", "0x1p3", "1_0", "1,5", " 1", "1 ", "1e", "1e1000", "9" * 41)
-        self.assert_unfit(Number(name="p"), *texts, *more, *NEVER, True, False)
+        self.assert_refused(Number(name="p"), *texts, *more, *NEVER, True, False)
         floats = [float(text) for text in ("nan", "inf", "-inf", "1e40")]
-        self.assert_unfit(Number(name="p"), *floats, 10**40, 10**400)
+        self.assert_refused(Number(name="p"), *floats, 10**40, 10**400)
 
     def test_bounds(self) -> None:
         """Both bounds are themselves allowed, and nothing slips past them."""
         parameter = Number(name="p", min=0, max=1.5)
         self.assertEqual([parameter.accept(n) for n in (0, 1.5)], ["0", "1.5"])
-        self.assert_unfit(parameter, -0.1, "1.6", "nan", float("nan"))
+        self.assert_refused(parameter, -0.1, "1.6", "nan", float("nan"))
 
 
 class BooleanTests(ParameterTestCase):
@@ -187,7 +189,7 @@ class BooleanTests(ParameterTestCase):
     def test_unfit(self) -> None:
         """No other word and no number stands for one."""
         words = ("True", "TRUE", "yes", "on", "1", "0", "", " true")
-        self.assert_unfit(Boolean(name="p"), *words, *NEVER, 0, 1, 1.0)
+        self.assert_refused(Boolean(name="p"), *words, *NEVER, 0, 1, 1.0)
 
 
 class SchemaTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ The table C{[tls]} of a configuration.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.loader import Config, ConfigMistaken, parse
+from shellstream.config.loader import Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
 
 COMMAND = '[commands.x]\nargv = ["x"]\n'
@@ -63,11 +63,11 @@ class ReadTests(SynchronousTestCase):
             ('client_certificate = "required"', "tls.client_ca", "the authorities"),
             ('cert = "/c"', "tls.cert", "the keys certificate, client_ca"),
         ):
-            (mistake,) = self.assertRaises(ConfigMistaken, tls, text).mistakes
+            (mistake,) = self.assertRaises(ConfigError, tls, text).mistakes
             self.assertEqual(mistake.key, key)
             self.assertIn(allowed, mistake.allowed)
 
     def test_no_table(self) -> None:
         """What is no table is told as such."""
-        error = self.assertRaises(ConfigMistaken, parse, f"tls = true\n{COMMAND}")
+        error = self.assertRaises(ConfigError, parse, f"tls = true\n{COMMAND}")
         self.assertIn("tls: found true; allowed: a table", str(error))

@@ -108,7 +108,7 @@ HEADERS: tuple[str, ...] = ()
 class SchemathesisTests(TestCase):
     """What is answered is what is told, whatever is asked."""
 
-    timeout = 120
+    timeout = 300
 
     async def start(self, daemon: Daemon, command: str, wish: dict[str, Any]) -> str:
         """The id of a new run; of C{kinds}, when that has ended."""
@@ -137,5 +137,4 @@ class SchemathesisTests(TestCase):
         )
         status = await program.ended()
         self.assertEqual(status, 0, program.out.decode() + program.err.decode())
-        Path("/tmp/oa_st.out").write_bytes(program.out)
         self.assertNotIn(b"Traceback", daemon.program.out)

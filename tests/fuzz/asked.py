@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from shellstream.config import loader
 from shellstream.config.command import Command
-from shellstream.config.loader import ConfigMistaken
+from shellstream.config.loader import ConfigError
 from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.model.errors import (
     BodyMalformed,
@@ -43,7 +43,7 @@ def configuration(data: bytes) -> None:
     """A file is right, and then all of it can be used, or every mistake is told."""
     try:
         found = loader.parse(data.decode("utf-8", "replace"))
-    except ConfigMistaken as mistaken:
+    except ConfigError as mistaken:
         assert mistaken.mistakes
         assert all(
             each.key and each.found and each.allowed for each in mistaken.mistakes

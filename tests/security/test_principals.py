@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.loader import ConfigMistaken, parse
+from shellstream.config.loader import ConfigError, parse
 from shellstream.security.authorization import Action, Grant
 from shellstream.security.principals import EVERYBODY, Access
 
@@ -50,7 +50,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_mistakes(self) -> None:
         """Everything wrong is told in one go."""
-        with self.assertRaises(ConfigMistaken) as caught:
+        with self.assertRaises(ConfigError) as caught:
             access(
                 """
                 [access]
@@ -87,7 +87,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_header_alone(self) -> None:
         """Anybody could send the header, were there no proxies that may."""
-        with self.assertRaisesRegex(ConfigMistaken, "beside proxies"):
+        with self.assertRaisesRegex(ConfigError, "beside proxies"):
             access('[access]\nuser_header = "X-User"\n')
 
 

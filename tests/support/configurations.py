@@ -1,13 +1,13 @@
 """Configurations in TOML, and the mistakes found in them."""
 
-from shellstream.config.loader import ConfigMistaken, parse
+from shellstream.config.loader import ConfigError, parse
 
 
 def mistakes(text: str) -> list[tuple[str, str, str]]:
     """All that is wrong with a file: key, found, allowed."""
     try:
         parse(text)
-    except ConfigMistaken as mistaken:
+    except ConfigError as mistaken:
         return [(one.key, one.found, one.allowed) for one in mistaken.mistakes]
     return []
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.parameters import Parameter, Unfit
+from shellstream.config.parameters import InvalidValue, Parameter
 
 #: Text of every sort, lone surrogates and NUL too, and text that looks like more.
 TEXTS = st.one_of(
@@ -30,16 +30,16 @@ def accepted(parameter: Parameter, value: object) -> str | None:
     """The text that a value becomes; L{None} if it is refused."""
     try:
         return parameter.accept(value)
-    except Unfit:
+    except InvalidValue:
         return None
 
 
 class ParameterTestCase(SynchronousTestCase):
     """What the tests of all types share."""
 
-    def assert_unfit(self, parameter: Parameter, *values: object) -> None:
+    def assert_refused(self, parameter: Parameter, *values: object) -> None:
         """None of these is taken, and the text says something about each."""
         for value in values:
             with self.subTest(value=value):
-                error = self.assertRaises(Unfit, parameter.accept, value)
+                error = self.assertRaises(InvalidValue, parameter.accept, value)
                 self.assertTrue(str(error))

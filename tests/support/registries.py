@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from shellstream.config.command import Command
-from shellstream.config.loader import KEEP, Config
+from shellstream.config.loader import DEFAULT_RETENTION, Config
 from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
 from shellstream.model.limits import Limits, WhenBusy
@@ -232,7 +232,7 @@ class FileTestCase(RegistryTestCase):
         self.restart(config)
 
     def make_logs(self) -> FileLogs:
-        return FileLogs(self._dirs[-1], KEEP.bytes, self.thread)
+        return FileLogs(self._dirs[-1], DEFAULT_RETENTION.bytes, self.thread)
 
     def reopen(self, config: Config) -> None:
         """The daemon is killed, and another opens its folder."""

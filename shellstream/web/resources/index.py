@@ -7,7 +7,7 @@ from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
 from shellstream.config.command import Command
-from shellstream.config.parameter_schema import parameters
+from shellstream.config.parameter_schema import parameter_schema
 from shellstream.output.negotiation import prefers_html
 from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
@@ -88,6 +88,6 @@ def described(command: Command) -> dict[str, object]:
         "timeout": command.limits.timeout,
         "parameters": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            **parameters(command),
+            **parameter_schema(command),
         },
     }

@@ -6,7 +6,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from shellstream.config.http_limits import Bounds
+from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import Busy, ShellstreamError, TooManyConnections
 
 _log = Logger()
@@ -83,7 +83,7 @@ class SharedQuota:
 class ConnectionLimiter:
     """All connections, counted by where they come from."""
 
-    _bounds: Bounds
+    _bounds: HttpLimits
     _clock: IReactorTime
     inside: SharedQuota = field(init=False)
     _refused: int = field(default=0, init=False)

@@ -7,7 +7,7 @@ from twisted.internet.task import LoopingCall
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site as TwistedSite
 
-from shellstream.config.http_limits import BOUNDS, Bounds
+from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.security.audit import Entry
 from shellstream.security.authorization import Principal
 
@@ -34,7 +34,7 @@ class Site(TwistedSite):
     #: The names of parameters that the access log has no value of.
     secrets: Container[str] = ()
 
-    def __init__(self, reactor: Any, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, reactor: Any, bounds: HttpLimits = DEFAULT_HTTP_LIMITS) -> None:
         self.bounds = bounds
         self.crowd = ConnectionLimiter(bounds, reactor)
         #: How many of those that were not let in are still told so.

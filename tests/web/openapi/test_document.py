@@ -5,7 +5,8 @@ The document tells what is answered.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
 from attrs import evolve
@@ -13,15 +14,29 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from shellstream.config.command import Command
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.model.errors import CannotStart, ShellstreamError
+from shellstream.model.events import OnDisconnect, Reason, State, Stream
 from shellstream.model.limits import Limits
+from shellstream.model.run_input import MAX_SIDE, TERM, Tty
+from shellstream.output.formats import FORMATS
 from shellstream.output.viewer import PING
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import SOMEBODY, Action
 from shellstream.web.access_control import AccessControl
 from shellstream.web.resources.base import Resource
+from shellstream.web.resources.query import MAX_OFFSET
+from shellstream.web.resources.run_output import MAX_TAIL, TRAILERS
+from shellstream.web.resources.runs import MAX_PAGE, PAGE
+from shellstream.web.resources.tick_stream import (
+    COUNT,
+    INTERVAL,
+    MAX_COUNT,
+    MAX_IDLE,
+    MAX_INTERVAL,
+)
 from shellstream.web.server.request import Request
 from tests.support.authentication import GateTestCase, tree
 from tests.support.fakes import HEAR
@@ -195,7 +210,7 @@ class TreeTests(OpenApiTestCase):
         run_id = self.begin().run.id
         seen = 0
         for path, method, operation in self.operations():
-            given = map(self.resolve, operation["parameters"])
+            given = map(self.resolve, operation.get("parameters", []))
             told = {each["name"] for each in given if each["in"] == "query"}
             url = f"{path.replace('{id}', run_id).replace('{name}', 'say')}?nonsense=1"
             if path.startswith("/stream"):
@@ -245,9 +260,90 @@ class TreeTests(OpenApiTestCase):
         told = self.document()["components"]["responses"][str(reply.status)]
         self.assertIn(reply.headers["content-type"], told["content"])
         self.assert_fits(json.loads(reply.body), "Problem")
-        for name, header in told["headers"].items():
-            if self.resolve(header)["required"]:
+        for name, header in told.get("headers", {}).items():
+            if self.resolve(header).get("required"):
                 self.assertIn(name.lower(), reply.headers)
+
+
+class ValueTests(OpenApiTestCase):
+    """The limits, names and formats of the document are those in force."""
+
+    def parameters(self, path: str) -> dict[str, dict[str, Any]]:
+        """The schemas of the parameters of GET, by name."""
+        operation = self.document()["paths"][path]["get"]
+        found = map(self.resolve, operation["parameters"])
+        return {each["name"]: each["schema"] for each in found}
+
+    def values(self, kind: Iterable[Enum]) -> dict[str, list[str]]:
+        return {"enum": [each.value for each in kind]}
+
+    def test_parameters(self) -> None:
+        """A parameter has the range that the daemon checks."""
+        runs = self.parameters("/runs")
+        limit = {"minimum": 1, "maximum": MAX_PAGE, "default": PAGE}
+        self.assertEqual(runs["limit"], {"type": "integer", **limit})
+        self.assertEqual(runs["state"], self.values(State))
+        output = self.parameters("/runs/{id}/output")
+        for name, most in (("offset", MAX_OFFSET), ("tail", MAX_TAIL)):
+            expected = {"type": "integer", "minimum": 0, "maximum": most}
+            self.assertEqual(output[name], expected)
+        self.assertEqual(output["stream"], self.values(Stream))
+        self.assertEqual(output["format"], {"enum": [each.name for each in FORMATS]})
+        head = self.document()["paths"]["/runs/{id}/output"]["head"]["parameters"]
+        told = {each["name"]: each["schema"] for each in map(self.resolve, head)}
+        self.assertEqual({**output, **told}, output)
+        doctor = self.parameters("/doctor")
+        for name, low, high, default in (
+            ("count", 1, MAX_COUNT, COUNT),
+            ("interval", 0, MAX_INTERVAL, INTERVAL),
+            ("idle", 0, MAX_IDLE, 0),
+        ):
+            found = {**doctor[name]}
+            del found["type"]
+            self.assertEqual(
+                found, {"minimum": low, "maximum": high, "default": default}
+            )
+
+    def test_input_size(self) -> None:
+        """The most input in one request is the one of the configuration."""
+        self.serve(evolve(self.config, http=HttpLimits(input_size=4321)))
+        summary = self.document()["paths"]["/runs/{id}/stdin"]["post"]["summary"]
+        self.assertIn("4321 bytes", summary)
+
+    def test_schemas(self) -> None:
+        """An enumeration has all of its values, and a terminal its limits."""
+        schemas = self.document()["components"]["schemas"]
+        run, end = schemas["Run"]["properties"], schemas["Record"]["anyOf"][-1]
+        self.assertEqual(run["state"], self.values(State))
+        self.assertEqual(run["on_disconnect"], self.values(OnDisconnect))
+        order = schemas["Order"]["properties"]
+        self.assertEqual(order["on_disconnect"], self.values(OnDisconnect))
+        ended = end["properties"]
+        self.assertEqual(ended["state"], self.values(s for s in State if s.ended))
+        for each in (run, ended):
+            self.assertEqual(each["reason"]["anyOf"][0], self.values(Reason))
+        for piece in schemas["Record"]["anyOf"][:2]:
+            self.assertEqual(piece["properties"]["stream"], self.values(Stream))
+        terminal, size = schemas["Tty"]["properties"], schemas["Size"]["properties"]
+        self.assertEqual(run["tty"]["anyOf"][0]["properties"], terminal)
+        self.assertEqual(terminal, {**size, "term": terminal["term"]})
+        for name, default in (("rows", Tty().rows), ("columns", Tty().columns)):
+            side = {"minimum": 1, "maximum": MAX_SIDE, "default": default}
+            self.assertEqual(size[name], {"type": "integer", **side})
+        self.assertEqual(terminal["term"]["pattern"], f"^{TERM}$")
+        self.assertEqual(terminal["term"]["default"], Tty().term)
+        for name in ("TERM", "SIGTERM", "WINCH"):
+            self.assertTrue(self.fits({"signal": name}, "Signal"))
+        self.assertFalse(self.fits({"signal": "term"}, "Signal"))
+
+    def test_formats(self) -> None:
+        """Output is told of in every format; plain output with its trailers."""
+        media_types = {each.media_type for each in FORMATS}
+        for path in ("/stream/say", "/runs/{id}/output", "/doctor"):
+            answer = self.document()["paths"][path]["get"]["responses"]["200"]
+            self.assertEqual(set(answer["content"]), media_types, path)
+            if path != "/doctor":
+                self.assertLessEqual(set(TRAILERS), set(answer["headers"]), path)
 
 
 class CallerTests(GateTestCase):
@@ -297,7 +393,7 @@ class CommandTests(OpenApiTestCase):
     def given(self, path: str, method: str) -> dict[str, dict[str, Any]]:
         """The parameters of the query, by name."""
         operation = self.document()["paths"][path][method]
-        found = map(self.resolve, operation["parameters"])
+        found = map(self.resolve, operation.get("parameters", []))
         return {each["name"]: each for each in found if each["in"] == "query"}
 
     def test_body(self) -> None:

@@ -6,7 +6,7 @@ What is put into a run by HTTP.
 import json
 
 from shellstream.config.command import Command
-from shellstream.config.http_limits import BOUNDS
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_input import Tty
@@ -15,6 +15,7 @@ from tests.support.http import Connection, Reply
 from tests.support.web import RunsTestCase
 
 ELSEWHERE = {"Sec-Fetch-Site": "cross-site"}
+LIMITS = HttpLimits()
 
 
 class InputTestCase(RunsTestCase):
@@ -220,7 +221,7 @@ class SizeTests(InputTestCase):
     def test_largest(self) -> None:
         """A piece may be of 1 MiB, however its target is written."""
         started = self.hearing()
-        data = bytes(BOUNDS.input_size)
+        data = bytes(LIMITS.input_size)
         path = f"/runs/{started.run.id}/stdin"
         for target in (path, f"{path}/?eof=false", f"http://shellstream.test{path}"):
             self.assertEqual(self.ask("POST", target, data).status, 204)
@@ -230,20 +231,20 @@ class SizeTests(InputTestCase):
     def test_too_large(self) -> None:
         """One byte more is refused, with what to do; elsewhere less is."""
         started = self.hearing()
-        reply = self.feed(started.run.id, bytes(BOUNDS.input_size + 1))
+        reply = self.feed(started.run.id, bytes(LIMITS.input_size + 1))
         self.assertEqual(reply.status, 413)
         self.assertIn(b"send it in pieces, each with its offset", reply.body)
         self.assertEqual(started.child.given, b"")
         for path in ("/cancel", "/resize", "/stdin/x", "/output?x=/runs/x/stdin"):
             connection = Connection(self.site)
             path = f"/runs/{started.run.id}{path}"
-            reply = connection.ask("POST", path, bytes(BOUNDS.body_size + 1))
+            reply = connection.ask("POST", path, bytes(LIMITS.body_size + 1))
             self.assertEqual(reply.status, 413, path)
         self.assertEqual(self.site.inputs.taken, 0)
 
     def test_all(self) -> None:
         """Of what waits to be read 48 MiB of one address are held, and no more."""
-        data = bytes(BOUNDS.input_size)
+        data = bytes(LIMITS.input_size)
         waiting = []
         for _ in range(48):
             connection = Connection(self.site)

@@ -4,13 +4,13 @@ from attrs import evolve
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
-from shellstream.config.http_limits import Bounds
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from tests.support.fakes import ECHO, HEAR, SAY
 from tests.support.http import Connection, WebTestCase, parsed
 
 #: Each another, so that none can be taken for another.
-BOUNDS = Bounds(
+BOUNDS = HttpLimits(
     header_timeout=20.0,
     body_timeout=10.0,
     body_rate=100,
@@ -231,7 +231,7 @@ class AnswerTests(WaitTestCase):
 
     def test_default(self) -> None:
         """All of it has a bound where nobody says so."""
-        self.serve(evolve(self.config, http=Bounds()))
+        self.serve(evolve(self.config, http=HttpLimits()))
         self.clock.advance(30)
         self.assert_closed()
 

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from shellstream.config.http_limits import Bounds
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from shellstream.process.file_limits import file_limit
 from shellstream.web.server.channel import LINGER, LINGERING
@@ -80,7 +80,7 @@ class LogTests(SynchronousTestCase):
 
     def crowd(self, clock: Clock) -> ConnectionLimiter:
         return ConnectionLimiter(
-            Bounds(connections=4, connections_per_address=2), clock
+            HttpLimits(connections=4, connections_per_address=2), clock
         )
 
     def test_once(self) -> None:
@@ -127,7 +127,7 @@ class CrowdTestCase(WebTestCase):
     config = Config(
         commands={"echo": ECHO, "say": SAY},
         default="say",
-        http=Bounds(connections=4, connections_per_address=3, viewers=2),
+        http=HttpLimits(connections=4, connections_per_address=3, viewers=2),
     )
 
     def connect(self, peer: IAddress) -> Connection:
@@ -216,7 +216,7 @@ class ConnectionTests(CrowdTestCase):
         """Few are told at once: of a flood most are only closed."""
         for _ in range(3):
             self.connect(v4(1))
-        self.site.bounds = Bounds()
+        self.site.bounds = HttpLimits()
         told = [self.connect(v4(1)) for _ in range(LINGERING)]
         for each in told:
             self.assertEqual(each.reply().status, 429)

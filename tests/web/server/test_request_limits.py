@@ -8,12 +8,12 @@ import json
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
-from shellstream.config.http_limits import BOUNDS
+from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS
 from shellstream.model.limits import Limits
 from shellstream.web.server.channel import LINGER
 from tests.support.http import Connection, Reply, WebTestCase, parsed
 
-MAX_BODY = BOUNDS.body_size
+MAX_BODY = DEFAULT_HTTP_LIMITS.body_size
 JSON = {"Content-Type": "application/json"}
 #: The largest body that is taken, and one byte more.
 LARGEST = b'{"x": "a"}'.ljust(MAX_BODY)
