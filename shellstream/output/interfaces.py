@@ -64,11 +64,16 @@ class IViewer(Interface):
 class IRun(Interface):
     """One execution of a command."""
 
-    record: RunRecord = Attribute("The run as it stands now.")
+    record: RunRecord = Attribute(
+        "The run as of the last change of its state; its output may be longer by now."
+    )
     log: ILog = Attribute("Its output.")
     stall_timeout: float = Attribute(
         "Seconds after which to give up a viewer that takes nothing."
     )
+
+    def snapshot() -> RunRecord:
+        """The run as it stands now: its record, with the sizes of this moment."""
 
     def attach(viewer: IViewer) -> None:
         """A viewer begins to follow the log."""
@@ -76,5 +81,5 @@ class IRun(Interface):
     def detach(viewer: IViewer) -> None:
         """A viewer leaves. Harmless for one that has left, or never came."""
 
-    def pace() -> None:
+    def apply_backpressure() -> None:
         """A lossless viewer has moved on: the command may, too."""

@@ -84,7 +84,7 @@ class Viewer:
         self._paused = False
         self._moving()
         self._pump()
-        self._run.pace()
+        self._run.apply_backpressure()
 
     def stopProducing(self) -> None:
         """The consumer is gone, or has all: leave the run. Harmless when repeated."""
@@ -131,7 +131,7 @@ class Viewer:
     def _go_on(self) -> None:
         self._going_on = None
         self._pump()
-        self._run.pace()
+        self._run.apply_backpressure()
 
     def _skip(self, gone: OffsetGone) -> bool:
         """Go on behind bytes that are gone, if that can be said or is wanted."""

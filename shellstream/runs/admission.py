@@ -43,7 +43,7 @@ class Admission:
             for run in (*self._running.get(command.name, []), *self.queue):
                 same = run.command is command and run.invocation == invocation
                 theirs = owner in (None, run.record.principal)
-                if same and theirs and not run.over:
+                if same and theirs and not run.has_ended:
                     return run
         return None
 

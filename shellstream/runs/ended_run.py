@@ -23,6 +23,9 @@ class EndedRun:
 
     stall_timeout = Limits().stall_timeout
 
+    def snapshot(self) -> RunRecord:
+        return self.record
+
     @property
     def log(self) -> OutputLog:
         if self._log is None or self._log.released:
@@ -37,5 +40,5 @@ class EndedRun:
     def detach(self, viewer: IViewer) -> None:
         """Nobody waits for viewers any more."""
 
-    def pace(self) -> None:
+    def apply_backpressure(self) -> None:
         """There is nothing to slow down."""

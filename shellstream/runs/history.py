@@ -155,11 +155,11 @@ class History:
             if await self.recorded(record):
                 return
 
-    def write_down(self, record: RunRecord) -> None:
+    def save_soon(self, record: RunRecord) -> None:
         """The same, for who does not wait for it."""
         Deferred.fromCoroutine(self.recorded(record)).addErrback(_unforeseen)
 
-    def lose(self, record: RunRecord) -> RunRecord:
+    def mark_lost(self, record: RunRecord) -> RunRecord:
         """
         A run died with the daemon that had it: there is what it said until then.
 
@@ -176,10 +176,10 @@ class History:
             stored=log.stored,
         )
         log.close()
-        self.bury(lost)
+        self.adopt_ended(lost)
         return lost
 
-    def bury(self, record: RunRecord) -> None:
+    def adopt_ended(self, record: RunRecord) -> None:
         """Write down how a run ended that this daemon never had."""
         Deferred.fromCoroutine(self._buried(record)).addErrback(_unforeseen)
 

@@ -202,7 +202,7 @@ class Registry:
         page = await self._history.page(limit, after, state, command, within)
         known = (self.active.get(each.id) for each in page)
         return [
-            each if run is None else run.record
+            each if run is None else run.snapshot()
             for each, run in zip(page, known, strict=True)
         ]
 
@@ -235,7 +235,7 @@ class Registry:
         self._newest = newest
         for record in unended:
             if record.state is State.RUNNING:
-                self._announce("ended", self._history.lose(record))
+                self._announce("ended", self._history.mark_lost(record))
             else:
                 self._requeue(record)
         self._active.launch_next()
@@ -289,20 +289,20 @@ class Registry:
             why = f"the configuration has changed: {error}"
             failed = evolve(record, state=State.FAILED, failure=why, secrets={})
             failed = evolve(failed, ended=self.wall())
-            self._history.bury(failed)
+            self._history.adopt_ended(failed)
             self._announce("ended", failed)
             return
         self._active.wait(self._new(record, command, invocation))
 
     async def _going_on(self, run_id: str) -> Run:
         run = self.active.get(run_id)
-        if run is None or run.over:
+        if run is None or run.has_ended:
             raise await self._not_running(run_id)
         return run
 
     async def _not_running(self, run_id: str) -> RunNotRunning:
         run = self.active.get(run_id)
-        if run is not None and run.over and not run.record.state.ended:
+        if run is not None and run.has_ended and not run.record.state.ended:
             return RunNotRunning("ending")
         return RunNotRunning((await self.find(run_id)).record.state.value)
 

@@ -64,9 +64,9 @@ class RunOwner(Protocol):
     def sync(self, run: "Run") -> Deferred[None]:
         """Bring what was written so far to the disk; never fails."""
 
-    def over(self, run: "Run", outcome: RunRecord) -> None:
+    def run_ended(self, run: "Run", outcome: RunRecord) -> None:
         """
-        The run has ended like this, which nobody knows yet: L{Run.conclude} tells.
+        The run has ended like this, which nobody knows yet: L{Run.publish_end} tells.
         """
 
 
@@ -86,7 +86,7 @@ class Run:
     #: seconds. Far too short for the group's number to be given to a stranger.
     LOOK = 0.05
 
-    _record: RunRecord
+    record: RunRecord
     command: Command
     invocation: Invocation
     log: OutputLog
@@ -112,27 +112,25 @@ class Run:
     _kill: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self._record.stdin is not None:
-            self._stdin = Stdin(self._record.stdin)
+        if self.record.stdin is not None:
+            self._stdin = Stdin(self.record.stdin)
 
     @property
     def id(self) -> str:
-        return self._record.id
+        return self.record.id
 
-    @property
-    def record(self) -> RunRecord:
-        """The run as it stands now."""
-        record, log = self._record, self.log
-        intake = record.stdin if self._stdin is None else self._stdin.intake
-        now = (log.start, log.end, log.stored, intake)
-        known = (record.start, record.size, record.stored, record.stdin)
-        if record.state.ended or now == known:
+    def snapshot(self) -> RunRecord:
+        """Its record, with the sizes of its output and input as they are now."""
+        record, log = self.record, self.log
+        if record.state.ended:
             return record
-        start, size, stored, _ = now
-        self._record = evolve(
-            record, start=start, size=size, stored=stored, stdin=intake
+        return evolve(
+            record,
+            start=log.start,
+            size=log.end,
+            stored=log.stored,
+            stdin=record.stdin if self._stdin is None else self._stdin.intake,
         )
-        return self._record
 
     @property
     def _watched(self) -> bool:
@@ -143,19 +141,19 @@ class Run:
         return self.command.limits.stall_timeout
 
     @property
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended, though perhaps nobody was told so yet."""
         return self._over
 
     def admitted(self) -> None:
         """It waits for nothing any more: its process is about to be started."""
-        self._record = evolve(self._record, state=State.RUNNING, secrets={})
+        self.record = evolve(self.record, state=State.RUNNING, secrets={})
 
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
         self._child = child
-        self._record = evolve(
-            self._record,
+        self.record = evolve(
+            self.record,
             state=State.RUNNING,
             started=self._wall(),
             pid=child.pid,
@@ -174,7 +172,7 @@ class Run:
 
     def failed(self, why: str) -> None:
         """The command's process could not be started."""
-        self._end(evolve(self._record, state=State.FAILED, failure=why))
+        self._end(evolve(self.record, state=State.FAILED, failure=why))
 
     def cancel(self, reason: Reason) -> None:
         """End the process group: TERM, then KILL after the command's grace time."""
@@ -183,16 +181,16 @@ class Run:
         if reason is Reason.SHUTDOWN:
             # A daemon that stops waits for no viewer: who is behind is cut off.
             self._awaits_viewers = False
-            self.pace()
+            self.apply_backpressure()
         if self._reason is not None:
             return
         self._reason = reason
         if self._child is None:
-            self._end(evolve(self._record, state=State.CANCELLED))
+            self._end(evolve(self.record, state=State.CANCELLED))
             return
         self._stop_timers()
         self._child.signal(SIGTERM)
-        if self._record.tty is not None:  # a shell that somebody types to heeds this
+        if self.record.tty is not None:  # a shell that somebody types to heeds this
             self._child.signal(SIGHUP)
         self._child.signal(SIGCONT)  # a stopped process cannot heed TERM
         self._kill = self._clock.callLater(self.command.limits.grace, self._kill_group)
@@ -225,10 +223,10 @@ class Run:
 
         @raise NoTerminal: if there is none.
         """
-        if self._record.tty is None:
+        if self.record.tty is None:
             raise NoTerminal
-        tty = evolve(self._record.tty, rows=rows, columns=columns)
-        self._record = evolve(self._record, tty=tty)
+        tty = evolve(self.record.tty, rows=rows, columns=columns)
+        self.record = evolve(self.record, tty=tty)
         self.invocation = evolve(self.invocation, tty=tty)
         if self._child is not None:
             self._child.resize(tty)
@@ -239,13 +237,13 @@ class Run:
         waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
         (self._lossless if waits else self._lossy)[viewer] = None
         _stop(self._linger)
-        self.pace()
+        self.apply_backpressure()
 
     def detach(self, viewer: IViewer) -> None:
         kind = self._lossless if viewer in self._lossless else self._lossy
         if viewer in kind:
             del kind[viewer]
-            self.pace()
+            self.apply_backpressure()
             self.await_viewer()
 
     def await_viewer(self, least: float = 0.0) -> None:
@@ -255,7 +253,7 @@ class Run:
 
         @param least: seconds for that, however short C{linger} is.
         """
-        wanted = self._record.on_disconnect is OnDisconnect.CANCEL
+        wanted = self.record.on_disconnect is OnDisconnect.CANCEL
         if wanted and not self._watched and not self._over:
             _stop(self._linger)
             linger = max(self.command.limits.linger, least)
@@ -266,14 +264,14 @@ class Run:
     def abandon(self) -> None:
         """It stays queued, for the next daemon: its viewers may come back then."""
         secrets = self.invocation.secrets
-        self._record = evolve(self._record, state=State.QUEUED, secrets=secrets)
+        self.record = evolve(self.record, state=State.QUEUED, secrets=secrets)
         self._over = True
         self._stop_timers()
         self._close_input(Busy("the daemon is stopping", 10))
         for viewer in (*self._lossless, *self._lossy):
             viewer.cut()
 
-    def pace(self) -> None:
+    def apply_backpressure(self) -> None:
         """Read on, or not: see L{View.lossless} and L{OnFull}."""
         if self._child is None:
             return
@@ -302,7 +300,7 @@ class Run:
         self._heard = self._clock.seconds()
         self.log.append(stream, self._wall(), data)
         self._sync()
-        self.pace()
+        self.apply_backpressure()
 
     def finished(self, status: ExitStatus) -> None:
         """The child is reaped, and nothing of its output is still to come."""
@@ -310,9 +308,9 @@ class Run:
         self._stop_timers()
         self._end_with_group()
 
-    def conclude(self, outcome: RunRecord) -> None:
+    def publish_end(self, outcome: RunRecord) -> None:
         """The outcome is safe: tell everybody."""
-        self._record = outcome
+        self.record = outcome
         self.log.close()
 
     def _end_with_group(self) -> None:
@@ -326,7 +324,7 @@ class Run:
         status = self._status
         self._end(
             evolve(
-                self._record,
+                self.record,
                 state=State.EXITED if status.signal is None else State.SIGNALED,
                 code=status.code,
                 signal=status.signal,
@@ -339,9 +337,9 @@ class Run:
         self._over = True
         self._stop_timers()
         self._close_input(RunNotRunning(outcome.state.value))
-        outcome = evolve(outcome, stdin=self.record.stdin, secrets={})
+        outcome = evolve(outcome, stdin=self.snapshot().stdin, secrets={})
         log = self.log
-        self._host.over(
+        self._host.run_ended(
             self,
             evolve(
                 outcome,
@@ -368,7 +366,7 @@ class Run:
         self.log.release(offset)
         self._sync()
         if not self._over:
-            self.pace()
+            self.apply_backpressure()
 
     def _maybe_idle(self) -> None:
         limit = self.command.limits.idle_timeout

@@ -86,7 +86,7 @@ class RunSupervisor:
 
     def forget(self, run: Run) -> None:
         """It was never more than a plan."""
-        if not run.over:  # or it was cancelled meanwhile, which is seen to already
+        if not run.has_ended:  # or it was cancelled meanwhile, which is seen to already
             self._leave(run)
         self._logs.remove([run.id])
         self.launch_next()
@@ -167,7 +167,7 @@ class RunSupervisor:
     def sync(self, run: Run) -> Deferred[None]:
         return self._logs.sync(run.id, run.log)
 
-    def over(self, run: Run, outcome: RunRecord) -> None:
+    def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
         settling = Deferred.fromCoroutine(self._settle(run, outcome))
         settling.addErrback(_unforeseen)
@@ -190,7 +190,7 @@ class RunSupervisor:
     def _conclude(self, run: Run, outcome: RunRecord) -> None:
         # In the audit before anybody may do something because of it.
         self._announce("ended", outcome)
-        run.conclude(outcome)
+        run.publish_end(outcome)
 
     async def _launch_queued(self, run: Run) -> None:
         run.admitted()
@@ -202,7 +202,7 @@ class RunSupervisor:
         except CannotRecord as error:
             failure = str(error)
         self._launching.remove(run)
-        if run.over:
+        if run.has_ended:
             return
         if self.stopping:
             run.abandon()
@@ -215,7 +215,7 @@ class RunSupervisor:
                 self._launch(run)
 
     def _launch(self, run: Run) -> None:
-        if run.over:
+        if run.has_ended:
             return
         try:
             run.command.recheck_paths(run.invocation)  # it may have waited for long
@@ -224,7 +224,7 @@ class RunSupervisor:
             run.failed(str(error))
             raise
         run.started(child)
-        self._history.write_down(run.record)
+        self._history.save_soon(run.record)
         self._announce("started", run.record)
 
     def _begin_to_stop(self) -> None:

@@ -55,7 +55,7 @@ class HeldTests(LimitTestCase):
         ((outcome, _),) = self.host.ends
         self.assertEqual(outcome.size, 1)
         self.synced()
-        self.run_.conclude(outcome)
+        self.run_.publish_end(outcome)
         self.assert_over(State.EXITED, None)
 
     def test_late(self) -> None:
@@ -63,7 +63,7 @@ class HeldTests(LimitTestCase):
         self.say()
         self.exit()
         ((outcome, _),) = self.host.ends
-        self.run_.conclude(outcome)
+        self.run_.publish_end(outcome)
         self.synced()
         self.assertEqual((self.run_.log.end, self.host.syncs), (1, []))
         self.assert_over(State.EXITED, None)

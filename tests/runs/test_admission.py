@@ -31,9 +31,9 @@ class Host(FakeHost):
     children: dict[str, FakeChild] = field(factory=dict)
     clock: Clock = field(factory=Clock)
 
-    def over(self, run: Run, outcome: RunRecord) -> None:
+    def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
-        super().over(run, outcome)
+        super().run_ended(run, outcome)
 
     def run(self, command: Command, *given: tuple[str, object]) -> Run:
         """A run that nobody has admitted yet."""
@@ -57,7 +57,7 @@ class Host(FakeHost):
 
     def exit(self, run: Run) -> None:
         """Its process and the whole group are gone."""
-        self.over(run, evolve(run.record, state=State.EXITED))
+        self.run_ended(run, evolve(run.record, state=State.EXITED))
 
 
 def command(name: str, when_busy: WhenBusy, max_running: int | None = None) -> Command:

@@ -194,7 +194,7 @@ class EndTests(RegistryTestCase):
         self.assertIs(self.successResultOf(self.registry.find(run.id)), found)
         viewer = Reader()
         found.attach(viewer)
-        found.pace()
+        found.apply_backpressure()
         found.detach(viewer)
         self.assert_nothing_left()
 

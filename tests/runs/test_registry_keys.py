@@ -20,7 +20,7 @@ class KeyTests(BusyTestCase):
         for _ in range(2):
             again, began = self.successResultOf(self.ask("echo", [("x", "1")], "k"))
             self.assertEqual((again.record.id, began), (run.id, False))
-            if not run.over:
+            if not run.has_ended:
                 self.last.exit()
         self.assertEqual(len(self.spawn.started), 1)
 

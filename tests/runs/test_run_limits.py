@@ -196,7 +196,7 @@ class PauseTests(LimitTestCase):
         # It would miss what the command waited with.
         self.assertTrue(self.child.paused)
         viewer.offset = self.run_.log.end
-        self.run_.pace()
+        self.run_.apply_backpressure()
         self.assertFalse(self.child.paused)
 
     def test_gone(self) -> None:

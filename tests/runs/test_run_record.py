@@ -42,7 +42,7 @@ class RecordTests(RunTestCase):
         for size in (600, 700):
             self.run_.output(Stream.STDOUT, b"x" * size)
         for _ in range(2):
-            record, log = self.run_.record, self.run_.log
+            record, log = self.run_.snapshot(), self.run_.log
             self.assertEqual((record.start, record.size), (600, 1300))
             self.assertEqual(record.stored, log.stored)
             if record.ended is None:
@@ -52,11 +52,11 @@ class RecordTests(RunTestCase):
         """While its end is not durable a run is over, but nobody knows how."""
         self.host.at_once = False
         self.exit(3)
-        self.assertTrue(self.run_.over)
+        self.assertTrue(self.run_.has_ended)
         self.assertIs(self.run_.record.state, State.RUNNING)
         self.assertFalse(self.run_.log.closed)
         ((outcome, _),) = self.host.ends
-        self.run_.conclude(outcome)
+        self.run_.publish_end(outcome)
         self.assert_over(State.EXITED, None)
 
     def test_cannot_start(self) -> None:

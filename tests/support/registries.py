@@ -106,10 +106,10 @@ class FakeHost:
         self.syncs.append(Deferred())
         return self.syncs[-1]
 
-    def over(self, run: Run, outcome: RunRecord) -> None:
+    def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.ends.append((outcome, run.log.closed))
         if self.at_once:
-            run.conclude(outcome)
+            run.publish_end(outcome)
 
 
 def order(

@@ -102,7 +102,7 @@ class Contract(_Base):
 
     def record(self, run_id: str) -> RunRecord:
         """A run as it stands now."""
-        record: RunRecord = self.result(self.runs().find(run_id)).record
+        record: RunRecord = self.result(self.runs().find(run_id)).snapshot()
         return record
 
     def text(self, log: ILog, offset: int = 0) -> bytes:

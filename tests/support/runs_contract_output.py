@@ -95,7 +95,7 @@ class OutputContract(Contract):
                 run.detach(viewer)
             else:
                 viewer.offset = run.log.end
-                run.pace()
+                run.apply_backpressure()
             self.assertFalse(self.waits(run_id))
             run.detach(viewer)
             self.exit(run_id)
@@ -121,6 +121,6 @@ class OutputContract(Contract):
         ended = self.result(self.runs().find(run_id))
         for one in (run, ended):
             one.attach(viewer)
-            one.pace()
+            one.apply_backpressure()
             one.detach(viewer)
         self.assertEqual(self.signals(run_id), [])

@@ -23,7 +23,7 @@ from .terminal_size import size_of
 def answer_with(request: Request, run: IRun) -> None:
     """Answer with a run as it stands."""
     request.setHeader(b"shellstream-run", run.record.id.encode())
-    request.answer(JSON, json_line(to_document(run.record)))
+    request.answer(JSON, json_line(to_document(run.snapshot())))
 
 
 async def _answer_done(request: Request, run_id: str) -> None:

@@ -33,13 +33,16 @@ class _News:
     log: ILog
     stall_timeout: float = Limits().stall_timeout
 
+    def snapshot(self) -> RunRecord:
+        return self.record
+
     def attach(self, viewer: IViewer) -> None:
         """Nothing waits for viewers."""
 
     def detach(self, viewer: IViewer) -> None:
         """Nothing waits for viewers."""
 
-    def pace(self) -> None:
+    def apply_backpressure(self) -> None:
         """There is nothing to slow down."""
 
 

@@ -97,7 +97,7 @@ class Runs(Resource):
         run, began = await request.runs.submit(order)
         # The same request, again, has the same answer.
         request.setResponseCode(201 if began or order.key else 200)
-        record = run.record
+        record = run.snapshot()
         request.setHeader(b"location", f"/runs/{record.id}".encode())
         request.setHeader(b"shellstream-run", record.id.encode())
         # It may be another's, or have come to its end since.

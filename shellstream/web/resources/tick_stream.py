@@ -100,6 +100,9 @@ class Ticker:
             state=State.RUNNING,
         )
 
+    def snapshot(self) -> RunRecord:
+        return self.record
+
     def attach(self, viewer: IViewer) -> None:
         self._ticking.add(self)
         self._began = self._clock.seconds()
@@ -110,7 +113,7 @@ class Ticker:
         if self._next is not None and self._next.active():
             self._next.cancel()
 
-    def pace(self) -> None:
+    def apply_backpressure(self) -> None:
         """A clock does not wait."""
 
     def _tick(self) -> None:
