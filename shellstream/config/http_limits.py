@@ -86,32 +86,32 @@ DEFAULT_HTTP_LIMITS = HttpLimits()
 def read(table: Table, default: HttpLimits = DEFAULT_HTTP_LIMITS) -> HttpLimits:
     """Read the table; what is wrong with it is noted there."""
     bounds = HttpLimits(
-        connections=table.take("connections", tables.count, default.connections),
-        connections_per_address=table.take(
+        connections=table.read("connections", tables.count, default.connections),
+        connections_per_address=table.read(
             "connections_per_address", tables.count, default.connections_per_address
         ),
-        viewers=table.take("viewers", tables.count, default.viewers),
-        header_size=table.take("header_size", tables.size, default.header_size),
-        headers=table.take("headers", tables.count, default.headers),
-        header_timeout=table.take(
+        viewers=table.read("viewers", tables.count, default.viewers),
+        header_size=table.read("header_size", tables.size, default.header_size),
+        headers=table.read("headers", tables.count, default.headers),
+        header_timeout=table.read(
             "header_timeout", tables.seconds, default.header_timeout
         ),
-        body_size=table.take("body_size", tables.size, default.body_size),
-        body_timeout=table.take("body_timeout", tables.seconds, default.body_timeout),
-        body_rate=table.take("body_rate", tables.count, default.body_rate),
-        input_size=table.take("input_size", tables.size, default.input_size),
-        inputs_size=table.take("inputs_size", tables.size, default.inputs_size),
-        idle_timeout=table.take("idle_timeout", tables.seconds, default.idle_timeout),
-        stall_timeout=table.take(
+        body_size=table.read("body_size", tables.size, default.body_size),
+        body_timeout=table.read("body_timeout", tables.seconds, default.body_timeout),
+        body_rate=table.read("body_rate", tables.count, default.body_rate),
+        input_size=table.read("input_size", tables.size, default.input_size),
+        inputs_size=table.read("inputs_size", tables.size, default.inputs_size),
+        idle_timeout=table.read("idle_timeout", tables.seconds, default.idle_timeout),
+        stall_timeout=table.read(
             "stall_timeout", tables.seconds, default.stall_timeout
         ),
     )
     most, each = bounds.connections, bounds.connections_per_address
     if each is not None and each > most:
         allowed = f"at most connections, which is {most}"
-        table.wrong("connections_per_address", str(each), allowed)
+        table.report("connections_per_address", str(each), allowed)
     if bounds.inputs_size < bounds.input_size:
         allowed = f"at least input_size, which is {bounds.input_size}"
-        table.wrong("inputs_size", str(bounds.inputs_size), allowed)
-    table.close()
+        table.report("inputs_size", str(bounds.inputs_size), allowed)
+    table.report_unknown()
     return bounds

@@ -116,37 +116,37 @@ def _config(table: Table) -> Config:
         each.name: _command(each, common)
         for each in table.tables("commands", _COMMAND_NAME)
     }
-    if table.get("commands") in (None, {}):
-        table.wrong("commands", "nothing", "at least one table [commands.NAME]")
-    default = table.take("default", tables.string, None)
+    if table.raw("commands") in (None, {}):
+        table.report("commands", "nothing", "at least one table [commands.NAME]")
+    default = table.read("default", tables.string, None)
     if default is not None and default not in commands:
         hint = did_you_mean(default, commands)
         names = ", ".join(commands)
-        table.wrong("default", f"{default!r}{hint}", f"a command's name: {names}")
+        table.report("default", f"{default!r}{hint}", f"a command's name: {names}")
     config = Config(
         commands=commands,
         default=default,
-        max_running=table.take("max_running", tables.count, 1000),
-        max_queued=table.take("max_queued", tables.count, 100),
-        drain=table.take("drain", tables.duration, 10.0),
+        max_running=table.read("max_running", tables.count, 1000),
+        max_queued=table.read("max_queued", tables.count, 100),
+        drain=table.read("drain", tables.duration, 10.0),
         keep=_keep(table),
         access=read_access(table),
         tls=_tls(table),
         http=http_limits.read(table.table("http")),
         audit=read_audit(table.table("audit")),
     )
-    table.close()
+    table.report_unknown()
     return config
 
 
 def _keep(table: Table) -> Retention:
     found = table.table("keep")
     keep = Retention(
-        age=found.take("age", tables.seconds, DEFAULT_RETENTION.age),
-        runs=found.take("runs", tables.count, DEFAULT_RETENTION.runs),
-        bytes=found.take("bytes", tables.size, DEFAULT_RETENTION.bytes),
+        age=found.read("age", tables.seconds, DEFAULT_RETENTION.age),
+        runs=found.read("runs", tables.count, DEFAULT_RETENTION.runs),
+        bytes=found.read("bytes", tables.size, DEFAULT_RETENTION.bytes),
     )
-    found.close()
+    found.report_unknown()
     return keep
 
 
@@ -159,9 +159,9 @@ def _common(table: Table, default: Command) -> Command:
     """What a table may have that the file has for every command, with its name."""
     return Command(
         name=table.name,
-        stdin=table.take("stdin", tables.boolean, default.stdin),
-        tty=table.take("tty", tables.boolean, default.tty),
-        unbuffer=table.take("unbuffer", tables.one_of(Unbuffer), default.unbuffer),
+        stdin=table.read("stdin", tables.boolean, default.stdin),
+        tty=table.read("tty", tables.boolean, default.tty),
+        unbuffer=table.read("unbuffer", tables.one_of(Unbuffer), default.unbuffer),
         limits=_limits(table, default.limits),
         confine=_confine(table, default.confine),
     )
@@ -176,7 +176,7 @@ class _Inheriting:
 
     def __call__(self, name: str, check: Callable[[object], T]) -> T:
         fallback: T = getattr(self._default, name)
-        return self._table.take(name, check, fallback)
+        return self._table.read(name, check, fallback)
 
 
 def _limits(table: Table, default: Limits) -> Limits:
@@ -219,27 +219,27 @@ def _command(table: Table, default: Command) -> Command:
     common = _common(table, default)
     command = evolve(  # nosec B604  # a script of the operator's
         common,
-        argv=table.take("argv", _argv, ()),
-        shell=table.take("shell", _script, None),
-        description=table.take("description", tables.string, ""),
-        get=table.take("get", tables.boolean, False),
-        cwd=table.take("cwd", tables.folder, None),
-        env=table.take("env", tables.variables, {}),
+        argv=table.read("argv", _argv, ()),
+        shell=table.read("shell", _script, None),
+        description=table.read("description", tables.string, ""),
+        get=table.read("get", tables.boolean, False),
+        cwd=table.read("cwd", tables.folder, None),
+        env=table.read("env", tables.variables, {}),
         limits=evolve(
             common.limits,
-            max_running=table.take("max_running", tables.count, None),
+            max_running=table.read("max_running", tables.count, None),
         ),
         params=params,
     )
     if ("argv" in table) == ("shell" in table):
         found = "both argv and shell" if "argv" in table else "nothing to run"
-        table.wrong("argv", found, "either argv (a list) or shell (a script)")
+        table.report("argv", found, "either argv (a list) or shell (a script)")
     elif command.argv:
         _check_argv(table, command)
     elif command.shell:
         _check_script(table, command)
     _check_defaults(table, command)
-    table.close()
+    table.report_unknown()
     return command
 
 
@@ -261,14 +261,14 @@ def _check_argv(table: Table, command: Command) -> None:
     for name in sorted(used - set(command.params)):
         hint = did_you_mean(name, command.params)
         allowed = f"declared parameters; {{{{{name}}}}} stands for literal braces"
-        table.wrong("argv", f"the placeholder {{{name}}}{hint}", allowed)
+        table.report("argv", f"the placeholder {{{name}}}{hint}", allowed)
     for name in sorted(used & set(command.params)):
         if command.params[name].secret:
             allowed = "shell, which has it as a variable: ps shows argv to everybody"
-            table.wrong(f"params.{name}.secret", "true, with argv", allowed)
+            table.report(f"params.{name}.secret", "true, with argv", allowed)
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
-        table.wrong(f"params.{name}", "a parameter that fills nothing", allowed)
+        table.report(f"params.{name}", "a parameter that fills nothing", allowed)
 
 
 def _check_script(table: Table, command: Command) -> None:
@@ -277,7 +277,7 @@ def _check_script(table: Table, command: Command) -> None:
         # PATH or BASH_ENV in a client's hands would steer the shell itself.
         if name == name.upper():
             allowed = "a name with a lower-case letter: it becomes a variable"
-            table.wrong(f"params.{name}", f"the name {name!r}", allowed)
+            table.report(f"params.{name}", f"the name {name!r}", allowed)
 
 
 def _check_defaults(table: Table, command: Command) -> None:
@@ -289,4 +289,4 @@ def _check_defaults(table: Table, command: Command) -> None:
     for name in command.read_as_options(values):
         if name in command.params:
             allowed = "a default that makes no option, or allow_leading_dash = true"
-            table.wrong(f"params.{name}.default", repr(values[name]), allowed)
+            table.report(f"params.{name}.default", repr(values[name]), allowed)

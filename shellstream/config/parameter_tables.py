@@ -23,26 +23,26 @@ from .parameters import (
 
 def parameter(table: Table) -> Parameter:
     """What a table C{[commands.NAME.params.NAME]} declares."""
-    kind = table.take("type", tables.string, None)
+    kind = table.read("type", tables.string, None)
     common: dict[str, Any] = {
         "name": table.name,
-        "description": table.take("description", tables.string, ""),
-        "allow_leading_dash": table.take("allow_leading_dash", tables.boolean, False),
-        "secret": table.take("secret", tables.boolean, False),
+        "description": table.read("description", tables.string, ""),
+        "allow_leading_dash": table.read("allow_leading_dash", tables.boolean, False),
+        "secret": table.read("secret", tables.boolean, False),
     }
     found: Parameter
     match kind:
         case String.kind:
             found = String(
-                pattern=table.take("pattern", tables.pattern, None),
-                choices=table.take("choices", tables.strings, None),
-                max_length=table.take("max_length", tables.count, MAX_LENGTH),
+                pattern=table.read("pattern", tables.pattern, None),
+                choices=table.read("choices", tables.strings, None),
+                max_length=table.read("max_length", tables.count, MAX_LENGTH),
                 **common,
             )
             _check_choices(table, found)
             if found.secret and found.choices is not None:
                 allowed = "one of the two: everybody is shown the choices"
-                table.wrong("secret", "true beside choices", allowed)
+                table.report("secret", "true beside choices", allowed)
         case Integer.kind:
             found = Integer(**_range(table, tables.integer), **common)
         case Number.kind:
@@ -52,23 +52,23 @@ def parameter(table: Table) -> Parameter:
         case Path.kind:
             # Without roots there is a mistake, and this stands in for them.
             roots: tuple[str, ...] = ("/",)
-            roots = table.take("roots", tables.folders, roots)
+            roots = table.read("roots", tables.folders, roots)
             if "roots" not in table:
-                table.wrong("roots", "nothing", "a list of absolute paths")
+                table.report("roots", "nothing", "a list of absolute paths")
             found = Path(roots=roots, **common)
         case _:
             if kind is not None or "type" not in table:
                 what = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
-                table.wrong("type", what, f"one of {', '.join(KINDS)}")
+                table.report("type", what, f"one of {', '.join(KINDS)}")
             return Boolean(**common)  # its other keys mean nothing without a type
     return _with_default(table, found)
 
 
 def _range(table: Table, check: Any) -> dict[str, Any]:
-    low = table.take("min", check, None)
-    high = table.take("max", check, None)
+    low = table.read("min", check, None)
+    high = table.read("max", check, None)
     if low is not None and high is not None and low > high:
-        table.wrong("min", tables.shown(low), f"at most max, which is {high}")
+        table.report("min", tables.shown(low), f"at most max, which is {high}")
         low = None
     return {"min": low, "max": high}
 
@@ -78,7 +78,7 @@ def _check_choices(table: Table, declared: String) -> None:
         try:
             evolve(declared, choices=None).accept(choice)
         except InvalidValue as unfit:
-            table.wrong("choices", repr(choice), f"one that fits: it {unfit}")
+            table.report("choices", repr(choice), f"one that fits: it {unfit}")
 
 
 def _with_default(table: Table, declared: Parameter) -> Parameter:
@@ -93,11 +93,11 @@ def _with_default(table: Table, declared: Parameter) -> Parameter:
         # What a path leads to is found out each time.
         return value if isinstance(value, str) else fits
 
-    required = table.take("required", tables.boolean, "default" not in table)
-    default = table.take("default", fitting, None)
+    required = table.read("required", tables.boolean, "default" not in table)
+    default = table.read("default", fitting, None)
     if required and "default" in table:
-        table.wrong("required", "true beside a default", "one of the two")
+        table.report("required", "true beside a default", "one of the two")
     if not required and "default" not in table:
-        table.wrong("required", "false without a default", "false with a default")
-    table.close()
+        table.report("required", "false without a default", "false with a default")
+    table.report_unknown()
     return evolve(declared, default=default)

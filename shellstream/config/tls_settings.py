@@ -43,23 +43,23 @@ class TLS:
 def read(table: Table) -> TLS:
     """Read C{[tls]}."""
     found = TLS(
-        certificate=table.take("certificate", _file, None),
-        key=table.take("key", _file, None),
-        client_ca=table.take("client_ca", _file, None),
-        client_certificate=table.take(
+        certificate=table.read("certificate", _file, None),
+        key=table.read("key", _file, None),
+        client_ca=table.read("client_ca", _file, None),
+        client_certificate=table.read(
             "client_certificate",
             tables.one_of(ClientCertificate),
             ClientCertificate.OPTIONAL,
         ),
-        minimum=table.take("minimum", tables.one_of(Minimum), Minimum.TLS_1_2),
+        minimum=table.read("minimum", tables.one_of(Minimum), Minimum.TLS_1_2),
     )
     for one, other in (("certificate", "key"), ("key", "certificate")):
         if one in table and other not in table:
             allowed = f"a file beside {one}, which may be the same one; or neither"
-            table.wrong(other, "nothing", allowed)
+            table.report(other, "nothing", allowed)
     if "client_certificate" in table and "client_ca" not in table:
-        table.wrong("client_ca", "nothing", "the authorities of client certificates")
-    table.close()
+        table.report("client_ca", "nothing", "the authorities of client certificates")
+    table.report_unknown()
     return found
 
 

@@ -55,11 +55,11 @@ class Table:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
-    def get(self, name: str) -> object:
+    def raw(self, name: str) -> object:
         """What the file has at C{name}, unchecked; L{None} if nothing."""
         return self._values.get(name)
 
-    def take(self, name: str, check: Callable[[object], T], default: T) -> T:
+    def read(self, name: str, check: Callable[[object], T], default: T) -> T:
         """The value at C{name} as C{check} gives it; C{default} if absent or wrong."""
         self._known.append(name)
         if name not in self._values:
@@ -67,45 +67,45 @@ class Table:
         try:
             return check(self._values[name])
         except NotAllowed as allowed:
-            self.wrong(name, shown(self._values[name]), str(allowed))
+            self.report(name, shown(self._values[name]), str(allowed))
             return default
 
     def tables(self, name: str, pattern: re.Pattern[str]) -> Iterator["Table"]:
         """The tables inside C{name}, whose keys must match C{pattern}."""
         nothing: dict[str, object] = {}
-        for key, value in self.take(name, table, nothing).items():
+        for key, value in self.read(name, table, nothing).items():
             path = f"{name}.{_quoted(key)}"
             if pattern.fullmatch(key) is None:
-                self.wrong(path, f"the name {key!r}", f"names like {pattern.pattern}")
+                self.report(path, f"the name {key!r}", f"names like {pattern.pattern}")
             elif not isinstance(value, dict):
-                self.wrong(path, shown(value), "a table")
+                self.report(path, shown(value), "a table")
             else:
                 yield Table(key, self._path(path), value, self._mistakes)
 
     def rows(self, name: str) -> Iterator["Table"]:
         """The tables of the list at C{name}; none if there is none."""
         nothing: list[dict[str, object]] = []
-        for index, values in enumerate(self.take(name, rows, nothing)):
+        for index, values in enumerate(self.read(name, rows, nothing)):
             path = f"{name}[{index}]"
             yield Table(path, self._path(path), values, self._mistakes)
 
     def table(self, name: str) -> "Table":
         """The table at C{name}; an empty one if there is none."""
         nothing: dict[str, object] = {}
-        values = self.take(name, table, nothing)
+        values = self.read(name, table, nothing)
         return Table(name, self._path(name), values, self._mistakes)
 
-    def wrong(self, name: str, found: str, allowed: str) -> None:
+    def report(self, name: str, found: str, allowed: str) -> None:
         """Note a mistake at a key of this table."""
         self._mistakes.append(Mistake(self._path(name), found, allowed))
 
-    def close(self) -> None:
+    def report_unknown(self) -> None:
         """Note every key that nobody took."""
         for name in self._values:
             if name not in self._known:
                 hint = did_you_mean(name, self._known)
                 keys = "the keys " + ", ".join(sorted(set(self._known)))
-                self.wrong(_quoted(name), f"an unknown key{hint}", keys)
+                self.report(_quoted(name), f"an unknown key{hint}", keys)
 
     def _path(self, name: str) -> str:
         return f"{self.key}.{name}" if self.key else name

@@ -48,11 +48,11 @@ DEFAULT_AUDITING = Auditing()
 def read(table: Table) -> Auditing:
     """The table C{[audit]} of the configuration."""
     found = Auditing(
-        file=table.take("file", _file, DEFAULT_AUDITING.file),
-        max_size=table.take("max_size", tables.size, DEFAULT_AUDITING.max_size),
-        keep=table.take("keep", _few, DEFAULT_AUDITING.keep),
+        file=table.read("file", _file, DEFAULT_AUDITING.file),
+        max_size=table.read("max_size", tables.size, DEFAULT_AUDITING.max_size),
+        keep=table.read("keep", _few, DEFAULT_AUDITING.keep),
     )
-    table.close()
+    table.report_unknown()
     return found
 
 

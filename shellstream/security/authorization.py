@@ -160,9 +160,9 @@ def patterns(texts: object) -> tuple[str, ...]:
 def read_grant(table: Table) -> Grant:
     """The keys of a table that say what somebody may do."""
     return Grant(
-        commands=table.take("commands", patterns, ("*",)),
-        actions=table.take("actions", actions, USUAL_ACTIONS),
-        own=table.take("own", boolean, False),
+        commands=table.read("commands", patterns, ("*",)),
+        actions=table.read("actions", actions, USUAL_ACTIONS),
+        own=table.read("own", boolean, False),
     )
 
 

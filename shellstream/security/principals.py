@@ -96,30 +96,30 @@ def read_access(table: Table) -> Access:
     found = table.table("access")
     known = {each.name: _known(each) for each in table.tables("principals", _NAME)}
     access = Access(
-        hosts=found.take("hosts", _hosts, ()),
-        origins=found.take("origins", _origins, ()),
-        proxies=found.take("proxies", _proxies, ()),
-        user_header=found.take("user_header", _header, None),
+        hosts=found.read("hosts", _hosts, ()),
+        origins=found.read("origins", _origins, ()),
+        proxies=found.read("proxies", _proxies, ()),
+        user_header=found.read("user_header", _header, None),
         known=known,
     )
     if access.user_header and not access.proxies:
         allowed = "user_header only beside proxies: the peers that may send it"
-        found.wrong("user_header", repr(access.user_header), allowed)
-    found.close()
+        found.report("user_header", repr(access.user_header), allowed)
+    found.report_unknown()
     return access
 
 
 def _known(table: Table) -> Known:
     known = Known(
         grant=read_grant(table),
-        certificates=table.take("certificates", _certificates, ()),
+        certificates=table.read("certificates", _certificates, ()),
     )
     if table.name == OTHERS and known.certificates:
         allowed = "certificates of somebody with a name"
-        table.wrong("certificates", repr(list(known.certificates)), allowed)
+        table.report("certificates", repr(list(known.certificates)), allowed)
     if table.name == ANONYMOUS.name:
-        table.wrong("commands", "the name 'anonymous'", "the name of somebody")
-    table.close()
+        table.report("commands", "the name 'anonymous'", "the name of somebody")
+    table.report_unknown()
     return known
 
 

@@ -141,10 +141,10 @@ def parse(text: str) -> Book:
     table = Table("", "", document, mistakes)
     _take(table, "version", _version)
     if "tokens" not in table:
-        table.wrong("tokens", "nothing", "a table")
+        table.report("tokens", "nothing", "a table")
     kept = {each.name: _token(each) for each in table.tables("tokens", ID)}
     waiting = tuple(map(_change, table.rows("changes")))
-    table.close()
+    table.report_unknown()
     if mistakes:
         more = f" (and {len(mistakes) - 1} more)" if mistakes[1:] else ""
         raise TokensDamaged(f"{mistakes[0]}{more}")
@@ -160,7 +160,7 @@ def parse(text: str) -> Book:
 def _token(table: Table) -> Token:
     for each in named(Grant()):
         if each not in table:
-            table.wrong(each, "nothing", "a value")
+            table.report(each, "nothing", "a value")
     token = Token(
         id=table.name,
         name=_take(table, "name", _name),
@@ -169,7 +169,7 @@ def _token(table: Table) -> Token:
         created=_take(table, "created", _time),
         expires=_take(table, "expires", _time_or_never),
     )
-    table.close()
+    table.report_unknown()
     return token
 
 
@@ -186,16 +186,16 @@ def _change(table: Table) -> Change:
         expires=_take(table, "expires", _time_or_never),
         lost=_take(table, "lost", _number),
     )
-    table.close()
+    table.report_unknown()
     return change
 
 
 def _take(table: Table, name: str, check: Callable[[object], T]) -> T:
     """A value that has to be there; if it is not, nobody will see what is given."""
     if name not in table:
-        table.wrong(name, "nothing", "a value")
+        table.report(name, "nothing", "a value")
     nothing: T = None  # type: ignore[assignment]
-    return table.take(name, check, nothing)
+    return table.read(name, check, nothing)
 
 
 def _version(value: object) -> int:

@@ -161,17 +161,17 @@ class TableTests(SynchronousTestCase):
     def test_take(self) -> None:
         """A value that fits is given on, a default stands in for one that is absent."""
         table = self.table({"count": 3})
-        self.assertEqual(table.take("count", tables.count, 1), 3)
-        self.assertEqual(table.take("other", tables.count, 7), 7)
-        table.close()
+        self.assertEqual(table.read("count", tables.count, 1), 3)
+        self.assertEqual(table.read("other", tables.count, 7), 7)
+        table.report_unknown()
         self.assertEqual(self.mistakes, [])
         self.assertIn("count", table)
         self.assertNotIn("other", table)
-        self.assertEqual((table.get("count"), table.get("other")), (3, None))
+        self.assertEqual((table.raw("count"), table.raw("other")), (3, None))
 
     def test_wrong(self) -> None:
         """What does not fit is noted, with what would; the default goes on."""
-        self.assertEqual(self.table({"count": "x"}).take("count", tables.count, 7), 7)
+        self.assertEqual(self.table({"count": "x"}).read("count", tables.count, 7), 7)
         expected = Mistake("a.b.count", "'x'", "an integer from 1 to 1000000000")
         self.assertEqual(self.mistakes, [expected])
         self.assertEqual(
@@ -181,14 +181,14 @@ class TableTests(SynchronousTestCase):
 
     def test_top(self) -> None:
         """The file itself adds nothing to a key."""
-        self.table({"count": "x"}, key="").take("count", tables.count, 7)
+        self.table({"count": "x"}, key="").read("count", tables.count, 7)
         self.assertEqual([each.key for each in self.mistakes], ["count"])
 
     def test_unknown(self) -> None:
         """A key that nobody took is noted, with those there are and a likely one."""
         table = self.table({"cuont": 3, "odd key": 1})
-        table.take("count", tables.count, 1)
-        table.close()
+        table.read("count", tables.count, 1)
+        table.report_unknown()
         self.assertEqual(
             self.mistakes,
             [
@@ -207,7 +207,7 @@ class TableTests(SynchronousTestCase):
         table = self.table(values)
         (good,) = table.tables("x", re.compile("[a-z]+"))
         self.assertEqual((good.name, good.key), ("good", "a.b.x.good"))
-        self.assertEqual(good.take("k", tables.integer, 0), 1)
+        self.assertEqual(good.read("k", tables.integer, 0), 1)
         self.assertEqual(
             self.mistakes,
             [
@@ -221,12 +221,12 @@ class TableTests(SynchronousTestCase):
         table = self.table({"x": {"k": 1, "z": 2}, "y": 3})
         inside = table.table("x")
         self.assertEqual((inside.name, inside.key), ("x", "a.b.x"))
-        self.assertEqual(inside.take("k", tables.integer, 0), 1)
+        self.assertEqual(inside.read("k", tables.integer, 0), 1)
         self.assertEqual(self.mistakes, [])
-        inside.close()
+        inside.report_unknown()
         self.assertEqual([each.key for each in self.mistakes], ["a.b.x.z"])
-        self.assertEqual(table.table("none").take("k", tables.integer, 7), 7)
-        self.assertEqual(table.table("y").take("k", tables.integer, 7), 7)
+        self.assertEqual(table.table("none").read("k", tables.integer, 7), 7)
+        self.assertEqual(table.table("y").read("k", tables.integer, 7), 7)
         self.assertEqual(self.mistakes[1:], [Mistake("a.b.y", "3", "a table")])
 
     def test_no_tables(self) -> None:

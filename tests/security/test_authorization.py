@@ -96,7 +96,7 @@ class ReadTests(SynchronousTestCase):
         mistakes: list[Mistake] = []
         table = Table("t", "t", values, mistakes)
         grant = read_grant(table)
-        table.close()
+        table.report_unknown()
         return grant, mistakes
 
     def test_round(self) -> None:
