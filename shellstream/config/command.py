@@ -9,7 +9,7 @@ from attrs import field, frozen
 from shellstream.model.errors import (
     CannotStart,
     ParametersRefused,
-    Refusal,
+    RefusedParameter,
     did_you_mean,
 )
 from shellstream.model.limits import Limits
@@ -99,7 +99,7 @@ class Command:
         for name in filter(values.__contains__, self.read_as_options(values)):
             led = values[name].startswith("-")
             detail = "must not begin with '-'" if led else "must not be empty here"
-            refusals.append(Refusal(name, detail))
+            refusals.append(RefusedParameter(name, detail))
         if refusals:
             raise ParametersRefused(refusals)
         params = self.masked(values.items())
@@ -123,7 +123,7 @@ class Command:
 
     def _accept(
         self, given: Iterable[tuple[str, object]]
-    ) -> tuple[dict[str, str], list[Refusal]]:
+    ) -> tuple[dict[str, str], list[RefusedParameter]]:
         refusals: dict[str, str] = {}
         values: dict[str, str] = {}
         seen: set[str] = set()
@@ -152,7 +152,9 @@ class Command:
                 values[name] = parameter.accept(parameter.default)
             except InvalidValue as unfit:
                 refusals[name] = f"is left out, and its default {unfit}"
-        return values, [Refusal(name, detail) for name, detail in refusals.items()]
+        return values, [
+            RefusedParameter(name, detail) for name, detail in refusals.items()
+        ]
 
     def recheck_paths(self, invocation: Invocation) -> None:
         """
@@ -190,9 +192,9 @@ class Command:
         ]
 
 
-def _not_for(command: Command, wish: str) -> Refusal:
+def _not_for(command: Command, wish: str) -> RefusedParameter:
     why = f"is not for {command.name!r}; whoever runs the daemon can allow it, with"
-    return Refusal(wish, f"{why} {wish} = true")
+    return RefusedParameter(wish, f"{why} {wish} = true")
 
 
 def placeholders(template: str) -> list[str]:

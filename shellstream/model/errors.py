@@ -18,24 +18,24 @@ class ShellstreamError(Exception):
     Base of every error this package raises on purpose.
 
     @cvar status: the HTTP status that a server should answer with.
-    @ivar ordered: the command that was ordered, and its parameters as they may be
+    @ivar requested: the command that was ordered, and its parameters as they may be
         shown, if it was about that.
     """
 
     status: ClassVar[int] = 500
-    ordered: tuple[str, Mapping[str, str]] = ("", {})
+    requested: tuple[str, Mapping[str, str]] = ("", {})
 
     def headers(self) -> Mapping[str, str]:
         """What the answer's headers say beside the status."""
         return {}
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         """Members of the problem document beyond those of RFC 9457."""
         return {}
 
 
 @frozen
-class Refusal:
+class RefusedParameter:
     """One parameter that was not taken, and what would have been."""
 
     name: str
@@ -47,11 +47,11 @@ class ParametersRefused(ShellstreamError):
 
     status = 400
 
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
+    def __init__(self, refusals: Sequence[RefusedParameter]) -> None:
         super().__init__("; ".join(f"{one.name}: {one.detail}" for one in refusals))
         self.refusals = tuple(refusals)
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {
             "parameters": [
                 {"name": one.name, "detail": one.detail} for one in self.refusals
@@ -77,7 +77,7 @@ class BodyMalformed(ShellstreamError):
     status = 400
 
 
-class CrossSite(ShellstreamError):
+class CrossSiteRequest(ShellstreamError):
     """A page of another site asked a browser to run something here."""
 
     status = 403
@@ -174,7 +174,7 @@ class NoDefaultCommand(ShellstreamError):
         )
 
 
-class NothingHere(ShellstreamError):
+class PathNotFound(ShellstreamError):
     """No resource lives at this path."""
 
     status = 404
@@ -216,7 +216,7 @@ class NotAcceptable(ShellstreamError):
         super().__init__(f"{what}; ask with ?format=NAME or Accept for one of: {known}")
         self.formats = dict(formats)
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {
             "formats": [
                 {"name": name, "media_type": kind}
@@ -247,7 +247,7 @@ class MediaTypeUnsupported(ShellstreamError):
         super().__init__(f"cannot read parameters from {media_type!r}; send {wanted}")
 
 
-class KeyReused(ShellstreamError):
+class IdempotencyKeyReused(ShellstreamError):
     """An C{Idempotency-Key} came again, with another request than before."""
 
     status = 422
@@ -353,7 +353,7 @@ class RunForgotten(ShellstreamError):
         )
         self.run_id = run_id
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {"run": self.run_id}
 
 
@@ -366,7 +366,7 @@ class RunFailed(ShellstreamError):
         super().__init__(why)
         self.run_id = run_id
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {"run": self.run_id}
 
 
@@ -419,7 +419,7 @@ class OffsetGone(ShellstreamError):
         self.offset = offset
         self.start = start
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {"offset": self.offset, "start": self.start}
 
 
@@ -437,5 +437,5 @@ class RangeNotSatisfiable(ShellstreamError):
     def headers(self) -> Mapping[str, str]:
         return {"Content-Range": f"bytes */{self.size}"}
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {"size": self.size}

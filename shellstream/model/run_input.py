@@ -76,7 +76,7 @@ class InputNotTaken(ShellstreamError):
     def headers(self) -> Mapping[str, str]:
         return {"Shellstream-Stdin-Offset": str(self.offset)}
 
-    def facts(self) -> Mapping[str, object]:
+    def extensions(self) -> Mapping[str, object]:
         return {"stdin_offset": self.offset}
 
 

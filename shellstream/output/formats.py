@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.events import Chunk, End, Gap, Stream
 
 from .json_records import Fields, end_fields, gap_fields, records, to_json
@@ -286,7 +286,7 @@ def parse_last_event_id(text: str) -> tuple[int, str | None]:
     found = _EVENT_ID.fullmatch(text)
     if found is None or int(found[1]) > MAX_OFFSET:
         detail = "takes the id of an event as it was sent: OFFSET or OFFSET@RUN"
-        raise ParametersRefused([Refusal("Last-Event-ID", detail)])
+        raise ParametersRefused([RefusedParameter("Last-Event-ID", detail)])
     return int(found[1]), found[2]
 
 

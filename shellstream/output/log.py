@@ -1,8 +1,8 @@
 """
-The output of one run, replayable from any byte offset that it still holds.
+The output of one run, which can be replayed from any byte offset that it still holds.
 
-No I/O happens here: a log is told what arrived, gives it to what backs it, and
-tells its subscribers that there is more to read.
+A log does no I/O. It gets what the child writes, passes it to its storage, and wakes
+its subscribers when there is more to read.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,21 +15,22 @@ from attrs import define, field
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 
-#: What a chunk costs beside its bytes, in bytes: the objects that hold it.
-#: Counted, so that a command that writes single bytes is bounded too.
+#: What a chunk costs in memory beside its bytes, in bytes: the objects that hold it.
+#: The cost is counted so that a command that writes single bytes is bounded too.
 OVERHEAD = 200
 
 #: How much is appended, and read, at once, in bytes: half of a large sector of a
 #: ring file, less the header of a record there (34 bytes, which a test compares), so
-#: that what comes fast is written where sectors begin.
+#: that fast output is written where sectors begin.
 READ_SIZE = (1 << 17) - 34
 
 
 class LogDamaged(Exception):
     """
-    What was kept of an output cannot be read back as it was written.
+    Stored output cannot be read back as it was written.
 
-    @ivar resume: from which offset on it can be; L{None} if from none before the end.
+    @ivar resume: the next offset that can be read; L{None} if there is none before
+        the end.
     """
 
     resume: int | None = None
@@ -37,7 +38,7 @@ class LogDamaged(Exception):
 
 class LogStorage(Protocol):
     """
-    Where an output is kept that is larger, and lives longer, than memory.
+    Keeps more of an output than memory does, and for longer.
 
     It keeps all from C{start} to C{end}; C{stored} is what that takes, in bytes.
     """
@@ -51,126 +52,145 @@ class LogStorage(Protocol):
 
     def append(self, chunk: Chunk) -> None:
         """
-        Keep what comes next, before anybody is told of it.
+        Keep the next chunk, before any viewer gets it.
 
         @raise OSError: if that is impossible; nothing is appended after that.
         """
 
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
-        Chunks from exactly C{offset} on, C{size} bytes at the most, one at least.
+        Chunks from exactly C{offset} on: at least one byte, at most C{size}.
 
-        @raise LogDamaged: if what is there is not what was appended.
-        @raise OSError: if it cannot be read.
+        @raise LogDamaged: if the stored bytes are not those that were appended.
+        @raise OSError: if they cannot be read.
         """
 
-    def start_after(self, size: int) -> int:
-        """An upper bound of C{start} after one append of up to C{size} bytes."""
+    def reserve(self, size: int) -> int:
+        """
+        Make room for one append of up to C{size} bytes.
+
+        @return: an upper bound of C{start} after that append.
+        """
 
     def close(self) -> None:
-        """Let go of it; only C{start}, C{end} and C{stored} may be asked for then."""
+        """Free the resources; only C{start}, C{end} and C{stored} work after that."""
 
 
 @define(eq=False)
 class OutputLog:
     """
-    An append-only log that forgets the oldest: its newest chunks in memory, and
-    all that is kept of it in a backing, if it has one.
+    An append-only log: its newest chunks are in memory, older ones in its storage if
+    it has one. The oldest bytes are dropped when there is no room left.
 
-    Offsets count every byte ever appended, on either stream, so they stay
-    valid when old ones are forgotten.
+    Offsets count every byte ever appended, on either stream, so they stay valid when
+    old bytes are dropped.
 
-    @ivar capacity: how much is kept in memory, in bytes; the newest chunk is kept
+    @ivar capacity: how much is kept in memory, in bytes. The newest chunk is kept
         however large it is, since live viewers must see it.
     @ivar written: the offset after the newest byte.
-    @ivar end: the offset after the newest byte that can be read.
+    @ivar end: the offset after the newest byte that may be read.
     @ivar closed: whether C{end} is final.
-    @ivar trouble: why some of what should be kept is not. If it could not be
-        written, the log goes on in memory, and the backing is of use for as long as
-        nothing is missing between the two; if it could not be read, readers go on
-        behind it.
-    @ivar released: whether the log is closed and its last subscriber gone, and so
-        its backing closed. What is in that is gone from this log, from memory too.
+    @ivar storage_error: the first error of the storage. After a failed write the
+        log goes on in memory, and the storage is still read while no byte is missing
+        between the two. After a failed read, readers go on behind the damage.
+    @ivar storage_closed: whether the log is closed and its last subscriber has left,
+        so that the storage is closed too. What the storage holds can then be read
+        from this log no more; a new one has to be made from it.
     """
 
     capacity: int
-    _backing: LogStorage | None = None
-    _held: bool = False
-    _report: Callable[[OSError | LogDamaged], None] = lambda trouble: None
+    _storage: LogStorage | None = None
+    _publish_later: bool = False
+    _report: Callable[[OSError | LogDamaged], None] = lambda error: None
     written: int = field(init=False)
     end: int = field(init=False)
     closed: bool = field(default=False, init=False)
-    trouble: OSError | LogDamaged | None = field(default=None, init=False)
-    released: bool = field(default=False, init=False)
-    _usable: LogStorage | None = field(init=False)
-    _refused: bool = field(default=False, init=False)  # it takes nothing more
+    storage_error: OSError | LogDamaged | None = field(default=None, init=False)
+    storage_closed: bool = field(default=False, init=False)
+    _readable: LogStorage | None = field(init=False)  # the storage, while of use
+    _write_failed: bool = field(default=False, init=False)
     _chunks: list[Chunk] = field(factory=list, init=False)
-    _costs: list[int] = field(factory=list, init=False)  # cumulative, a chunk each
-    _spent: int = field(default=0, init=False)  # cumulative cost of the forgotten
+    # Costs are cumulative, so that bisect finds how many chunks have to go.
+    _costs: list[int] = field(factory=list, init=False)  # up to and with each chunk
+    _total_cost: int = field(default=0, init=False)
+    _evicted_cost: int = field(default=0, init=False)
     _subscribers: "dict[_Subscription, None]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._usable = self._backing
-        self.written = self.end = 0 if self._backing is None else self._backing.end
+        self._readable = self._storage
+        self.written = self.end = 0 if self._storage is None else self._storage.end
 
     @classmethod
-    def ended(
+    def from_storage(
         cls,
-        backing: LogStorage,
-        report: Callable[[OSError | LogDamaged], None] = lambda trouble: None,
+        storage: LogStorage,
+        report: Callable[[OSError | LogDamaged], None] = lambda error: None,
     ) -> "OutputLog":
         """
-        What is kept of a run that is over: closed, and released once its last
-        subscriber has left, or by L{close} if there never was one.
+        The closed log of an ended run.
+
+        Its storage is closed when the last subscriber leaves, or by L{close} if
+        there never was one.
         """
-        log = cls(0, backing, report=report)
+        log = cls(0, storage, report=report)
         log.closed = True
         return log
 
     @property
     def start(self) -> int:
         """The offset of the oldest byte that can be read."""
-        # What is forgotten before anybody may read it is not missed until then.
-        return min(self._kept_from(), self.end)
+        oldest = self._memory_start()
+        if self._readable is not None:
+            oldest = min(oldest, self._readable.start)
+        # Bytes may be dropped before they are published: they count as gone then.
+        return min(oldest, self.end)
 
     @property
     def stored(self) -> int:
-        """What the backing takes, in bytes; without one, what is in memory."""
-        if self._backing is None:
-            return self._total() - self._spent
-        return self._backing.stored
+        """The size of the storage in bytes; without one, of what is in memory."""
+        if self._storage is None:
+            return self._total_cost - self._evicted_cost
+        return self._storage.stored
 
     def append(self, stream: Stream, time: int, data: bytes) -> None:
         """
-        Add what the child just wrote, and wake the subscribers. Never fails: see
-        C{trouble}.
+        Add what the child just wrote, and wake the subscribers.
+
+        Never fails: see C{storage_error}.
         """
         assert not self.closed, "append after close"
         if not data:
             return
         chunk = Chunk(self.written, stream, time, data)
-        if self._usable is not None and not self._refused:
+        if self._readable is not None and not self._write_failed:
             try:
-                self._usable.append(chunk)
+                self._readable.append(chunk)
             except OSError as error:
-                self._note(error)
-                self._refused = True
+                self._storage_failed(error)
+                self._write_failed = True
         self._chunks.append(chunk)
-        total = self._total() + len(data) + OVERHEAD
-        self._costs.append(total)
-        self.written = chunk.end
-        self._forget(min(self._over(total), len(self._chunks) - 1))
-        if self._refused and self._usable and self._usable.end < self._tail():
-            self._usable = None  # something is missing in between from here on
-        if not self._held:
-            self.release(self.written)
+        self._total_cost += len(data) + OVERHEAD
+        self._costs.append(self._total_cost)
+        self.written += len(data)
+        if self._total_cost - self._evicted_cost > self.capacity:
+            excess = self._excess_chunks(self._total_cost)
+            self._evict(min(excess, len(self._chunks) - 1))
+        if (
+            self._write_failed
+            and self._readable is not None
+            and self._readable.end < self._memory_start()
+        ):
+            self._readable = None  # from here on bytes are missing between the two
+        if not self._publish_later:
+            self.end = self.written
+            self._wake()
 
-    def release(self, offset: int) -> None:
+    def publish(self, offset: int) -> None:
         """
-        What was appended below C{offset} may be read.
+        Let viewers read what was appended below C{offset}.
 
-        Without that nobody sees what is appended to a log that was made C{held},
-        until it is closed: as long as it might be lost, and somebody have seen it.
+        Only a log made with C{publish_later} needs this: its viewers must not see
+        what a loss of power could still take back.
         """
         if self.end < offset:
             self.end = min(offset, self.written)
@@ -182,70 +202,73 @@ class OutputLog:
             self.closed = True
             self.end = self.written
             self._wake()
-        self._release()
+        self._maybe_close_storage()
 
     def read(self, offset: int, size: int = READ_SIZE) -> list[Chunk]:
         """
-        Chunks from C{offset} on, about C{size} bytes; none at the end. Those in
-        memory are not cut at C{size}, so that all who read them share them.
+        Chunks from C{offset} on, about C{size} bytes; an empty list at the end.
 
-        @raise OffsetGone: if those bytes were forgotten, never written, or cannot
+        Chunks in memory are not cut at C{size}, so that all readers share them.
+
+        @raise OffsetGone: if those bytes were dropped, were never written, or cannot
             be read any more.
         """
-        if self._tail() <= offset < self.end:
-            chunks = self._recent(offset, size)
+        published = self.end == self.written
+        if published and self._chunks and self._chunks[-1].offset == offset:
+            return self._chunks[-1:]  # the usual case: a viewer that keeps up
+        if self._memory_start() <= offset < self.end:
+            chunks = self._read_memory(offset, size)
         elif not self.start <= offset <= self.end:
             raise OffsetGone(offset, self.start)
         elif offset == self.end:
             return []
         else:
-            chunks = self._older(offset, size)
+            chunks = self._read_storage(offset, size)
         chunks[-1] = chunks[-1].until(self.end)
         return chunks
 
-    def start_after(self, size: int) -> int:
+    def reserve(self, size: int) -> int:
         """
-        The lowest offset that is sure to be kept once up to C{size} more bytes are
-        appended at once.
+        Make room for one append of up to C{size} bytes.
 
-        Who may not lose a byte stops the appending while a reader is below it.
+        A command that must not outrun a reader is paused while the reader's offset is
+        below the result.
+
+        @return: the lowest offset that is certainly kept after that append.
         """
-        over = self._over(self._total() + size + OVERHEAD)
-        tail = self._chunks[over - 1].end if over else self._tail()
-        if self._usable is None or (self._refused and self._usable.end < tail):
-            return tail
-        start = self._usable.start if self._refused else self._usable.start_after(size)
-        return min(tail, start)
+        excess = self._excess_chunks(self._total_cost + size + OVERHEAD)
+        kept = self._chunks[excess - 1].end if excess else self._memory_start()
+        if self._readable is None:
+            return kept
+        if self._write_failed:
+            missing = self._readable.end < kept
+            return kept if missing else min(kept, self._readable.start)
+        return min(kept, self._readable.reserve(size))
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """
-        Call C{wake} whenever there is news; returns how to stop that.
+        Call C{wake} whenever there is more to read, or the log is closed.
 
-        Who joins while others are woken need not be: it reads what there is.
+        A subscriber that joins while others are woken is not woken: it reads what
+        is there when it begins.
+
+        @return: ends the subscription. Harmless when repeated.
         """
         subscription = _Subscription(wake, self)
         self._subscribers[subscription] = None
         return subscription
 
-    def leave(self, subscription: "_Subscription") -> None:
-        """This one is woken no more. Harmless when repeated."""
+    def unsubscribe(self, subscription: "_Subscription") -> None:
+        """End a subscription. Harmless when repeated."""
         if subscription in self._subscribers:
             del self._subscribers[subscription]
-            self._release()
+            self._maybe_close_storage()
 
-    def _kept_from(self) -> int:
-        if self._usable is None:
-            return self._tail()
-        return min(self._tail(), self._usable.start)
-
-    def _tail(self) -> int:
-        """The offset from which on all is in memory."""
+    def _memory_start(self) -> int:
+        """The offset from which on everything is in memory."""
         return self._chunks[0].offset if self._chunks else self.written
 
-    def _recent(self, offset: int, size: int) -> list[Chunk]:
-        newest = self._chunks[-1]
-        if offset == newest.offset:  # as who keeps up asks
-            return [newest]
+    def _read_memory(self, offset: int, size: int) -> list[Chunk]:
         index = bisect_right(self._chunks, offset, key=attrgetter("end"))
         chunks = [self._chunks[index].since(offset)]
         stop = min(offset + size, self.end)
@@ -254,60 +277,57 @@ class OutputLog:
             chunks.append(self._chunks[index])
         return chunks
 
-    def _older(self, offset: int, size: int) -> list[Chunk]:
-        assert self._usable is not None
+    def _read_storage(self, offset: int, size: int) -> list[Chunk]:
+        assert self._readable is not None
         try:
-            return self._usable.read(offset, min(size, self.end - offset))
+            return self._readable.read(offset, min(size, self.end - offset))
         except (LogDamaged, OSError) as error:
-            self._note(error)
+            self._storage_failed(error)
             resume = error.resume if isinstance(error, LogDamaged) else None
-            then = self._tail() if resume is None else min(resume, self._tail())
-            raise OffsetGone(offset, min(then, self.end)) from error
+            start = self._memory_start()
+            start = start if resume is None else min(resume, start)
+            raise OffsetGone(offset, min(start, self.end)) from error
 
-    def _note(self, trouble: OSError | LogDamaged) -> None:
-        first = self.trouble is None
-        self.trouble = trouble
-        if first:
-            self._report(trouble)
+    def _storage_failed(self, error: OSError | LogDamaged) -> None:
+        if self.storage_error is None:  # a broken disk would repeat it for each chunk
+            self.storage_error = error
+            self._report(error)
 
-    def _total(self) -> int:
-        return self._costs[-1] if self._costs else self._spent
-
-    def _over(self, total: int) -> int:
-        """How many of the oldest chunks do not fit when C{total} was spent in all."""
+    def _excess_chunks(self, total: int) -> int:
+        """How many of the oldest chunks do not fit if all together cost C{total}."""
         excess = total - self.capacity
-        if excess <= self._spent:
+        if excess <= self._evicted_cost:
             return 0
         return min(bisect_left(self._costs, excess) + 1, len(self._costs))
 
-    def _forget(self, count: int) -> None:
+    def _evict(self, count: int) -> None:
         if count:
-            self._spent = self._costs[count - 1]
+            self._evicted_cost = self._costs[count - 1]
             del self._chunks[:count], self._costs[:count]
 
     def _wake(self) -> None:
         for each in tuple(self._subscribers):
-            if each in self._subscribers:  # another one's waking may have sent it away
+            if each in self._subscribers:  # an earlier one may have ended this one
                 each.wake()
 
-    def _release(self) -> None:
-        if not self.closed or self._subscribers or self.released:
+    def _maybe_close_storage(self) -> None:
+        if not self.closed or self._subscribers or self.storage_closed:
             return
-        if self._backing is None:
+        if self._storage is None:
             return
-        self.released = True
-        self._backing.close()
-        if self._usable is not None and not self._refused:
-            self._forget(len(self._chunks))  # all of it can be read from there
-        self._usable = None
+        self.storage_closed = True
+        self._storage.close()
+        if self._readable is not None and not self._write_failed:
+            self._evict(len(self._chunks))  # all of it can be read from there
+        self._readable = None
 
 
 @define(eq=False)
 class _Subscription:
-    """Whom to wake; when called, no more. It is smaller than a closure."""
+    """Ends a subscription when called. It is smaller than a closure."""
 
     wake: Callable[[], None]
     _log: OutputLog
 
     def __call__(self) -> None:
-        self._log.leave(self)
+        self._log.unsubscribe(self)

@@ -14,17 +14,17 @@ class SharedEncoding:
     """
     What is read and written last is kept, since the others are about to ask for it.
 
-    @ivar form: the format.
-    @ivar only: the one stream that is told, or both.
+    @ivar format: the format.
+    @ivar only: the one stream that is encoded, or both.
     """
 
     run: IRun
-    form: Format
+    format: Format
     only: Stream | None = None
-    _asked: tuple[int, int, bool] | None = field(default=None, init=False)
-    _told: tuple[bytes, int] = field(default=(b"", 0), init=False)
+    _request: tuple[int, int, bool] | None = field(default=None, init=False)
+    _encoded: tuple[bytes, int] = field(default=(b"", 0), init=False)
 
-    def tell(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
+    def encode_from(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
         """
         Some of the output from C{offset} on, and up to where that tells it: see
         L{Format.output}.
@@ -33,32 +33,34 @@ class SharedEncoding:
         @param final: whether nothing will ever follow that.
         @raise OffsetGone: if the log does not have what is at C{offset}.
         """
-        if self._asked != (offset, limit, final):
+        if self._request != (offset, limit, final):
             # Not before: what is forgotten meanwhile must be found to be gone.
-            self._asked = None
-            self._told = self._output(offset, limit, final=final)
-            self._asked = offset, limit, final
-        return self._told
+            self._request = None
+            self._encoded = self._encode(offset, limit, final=final)
+            self._request = offset, limit, final
+        return self._encoded
 
-    def _output(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
+    def _encode(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
         chunks = self._read(offset, limit)
-        told = self._format(chunks, offset, final=final and chunks[-1].end == limit)
-        while told[1] == offset and chunks[-1].end < limit:
+        encoded = self._write(chunks, offset, final=final and chunks[-1].end == limit)
+        while encoded[1] == offset and chunks[-1].end < limit:
             # One read ends where a sector of the file does: in a character, perhaps.
             try:
                 chunks += self._read(chunks[-1].end, limit)
             except OffsetGone:  # the rest of that character is
-                return self._format(chunks, offset, final=True)
-            told = self._format(chunks, offset, final=final and chunks[-1].end == limit)
-        return told
+                return self._write(chunks, offset, final=True)
+            encoded = self._write(
+                chunks, offset, final=final and chunks[-1].end == limit
+            )
+        return encoded
 
     def _read(self, offset: int, limit: int) -> list[Chunk]:
-        chunks = self.run.log.read(offset, self.form.read_size)
+        chunks = self.run.log.read(offset, self.format.read_size)
         if chunks[-1].end > limit:
             chunks = [each.until(limit) for each in chunks if each.offset < limit]
         return chunks
 
-    def _format(
+    def _write(
         self, chunks: list[Chunk], offset: int, *, final: bool
     ) -> tuple[bytes, int]:
-        return self.form.output(chunks, offset, final=final, only=self.only)
+        return self.format.output(chunks, offset, final=final, only=self.only)

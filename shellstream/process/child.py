@@ -28,14 +28,14 @@ from twisted.python.failure import Failure
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 
-from .pipes import Input, Keyboard, Pipe, Reader, Terminal
+from .pipes import OutputPipe, PtyInput, PtyOutput, ReadDescriptor, StdinPipe
 from .process_table import living_member, session_groups
-from .pty import window
+from .pty import winsize
 
 _log = Logger()
 
 
-class Run(Protocol):
+class ChildObserver(Protocol):
     """What a child has to say to the run that it belongs to."""
 
     def output(self, stream: Stream, data: bytes) -> None:
@@ -55,7 +55,7 @@ class ChildProtocol(ProcessProtocol):
     #: how many seconds of its output still belong to the run.
     LINGER = 2.0
 
-    def __init__(self, run: Run, clock: IReactorTime) -> None:
+    def __init__(self, run: ChildObserver, clock: IReactorTime) -> None:
         self._run = run
         self._clock = clock
         self._linger: IDelayedCall | None = None
@@ -83,12 +83,12 @@ class ChildProtocol(ProcessProtocol):
         self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
 
 
-class _Watch(Reader):
+class _ExitWatcher(ReadDescriptor):
     """A pidfd, which gets readable when its process exits (Linux 5.3)."""
 
     __slots__ = ("_child",)
 
-    def __init__(self, reactor: Any, child: "Child", fd: int) -> None:
+    def __init__(self, reactor: Any, child: "ChildProcess", fd: int) -> None:
         super().__init__(reactor, fd)
         self._child = child
 
@@ -98,7 +98,7 @@ class _Watch(Reader):
 
 
 @define(eq=False)
-class Child:
+class ChildProcess:
     """
     A started process, the leader of its own session and process group.
 
@@ -108,7 +108,7 @@ class Child:
     Its process id stays taken, by the unreaped process, until both it and its
     pipes are done; so a signal never reaches a stranger who got the same id.
 
-    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar start_time: when it did, as its kernel counts; L{None} if that cannot be told.
     @ivar cpu: seconds of processor time that it took, once it has ended; L{None}
         where there is no pidfd.
     @ivar memory: its peak resident memory in bytes, likewise; L{None} if it is
@@ -117,16 +117,16 @@ class Child:
 
     protocol: ProcessProtocol
     pid: int
-    began: int | None
+    start_time: int | None
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
-    _pipes: dict[int, Pipe] = field(factory=dict, init=False)
-    _input: Input | None = field(default=None, init=False)
+    _pipes: dict[int, OutputPipe] = field(factory=dict, init=False)
+    _input: StdinPipe | None = field(default=None, init=False)
     _on_terminal: bool = field(default=False, init=False)
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
-    _member: int | None = field(default=None, init=False)  # see living_member
+    _known_member: int | None = field(default=None, init=False)  # see living_member
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """
@@ -137,16 +137,16 @@ class Child:
             terminal = os.isatty(fd)
             if number == 0:
                 self._on_terminal = terminal
-                self._input = (Keyboard if terminal else Input)(reactor, self, fd)
+                self._input = (PtyInput if terminal else StdinPipe)(reactor, self, fd)
             else:
-                kind = Terminal if terminal else Pipe
+                kind = PtyOutput if terminal else OutputPipe
                 self._pipes[number] = kind(reactor, self, number, fd)
         self.protocol.makeConnection(self)
         self.resume()
         if self._input is not None:
-            self._input.watch()
+            self._input.watch_reader()
         try:
-            _Watch(reactor, self, os.pidfd_open(self.pid)).startReading()
+            _ExitWatcher(reactor, self, os.pidfd_open(self.pid)).startReading()
         except (AttributeError, OSError):  # not Linux, an old one, or no descriptor
             registerReapProcessHandler(self.pid, self)
 
@@ -162,17 +162,17 @@ class Child:
 
     def write(self, data: memoryview, ready: Callable[[], None]) -> int:
         """@see: L{shellstream.runs.stdin.Sink.write}"""
-        return 0 if self._input is None else self._input.give(data, ready)
+        return 0 if self._input is None else self._input.offer(data, ready)
 
     def end_input(self) -> None:
         """There is no more input: close the pipe, or type what says so."""
         if self._input is not None:
-            self._input.end()
+            self._input.send_eof()
 
     def resize(self, size: Tty) -> None:
         """Give the terminal another size, of which the kernel tells who is there."""
         if 1 in self._pipes:  # or nobody has the terminal any more
-            ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, window(size))
+            ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, winsize(size))
 
     def signal(self, number: int) -> None:
         """Send a signal to the child and all that it has started in its group."""
@@ -190,10 +190,10 @@ class Child:
     def group_lives(self) -> bool:
         """Whether any process of the child's group is left but zombies."""
         try:
-            self._member = living_member(self.pid, self._member)
+            self._known_member = living_member(self.pid, self._known_member)
         except PermissionError:
             return True
-        return self._member is not None or bool(self._jobs())
+        return self._known_member is not None or bool(self._jobs())
 
     def _jobs(self) -> set[int]:
         return session_groups(self.pid) if self._on_terminal else set()
@@ -234,7 +234,7 @@ class Child:
         )
         self._status = Failure(end)
         for pipe in self._pipes.values():
-            pipe.note_exit()
+            pipe.child_exited()
         self.protocol.processExited(self._status)
         self._maybe_ended()
 

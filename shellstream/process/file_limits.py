@@ -66,7 +66,7 @@ def keep_descriptors() -> None:
                 os.set_inheritable(int(name), False)
 
 
-def _restore_file_limit(pid: int) -> None:
+def restore_file_limit(pid: int) -> None:
     # Programs that use select(2), or close every possible descriptor, suffer
     # under a high limit. Where there is no prlimit(2) they inherit ours.
     if hasattr(resource, "prlimit"):

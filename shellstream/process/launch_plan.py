@@ -24,7 +24,7 @@ from shellstream.model.errors import ShellstreamError
 from .confinement import Account, Tool, tools
 from .environment import environment, inherited
 from .executable import CHECK_TIMEOUT, find_preload, loader, locate
-from .pty import open_terminal
+from .pty import open_output_pty
 from .unbuffering import Preload, unbuffered
 
 
@@ -44,7 +44,7 @@ class LaunchPlan:
     owner: int | None = None
     preload: Preload | None = None
 
-    def settle(
+    def resolve(
         self, command: Command, invocation: Invocation, run: str
     ) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """
@@ -64,7 +64,7 @@ class LaunchPlan:
             return self.prefix[0], (*self.prefix, *invocation.argv), env
         return program, invocation.argv, env
 
-    def give(self, *fds: int) -> None:
+    def hand_over(self, *fds: int) -> None:
         """
         Let the user whom a command becomes open these again, by their names.
 
@@ -107,20 +107,20 @@ def prepare(commands: Iterable[Command]) -> dict[str, LaunchPlan]:
     commands = tuple(commands)
     buffered = all(each.unbuffer is Unbuffer.OFF for each in commands)
     preload = None if buffered else find_preload()
-    prepared: dict[str, LaunchPlan] = {}
+    plans: dict[str, LaunchPlan] = {}
     reasons: list[str] = []
     tried: dict[tuple[str, ...], str] = {}
     for command in commands:
-        preparing = _Preparing(command, tried)
-        prepared[command.name] = evolve(preparing.done(), preload=preload)
-        reasons += [f"command {command.name!r}: {why}" for why in preparing.unmet]
+        builder = _PlanBuilder(command, tried)
+        plans[command.name] = evolve(builder.build(), preload=preload)
+        reasons += [f"command {command.name!r}: {why}" for why in builder.unmet]
     if reasons:
         raise CannotPrepare(reasons)
-    return prepared
+    return plans
 
 
 @define
-class _Preparing:
+class _PlanBuilder:
     """
     Tries what one command asks for, and notes what cannot be had.
 
@@ -131,7 +131,7 @@ class _Preparing:
     tried: dict[tuple[str, ...], str]
     unmet: list[str] = field(factory=list, init=False)
 
-    def done(self) -> LaunchPlan:
+    def build(self) -> LaunchPlan:
         """How to start the command, if nothing is unmet."""
         asked = self.command.confine
         account = None if asked.user is None else self._account(asked.user)
@@ -176,7 +176,7 @@ class _Preparing:
 
     def _try_terminal(self, key: str) -> None:
         try:
-            for fd in open_terminal():
+            for fd in open_output_pty():
                 os.close(fd)
         except OSError as error:
             if error.errno != errno.ENOSPC:  # all taken: there may be one later

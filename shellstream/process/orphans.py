@@ -13,17 +13,17 @@ from twisted.logger import Logger
 from shellstream.model.run_record import RunRecord
 
 from .environment import RUN
-from .process_table import Process, living_member, look, pids
+from .process_table import ProcessInfo, living_member, pids, process_info
 
 _log = Logger()
 
 #: How often to look whether a group is gone, in seconds.
-LOOK = 0.05
+POLL_INTERVAL = 0.05
 
 _MARKED = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
 
 
-def find(records: Iterable[RunRecord]) -> dict[str, set[int]]:
+def find_orphans(records: Iterable[RunRecord]) -> dict[str, set[int]]:
     """
     The process groups that are left of runs, by the runs' ids.
 
@@ -79,14 +79,14 @@ class _Ending:
         found = {group: _member(group, last) for group, last in self._groups.items()}
         self._groups = {group: pid for group, pid in found.items() if pid is not None}
         if self._groups and self._clock.seconds() < self._deadline:
-            self._clock.callLater(LOOK, self._wait)
+            self._clock.callLater(POLL_INTERVAL, self._wait)
             return
         for group in self._find() if self._groups else ():
             _signal(group, SIGKILL)
         self.done.callback(None)
 
     def _find(self) -> set[int]:
-        return set().union(*find(self._records).values())
+        return set().union(*find_orphans(self._records).values())
 
 
 def _signal(group: int, number: int) -> None:
@@ -110,23 +110,23 @@ def _member(group: int, last: int | None) -> int | None:
 
 
 def _is_leader(pid: int, start: int | None) -> bool:
-    process = look(pid)
+    process = process_info(pid)
     return (
         process is not None
         and process.start == start
-        and process.lives  # or it is its parent's turn
+        and process.alive  # or it is its parent's turn
         and process.group == process.session == pid
     )
 
 
-def _is_of(record: RunRecord, process: Process) -> bool:
+def _is_of(record: RunRecord, process: ProcessInfo) -> bool:
     """Whether a process with a run's mark is among those that end with it."""
     one_group = process.group == process.session
     all_count = record.tty is not None
     return (one_group or all_count) and record.pid in (None, process.session)
 
 
-def _marked() -> Iterator[tuple[str, Process]]:
+def _marked() -> Iterator[tuple[str, ProcessInfo]]:
     """Every process that has a mark."""
     for pid in pids():
         try:
@@ -134,6 +134,6 @@ def _marked() -> Iterator[tuple[str, Process]]:
                 mark = _MARKED.search(file.read())
         except OSError:  # gone, or another user's
             continue
-        process = look(pid) if mark else None
+        process = process_info(pid) if mark else None
         if mark and process is not None:
             yield os.fsdecode(mark[1]), process

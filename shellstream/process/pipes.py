@@ -27,7 +27,7 @@ if sys.platform == "linux":
 PIPE_SIZE, WIDE_PIPE = 1 << 16, 1 << 20
 
 
-class Child(Protocol):
+class PipeOwner(Protocol):
     """Whose ends these are."""
 
     @property
@@ -38,7 +38,7 @@ class Child(Protocol):
 
 
 @implementer(IReadDescriptor)
-class Reader(ABC):
+class ReadDescriptor(ABC):
     """
     A descriptor that is read when there is something.
 
@@ -72,14 +72,14 @@ class Reader(ABC):
         os.close(self._fd)
 
 
-class Pipe(Reader):
+class OutputPipe(ReadDescriptor):
     """The reading end of one of a child's pipes."""
 
-    __slots__ = ("_child", "_number", "_size", "closing", "owed")
+    __slots__ = ("_number", "_owner", "_size", "closing", "owed")
 
-    def __init__(self, reactor: Any, child: Child, number: int, fd: int) -> None:
+    def __init__(self, reactor: Any, owner: PipeOwner, number: int, fd: int) -> None:
         super().__init__(reactor, fd)
-        self._child = child
+        self._owner = owner
         self._number = number
         #: Bytes that were in the pipe when the child exited, not yet read.
         self.owed = 0
@@ -98,7 +98,7 @@ class Pipe(Reader):
         self.owed -= len(data)
         if len(data) == self._size < READ_SIZE:
             self._widen()
-        self._child.protocol.childDataReceived(self._number, data)
+        self._owner.protocol.childDataReceived(self._number, data)
         if self.closing and self.owed <= 0:
             return CONNECTION_DONE
         return None
@@ -111,7 +111,7 @@ class Pipe(Reader):
             with suppress(OSError):  # it has them, or more is not allowed
                 fcntl(self._fd, F_SETPIPE_SZ, WIDE_PIPE)
 
-    def note_exit(self) -> None:
+    def child_exited(self) -> None:
         """The child has exited: what is in the pipe by now is still its own."""
         waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
         self.owed = int.from_bytes(waiting, sys.byteorder)
@@ -125,10 +125,10 @@ class Pipe(Reader):
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
-        self._child.pipe_lost(self._number)
+        self._owner.pipe_lost(self._number)
 
 
-class Terminal(Pipe):
+class PtyOutput(OutputPipe):
     """
     The reading end of a terminal, where a child has one in place of a pipe.
 
@@ -138,7 +138,7 @@ class Terminal(Pipe):
     __slots__ = ()
 
     #: More than the kernel ever holds: Linux 6 has 18 KiB (tty_buffer.c, n_tty.c).
-    HOLDS = 1 << 16
+    MOST_HELD = 1 << 16
 
     def doRead(self) -> Exception | None:
         pieces: list[bytes] = []
@@ -161,29 +161,29 @@ class Terminal(Pipe):
             size += len(data)
         self.owed -= size
         if pieces:
-            self._child.protocol.childDataReceived(self._number, b"".join(pieces))
+            self._owner.protocol.childDataReceived(self._number, b"".join(pieces))
         if self.closing and self.owed <= 0:
             end = CONNECTION_DONE
         return end
 
-    def note_exit(self) -> None:
+    def child_exited(self) -> None:
         # Asked this way, the kernel looks through all that it holds.
         asked = select.poll()
         asked.register(self._fd, select.POLLIN)
         found = any(event & select.POLLIN for _, event in asked.poll(0))
-        self.owed = self.HOLDS if found else 0
+        self.owed = self.MOST_HELD if found else 0
 
 
-class Input(FileDescriptor):
+class StdinPipe(FileDescriptor):
     """
     The writing end of a child's input.
 
     It keeps nothing: what its reader does not take now has to be offered again.
     """
 
-    def __init__(self, reactor: Any, child: Child, fd: int) -> None:
+    def __init__(self, reactor: Any, owner: PipeOwner, fd: int) -> None:
         super().__init__(reactor)
-        self._child = child
+        self._owner = owner
         self._fd = fd
         self._ready: Callable[[], None] | None = None
         os.set_blocking(fd, False)
@@ -191,14 +191,14 @@ class Input(FileDescriptor):
     def fileno(self) -> int:
         return self._fd
 
-    def watch(self) -> None:
+    def watch_reader(self) -> None:
         """Find out when nobody can read it any more."""
         self.startReading()
 
     def doRead(self) -> Exception:
         return CONNECTION_DONE  # a pipe's writing end tells nothing else
 
-    def give(self, data: memoryview, ready: Callable[[], None]) -> int:
+    def offer(self, data: memoryview, ready: Callable[[], None]) -> int:
         """@see: L{shellstream.runs.stdin.Sink.write}"""
         try:
             size = os.write(self._fd, data)
@@ -217,31 +217,31 @@ class Input(FileDescriptor):
         assert self._ready is not None
         self._ready()
 
-    def end(self) -> None:
+    def send_eof(self) -> None:
         """Nothing more will be given."""
         self.connectionLost(Failure(CONNECTION_DONE))
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
         os.close(self._fd)
-        self._child.pipe_lost(0)
+        self._owner.pipe_lost(0)
 
 
-class Keyboard(Input):
+class PtyInput(StdinPipe):
     """The same where the child has a terminal: what is written there is typed."""
 
     _last = b"\n"
 
-    def watch(self) -> None:
+    def watch_reader(self) -> None:
         """Whoever reads the terminal finds out; here its output could be read."""
 
-    def give(self, data: memoryview, ready: Callable[[], None]) -> int:
-        size = super().give(data, ready)
+    def offer(self, data: memoryview, ready: Callable[[], None]) -> int:
+        size = super().offer(data, ready)
         if size:
             self._last = bytes(data[size - 1 : size])
         return size
 
-    def end(self) -> None:
+    def send_eof(self) -> None:
         """
         Type what the terminal takes for an end, Ctrl-D as a rule.
 
@@ -255,6 +255,6 @@ class Keyboard(Input):
 
     def _type(self, keys: memoryview) -> None:
         if keys:
-            keys = keys[self.give(keys, lambda: self._type(keys)) :]
+            keys = keys[self.offer(keys, lambda: self._type(keys)) :]
         if not keys and not self.disconnected:
-            super().end()
+            super().send_eof()

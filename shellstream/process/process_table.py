@@ -10,14 +10,14 @@ from attrs import frozen
 
 
 @frozen
-class Process:
+class ProcessInfo:
     """
     What C{/proc} or ps(1) know of a process.
 
-    @ivar lives: whether it is more than a zombie, which only waits for its parent.
+    @ivar alive: whether it is more than a zombie, which only waits for its parent.
     """
 
-    lives: bool
+    alive: bool
     group: int
     session: int
     start: int
@@ -30,7 +30,7 @@ def process_start(pid: int) -> int | None:
     On Linux in clock ticks since the machine was started, elsewhere in seconds
     since 1970: enough to tell two apart that had the same id.
     """
-    process = look(pid)
+    process = process_info(pid)
     return None if process is None else process.start
 
 
@@ -74,7 +74,7 @@ def session_groups(session: int) -> set[int]:
     return {
         process.group
         for pid in pids()
-        if _session(pid) == session and (process := look(pid)) and process.lives
+        if _session(pid) == session and (process := process_info(pid)) and process.alive
     }
 
 
@@ -91,16 +91,16 @@ def _is_member(pid: int, group: int) -> bool:
             return False
     except ProcessLookupError:
         return False
-    process = look(pid)
-    return process is not None and process.lives
+    process = process_info(pid)
+    return process is not None and process.alive
 
 
-def look(pid: int) -> Process | None:
+def process_info(pid: int) -> ProcessInfo | None:
     """What is known of a process; L{None} if there is none."""
     return _ask_proc(pid) if sys.platform == "linux" else _ask_ps(pid)
 
 
-def _ask_proc(pid: int) -> Process | None:
+def _ask_proc(pid: int) -> ProcessInfo | None:
     """@see: proc_pid_stat(5)"""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -111,10 +111,10 @@ def _ask_proc(pid: int) -> Process | None:
     state, _, group, session, *rest = stat[stat.rindex(b")") + 1 :].split()
     # What began as its first thread may have ended before the others.
     lives = state not in (b"Z", b"X") or int(rest[13]) > 1
-    return Process(lives, int(group), int(session), int(rest[15]))
+    return ProcessInfo(lives, int(group), int(session), int(rest[15]))
 
 
-def _ask_ps(pid: int) -> Process | None:
+def _ask_ps(pid: int) -> ProcessInfo | None:
     """For those without a C{/proc}: macOS and the BSDs."""
     asked = ["ps", "-o", "state=,pgid=,lstart=", "-p", str(pid)]
     env = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
@@ -122,6 +122,6 @@ def _ask_ps(pid: int) -> Process | None:
     try:
         state, group, *start = answer.decode().split()
         began = timegm(strptime(" ".join(start), "%a %b %d %H:%M:%S %Y"))
-        return Process(state[0] != "Z", int(group), os.getsid(pid), began)
+        return ProcessInfo(state[0] != "Z", int(group), os.getsid(pid), began)
     except (ValueError, ProcessLookupError):
         return None

@@ -21,7 +21,7 @@ IUTF8 = 0x4000
 PTMX = "/dev/ptmx"
 
 
-def open_terminal() -> tuple[int, int]:
+def open_output_pty() -> tuple[int, int]:
     """
     A terminal's two ends: where its output is read, and where it is written.
 
@@ -38,7 +38,7 @@ def open_terminal() -> tuple[int, int]:
             stack.callback(os.close, slave)
             on_error.callback(os.close, master)
             tty.setraw(slave, termios.TCSANOW)
-            ioctl(slave, termios.TIOCSWINSZ, window(DEFAULT_TTY))
+            ioctl(slave, termios.TIOCSWINSZ, winsize(DEFAULT_TTY))
             writing = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
         except OSError as error:
             raise OSError(error.errno, error.strerror, PTMX) from None
@@ -46,7 +46,7 @@ def open_terminal() -> tuple[int, int]:
     return master, writing
 
 
-def open_console(size: Tty) -> tuple[int, int, str]:
+def open_tty(size: Tty) -> tuple[int, int, str]:
     """
     The two ends of a terminal that somebody sits at, theirs and the programs', and
     the name of the latter.
@@ -63,7 +63,7 @@ def open_console(size: Tty) -> tuple[int, int, str]:
             modes = termios.tcgetattr(slave)
             modes[0] |= IUTF8
             termios.tcsetattr(slave, termios.TCSANOW, modes)
-            ioctl(slave, termios.TIOCSWINSZ, window(size))
+            ioctl(slave, termios.TIOCSWINSZ, winsize(size))
             name = os.ttyname(slave)
         except OSError as error:
             raise OSError(error.errno, error.strerror, PTMX) from None
@@ -71,6 +71,6 @@ def open_console(size: Tty) -> tuple[int, int, str]:
     return master, slave, name
 
 
-def window(size: Tty) -> bytes:
+def winsize(size: Tty) -> bytes:
     """A size, as the kernel takes it: C{struct winsize}."""
     return pack("HHHH", size.rows, size.columns, 0, 0)

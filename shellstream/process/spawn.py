@@ -22,11 +22,11 @@ from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.errors import Busy, CannotStart, ShellstreamError
 from shellstream.model.run_input import Tty
 
-from .child import Child
-from .file_limits import _restore_file_limit, scarce
+from .child import ChildProcess
+from .file_limits import restore_file_limit, scarce
 from .launch_plan import LaunchPlan
 from .process_table import process_start
-from .pty import PTMX, open_console, open_terminal
+from .pty import PTMX, open_output_pty, open_tty
 
 _log = Logger()
 
@@ -40,31 +40,31 @@ def spawn(
     command: Command,
     invocation: Invocation,
     protocol: ProcessProtocol,
-    run: str,
-    prepared: LaunchPlan,
-) -> Child:
+    run_id: str,
+    plan: LaunchPlan,
+) -> ChildProcess:
     """
     Start a command's process.
 
     All of our own descriptors have to be closed by execve(2), as Python's are.
 
-    @param run: the id of its run.
-    @param prepared: how to, for this command.
+    @param run_id: the id of its run.
+    @param plan: how to, for this command.
     @raise CannotStart: if the program or the working directory is not there,
         or may not be used.
     @raise Busy: if the machine has no descriptor, memory, process or terminal to
         spare.
     """
-    ends = _Ends()
+    ends = _Connections()
     try:
-        program, argv, env = prepared.settle(command, invocation, run)
+        program, argv, env = plan.resolve(command, invocation, run_id)
         if invocation.tty is not None:
-            ends.sit_at(invocation.tty)
+            ends.connect_terminal(invocation.tty)
         else:
             ends.connect(command, invocation)
         ends.check()
-        prepared.give(*ends.theirs)
-        with _like(command):
+        plan.hand_over(*ends.theirs)
+        with _directory_and_umask_of(command):
             pid = os.posix_spawn(
                 program,
                 argv,
@@ -75,18 +75,18 @@ def spawn(
             )
     except OSError as error:
         ends.close_ours()
-        raise _why(command, error) from None
+        raise _start_error(command, error) from None
     finally:
         ends.close_theirs()
     if command.confine.open_files is None:
-        _restore_file_limit(pid)
-    child = Child(protocol, pid, process_start(pid))
+        restore_file_limit(pid)
+    child = ChildProcess(protocol, pid, process_start(pid))
     child.start(reactor, ends.ours)
     return child
 
 
 @define
-class _Ends:
+class _Connections:
     """
     What a child is connected by.
 
@@ -103,24 +103,24 @@ class _Ends:
         """By pipes, or what is like one."""
         if invocation.stdin:
             reading, self.ours[0] = os.pipe()
-            self._hand(reading, 0)
+            self._duplicate_to(reading, 0)
         else:
             null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
             self.actions.append(null)
         pty = command.unbuffer is Unbuffer.PTY
-        self.ours[1], writing = open_terminal() if pty else os.pipe()
-        self._hand(writing, 1)
+        self.ours[1], writing = open_output_pty() if pty else os.pipe()
+        self._duplicate_to(writing, 1)
         self.ours[2], writing = os.pipe()
-        self._hand(writing, 2)
+        self._duplicate_to(writing, 2)
 
-    def sit_at(self, tty: Tty) -> None:
+    def connect_terminal(self, tty: Tty) -> None:
         """
         By a terminal.
 
         It becomes the one that controls the child's session since the child, which
         by then leads one without any, opens it (tty_ioctl(2), TIOCSCTTY).
         """
-        self.ours[1], slave, name = open_console(tty)
+        self.ours[1], slave, name = open_tty(tty)
         self.theirs.append(slave)
         # Written to by another descriptor than it is read from, or what the
         # reactor finds out of one would be done to both.
@@ -148,13 +148,13 @@ class _Ends:
         for fd in self.theirs:
             os.close(fd)
 
-    def _hand(self, fd: int, number: int) -> None:
+    def _duplicate_to(self, fd: int, number: int) -> None:
         self.theirs.append(fd)
         self.actions.append((os.POSIX_SPAWN_DUP2, fd, number))
 
 
 @contextmanager
-def _like(command: Command) -> Iterator[None]:
+def _directory_and_umask_of(command: Command) -> Iterator[None]:
     """
     Have a command's working directory and umask, which what is started inherits.
 
@@ -172,9 +172,9 @@ def _like(command: Command) -> Iterator[None]:
         yield
 
 
-_FOR_NOW = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
+_TEMPORARY = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 
-_WHY = {
+_REASONS = {
     errno.ENOENT: "was not found",
     errno.ENOTDIR: "was not found",
     errno.EACCES: "may not be used by the daemon (permission denied)",
@@ -185,18 +185,18 @@ _WHY = {
 }
 
 
-def _why(command: Command, error: OSError) -> ShellstreamError:
+def _start_error(command: Command, error: OSError) -> ShellstreamError:
     _log.error(
         "command {name} cannot be started: {error}", name=command.name, error=error
     )
     number = error.errno or 0
-    if number in _FOR_NOW:
+    if number in _TEMPORARY:
         room = "terminal" if error.filename == PTMX else "process"
         return Busy(f"the machine has no room for a {room} ({error.strerror})", 5)
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
     parts = {command.cwd: "working directory", PTMX: "terminal"}
     what = parts.get(error.filename, "program")
-    why = _WHY.get(number, f"cannot be used ({os.strerror(number)})")
+    why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")
     ask = "whoever runs the daemon finds more in its log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")

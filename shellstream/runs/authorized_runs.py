@@ -11,7 +11,7 @@ from shellstream.config.loader import Config
 from shellstream.model.errors import (
     CommandUnknown,
     Forbidden,
-    KeyReused,
+    IdempotencyKeyReused,
     NoDefaultCommand,
     RunUnknown,
 )
@@ -100,7 +100,7 @@ class AuthorizedRuns:
         record = run.record
         if not self.allows(Action.RUN, record.command, record.principal):
             # One of the same name, who may see more, has joined it with this key.
-            raise KeyReused
+            raise IdempotencyKeyReused
         return run, began
 
     async def find(self, run_id: str) -> IRun:

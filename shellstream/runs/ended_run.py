@@ -28,7 +28,7 @@ class EndedRun:
 
     @property
     def log(self) -> OutputLog:
-        if self._log is None or self._log.released:
+        if self._log is None or self._log.storage_closed:
             self._log = self._open(self.record)
             # For those who only look at it, and never subscribe.
             finalize(self, self._log.close)

@@ -112,7 +112,7 @@ class Registry:
         try:
             return await self._take(order, command)
         except ShellstreamError as error:
-            error.ordered = command.name, command.masked(order.given)
+            error.requested = command.name, command.masked(order.given)
             raise
 
     async def _take(self, order: RunRequest, command: Command) -> tuple[IRun, bool]:
@@ -186,7 +186,7 @@ class Registry:
 
     async def find(self, run_id: str) -> IRun:
         run = self.active.get(run_id)
-        if run is not None and not run.log.released:
+        if run is not None and not run.log.storage_closed:
             return run
         # One whose end cannot be written down yet may have told it long since.
         return await self._history.find(run_id, None if run is None else run.record)

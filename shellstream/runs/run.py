@@ -34,13 +34,13 @@ class Child(Sink, Protocol):
     """
     A started process and its group, as far as a run steers it.
 
-    @ivar began: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar start_time: when it did, as its kernel counts; L{None} if that cannot be told.
     """
 
     @property
     def pid(self) -> int: ...
     @property
-    def began(self) -> int | None: ...
+    def start_time(self) -> int | None: ...
 
     def pause(self) -> None:
         """Leave its output unread."""
@@ -157,7 +157,7 @@ class Run:
             state=State.RUNNING,
             started=self._wall(),
             pid=child.pid,
-            pid_start=child.began,
+            pid_start=child.start_time,
         )
         if self._stdin is not None:
             self._stdin.connect(child)
@@ -282,11 +282,11 @@ class Run:
                 behind = [each for each in self._lossless if each.offset < log.end]
                 # Who has all is given the next before anything is dropped.
                 if behind:
-                    start = log.start_after(READ_SIZE)
+                    start = log.reserve(READ_SIZE)
                     paused = any(each.offset < start for each in behind)
             elif on_full is OnFull.DROP_OLDEST:
                 pass
-            elif log.start_after(READ_SIZE) > log.start:
+            elif log.reserve(READ_SIZE) > log.start:
                 paused = on_full is OnFull.PAUSE
                 if on_full is OnFull.CANCEL:
                     self.cancel(Reason.OUTPUT_LIMIT)
@@ -363,7 +363,7 @@ class Run:
 
     def _synced(self, offset: int) -> None:
         self._syncing = False
-        self.log.release(offset)
+        self.log.publish(offset)
         self._sync()
         if not self._over:
             self.apply_backpressure()

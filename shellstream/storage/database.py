@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from attrs import define, field, frozen
 
-from shellstream.model.errors import KeyReused
+from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import State
 from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
 
@@ -181,7 +181,7 @@ class Database:
         if known is None:
             return None
         if known[1] != key.fingerprint:
-            raise KeyReused
+            raise IdempotencyKeyReused
         return str(known[0])
 
     def free(self, principal: str, key: IdempotencyKey) -> None:

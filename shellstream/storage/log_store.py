@@ -62,8 +62,8 @@ class FileLogs:
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = str(self._dir.log_path(run_id))  # a Path takes three times as much
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
-        held = limits.sync is Sync.ALWAYS
-        return OutputLog(TAIL, file, held, partial(_not_whole, run_id))
+        publish_later = limits.sync is Sync.ALWAYS
+        return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
 
     def ended(self, record: RunRecord) -> OutputLog:
         file: RingFile | None = None
@@ -94,7 +94,7 @@ class FileLogs:
                 size=end,
                 left=file.end - file.start,
             )
-        return OutputLog.ended(_Kept(end, file), partial(_not_whole, record.id))
+        return OutputLog.from_storage(_Kept(end, file), partial(_not_whole, record.id))
 
     def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
         file = self._active[run_id]
@@ -168,7 +168,7 @@ class _Kept:
             return self._file.read(offset, size)
         raise LogDamaged(f"nothing is left of it from {offset} on")
 
-    def start_after(self, size: int) -> int:
+    def reserve(self, size: int) -> int:
         return self.start
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class MemoryLogs:
 
     def ended(self, record: RunRecord) -> OutputLog:
         log = self._logs.get(record.id)
-        return log or OutputLog.ended(_Kept(record.size, None))
+        return log or OutputLog.from_storage(_Kept(record.size, None))
 
     def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
         return succeed(None)

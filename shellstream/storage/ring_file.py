@@ -14,7 +14,7 @@ from shellstream.model.events import Chunk
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, FileSignature, Piece, Place, decode, encode, seek
+from .ring_format import HEADER, Cursor, Extent, FileSignature, decode, encode, seek
 from .ring_recovery import recover
 
 #: What says that a file cannot grow, though it may still be written to.
@@ -26,7 +26,7 @@ _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _allocate = getattr(os, "posix_fallocate", None)
 
 #: For how many readers it is remembered where they go on; others have to L{seek}.
-_PLACES = 64
+_MAX_CURSORS = 64
 
 
 @define(eq=False)
@@ -41,25 +41,25 @@ class RingFile:
     @ivar path: where no file may be yet, or L{append} fails.
     @ivar retain: how many of the newest bytes are kept; less, where the file may not
         grow, or grew to four times as much because the writes are tiny.
-    @ivar may_grow: asked whether the file may take so many bytes more than
+    @ivar request_growth: asked whether the file may take so many bytes more than
         C{stored}; never for a run's first two sectors, nor twice for the same.
     """
 
     path: str | Path
     retain: int
-    may_grow: Callable[[int], bool] = field(default=lambda _: True, repr=False)
+    request_growth: Callable[[int], bool] = field(default=lambda _: True, repr=False)
     _ring: Ring = field(init=False, repr=False)
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _full: OSError | None = field(default=None, init=False)  # it could not grow
     _reserved: int = field(default=0, init=False)  # of the disk, for this file
-    _places: dict[int, Place] = field(factory=dict, init=False, repr=False)
-    _named: bool = field(default=False, init=False)  # its name is on the disk too
+    _cursors: dict[int, Cursor] = field(factory=dict, init=False, repr=False)
+    _name_synced: bool = field(default=False, init=False)  # its name is on the disk too
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        mark = FileSignature.of(self.retain, int.from_bytes(os.urandom(4), "big"))
-        self._ring = Ring(mark, self.retain, self.may_grow)
+        signature = FileSignature.of(self.retain, int.from_bytes(os.urandom(4), "big"))
+        self._ring = Ring(signature, self.retain, self.request_growth)
 
     @classmethod
     def open(cls, path: str | Path) -> "RingFile":
@@ -111,24 +111,24 @@ class RingFile:
         if self._fd is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self.path, flags, 0o600)
-        piece = ring.next(len(chunk.data))
-        if piece is not None and self._full is None:
-            self._append_here(piece, chunk)
+        extent = ring.next_extent(len(chunk.data))
+        if extent is not None and self._full is None:
+            self._append_here(extent, chunk)
         else:
             self._append_anywhere(chunk)
 
-    def _append_here(self, piece: Piece, chunk: Chunk) -> None:
+    def _append_here(self, extent: Extent, chunk: Chunk) -> None:
         """Where most go: behind what was written last."""
         assert self._fd is not None
-        record = encode(self._ring.mark, piece, chunk)
+        record = encode(self._ring.signature, extent, chunk)
         try:
-            written = _pwritev(self._fd, record, piece.position)
+            written = _pwritev(self._fd, record, extent.position)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
             written = 0
-        if written == HEADER + piece.size:
-            self._ring.commit(piece)
+        if written == HEADER + extent.size:
+            self._ring.commit(extent)
         else:
             self._append_anywhere(chunk)
 
@@ -138,11 +138,11 @@ class RingFile:
         floor = ring.end - ring.retain
         while ring.end < chunk.end:
             full = self._full
-            pieces = ring.place(chunk.end - ring.end, floor, full=full is not None)
+            extents = ring.allocate(chunk.end - ring.end, floor, full=full is not None)
             try:
-                if full is not None and not pieces:
+                if full is not None and not extents:
                     raise full
-                for stretch in _stretches(pieces):
+                for stretch in _stretches(extents):
                     self._write(stretch, chunk)
             except OSError as error:
                 if full is not None or error.errno not in _FULL:
@@ -151,7 +151,7 @@ class RingFile:
                 self._full = error
                 os.ftruncate(self._fd, ring.size)  # a torn record is of no use
             finally:
-                ring.settle(pieces)
+                ring.give_back(extents)
 
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
@@ -165,25 +165,25 @@ class RingFile:
         ring = self._ring
         assert ring.start <= offset < ring.end, (ring.start, offset, ring.end)
         assert self._fd is not None, "read after close"
-        mark = ring.mark
-        position, first, end = ring.find(offset)
-        stop = position + mark.sector
-        position, first = self._places.get(offset, (position, first))
+        signature = ring.signature
+        position, first, end = ring.sector_at(offset)
+        stop = position + signature.sector
+        position, first = self._cursors.get(offset, (position, first))
         sector = os.pread(self._fd, stop - position, position)
         try:
-            begin = seek(mark, sector, Place(0, first), offset)
-            chunks = decode(mark, sector, begin, offset, min(end, offset + size))
+            begin = seek(signature, sector, Cursor(0, first), offset)
+            chunks = decode(signature, sector, begin, offset, min(end, offset + size))
         except LogDamaged as damage:
-            damage.resume = self._intact(end)
+            damage.resume = self._next_intact(end)
             raise
         last = chunks[-1]
         if last.end < end:
             first = last.offset if len(chunks) > 1 else begin.offset
             skipped = (len(chunks) - 1) * HEADER + first - begin.offset
-            self._note(last.end, Place(position + begin.position + skipped, first))
+            self._remember(last.end, Cursor(position + begin.position + skipped, first))
         return chunks
 
-    def start_after(self, size: int) -> int:
+    def reserve(self, size: int) -> int:
         """
         Where the output will start after one append of up to C{size} bytes, at the
         most.
@@ -191,7 +191,7 @@ class RingFile:
         The room that this takes is reserved on the disk: it might be found full
         only by the append, when it is too late to wait for a reader.
         """
-        full = self._full is not None or not self._reserve(self._ring.reach(size))
+        full = self._full is not None or not self._reserve(self._ring.size_after(size))
         return self._ring.start_after(size, full=full)
 
     def sync(self) -> None:
@@ -208,13 +208,13 @@ class RingFile:
             getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
         finally:
             os.close(fd)
-        if not self._named:
+        if not self._name_synced:
             fd = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            self._named = True
+            self._name_synced = True
 
     def close(self) -> None:
         """Let go of the file. Harmless when repeated."""
@@ -227,21 +227,21 @@ class RingFile:
                     os.ftruncate(fd, self._ring.size)
             os.close(fd)
 
-    def _note(self, offset: int, place: Place) -> None:
+    def _remember(self, offset: int, place: Cursor) -> None:
         """Where to go on, for the reader who has read up to C{offset}."""
-        if len(self._places) >= _PLACES:
-            del self._places[next(iter(self._places))]
-        self._places[offset] = place
+        if len(self._cursors) >= _MAX_CURSORS:
+            del self._cursors[next(iter(self._cursors))]
+        self._cursors[offset] = place
 
-    def _intact(self, offset: int) -> int:
+    def _next_intact(self, offset: int) -> int:
         """Where the first sector that can be read from C{offset} on begins."""
         ring = self._ring
         assert self._fd is not None
         while offset < ring.end:
-            position, first, end = ring.find(offset)
-            sector = os.pread(self._fd, ring.mark.sector, position)
+            position, first, end = ring.sector_at(offset)
+            sector = os.pread(self._fd, ring.signature.sector, position)
             try:
-                decode(ring.mark, sector, Place(0, first), first, first + 1)
+                decode(ring.signature, sector, Cursor(0, first), first, first + 1)
             except LogDamaged:
                 offset = end
             else:
@@ -262,11 +262,13 @@ class RingFile:
         self._reserved = size  # or there is no way to know, and to ask again
         return True
 
-    def _write(self, stretch: Sequence[Piece], chunk: Chunk) -> None:
-        """Write pieces without a gap between them; those that are whole are kept."""
+    def _write(self, stretch: Sequence[Extent], chunk: Chunk) -> None:
+        """Write extents without a gap between them; those that are whole are kept."""
         assert self._fd is not None
         buffers = [
-            part for piece in stretch for part in encode(self._ring.mark, piece, chunk)
+            part
+            for extent in stretch
+            for part in encode(self._ring.signature, extent, chunk)
         ]
         begin, stop = stretch[0].position, stretch[-1].stop
         position = begin
@@ -276,9 +278,9 @@ class RingFile:
                 rest = memoryview(b"".join(buffers))[position - begin :]
                 position += os.pwrite(self._fd, rest, position)
         finally:
-            for piece in stretch:
-                if piece.stop <= position:
-                    self._ring.commit(piece)
+            for extent in stretch:
+                if extent.stop <= position:
+                    self._ring.commit(extent)
 
 
 def _pwritev(fd: int, buffers: Sequence[bytes | memoryview], position: int) -> int:
@@ -287,10 +289,10 @@ def _pwritev(fd: int, buffers: Sequence[bytes | memoryview], position: int) -> i
     return os.pwrite(fd, b"".join(buffers), position)  # old macOS, or tiny sectors
 
 
-def _stretches(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
-    """The pieces, those without a gap between them together."""
+def _stretches(extents: Sequence[Extent]) -> Iterator[Sequence[Extent]]:
+    """The extents, those without a gap between them together."""
     begin = 0
-    for index in range(1, len(pieces) + 1):
-        if index == len(pieces) or pieces[index].position != pieces[index - 1].stop:
-            yield pieces[begin:index]
+    for index in range(1, len(extents) + 1):
+        if index == len(extents) or extents[index].position != extents[index - 1].stop:
+            yield extents[begin:index]
             begin = index

@@ -33,13 +33,14 @@ _CHECKSUM = Struct("<I")
 _HEADER = Struct(_FIELDS.format + _CHECKSUM.format[1:])
 HEADER = _HEADER.size
 
-#: Of a header: the mark and the turn, which all of a sector share, length and offset.
+#: Of a header: the signature and the sequence, which all of a sector share;
+#: then length and offset.
 _CHAIN = Struct("<9sxIQ")
-_KIN = Struct("<2sBIH")
+_PREFIX = Struct("<2sBIH")
 
 _MAGIC = b"\xc5r"
 SHIFTS = range(9, 19)
-TURNS = 1 << 16
+SEQUENCES = 1 << 16
 
 #: How many records are decoded at once, at the most: of single bytes, too, no reader
 #: takes longer than a millisecond.
@@ -62,7 +63,7 @@ class FileSignature(NamedTuple):
     @classmethod
     def of(cls, retain: int, salt: int) -> "FileSignature":
         """
-        The mark of a new file.
+        The signature of a new file.
 
         Sectors are about an eighth of what is kept, or small beside it: they are
         forgotten whole, and what of the oldest is needed no more is the file's waste.
@@ -80,9 +81,9 @@ class Header(NamedTuple):
     """
     What a record begins with: a L{FileSignature}, and its own.
 
-    @ivar turn: which sector in the order of writing this is, modulo 2**16: so it
+    @ivar sequence: which sector in the order of writing this is, modulo 2**16: so it
         shows when one between two others is missing, or a record is what is left
-        of an earlier turn.
+        of an earlier sequence.
     @ivar length: of the payload, in bytes.
     @ivar offset: of the payload in the output.
     @ivar time: see L{Chunk}.
@@ -91,7 +92,7 @@ class Header(NamedTuple):
     magic: bytes
     shift: int
     salt: int
-    turn: int
+    sequence: int
     code: int
     length: int
     offset: int
@@ -108,7 +109,7 @@ class Header(NamedTuple):
         return header if known else None
 
     @property
-    def mark(self) -> FileSignature:
+    def signature(self) -> FileSignature:
         return FileSignature._make(self[:3])
 
     @property
@@ -119,11 +120,11 @@ class Header(NamedTuple):
         """Whether, if both begin sectors, that one comes right before this one."""
         between = self.offset - older.offset
         return (
-            self.turn == (older.turn + 1) % TURNS
-            and 0 < between <= self.mark.sector - HEADER
+            self.sequence == (older.sequence + 1) % SEQUENCES
+            and 0 < between <= self.signature.sector - HEADER
         )
 
-    def intact(self, data: bytes, position: int) -> bool:
+    def is_intact(self, data: bytes, position: int) -> bool:
         """Whether the record that begins there is as it was written."""
         view = memoryview(data)[position : position + HEADER + self.length]
         return (
@@ -140,18 +141,18 @@ def _checksum(fields: bytes | memoryview, payload: memoryview) -> int:
 
 
 @frozen
-class Piece:
+class Extent:
     """
     The part of an append that becomes one record.
 
     @ivar position: where in the file that record begins.
-    @ivar turn: see L{Header}.
+    @ivar sequence: see L{Header}.
     @ivar offset: of its payload in the output.
     @ivar size: of its payload.
     """
 
     position: int
-    turn: int
+    sequence: int
     offset: int
     size: int
 
@@ -161,16 +162,20 @@ class Piece:
         return self.position + HEADER + self.size
 
 
-def encode(mark: FileSignature, piece: Piece, chunk: Chunk) -> tuple[bytes, memoryview]:
-    """The record of a chunk's piece: its header and its payload."""
-    begin = piece.offset - chunk.offset
-    payload = memoryview(chunk.data)[begin : begin + piece.size]
-    code, turn = _CODES[chunk.stream], piece.turn % TURNS
-    fields = _FIELDS.pack(*mark, turn, code, piece.size, piece.offset, chunk.time)
+def encode(
+    signature: FileSignature, extent: Extent, chunk: Chunk
+) -> tuple[bytes, memoryview]:
+    """The record of a chunk's extent: its header and its payload."""
+    begin = extent.offset - chunk.offset
+    payload = memoryview(chunk.data)[begin : begin + extent.size]
+    code, sequence = _CODES[chunk.stream], extent.sequence % SEQUENCES
+    fields = _FIELDS.pack(
+        *signature, sequence, code, extent.size, extent.offset, chunk.time
+    )
     return fields + _CHECKSUM.pack(_checksum(fields, payload)), payload
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """
     Where a record begins.
 
@@ -183,25 +188,27 @@ class Place(NamedTuple):
 
 
 def scan(
-    mark: FileSignature, sector: bytes, begin: Place
+    signature: FileSignature, sector: bytes, begin: Cursor
 ) -> Iterator[tuple[int, Header]]:
     """
     The records of a sector from one on and their positions in it, each where the one
     before says that it must be. Their payloads are not looked at.
     """
     position, offset = begin
-    kin, last = None, len(sector) - HEADER
+    prefix, last = None, len(sector) - HEADER
     while position <= last:
         header = Header._make(_HEADER.unpack_from(sector, position))
-        kin = kin or (*mark, header.turn)
-        if header[:4] != kin or header.offset != offset or not header.length:
+        prefix = prefix or (*signature, header.sequence)
+        if header[:4] != prefix or header.offset != offset or not header.length:
             return
         yield position, header
         offset = header.end
         position += HEADER + header.length
 
 
-def newest(mark: FileSignature, sector: bytes, offset: int) -> tuple[int, int] | None:
+def newest_intact(
+    signature: FileSignature, sector: bytes, offset: int
+) -> tuple[int, int] | None:
     """
     From where to where the newest records of a sector go that are intact; L{None}
     if none is.
@@ -209,14 +216,14 @@ def newest(mark: FileSignature, sector: bytes, offset: int) -> tuple[int, int] |
     @param offset: of the first payload.
     """
     span = None
-    for position, header in scan(mark, sector, Place(0, offset)):
-        if header.intact(sector, position):
+    for position, header in scan(signature, sector, Cursor(0, offset)):
+        if header.is_intact(sector, position):
             joins = span is not None and span[1] == header.offset
             span = (span[0] if span and joins else header.offset, header.end)
     return span
 
 
-def seek(mark: FileSignature, sector: bytes, begin: Place, offset: int) -> Place:
+def seek(signature: FileSignature, sector: bytes, begin: Cursor, offset: int) -> Cursor:
     """
     Which record from C{begin} on holds the byte at C{offset}.
 
@@ -225,21 +232,21 @@ def seek(mark: FileSignature, sector: bytes, begin: Place, offset: int) -> Place
     @raise LogDamaged: if one before it is damaged.
     """
     position, first = begin
-    unpack, last, kin = _CHAIN.unpack_from, len(sector) - HEADER, None
+    unpack, last, prefix = _CHAIN.unpack_from, len(sector) - HEADER, None
     while position <= last:
         found, length, there = unpack(sector, position)
-        kin = kin or _KIN.pack(*mark, _KIN.unpack(found)[-1])
-        if found != kin or there != first or not length:
+        prefix = prefix or _PREFIX.pack(*signature, _PREFIX.unpack(found)[-1])
+        if found != prefix or there != first or not length:
             break
         if first + length > offset:
-            return Place(position, first)
+            return Cursor(position, first)
         first += length
         position += HEADER + length
     raise _damaged(offset)
 
 
 def decode(
-    mark: FileSignature, sector: bytes, begin: Place, offset: int, end: int
+    signature: FileSignature, sector: bytes, begin: Cursor, offset: int, end: int
 ) -> list[Chunk]:
     """
     The chunks of a sector from C{offset} up to C{end}, or up to what is damaged, but
@@ -249,10 +256,10 @@ def decode(
     @raise LogDamaged: if that is damaged.
     """
     chunks: list[Chunk] = []
-    for position, header in scan(mark, sector, begin):
+    for position, header in scan(signature, sector, begin):
         if header.offset >= end or len(chunks) == RECORDS:
             break
-        if not header.intact(sector, position):
+        if not header.is_intact(sector, position):
             break
         payload = position + HEADER
         data = sector[payload : payload + header.length]

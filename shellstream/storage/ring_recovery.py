@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, SHIFTS, FileSignature, Header, newest
+from .ring_format import HEADER, SHIFTS, FileSignature, Header, newest_intact
 
 #: C{os.pread} of one file: length, position.
 Read = Callable[[int, int], bytes]
@@ -18,17 +18,17 @@ def recover(read: Read, size: int) -> Ring:
     @raise LogDamaged: if nothing in it can be used.
     """
     if not size:  # killed before it wrote anything
-        return Ring.found(FileSignature.of(0, 0), [], 0, 0, 0)
-    mark = _mark(read, size)
+        return Ring.from_sectors(FileSignature.of(0, 0), [], 0, 0, 0)
+    signature = _find_signature(read, size)
     heads: list[tuple[Header, int]] = []
-    for slot in range(-(-size // mark.sector)):
-        head = Header.at(read(HEADER, slot * mark.sector))
-        if head is not None and head.mark == mark:
+    for slot in range(-(-size // signature.sector)):
+        head = Header.at(read(HEADER, slot * signature.sector))
+        if head is not None and head.signature == signature:
             heads.append((head, slot))
     heads.sort(key=lambda each: each[0].offset, reverse=True)
     for index, (head, slot) in enumerate(heads):
-        sector = read(mark.sector, slot * mark.sector)
-        span = newest(mark, sector, head.offset)
+        sector = read(signature.sector, slot * signature.sector)
+        span = newest_intact(signature, sector, head.offset)
         if span is not None:
             start, end = span
             chain = [(head, slot)]
@@ -39,18 +39,18 @@ def recover(read: Read, size: int) -> Ring:
                         chain.append(each)
                 start = chain[-1][0].offset
             sectors = [(head.offset, slot) for head, slot in reversed(chain)]
-            return Ring.found(mark, sectors, start, end, size)
+            return Ring.from_sectors(signature, sectors, start, end, size)
     raise LogDamaged("no part of the output that was kept is intact")
 
 
-def _mark(read: Read, size: int) -> FileSignature:
+def _find_signature(read: Read, size: int) -> FileSignature:
     # Where a sector of the largest size could begin, one of any size does. Looked
     # for there first, none is taken for one that is but a part of some output.
     for shift in reversed(SHIFTS):
         for position in range(0, size, 1 << shift):
             head = Header.at(read(HEADER, position))
-            if head is None or position % head.mark.sector:
+            if head is None or position % head.signature.sector:
                 continue
-            if head.intact(read(HEADER + head.length, position), 0):
-                return head.mark
+            if head.is_intact(read(HEADER + head.length, position), 0):
+                return head.signature
     raise LogDamaged("no part of the output that was kept is intact")

@@ -4,7 +4,7 @@ from twisted.web.resource import IResource
 from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
-from shellstream.model.errors import CrossSite, Unauthenticated
+from shellstream.model.errors import CrossSiteRequest, Unauthenticated
 from shellstream.output.negotiation import prefers_html
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
@@ -119,7 +119,7 @@ class AccessControl(TwistedResource):
                 fields = dict(from_body(media_type, request.content.getvalue()))
                 csrf_token = str(fields.get(CSRF_FIELD, ""))
         if not session.csrf_matches(csrf_token or ""):
-            raise CrossSite
+            raise CrossSiteRequest
 
 
 def _share(request: Request) -> None:

@@ -27,10 +27,10 @@ def kept_output(data: bytes) -> None:
         file._ring = Ring(FileSignature.of(2048, 0x5A17), 2048, lambda _: True)
         whole = bytearray()
         for _ in range(source.number(24)):
-            piece = source.some()[:1] * (source.number(700) + 1) or b"x"
-            chunk = Chunk(len(whole), source.one_of(tuple(Stream)), 0, piece)
+            extent = source.some()[:1] * (source.number(700) + 1) or b"x"
+            chunk = Chunk(len(whole), source.one_of(tuple(Stream)), 0, extent)
             file.append(chunk)
-            whole += piece
+            whole += extent
         file.close()
         path = FilePath(folder, "log")
         there = path.read_bytes() if whole else b""

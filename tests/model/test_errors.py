@@ -7,22 +7,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.client import errors as client_errors
 from shellstream.client.cli.exit_codes import CODES
 from shellstream.model import errors
-from shellstream.model.errors import Refusal, ShellstreamError, did_you_mean
+from shellstream.model.errors import RefusedParameter, ShellstreamError, did_you_mean
 from shellstream.model.events import Chunk, Stream, rfc3339
 
 #: One of each, with what a handler of it may rely on.
 RAISED = (
-    errors.ParametersRefused([Refusal("x", "is required")]),
+    errors.ParametersRefused([RefusedParameter("x", "is required")]),
     errors.RequestMalformed("no head"),
     errors.BodyMalformed("the body is not valid JSON"),
-    errors.CrossSite(),
+    errors.CrossSiteRequest(),
     errors.Unauthenticated(),
     errors.Forbidden("alice", "run"),
     errors.TooManyFailures(6),
     errors.WrongHost("evil.example"),
     errors.CommandUnknown("bild", ["build", "test"]),
     errors.NoDefaultCommand(),
-    errors.NothingHere(),
+    errors.PathNotFound(),
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]),
     errors.NotAcceptable({"plain": "text/plain"}, "json"),
     errors.BodyTooLarge(65536),
@@ -32,7 +32,7 @@ RAISED = (
     errors.ExpectationUnknown(),
     errors.TooManyConnections(3, 5),
     errors.CannotStart("build", "its program was not found"),
-    errors.KeyReused(),
+    errors.IdempotencyKeyReused(),
     errors.Busy("3 commands are running already", 5),
     errors.CannotRecord("the disk that holds the state is full"),
     errors.OffsetGone(1, 2),
@@ -81,11 +81,14 @@ class ErrorTests(SynchronousTestCase):
 
     def test_parameters(self) -> None:
         """Refused parameters are named one by one, for programs too."""
-        refused = [Refusal("x", "is required"), Refusal("n", "takes an integer")]
+        refused = [
+            RefusedParameter("x", "is required"),
+            RefusedParameter("n", "takes an integer"),
+        ]
         error = errors.ParametersRefused(refused)
         self.assertEqual(str(error), "x: is required; n: takes an integer")
         self.assertEqual(
-            error.facts(),
+            error.extensions(),
             {
                 "parameters": [
                     {"name": "x", "detail": "is required"},
@@ -110,9 +113,9 @@ class ErrorTests(SynchronousTestCase):
         """Who asks for more than there is, or what is gone, is told what there is."""
         error = errors.RangeNotSatisfiable(7, 3)
         self.assertEqual(error.headers(), {"Content-Range": "bytes */3"})
-        self.assertEqual(error.facts(), {"size": 3})
+        self.assertEqual(error.extensions(), {"size": 3})
         gone = errors.OffsetGone(1, 2)
-        self.assertEqual(gone.facts(), {"offset": 1, "start": 2})
+        self.assertEqual(gone.extensions(), {"offset": 1, "start": 2})
         self.assertIn("offset=2", str(gone))
 
     def test_long_id(self) -> None:

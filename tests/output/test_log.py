@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 from shellstream.output.log import OVERHEAD, LogDamaged, LogStorage, OutputLog
-from tests.support.logs import FakeBacking
+from tests.support.logs import FakeLogStorage
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
 WRITES = st.lists(
@@ -38,7 +38,7 @@ def replay(log: OutputLog, offset: int) -> bytes:
     return b"".join(chunk.data for chunk in kept(log, offset))
 
 
-def _checked(fake: FakeBacking) -> LogStorage:
+def _checked(fake: FakeLogStorage) -> LogStorage:
     return fake  # mypy says whether it is one
 
 
@@ -97,7 +97,7 @@ class OutputLogTests(SynchronousTestCase):
     def test_start_after(self, writes, capacity, more) -> None:
         """Where the log will start is foretold exactly."""
         log = filled(capacity, writes)
-        foretold = log.start_after(len(more))
+        foretold = log.reserve(len(more))
         log.append(Stream.STDERR, 0, more)
         self.assertEqual(log.start, foretold)
 
@@ -106,7 +106,7 @@ class OutputLogTests(SynchronousTestCase):
         """An append no larger than what was asked about forgets no more than told."""
         log = filled(capacity, writes)
         for smaller in (1, size // 2 or 1, size):
-            self.assertLessEqual(log.start_after(smaller), log.start_after(size))
+            self.assertLessEqual(log.reserve(smaller), log.reserve(size))
 
     @given(WRITES, CAPACITIES, st.integers(-5, 10_000))
     def test_not_kept(self, writes, capacity, offset) -> None:
@@ -150,86 +150,86 @@ class BackingTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())
     def test_replay(self, writes, capacity, retain, data) -> None:
-        """From any offset on that the backing or memory holds, all is read."""
-        backing = FakeBacking(retain)
-        log = OutputLog(capacity, backing)
+        """From any offset on that the storage or memory holds, all is read."""
+        storage = FakeLogStorage(retain)
+        log = OutputLog(capacity, storage)
         for write in writes:
             log.append(Stream.STDOUT, 0, write)
         whole = b"".join(writes)
-        self.assertEqual((log.end, log.stored), (len(whole), backing.stored))
-        self.assertLessEqual(log.start, backing.start)
+        self.assertEqual((log.end, log.stored), (len(whole), storage.stored))
+        self.assertLessEqual(log.start, storage.start)
         offset = data.draw(st.integers(log.start, log.end))
         self.assertEqual(replay(log, offset), whole[offset:])
-        self.assertIsNone(log.trouble)
+        self.assertIsNone(log.storage_error)
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after(self, writes, capacity, retain, size) -> None:
-        """Nobody is promised what memory and backing both forget."""
-        log = OutputLog(capacity, FakeBacking(retain))
+        """Nobody is promised what memory and storage both forget."""
+        log = OutputLog(capacity, FakeLogStorage(retain))
         for write in writes:
             log.append(Stream.STDOUT, 0, write)
-        foretold = log.start_after(size)
+        foretold = log.reserve(size)
         log.append(Stream.STDERR, 0, b"x" * size)
         self.assertEqual(log.start, foretold)
 
     def test_backed_before_woken(self) -> None:
-        """When a viewer is woken, what it is about to read is in the backing."""
-        backing = FakeBacking()
-        log = OutputLog(1 << 20, backing)
+        """When a viewer is woken, what it is about to read is in the storage."""
+        storage = FakeLogStorage()
+        log = OutputLog(1 << 20, storage)
         ends: list[int] = []
-        log.subscribe(lambda: ends.append(backing.end))
+        log.subscribe(lambda: ends.append(storage.end))
         log.append(Stream.STDOUT, 0, b"abc")
         self.assertEqual(ends, [3])
 
     def test_cannot_be_written(self) -> None:
-        """If the backing takes no more, the log goes on in memory, without a gap."""
-        backing = FakeBacking()
-        log = OutputLog(2 * (OVERHEAD + 2), backing)
+        """If the storage takes no more, the log goes on in memory, without a gap."""
+        storage = FakeLogStorage()
+        log = OutputLog(2 * (OVERHEAD + 2), storage)
         for write in (b"ab", b"cd", b"ef"):
             log.append(Stream.STDOUT, 0, write)
         self.assertEqual(log.start, 0)
-        backing.refuses = OSError(errno.ENOSPC, "full")
+        storage.refuses = OSError(errno.ENOSPC, "full")
         log.append(Stream.STDOUT, 0, b"gh")
-        self.assertIs(log.trouble, backing.refuses)
+        self.assertIs(log.storage_error, storage.refuses)
         self.assertEqual((replay(log, 0), log.stored), (b"abcdefgh", 6))
-        backing.refuses = None
-        self.assertEqual(log.start_after(2), 0)
+        storage.refuses = None
+        self.assertEqual(log.reserve(2), 0)
         log.append(Stream.STDOUT, 0, b"ij")
-        self.assertEqual((backing.end, replay(log, 0)), (6, b"abcdefghij"))
-        # From now on something is missing between the backing and memory.
-        self.assertEqual(log.start_after(2), 8)
+        self.assertEqual((storage.end, replay(log, 0)), (6, b"abcdefghij"))
+        # From now on something is missing between the storage and memory.
+        self.assertEqual(log.reserve(2), 8)
         log.append(Stream.STDOUT, 0, b"kl")
         self.assertEqual((log.start, replay(log, 8)), (8, b"ijkl"))
-        self.assertEqual(log.start_after(2), 10)
+        self.assertEqual(log.reserve(2), 10)
         log.close()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
         self.assertEqual(replay(log, 8), b"ijkl")  # it is nowhere else
 
     def test_cannot_be_written_and_closed(self) -> None:
-        """What the backing refused stays in memory when the backing is closed."""
-        backing = FakeBacking()
-        log = OutputLog(1 << 20, backing)
+        """What the storage refused stays in memory when the storage is closed."""
+        storage = FakeLogStorage()
+        log = OutputLog(1 << 20, storage)
         log.append(Stream.STDOUT, 0, b"ab")
-        backing.refuses = OSError(errno.EIO, "disk")
+        storage.refuses = OSError(errno.EIO, "disk")
         log.append(Stream.STDOUT, 0, b"cd")
         log.close()
-        self.assertEqual((log.released, log.start), (True, 0))
+        self.assertEqual((log.storage_closed, log.start), (True, 0))
         self.assertEqual(replay(log, 0), b"abcd")
 
     @given(WRITES, WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after_trouble(self, kept, refused, capacity, retain, size) -> None:
-        """Nobody is promised what memory has no room for once the backing fails."""
-        backing = FakeBacking(retain)
-        log = OutputLog(capacity, backing)
+        """Nobody is promised what memory has no room for once the storage fails."""
+        storage = FakeLogStorage(retain)
+        log = OutputLog(capacity, storage)
         for write in kept:
             log.append(Stream.STDOUT, 0, write)
-        backing.refuses = OSError(errno.EIO, "disk")
+        storage.refuses = OSError(errno.EIO, "disk")
         for write in refused:
             log.append(Stream.STDOUT, 0, write)
         whole = b"".join(kept + refused)
         self.assertEqual(replay(log, log.start), whole[log.start :])
-        if log.trouble is not None:
-            foretold = log.start_after(size)
+        if log.storage_error is not None:
+            foretold = log.reserve(size)
             log.append(Stream.STDERR, 0, b"x" * size)
             self.assertEqual(log.start, foretold)
             self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
@@ -240,99 +240,103 @@ class BackingTests(SynchronousTestCase):
         resume.resume = 2
         cases = ((LogDamaged("bad"), 4), (OSError(errno.EIO, "disk"), 4), (resume, 2))
         for error, then in cases:
-            backing = FakeBacking()
-            log = OutputLog(OVERHEAD + 2, backing)
+            storage = FakeLogStorage()
+            log = OutputLog(OVERHEAD + 2, storage)
             for write in (b"ab", b"cd", b"ef"):
                 log.append(Stream.STDOUT, 0, write)
-            backing.lost = error
+            storage.lost = error
             gone = self.assertRaises(OffsetGone, log.read, 1)
             self.assertEqual((gone.offset, gone.start), (1, then))
-            self.assertEqual((log.trouble, log.start), (error, 0))
-            backing.lost = None
+            self.assertEqual((log.storage_error, log.start), (error, 0))
+            storage.lost = None
             log.append(Stream.STDOUT, 0, b"gh")
             self.assertEqual(replay(log, 0), b"abcdefgh")
 
     def test_told_at_once(self) -> None:
         """That something is not kept is told when it happens, and once."""
         told: list[Exception] = []
-        backing = FakeBacking(refuses=OSError(errno.ENOSPC, "full"))
-        log = OutputLog(1 << 20, backing, report=told.append)
+        storage = FakeLogStorage(refuses=OSError(errno.ENOSPC, "full"))
+        log = OutputLog(1 << 20, storage, report=told.append)
         for _ in range(2):
             log.append(Stream.STDOUT, 0, b"ab")
-            self.assertEqual(told, [backing.refuses])
+            self.assertEqual(told, [storage.refuses])
         damage = LogDamaged("bad")
         chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
-        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=damage), told.append)
+        log = OutputLog.from_storage(
+            FakeLogStorage(9, chunks, 4, lost=damage), told.append
+        )
         for _ in range(2):
             self.assertRaises(OffsetGone, log.read, 0)
             self.assertEqual(told[1:], [damage])
 
     def test_released_at_once(self) -> None:
         """A log that is closed while nobody reads it lets go of all it holds."""
-        backing = FakeBacking()
-        log = OutputLog(1 << 20, backing)
+        storage = FakeLogStorage()
+        log = OutputLog(1 << 20, storage)
         log.append(Stream.STDOUT, 0, b"ab")
-        self.assertFalse(log.released)
+        self.assertFalse(log.storage_closed)
         log.close()
         log.close()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
         self.assertEqual((log.start, log.end, log.stored), (2, 2, 2))
         self.assertRaises(OffsetGone, log.read, 0)
         self.assertEqual(log.read(2), [])
 
     def test_released_by_the_last(self) -> None:
-        """While anybody reads a closed log, its backing stays open."""
-        backing = FakeBacking()
-        log = OutputLog(0, backing)
+        """While anybody reads a closed log, its storage stays open."""
+        storage = FakeLogStorage()
+        log = OutputLog(0, storage)
         leave, leave_too = log.subscribe(lambda: None), log.subscribe(lambda: None)
         for write in (b"ab", b"cd"):
             log.append(Stream.STDOUT, 0, write)
         leave()
         log.close()
         leave()
-        self.assertEqual((log.released, replay(log, 0)), (False, b"abcd"))
+        self.assertEqual((log.storage_closed, replay(log, 0)), (False, b"abcd"))
         leave_too()
         leave_too()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_leaves_when_told_of_the_end(self) -> None:
         """Who reads the rest and leaves when woken by the close releases the log."""
-        backing = FakeBacking()
-        log = OutputLog(0, backing)
+        storage = FakeLogStorage()
+        log = OutputLog(0, storage)
         leave = log.subscribe(lambda: leave() if log.closed else None)
         log.append(Stream.STDOUT, 0, b"ab")
         log.close()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_no_backing(self) -> None:
         """A log in memory alone has nothing to release, and stays readable."""
         log = filled(1 << 20, [b"ab"])
         log.close()
-        self.assertEqual((log.released, replay(log, 0)), (False, b"ab"))
+        self.assertEqual((log.storage_closed, replay(log, 0)), (False, b"ab"))
         self.assertEqual(log.stored, 2 + OVERHEAD)  # it takes that much memory
 
     def test_ended(self) -> None:
         """What is kept of an earlier run is a closed log."""
-        backing = FakeBacking(2, [Chunk(0, Stream.STDOUT, 0, b"abcd")], 4)
-        log = OutputLog.ended(backing)
+        storage = FakeLogStorage(2, [Chunk(0, Stream.STDOUT, 0, b"abcd")], 4)
+        log = OutputLog.from_storage(storage)
         leave = log.subscribe(lambda: None)
-        self.assertEqual((log.closed, log.released), (True, False))
+        self.assertEqual((log.closed, log.storage_closed), (True, False))
         self.assertEqual((log.start, log.end, replay(log, 2)), (2, 4, b"cd"))
         self.assertRaises(OffsetGone, log.read, 1)
         leave()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_ended_and_unread(self) -> None:
         """One that nobody came to read is released by closing it."""
-        backing = FakeBacking()
-        log = OutputLog.ended(backing)
+        storage = FakeLogStorage()
+        log = OutputLog.from_storage(storage)
         log.close()
-        self.assertEqual((log.released, backing.closed), (True, 1))
+        self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_ended_and_damaged(self) -> None:
         """Damage in it is a gap up to its end."""
         chunks = [Chunk(0, Stream.STDOUT, 0, b"abcd")]
-        log = OutputLog.ended(FakeBacking(9, chunks, 4, lost=LogDamaged("bad")))
+        log = OutputLog.from_storage(
+            FakeLogStorage(9, chunks, 4, lost=LogDamaged("bad"))
+        )
         gone = self.assertRaises(OffsetGone, log.read, 0)
         self.assertEqual((gone.start, log.read(4)), (4, []))
 
@@ -341,8 +345,8 @@ class HeldTests(SynchronousTestCase):
     """What a viewer sees of a held log was made safe first."""
 
     def setUp(self) -> None:
-        self.backing = FakeBacking()
-        self.log = OutputLog(OVERHEAD + 2, self.backing, held=True)
+        self.storage = FakeLogStorage()
+        self.log = OutputLog(OVERHEAD + 2, self.storage, publish_later=True)
         self.woken: list[int] = []
         self.log.subscribe(lambda: self.woken.append(self.log.end))
 
@@ -353,11 +357,11 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual((self.log.end, self.log.written, self.woken), (0, 4, []))
         self.assertEqual(self.log.read(0), [])
         self.assertRaises(OffsetGone, self.log.read, 1)
-        self.log.release(3)
+        self.log.publish(3)
         self.assertEqual((self.log.end, self.woken), (3, [3]))
         self.assertEqual((replay(self.log, 0), replay(self.log, 2)), (b"abc", b"c"))
-        self.log.release(2)
-        self.log.release(99)
+        self.log.publish(2)
+        self.log.publish(99)
         self.assertEqual((self.log.end, self.woken), (4, [3, 4]))
 
     def test_close(self) -> None:
@@ -368,11 +372,11 @@ class HeldTests(SynchronousTestCase):
 
     def test_forgotten_before_seen(self) -> None:
         """What was dropped while it was held is missed only once it would be read."""
-        self.backing.retain = 2
+        self.storage.retain = 2
         for write in (b"ab", b"cd", b"ef"):
             self.log.append(Stream.STDOUT, 0, write)
         self.assertEqual((self.log.start, self.log.read(0)), (0, []))
-        self.log.release(6)
+        self.log.publish(6)
         self.assertEqual((self.log.start, replay(self.log, 4)), (4, b"ef"))
 
 

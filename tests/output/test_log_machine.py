@@ -52,12 +52,12 @@ class LogMachine(RuleBasedStateMachine):
     @initialize(
         retain=st.sampled_from([0, 300, 2000, 4096, 20_000]),
         capacity=st.sampled_from([0, 1000, 4 * OVERHEAD, 10_000]),
-        held=st.booleans(),
+        publish_later=st.booleans(),
     )
-    def begin(self, retain: int, capacity: int, held: bool) -> None:
+    def begin(self, retain: int, capacity: int, publish_later: bool) -> None:
         path = self.folder / "log"
         self.file = RingFile(path, retain, self.may_grow)
-        self.log = OutputLog(capacity, self.file, held)
+        self.log = OutputLog(capacity, self.file, publish_later)
 
     def may_grow(self, more: int) -> bool:
         return self.file.stored + more <= self.room
@@ -70,7 +70,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule(stream=STREAMS, size=SIZES, fill=st.integers(0, 255), time=st.integers(0, 9))
     def append(self, stream: Stream, size: int, fill: int, time: int) -> None:
         data = bytes((fill + index * 7) % 251 for index in range(size))
-        told = self.log.start_after(size)
+        told = self.log.reserve(size)
         self.log.append(stream, time, data)
         self.data += data
         self.labels += [(stream, time)] * size
@@ -84,7 +84,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(share=st.floats(0, 1))
     def release(self, share: float) -> None:
-        self.log.release(int(share * self.log.written))
+        self.log.publish(int(share * self.log.written))
 
     @rule(room=st.sampled_from([0, 700, 3000, 1 << 50]))
     def disk(self, room: int) -> None:
@@ -122,7 +122,7 @@ class LogMachine(RuleBasedStateMachine):
     def killed(self) -> None:
         """What whoever comes next finds is all that could be read, and all written."""
         found = RingFile.open(self.file.path)
-        log = OutputLog.ended(found)
+        log = OutputLog.from_storage(found)
         assert log.start <= self.file.start
         assert log.end == len(self.data)
         self.check_all(log)
@@ -142,7 +142,7 @@ class LogMachine(RuleBasedStateMachine):
         before, start, end = path.read_bytes(), self.file.start, self.file.end
         self.append(stream, size, 1, 2)
         after = path.read_bytes()
-        sector = Header.at(after).mark.sector
+        sector = Header.at(after).signature.sector
         order = sorted(
             range(0, len(after), sector), key=lambda at: Header.at(after, at).offset
         )
@@ -161,7 +161,7 @@ class LogMachine(RuleBasedStateMachine):
             lie[position] = byte
         torn.write_bytes(lie)
         try:
-            log = OutputLog.ended(RingFile.open(torn))
+            log = OutputLog.from_storage(RingFile.open(torn))
         except LogDamaged:
             assert start == end or garble  # nothing was promised
             return
@@ -179,7 +179,7 @@ class LogMachine(RuleBasedStateMachine):
         if hasattr(self, "log"):
             log = self.log
             assert 0 <= log.start <= log.end <= log.written == len(self.data)
-            assert log.trouble is None
+            assert log.storage_error is None
 
     def evicts(self) -> bool:
         """Whether an append may have had no place but that of what was promised."""
@@ -208,7 +208,7 @@ class LogMachine(RuleBasedStateMachine):
             offset = chunks[-1].end
         assert log.end <= len(self.data)
         leave()
-        assert log.released
+        assert log.storage_closed
 
 
 class MachineTests(SynchronousTestCase):

@@ -100,7 +100,7 @@ class NegotiateTests(SynchronousTestCase):
             error = self.assertRaises(NotAcceptable, negotiate, accept, None)
         self.assertIn("for one of: plain (text/plain), sse (text/ev", str(error))
         facts = [{"name": f.name, "media_type": f.media_type} for f in FORMATS]
-        self.assertEqual((error.status, error.facts()), (406, {"formats": facts}))
+        self.assertEqual((error.status, error.extensions()), (406, {"formats": facts}))
 
     def test_fewer(self) -> None:
         """Where only some are to be had, only they are."""

@@ -12,7 +12,7 @@ from shellstream.output.log import LogDamaged, OutputLog
 from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.runs.ended_run import EndedRun
 from tests.support.decoders import Told, ndjson
-from tests.support.logs import FakeBacking
+from tests.support.logs import FakeLogStorage
 from tests.support.run_cases import RunTestCase
 
 
@@ -24,8 +24,8 @@ class RenditionTests(RunTestCase):
         rendition = SharedEncoding(self.run_, Ndjson())
         self.run_.output(Stream.STDOUT, b"abc")
         with patch.object(OutputLog, "read", autospec=True, side_effect=OutputLog.read):
-            first = rendition.tell(0, 3, final=False)
-            self.assertIs(rendition.tell(0, 3, final=False), first)
+            first = rendition.encode_from(0, 3, final=False)
+            self.assertIs(rendition.encode_from(0, 3, final=False), first)
             self.assertEqual(OutputLog.read.call_count, 1)
 
     def test_not_another(self) -> None:
@@ -33,32 +33,32 @@ class RenditionTests(RunTestCase):
         rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
         asked = [(0, 3), (1, 3), (0, 2), (0, 3)]
-        told = [rendition.tell(*each, final=False)[0] for each in asked]
+        told = [rendition.encode_from(*each, final=False)[0] for each in asked]
         self.assertEqual(told, [b"abc", b"bc", b"ab", b"abc"])
         self.run_.output(Stream.STDOUT, b"\xc3")
         rendition = SharedEncoding(self.run_, Ndjson())
-        self.assertEqual(rendition.tell(3, 4, final=False), (b"", 3))
-        self.assertEqual(rendition.tell(3, 4, final=True)[1], 4)
+        self.assertEqual(rendition.encode_from(3, 4, final=False), (b"", 3))
+        self.assertEqual(rendition.encode_from(3, 4, final=True)[1], 4)
 
     def test_only(self) -> None:
         """Of one stream, the other is left out."""
         rendition = SharedEncoding(self.run_, Plain(), Stream.STDERR)
         self.run_.output(Stream.STDOUT, b"abc")
         self.run_.output(Stream.STDERR, b"d")
-        self.assertEqual(rendition.tell(0, 4, final=False), (b"d", 4))
+        self.assertEqual(rendition.encode_from(0, 4, final=False), (b"d", 4))
 
     def test_gone(self) -> None:
         """What is not there is not told, nor anything else in its place."""
         rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
-        rendition.tell(0, 3, final=False)
+        rendition.encode_from(0, 3, final=False)
         for _ in range(2):
             with self.assertRaises(OffsetGone):
-                rendition.tell(4, 5, final=False)
+                rendition.encode_from(4, 5, final=False)
 
 
 @define
-class Sectors(FakeBacking):
+class Sectors(FakeLogStorage):
     """One read gives one chunk, as it gives one sector of a file; or it is damaged."""
 
     damaged_from: int = 1 << 30
@@ -78,15 +78,15 @@ class PartedTests(RunTestCase):
         for data in parts:
             offset = chunks[-1].end if chunks else 0
             chunks.append(Chunk(offset, Stream.STDOUT, 0, data))
-        backing = Sectors(99, chunks, chunks[-1].end, damaged_from=damaged_from)
-        log = OutputLog.ended(backing)
+        storage = Sectors(99, chunks, chunks[-1].end, damaged_from=damaged_from)
+        log = OutputLog.from_storage(storage)
         return SharedEncoding(EndedRun(self.run_.record, lambda _: log), Ndjson())
 
     def told(self, rendition: SharedEncoding, limit: int) -> list[Told]:
         """All up to C{limit}, in as many steps as it takes."""
         found, offset = list[Told](), 0
         while offset < limit:
-            wire, then = rendition.tell(offset, limit, final=True)
+            wire, then = rendition.encode_from(offset, limit, final=True)
             self.assertGreater(then, offset)
             found, offset = found + ndjson(wire), then
         return found
@@ -105,6 +105,6 @@ class PartedTests(RunTestCase):
         rendition = self.rendition(b"a\xc3", b"\xa4b", damaged_from=2)
         found = self.told(rendition, 2)
         self.assertEqual([each.data for each in found], [b"a", b"\xc3"])
-        self.assertEqual(rendition.tell(1, 4, final=True)[1], 2)
+        self.assertEqual(rendition.encode_from(1, 4, final=True)[1], 2)
         with self.assertRaises(OffsetGone):
-            rendition.tell(2, 4, final=True)
+            rendition.encode_from(2, 4, final=True)

@@ -8,7 +8,7 @@ from shellstream.model.events import Stream
 from shellstream.output.formats import Ndjson, Plain
 from shellstream.output.interfaces import IViewer, ViewOptions
 from shellstream.output.log import READ_SIZE
-from shellstream.output.viewer import BURST, Viewer
+from shellstream.output.viewer import MAX_BURST, Viewer
 from tests.support.viewers import STALL, Full, ViewerTestCase
 
 
@@ -117,7 +117,7 @@ class SlowTests(ViewerTestCase):
 
     def behind(self) -> Viewer:
         """A viewer who has more pieces before it than it is given in one turn."""
-        for _ in range(2 * BURST + 1):
+        for _ in range(2 * MAX_BURST + 1):
             self.say(b"x" * 10_000)
         return self.view(form=Ndjson())
 

@@ -8,7 +8,7 @@ from shellstream.model.events import Stream
 from shellstream.output.formats import Ndjson
 from shellstream.output.interfaces import ViewOptions
 from shellstream.output.log import READ_SIZE
-from shellstream.output.viewer import PING, Viewer
+from shellstream.output.viewer import PING_INTERVAL, Viewer
 from tests.support.viewers import Full, ViewerTestCase
 
 
@@ -116,22 +116,22 @@ class QuietTests(ViewerTestCase):
     def test_ping(self) -> None:
         """After a while of silence, and again; not to who is slow."""
         viewer = self.view(ViewOptions(), Ndjson())
-        self.clock.advance(PING - 1)
+        self.clock.advance(PING_INTERVAL - 1)
         self.say(b"a")
         before = len(self.transport.value())
-        self.clock.advance(PING - 1)
+        self.clock.advance(PING_INTERVAL - 1)
         self.assertEqual(len(self.transport.value()), before)
         for _ in range(2):
             self.clock.advance(1)
             ping = json.loads(self.transport.value()[before:])
             self.assertEqual((ping["type"], ping["offset"]), ("ping", 1))
             before = len(self.transport.value())
-            self.clock.advance(PING - 1)
+            self.clock.advance(PING_INTERVAL - 1)
         viewer.pauseProducing()
         self.clock.advance(1)
         self.assertEqual(len(self.transport.value()), before)
         viewer.resumeProducing()
-        self.clock.advance(PING)
+        self.clock.advance(PING_INTERVAL)
         self.assertGreater(len(self.transport.value()), before)
         self.end()
         end = json.loads(self.transport.value().splitlines()[-1])
@@ -149,7 +149,7 @@ class QuietTests(ViewerTestCase):
 
         self.transport = Going()
         self.view(ViewOptions(), Ndjson())
-        self.clock.advance(PING)
+        self.clock.advance(PING_INTERVAL)
         self.assert_left()
 
     def test_plain(self) -> None:

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from shellstream.config.command import Command, Invocation
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import ExitStatus, Stream
-from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.process_table import process_start
@@ -88,7 +88,7 @@ class SpawnTests(TestCase):
 
     timeout = 60
 
-    def start(self, script: str) -> tuple[Child, Told]:
+    def start(self, script: str) -> tuple[ChildProcess, Told]:
         """Start a script."""
         told = Told()
         command = Command(name="c", shell=script)
@@ -201,8 +201,8 @@ class SpawnTests(TestCase):
         child, told = self.start("echo $SHELLSTREAM_RUN; sleep 1000")
         await told.seen
         self.assertEqual(told.output_[Stream.STDOUT], b"id\n")
-        self.assertEqual(child.began, process_start(child.pid))
-        self.assertIsNotNone(child.began)
+        self.assertEqual(child.start_time, process_start(child.pid))
+        self.assertIsNotNone(child.start_time)
 
     async def test_what_it_took(self) -> None:
         """How much processor time and memory it took is told at its end."""

@@ -47,10 +47,10 @@ class PrepareTests(SynchronousTestCase):
         found = prepare([asked])["x"]
         self.assertEqual(found.prefix, (*expected, setpriv, "--no-new-privs", "--"))
         self.assertIsNone(found.owner)
-        program, argv, env = LaunchPlan().settle(asked, asked.invoke([]), "id")
+        program, argv, env = LaunchPlan().resolve(asked, asked.invoke([]), "id")
         self.assertEqual((program, argv), (shutil.which("true"), ("true",)))
         self.assertEqual(
-            found.settle(asked, asked.invoke([]), "id"),
+            found.resolve(asked, asked.invoke([]), "id"),
             (nice, (*found.prefix, "true"), env),
         )
 
@@ -61,7 +61,7 @@ class PrepareTests(SynchronousTestCase):
         found = prepare([asked])["x"]
         self.assertEqual((found.prefix, found.owner), ((), None))
         with patch.dict(os.environ, HOME="/elsewhere", USER="nobody"):
-            *_, env = found.settle(asked, asked.invoke([]), "id")
+            *_, env = found.resolve(asked, asked.invoke([]), "id")
         self.assertEqual((env["HOME"], env["USER"]), (own.pw_dir, own.pw_name))
 
     def test_preload(self) -> None:

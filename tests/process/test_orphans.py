@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.run_input import Tty
 from shellstream.process import orphans
-from shellstream.process.orphans import LOOK, end_orphans, find
+from shellstream.process.orphans import POLL_INTERVAL, end_orphans, find_orphans
 from shellstream.process.process_table import process_start
 from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
 from tests.support.programs import needs
@@ -25,14 +25,14 @@ class FindTests(SynchronousTestCase):
     def test_leader(self) -> None:
         """A leader is known by its id and its start, however it changed its mark."""
         started = Started(self, STUBBORN, env={})
-        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+        self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
 
     def test_stranger(self) -> None:
         """One with the same id that began at another time is a stranger."""
         started = Started(self, STUBBORN, env={})
         for start in (0, None):
             record = evolve(started.record, pid_start=start)
-            self.assertEqual(find([record]), {})
+            self.assertEqual(find_orphans([record]), {})
 
     def test_zombie(self) -> None:
         """What has ended is not left over, even if nobody has asked how it did."""
@@ -40,28 +40,28 @@ class FindTests(SynchronousTestCase):
         record = started.record
         os.kill(started.pid, signal.SIGKILL)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.assertEqual(find([record]), {})
+        self.assertEqual(find_orphans([record]), {})
 
     def test_no_session(self) -> None:
         """What leads no session was not started as a run."""
         started = Started(self, "echo; exec sleep 99", own_session=False)
-        self.assertEqual(find([started.record]), {})
+        self.assertEqual(find_orphans([started.record]), {})
 
     def test_members(self) -> None:
         """A group whose leader has ended is known by the mark of its members."""
         started = Started(self, LEAVING)
         record = started.record
         started.wait()
-        self.assertEqual(find([record]), {RUN.id: {started.pid}})
-        self.assertEqual(find([evolve(record, id="another")]), {})
+        self.assertEqual(find_orphans([record]), {RUN.id: {started.pid}})
+        self.assertEqual(find_orphans([evolve(record, id="another")]), {})
 
     test_members.skip = LINUX
 
     def test_never_recorded(self) -> None:
         """So is one whose daemon had no time to write down its id."""
         started = Started(self, STUBBORN)
-        self.assertEqual(find([RUN]), {RUN.id: {started.pid}})
-        self.assertEqual(find([]), {})
+        self.assertEqual(find_orphans([RUN]), {RUN.id: {started.pid}})
+        self.assertEqual(find_orphans([]), {})
 
     test_never_recorded.skip = LINUX
 
@@ -69,7 +69,7 @@ class FindTests(SynchronousTestCase):
         """What a run has put into a session of its own is not its group."""
         started = Started(self, APART)
         self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
-        self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+        self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
 
     test_session_of_its_own.skip = LINUX or needs("setsid")
 
@@ -78,11 +78,11 @@ class FindTests(SynchronousTestCase):
         started = Started(self, JOBS)
         self.addCleanup(os.killpg, int(started.said), signal.SIGKILL)
         record = started.record
-        self.assertEqual(find([record]), {RUN.id: {started.pid}})
+        self.assertEqual(find_orphans([record]), {RUN.id: {started.pid}})
         record = evolve(record, tty=Tty())
         both = {started.pid, int(started.said)}
-        self.assertEqual(find([record]), {RUN.id: both})
-        self.assertEqual(find([evolve(record, pid=None)]), {RUN.id: both})
+        self.assertEqual(find_orphans([record]), {RUN.id: both})
+        self.assertEqual(find_orphans([evolve(record, pid=None)]), {RUN.id: both})
 
     test_terminal.skip = LINUX or needs("bash")
 
@@ -91,12 +91,12 @@ class FindTests(SynchronousTestCase):
         ours = os.getpgrp()
         started = Started(self, STUBBORN)
         with patch("os.getpgrp", return_value=started.pid):
-            self.assertEqual(find([started.record]), {})
+            self.assertEqual(find_orphans([started.record]), {})
         records = [
             evolve(RUN, id=str(pid), pid=pid, pid_start=process_start(pid))
             for pid in (0, 1, ours)
         ]
-        self.assertEqual(find(records), {})
+        self.assertEqual(find_orphans(records), {})
 
 
 class EndTests(SynchronousTestCase):
@@ -119,7 +119,7 @@ class EndTests(SynchronousTestCase):
         ended = end_orphans([record], self.clock, 5)
         self.assertEqual(started.wait(), -signal.SIGTERM)
         if not ended.called:  # it was looked for before it heeded
-            self.clock.advance(LOOK)
+            self.clock.advance(POLL_INTERVAL)
         self.successResultOf(ended)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -127,10 +127,10 @@ class EndTests(SynchronousTestCase):
         """One that does not is killed after the time of grace, with its group."""
         started = Started(self, STUBBORN)
         ended = end_orphans([started.record], self.clock, 5)
-        self.clock.pump([LOOK] * 99)
+        self.clock.pump([POLL_INTERVAL] * 99)
         self.assertNoResult(ended)
         self.assertIsNotNone(process_start(started.pid))
-        self.clock.pump([LOOK] * 2)
+        self.clock.pump([POLL_INTERVAL] * 2)
         self.successResultOf(ended)
         self.assertEqual(started.wait(), -signal.SIGKILL)
 
@@ -148,7 +148,9 @@ class EndTests(SynchronousTestCase):
     def test_stranger(self) -> None:
         """A number that was given to a stranger meanwhile is left alone."""
         started = Started(self, STUBBORN)
-        with patch.object(orphans, "find", side_effect=[{RUN.id: {started.pid}}, {}]):
+        with patch.object(
+            orphans, "find_orphans", side_effect=[{RUN.id: {started.pid}}, {}]
+        ):
             self.successResultOf(end_orphans([RUN], self.clock, 0))
         self.assertIsNotNone(process_start(started.pid))
 
@@ -158,7 +160,7 @@ class EndTests(SynchronousTestCase):
         record = started.record
         ended = end_orphans([record], self.clock, 5)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.clock.advance(LOOK)
+        self.clock.advance(POLL_INTERVAL)
         self.successResultOf(ended)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

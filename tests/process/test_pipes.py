@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk
-from shellstream.process.child import Child
+from shellstream.process.child import ChildProcess
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
 
@@ -22,7 +22,7 @@ class InputTestCase(TestCase):
 
     timeout = 60
 
-    def start(self, script: str) -> tuple[Child, Told, Stdin]:
+    def start(self, script: str) -> tuple[ChildProcess, Told, Stdin]:
         """A script whose input is open."""
         command = Command(name="c", shell=script, stdin=True)
         child, told = start(self, command, stdin=True)

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.process import process_table
-from shellstream.process.orphans import find
+from shellstream.process.orphans import find_orphans
 from shellstream.process.process_table import (
     living_member,
     process_start,
@@ -67,7 +67,7 @@ class ProcessStartTests(SynchronousTestCase):
             patch("os.listdir", side_effect=FileNotFoundError),
         ):
             self.assertGreaterEqual(began(started.pid), began(os.getpid()))
-            self.assertEqual(find([started.record]), {RUN.id: {started.pid}})
+            self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
             self.assertIsNone(process_start(1 << 22))
 
     test_ps.skip = needs("ps")

@@ -18,9 +18,9 @@ from shellstream.config.command import Command
 from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
-from shellstream.process.child import Child, ChildProtocol
-from shellstream.process.pipes import Terminal
-from shellstream.process.pty import open_terminal
+from shellstream.process.child import ChildProcess, ChildProtocol
+from shellstream.process.pipes import PtyOutput
+from shellstream.process.pty import open_output_pty
 from tests.support.processes import Told, start
 
 #: Outputs in which a terminal would find something to do.
@@ -122,7 +122,7 @@ class EndTests(TestCase):
 
     timeout = 60
 
-    async def paused_until_exit(self, script: str) -> tuple[Child, Told]:
+    async def paused_until_exit(self, script: str) -> tuple[ChildProcess, Told]:
         """A child that has exited, and of whose output nothing has been read."""
         child, told = start(self, on_terminal(script))
         child.pause()
@@ -182,7 +182,7 @@ class EndTests(TestCase):
 
     def test_holds(self) -> None:
         """The kernel holds less of it than is read after a child's end."""
-        reading, writing = open_terminal()
+        reading, writing = open_output_pty()
         self.addCleanup(os.close, reading)
         self.addCleanup(os.close, writing)
         os.set_blocking(writing, False)
@@ -191,7 +191,7 @@ class EndTests(TestCase):
             while held < 1 << 24:
                 held += os.write(writing, bytes(1 << 10))
         self.assertGreater(held, 0)
-        self.assertLess(held, Terminal.HOLDS)
+        self.assertLess(held, PtyOutput.MOST_HELD)
 
 
 class NoTerminalTests(SynchronousTestCase):
@@ -217,6 +217,6 @@ class NoTerminalTests(SynchronousTestCase):
         before = len(os.listdir("/proc/self/fd"))
         error = OSError(errno.EACCES, os.strerror(errno.EACCES))
         with patch.object(os, "ttyname", side_effect=error):
-            raised = self.assertRaises(OSError, open_terminal)
+            raised = self.assertRaises(OSError, open_output_pty)
         self.assertEqual(raised.errno, errno.EACCES)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)

@@ -14,7 +14,7 @@ from shellstream.config.command import Command
 from shellstream.model.errors import (
     CommandUnknown,
     Forbidden,
-    KeyReused,
+    IdempotencyKeyReused,
     NoDefaultCommand,
     RunUnknown,
     ShellstreamError,
@@ -238,7 +238,7 @@ class JoinTests(PermittedTestCase):
         with_key = order("say", key="k")
         self.result(self.by("bob").submit(with_key))
         error = self.error(self.by("bob", own=True).submit(with_key))
-        self.assertIsInstance(error, KeyReused)
+        self.assertIsInstance(error, IdempotencyKeyReused)
 
 
 class NoticeTests(PermittedTestCase):

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from shellstream.config.command import MASK
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Integer, Path
-from shellstream.model.errors import Busy, KeyReused, ParametersRefused
+from shellstream.model.errors import Busy, IdempotencyKeyReused, ParametersRefused
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunRecord, to_document
@@ -235,5 +235,7 @@ class SecretTests(RegistryTestCase):
             again = self.successResultOf(self.ask("login", GIVEN, key="k"))[0]
             self.assertEqual(again.record.id, run.id)
             other = (("who", "me"), ("password", "guess"))
-            self.failureResultOf(self.ask("login", other, key="k"), KeyReused)
+            self.failureResultOf(
+                self.ask("login", other, key="k"), IdempotencyKeyReused
+            )
             self.restart(self.config)

@@ -4,7 +4,7 @@ from shellstream.model.errors import (
     Busy,
     CannotRecord,
     CannotStart,
-    KeyReused,
+    IdempotencyKeyReused,
     RunForgotten,
 )
 from shellstream.model.events import State
@@ -27,8 +27,8 @@ class KeyTests(BusyTestCase):
     def test_other_order(self) -> None:
         """Another order with the same key is refused, and starts nothing."""
         self.submit("echo", [("x", "1")], "k")
-        self.failureResultOf(self.ask("echo", [("x", "2")], "k"), KeyReused)
-        self.failureResultOf(self.ask("say", [], "k"), KeyReused)
+        self.failureResultOf(self.ask("echo", [("x", "2")], "k"), IdempotencyKeyReused)
+        self.failureResultOf(self.ask("say", [], "k"), IdempotencyKeyReused)
         self.assertEqual(len(self.spawn.started), 1)
         self.assertEqual(len(self.registry.active), 1)
 
@@ -72,7 +72,7 @@ class KeyTests(BusyTestCase):
         self.last.exit()
         self.successResultOf(self.registry.delete(run.id))
         error = self.failureResultOf(self.ask(key="k"), RunForgotten).value
-        self.assertEqual(error.facts(), {"run": run.id})
+        self.assertEqual(error.extensions(), {"run": run.id})
         self.assertIn("nothing was run again", str(error))
         self.assertEqual(len(self.spawn.started), 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.model.errors import KeyReused
+from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
@@ -164,7 +164,10 @@ class DatabaseTests(SynchronousTestCase):
             self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
         )
         self.assertRaises(
-            KeyReused, self.database.add, record("2"), IdempotencyKey("k", "another")
+            IdempotencyKeyReused,
+            self.database.add,
+            record("2"),
+            IdempotencyKey("k", "another"),
         )
         self.assertEqual(self.ids(10), "1")
 

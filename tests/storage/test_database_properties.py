@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.model.errors import KeyReused
+from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import MAX_SIDE, StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
@@ -97,7 +97,7 @@ class Model:
     def add(self, record: RunRecord, key: IdempotencyKey | None) -> object:
         if key is not None and (record.principal, key.key) in self.keys:
             known, first, _ = self.keys[record.principal, key.key]
-            return first.record.id if known == key else KeyReused
+            return first.record.id if known == key else IdempotencyKeyReused
         if self.find(record.id) is not None:
             return IntegrityError
         one = Kept(record)
@@ -179,7 +179,7 @@ class DatabasePropertyTests(SynchronousTestCase):
         try:
             with database.attempt():
                 found = getattr(database, name)(*values)
-        except (KeyReused, IntegrityError) as error:
+        except (IdempotencyKeyReused, IntegrityError) as error:
             return type(error)
         if isinstance(found, Expired):
             self.assertFalse(found.more)

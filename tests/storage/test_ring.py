@@ -5,23 +5,23 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.storage.ring import Ring
-from shellstream.storage.ring_format import HEADER, FileSignature, Piece
+from shellstream.storage.ring_format import HEADER, Extent, FileSignature
 
 SIZES = st.lists(st.sampled_from([1, 40, 479, 480, 481, 5000]) | st.integers(1, 2000))
 RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)
 
 
-def append(ring: Ring, size: int, *, full: bool = False) -> list[Piece]:
+def append(ring: Ring, size: int, *, full: bool = False) -> list[Extent]:
     """All that an append writes where no write fails."""
     floor, stop, done = ring.end - ring.retain, ring.end + size, []
     while ring.end < stop:
-        pieces = ring.place(stop - ring.end, floor, full=full)
-        if not pieces:
+        extents = ring.allocate(stop - ring.end, floor, full=full)
+        if not extents:
             break
-        for piece in pieces:
-            ring.commit(piece)
-        ring.settle(pieces)
-        done += pieces
+        for extent in extents:
+            ring.commit(extent)
+        ring.give_back(extents)
+        done += extents
     return done
 
 
@@ -38,16 +38,16 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES)
     def test_pieces(self, retain, sizes) -> None:
-        """An append's pieces are all of it in order, none over a sector's edge."""
+        """An append's extents are all of it in order, none over a sector's edge."""
         tried = ring(retain)
         for size in sizes:
             offset = tried.end
-            for piece in append(tried, size):
-                self.assertEqual(piece.offset, offset)
-                self.assertGreater(piece.size, 0)
-                sector = tried.mark.sector
-                self.assertEqual(piece.position // sector, (piece.stop - 1) // sector)
-                offset += piece.size
+            for extent in append(tried, size):
+                self.assertEqual(extent.offset, offset)
+                self.assertGreater(extent.size, 0)
+                sector = tried.signature.sector
+                self.assertEqual(extent.position // sector, (extent.stop - 1) // sector)
+                offset += extent.size
             self.assertEqual(offset, tried.end)
 
     @given(RETAINS, SIZES)
@@ -64,22 +64,22 @@ class RingTests(SynchronousTestCase):
         """Every byte that is kept is where it is said to be, overwritten by none."""
         tried, lies = ring(retain, most), {}
         for size in sizes:
-            for piece in append(tried, size, full=full and tried.end > 2000):
-                for index in range(0, piece.size, 32):
-                    lies[piece.position + HEADER + index] = piece.offset + index
+            for extent in append(tried, size, full=full and tried.end > 2000):
+                for index in range(0, extent.size, 32):
+                    lies[extent.position + HEADER + index] = extent.offset + index
             where = {offset: position for position, offset in lies.items()}
             for offset in range(tried.start, tried.end, 32):
-                position, first, end = tried.find(offset)
+                position, first, end = tried.sector_at(offset)
                 self.assertTrue(first <= offset < end, (first, offset, end))
                 if offset in where:
-                    sector = where[offset] // tried.mark.sector
-                    self.assertEqual(sector, position // tried.mark.sector)
+                    sector = where[offset] // tried.signature.sector
+                    self.assertEqual(sector, position // tried.signature.sector)
 
     @given(RETAINS, SIZES, st.integers(0, 20_000))
     def test_bounded(self, retain, sizes, most) -> None:
         """The file is no larger than it may be, whatever is written."""
         tried = ring(retain, most)
-        sector = tried.mark.sector
+        sector = tried.signature.sector
         for size in [*sizes, *[1] * 200]:
             append(tried, size)
             limit = min(max(most, 2 * sector), 4 * retain + 4 * sector)
@@ -92,14 +92,14 @@ class RingTests(SynchronousTestCase):
         for size in (size for size in sizes if size <= retain):
             append(tried, 40)
             kept = range(tried.start, tried.end)
-            places = {tried.find(offset)[0] for offset in kept}
-            newest = tried.find(tried.end - 1)[0]
-            pieces = tried.place(size, tried.end - retain, full=False)
-            touched = {piece.position for piece in pieces}
+            places = {tried.sector_at(offset)[0] for offset in kept}
+            newest = tried.sector_at(tried.end - 1)[0]
+            extents = tried.allocate(size, tried.end - retain, full=False)
+            touched = {extent.position for extent in extents}
             self.assertFalse(touched & (places - {newest}))
-            for piece in pieces:
-                tried.commit(piece)
-            tried.settle(pieces)
+            for extent in extents:
+                tried.commit(extent)
+            tried.give_back(extents)
 
     @given(RETAINS, SIZES, st.integers(0, 20_000), st.integers(1, 9000), st.booleans())
     def test_start_after(self, retain, sizes, most, size, full) -> None:
@@ -115,7 +115,7 @@ class RingTests(SynchronousTestCase):
         self.assertLessEqual(tried.start, told)
         if tried.end < end:  # one sector on a full disk: there is nothing to drop
             return
-        self.assertGreaterEqual(tried.start + 2 * tried.mark.sector, told)
+        self.assertGreaterEqual(tried.start + 2 * tried.signature.sector, told)
         if tried.start == before and not full:
             self.assertEqual(told, before)
 
@@ -135,10 +135,10 @@ class RingTests(SynchronousTestCase):
         tried = ring(4096)
         append(tried, 20_000)
         floor = tried.end - tried.retain
-        failed = tried.place(1500, floor, full=False)
+        failed = tried.allocate(1500, floor, full=False)
         tried.commit(failed[0])
-        tried.settle(failed)
-        again = tried.place(1000, floor, full=True)
+        tried.give_back(failed)
+        again = tried.allocate(1000, floor, full=True)
         self.assertEqual(
             [each.position for each in again],
             [each.position for each in failed[1 : 1 + len(again)]],

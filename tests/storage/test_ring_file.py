@@ -19,8 +19,8 @@ from shellstream.storage.ring_file import RingFile
 from shellstream.storage.ring_format import (
     HEADER,
     RECORDS,
+    Extent,
     FileSignature,
-    Piece,
     encode,
 )
 from tests.support.rings import pattern, replay, write
@@ -162,12 +162,12 @@ class RingFileTests(FileTestCase):
         """What is foretold has its room on the disk, which is given back in the end."""
         file = self.file()
         write(file, 100)
-        self.assertEqual(file.start_after(1000), 0)
+        self.assertEqual(file.reserve(1000), 0)
         self.assertEqual(self.path.stat().st_size, 3 * 512)
         self.assertEqual(file.stored, HEADER + 100)
         self.assert_holds(self.again(), 0, 100)
         write(file, 1000)
-        self.assertEqual(file.start_after(1000), 0)
+        self.assertEqual(file.reserve(1000), 0)
         file.close()
         self.assertEqual(self.path.stat().st_size, file.stored)
 
@@ -177,15 +177,15 @@ class RingFileTests(FileTestCase):
         """What it was told that a file may grow is true until it has."""
         asked: list[int] = []
 
-        def may_grow(more: int) -> bool:
+        def request_growth(more: int) -> bool:
             asked.append(more)
             return True
 
-        file = RingFile(self.path, RETAIN, may_grow)
+        file = RingFile(self.path, RETAIN, request_growth)
         self.addCleanup(file.close)
         write(file, 1000)
         for _ in range(9):
-            self.assertEqual(file.start_after(1000), 0)
+            self.assertEqual(file.reserve(1000), 0)
         self.assertEqual(len(asked), 2)
         write(file, 1000)
         self.assertEqual(len(asked), 2)
@@ -194,7 +194,7 @@ class RingFileTests(FileTestCase):
         """Where a file may not grow, its own oldest bytes make room."""
         file = self.file(most=2000)
         for _ in range(40):
-            told = file.start_after(200)
+            told = file.reserve(200)
             write(file, 200)
             self.assertLessEqual(file.start, told)
         self.assertLessEqual(self.path.stat().st_size, 2000)
@@ -316,7 +316,7 @@ class RecoveryTests(FileTestCase):
         sector = FileSignature.of(retain, 0).sector
         lie = Chunk(0, Stream.STDOUT, 0, b"not what was written")
         forged = b"".join(
-            encode(FileSignature.of(0, 1), Piece(0, 0, 0, len(lie.data)), lie)
+            encode(FileSignature.of(0, 1), Extent(0, 0, 0, len(lie.data)), lie)
         )
         file = self.file(retain)
         # It comes to lie where a sector of 512 bytes would begin.
@@ -408,7 +408,7 @@ if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 file = RingFile(path, 1 << 19)
 for size in map(int, sys.argv[3:]):
-    told = file.start_after(size)
+    told = file.reserve(size)
     try:
         write(file, size)
     except OSError as error:

@@ -10,18 +10,18 @@ from shellstream.storage.ring_format import (
     HEADER,
     RECORDS,
     SHIFTS,
+    Cursor,
+    Extent,
     FileSignature,
     Header,
-    Piece,
-    Place,
     decode,
     encode,
-    newest,
+    newest_intact,
     scan,
     seek,
 )
 
-MARK = FileSignature.of(4096, 0x5A17)
+SIGNATURE = FileSignature.of(4096, 0x5A17)
 CHUNKS = st.lists(
     st.tuples(
         st.sampled_from(Stream),
@@ -42,12 +42,12 @@ def written(chunks: list[tuple[Stream, int, bytes]], offset: int) -> list[Chunk]
     return found
 
 
-def sector(chunks: list[Chunk], turn: int = 7) -> bytes:
+def sector(chunks: list[Chunk], sequence: int = 7) -> bytes:
     """A sector that holds these, each in a record of its own."""
     lie = b""
     for chunk in chunks:
-        piece = Piece(len(lie), turn, chunk.offset, len(chunk.data))
-        lie += b"".join(encode(MARK, piece, chunk))
+        extent = Extent(len(lie), sequence, chunk.offset, len(chunk.data))
+        lie += b"".join(encode(SIGNATURE, extent, chunk))
     return lie
 
 
@@ -60,8 +60,8 @@ class RecordTests(SynchronousTestCase):
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest
-        self.assertEqual(decode(MARK, lie, Place(0, offset), offset, end), there)
-        self.assertEqual(newest(MARK, lie, offset), (offset, end))
+        self.assertEqual(decode(SIGNATURE, lie, Cursor(0, offset), offset, end), there)
+        self.assertEqual(newest_intact(SIGNATURE, lie, offset), (offset, end))
 
     @given(CHUNKS, st.data())
     def test_any_part(self, chunks, data) -> None:
@@ -71,8 +71,8 @@ class RecordTests(SynchronousTestCase):
         begin = data.draw(st.integers(10, there[-1].end - 1))
         end = data.draw(st.integers(begin + 1, there[-1].end))
         lie = sector(there)
-        place = seek(MARK, lie, Place(0, 10), begin)
-        found = decode(MARK, lie, place, begin, end)
+        place = seek(SIGNATURE, lie, Cursor(0, 10), begin)
+        found = decode(SIGNATURE, lie, place, begin, end)
         self.assertEqual(found[0].offset, begin)
         read = b"".join(each.data for each in found)
         self.assertEqual(read, whole[begin - 10 : end - 10])
@@ -82,20 +82,22 @@ class RecordTests(SynchronousTestCase):
         """Any byte's record is found from each record before it, as by a scan."""
         there = written(chunks, 10)
         lie = sector(there)
-        places = [Place(at, head.offset) for at, head in scan(MARK, lie, Place(0, 10))]
+        places = [
+            Cursor(at, head.offset) for at, head in scan(SIGNATURE, lie, Cursor(0, 10))
+        ]
         offset = data.draw(st.integers(10, there[-1].end - 1))
         wanted = max(each for each in places if each.offset <= offset)
         begin = data.draw(st.sampled_from(places[: places.index(wanted) + 1]))
-        self.assertEqual(seek(MARK, lie, begin, offset), wanted)
-        self.assertRaises(LogDamaged, seek, MARK, lie, begin, there[-1].end)
+        self.assertEqual(seek(SIGNATURE, lie, begin, offset), wanted)
+        self.assertRaises(LogDamaged, seek, SIGNATURE, lie, begin, there[-1].end)
 
     def test_many(self) -> None:
         """Of many records only so many are read at once."""
         there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
         lie = sector(there)
-        self.assertEqual(decode(MARK, lie, Place(0, 0), 0, 1000), there[:RECORDS])
-        place = seek(MARK, lie, Place(0, 0), 500)
-        found = decode(MARK, lie, place, 500, 1000)
+        self.assertEqual(decode(SIGNATURE, lie, Cursor(0, 0), 0, 1000), there[:RECORDS])
+        place = seek(SIGNATURE, lie, Cursor(0, 0), 500)
+        found = decode(SIGNATURE, lie, place, 500, 1000)
         self.assertEqual(found, there[500 : 500 + RECORDS])
 
     @given(CHUNKS, st.data())
@@ -112,9 +114,9 @@ class RecordTests(SynchronousTestCase):
                 break
         if bad is there[0]:
             with self.assertRaises(LogDamaged):
-                decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
+                decode(SIGNATURE, bytes(lie), Cursor(0, 0), 0, there[-1].end)
         else:
-            found = decode(MARK, bytes(lie), Place(0, 0), 0, there[-1].end)
+            found = decode(SIGNATURE, bytes(lie), Cursor(0, 0), 0, there[-1].end)
             self.assertEqual(found, there[: there.index(bad)])
 
     def test_intact_behind_damage(self) -> None:
@@ -122,40 +124,42 @@ class RecordTests(SynchronousTestCase):
         chunks = [(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")]
         there = written([*chunks, (Stream.STDERR, 2, b"cd")], 5)
         lie = sector(there).replace(b"b", b"x")
-        self.assertEqual(newest(MARK, lie, 5), (7, 9))
-        place = seek(MARK, lie, Place(0, 5), 7)
-        self.assertEqual(decode(MARK, lie, place, 7, 9), there[2:])
+        self.assertEqual(newest_intact(SIGNATURE, lie, 5), (7, 9))
+        place = seek(SIGNATURE, lie, Cursor(0, 5), 7)
+        self.assertEqual(decode(SIGNATURE, lie, place, 7, 9), there[2:])
 
-    def test_earlier_turn(self) -> None:
-        """What is left of an earlier turn is no record, even if its offset fits."""
+    def test_earlier_sequence(self) -> None:
+        """What is left of an earlier sequence is no record, even if its offset fits."""
         there = written([(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")], 0)
-        lie = sector(there[:1], turn=9) + sector(there[1:], turn=8)
-        self.assertEqual(len(list(scan(MARK, lie, Place(0, 0)))), 1)
-        self.assertRaises(LogDamaged, seek, MARK, lie, Place(0, 0), 1)
+        lie = sector(there[:1], sequence=9) + sector(there[1:], sequence=8)
+        self.assertEqual(len(list(scan(SIGNATURE, lie, Cursor(0, 0)))), 1)
+        self.assertRaises(LogDamaged, seek, SIGNATURE, lie, Cursor(0, 0), 1)
 
     def test_other_file(self) -> None:
         """Output that is a record of some other file is not taken for one of this."""
         other = FileSignature.of(4096, 1)
         chunk = Chunk(0, Stream.STDOUT, 0, b"a")
-        lie = b"".join(encode(other, Piece(0, 7, 0, 1), chunk))
-        self.assertEqual(list(scan(MARK, lie, Place(0, 0))), [])
+        lie = b"".join(encode(other, Extent(0, 7, 0, 1), chunk))
+        self.assertEqual(list(scan(SIGNATURE, lie, Cursor(0, 0))), [])
 
     def test_read_size(self) -> None:
         """A log's reads and appends fill half of a large sector, header included."""
         self.assertEqual(READ_SIZE + HEADER, (1 << max(SHIFTS)) // 2)
 
     def test_follows(self) -> None:
-        """One sector follows another if it is its next turn and its offset fits."""
+        """One sector follows another if it is its next sequence and its offset fits."""
 
-        def head(turn: int, offset: int) -> Header:
+        def head(sequence: int, offset: int) -> Header:
             chunk = Chunk(offset, Stream.STDOUT, 0, b"a")
-            found = Header.at(b"".join(encode(MARK, Piece(0, turn, offset, 1), chunk)))
+            found = Header.at(
+                b"".join(encode(SIGNATURE, Extent(0, sequence, offset, 1), chunk))
+            )
             assert found is not None
             return found
 
         older = head(0xFFFF, 100)
-        self.assertTrue(head(0x10000, 100 + MARK.sector - HEADER).follows(older))
-        self.assertFalse(head(0x10000, 101 + MARK.sector - HEADER).follows(older))
+        self.assertTrue(head(0x10000, 100 + SIGNATURE.sector - HEADER).follows(older))
+        self.assertFalse(head(0x10000, 101 + SIGNATURE.sector - HEADER).follows(older))
         self.assertFalse(head(0x10000, 100).follows(older))
         self.assertFalse(head(1, 101).follows(older))
 

@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.model.errors import CannotRecord, KeyReused
+from shellstream.model.errors import CannotRecord, IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
 from shellstream.storage.database import Database
@@ -90,7 +90,7 @@ class SynchronousTests(SynchronousTestCase):
         """A key that came with something else is refused as such."""
         self.result(self.store.add(RUN, IdempotencyKey("k", "p")))
         refused = self.store.add(evolve(RUN, id="2"), IdempotencyKey("k", "q"))
-        self.failureResultOf(refused, KeyReused)
+        self.failureResultOf(refused, IdempotencyKeyReused)
 
     def test_damaged_row(self) -> None:
         """A run that cannot be read is no run, but a state that is damaged."""
@@ -186,7 +186,7 @@ class BatchTests(SynchronousTestCase):
         after = self.store.add(evolve(RUN, id="4"), IdempotencyKey("l", "p"))
         self.thread.work()
         self.thread.work()
-        self.failureResultOf(reused, KeyReused)
+        self.failureResultOf(reused, IdempotencyKeyReused)
         self.failureResultOf(twice, sqlite3.IntegrityError)
         self.assertEqual(
             self.successResultOf(gatherResults([before, after])), [None] * 2

@@ -29,7 +29,7 @@ class FakeChild:
 
     lives: bool = True
     pid: int = 4242
-    began: int | None = 17
+    start_time: int | None = 17
     paused: bool = field(default=False, init=False)
     signals: list[str] = field(factory=list, init=False)
     room: int = field(default=1 << 30, init=False)  # for so much more input

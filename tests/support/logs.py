@@ -7,8 +7,8 @@ from shellstream.output.log import LogDamaged
 
 
 @define
-class FakeBacking:
-    """A L{Backing} in memory, which keeps C{retain} bytes and fails as it is told."""
+class FakeLogStorage:
+    """A L{LogStorage} in memory, of C{retain} bytes, which fails when told to."""
 
     retain: int = 1 << 30
     chunks: list[Chunk] = field(factory=list)
@@ -40,7 +40,7 @@ class FakeBacking:
         found = next(each for each in self.chunks if each.end > offset)
         return [found.since(offset).until(offset + size)]
 
-    def start_after(self, size: int) -> int:
+    def reserve(self, size: int) -> int:
         return max(0, self.end + size - self.retain)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from shellstream.config.command import Command
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
-from shellstream.process.child import Child, ChildProtocol
+from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.spawn import spawn
 
@@ -47,7 +47,7 @@ def start(
     *,
     stdin: bool = False,
     tty: Tty | None = None,
-) -> tuple[Child, Told]:
+) -> tuple[ChildProcess, Told]:
     """Start a command, and see that it is gone when the test is over."""
     told = Told()
     protocol = ChildProtocol(told, reactor)
@@ -71,7 +71,7 @@ async def turn() -> None:
         await deferLater(reactor, 0)
 
 
-async def all_read(child: Child) -> None:
+async def all_read(child: ChildProcess) -> None:
     """
     Wait until all is read that a child has written up to now.
 

@@ -21,7 +21,7 @@ from shellstream.config.loader import Config
 from shellstream.model.errors import (
     Busy,
     CommandUnknown,
-    KeyReused,
+    IdempotencyKeyReused,
     ParametersRefused,
     RunActive,
     RunNotRunning,
@@ -189,7 +189,7 @@ class RunsContract(Contract):
         for _ in range(2):
             again, anew = self.result(self.order("echo", ("x", "1"), key="k"))
             self.assertEqual((again.record.id, began, anew), (run_id, True, False))
-            self.refused(self.order("echo", ("x", "2"), key="k"), KeyReused)
+            self.refused(self.order("echo", ("x", "2"), key="k"), IdempotencyKeyReused)
             if again.record.state is State.RUNNING:
                 self.exit(run_id)
         self.assertEqual(len(self.result(self.runs().page(10, None, None, None))), 1)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from twisted.internet.defer import CancelledError
 
 from shellstream.model.errors import (
-    KeyReused,
+    IdempotencyKeyReused,
     ParametersRefused,
     RunNotRunning,
     RunUnknown,
@@ -178,5 +178,5 @@ class InputContract(Contract):
             if wish == wishes[1]:
                 self.result(ordered(*wish))
             else:
-                self.refused(ordered(*wish), KeyReused)
+                self.refused(ordered(*wish), IdempotencyKeyReused)
         self.assertEqual(len(self.result(self.runs().page(10, None, None, None))), 1)

@@ -26,7 +26,7 @@ class FakeTests(SynchronousTestCase):
         names = ("pause", "resume", "signal", "group_lives")
         for name in (*names, "write", "end_input", "resize"):
             asked = inspect.signature(getattr(Child, name))
-            for stands_in in (FakeChild, child.Child):
+            for stands_in in (FakeChild, child.ChildProcess):
                 made: Callable[..., object] = getattr(stands_in, name)
                 self.assertEqual(inspect.signature(made), asked, name)
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
-from shellstream.model.errors import MethodNotAllowed, NothingHere
+from shellstream.model.errors import MethodNotAllowed, PathNotFound
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
@@ -66,7 +66,7 @@ class Resource(TwistedResource):
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if path:
-            raise NothingHere
+            raise PathNotFound
         return self  # a slash at the end means nothing
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TypeVar
 
-from shellstream.model.errors import ParametersRefused, Refusal, did_you_mean
+from shellstream.model.errors import ParametersRefused, RefusedParameter, did_you_mean
 
 from .request_params import Given
 
@@ -47,7 +47,9 @@ class Query:
         @raise ParametersRefused: naming every one that did not fit.
         """
         if self._refusals:
-            raise ParametersRefused([Refusal(*each) for each in self._refusals.items()])
+            raise ParametersRefused(
+                [RefusedParameter(*each) for each in self._refusals.items()]
+            )
 
     def text(self, name: str) -> str | None:
         """A field as it was sent."""

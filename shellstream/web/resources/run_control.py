@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from shellstream.model.errors import Forbidden, ParametersRefused, Refusal
+from shellstream.model.errors import Forbidden, ParametersRefused, RefusedParameter
 from shellstream.model.run_input import StdinChunk
 from shellstream.model.run_record import to_document
 from shellstream.output.interfaces import IRun
@@ -63,14 +63,14 @@ class _Signal(_Steering):
             request.getHeader("content-type") or "", request.content.read()
         )
         refusals = [
-            Refusal(name[:80], "is unknown here; send signal")
+            RefusedParameter(name[:80], "is unknown here; send signal")
             for name in body
             if name != "signal"
         ]
         number = _signal_number(body.get("signal"))
         if number is None:
             why = 'must name one, such as {"signal": "INT"}'
-            refusals.append(Refusal("signal", why))
+            refusals.append(RefusedParameter("signal", why))
         if refusals:
             raise ParametersRefused(refusals)
         assert number is not None

@@ -9,7 +9,7 @@ from typing import ClassVar
 from attrs import evolve, frozen
 from zope.interface import implementer
 
-from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.events import Chunk, End, Gap, OnDisconnect, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import RunRecord
@@ -160,7 +160,7 @@ class Events(Resource):
                 offset, form = 0, evolve(form, missed=True)
             if not _begins(log, offset):
                 why = "takes the id of an event as it was sent"
-                raise ParametersRefused([Refusal("Last-Event-ID", why)])
+                raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
         self._answers.headers(request, form)
         self._answers.follow(request, self._news, ViewOptions(offset), form)
 

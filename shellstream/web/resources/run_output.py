@@ -11,7 +11,7 @@ from shellstream.model.errors import (
     OffsetGone,
     ParametersRefused,
     RangeNotSatisfiable,
-    Refusal,
+    RefusedParameter,
 )
 from shellstream.model.events import Reason, Stream
 from shellstream.model.run_record import RunRecord, signal_name
@@ -243,5 +243,7 @@ def _last_event_id(request: Request, form: Format, run: str) -> int | None:
         return None
     offset, named = parse_last_event_id(text)
     if named not in (None, run):
-        raise ParametersRefused([Refusal("Last-Event-ID", "names another run")])
+        raise ParametersRefused(
+            [RefusedParameter("Last-Event-ID", "names another run")]
+        )
     return offset

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from twisted.web.resource import Resource as TwistedResource
 
-from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import to_document
 from shellstream.runs.interfaces import RunRequest
@@ -44,7 +44,7 @@ def key_of(request: Request) -> str | None:
     key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
     if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         why = "must be 1 to 255 printable ASCII characters"
-        raise ParametersRefused([Refusal("Idempotency-Key", why)])
+        raise ParametersRefused([RefusedParameter("Idempotency-Key", why)])
     return key
 
 
@@ -108,24 +108,24 @@ class Runs(Resource):
 
 def _order(request: Request) -> RunRequest:
     body = from_json(request.getHeader("content-type") or "", request.content.read())
-    refusals: list[Refusal] = []
+    refusals: list[RefusedParameter] = []
     for name in body:
         if name not in _MEMBERS:
             why = f"is unknown here; send {', '.join(_MEMBERS)}"
-            refusals.append(Refusal(name[:80], why))
+            refusals.append(RefusedParameter(name[:80], why))
     command, params = body.get("command"), body.get("params", JsonPairs())
     stdin = body.get("stdin", False)
     if not isinstance(stdin, bool):
         why = "must be true or false; input itself goes to POST /runs/ID/stdin"
-        refusals.append(Refusal("stdin", why))
+        refusals.append(RefusedParameter("stdin", why))
     tty = tty_of(body.get("tty", False), refusals)
     leave = body.get("on_disconnect", OnDisconnect.KEEP.value)
     if leave not in [each.value for each in OnDisconnect]:
-        refusals.append(Refusal("on_disconnect", 'must be "keep" or "cancel"'))
+        refusals.append(RefusedParameter("on_disconnect", 'must be "keep" or "cancel"'))
     if command is not None and not isinstance(command, str):
-        refusals.append(Refusal("command", "must be a string"))
+        refusals.append(RefusedParameter("command", "must be a string"))
     if not isinstance(params, JsonPairs):
-        refusals.append(Refusal("params", "must be an object: {NAME: VALUE}"))
+        refusals.append(RefusedParameter("params", "must be an object: {NAME: VALUE}"))
     if refusals:
         raise ParametersRefused(refusals)
     assert command is None or isinstance(command, str)

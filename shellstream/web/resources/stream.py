@@ -8,7 +8,7 @@ from twisted.web.resource import Resource as TwistedResource
 from shellstream.model.errors import (
     MethodNotAllowed,
     ParametersRefused,
-    Refusal,
+    RefusedParameter,
     RunFailed,
 )
 from shellstream.model.events import OnDisconnect, State
@@ -105,7 +105,7 @@ class Stream(Resource):
         offset, run_id = parse_last_event_id(last)
         if run_id is None:
             why = "names no run, and this would begin a new one; follow /runs/ID/output"
-            raise ParametersRefused([Refusal("Last-Event-ID", why)])
+            raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
         request.check_room()
         run = await request.runs.find(run_id)
         mine = run.record.principal == request.runs.caller.principal.name

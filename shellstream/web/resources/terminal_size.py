@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shellstream.model.errors import ParametersRefused, Refusal
+from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 
 from .request_params import JsonPairs
@@ -12,7 +12,7 @@ from .request_params import JsonPairs
 _SIDES = ("rows", "columns")
 
 
-def tty_of(wish: object, refusals: list[Refusal]) -> Tty | None:
+def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
     """
     The terminal that an order asks for: C{true}, or an object with its size and type.
 
@@ -22,19 +22,23 @@ def tty_of(wish: object, refusals: list[Refusal]) -> Tty | None:
         return Tty() if wish else None
     if not isinstance(wish, JsonPairs):
         why = 'must be true, false or {"rows": 24, "columns": 80, "term": "xterm"}'
-        refusals.append(Refusal("tty", why))
+        refusals.append(RefusedParameter("tty", why))
         return None
     members: dict[str, Any] = dict(wish)
-    found = [Refusal(f"tty.{each.name}", each.detail) for each in _sizes(members)]
+    found = [
+        RefusedParameter(f"tty.{each.name}", each.detail) for each in _sizes(members)
+    ]
     for name in members:
         if name not in (*_SIDES, "term"):
             why = "is unknown here; send rows, columns, term"
-            found.append(Refusal(f"tty.{name[:80]}", why))
+            found.append(RefusedParameter(f"tty.{name[:80]}", why))
     term = members.get("term", "xterm")
     if not isinstance(term, str) or not re.fullmatch(TERM, term, re.ASCII):
-        found.append(Refusal("tty.term", "must be a terminal's type, such as xterm"))
+        found.append(
+            RefusedParameter("tty.term", "must be a terminal's type, such as xterm")
+        )
     if len(members) < len(wish):
-        found.append(Refusal("tty", "has a member twice"))
+        found.append(RefusedParameter("tty", "has a member twice"))
     refusals += found
     return None if found else Tty(**members)
 
@@ -45,9 +49,11 @@ def size_of(body: Mapping[str, object]) -> tuple[int, int]:
 
     @raise ParametersRefused: naming all that does not fit.
     """
-    missing = [Refusal(each, "is required") for each in _SIDES if each not in body]
+    missing = [
+        RefusedParameter(each, "is required") for each in _SIDES if each not in body
+    ]
     unknown = [
-        Refusal(name[:80], "is unknown here; send rows, columns")
+        RefusedParameter(name[:80], "is unknown here; send rows, columns")
         for name in body
         if name not in _SIDES
     ]
@@ -59,11 +65,11 @@ def size_of(body: Mapping[str, object]) -> tuple[int, int]:
     return rows, columns
 
 
-def _sizes(members: Mapping[str, object]) -> list[Refusal]:
+def _sizes(members: Mapping[str, object]) -> list[RefusedParameter]:
     """What is wrong with the sizes that are there."""
     why = f"must be an integer from 1 to {MAX_SIDE}"
     return [
-        Refusal(each, why)
+        RefusedParameter(each, why)
         for each in _SIDES
         if each in members and not _fits(members[each])
     ]

@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import define, field
 
 from shellstream.model.errors import (
-    CrossSite,
+    CrossSiteRequest,
     TooManyFailures,
     Unauthenticated,
     WrongHost,
@@ -89,7 +89,7 @@ class Authenticator:
         """
         site = self.site(request)
         if site is Site.OTHER or (starts and site is Site.LINK):
-            raise CrossSite
+            raise CrossSiteRequest
 
     def caller(self, request: Request) -> Caller | None:
         """

@@ -3,7 +3,7 @@
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from shellstream.model.errors import NothingHere, RunFailed, ShellstreamError
+from shellstream.model.errors import PathNotFound, RunFailed, ShellstreamError
 from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import Caller
 from shellstream.security.principals import UNIX
@@ -23,7 +23,7 @@ def is_noted(error: ShellstreamError) -> bool:
     Of a run that failed there is its end; and who looks for what is nowhere, as
     browsers do, is in the access log.
     """
-    return not isinstance(error, NothingHere | RunFailed)
+    return not isinstance(error, PathNotFound | RunFailed)
 
 
 def refused(
@@ -35,7 +35,7 @@ def refused(
     @param by: who, if that is known.
     @param asked: what they asked for, without what is not to be kept.
     """
-    command, params = error.ordered
+    command, params = error.requested
     return Entry(
         what=AuditAction.REFUSED,
         who="" if by is None else by.principal.name,

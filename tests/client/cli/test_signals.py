@@ -18,9 +18,9 @@ from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk, Tty
-from shellstream.process.child import Child, ChildProtocol
-from shellstream.process.pipes import Keyboard
-from shellstream.process.pty import open_console
+from shellstream.process.child import ChildProcess, ChildProtocol
+from shellstream.process.pipes import PtyInput
+from shellstream.process.pty import open_tty
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
 from tests.support.programs import readable
@@ -44,7 +44,7 @@ class ConsoleTestCase(TestCase):
 
     def start(
         self, script: str, size: Tty | None = None, **values: object
-    ) -> tuple[Child, Told, Stdin]:
+    ) -> tuple[ChildProcess, Told, Stdin]:
         """A script that is on one."""
         command = Command(name="c", shell=script, tty=True, **values)  # type: ignore[arg-type]
         child, told = start(self, command, tty=size or Tty())
@@ -178,12 +178,12 @@ class EndTests(ConsoleTestCase):
 
     async def test_eof_while_full(self) -> None:
         """It comes behind all that the terminal holds, when there is room."""
-        master, slave, _ = open_console(Tty())
+        master, slave, _ = open_tty(Tty())
         self.addCleanup(os.close, slave)
         self.addCleanup(os.close, master)
         setraw(slave)
         closed: Deferred[None] = Deferred()
-        keyboard = Keyboard(reactor, Owner(closed), os.dup(master))
+        keyboard = PtyInput(reactor, Owner(closed), os.dup(master))
         typed = 0
         while size := keyboard.give(memoryview(bytes(1 << 16)), lambda: None):
             typed += size
@@ -199,10 +199,10 @@ class EndTests(ConsoleTestCase):
 
     async def test_eof_of_nobody(self) -> None:
         """It is for nobody when all have closed the terminal."""
-        master, slave, _ = open_console(Tty())
+        master, slave, _ = open_tty(Tty())
         os.close(slave)
         closed: Deferred[None] = Deferred()
-        Keyboard(reactor, Owner(closed), master).end()
+        PtyInput(reactor, Owner(closed), master).send_eof()
         self.assertTrue(closed.called)
 
     async def test_closed(self) -> None:

@@ -22,7 +22,7 @@ from shellstream.model.events import OnDisconnect, Reason, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 from shellstream.output.formats import FORMATS
-from shellstream.output.viewer import PING
+from shellstream.output.viewer import PING_INTERVAL
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import SOMEBODY, Action
 from shellstream.web.access_control import AccessControl
@@ -517,7 +517,7 @@ class AnswerTests(OpenApiTestCase):
         connection.ask("GET", path)
         started.say(b"hello")
         started.say(b"\xff")
-        self.clock.advance(PING)
+        self.clock.advance(PING_INTERVAL)
         started.exit()
         seen = [json.loads(line) for line in connection.reply().body.splitlines()]
         kinds = [set(each) & {"text", "base64"} or each["type"] for each in seen]
