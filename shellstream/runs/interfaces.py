@@ -77,7 +77,7 @@ class IRuns(Interface):
         @raise CommandUnknown: if there is no such command.
         @raise ParametersRefused: if they do not fit, or the command may have no
             input or terminal.
-        @raise KeyReused: if the key came with another order before.
+        @raise IdempotencyKeyReused: if the key came with another order before.
         @raise RunForgotten: if the key came before, and its run is forgotten.
         @raise Busy: if too much runs already, or the daemon stops.
         @raise CannotRecord: if nothing would be known of the run after a restart.

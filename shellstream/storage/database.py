@@ -134,7 +134,7 @@ class Database:
         """
         Add a run; but if its key is known, only tell the run it was first used for.
 
-        @raise KeyReused: if that one was asked for in other words.
+        @raise IdempotencyKeyReused: if that one was asked for in other words.
         """
         first = None if key is None else self.join(record, key, record.principal)
         if first is not None:
@@ -152,7 +152,7 @@ class Database:
         that it was first used for.
 
         @param principal: whose key it is; the run may be another's.
-        @raise KeyReused: if that one was asked for in other words.
+        @raise IdempotencyKeyReused: if that one was asked for in other words.
         """
         first = self.first(principal, key)
         if first is None:
@@ -171,7 +171,7 @@ class Database:
         """
         The run that a key was first used for, if it was.
 
-        @raise KeyReused: if that one was asked for in other words.
+        @raise IdempotencyKeyReused: if that one was asked for in other words.
         """
         known = self._one(
             "SELECT run, fingerprint FROM keys WHERE principal = ? AND key = ?",

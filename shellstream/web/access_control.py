@@ -105,7 +105,7 @@ class AccessControl(TwistedResource):
         """
         A browser sends cookies along, whoever's page it was that had it ask.
 
-        @raise CrossSite: if it cannot have been ours.
+        @raise CrossSiteRequest: if it cannot have been ours.
         """
         if request.method in (b"GET", b"HEAD"):
             return

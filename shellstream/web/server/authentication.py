@@ -85,7 +85,7 @@ class Authenticator:
         A page of another site may make its reader's browser send requests here.
 
         @param starts: whether this would start or change something.
-        @raise CrossSite: if it is one that may not.
+        @raise CrossSiteRequest: if it is one that may not.
         """
         site = self.site(request)
         if site is Site.OTHER or (starts and site is Site.LINK):
