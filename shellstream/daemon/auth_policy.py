@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IAddress
 
 from shellstream.model.events import WallClock
 from shellstream.security.authorization import EVERYTHING
-from shellstream.security.tokens import make
-from shellstream.storage.token_store import Tokens
+from shellstream.security.tokens import create_token
+from shellstream.storage.token_store import TokenStore
 
 #: Whose the token is that a daemon makes at its first start.
 OWNER = "owner"
@@ -48,7 +48,7 @@ class AuthPolicy:
         take away.
     """
 
-    tokens: Tokens
+    tokens: TokenStore
     insecure: bool = False
     wide: bool = False
     known: bool = False
@@ -62,8 +62,8 @@ class AuthPolicy:
         @raise TokensUnusable: if they cannot be read, or that one cannot be kept.
         """
         self.tokens.start()
-        if self.required and not self.known and not self.tokens.asked_for:
-            token, self.first = make(OWNER, EVERYTHING, clock())
+        if self.required and not self.known and not self.tokens.in_use:
+            token, self.first = create_token(OWNER, EVERYTHING, clock())
             self.tokens.add(token, keep=keep)
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class AuthPolicy:
 
         It may come to be so, as soon as there is a token, but not cease to be so.
         """
-        asked_for = self.wide or self.known or self.tokens.asked_for
+        asked_for = self.wide or self.known or self.tokens.in_use
         return asked_for and not self.insecure
 
     def notices(self, folder: Path | None) -> Iterator[str]:

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,18 +27,16 @@ from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.spawn import spawn
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
-from shellstream.security.audit import token_changed
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
 from shellstream.security.request_origin import Names
-from shellstream.security.token_journal import Change
 from shellstream.storage.audit_file import AuditFile, AuditUnusable
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
 from shellstream.storage.run_store import Store
 from shellstream.storage.state_dir import StateDir, default_state_dir
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
-from shellstream.storage.token_store import Changes, Tokens
+from shellstream.storage.token_store import TokenStore
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import WATCH, Authenticator
 
@@ -105,7 +102,6 @@ class Daemon(Service):
     _store: Store = field(init=False)
     _trail: AuditLog = field(init=False)
     _audit: AuditFile | None = field(default=None, init=False)
-    _first_tokens: list[Change] = field(factory=list, init=False)
     _thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _gate: Authenticator = field(init=False)
@@ -126,15 +122,14 @@ class Daemon(Service):
         self._prepared = self._prepare()
         folder = self._folder()
         self._dir = self._open(folder)
-        self.door = self._open_door(folder)
         self._audit = self._open_audit()
+        write = _to_log if self._audit is None else self._audit.write
+        self._trail = AuditLog(self._reactor, wall_clock, write)
+        self.door = self._open_door(folder)
         self._thread = ThreadPool(0, 1, "state")
         self._thread.start()
         database = self._dir.database if self._dir else Database.open(IN_MEMORY)
         self._store = Store(database, partial(self._in_thread, self._thread))
-        write = _to_log if self._audit is None else self._audit.write
-        self._trail = AuditLog(self._reactor, wall_clock, write)
-        self._note_tokens(self._first_tokens)
         pepper = os.urandom(32) if self._dir is None else self._dir.pepper
         self.registry = Registry(
             self._config,
@@ -159,8 +154,7 @@ class Daemon(Service):
             time.monotonic,
             wall_clock,
         )
-        self.door.tokens.changed = self._tokens_changed
-        self._watching = LoopingCall(self._gate.watch)
+        self._watching = LoopingCall(self._watch)
         self._watching.clock = self._reactor
         self._watching.start(WATCH)
         self._site.note, self._site.secrets = self._trail.note, self._config.secrets
@@ -218,14 +212,13 @@ class Daemon(Service):
     def _open_door(self, folder: Path | None) -> AuthPolicy:
         # Also where another daemon has the folder: the tokens are those of both.
         file = None if folder is None else TokenFile(folder)
-        tokens = Tokens(
+        tokens = TokenStore(
             file,
             self._reactor,
             wall_clock,
             account(os.environ),
-            self._first_tokens.extend,
+            self._trail.note,
             self._dir is not None,
-            partial(self._in_thread, self._reactor.getThreadPool()),
         )
         door = AuthPolicy(
             tokens,
@@ -241,23 +234,17 @@ class Daemon(Service):
             _log.info("{notice}", notice=notice)
         return door
 
-    def _tokens_changed(self, changes: Changes) -> None:
+    def _watch(self) -> None:
+        """Cut off clients that have lost the right to what they have open."""
         if self.door.required and not self._gate.required:
             self._gate.required = True
             self._site.cut(ANONYMOUS)
-        self._note_tokens(changes)
-
-    def _note_tokens(self, changes: Changes) -> None:
-        for entry in chain.from_iterable(map(token_changed, changes)):
-            self._trail.note(entry)
-        if changes:
-            kept = self._store.flush(synced=True)
-            kept.addCallback(lambda _: self.door.tokens.noted(changes))
+        self._gate.watch()
 
     def _open_audit(self) -> AuditFile | None:
         """The file of the audit; L{None} if it is to be in the daemon's log."""
         try:
-            return AuditFile.of(self._config.audit, self.folder)
+            return AuditFile.from_settings(self._config.audit, self.folder)
         except AuditUnusable as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
 

@@ -25,11 +25,10 @@ _EPILOG = """\
   twistd shellstream tokens make pi
   twistd shellstream tokens make ci --commands 'build*' --actions run,read --expires 90d
   twistd shellstream --state-dir /var/lib/shellstream tokens list
-  twistd shellstream tokens expire ci --in 12h
   twistd shellstream tokens revoke pi
 
-Tokens are those of the daemons that use the same --state-dir (under systemd that is
-/var/lib/NAME). They heed a change within two seconds. Several tokens may have the
+The tokens belong to the daemons that use the same --state-dir (under systemd that is
+/var/lib/NAME), which follow a change within two seconds. Several tokens may have the
 same name: to replace one, make the next, and then revoke the first by its ID.
 """
 
@@ -42,35 +41,40 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 def parser(now: int) -> ArgumentParser:
     """
-    Reads a command line; C{do} of what it finds names what is to be done.
+    The parser of the command line; C{do} of its result names the subcommand.
 
     @param now: the time, in microseconds since 1970.
     """
     parser = ArgumentParser(
         prog="twistd shellstream [--state-dir DIR] tokens",
-        description="Makes, lists, expires and revokes the tokens that let clients in.",
+        description="Makes, lists and revokes the tokens by which clients log in.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    doing = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, help: str) -> ArgumentParser:  # noqa: A002
-        found = doing.add_parser(name, help=help, description=help, allow_abbrev=False)
+        found = commands.add_parser(
+            name, help=help, description=help, allow_abbrev=False
+        )
         found.set_defaults(do=name)
         return found
 
     a_time = _type(partial(_moment, now=now))
-    making = command("make", "make one, and show it: alone on standard output, once")
+    making = command("make", "make a token, and show it once, on standard output")
     making.add_argument(
-        "name", metavar="NAME", type=_type(token_name), help="whom it is for"
+        "name",
+        metavar="NAME",
+        type=_type(token_name),
+        help="who or what will use it",
     )
     making.add_argument(
         "--commands",
         metavar="PATTERN",
         action="append",
         type=_type(lambda text: patterns([text])[0]),
-        help="which commands it is for, such as 'build*'; may be given several times "
+        help="the commands it is for, such as 'build*'; may be given several times "
         "(default: all)",
     )
     making.add_argument(
@@ -78,34 +82,24 @@ def parser(now: int) -> ArgumentParser:
         metavar="ACTION,...",
         type=_type(_actions),
         default=USUAL_ACTIONS,
-        help=f"what it lets do: some of {', '.join(names_of(Action))} "
+        help=f"what it allows: some of {', '.join(names_of(Action))} "
         f"(default: {','.join(names_of(USUAL_ACTIONS))})",
     )
     making.add_argument(
-        "--own", action="store_true", help="only to runs that it has started"
+        "--own", action="store_true", help="only runs that it has started"
     )
     making.add_argument(
         "--expires", metavar="WHEN", type=a_time, help=f"{_WHEN} (default: never)"
     )
-    listing = command("list", "show all that is known of them")
+    listing = command("list", "show all tokens, without their secrets")
     listing.add_argument("--json", action="store_true", help="for programs")
-    expiring = command("expire", "have one, or all of a name, be good until then")
-    _which(expiring)
-    when = expiring.add_mutually_exclusive_group()
-    for option in ("--in", "--at"):
-        when.add_argument(
-            option, dest="until", metavar="WHEN", type=a_time, help=f"{_WHEN} (now)"
-        )
-    _which(command("revoke", "have one, or all of a name, be no more"))
+    revoking = command("revoke", "revoke one token, or all tokens with a name")
+    revoking.add_argument("which", metavar="NAME|ID", help="as tokens list shows it")
     return parser
 
 
-def _which(parser: ArgumentParser) -> None:
-    parser.add_argument("which", metavar="NAME|ID", help="as tokens list shows it")
-
-
 def _type(check: Callable[[str], T]) -> Callable[[str], T]:
-    """What argparse tells the reason of."""
+    """A check of ours as argparse needs it, to show the reason."""
 
     def checked(text: str) -> T:
         try:
@@ -128,7 +122,7 @@ def _actions(text: str) -> frozenset[Action]:
 
 
 def _moment(text: str, now: int) -> int:
-    """When something is, in microseconds since 1970; it has to be later than now."""
+    """Read a time later than now, in microseconds since 1970."""
     found = _later(text, now) or _date(text)
     if found is None:
         raise NotAllowed(_WHEN)

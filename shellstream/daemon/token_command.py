@@ -1,7 +1,8 @@
-"""C{twistd shellstream tokens}: makes, lists, expires and revokes them."""
+"""C{twistd shellstream tokens}: makes, lists and revokes tokens."""
 
 import json
 import os
+import shlex
 import stat
 import sys
 from argparse import Namespace
@@ -10,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import WallClock, rfc3339
+from shellstream.security.audit import line, token_entry
 from shellstream.security.authorization import Grant, named, names_of
-from shellstream.security.tokens import Kept, Token, make
+from shellstream.security.tokens import Token, TokenTable, create_token
+from shellstream.storage.audit_file import append_line
 from shellstream.storage.state_dir import default_state_dir
 from shellstream.storage.token_file import TokenFile, account
 
@@ -25,13 +28,18 @@ from .token_arguments import parser
 class TokenUnknown(ShellstreamError):
     """No token has this name or this id."""
 
-    def __init__(self, which: str, kept: Kept, where: Path) -> None:
-        known = [*{each.name for each in kept.values()}, *kept]
+    def __init__(self, which: str, tokens: TokenTable, file: TokenFile) -> None:
+        known = [*{each.name for each in tokens.values()}, *tokens]
         hint = did_you_mean(which, known)
         super().__init__(
-            f"{where} has no token {which!r}{hint}; twistd shellstream tokens list "
-            "shows those there are"
+            f"{file.path} has no token {which!r}{hint}; to see the tokens in it, type: "
+            f"{command(file.folder)} list"
         )
+
+
+def command(folder: Path) -> str:
+    """The beginning of a command line for the tokens in a folder, as it is typed."""
+    return f"twistd shellstream --state-dir {shlex.quote(str(folder))} tokens"
 
 
 def main(
@@ -41,28 +49,29 @@ def main(
     clock: WallClock,
 ) -> int:
     """
-    Do what a command line says.
+    Carry out a command line.
 
-    @param where: the state folder; L{None} for that which a daemon would have.
-    @return: the exit code: 1 if it cannot be done, 2 if it makes no sense.
+    @param where: the state folder; L{None} for the default one of a daemon.
+    @return: the exit code: 1 for an error. A command line that makes no sense raises
+        L{SystemExit} with 2.
     """
     now = clock()
-    given = parser(now).parse_args(argv)
+    arguments = parser(now).parse_args(argv)
     folder = Path(where) if where else default_state_dir(environ)
     if folder is None or where == ":memory:":
-        why = "nothing is kept there" if where else "there is no home for the state"
+        why = "memory keeps no tokens" if where else "this account has no home folder"
         sys.stderr.write(f"shellstream: {why}; give a --state-dir\n")
         return 1
-    file, who = TokenFile(folder.absolute()), account(environ)
-    tool = Tool(file, who, now, sys.stdout, sys.stderr)
+    file, name = TokenFile(folder.absolute()), account(environ)
+    tool = TokenTool(file, name, now, sys.stdout, sys.stderr)
     try:
-        getattr(tool, given.do)(given)
+        getattr(tool, arguments.do)(arguments)
         sys.stdout.flush()
     except ShellstreamError as error:
         sys.stderr.write(f"shellstream: {error}\n")
         return 1
     except OSError as error:
-        _forget(sys.stdout)
+        _discard(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             why = os.strerror(error.errno or 0)
             sys.stderr.write(f"shellstream: cannot write to standard output: {why}\n")
@@ -70,62 +79,65 @@ def main(
     return 0
 
 
-def _forget(stream: TextIO) -> None:
-    """What could not be written Python would try to write once more at its exit."""
+def _discard(stream: TextIO) -> None:
+    """Drop what could not be written: Python would write it again when it exits."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stream.fileno())
     os.close(nothing)
 
 
 @frozen
-class Tool:
-    """What is done to the tokens of one folder, and what is said of it."""
+class TokenTool:
+    """Carries out the subcommands on the tokens of one folder."""
 
     _file: TokenFile
-    _who: str
+    _account: str
     _now: int
     _out: TextIO
     _err: TextIO
 
-    def make(self, given: Namespace) -> None:
-        """Make one, and show it: alone on standard output, once."""
+    def make(self, arguments: Namespace) -> None:
+        """Make a token, and show its text once, alone on standard output."""
         made: list[tuple[Token, str]] = []
         grant = Grant(
-            commands=tuple(given.commands or ["*"]),
-            actions=given.actions,
-            own=given.own,
+            commands=tuple(arguments.commands or ["*"]),
+            actions=arguments.actions,
+            own=arguments.own,
         )
 
-        def one_more(kept: Kept) -> Kept:
-            made.append(make(given.name, grant, self._now, given.expires, kept))
-            return {**kept, made[0][0].id: made[0][0]}
+        def add(tokens: TokenTable) -> TokenTable:
+            token, text = create_token(
+                arguments.name, grant, self._now, arguments.expires, tokens
+            )
+            made.append((token, text))
+            return {**tokens, token.id: token}
 
-        self._change(one_more)
+        self._change(add)
         token, text = made[0]
         try:
             self._out.write(f"{text}\n")
             self._out.flush()
         except OSError:
-            self._change(partial(_without, [token]))  # nobody has seen it
+            self._change(partial(_without, [token]))  # nobody can ever use it
             raise
         self._say(
-            f"token {token.id} of {token.name}, {_until(token)}, "
-            f"may {_may(token.grant)}; it is kept, hashed, in {self._file.path}, and "
-            "is not shown again"
+            f"token {token.id} of {token.name}, {_validity(token)}, "
+            f"may {_permissions(token.grant)}; {self._file.path} has only its hash, so "
+            "it cannot be shown again"
         )
-        if _read_by_others(self._out):
-            self._say("others can read the file that it has gone to: chmod 600 FILE")
+        if _is_readable_by_others(self._out):
+            self._say("other users can read the file with the token: chmod 600 FILE")
         self._say(
-            "on the other machine put it into a file of mode 600, and type: "
+            "on the other machine save it in a file that only you can read, and type: "
             "shellstream --token-file FILE http://HOST:8000/stream"
         )
 
-    def list(self, given: Namespace) -> None:
-        """Show all that is known of them."""
-        kept = self._file.read_its_owners().kept.values()
-        ordered = sorted(kept, key=lambda each: each.created)
+    def list(self, arguments: Namespace) -> None:
+        """Show the tokens, without their secrets."""
+        tokens = self._file.read_as_owner().values()
+        ordered = sorted(tokens, key=lambda each: each.created)
         rows = [_row(each, self._now) for each in ordered]
-        if given.json:
+        if arguments.json:
             self._out.write(json.dumps(rows, indent=1) + "\n")
         elif not rows:
             self._say(f"{self._file.folder} has no tokens")
@@ -133,69 +145,58 @@ class Tool:
             for line in _columns([_HEAD, *map(_cells, rows)]):
                 self._out.write(f"{line}\n")
 
-    def expire(self, given: Namespace) -> None:
-        """Have one, or all of a name, be good until then."""
-        until = given.until or self._now
+    def revoke(self, arguments: Namespace) -> None:
+        """Revoke the token with an id, or all tokens with a name."""
         found: list[Token] = []
 
-        def expired(kept: Kept) -> Kept:
-            found.extend(self._which(given.which, kept))
-            return {**kept, **{each.id: evolve(each, expires=until) for each in found}}
+        def remove(tokens: TokenTable) -> TokenTable:
+            which = arguments.which
+            found.extend(
+                each for each in tokens.values() if which in (each.id, each.name)
+            )
+            if not found:
+                raise TokenUnknown(which, tokens, self._file)
+            return _without(found, tokens)
 
-        self._change(expired)
-        for each in found:
-            is_good = f"good until {rfc3339(until)}" if given.until else "expired"
-            self._say(f"token {each.id} of {each.name} is {is_good}")
-
-    def revoke(self, given: Namespace) -> None:
-        """Have one, or all of a name, be no more."""
-        found: list[Token] = []
-
-        def revoked(kept: Kept) -> Kept:
-            found.extend(self._which(given.which, kept))
-            return _without(found, kept)
-
-        left = self._change(revoked)
+        left = self._change(remove)
         for each in found:
             self._say(f"token {each.id} of {each.name} is revoked")
         if not left:
-            self._say("that was the last one: by a token nobody gets in any more")
+            self._say("that was the last token; clients without one stay locked out")
 
-    def _change(self, change: Callable[[Kept], Kept]) -> Kept:
-        return self._file.change(change, self._who, self._now)
+    def _change(self, change: Callable[[TokenTable], TokenTable]) -> TokenTable:
+        return self._file.change(change, self._record)
 
-    def _which(self, which: str, kept: Kept) -> Iterable[Token]:
-        found = [each for each in kept.values() if which in (each.id, each.name)]
-        if not found:
-            raise TokenUnknown(which, kept, self._file.path)
-        return found
+    def _record(self, what: str, token: Token) -> None:
+        entry = token_entry(what, token, self._account)
+        append_line(self._file.folder, line(entry, self._now))
 
     def _say(self, text: str) -> None:
         self._err.write(f"shellstream: {text}\n")
 
 
-def _without(tokens: Iterable[Token], kept: Kept) -> Kept:
-    ids = {each.id for each in tokens}
-    return {key: each for key, each in kept.items() if key not in ids}
+def _without(removed: Iterable[Token], tokens: TokenTable) -> TokenTable:
+    ids = {each.id for each in removed}
+    return {key: each for key, each in tokens.items() if key not in ids}
 
 
-def _until(token: Token) -> str:
+def _validity(token: Token) -> str:
     if token.expires is None:
-        return "good until it is revoked"
-    return f"good until {rfc3339(token.expires)}"
+        return "valid until it is revoked"
+    return f"valid until {rfc3339(token.expires)}"
 
 
-def _may(grant: Grant) -> str:
+def _permissions(grant: Grant) -> str:
     what = ", ".join(names_of(grant.actions))
     every = grant.commands == ("*",)
     which = "all commands" if every else f"commands {', '.join(grant.commands)}"
     return f"{what}: {which}{', own runs only' if grant.own else ''}"
 
 
-def _read_by_others(stream: TextIO) -> bool:
+def _is_readable_by_others(stream: TextIO) -> bool:
     try:
         found = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # it is no file
+    except (OSError, ValueError):  # it is not a file
         return False
     return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
 
@@ -207,7 +208,7 @@ def _row(token: Token, now: int) -> dict[str, object]:
         **named(token.grant),
         "created": rfc3339(token.created),
         "expires": None if token.expires is None else rfc3339(token.expires),
-        "expired": not token.good(now),
+        "expired": not token.is_valid(now),
     }
 
 

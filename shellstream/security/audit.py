@@ -16,8 +16,8 @@ from shellstream.model import tables
 from shellstream.model.events import rfc3339
 from shellstream.model.tables import NotAllowed, Table
 
-from .authorization import Caller
-from .token_journal import Change
+from .authorization import Caller, names_of
+from .tokens import Token
 
 #: The longest text in a line, in characters, and that of all parameters' values.
 MAX_TEXT, MAX_PARAMS = 256, 4096
@@ -94,7 +94,6 @@ class Entry:
 
     @ivar params: the parameters of a command, secret ones masked.
     @ivar facts: what else there is to say.
-    @ivar time: when that was, in microseconds since 1970; L{None} for just now.
     """
 
     what: AuditAction
@@ -105,7 +104,6 @@ class Entry:
     run: str = ""
     params: Mapping[str, str] = {}
     facts: Mapping[str, str | int | None] = {}
-    time: int | None = None
 
     @classmethod
     def of(cls, what: AuditAction, by: Caller, **rest: Any) -> "Entry":
@@ -119,26 +117,23 @@ class Entry:
         )
 
 
-def token_changed(change: Change) -> Iterator[Entry]:
-    """A token is made, changed or revoked, by an account of this machine."""
-    if change.lost:
-        yield Entry(
-            what=AuditAction.GAP,
-            time=change.time,
-            facts={"times": change.lost, "reason": "too many changes of tokens"},
-        )
-    yield Entry(
-        what=AuditAction(f"token-{change.what}"),
-        who=change.who,
-        credential="account" if change.who else "",
-        time=change.time,
+def token_entry(what: str, token: Token, account: str = "") -> Entry:
+    """
+    A token is C{made}, C{changed} or C{revoked}.
+
+    @param account: the account of this machine that did it; empty if it is unknown.
+    """
+    return Entry(
+        what=AuditAction(f"token-{what}"),
+        who=account,
+        credential="account" if account else "",
         facts={
-            "token": change.token,
-            "name": change.name,
-            "commands": change.commands,
-            "actions": change.actions,
-            "own": "true" if change.own else None,
-            "expires": None if change.expires is None else rfc3339(change.expires),
+            "token": token.id,
+            "name": token.name,
+            "commands": ", ".join(token.grant.commands),
+            "actions": ", ".join(names_of(token.grant.actions)),
+            "own": "true" if token.grant.own else None,
+            "expires": None if token.expires is None else rfc3339(token.expires),
         },
     )
 

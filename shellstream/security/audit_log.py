@@ -76,14 +76,12 @@ class AuditLog:
 
     def _put(self, entry: Entry) -> None:
         now = self._wall()
-        time = now if entry.time is None else entry.time
-        text = line(entry, time)
         try:
             if self._missing:
                 gap = Entry(what=AuditAction.GAP, facts={"times": self._missing})
                 self._write(line(gap, now))
                 self._missing = 0
-            self._write(text)
+            self._write(line(entry, now))
         except OSError as error:
             self._missing += 1
             self._complain(error)

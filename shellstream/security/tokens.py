@@ -1,51 +1,68 @@
-"""Tokens: the values, and how one is recognised."""
+"""Tokens: the values, how one is recognised, and how a file holds them."""
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
+from typing import TypeVar
 
 from attrs import field, frozen
 
-from shellstream.model.tables import NotAllowed
+from shellstream.model.errors import ShellstreamError
+from shellstream.model.tables import Mistake, NotAllowed, Table
 
-from .authorization import Grant, Principal
+from .authorization import Grant, Principal, named, read_grant
 
-#: The tokens there are, by their ids.
-Kept = Mapping[str, "Token"]
+T = TypeVar("T")
 
-#: How many there may be: while a daemon reads those of a changed file, nothing else
-#: happens in it. With so many it takes some 20 ms.
-MOST = 1_000
+#: Tokens by their ids.
+TokenTable = Mapping[str, "Token"]
+
+#: The most tokens in a file. The daemon does nothing else while it reads a changed
+#: file; with so many tokens that takes some 20 ms.
+MAX_TOKENS = 1_000
 
 #: The end of the year 9999, in microseconds since 1970: no date is later.
 LAST_TIME = 253_402_300_799_999_999
 
-#: What its id looks like.
-ID = re.compile(r"[0-9a-f]{8}")
+#: The version of the file's format. Version 1 had a list of changes, which no longer
+#: belongs there, and no revision.
+_VERSION = 2
 
+ID = re.compile(r"[0-9a-f]{8}")
 _TEXT = re.compile(r"shs_([0-9a-f]{8})_([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_REVISION = re.compile(r"[0-9a-f]{0,16}")
 
-#: What names in front of a credential say that it is a token.
+#: The kind of credential, as L{Principal.credential} begins.
 _CREDENTIAL = "token "
 
-#: The digest of no secret: it takes as long to be compared as one of some.
-_NOBODY = "0" * 64
+#: Compared where no token has the id, so that this takes as long as a wrong secret.
+_NO_DIGEST = "0" * 64
+
+
+class TokensDamaged(ShellstreamError):
+    """The text is not a file of tokens."""
+
+
+class TokensNewer(ShellstreamError):
+    """A later version of this program wrote the file."""
 
 
 @frozen(kw_only=True)
 class Token:
     """
-    What is known of a token: all but its secret.
+    A token without its secret.
 
-    @ivar id: eight hexadecimal digits, which are no secret.
-    @ivar name: the principal's; several tokens may have the same.
-    @ivar digest: SHA-256 of the secret. Nobody guesses 256 random bits, however
-        fast they can try: what is slow by design is for passwords.
+    @ivar id: eight hexadecimal digits; they are public.
+    @ivar name: the principal's name; several tokens may share it.
+    @ivar digest: SHA-256 of the secret. A fast hash is enough for 256 random bits;
+        the slow ones are for passwords, which can be guessed.
     @ivar created: in microseconds since 1970.
-    @ivar expires: when it is no longer good; L{None} for never.
+    @ivar expires: the end of its validity, likewise; L{None} for never.
     """
 
     id: str
@@ -55,13 +72,13 @@ class Token:
     created: int
     expires: int | None = None
 
-    def good(self, now: int) -> bool:
-        """Whether it is not expired."""
+    def is_valid(self, now: int) -> bool:
+        """Whether it has not expired."""
         return self.expires is None or now < self.expires
 
     @property
     def principal(self) -> Principal:
-        """Whom it speaks for."""
+        """The principal of requests that show this token."""
         return Principal(
             name=self.name,
             grant=self.grant,
@@ -70,12 +87,26 @@ class Token:
         )
 
 
+@frozen
+class SavedTokens:
+    """
+    The content of a file of tokens.
+
+    @ivar revision: a random text that every program replaces when it writes the file,
+        but a person with an editor does not. So the daemon can tell changes that are in
+        the audit already from those that it has to record itself.
+    """
+
+    tokens: TokenTable = field(factory=dict)
+    revision: str = ""
+
+
 def token_name(text: str) -> str:
     """
-    A name that a token may have.
+    Check the name of a token.
 
-    @raise NotAllowed: if it may not. What looks like an id is no name, or nobody
-        could tell which is meant.
+    @raise NotAllowed: if it is malformed or reserved. Names that look like an id are
+        refused: the token tool takes either.
     """
     reserved = text.casefold() == "anonymous" or ID.fullmatch(text)
     if reserved or not _NAME.fullmatch(text):
@@ -86,7 +117,7 @@ def token_name(text: str) -> str:
     return text
 
 
-def make(
+def create_token(
     name: str,
     grant: Grant,
     created: int,
@@ -95,10 +126,10 @@ def make(
     random: Callable[[int], str] = secrets.token_hex,
 ) -> tuple[Token, str]:
     """
-    A new token, and the text that is it: C{shs_ID_SECRET}.
+    Create a token, and the text that clients show: C{shs_ID_SECRET}.
 
-    @param taken: the ids that others have.
-    @param random: gives so many random bytes, in hexadecimal digits.
+    @param taken: the ids of other tokens.
+    @param random: returns that many random bytes, in hexadecimal digits.
     """
     found = random(4)
     while found in taken:
@@ -115,31 +146,31 @@ def make(
     return token, f"shs_{found}_{secret}"
 
 
-def find(text: str, kept: Kept, now: int) -> Token | None:
+def find_token(text: str, tokens: TokenTable, now: int) -> Token | None:
     """
-    The token that a text is, if it is one that is good.
+    The valid token with this text, if there is one.
 
-    How long that takes does not depend on how much of a secret is right.
+    The time this takes does not depend on how much of the secret is right.
     """
     parts = _TEXT.fullmatch(text)
     if parts is None:
         return None
-    token = kept.get(parts[1])
-    digest = _NOBODY if token is None else token.digest
+    token = tokens.get(parts[1])
+    digest = _NO_DIGEST if token is None else token.digest
     same = compare_digest(digest, _digest(parts[2]))
-    return token if same and token is not None and token.good(now) else None
+    return token if same and token is not None and token.is_valid(now) else None
 
 
-def live(credential: str, kept: Kept, now: int) -> bool:
-    """Whether a principal's credential is a token that is still good."""
+def credential_is_valid(credential: str, tokens: TokenTable, now: int) -> bool:
+    """Whether the credential of a principal names a token that is still valid."""
     if not credential.startswith(_CREDENTIAL):
         return False
-    token = kept.get(credential.removeprefix(_CREDENTIAL))
-    return token is not None and token.good(now)
+    token = tokens.get(credential.removeprefix(_CREDENTIAL))
+    return token is not None and token.is_valid(now)
 
 
-def changes(before: Kept, after: Kept) -> Iterable[tuple[str, Token]]:
-    """What became of which token: C{made}, C{revoked} or C{changed}."""
+def changes(before: TokenTable, after: TokenTable) -> Iterable[tuple[str, Token]]:
+    """Each token that was C{made}, C{revoked} or C{changed}."""
     for token in before.values():
         if token.id not in after:
             yield "revoked", token
@@ -149,6 +180,115 @@ def changes(before: Kept, after: Kept) -> Iterable[tuple[str, Token]]:
             yield "made", token
         elif old != token:
             yield "changed", token
+
+
+def render(saved: SavedTokens) -> str:
+    """The text of a file."""
+    document = {
+        "version": _VERSION,
+        "revision": saved.revision,
+        "tokens": {
+            each.id: {
+                "name": each.name,
+                "sha256": each.digest,
+                **named(each.grant),
+                "created": each.created,
+                "expires": each.expires,
+            }
+            for each in saved.tokens.values()
+        },
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def parse(text: str) -> SavedTokens:
+    """
+    Read the text of a file.
+
+    It is strict: a key that is missing or unknown may have been meant to restrict a
+    token.
+
+    @raise TokensDamaged: if it is anything else.
+    @raise TokensNewer: if a later version of this program wrote it.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TokensDamaged(f"it is not JSON ({error})") from None
+    if not isinstance(document, dict):
+        raise TokensDamaged("it is not a JSON object")
+    version = document.get("version")
+    if type(version) is int and version > _VERSION:
+        raise TokensNewer(f"its version is {version}, this program's is {_VERSION}")
+    if version == 1:  # its changes were for the daemon to audit
+        document.pop("changes", None)
+    mistakes: list[Mistake] = []
+    table = Table("", "", document, mistakes)
+    _read(table, "version", _version)
+    revision = table.read("revision", _matching(_REVISION, "16 hexadecimal digits"), "")
+    if "tokens" not in table:
+        table.report("tokens", "nothing", "a table")
+    tokens = {each.name: _token(each) for each in table.tables("tokens", ID)}
+    table.report_unknown()
+    if mistakes:
+        more = f" (and {len(mistakes) - 1} more)" if mistakes[1:] else ""
+        raise TokensDamaged(f"{mistakes[0]}{more}")
+    if len(tokens) > MAX_TOKENS:
+        raise TokensDamaged(f"it has {len(tokens)} tokens, more than {MAX_TOKENS}")
+    return SavedTokens(tokens, revision)
+
+
+def _token(table: Table) -> Token:
+    for each in named(Grant()):
+        if each not in table:
+            table.report(each, "nothing", "a value")
+    token = Token(
+        id=table.name,
+        name=_read(table, "name", _name),
+        digest=_read(table, "sha256", _matching(_DIGEST, "64 hexadecimal digits")),
+        grant=read_grant(table),
+        created=_read(table, "created", _time),
+        expires=_read(table, "expires", _time_or_never),
+    )
+    table.report_unknown()
+    return token
+
+
+def _read(table: Table, name: str, check: Callable[[object], T]) -> T:
+    """Take a required value. If it is missing, the result is never looked at."""
+    if name not in table:
+        table.report(name, "nothing", "a value")
+    nothing: T = None  # type: ignore[assignment]
+    return table.read(name, check, nothing)
+
+
+def _version(value: object) -> int:
+    if type(value) is not int or not 1 <= value <= _VERSION:
+        raise NotAllowed(f"1 to {_VERSION}")
+    return value
+
+
+def _name(value: object) -> str:
+    return token_name(value if isinstance(value, str) else "")
+
+
+def _matching(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise NotAllowed(allowed)
+        return value
+
+    return check
+
+
+def _time(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= LAST_TIME:
+        raise NotAllowed("microseconds since 1970")
+    return value
+
+
+def _time_or_never(value: object) -> int | None:
+    return None if value is None else _time(value)
 
 
 def _digest(secret: str) -> str:

@@ -1,9 +1,9 @@
-"""The file that the audit is in, and those that it was in before."""
+"""The file of the audit, and its rotated predecessors."""
 
 import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -12,9 +12,16 @@ from attrs import define, field
 from shellstream.model.errors import ShellstreamError
 from shellstream.security.audit import Auditing
 
+#: The audit in a state folder; and the link there that leads to the file if the
+#: configuration names another. The token tool follows it: it reads no configuration.
+_FILE, _LINK = "audit.jsonl", "audit"
+
+#: Append; do not wait for a reader, if the file is a pipe.
+_OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+
 
 class AuditUnusable(ShellstreamError):
-    """The audit could not be kept where it is to be."""
+    """The audit cannot be written where it belongs."""
 
     def __init__(self, path: Path, why: str | None) -> None:
         super().__init__(
@@ -26,36 +33,39 @@ class AuditUnusable(ShellstreamError):
 @define(eq=False)
 class AuditFile:
     """
-    A file of lines that is appended to, whole lines only.
+    An append-only file of whole lines.
 
-    If it was moved away another is begun, and likewise when it has become too
-    large: it is moved away then, to C{NAME.1}, that one to C{NAME.2}, and so on.
+    It is created again when somebody has moved it away. When it is too large, it is
+    renamed to C{NAME.1}, that one to C{NAME.2}, and so on.
     """
 
     _path: Path
     _max_size: int
     _keep: int
     _fd: int | None = field(default=None, init=False)
-    _ours: tuple[int, int] | None = field(default=None, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
     _torn: bool = field(default=False, init=False)
 
     @classmethod
-    def of(cls, settings: Auditing, folder: Path | None) -> Self | None:
+    def from_settings(cls, settings: Auditing, folder: Path | None) -> Self | None:
         """
-        The file that the operator wants, open; L{None} if there is none.
+        Open the file that is configured; L{None} if there is no place for it.
 
-        @param folder: where it is if nobody says.
-        @raise AuditUnusable: if it could not be written, or rotated.
+        @param folder: the state folder, which has it unless the configuration names
+            another file.
+        @raise AuditUnusable: if it cannot be written or rotated.
         """
         if settings.file is not None:
             path = Path(settings.file)
         elif folder is not None:
-            path = folder / "audit.jsonl"
+            path = folder / _FILE
         else:
             return None
         self = cls(path, settings.max_size, settings.keep)
         try:
             self.open()
+            if folder is not None:
+                _link(folder, None if settings.file is None else path)
         except OSError as error:
             raise AuditUnusable(path, error.strerror) from None
         if not os.access(path.parent, os.W_OK):
@@ -67,7 +77,7 @@ class AuditFile:
         Append a line.
 
         @param text: ASCII, without the end of the line.
-        @raise OSError: if the file does not take it whole: then nothing of it is there.
+        @raise OSError: if the line does not fit; then no part of it is in the file.
         """
         data = text.encode("ascii") + b"\n"
         size = self.open()
@@ -75,51 +85,125 @@ class AuditFile:
             self._rotate()
             size = self.open()
         assert self._fd is not None
-        if self._torn:
-            data = b"\n" + data
-        written = os.write(self._fd, data)
-        if written < len(data):
-            self._torn, before = True, self._torn
-            os.ftruncate(self._fd, size)
-            self._torn = before
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        try:
+            _append(self._fd, data, size, self._torn)
+        except OSError:
+            self.close()  # when it is opened again, its end is looked at again
+            raise
         self._torn = False
 
     def open(self) -> int:
         """
-        See that the file is there, and ours; returns its size.
+        Open the file unless it is open and still in its place; return its size.
 
         @raise OSError: if it cannot be written.
         """
         with suppress(FileNotFoundError):
             there = os.stat(self._path)
-            if (there.st_dev, there.st_ino) == self._ours:
+            if (there.st_dev, there.st_ino) == self._identity:
                 return there.st_size
         self.close()
-        # One that nobody reads from would have us wait, if it were a pipe.
-        how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        self._fd = os.open(self._path, how, 0o600)
+        self._fd = os.open(self._path, _OPEN | os.O_CREAT, 0o600)
         there = os.fstat(self._fd)
-        if not stat.S_ISREG(there.st_mode):
-            self.close()
-            raise OSError(errno.EINVAL, "it is no regular file", str(self._path))
-        self._ours = there.st_dev, there.st_ino
-        # The machine may have stopped while a line was written.
-        last = os.pread(self._fd, 1, there.st_size - 1) if there.st_size else b"\n"
-        self._torn = last != b"\n"
+        _check_regular(there)
+        self._identity = there.st_dev, there.st_ino
+        self._torn = _is_torn(self._fd, there.st_size)
         return there.st_size
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._fd is not None:
             os.close(self._fd)
-        self._fd = self._ours = None
+        self._fd = self._identity = None
 
     def _rotate(self) -> None:
         for number in range(self._keep - 1, 0, -1):
             with suppress(FileNotFoundError):
-                os.replace(self._before(number), self._before(number + 1))
-        os.replace(self._path, self._before(1))
+                os.replace(self._rotated(number), self._rotated(number + 1))
+        os.replace(self._path, self._rotated(1))
 
-    def _before(self, number: int) -> Path:
+    def _rotated(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def append_line(folder: Path, text: str) -> None:
+    """
+    Append a line to the audit of a state folder, whether or not a daemon runs. It is
+    on the disk then. A daemon that runs rotates the file when it next writes.
+
+    Root may do this for a daemon. The daemon's user can make links in its folder, so
+    that root appends only to a file of that user, and creates one only in a folder of
+    that user: neither gives that user anything new.
+
+    @raise AuditUnusable: if the line cannot be written.
+    """
+    path = folder / _FILE
+    try:
+        with suppress(FileNotFoundError):
+            path = Path(os.readlink(folder / _LINK))
+        with ExitStack() as files:
+            home = os.stat(folder)
+            parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            files.callback(os.close, parent)
+            fd = _open_for(home, parent, path.name)
+            files.callback(os.close, fd)
+            found = os.fstat(fd)
+            _check_owner(home, found)
+            _check_regular(found)
+            data = text.encode("ascii") + b"\n"
+            _append(fd, data, found.st_size, _is_torn(fd, found.st_size))
+            os.fsync(fd)
+    except OSError as error:
+        raise AuditUnusable(path, error.strerror) from None
+
+
+def _open_for(home: os.stat_result, parent: int, name: str) -> int:
+    """Open a file in a folder, or create it for the user who owns the state folder."""
+    try:
+        return os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=parent)
+    except FileNotFoundError:
+        _check_owner(home, os.fstat(parent))
+    new = _OPEN | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL
+    fd = os.open(name, new, 0o600, dir_fd=parent)
+    if home.st_uid != os.geteuid():
+        os.fchown(fd, home.st_uid, home.st_gid)
+    return fd
+
+
+def _check_owner(home: os.stat_result, found: os.stat_result) -> None:
+    if found.st_uid != home.st_uid:
+        raise OSError(errno.EPERM, "the user who owns the state does not own this")
+
+
+def _check_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _link(folder: Path, path: Path | None) -> None:
+    link = folder / _LINK
+    with suppress(FileNotFoundError):
+        os.unlink(link)
+    if path is not None:
+        os.symlink(os.path.realpath(path), link)
+
+
+def _is_torn(fd: int, size: int) -> bool:
+    """Whether the last line has no end: the machine stopped while it was written."""
+    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+
+
+def _append(fd: int, data: bytes, size: int, torn: bool) -> None:
+    """
+    Append whole lines to a file of this size, or nothing.
+
+    @raise OSError: if there is no room.
+    """
+    if torn:
+        data = b"\n" + data
+    written = os.write(fd, data)
+    if written < len(data):
+        # Unless another process has appended in between, take the rest back.
+        if os.fstat(fd).st_size == size + written:
+            os.ftruncate(fd, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,12 +1,13 @@
-"""The file that tokens are kept in, and which nobody but the daemon's user reads."""
+"""The file of the tokens, which only the daemon's user can read."""
 
 import fcntl
 import os
 import pwd
 import re
+import secrets
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -14,41 +15,42 @@ from typing import NamedTuple, Self
 from attrs import frozen
 
 from shellstream.model.errors import ShellstreamError
-from shellstream.security.token_journal import (
-    Book,
-    Change,
+from shellstream.security.tokens import (
+    MAX_TOKENS,
+    SavedTokens,
+    Token,
     TokensDamaged,
     TokensNewer,
+    TokenTable,
+    changes,
     parse,
     render,
 )
-from shellstream.security.tokens import MOST, Kept
 
 from .state_dir import make_folder
 
-#: How large the file may be, in bytes: without the changes, of which each is small,
-#: and with them.
-_MAX_SIZE, _MAX_WHOLE = 1 << 22, 1 << 23
+#: The largest file, in bytes, that is written; and that is read, since older versions
+#: kept a list of changes in it.
+_MAX_WRITTEN, _MAX_READ = 1 << 22, 1 << 23
 
-#: Seconds to wait for another process that is just changing the file.
+#: Seconds to wait for another process that is changing the file.
 _LOCK_TIMEOUT = 5.0
 
-#: Whatever has been put in the place of a file is neither followed nor waited for.
+#: Neither follow a link nor wait for a pipe that stands in the place of a file.
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+#: Names of accounts that are safe to write, of this system or a directory service.
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,63}\$?")
 
 
 class TokensUnusable(ShellstreamError):
-    """The file of the tokens cannot be read or written, or cannot be trusted."""
-
-
-#: What a name is that nobody wonders at, of this system or of a directory service.
-_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,63}\$?")
+    """The file of the tokens cannot be read, written or trusted."""
 
 
 def account(environ: Mapping[str, str]) -> str:
     """
-    The name of the account that this process is of, and of whom sudo says that they
-    are behind it: C{root (sudo: alice)}. The second anybody may say of themselves.
+    The name of this process's account, and the user behind it if sudo names one:
+    C{root (sudo: alice)}. The second is only a claim: anybody can set the variable.
     """
     uid = os.getuid()
     try:
@@ -61,8 +63,8 @@ def account(environ: Mapping[str, str]) -> str:
     return f"{name} (sudo: {behind})" if _ACCOUNT.fullmatch(behind) else name
 
 
-class Stamp(NamedTuple):
-    """What tells whether a file has changed."""
+class FileStamp(NamedTuple):
+    """Differs as soon as a file has changed."""
 
     inode: int
     size: int
@@ -77,56 +79,52 @@ class Stamp(NamedTuple):
 @frozen
 class TokenFile:
     """
-    Tokens in a folder, which daemons read and the tool changes.
+    The file of the tokens in a state folder: daemons read it, the token tool writes it.
 
-    It is replaced as a whole, so that who reads it needs no lock; who changes it has
-    one.
+    It is replaced as a whole, so readers need no lock; writers hold one.
     """
 
     folder: Path
 
     @property
     def path(self) -> Path:
-        """Where they are."""
+        """The path of the file."""
         return self.folder / "tokens.json"
 
-    def stamp(self) -> Stamp | None:
+    def stamp(self) -> FileStamp | None:
         """
-        What tells whether it has changed; L{None} if it is not there.
+        The stamp of the file as it is now; L{None} if there is no file.
 
-        @raise TokensUnusable: if nobody can tell.
+        @raise TokensUnusable: if the system does not let us look.
         """
-        with self._told():
+        with self._explained():
             try:
-                return Stamp.of(os.stat(self.path, follow_symlinks=False))
+                return FileStamp.of(os.stat(self.path, follow_symlinks=False))
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def read(self, owner: int) -> tuple[Book, Stamp] | None:
+    def read(self, owner: int) -> tuple[SavedTokens, FileStamp] | None:
         """
-        What is in it, and what tells whether that has changed; L{None} if there is no
-        file.
+        Read the file; L{None} if there is none.
 
-        @param owner: the user, beside root, whose file it may be.
+        @param owner: the user who may own the file, beside root.
         @raise TokensUnusable: if it cannot be read, or if others could have read or
             written it.
         """
-        with self._told():
+        with self._explained():
             try:
                 fd = os.open(self.path, os.O_RDONLY | _OPEN)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            with ExitStack() as unless_read:
-                unless_read.callback(os.close, fd)
+            with _closing(fd):
                 found = os.fstat(fd)
-                self._check(found, owner)
-                unless_read.pop_all()
-            with open(fd, "rb") as file:
-                data = file.read(_MAX_WHOLE + 1)
-        if len(data) > _MAX_WHOLE:
-            raise self._damaged(f"it is larger than {_MAX_WHOLE} bytes")
+                self._check(found, owner)  # open() would refuse a folder in its words
+                with open(fd, "rb", closefd=False) as file:
+                    data = file.read(_MAX_READ + 1)
+        if len(data) > _MAX_READ:
+            raise self._damaged(f"it is larger than {_MAX_READ} bytes")
         try:
-            return parse(data.decode()), Stamp.of(found)
+            return parse(data.decode()), FileStamp.of(found)
         except (UnicodeDecodeError, TokensDamaged) as error:
             raise self._damaged(str(error)) from None
         except TokensNewer as error:
@@ -135,58 +133,57 @@ class TokenFile:
                 "that one, or choose another --state-dir"
             ) from None
 
-    def read_its_owners(self) -> Book:
+    def read_as_owner(self) -> TokenTable:
         """
-        What is in it, whoever's folder it is; nothing if there is no file.
+        The tokens in the file, for the owner of the folder and for root.
 
         @raise TokensUnusable: as for L{read}.
         """
-        with self._told():
+        with self._explained():
             try:
                 home = os.stat(self.folder)
             except FileNotFoundError:
-                return Book()
+                return {}
             found = self.read(home.st_uid)
-        return Book() if found is None else found[0]
+        return {} if found is None else found[0].tokens
 
-    def change(self, change: Callable[[Kept], Kept], who: str, now: int) -> Kept:
+    def change(
+        self,
+        change: Callable[[TokenTable], TokenTable],
+        record: Callable[[str, Token], None],
+    ) -> TokenTable:
         """
-        Replace the tokens by what is made of them. They are on the disk then, for
-        the user whose folder it is: root may do this for a daemon. So is who did it.
+        Replace the tokens by the result of C{change}, and return that.
 
+        The file is on the disk then, and belongs to the owner of the folder: root may
+        do this for a daemon.
+
+        @param record: takes each change (see L{changes}) before it is written, so that
+            a change that cannot be audited is not made.
         @raise TokensUnusable: if they cannot be read or written, or are too many.
         """
-        return self._write(lambda book: book.changed(change(book.kept), who, now)).kept
-
-    def take_out(self, noted: Collection[Change]) -> None:
-        """
-        Forget changes that are noted elsewhere.
-
-        @raise TokensUnusable: if that cannot be written.
-        """
-        self._write(lambda book: book.without(noted))
-
-    def _write(self, make: Callable[[Book], Book]) -> Book:
-        with self._told():
+        with self._explained():
             make_folder(self.folder)
             home = os.stat(self.folder)
             with self._locked(home):
-                before = self.read_its_owners()
-                book = make(before)
-                if book == before:
-                    return book
-                size = len(render(Book(book.kept)))
-                if len(book.kept) > MOST or size > _MAX_SIZE:
+                before = self.read_as_owner()
+                after = change(before)
+                if after == before:
+                    return after
+                data = render(SavedTokens(after, secrets.token_hex(8))).encode()
+                if len(after) > MAX_TOKENS or len(data) > _MAX_WRITTEN:
                     raise TokensUnusable(
-                        f"{self.path} would hold more than {MOST} tokens, or "
-                        f"{_MAX_SIZE} bytes; revoke some"
+                        f"{self.path} would hold more than {MAX_TOKENS} tokens, or "
+                        f"{_MAX_WRITTEN} bytes; revoke some"
                     )
-                self._replace(render(book).encode(), home)
-        return book
+                for what, token in changes(before, after):
+                    record(what, token)
+                self._replace(data, home)
+        return after
 
     def _check(self, found: os.stat_result, owner: int) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise TokensUnusable(f"{self.path} is no file; remove it")
+            raise TokensUnusable(f"{self.path} is not a regular file; remove it")
         if found.st_uid not in (owner, 0):
             raise TokensUnusable(
                 f"{self.path} belongs to another user ({found.st_uid}), who could let "
@@ -201,24 +198,21 @@ class TokenFile:
 
     def _damaged(self, why: str) -> TokensUnusable:
         return TokensUnusable(
-            f"{self.path} is damaged: {why}; put a copy back that is right, or remove "
-            "it and make all tokens anew"
+            f"{self.path} is damaged: {why}; restore it from a copy, or remove it and "
+            "make all tokens again"
         )
 
     def _replace(self, data: bytes, home: os.stat_result) -> None:
         new = self.folder / "tokens.json.new"
         with suppress(FileNotFoundError):
-            os.unlink(new)  # of one who was killed
+            os.unlink(new)  # a process was killed while it wrote this
         with open(_create(new, home), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with _closing(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | _OPEN)) as fd:
+            os.fsync(fd)  # or the new name may be lost with the power
 
     @contextmanager
     def _locked(self, home: os.stat_result) -> Iterator[None]:
@@ -227,11 +221,9 @@ class TokenFile:
             lock = _create(path, home)
         except FileExistsError:
             lock = os.open(path, os.O_RDWR | _OPEN)
-        try:
+        with _closing(lock):
             self._lock(lock)
             yield
-        finally:
-            os.close(lock)
 
     def _lock(self, lock: int) -> None:
         deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -241,14 +233,14 @@ class TokenFile:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise TokensUnusable(
-                        f"{self.path} is being changed by another process, which does "
-                        "not come to an end; try again"
+                        f"another process has been changing {self.path} for "
+                        f"{_LOCK_TIMEOUT:g} s; try again"
                     ) from None
             time.sleep(0.02)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell what the system says as what it means for tokens."""
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of the system into L{TokensUnusable}."""
         try:
             yield
         except OSError as error:
@@ -259,11 +251,19 @@ class TokenFile:
             ) from None
 
 
+@contextmanager
+def _closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def _create(path: Path, home: os.stat_result) -> int:
     """
-    Make a file for the owner of a folder alone, whatever the umask.
+    Create a file for the owner of a folder alone, whatever the umask.
 
-    @raise FileExistsError: if it is there.
+    @raise FileExistsError: if it exists.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
     with ExitStack() as on_error:

@@ -25,7 +25,7 @@ from shellstream.daemon.banner import (
     invitation,
 )
 from shellstream.daemon.service import Daemon
-from shellstream.storage.token_store import Tokens
+from shellstream.storage.token_store import TokenStore
 from shellstream.web import Site
 from tests.support.registries import CONFIG
 
@@ -234,7 +234,7 @@ class WelcomeTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, Site(clock), clock)
-        self.door = AuthPolicy(Tokens(None, clock, lambda: 1, "me"))
+        self.door = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
         self.daemon.door = self.door
 
     def test_places(self) -> None:

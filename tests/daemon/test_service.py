@@ -20,13 +20,14 @@ from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.principals import Access, Known
-from shellstream.security.tokens import make
+from shellstream.security.tokens import create_token
 from shellstream.storage.token_file import TokenFile
 from shellstream.storage.token_store import LOOK
 from shellstream.web import Site
 from tests.support.daemons import HERE, SIGNALS, WIDE, DaemonTestCase
 from tests.support.http import Connection
 from tests.support.registries import CONFIG, limited
+from tests.support.tokens import unrecorded
 
 
 class DaemonTests(DaemonTestCase):
@@ -125,8 +126,8 @@ class EntryTests(DaemonTestCase):
 
     def add(self) -> None:
         """What the tool would do."""
-        token, _ = make("pi", EVERYTHING, 1)
-        self.file.change(lambda kept: {**kept, token.id: token}, "me", 1)
+        token, _ = create_token("pi", EVERYTHING, 1)
+        self.file.change(lambda kept: {**kept, token.id: token}, unrecorded)
 
     def said(self, *given: Any) -> str:
         """What a daemon says at its start, which ends at once."""
@@ -216,7 +217,7 @@ class EntryTests(DaemonTestCase):
         self.add()
         self.reactor.advance(1)
         self.assertTrue(daemon.door.required)
-        self.file.change(lambda _: {}, "me", 1)
+        self.file.change(lambda _: {}, unrecorded)
         self.reactor.advance(1)
         self.assertEqual((daemon.door.required, len(daemon.door.tokens)), (True, 0))
         self.stop(daemon)
@@ -237,7 +238,7 @@ class EntryTests(DaemonTestCase):
             self.assertEqual(after.ask("GET", "/commands").status, 200)
             self.add()
             if not tokens:  # it is revoked before it was seen
-                self.file.change(lambda _: {}, "", 0)
+                self.file.change(lambda _: {}, unrecorded)
             self.reactor.advance(LOOK)
             self.assertTrue(before.wire.disconnected)
             self.assertEqual(after.ask("GET", "/commands").status, 401)
@@ -256,7 +257,7 @@ class EntryTests(DaemonTestCase):
             )
         self.add()
         self.assertIn("there are 2", self.said(self.where))
-        self.file.change(lambda _: {}, "me", 1)
+        self.file.change(lambda _: {}, unrecorded)
         self.assertIn("there are none", self.said(self.where))
         self.assertIn("with a --state-dir", self.said(IN_MEMORY, CONFIG, WIDE))
 

@@ -5,7 +5,7 @@ import json
 import stat
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.daemon.token_arguments import parser
 from shellstream.daemon.token_command import main
 from shellstream.security.authorization import USUAL_ACTIONS, Action, Grant
-from shellstream.security.tokens import Token, find
+from shellstream.security.tokens import Token, find_token
 from shellstream.storage.token_file import TokenFile, account
 
 #: 2023-11-14T22:13:20Z
@@ -53,12 +53,12 @@ class ToolTestCase(SynchronousTestCase):
         """The token that was made, by its text."""
         said = self.tool("make", *argv)
         self.assertEqual(said.code, 0, said.err)
-        token = find(said.out.rstrip("\n"), self.file.read_its_owners().kept, self.now)
+        token = find_token(said.out.rstrip("\n"), self.file.read_as_owner(), self.now)
         assert token is not None, said.out
         return token
 
     def ids(self) -> list[str]:
-        return list(self.file.read_its_owners().kept)
+        return list(self.file.read_as_owner())
 
 
 class MakeTests(ToolTestCase):
@@ -90,9 +90,9 @@ class MakeTests(ToolTestCase):
         self.assertRegex(said.out, r"\Ashs_[0-9a-f]{8}_[0-9a-f]{64}\n\Z")
         self.assertNotIn(said.out.strip(), said.err)
         for words in (
-            "of pi, good until 2024-01-31T00:00:00.000000Z, may run, read, write, "
-            "signal: all commands, own runs only; it is kept, hashed, in "
-            f"{self.file.path}",
+            "of pi, valid until 2024-01-31T00:00:00.000000Z, may run, read, write, "
+            "signal: all commands, own runs only; "
+            f"{self.file.path} has only its hash, so it cannot be shown again",
             "shellstream --token-file FILE http://HOST:8000/stream",
         ):
             self.assertIn(words, said.err)
@@ -171,7 +171,7 @@ class WhereTests(ToolTestCase):
         """A file that cannot be trusted is told, and nothing is changed."""
         self.make("pi")
         self.file.path.chmod(0o644)
-        for argv in (["list"], ["make", "x"], ["revoke", "pi"], ["expire", "pi"]):
+        for argv in (["list"], ["make", "x"], ["revoke", "pi"]):
             said = self.tool(*argv)
             self.assertEqual((said.code, said.out), (1, ""))
             self.assertIn(f"type: chmod 600 {self.file.path}\n", said.err)
@@ -225,7 +225,7 @@ class ListTests(ToolTestCase):
 
 
 class ChangeTests(ToolTestCase):
-    """C{tokens expire} and C{tokens revoke} are for one token, or all of a name."""
+    """C{tokens revoke} is for one token, or all of a name."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -241,46 +241,22 @@ class ChangeTests(ToolTestCase):
         self.assertEqual(self.ids(), [self.new.id, self.other.id])
         self.assertEqual(self.tool("revoke", "pi").code, 0)
         self.assertEqual(self.ids(), [self.other.id])
-        self.assertIn("that was the last one", self.tool("revoke", "ci").err)
+        self.assertIn("that was the last token", self.tool("revoke", "ci").err)
         self.assertEqual(self.ids(), [])
-
-    def test_expire(self) -> None:
-        """It is good until then; until now, if nobody says."""
-        for argv, until in (
-            (("pi",), NOW),
-            (("pi", "--in", "12h"), NOW + DAY // 2),
-            (("pi", "--at", "2023-11-15T22:13:20Z"), NOW + DAY),
-            (("pi", "--at", "2023-11-16T00:13:20+02:00"), NOW + DAY),
-        ):
-            self.assertEqual(self.tool("expire", *argv).code, 0)
-            kept = self.file.read_its_owners().kept
-            found = [kept[each.id].expires for each in (self.old, self.new, self.other)]
-            self.assertEqual(found, [until, until, None])
-        self.tool("expire", self.old.id)
-        kept = self.file.read_its_owners().kept
-        self.assertEqual(kept[self.old.id].expires, NOW)
-        self.assertEqual(kept[self.new.id].expires, NOW + DAY)
-
-    def test_expire_said(self) -> None:
-        """What has become of it is told."""
-        said = self.tool("expire", "ci", "--in", "1d").err
-        self.assertIn("of ci is good until 2023-11-15T22:13:20.000000Z\n", said)
-        self.assertIn("of ci is expired\n", self.tool("expire", "ci").err)
 
     def test_unknown(self) -> None:
         """A name or an id that nobody has is told, with one that is like it."""
-        for command in ("revoke", "expire"):
-            said = self.tool(command, "pii")
-            self.assertEqual((said.code, said.out), (1, ""))
-            self.assertIn("has no token 'pii' (did you mean 'pi'?)", said.err)
-            self.assertEqual(len(said.err.splitlines()), 1)
+        said = self.tool("revoke", "pii")
+        self.assertEqual((said.code, said.out), (1, ""))
+        self.assertIn("has no token 'pii' (did you mean 'pi'?)", said.err)
+        list_them = f"twistd shellstream --state-dir {self.folder} tokens list"
+        self.assertIn(list_them, said.err)
+        self.assertEqual(len(said.err.splitlines()), 1)
         self.assertEqual(len(self.ids()), 3)
 
     def test_refused(self) -> None:
-        """Two times at once, none, or no command, make no sense."""
+        """No token, an unknown command, or none, make no sense."""
         for argv in (
-            ("expire", "pi", "--in", "1d", "--at", "2033-01-01"),
-            ("expire", "pi", "--in"),
             ("revoke",),
             ("revok", "pi"),
             (),
@@ -288,28 +264,42 @@ class ChangeTests(ToolTestCase):
             self.assertEqual(self.tool(*argv).code, 2, argv)
 
 
-class NotedTests(ToolTestCase):
-    """Who has changed what stays in the file, for a daemon to note."""
+class AuditTests(ToolTestCase):
+    """The tool appends its own lines to the audit."""
+
+    def audit(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "audit.jsonl").read_text("ascii").splitlines()
+        return list(map(json.loads, lines))
 
     def test_who(self) -> None:
-        """Each change has the account, whom sudo names, and the time."""
-        self.tool("make", "pi")
+        """Each change has the account, whom sudo names, and the time; no secret."""
+        secret = self.tool("make", "pi", "--actions", "read").out.strip()[-64:]
         self.now += DAY
-        self.tool("expire", "pi", SUDO_USER="alice")
+        self.tool("make", "ci", "--own", "--expires", "1h", SUDO_USER="alice")
         self.tool("revoke", "pi", SUDO_USER="alice\x1b")
         self.tool("list")
-        me = account({})
+        me, later = account({}), "2023-11-15T22:13:20.000000Z"
+        lines = self.audit()
         self.assertEqual(
+            [(each["what"], each["name"], each["who"], each["time"]) for each in lines],
             [
-                (each.what, each.who, each.time)
-                for each in self.file.read_its_owners().changes
-            ],
-            [
-                ("made", me, NOW),
-                ("changed", f"{me} (sudo: alice)", NOW + DAY),
-                ("revoked", me, NOW + DAY),
+                ("token-made", "pi", me, "2023-11-14T22:13:20.000000Z"),
+                ("token-made", "ci", f"{me} (sudo: alice)", later),
+                ("token-revoked", "pi", me, later),
             ],
         )
+        self.assertEqual((lines[0]["actions"], lines[0]["commands"]), ("read", "*"))
+        self.assertEqual(lines[1]["own"], "true")
+        self.assertEqual(lines[1]["expires"], "2023-11-15T23:13:20.000000Z")
+        self.assertNotIn(secret, (self.folder / "audit.jsonl").read_text())
+
+    def test_unwritable(self) -> None:
+        """What cannot be recorded is not done, and the reason is told."""
+        (self.folder / "audit.jsonl").mkdir(parents=True)
+        said = self.tool("make", "pi")
+        self.assertEqual((said.code, said.out), (1, ""))
+        self.assertIn("the audit cannot be kept in", said.err)
+        self.assertEqual(self.ids(), [])
 
 
 class OptionsTests(SynchronousTestCase):

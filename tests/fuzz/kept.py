@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from shellstream.model.events import Chunk, OnDisconnect, Stream
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import LogDamaged
-from shellstream.security import token_journal, tokens
+from shellstream.security import tokens
 from shellstream.security.authorization import Grant
 from shellstream.storage.ring import Ring
 from shellstream.storage.ring_file import RingFile
@@ -87,7 +87,7 @@ def _read(file: RingFile) -> Iterator[Chunk]:
 
 
 #: A token and its text; whoever guesses that has guessed right.
-_TOKEN, _TEXT = tokens.make("ann", Grant(), 0, random=lambda size: "a7" * size)
+_TOKEN, _TEXT = tokens.create_token("ann", Grant(), 0, random=lambda size: "a7" * size)
 
 
 def token(data: bytes) -> None:
@@ -96,14 +96,14 @@ def token(data: bytes) -> None:
     shown, text = source.one_of((True, False)), source.rest()
     if shown:
         given = text.decode("latin-1")
-        found = tokens.find(given, {_TOKEN.id: _TOKEN}, 1)
+        found = tokens.find_token(given, {_TOKEN.id: _TOKEN}, 1)
         assert found is (_TOKEN if given == _TEXT else None)
         return
     try:
-        book = token_journal.parse(text.decode("utf-8", "replace"))
-    except (token_journal.TokensDamaged, token_journal.TokensNewer):
+        saved = tokens.parse(text.decode("utf-8", "replace"))
+    except (tokens.TokensDamaged, tokens.TokensNewer):
         return
-    assert token_journal.parse(token_journal.render(book)) == book
+    assert tokens.parse(tokens.render(saved)) == saved
 
 
 _SOUND = to_row(

@@ -3,7 +3,9 @@
 The values, and how they are written down.
 """
 
+import json
 from hmac import compare_digest
+from typing import Any
 
 from attrs import evolve
 from hypothesis import given
@@ -12,31 +14,42 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.tables import NotAllowed
 from shellstream.security import tokens
-from shellstream.security.authorization import Grant, Principal
-from shellstream.security.token_journal import Book, render
+from shellstream.security.authorization import EVERYTHING, Grant, Principal
 from shellstream.security.tokens import (
     LAST_TIME,
+    MAX_TOKENS,
+    SavedTokens,
+    TokensDamaged,
+    TokensNewer,
     changes,
-    find,
-    live,
-    make,
+    create_token,
+    credential_is_valid,
+    find_token,
+    parse,
+    render,
     token_name,
 )
-from tests.support.tokens import NOW, TIMES, kept
+from tests.support.tokens import NOW, TIMES, TOKENS, table
+
+SAVED = st.builds(
+    SavedTokens,
+    st.lists(TOKENS, max_size=4).map(lambda found: table(*found)),
+    st.text("0123456789abcdef", max_size=16),
+)
 
 
 class FindTests(SynchronousTestCase):
     """A token is recognised by its text, and by nothing else."""
 
     def setUp(self) -> None:
-        self.token, self.text = make("pi", Grant(), NOW)
-        self.other, _ = make("pi", Grant(), NOW, taken=[self.token.id])
-        self.kept = kept(self.token, self.other)
+        self.token, self.text = create_token("pi", Grant(), NOW)
+        self.other, _ = create_token("pi", Grant(), NOW, taken=[self.token.id])
+        self.tokens = table(self.token, self.other)
 
     def test_made(self) -> None:
         """What was made is found, and speaks for whom it was made."""
         self.assertRegex(self.text, "^shs_[0-9a-f]{8}_[0-9a-f]{64}$")
-        self.assertIs(find(self.text, self.kept, NOW), self.token)
+        self.assertIs(find_token(self.text, self.tokens, NOW), self.token)
         self.assertEqual(
             self.token.principal,
             Principal(name="pi", grant=Grant(), credential=f"token {self.token.id}"),
@@ -45,7 +58,7 @@ class FindTests(SynchronousTestCase):
     def test_secret(self) -> None:
         """What is kept does not hold the secret, nor does what is logged of it."""
         secret = self.text.rpartition("_")[2]
-        self.assertNotIn(secret, render(Book(self.kept)))
+        self.assertNotIn(secret, render(SavedTokens(self.tokens)))
         self.assertNotIn(secret, repr(self.token))
         self.assertNotIn(self.token.digest, repr(self.token))
         self.assertNotEqual(self.token.digest, self.other.digest)
@@ -68,29 +81,31 @@ class FindTests(SynchronousTestCase):
             self.text.replace("shs", "\u017fhs"),
             self.text.replace("0", "\uff10").replace("1", "\u0661"),
         ):
-            self.assertIsNone(find(text, self.kept, NOW), text[:90])
+            self.assertIsNone(find_token(text, self.tokens, NOW), text[:90])
 
     @given(st.text() | st.from_regex("shs_[0-9a-f]{8}_[0-9a-f]{64}"))
     def test_any_text(self, text: str) -> None:
         """No text whatever is taken for a token, nor makes this fail."""
-        self.assertIsNone(find(text, self.kept, NOW))
-        self.assertFalse(live(text, self.kept, NOW))
+        self.assertIsNone(find_token(text, self.tokens, NOW))
+        self.assertFalse(credential_is_valid(text, self.tokens, NOW))
 
     @given(TIMES, st.integers(0, LAST_TIME))
     def test_expired(self, expires: int, now: int) -> None:
         """It is good until it expires, and not from then on."""
-        now_kept = kept(evolve(self.token, expires=expires))
+        now_tokens = table(evolve(self.token, expires=expires))
         good = now < expires
-        self.assertEqual(find(self.text, now_kept, now) is not None, good)
-        self.assertEqual(live(f"token {self.token.id}", now_kept, now), good)
+        self.assertEqual(find_token(self.text, now_tokens, now) is not None, good)
+        self.assertEqual(
+            credential_is_valid(f"token {self.token.id}", now_tokens, now), good
+        )
 
     def test_live(self) -> None:
         """A credential is live as long as its token is there."""
         credential = self.token.principal.credential
-        self.assertTrue(live(credential, self.kept, NOW))
-        self.assertFalse(live(credential, kept(self.other), NOW))
+        self.assertTrue(credential_is_valid(credential, self.tokens, NOW))
+        self.assertFalse(credential_is_valid(credential, table(self.other), NOW))
         for text in ("none", "token ", self.token.id, "certificate x"):
-            self.assertFalse(live(text, self.kept, NOW))
+            self.assertFalse(credential_is_valid(text, self.tokens, NOW))
 
     def test_same_work(self) -> None:
         """What is wrong with a token does not show by how long it takes to say so."""
@@ -109,14 +124,14 @@ class FindTests(SynchronousTestCase):
             f"{prefix}_{token_id}_{'0' * 64}",
             f"{prefix}_{token_id}_{secret[:-1]}{'1' if secret[-1] == '0' else '0'}",
         ):
-            find(text, self.kept, NOW)
+            find_token(text, self.tokens, NOW)
         self.assertEqual(asked, [(64, 64)] * 4)
 
     def test_id_taken(self) -> None:
         """A new token has an id that no other has."""
         random = iter([self.token.id, self.other.id, "1" * 8, "2" * 64])
-        token, _ = make(
-            "x", Grant(), NOW, taken=self.kept, random=lambda _: next(random)
+        token, _ = create_token(
+            "x", Grant(), NOW, taken=self.tokens, random=lambda _: next(random)
         )
         self.assertEqual(token.id, "1" * 8)
 
@@ -140,10 +155,129 @@ class ChangesTests(SynchronousTestCase):
 
     def test_changes(self) -> None:
         """Those that came, went, or are not what they were."""
-        a, b, c = (make("x", Grant(), NOW)[0] for _ in range(3))
+        a, b, c = (create_token("x", Grant(), NOW)[0] for _ in range(3))
         later = evolve(b, expires=NOW)
         self.assertEqual(
-            list(changes(kept(a, b), kept(later, c))),
+            list(changes(table(a, b), table(later, c))),
             [("revoked", a), ("changed", later), ("made", c)],
         )
-        self.assertEqual(list(changes(kept(a), kept(a))), [])
+        self.assertEqual(list(changes(table(a), table(a))), [])
+
+
+class WrittenTests(SynchronousTestCase):
+    """Tokens as they are kept."""
+
+    def setUp(self) -> None:
+        self.token, _ = create_token("pi", EVERYTHING, NOW)
+        self.document: dict[str, Any] = json.loads(
+            render(SavedTokens(table(self.token)))
+        )
+
+    @given(SAVED)
+    def test_round(self, saved: SavedTokens) -> None:
+        """What was written is read as the same."""
+        self.assertEqual(parse(render(saved)), saved)
+
+    def test_version_1(self) -> None:
+        """A file of the version before has no revision, and a list of changes."""
+        document = {**self.document, "version": 1, "changes": [{"what": "made"}]}
+        del document["revision"]
+        self.assertEqual(
+            parse(json.dumps(document)), SavedTokens(table(self.token), "")
+        )
+
+    @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+    def test_any_text(self, text: str) -> None:
+        """Any other text is damaged, or newer, and nothing else happens."""
+        self.assertRaises((TokensDamaged, TokensNewer), parse, text)
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["version", "tokens", "revision", "0" * 8])
+                    | st.text(),
+                    inner,
+                    max_size=4,
+                )
+            ),
+        )
+    )
+    def test_any_document(self, document: object) -> None:
+        """Nor does anything else happen for any JSON."""
+        try:
+            found = parse(json.dumps(document))
+        except (TokensDamaged, TokensNewer):
+            return
+        self.assertEqual(found.tokens, {})
+
+    def damaged(self, without: str = "", **more: object) -> str:
+        """What is said of a token whose row lacks something, or has something else."""
+        document = json.loads(json.dumps(self.document))
+        row = {**document["tokens"][self.token.id], **more}
+        row.pop(without, None)
+        document["tokens"][self.token.id] = row
+        return str(self.assertRaises(TokensDamaged, parse, json.dumps(document)))
+
+    def test_nothing_left_out(self) -> None:
+        """A token that lacks anything is not taken for one that may do more."""
+        for name in self.document["tokens"][self.token.id]:
+            said = self.damaged(without=name)
+            self.assertIn(f"tokens.{self.token.id}.{name}: found nothing", said)
+
+    def test_nothing_added(self) -> None:
+        """What is unknown may have been meant to say that it may do less."""
+        said = self.damaged(only="mondays")
+        self.assertIn("only: found an unknown key", said)
+
+    def test_nothing_odd(self) -> None:
+        """Each value is of its kind, or told with what could be."""
+        for name, value in (
+            *(("name", each) for each in (1, None, "", "anonymous")),
+            *(("sha256", each) for each in (None, "", "A" * 64, "0" * 65)),
+            *(("created", each) for each in (None, -1, True, 1.0, LAST_TIME + 1)),
+            *(("expires", each) for each in (0.5, -1, "never", LAST_TIME + 1)),
+            *(("commands", each) for each in ("*", [], [1])),
+            *(("actions", each) for each in ([], ["fly"], "run")),
+            ("own", 0),
+        ):
+            said = self.damaged("", **{name: value})
+            self.assertIn(f".{name}: found ", said)
+            self.assertIn("; allowed: ", said)
+
+    def test_no_table(self) -> None:
+        """Nor is a file right that has no tokens, or some by other names."""
+        row = self.document["tokens"][self.token.id]
+        for document, why in (
+            ({"version": 1}, "tokens: found nothing"),
+            ({"version": 1, "tokens": []}, "tokens: found []"),
+            ({"version": 1, "tokens": {"x": row}}, "the name 'x'"),
+            ({"version": 1, "tokens": {}, "x": 1}, "x: found an unknown key"),
+            (
+                {"version": 2, "tokens": {}, "changes": []},
+                "changes: found an unknown key",
+            ),
+            ({"version": 2, "tokens": {}, "revision": "x"}, "revision: found"),
+            ({"tokens": {}}, "version: found nothing"),
+            ({"version": 0, "tokens": {}}, "version: found 0"),
+            ({"version": True, "tokens": {}}, "version: found true"),
+            ([], "not a JSON object"),
+        ):
+            error = self.assertRaises(TokensDamaged, parse, json.dumps(document))
+            self.assertIn(why, str(error))
+        self.assertRaises(TokensDamaged, parse, "[" * 100_000)
+
+    def test_newer(self) -> None:
+        """What a later version has written is called so, whatever is in it."""
+        error = self.assertRaises(TokensNewer, parse, '{"version": 3, "any": 1}')
+        self.assertIn("version is 3", str(error))
+
+    def test_too_many(self) -> None:
+        """There is a bound."""
+        many = {
+            f"{n:08x}": evolve(self.token, id=f"{n:08x}") for n in range(MAX_TOKENS + 1)
+        }
+        error = self.assertRaises(TokensDamaged, parse, render(SavedTokens(many)))
+        self.assertIn(f"more than {MAX_TOKENS}", str(error))

@@ -3,10 +3,11 @@
 import os
 import resource
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.storage.audit_file import AuditFile
+from shellstream.storage.audit_file import AuditFile, AuditUnusable, append_line
 
 
 class AuditFileTests(SynchronousTestCase):
@@ -112,7 +113,7 @@ class AuditFileTests(SynchronousTestCase):
         """What is no file is told at once, and not waited for."""
         os.mkfifo(self.path)
         error = self.assertRaises(OSError, self.file.open)
-        self.assertIn("no regular file", str(error))
+        self.assertIn("not a regular file", str(error))
         self.path.unlink()
         self.path.mkdir()
         self.assertRaises(IsADirectoryError, self.file.open)
@@ -129,3 +130,71 @@ class AuditFileTests(SynchronousTestCase):
         before.rmdir()
         file.write("b")
         self.assertEqual(self.texts(), ["b\n", "a\n"])
+
+
+class AppendLineTests(SynchronousTestCase):
+    """L{append_line} adds to the audit of a state folder, whoever else does."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "audit.jsonl"
+
+    def refused(self) -> str:
+        return str(self.assertRaises(AuditUnusable, append_line, self.folder, "a"))
+
+    def test_beside_daemon(self) -> None:
+        """The first line creates the file, private; a daemon appends to the same."""
+        self.addCleanup(os.umask, os.umask(0))
+        append_line(self.folder, "a")
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+        file = AuditFile(self.path, 5, 1)
+        self.addCleanup(file.close)
+        file.write("b")
+        append_line(self.folder, "c")
+        file.write("d")
+        self.assertEqual(Path(f"{self.path}.1").read_text(), "a\nb\nc\n")
+        self.assertEqual(self.path.read_text(), "d\n")
+
+    def test_torn(self) -> None:
+        """A line that was cut off ends before the next."""
+        self.path.write_text('{"time":')
+        append_line(self.folder, "a")
+        self.assertEqual(self.path.read_text(), '{"time":\na\n')
+
+    def test_elsewhere(self) -> None:
+        """Where the daemon has made a link, the line goes to the file at its end."""
+        elsewhere = Path(self.mktemp()).absolute()
+        (self.folder / "audit").symlink_to(elsewhere)
+        append_line(self.folder, "a")
+        append_line(self.folder, "b")
+        self.assertEqual(elsewhere.read_text(), "a\nb\n")
+        self.assertFalse(self.path.exists())
+
+    def test_another_user(self) -> None:
+        """Nothing is added to, or made in, what is not of the folder's owner."""
+        found = os.stat(self.folder)
+        home = os.stat_result((*found[:4], 4711, *found[5:]))
+        with patch("shellstream.storage.audit_file.os.stat", return_value=home):
+            self.assertIn("does not own this", self.refused())
+            self.assertEqual(os.listdir(self.folder), [])
+            self.path.touch()
+            self.assertIn("does not own this", self.refused())
+        self.assertEqual(self.path.read_text(), "")
+
+    def test_for_the_owner(self) -> None:
+        """What root creates for a daemon is that daemon's."""
+        given = []
+        self.patch(os, "fchown", lambda fd, *owner: given.append(owner))
+        home = os.stat(self.folder)
+        self.patch(os, "geteuid", lambda: home.st_uid + 1)
+        append_line(self.folder, "a")
+        self.assertEqual(given, [(home.st_uid, home.st_gid)])
+
+    def test_no_file(self) -> None:
+        """A link in its place is not followed, and a pipe not waited for."""
+        self.path.symlink_to(self.mktemp())
+        self.assertIn("Too many levels of symbolic links", self.refused())
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assertIn("it is not a regular file", self.refused())

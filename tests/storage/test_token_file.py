@@ -16,17 +16,17 @@ from unittest.mock import Mock, patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.authorization import Grant
-from shellstream.security.token_journal import Book
-from shellstream.security.tokens import MOST, Kept, Token, make
+from shellstream.security.tokens import MAX_TOKENS, Token, TokenTable, create_token
 from shellstream.storage import token_file
-from shellstream.storage.token_file import Stamp, TokenFile, TokensUnusable, account
+from shellstream.storage.token_file import FileStamp, TokenFile, TokensUnusable, account
 from tests.support.programs import ROOT
+from tests.support.tokens import unrecorded
 
 ME = os.geteuid()
 
 
 def new(name: str = "pi") -> Token:
-    return make(name, Grant(), 1)[0]
+    return create_token(name, Grant(), 1)[0]
 
 
 class TokenFileTestCase(SynchronousTestCase):
@@ -36,8 +36,8 @@ class TokenFileTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp(), "deep").absolute()
         self.file = TokenFile(self.folder)
 
-    def add(self, token: Token) -> Kept:
-        return self.file.change(lambda kept: {**kept, token.id: token}, "me", 1)
+    def add(self, token: Token) -> TokenTable:
+        return self.file.change(lambda kept: {**kept, token.id: token}, unrecorded)
 
     def unusable(self, owner: int = ME) -> str:
         """Why it cannot be read."""
@@ -51,7 +51,7 @@ class KeptTests(TokenFileTestCase):
         """Where there is no file, or no folder, there are no tokens."""
         self.assertIsNone(self.file.read(ME))
         self.assertIsNone(self.file.stamp())
-        self.assertEqual(self.file.read_its_owners(), Book())
+        self.assertEqual(self.file.read_as_owner(), {})
         self.folder.parent.mkdir(parents=True)
         self.folder.write_bytes(b"")
         self.assertIsNone(self.file.read(ME))
@@ -63,9 +63,10 @@ class KeptTests(TokenFileTestCase):
         stamp = self.file.stamp()
         kept = self.add(two)
         self.assertEqual(kept, {one.id: one, two.id: two})
-        book = self.file.read_its_owners()
-        self.assertEqual(book.kept, kept)
-        self.assertEqual(self.file.read(ME), (book, self.file.stamp()))
+        self.assertEqual(self.file.read_as_owner(), kept)
+        found = self.file.read(ME)
+        assert found is not None
+        self.assertEqual((found[0].tokens, found[1]), (kept, self.file.stamp()))
         self.assertNotEqual(self.file.stamp(), stamp)
 
     def test_private(self) -> None:
@@ -109,14 +110,14 @@ class KeptTests(TokenFileTestCase):
             "from shellstream.security.authorization import Grant\n"
             f"file = f.TokenFile(pathlib.Path({str(self.folder)!r}))\n"
             "for _ in range(20):\n"
-            "    token, _ = t.make('x', Grant(), 1)\n"
-            "    file.change(lambda kept: {**kept, token.id: token}, 'me', 1)\n"
+            "    token, _ = t.create_token('x', Grant(), 1)\n"
+            "    file.change(lambda kept: {**kept, token.id: token}, print)\n"
         )
         programs = [
             subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)
         ]
         self.assertEqual([each.wait() for each in programs], [0, 0, 0])
-        self.assertEqual(len(self.file.read_its_owners().kept), 60)
+        self.assertEqual(len(self.file.read_as_owner()), 60)
 
     def test_killed(self) -> None:
         """What a process that was killed half-way has left is in nobody's way."""
@@ -133,14 +134,14 @@ class KeptTests(TokenFileTestCase):
             with patch(call, side_effect=OSError(errno.ENOSPC, "")):
                 error = self.assertRaises(TokensUnusable, self.add, new())
             self.assertIn("No space left on device; repair that", str(error))
-            self.assertEqual(self.file.read_its_owners().kept, {one.id: one})
+            self.assertEqual(self.file.read_as_owner(), {one.id: one})
 
     def test_too_many(self) -> None:
         """There is an end to what goes in."""
         token = new()
-        many = {f"{n:08x}": token for n in range(MOST + 1)}
+        many = {f"{n:08x}": token for n in range(MAX_TOKENS + 1)}
         error = self.assertRaises(
-            TokensUnusable, self.file.change, lambda _: many, "", 1
+            TokensUnusable, self.file.change, lambda _: many, unrecorded
         )
         self.assertIn("revoke some", str(error))
         self.assertIsNone(self.file.stamp())
@@ -152,7 +153,7 @@ class KeptTests(TokenFileTestCase):
         with open(self.folder / "tokens.lock", "rb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
             error = self.assertRaises(TokensUnusable, self.add, new())
-        self.assertIn("is being changed by another process", str(error))
+        self.assertIn("another process has been changing", str(error))
         self.add(new())
 
 
@@ -207,15 +208,15 @@ class TrustTests(TokenFileTestCase):
         self.assertIn("Too many levels of symbolic links", self.unusable())
         path.unlink()
         os.mkfifo(path, 0o600)
-        self.assertIn("is no file; remove it", self.unusable())
+        self.assertIn("is not a regular file; remove it", self.unusable())
         path.unlink()
         path.mkdir(0o700)
-        self.assertIn("is no file; remove it", self.unusable())
+        self.assertIn("is not a regular file; remove it", self.unusable())
 
     def test_damaged(self) -> None:
         """A file that is damaged is told as such, and left where it is."""
         for content, why in (
-            (b"", "is damaged: it is no JSON"),
+            (b"", "is damaged: it is not JSON"),
             (b"\xff", "is damaged: 'utf-8' codec can't decode"),
             (b"{}", "is damaged: version: found nothing"),
             (b'{"version": 9}', "is of a later version of shellstream"),
@@ -230,7 +231,7 @@ class TrustTests(TokenFileTestCase):
 
     def test_huge(self) -> None:
         """No more of it is read than can be right."""
-        self.patch(token_file, "_MAX_WHOLE", 100)
+        self.patch(token_file, "_MAX_READ", 100)
         self.assertIn("it is larger than 100 bytes", self.unusable())
 
     def test_stamp(self) -> None:
@@ -238,33 +239,39 @@ class TrustTests(TokenFileTestCase):
         with patch("os.stat", side_effect=PermissionError(errno.EACCES, "")):
             error = self.assertRaises(TokensUnusable, self.file.stamp)
         self.assertIn("Permission denied", str(error))
-        self.assertIsInstance(self.file.stamp(), Stamp)
+        self.assertIsInstance(self.file.stamp(), FileStamp)
 
 
 class ChangesTests(TokenFileTestCase):
-    """The file knows who changed what, until that is noted."""
+    """Each change is recorded before it is made."""
 
-    def test_taken_out(self) -> None:
-        """What is noted is taken out, and nothing that came meanwhile."""
+    def test_recorded(self) -> None:
+        """What became of which token; the file is still as it was."""
         one, two = new(), new("two")
         self.add(one)
-        noted = self.file.read_its_owners().changes
-        self.add(two)
-        self.file.take_out(noted)
-        book = self.file.read_its_owners()
-        self.assertEqual(book.kept, {one.id: one, two.id: two})
-        (left,) = book.changes
-        self.assertEqual(
-            (left.what, left.who, left.time, left.token), ("made", "me", 1, two.id)
+        recorded = []
+
+        def record(what: str, token: Token) -> None:
+            self.assertEqual(self.file.read_as_owner(), {one.id: one})
+            recorded.append((what, token))
+
+        self.file.change(lambda _: {two.id: two}, record)
+        self.assertEqual(recorded, [("revoked", one), ("made", two)])
+
+    def test_not_recorded(self) -> None:
+        """A change that cannot be recorded is not made."""
+        token = new()
+        record = Mock(side_effect=TokensUnusable("no audit"))
+        self.assertRaises(
+            TokensUnusable, self.file.change, lambda _: {token.id: token}, record
         )
+        self.assertIsNone(self.file.stamp())
 
     def test_nothing_changed(self) -> None:
         """Where nothing is changed nothing is written."""
-        self.file.take_out(())
-        self.assertIsNone(self.file.stamp())
         self.add(new())
         stamp = self.file.stamp()
-        self.file.change(lambda kept: kept, "me", 2)
+        self.file.change(lambda tokens: tokens, unrecorded)
         self.assertEqual(self.file.stamp(), stamp)
 
 
