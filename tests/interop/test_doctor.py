@@ -159,9 +159,9 @@ class ProxyTests(DoctorTestCase):
         url = f"https://127.0.0.1:{port.getHost().port}/"
         ask = (
             "import asyncio, sys\n"
-            "from shellstream.client.doctor.probe_client import Asker\n"
-            "asker = Asker(secrets={'Authorization': 'Bearer secret'})\n"
-            "print(asyncio.run(asker.ask(sys.argv[1], 9)).sample.decode())\n"
+            "from shellstream.client.doctor.probe_client import ProbeClient\n"
+            "client = ProbeClient(secrets={'Authorization': 'Bearer secret'})\n"
+            "print(asyncio.run(client.ask(sys.argv[1], 9)).sample.decode())\n"
         )
         for trusted in (True, False):
             env = {"SSL_CERT_FILE": str(where / "ca.pem")} if trusted else {}

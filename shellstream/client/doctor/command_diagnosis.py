@@ -1,7 +1,8 @@
 """
 Whether a command holds back what it writes into a pipe, and what cures that.
 
-Pure: how its output came on a pipe is compared with how it came on a terminal.
+Pure. C's stdio, Python and Perl collect output in blocks when they write into a pipe,
+and write line by line on a terminal (setvbuf(3), stdout(3)). So the two are compared.
 """
 
 import shlex
@@ -12,23 +13,19 @@ from math import inf
 
 from attrs import frozen
 
-from .exchange import Piece, moments
-from .findings import Finding, Kind, Layer, Report, seconds
-from .ticks import FELT
-
-#: Seconds: what comes within that came in one go.
-APART = 0.05
+from .exchange import Arrival, bursts
+from .findings import Finding, Kind, Layer, Report, duration, in_bursts
+from .ticks import NOTICEABLE
 
 
 @frozen
-class Cure:
+class Setup:
     """
-    A way to start a command so that it might not hold its output back.
+    How a trial starts the command.
 
-    @ivar prefix: words to put before it.
-    @ivar env: variables to add to its environment; one that is there already, and
-        is a list, is added to.
-    @ivar pty: whether its output is a terminal.
+    @ivar prefix: words before the command.
+    @ivar env: variables to set; C{PERL5OPT} is added to what it holds already.
+    @ivar pty: whether the output is a terminal, not a pipe.
     """
 
     name: str
@@ -37,25 +34,24 @@ class Cure:
     pty: bool = False
 
     def line(self, argv: Sequence[str]) -> str:
-        """What to type."""
+        """What to type in a shell for the same."""
         if self.pty:
             return f"script -qec {shlex.quote(shlex.join(argv))} /dev/null"
         env = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         return " ".join([*env, shlex.join([*self.prefix, *argv])])
 
 
-PIPE = Cure("pipe")
-PTY = Cure("terminal", pty=True)
+PIPE = Setup("pipe")
+PTY = Setup("terminal", pty=True)
 
-#: Perl has no variable for it, but one for C{-M}, of which it makes C{use strict();}:
-#: that ends before the statement that we want.
-_PERL = "-Mstrict();$|=1"
-
-#: In the order in which they are tried: what costs least comes first.
+#: Setups that may cure the command, in the order of trial: the least intrusive first.
 CURES = (
-    Cure("stdbuf", prefix=("stdbuf", "-oL")),
-    Cure("PYTHONUNBUFFERED", env={"PYTHONUNBUFFERED": "1"}),
-    Cure("PERL5OPT", env={"PERL5OPT": _PERL}),
+    # stdbuf(1), for programs that use C's stdio.
+    Setup("stdbuf", prefix=("stdbuf", "-oL")),
+    Setup("PYTHONUNBUFFERED", env={"PYTHONUNBUFFERED": "1"}),
+    # Perl has no variable for it, but -MX executes "use X;" (perlrun(1)), so this
+    # executes "use strict();$|=1;", whose second statement is the one that we want.
+    Setup("PERL5OPT", env={"PERL5OPT": "-Mstrict();$|=1"}),
 )
 
 
@@ -65,116 +61,109 @@ class Trial:
     One run of the command.
 
     @ivar began: when it was started.
-    @ivar ended: when its output ended, or we did not want more.
-    @ivar code: its exit code, or less the number of the signal that killed it;
-        L{None} if we did.
+    @ivar ended: when its output ended, or we stopped reading.
+    @ivar code: its exit code, or minus the number of the signal that killed it; L{None}
+        if we ended it.
     """
 
-    cure: Cure
+    setup: Setup
     began: float
-    pieces: tuple[Piece, ...]
+    arrivals: tuple[Arrival, ...]
     ended: float
     code: int | None
 
     @property
-    def goes(self) -> int:
-        """In how many goes its output came."""
-        return len(moments(self.pieces, APART))
+    def bursts(self) -> int:
+        """In how many bursts the output came."""
+        return len(bursts(self.arrivals))
 
     @property
-    def first(self) -> float | None:
-        """Seconds until the first of it came."""
-        return self.pieces[0].time - self.began if self.pieces else None
+    def first_byte(self) -> float | None:
+        """Seconds until output came; L{None} if none came."""
+        return self.arrivals[0].time - self.began if self.arrivals else None
 
 
-def holds_back(pipe: Trial, terminal: Trial) -> bool:
-    """Whether its output plainly came in fewer goes on a pipe, and later."""
-    fewer = terminal.goes > 1 and 2 * pipe.goes <= terminal.goes
-    return fewer and _later(pipe, terminal) > FELT
+def holds_back(trial: Trial, terminal: Trial) -> bool:
+    """Whether output plainly came in fewer bursts than on a terminal, and later."""
+    # Half of the bursts: one fewer is an accident. And later: a terminal is slow, so a
+    # pipe may well bring the same output in fewer bursts, and earlier.
+    fewer = terminal.bursts > 1 and 2 * trial.bursts <= terminal.bursts
+    return fewer and _extra_delay(trial, terminal) > NOTICEABLE
 
 
-def _later(pipe: Trial, terminal: Trial) -> float:
-    """
-    By how many seconds the same part of its output came later on a pipe, at most.
-
-    Parts, not bytes: a program may write in columns, or colors, on a terminal.
-    """
-    on_pipe, on_terminal = _parts(pipe), _parts(terminal)
-    latest = 0.0
-    for part, time in on_terminal:
-        came = next((when for what, when in on_pipe if what >= part), inf)
-        latest = max(latest, came - time)
-    return latest
+def _extra_delay(trial: Trial, terminal: Trial) -> float:
+    """The most seconds by which a part of the output came later than on a terminal."""
+    parts = _parts(trial)
+    return max(
+        next((time for part, time in parts if part >= wanted), inf) - earlier
+        for wanted, earlier in _parts(terminal)
+    )
 
 
 def _parts(trial: Trial) -> list[tuple[Fraction, float]]:
-    """How much of its output there was, and after how many seconds."""
-    goes = moments(trial.pieces, APART)
-    sizes = list(accumulate(size for _, size in goes))
+    """
+    Which part of the output had come after how many seconds.
+
+    Parts, not bytes: many programs write columns or colors on a terminal only, so the
+    sizes differ.
+    """
+    came = bursts(trial.arrivals)
+    sizes = list(accumulate(burst.size for burst in came))
     return [
-        (Fraction(size, sizes[-1]), time - trial.began)
-        for size, (time, _) in zip(sizes, goes, strict=True)
+        (Fraction(size, sizes[-1]), burst.time - trial.began)
+        for size, burst in zip(sizes, came, strict=True)
     ]
-
-
-def cured(trial: Trial, terminal: Trial) -> bool:
-    """Whether this way its output came about as it does on a terminal."""
-    return not holds_back(trial, terminal)
-
-
-def silent(pipe: Trial, terminal: Trial) -> bool:
-    """Whether nothing came in any way, so that nothing can be said."""
-    return not pipe.pieces and not terminal.pieces
 
 
 def diagnose(
     argv: Sequence[str],
     pipe: Trial,
     terminal: Trial,
-    tried: Sequence[Trial] = (),
-    helped: Sequence[str] = (),
+    cures: Sequence[Trial] = (),
+    unbuffering: Sequence[str] = (),
 ) -> Report:
     """
     What a command does on a pipe, and what cures it.
 
-    @param tried: the cures that were tried; the last is one that works, or none is.
-    @param helped: variables of the environment that un-buffer some programs anyway.
+    @param cures: the trials with cures; only the last of them can have worked.
+    @param unbuffering: variables of this environment that cure some programs anyway.
     """
-    facts = tuple(_facts(each) for each in (pipe, terminal, *tried))
+    facts = tuple(map(_facts, (pipe, terminal, *cures)))
     if not holds_back(pipe, terminal):
-        return Report(facts, (), tuple(_unknown(pipe, terminal, helped)))
-    works = tried[-1] if tried and cured(tried[-1], terminal) else None
+        return Report(facts, (), tuple(_unknown(pipe, terminal, unbuffering)))
+    works = cures[-1] if cures and not holds_back(cures[-1], terminal) else None
     return Report(facts, (_finding(argv, pipe, terminal, works),))
 
 
 def _facts(trial: Trial) -> dict[str, object]:
-    first = trial.first
+    first = trial.first_byte
     return {
-        "how": trial.cure.name,
-        "goes": trial.goes,
+        "how": trial.setup.name,
+        "goes": trial.bursts,
         "first_byte_seconds": None if first is None else round(first, 3),
         "seconds": round(trial.ended - trial.began, 3),
-        "bytes": sum(len(each.data) for each in trial.pieces),
+        "bytes": sum(len(each.data) for each in trial.arrivals),
         "exit_code": trial.code,
     }
 
 
-def _unknown(pipe: Trial, terminal: Trial, helped: Sequence[str]) -> list[str]:
-    """Why there is less to be told than one might think."""
+def _unknown(pipe: Trial, terminal: Trial, unbuffering: Sequence[str]) -> list[str]:
+    """What could not be found out."""
     notes = []
-    if terminal.goes < 2 and pipe.goes < 2:
+    if terminal.bursts < 2 and pipe.bursts < 2:
         notes.append(
-            "it wrote all it had in one go on a terminal too, so what it would do with "
-            "more, or over a longer time, cannot be told (--seconds)"
+            "the command wrote everything in one go on a terminal too: that does not "
+            "show what it does with more output, or over a longer time (--seconds)"
         )
     if terminal.code not in (None, 0) or pipe.code not in (None, 0):
         notes.append(
-            f"it exited with {pipe.code} on a pipe, with {terminal.code} on a terminal"
+            f"the command exited with {pipe.code} on a pipe, with {terminal.code} on a "
+            "terminal"
         )
     notes += [
-        f"{name} is set here, which un-buffers some programs; where it is not, this "
-        "may be one of them"
-        for name in helped
+        f"{name} is set here, which makes some programs write at once; where it is not "
+        "set, this command may hold output back"
+        for name in unbuffering
     ]
     return notes
 
@@ -182,40 +171,39 @@ def _unknown(pipe: Trial, terminal: Trial, helped: Sequence[str]) -> list[str]:
 def _finding(
     argv: Sequence[str], pipe: Trial, terminal: Trial, works: Trial | None
 ) -> Finding:
+    """
+    A command that holds output back.
+
+    @param works: the trial whose setup cures it; L{None} if only a terminal does.
+    """
     if works is None:
-        cure = (
-            "# shellstream, in the command's table:",
-            'unbuffer = "pty"',
-            "# elsewhere:",
-            PTY.line(argv),
-        )
-        said = "stdbuf, PYTHONUNBUFFERED and PERL5OPT do not help: it needs a terminal"
+        ours, setup, word = "# shellstream,", PTY, "pty"
+        seen = "stdbuf, PYTHONUNBUFFERED and PERL5OPT do not help: it needs a terminal"
     else:
-        cure = (
-            "# shellstream does this by itself, in the command's table:",
-            'unbuffer = "auto"',
-            "# elsewhere:",
-            works.cure.line(argv),
-        )
-        said = f"{works.cure.name} cures it: {_came(works)}"
+        ours, setup, word = "# shellstream does this by itself,", works.setup, "auto"
+        seen = f"{setup.name} cures it: {_figures(works)}"
     return Finding(
         kind=Kind.COMMAND_BUFFERS,
         layer=Layer.COMMAND,
         where=shlex.join(argv),
-        what=f"{argv[0]} keeps its output back when it writes into a pipe",
-        seen=f"on a terminal {_came(terminal)}; on a pipe {_came(pipe)}. {said}",
-        cure=cure,
+        what=f"{argv[0]} holds its output back when it writes into a pipe",
+        seen=f"on a terminal {_figures(terminal)}; on a pipe {_figures(pipe)}. {seen}",
+        cure=(
+            f"{ours} in the command's table:",
+            f'unbuffer = "{word}"',
+            "# elsewhere:",
+            setup.line(argv),
+        ),
         evidence={
-            "goes_on_terminal": terminal.goes,
-            "goes_on_pipe": pipe.goes,
-            "cure": "pty" if works is None else works.cure.name,
+            "goes_on_terminal": terminal.bursts,
+            "goes_on_pipe": pipe.bursts,
+            "cure": "pty" if works is None else setup.name,
         },
     )
 
 
-def _came(trial: Trial) -> str:
-    first = trial.first
-    if first is None:
-        return f"nothing came in {seconds(trial.ended - trial.began)}"
-    goes = "one go" if trial.goes == 1 else f"{trial.goes} goes"
-    return f"it came in {goes}, the first after {seconds(first)}"
+def _figures(trial: Trial) -> str:
+    if trial.first_byte is None:
+        return f"nothing came in {duration(trial.ended - trial.began)}"
+    came = in_bursts(trial.bursts)
+    return f"output came {came}, the first after {duration(trial.first_byte)}"

@@ -1,171 +1,205 @@
-"""Running a command to see how its output comes; its processes are ended after."""
+"""
+Runs a command in several setups, records how its output comes, and ends it.
 
-import asyncio
+Synchronous: there is nothing else to wait for but signals that ask us to leave, and
+these come by a descriptor.
+"""
+
 import os
 import pty
 import shutil
 import signal
 import subprocess
+import sys
+import time
 import tty
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from select import select
 
-from .command_diagnosis import (
-    CURES,
-    PIPE,
-    PTY,
-    Cure,
-    Trial,
-    cured,
-    diagnose,
-    holds_back,
-    silent,
-)
+from .command_diagnosis import CURES, PIPE, PTY, Setup, Trial, diagnose, holds_back
 from .errors import CannotRun, NothingSeen
-from .exchange import Piece
+from .exchange import Arrival
 from .findings import Report
 
-#: The most that is read of a command, in bytes and in pieces.
-MAX_BYTES, MAX_PIECES = 1 << 22, 4096
+#: How much output is read in one trial, in bytes and in pieces. Whether a command holds
+#: back shows in far less; `yes` writes as much in 10 ms.
+MAX_BYTES, MAX_ARRIVALS = 1 << 22, 4096
 
-#: Seconds that a command has to end by itself once its output has ended, and then
-#: after TERM.
+#: Seconds that a command has to exit after its output has ended, and again after TERM.
 GRACE = 1.0
 
-#: Seconds between two looks.
+#: Seconds between two looks whether a command has exited. (A pidfd would tell, but only
+#: Linux has them.)
 _LOOK = 0.02
 
+#: Signals that end a program by default, of those that a user or a supervisor sends.
+_LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-async def examine_command(argv: Sequence[str], watch: float) -> Report:
+
+def check_command(argv: Sequence[str], watch: float) -> Report:
     """
-    Run a command: on a pipe, on a terminal, and as each cure would, up to the first
-    that works. One run at a time, and each for at most C{watch} seconds.
+    Run a command on a terminal, on a pipe, and, if it holds back there, with each
+    cure up to the first that works. Only one runs at a time.
 
+    @param watch: the most seconds for each run.
     @raise CannotRun: if there is no such program.
     @raise NothingSeen: if it wrote nothing.
+    @raise SystemExit: if a signal asked us to leave.
     """
     if shutil.which(argv[0]) is None:
         raise CannotRun(f"{argv[0]}: there is no such program, or it is not executable")
-    terminal = await run(argv, PTY, watch)
-    pipe = await run(argv, PIPE, watch)
-    if silent(pipe, terminal):
-        raise NothingSeen(
-            f"{argv[0]} wrote nothing to standard output in {watch:g} seconds (exit "
-            f"code: {pipe.code}), so nothing can be said of it; watch it for longer "
-            "(--seconds)"
-        )
-    tried: list[Trial] = []
-    if holds_back(pipe, terminal):
-        for cure in CURES:
-            if not cure.prefix or shutil.which(cure.prefix[0]):
-                tried.append(await run(argv, cure, watch))
-                if cured(tried[-1], terminal):
-                    break
-    helped = [name for cure in CURES for name in cure.env if os.environ.get(name)]
-    return diagnose(argv, pipe, terminal, tried, helped)
+    with _signals() as leave:
+        terminal = run_trial(argv, PTY, watch, leave)
+        pipe = run_trial(argv, PIPE, watch, leave)
+        if not (pipe.arrivals or terminal.arrivals):
+            raise NothingSeen(
+                f"{argv[0]} wrote nothing to standard output in {watch:g} seconds, so "
+                f"nothing can be found out (exit code: {pipe.code}); watch it for "
+                "longer (--seconds)"
+            )
+        cures: list[Trial] = []
+        if holds_back(pipe, terminal):
+            for setup in CURES:
+                if not setup.prefix or shutil.which(setup.prefix[0]):
+                    cures.append(run_trial(argv, setup, watch, leave))
+                    if not holds_back(cures[-1], terminal):
+                        break
+    unbuffering = [name for each in CURES for name in each.env if os.environ.get(name)]
+    return diagnose(argv, pipe, terminal, cures, unbuffering)
 
 
-async def run(argv: Sequence[str], cure: Cure, watch: float) -> Trial:
+@contextmanager
+def _signals() -> Iterator[int]:
     """
-    Run a command, and watch its standard output.
+    Turn signals into bytes that can be read from a descriptor.
 
-    @raise CannotRun: if it does not start.
+    Handlers that raise would lose a child if the signal came while it was started.
     """
-    loop = asyncio.get_running_loop()
-    reading, writing = pty.openpty() if cure.pty else os.pipe()
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)  # as set_wakeup_fd() wants it
+    before = {
+        number: signal.signal(number, lambda number, frame: None)
+        for number in _LEAVING
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup(1)
+    }
+    wakeup = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
     try:
-        if cure.pty:
-            tty.setraw(writing)  # it does not make \\r\\n of \\n
-        os.set_blocking(reading, False)
-        began = loop.time()
+        yield readable
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(readable)
+        os.close(writable)
+
+
+def run_trial(argv: Sequence[str], setup: Setup, watch: float, leave: int) -> Trial:
+    """
+    Run a command for at most C{watch} seconds, read its standard output, and end it
+    with all its processes.
+
+    @param leave: the descriptor that brings a signal's number if we are to leave.
+    @raise CannotRun: if it cannot be started.
+    """
+    output, writable = pty.openpty() if setup.pty else os.pipe()
+    try:
         try:
+            if setup.pty:
+                tty.setraw(writable)  # or it would make \\r\\n of \\n
+            began = time.monotonic()
             process = subprocess.Popen(  # noqa: S603
-                [*cure.prefix, *argv],
+                [*setup.prefix, *argv],
                 stdin=subprocess.DEVNULL,
-                stdout=writing,
+                stdout=writable,
                 stderr=subprocess.DEVNULL,
-                env=_environment(cure),
+                env=_environment(setup),
                 start_new_session=True,
             )
         except OSError as error:
             raise CannotRun(f"{argv[0]}: {error.strerror}") from None
         finally:
-            os.close(writing)
+            os.close(writable)
         try:
-            pieces, over = await _read(reading, watch, loop.time)
-            ended = loop.time()
-            code = await _code(process.pid) if over else None
+            arrivals, at_end = _read(output, began + watch, leave)
+            ended = time.monotonic()
+            code = _exit_code(process.pid, leave) if at_end else None
         finally:
-            await _end(process)
+            _end(process, leave)
     finally:
-        os.close(reading)
-    return Trial(cure, began, tuple(pieces), ended, code)
+        os.close(output)
+    return Trial(setup, began, tuple(arrivals), ended, code)
 
 
-def _environment(cure: Cure) -> dict[str, str]:
-    ours = dict(os.environ)
-    for name, value in cure.env.items():
-        given = ours.get(name)
-        ours[name] = f"{given} {value}" if given and name == "PERL5OPT" else value
-    return ours
+def _environment(setup: Setup) -> dict[str, str]:
+    environment = {**os.environ, **setup.env}
+    ours = os.environ.get("PERL5OPT")
+    if ours and "PERL5OPT" in setup.env:  # a list of options (perlrun(1))
+        environment["PERL5OPT"] = f"{ours} {setup.env['PERL5OPT']}"
+    return environment
 
 
-async def _read(
-    fd: int, watch: float, now: Callable[[], float]
-) -> tuple[list[Piece], bool]:
+def _wait(descriptors: Sequence[int], seconds: float, leave: int) -> bool:
     """
-    What comes until the output ends, the time is over or it is enough; and whether
-    the output has ended.
+    Wait until one of these can be read, for at most so many seconds.
+
+    @return: whether one can.
+    @raise SystemExit: if a signal asks us to leave.
     """
-    loop = asyncio.get_running_loop()
-    pieces: list[Piece] = []
-    over: asyncio.Future[bool] = loop.create_future()
+    ready, _, _ = select([*descriptors, leave], [], [], max(0.0, seconds))
+    if leave in ready:
+        for number in os.read(leave, 64):
+            if number in _LEAVING:
+                sys.exit(128 + number)
+    return any(each in ready for each in descriptors)
+
+
+def _read(output: int, deadline: float, leave: int) -> tuple[list[Arrival], bool]:
+    """
+    Read output up to its end, the deadline or the bounds.
+
+    @return: the output, and whether it has ended.
+    """
+    arrivals: list[Arrival] = []
     size = 0
-
-    def read() -> None:
-        nonlocal size
+    while size < MAX_BYTES and len(arrivals) < MAX_ARRIVALS:
+        now = time.monotonic()
+        if now >= deadline:
+            break
+        if not _wait([output], deadline - now, leave):
+            continue
         try:
-            data = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:  # a terminal's way to say that nobody has it open any more
+            data = os.read(output, 1 << 16)
+        except OSError:  # EIO: nobody has the terminal open any more (Linux, pty(7))
             data = b""
+        if not data:
+            return arrivals, True
         size += len(data)
-        if data:
-            pieces.append(Piece(now(), data))
-        if not data or size >= MAX_BYTES or len(pieces) >= MAX_PIECES:
-            loop.remove_reader(fd)
-            over.set_result(not data)
-
-    loop.add_reader(fd, read)
-    try:
-        async with asyncio.timeout(watch):
-            return pieces, await over
-    except TimeoutError:
-        return pieces, False
-    finally:
-        loop.remove_reader(fd)
+        arrivals.append(Arrival(time.monotonic(), data))
+    return arrivals, False
 
 
-async def _code(pid: int) -> int | None:
-    """Its exit code, if it exits soon. It is left to be reaped: see L{_end}."""
-    for _ in range(int(GRACE / _LOOK)):
+def _exit_code(pid: int, leave: int) -> int | None:
+    """The exit code of a command that exits soon; it is not reaped: see L{_end}."""
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
             exited = found.si_code == os.CLD_EXITED
             return found.si_status if exited else -found.si_status
-        await asyncio.sleep(_LOOK)
+        _wait([], _LOOK, leave)
     return None
 
 
-async def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", leave: int) -> None:
     """
-    End all its processes: TERM, then KILL.
+    End all processes of a trial: TERM, then KILL.
 
-    As long as the first of them is not reaped the id of their group is nobody else's.
+    Until the first of them is reaped, no other process group can get the group's id.
     """
     os.killpg(process.pid, signal.SIGTERM)
     try:
-        await _code(process.pid)
+        _exit_code(process.pid, leave)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

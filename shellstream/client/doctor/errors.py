@@ -1,10 +1,10 @@
-"""Why nothing can be said (see L{shellstream.client.errors})."""
+"""Why an examination has no result; the exit codes are those of sysexits.h."""
 
 from shellstream.client.errors import ClientError
 
 
 class NotExamined(ClientError):
-    """What answers there is nothing that can be examined (C{EX_DATAERR})."""
+    """The response is none that can be examined (C{EX_DATAERR})."""
 
     code = 65
 
@@ -16,6 +16,6 @@ class CannotRun(ClientError):
 
 
 class NothingSeen(ClientError):
-    """Nothing happened while it was watched (C{EX_TEMPFAIL})."""
+    """No output came while it was watched (C{EX_TEMPFAIL})."""
 
     code = 75

@@ -1,27 +1,33 @@
 """
-One request and its answer, with the moment at which each piece of it came.
+One request and its response, with the moment at which each part of it arrived.
 
-No I/O: bytes and the time at which they came go in. All times are in seconds, of a
-clock that never jumps.
+No I/O: bytes and their times go in. All times are in seconds of a monotonic clock.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import NamedTuple
 
 import httptools
 from attrs import define, field, frozen
 
-#: How much of an answer's body is kept, in bytes, and how many pieces are told
-#: apart. Who sends more than either shows well enough whether it holds back.
-MAX_SAMPLE, MAX_PIECES = 1 << 18, 4096
+#: How much of a body is kept, in bytes and in arrivals. Whether a server holds output
+#: back shows in far less: the ticks of a long stream are 40 kB in 600 arrivals.
+MAX_SAMPLE, MAX_ARRIVALS = 1 << 18, 4096
 
-#: The most that is read of an answer's head, in bytes.
+#: The most that is read of a response's head, in bytes: twice what nginx accepts as the
+#: head of a request (C{large_client_header_buffers 4 8k}).
 MAX_HEAD = 1 << 16
+
+#: Seconds: what arrives within them counts as one burst. One write can reach us in two
+#: segments, the second after a delayed acknowledgement, which Linux sends after 40 ms
+#: (C{TCP_DELACK_MIN} in C{include/net/tcp.h}).
+BURST = 0.05
 
 
 class Framing(Enum):
-    """How the end of a body is told (RFC 9112, 6)."""
+    """How a response marks the end of its body (RFC 9112, 6)."""
 
     CHUNKED = "chunked"
     LENGTH = "with a Content-Length"
@@ -29,214 +35,209 @@ class Framing(Enum):
 
 
 class Ending(Enum):
-    """How an answer came to its end."""
+    """How a response ended."""
 
     WHOLE = "whole"
-    CLOSED = "closed"  # which may be its end or a cut: its framing cannot tell
+    CLOSED = "closed"  # the end or a cut: without framing the two look the same
     CUT = "cut"
-    OVERDUE = "overdue"  # we gave up waiting
-    ENOUGH = "enough"  # we have seen enough
+    OVERDUE = "overdue"  # we stopped waiting
+    ENOUGH = "enough"  # we read as much as we keep
 
 
-@frozen
-class Piece:
-    """Some of the body, as a client is given it: without framing and compression."""
+class Arrival(NamedTuple):
+    """Part of a body as a client sees it, without framing and compression."""
 
     time: float
     data: bytes
 
 
+class Burst(NamedTuple):
+    """
+    What arrived together.
+
+    @ivar time: when the first part of it arrived.
+    @ivar size: in bytes.
+    """
+
+    time: float
+    size: int
+
+
 @frozen
 class Certificate:
     """
-    Whose certificate a server showed.
+    The certificate that a server presented.
 
-    @ivar trouble: why it is not trusted, if it is not.
+    @ivar problem: why this machine does not trust it; L{None} if it does.
     """
 
     issuer: str
-    trouble: str | None = None
-
-
-@frozen
-class Exchange:
-    """
-    A request and what came of it.
-
-    @ivar asked: when the request was sent.
-    @ivar answered: when the head of the answer had come, if it did.
-    @ivar ended: when nothing more came, or we left.
-    @ivar headers: names in lower case; of several the last.
-    @ivar size: of the body, in bytes; C{pieces} need not hold all of it.
-    """
-
-    asked: float
-    answered: float | None
-    ended: float
-    version: str
-    status: int
-    headers: dict[str, str]
-    pieces: tuple[Piece, ...]
-    size: int
-    ending: Ending
-    certificate: Certificate | None = None
-
-    @property
-    def framing(self) -> Framing:
-        """What its headers say of its end."""
-        if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            return Framing.CHUNKED
-        if "content-length" in self.headers:
-            return Framing.LENGTH
-        return Framing.CLOSE
-
-    @property
-    def encoding(self) -> str | None:
-        """How it is compressed, if it is."""
-        named = self.headers.get("content-encoding", "identity").strip().lower()
-        return None if named == "identity" else named
-
-    @property
-    def sample(self) -> bytes:
-        """The first of its body."""
-        return b"".join(piece.data for piece in self.pieces)
+    problem: str | None = None
 
 
 @define
+class Exchange:
+    """
+    A request and its response. L{ResponseRecorder} fills it; later it does not change.
+
+    @ivar requested: when the request was sent.
+    @ivar answered: when the head of the response was complete; L{None} if it never was.
+    @ivar ended: when the last of the response arrived, or we stopped reading.
+    @ivar headers: by names in lower case; the last one of several.
+    @ivar arrivals: the body, up to L{MAX_SAMPLE} bytes.
+    @ivar size: of the body, in bytes.
+    """
+
+    requested: float
+    answered: float | None = None
+    ended: float = 0.0
+    version: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = field(factory=dict)
+    arrivals: list[Arrival] = field(factory=list)
+    size: int = 0
+    ending: Ending | None = None
+    certificate: Certificate | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the request to the end."""
+        return self.ended - self.requested
+
+    @property
+    def framing(self) -> Framing:
+        """What the headers say about the end of the body."""
+        if "chunked" in self.header("transfer-encoding"):
+            return Framing.CHUNKED
+        return Framing.LENGTH if "content-length" in self.headers else Framing.CLOSE
+
+    @property
+    def encoding(self) -> str | None:
+        """How the body is compressed; L{None} if it is not."""
+        encoding = self.header("content-encoding")
+        return None if encoding in ("", "identity") else encoding
+
+    @property
+    def sample(self) -> bytes:
+        """The beginning of the body."""
+        return b"".join(arrival.data for arrival in self.arrivals)
+
+    def header(self, name: str) -> str:
+        """A header's value in lower case, for comparing; empty if there is none."""
+        return self.headers.get(name, "").strip().lower()
+
+
 class ResponseRecorder:
     """
-    An answer as it comes.
+    Parses a response while it arrives, and records when each part came.
 
-    @ivar over: whether nothing more is wanted, or will come.
-    @ivar nonsense: what is wrong with it, if it is no HTTP.
+    @ivar exchange: what has come so far.
+    @ivar error: why the bytes are no HTTP response; L{None} if they are one.
     """
 
-    asked: float
-    over: bool = field(default=False, init=False)
-    nonsense: str | None = field(default=None, init=False)
-    _answered: float | None = field(default=None, init=False)
-    _now: float = field(default=0.0, init=False)
-    _headers: dict[str, str] = field(factory=dict, init=False)
-    _headed: bool = field(default=False, init=False)
-    _head_size: int = field(default=0, init=False)
-    _status: int = field(default=0, init=False)
-    _version: str = field(default="", init=False)
-    _pieces: list[Piece] = field(factory=list, init=False)
-    _size: int = field(default=0, init=False)
-    _kept: int = field(default=0, init=False)
-    _ending: Ending | None = field(default=None, init=False)
-    _ended: float = field(default=0.0, init=False)
-    _inflate: "zlib._Decompress | None" = field(default=None, init=False)
-    _parser: httptools.HttpResponseParser = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
+    def __init__(self, requested: float) -> None:
+        self.exchange = Exchange(requested)
+        self.error: str | None = None
+        self._headers: dict[str, str] = {}
+        self._now = requested
+        self._head_size = 0
+        self._kept = 0
+        self._inflate: zlib._Decompress | None = None
+        # Not Twisted's client: it hides the framing and the interim responses, and
+        # takes no note of when the head was complete.
         self._parser = httptools.HttpResponseParser(self)
 
-    def feed(self, now: float, data: bytes) -> None:
-        """These bytes came now."""
-        if self.over:
+    @property
+    def done(self) -> bool:
+        """Whether the response has ended, or nothing more of it is wanted."""
+        return self.exchange.ending is not None
+
+    def receive(self, now: float, data: bytes) -> None:
+        """Take bytes that the connection brought."""
+        if self.done:
             return
         self._now = now
-        if not self._headed:
+        if self.exchange.answered is None:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
-                self._fail("the head of the answer has no end")
+                self._fail("the head of the response has no end")
                 return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the server changes to another protocol")
         except httptools.HttpParserError as error:
-            if not self.over:
-                self._fail(str(error))
+            self._fail(str(error))
 
-    def lost(self, now: float, *, broken: bool) -> None:
-        """The connection has ended; C{broken}: not by an orderly close."""
-        by_close = self._headed and self._framing() is Framing.CLOSE and not broken
-        self._end(now, Ending.CLOSED if by_close else Ending.CUT)
+    def connection_lost(self, now: float, *, orderly: bool) -> None:
+        """Take note that the connection has ended, by an orderly close or a reset."""
+        exchange = self.exchange
+        unframed = exchange.answered is not None and exchange.framing is Framing.CLOSE
+        self._end(now, Ending.CLOSED if orderly and unframed else Ending.CUT)
 
-    def leave(self, now: float, *, overdue: bool) -> None:
-        """We do not wait any longer."""
-        self._end(now, Ending.OVERDUE if overdue else Ending.ENOUGH)
+    def stop(self, now: float, ending: Ending) -> None:
+        """Read no more; C{ending} says why."""
+        self._end(now, ending)
 
-    def exchange(self, certificate: Certificate | None = None) -> Exchange:
-        """What has been seen; only once it is over."""
-        assert self._ending is not None, "not over yet"
-        return Exchange(
-            self.asked,
-            self._answered,
-            self._ended,
-            self._version,
-            self._status,
-            dict(self._headers),
-            tuple(self._pieces),
-            self._size,
-            self._ending,
-            certificate,
-        )
-
-    # What the parser calls.
+    # Callbacks of the parser.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._headed:  # what comes later is a trailer
+        if self.exchange.answered is None:  # what comes after the body is a trailer
             text = value.decode("latin-1")
             self._headers[name.decode("latin-1").lower()] = text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if 100 <= status < 200:  # the answer itself is still to come
+        if 100 <= status < 200:  # interim (RFC 9110, 15.2): the response is to come
             self._headers.clear()
             return
-        self._status = status
-        self._version = self._parser.get_http_version()
-        self._headed, self._answered = True, self._now
-        encoding = self._headers.get("content-encoding", "").strip().lower()
-        if encoding in ("gzip", "x-gzip", "deflate"):
+        exchange = self.exchange
+        exchange.status = status
+        exchange.version = self._parser.get_http_version()
+        exchange.headers, exchange.answered = self._headers, self._now
+        if exchange.encoding in ("gzip", "x-gzip", "deflate"):
+            # 32: zlib finds out by itself which of the two formats it is.
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def on_body(self, data: bytes) -> None:
+        if self.done:
+            return
         if self._inflate is not None:
             try:
-                # Bounded, or a few bytes could become more than there is memory.
+                # Bounded: 64 MB of zeros are 64 kB of gzip.
                 data = self._inflate.decompress(data, MAX_SAMPLE)
             except zlib.error as error:
                 self._fail(f"it is not compressed as it says: {error}")
                 return
-        self._size += len(data)
-        if data and self._kept < MAX_SAMPLE:
-            data = data[: MAX_SAMPLE - self._kept]
+        exchange = self.exchange
+        exchange.size += len(data)
+        data = data[: MAX_SAMPLE - self._kept]
+        if data:  # a compressor may keep all that it got
             self._kept += len(data)
-            self._pieces.append(Piece(self._now, data))
-        if self._kept >= MAX_SAMPLE or len(self._pieces) >= MAX_PIECES:
-            self.leave(self._now, overdue=False)
+            exchange.arrivals.append(Arrival(self._now, data))
+        if self._kept >= MAX_SAMPLE or len(exchange.arrivals) >= MAX_ARRIVALS:
+            self._end(self._now, Ending.ENOUGH)
 
     def on_message_complete(self) -> None:
-        if self._headed:
+        if self.exchange.answered is not None:
             self._end(self._now, Ending.WHOLE)
 
-    def _framing(self) -> Framing:
-        found = Exchange(0, 0, 0, "", 0, self._headers, (), 0, Ending.WHOLE)
-        return found.framing
-
-    def _fail(self, why: str) -> None:
-        self.nonsense = why
-        self._end(self._now, Ending.CUT)
+    def _fail(self, error: str) -> None:
+        if not self.done:
+            self.error = error
+            self._end(self._now, Ending.CUT)
 
     def _end(self, now: float, ending: Ending) -> None:
-        if not self.over:
-            self.over, self._ending, self._ended = True, ending, now
+        if not self.done:
+            self.exchange.ending, self.exchange.ended = ending, now
 
 
-def moments(pieces: Sequence[Piece], apart: float) -> list[tuple[float, int]]:
-    """
-    When something came, and how many bytes: what comes within C{apart} seconds came
-    in one go.
-    """
-    found: list[tuple[float, int]] = []
-    for piece in pieces:
-        if found and piece.time - found[-1][0] < apart:
-            began, size = found[-1]
-            found[-1] = began, size + len(piece.data)
+def bursts(arrivals: Iterable[Arrival]) -> list[Burst]:
+    """Group what arrived within L{BURST} seconds of the first of each group."""
+    found: list[Burst] = []
+    for time, data in arrivals:
+        if found and time - found[-1].time < BURST:
+            found[-1] = Burst(found[-1].time, found[-1].size + len(data))
         else:
-            found.append((piece.time, len(piece.data)))
+            found.append(Burst(time, len(data)))
     return found

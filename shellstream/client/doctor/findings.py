@@ -1,15 +1,15 @@
-"""What a doctor says: findings as values, and the words for them."""
+"""The result of an examination: findings as values, and how figures are worded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from attrs import field, frozen
 
-from .exchange import Exchange, Framing
+from .exchange import Exchange
 
 
 class Layer(Enum):
-    """Who is to be changed."""
+    """Which part has to be changed."""
 
     SERVER = "server"
     PROXY = "proxy"
@@ -18,7 +18,7 @@ class Layer(Enum):
 
 
 class Kind(Enum):
-    """What is the matter."""
+    """What is wrong."""
 
     NO_CHUNKS = "no-chunks"
     NO_CHUNKS_BEHIND = "no-chunks-behind"
@@ -39,11 +39,12 @@ class Finding:
     """
     Something that holds output back, or loses it.
 
-    @ivar where: what was examined when it showed.
-    @ivar what: what it does, in plain words.
-    @ivar cure: lines that change it; each is a setting, or a comment that names the
+    @ivar where: the address or command that was examined.
+    @ivar what: who does what, in plain words.
+    @ivar seen: the figures that show it.
+    @ivar cure: lines that change it: settings, and comments (C{#}) that name the
         program to set.
-    @ivar evidence: what was seen, as numbers.
+    @ivar evidence: the figures again, for programs.
     @ivar certain: whether nothing else would look like this.
     """
 
@@ -60,10 +61,10 @@ class Finding:
 @frozen
 class Report:
     """
-    What an examination found.
+    The result of an examination.
 
-    @ivar facts: what was examined, each with what is to be known of it.
-    @ivar notes: what could not be told, and what is no fault.
+    @ivar facts: about each address, or each trial of a command.
+    @ivar notes: what could not be found out, and oddities that are no fault.
     """
 
     facts: tuple[Mapping[str, object], ...]
@@ -72,110 +73,46 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no findings."""
         return not self.findings
 
 
-#: Programs that stand in front of servers, by what their headers say.
-_PROXIES = {
-    "nginx": "nginx",
-    "openresty": "nginx",
-    "haproxy": "HAProxy",
-    "envoy": "Envoy",
-    "caddy": "Caddy",
-    "apache": "Apache",
-    "varnish": "Varnish",
-    "squid": "Squid",
-    "cloudflare": "Cloudflare",
-}
+def where_first_seen(by_address: Iterable[Iterable[Finding]]) -> tuple[Finding, ...]:
+    """
+    Keep each kind of finding only at the first address that shows it.
+
+    @param by_address: the findings at each address, from the server outwards. What
+        stands at the first of them causes it; the others only pass it on.
+    """
+    kept: list[Finding] = []
+    known: set[Kind] = set()
+    for findings in by_address:
+        new = [each for each in findings if each.kind not in known]
+        kept += new
+        known |= {each.kind for each in new}
+    return tuple(kept)
 
 
-def proxy_named(exchange: Exchange) -> str | None:
-    """Which proxy an answer came through, if it says so."""
-    said = " ".join(exchange.headers.get(name, "") for name in ("server", "via"))
-    for word, name in _PROXIES.items():
-        if word in said.lower():
-            return name
-    return None
+def response_facts(url: str, exchange: Exchange) -> dict[str, object]:
+    """What is reported about an address, whatever answers there."""
+    certificate = exchange.certificate
+    return {
+        "url": url,
+        "http": exchange.version,
+        "framing": exchange.framing.value,
+        "server": exchange.headers.get("server"),
+        "via": exchange.headers.get("via"),
+        "certificate_issuer": None if certificate is None else certificate.issuer,
+    }
 
 
-_BUFFERING = {
-    "nginx": (
-        "# nginx, in the location of the stream:",
-        "proxy_buffering off;",
-        "proxy_http_version 1.1;",
-        "gzip off;",
-        "# and no proxy_ignore_headers X-Accel-Buffering",
-    ),
-    "Apache": ("# Apache:", "ProxyPass / http://127.0.0.1:8000/ flushpackets=on"),
-    "Varnish": ("# Varnish, in vcl_backend_response:", "set beresp.do_stream = true;"),
-}
-_LATE = {
-    "HAProxy": (
-        "# HAProxy, in the frontend and backend, or in defaults:",
-        "option http-no-delay",
-    ),
-}
-_CUT = {
-    "Envoy": ("# Envoy, in the route:", "timeout: 0s"),
-    "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
-}
-_IDLE = {
-    "nginx": ("# nginx:", "proxy_read_timeout 1d;", "send_timeout 1d;"),
-    "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
-    "Envoy": (
-        "# Envoy, in the connection manager and in the route:",
-        "stream_idle_timeout: 0s",
-        "idle_timeout: 0s",
-    ),
-}
-_COMPRESSING = {
-    "nginx": ("# nginx:", "gzip off;"),
-    "HAProxy": ("# HAProxy: for this backend no", "compression algo"),
-    "Caddy": ("# Caddy: for this path no", "encode"),
-    "Apache": ("# Apache:", "SetEnv no-gzip 1"),
-}
-_CHUNKS = {
-    "nginx": ("# nginx:", "proxy_http_version 1.1;"),
-    "Apache": ("# Apache: no", "SetEnv force-proxy-request-1.0 1"),
-}
-
-CURES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
-    Kind.AT_THE_END: _BUFFERING,
-    Kind.BATCHES: _BUFFERING,
-    Kind.LATE: _LATE,
-    Kind.CUT: _CUT,
-    Kind.CUT_WHEN_IDLE: _IDLE,
-    Kind.COMPRESSED: _COMPRESSING,
-    Kind.NO_CHUNKS: _CHUNKS,
-    Kind.NO_CHUNKS_BEHIND: _CHUNKS,
-}
+def duration(seconds: float) -> str:
+    """A duration for people: 206 ms, 1.5 s."""
+    if abs(seconds) >= 1:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms"
 
 
-def cures(kind: Kind, named: str | None) -> tuple[str, ...]:
-    """The settings of this proxy; those of all that are known if it is not known."""
-    known = CURES[kind]
-    if named is not None and named in known:
-        return known[named]
-    return tuple(line for lines in known.values() for line in lines)
-
-
-def seconds(value: float) -> str:
-    """A duration, for people."""
-    return f"{value:.1f} s" if abs(value) >= 1 else f"{value * 1000:.0f} ms"
-
-
-def without_chunks(exchange: Exchange) -> tuple[str, str]:
-    """What an answer without chunks does to its readers, and what shows that."""
-    what = (
-        "answers without chunks, and ends by closing the connection. A client that "
-        "reads by size waits until it has that many bytes: Requests' iter_lines() "
-        "wants 512, urllib's read(n) n, so that short output comes all at the end. "
-        "And a connection that breaks looks like the end of the output"
-    )
-    if exchange.framing is Framing.LENGTH:
-        what = (
-            "says beforehand how long the answer is (Content-Length): so it had all "
-            "of it before it sent the first byte"
-        )
-    return what, f"HTTP/{exchange.version}, {exchange.framing.value}"
+def in_bursts(count: int) -> str:
+    """How output arrived: in one go, in 3 bursts."""
+    return "in one go" if count == 1 else f"in {count} bursts"

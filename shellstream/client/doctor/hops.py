@@ -1,4 +1,4 @@
-"""What was seen of C{/doctor} at one address."""
+"""What C{/doctor} is asked for at each address, and what came."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -6,25 +6,24 @@ from enum import Enum
 from attrs import frozen
 
 from .exchange import Exchange
-from .findings import proxy_named
 from .ticks import Baseline, Delivery, classify, ticks
 
 
 class Length(Enum):
-    """What a stream is asked for."""
+    """How long a probe lasts, by what it tests."""
 
-    SHORT = "short"  # to see how each tick comes
-    LONG = "long"  # to see whether it lasts
-    IDLE = "idle"  # to see whether it survives a silence
+    SHORT = "short"  # how each tick arrives
+    LONG = "long"  # whether the stream lasts
+    IDLE = "idle"  # whether the stream survives silence
 
 
 @frozen
 class Probe:
     """
-    One stream that is asked for.
+    A stream to ask for.
 
-    @ivar form: the format.
-    @ivar gzip: whether compression is offered.
+    @ivar form: its format.
+    @ivar gzip: whether we offer to accept compression.
     """
 
     form: str
@@ -38,9 +37,9 @@ class Probe:
 @frozen
 class Hop:
     """
-    What was seen at one address.
+    An address of the server: its own, or that of a proxy.
 
-    @ivar streams: each stream that was asked for, and what came.
+    @ivar streams: what came of each probe.
     """
 
     url: str
@@ -48,21 +47,15 @@ class Hop:
     streams: Mapping[Probe, Exchange]
 
     @property
-    def first(self) -> Exchange:
-        """One that shows what all have in common."""
+    def typical(self) -> Exchange:
+        """An exchange whose headers stand for all."""
         found = tuple(self.streams.values())
         return next((each for each in found if each.status == 200), found[0])
 
-    def flows(self) -> dict[Probe, Delivery]:
-        """How the ticks of the short ones came."""
+    def deliveries(self) -> dict[Probe, Delivery]:
+        """How the ticks of the short probes arrived."""
         return {
             probe: classify(ticks(exchange), self.base)
             for probe, exchange in self.streams.items()
             if probe.length is Length.SHORT
         }
-
-
-def who_at(hop: Hop) -> str:
-    """What answers there, in words."""
-    named = proxy_named(hop.first)
-    return f"{named} at {hop.url}" if named else f"what answers at {hop.url}"

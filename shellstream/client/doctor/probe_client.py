@@ -1,4 +1,4 @@
-"""Asking, each time on a connection of its own, and noting when what came."""
+"""An HTTP client that records when each part of a response arrived."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from shellstream import __version__
 from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
 
-from .exchange import Certificate, Exchange, ResponseRecorder
+from .exchange import Certificate, Ending, Exchange, ResponseRecorder
 
 #: Seconds until a server that does not take our connection counts as away.
 CONNECT_TIMEOUT = 15.0
@@ -46,19 +46,20 @@ class ProbeClient:
         connection, certificate = await self._connect(url)
         asked = f"{url}?{query}" if query else url
         secrets = self._secrets
-        if certificate is not None and certificate.trouble is not None:
+        if certificate is not None and certificate.problem is not None:
             secrets = {}
-        reading = connection.ask(loop.time(), _request(asked, gzip, secrets))
+        recorder = connection.ask(loop.time(), _request(asked, gzip, secrets))
         try:
             async with asyncio.timeout(timeout):
                 await connection.over
         except TimeoutError:
-            reading.leave(loop.time(), overdue=True)
+            recorder.stop(loop.time(), Ending.OVERDUE)
         finally:
             connection.close()
-        if reading.nonsense is not None:
-            raise NotHTTP(url, reading.nonsense)
-        return reading.exchange(certificate)
+        if recorder.error is not None:
+            raise NotHTTP(url, recorder.error)
+        recorder.exchange.certificate = certificate
+        return recorder.exchange
 
     async def _connect(self, url: str) -> tuple["_Connection", Certificate | None]:
         if not url.startswith("https:"):
@@ -86,16 +87,16 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self._reading: ResponseRecorder | None = None
+        self._recorder: ResponseRecorder | None = None
         self._transport: asyncio.Transport | None = None
 
     def ask(self, now: float, request: bytes) -> ResponseRecorder:
         assert self._transport is not None
-        self._reading = ResponseRecorder(now)
+        self._recorder = ResponseRecorder(now)
         if self._transport.is_closing():
             self.connection_lost(None)
         self._transport.write(request)
-        return self._reading
+        return self._recorder
 
     def certificate(self, trouble: str | None = None) -> Certificate:
         assert self._transport is not None
@@ -111,18 +112,18 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if self._reading is not None:
-            self._reading.feed(self._loop.time(), data)
-            self._told()
+        if self._recorder is not None:
+            self._recorder.receive(self._loop.time(), data)
+            self._check_done()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._reading is not None:
-            self._reading.lost(self._loop.time(), broken=exc is not None)
-            self._told()
+        if self._recorder is not None:
+            self._recorder.connection_lost(self._loop.time(), orderly=exc is None)
+            self._check_done()
 
-    def _told(self) -> None:
-        assert self._reading is not None
-        if self._reading.over and not self.over.done():
+    def _check_done(self) -> None:
+        assert self._recorder is not None
+        if self._recorder.done and not self.over.done():
             self.over.set_result(None)
 
 

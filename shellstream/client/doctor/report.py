@@ -1,76 +1,73 @@
-"""A report, for people and for programs."""
+"""Writes a report, for people and for programs."""
 
 import json
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from textwrap import fill
+
+from attrs import asdict
 
 from shellstream.client.escape import shown
 
-from .findings import Finding, Report, seconds
+from .findings import Finding, Report, duration, in_bursts
 
 _WIDTH = 88
 
 
 def as_json(report: Report) -> str:
-    """A report for programs."""
+    """The report for programs."""
     document = {
         "clean": report.clean,
-        "examined": [dict(each) for each in report.facts],
-        "findings": [_object(each) for each in report.findings],
-        "notes": list(report.notes),
+        "examined": report.facts,
+        "findings": [asdict(each) for each in report.findings],
+        "notes": report.notes,
     }
-    return json.dumps(document, indent=2)
+    return json.dumps(document, indent=2, default=_enum_value)
 
 
-def _object(finding: Finding) -> dict[str, object]:
-    return {
-        "kind": finding.kind.value,
-        "layer": finding.layer.value,
-        "where": finding.where,
-        "what": finding.what,
-        "seen": finding.seen,
-        "cure": list(finding.cure),
-        "evidence": dict(finding.evidence),
-        "certain": finding.certain,
-    }
+def _enum_value(member: Enum) -> object:
+    return member.value
 
 
 def as_text(report: Report) -> str:
-    """A report for people: what was examined, then what was found."""
-    parts = ["\n".join(_fact(each) for each in report.facts)]
-    parts += ["\n".join(_paragraph(each)) for each in report.findings]
+    """The report for people: what was examined, what was found, what to change."""
+    parts = ["\n".join(_fact_line(each) for each in report.facts)]
+    parts += ["\n".join(_finding_lines(each)) for each in report.findings]
     if report.clean:
         parts.append("Clean: nothing was found that holds output back.")
     parts += [_filled(f"Note: {note}.") for note in report.notes]
     return "\n\n".join(parts)
 
 
-def _paragraph(finding: Finding) -> Iterator[str]:
+def _finding_lines(finding: Finding) -> Iterator[str]:
     head = f"Found ({finding.layer.value})" if finding.certain else "Perhaps"
     yield _filled(f"{head}: {finding.what}.")
     yield _filled(f"Seen: {finding.seen}.", "  ")
     if finding.cure:
         yield "  Change:"
+        # Never filled: a setting must stay in one line.
         yield from (f"      {shown(line)}" for line in finding.cure)
 
 
-def _fact(fact: Mapping[str, object]) -> str:
-    return _filled(shown("; ".join(_told(fact))), hang="  ")
+def _fact_line(fact: Mapping[str, object]) -> str:
+    return _filled("; ".join(_fact_parts(fact)), hang="  ")
 
 
-def _told(fact: Mapping[str, object]) -> Iterator[str]:
+def _fact_parts(fact: Mapping[str, object]) -> Iterator[str]:
+    """What is known of an address, or of a trial, in words."""
     match fact:
         case {"url": url, "http": http, "framing": framing}:
             yield f"{url}: HTTP/{http}, {framing}"
-        case {"how": how, "goes": int(goes), "seconds": float(took)}:
-            come = "one go" if goes == 1 else f"{goes} goes"
+        case {"how": how, "goes": int(count), "seconds": float(took)}:
             word = "on a" if how in ("pipe", "terminal") else "with"
-            yield f"{word} {how}: {come} in {seconds(took)}"
-    for name, word in (("server", "server"), ("via", "via")):
+            yield f"{word} {how}: {in_bursts(count)}, within {duration(took)}"
+    for name, word in (
+        ("server", "server"),
+        ("via", "via"),
+        ("certificate_issuer", "certificate from"),
+    ):
         if fact.get(name):
             yield f"{word} {fact[name]}"
-    if fact.get("certificate_issuer"):
-        yield f"certificate from {fact['certificate_issuer']}"
     match fact:
         case {
             "round_trip_seconds": float(trip),
@@ -79,15 +76,16 @@ def _told(fact: Mapping[str, object]) -> Iterator[str]:
         }:
             yield f"round trip {_precise(trip)}, clock {ahead:+.1f} s"
             if isinstance(delay, float):
-                yield f"a tick is {_precise(delay)} on its way"
-        case {"goes": int(goes), "bytes": size, "first_byte_seconds": float(first)}:
-            yield f"{size} bytes, the first after {seconds(first)}"
+                yield f"a tick takes {_precise(delay)} to arrive"
+        case {"goes": int(count), "bytes": size, "first_byte_seconds": float(first)}:
+            yield f"{size} bytes, the first after {duration(first)}"
             if "url" in fact:
-                yield f"in {'one go' if goes == 1 else f'{goes} goes'}"
+                yield in_bursts(count)
 
 
-def _precise(value: float) -> str:
-    return f"{value * 1000:.1f} ms" if abs(value) < 1 else seconds(value)
+def _precise(seconds: float) -> str:
+    """A duration whose parts of a millisecond matter."""
+    return duration(seconds) if abs(seconds) >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def _filled(text: str, indent: str = "", hang: str = "") -> str:

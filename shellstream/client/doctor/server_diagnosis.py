@@ -1,83 +1,76 @@
 """
-From what was seen of C{/doctor} at each address to what is to be changed.
+From what came of C{/doctor} at each address to what has to be changed.
 
-Pure: the addresses are in order from the server outwards, and what shows at one of
-them, but at none before it, is the doing of what stands between.
+Pure. The addresses are in order from the server outwards. What shows at one of them,
+and at none before it, is caused by what stands between the two.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
-from .exchange import Ending, Exchange, Framing
+from .exchange import Ending, Exchange
 from .findings import (
     Finding,
     Kind,
     Layer,
     Report,
-    cures,
-    proxy_named,
-    seconds,
-    without_chunks,
+    duration,
+    in_bursts,
+    response_facts,
+    where_first_seen,
 )
-from .header_findings import sniffed_at, tls_at
-from .hops import Hop, Probe, who_at
-from .ticks import FELT, Delivery, DeliveryPattern, ticks
-from .truncation import cuts
+from .hops import Hop, Length, Probe
+from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
+from .suspects import Suspect, cures, suspect_at
+from .ticks import NOTICEABLE, Delivery, DeliveryPattern, ticks
 
-#: Seconds by which clocks may differ before that is worth a word.
+#: Seconds by which clocks may differ before a note says so. Machines that set their
+#: clocks by NTP differ by less than 0.1 s; times of day are shown in whole seconds.
 SKEW = 2.0
 
+#: Seconds between the signs of life of a silent stream in C{sse}, C{ndjson} and
+#: C{frames}. What is cut after a longer silence would survive in these formats.
+_KEEPALIVE = 15
 
-def diagnose(hops: Sequence[Hop], *, idle: float | None, long: float) -> Report:
-    """
-    What is wrong, and who is to be changed.
 
-    @param idle: seconds of silence that were tried, if any.
-    @param long: seconds for which the longest stream was to last.
+def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Report:
     """
-    findings: list[Finding] = []
-    known: set[Kind] = set()
-    before: Hop | None = None
-    for hop in hops:
-        fresh = [each for each in _at(hop, before) if each.kind not in known]
-        findings += fresh
-        known |= {each.kind for each in fresh}
-        before = hop
+    What holds streams back, and where.
+
+    @param idle: seconds of silence that were tried; L{None} if none were.
+    @param longest: seconds for which the longest stream was to last.
+    """
+    befores = (None, *hops[:-1])
+    found = where_first_seen(map(_findings_at, hops, befores))
     notes = [
-        f"the clock of {hop.url} is {seconds(abs(hop.base.skew))} "
+        f"the clock of {hop.url} is {duration(abs(hop.base.skew))} "
         f"{'ahead of' if hop.base.skew > 0 else 'behind'} this machine's: times in "
-        "its output look wrong here, nothing else"
+        "its output look wrong here; nothing else suffers"
         for hop in hops
         if abs(hop.base.skew) > SKEW + hop.base.round_trip
     ]
-    cut = known & {Kind.CUT, Kind.CUT_WHEN_IDLE}
+    cut = any(each.kind in (Kind.CUT, Kind.CUT_WHEN_IDLE) for each in found)
     if not cut and idle is None:
         notes.append(
-            f"whether a stream lasts longer than {long:g} s was not tried (--seconds), "
-            "nor whether it survives silence (--idle 70: nginx cuts after 60 s, "
-            "HAProxy often after 50 s)"
+            f"streams longer than {longest:g} s were not tried (--seconds), nor silent "
+            "ones (--idle 70: nginx cuts after 60 s of silence, HAProxy often after "
+            "50 s)"
         )
     elif not cut:
         notes.append(f"a stream survived {idle:g} s of silence (--idle for more)")
-    return Report(tuple(map(_facts, hops)), tuple(findings), tuple(notes))
+    return Report(tuple(map(_facts, hops)), found, tuple(notes))
 
 
 def _facts(hop: Hop) -> dict[str, object]:
-    """What is to be known of an address."""
+    """What is reported about an address."""
     delays = [
-        each
-        for probe, found in hop.flows().items()
+        delay
+        for probe, delivery in hop.deliveries().items()
         if not probe.gzip
-        for each in found.delays
+        for delay in delivery.delays
     ]
-    first = hop.first
-    certificate = first.certificate
     return {
-        "url": hop.url,
-        "http": first.version,
-        "framing": first.framing.value,
-        "server": first.headers.get("server"),
-        "via": first.headers.get("via"),
-        "certificate_issuer": None if certificate is None else certificate.issuer,
+        **response_facts(hop.url, hop.typical),
         "round_trip_seconds": round(hop.base.round_trip, 6),
         "clock_ahead_seconds": round(hop.base.skew, 3),
         "delay_seconds": round(sorted(delays)[len(delays) // 2], 6) if delays else None,
@@ -85,173 +78,250 @@ def _facts(hop: Hop) -> dict[str, object]:
     }
 
 
-def _at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
-    """All that shows at an address."""
-    yield from _framing(hop)
-    yield from _flows(hop, before)
-    yield from _compressed(hop)
-    yield from cuts(hop)
-    yield from sniffed_at(hop)
-    yield from tls_at(hop, before)
-
-
-def _framing(hop: Hop) -> Iterator[Finding]:
-    exchange = next(
-        (
-            one
-            for one in hop.streams.values()
-            if one.status == 200 and one.framing is not Framing.CHUNKED
-        ),
-        None,
+def _findings_at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
+    """All that shows at one address."""
+    # A server of ours streams live, so only what stands before it can be to blame.
+    suspect = suspect_at(hop.url, hop.typical, Layer.PROXY)
+    answered = {p: each for p, each in hop.streams.items() if each.status == 200}
+    plain = (each for probe, each in answered.items() if probe.form == "plain")
+    yield from (
+        _first(without_chunks(suspect, each) for each in answered.values())
+        or _without_chunks_behind(suspect, hop)
     )
-    if exchange is None:
-        yield from _framing_behind(hop)
-        return
-    what, seen = without_chunks(exchange)
-    yield Finding(
-        kind=Kind.NO_CHUNKS,
-        layer=Layer.PROXY,
-        where=hop.url,
-        what=f"{who_at(hop)} {what}",
-        seen=f"the answer is {seen}",
-        cure=(
-            *cures(Kind.NO_CHUNKS, proxy_named(exchange)),
-            "# others: let it answer in HTTP/1.1, chunked",
-        ),
-        evidence={"http": exchange.version, "framing": exchange.framing.value},
-    )
+    yield from _held_back(suspect, hop, before)
+    yield from _first(_compressed(hop.url, *each) for each in hop.streams.items())
+    yield from _cut(suspect, hop)
+    yield from _first(sniffed(suspect, each) for each in plain)
+    yield from _first([untrusted(hop.url, hop.typical)])
+    yield from _replaced_certificate(hop, before)
 
 
-def _framing_behind(hop: Hop) -> Iterator[Finding]:
-    heard = hop.first.headers.get("shellstream-request-version", "HTTP/1.1")
-    if heard == "HTTP/1.0":
-        yield Finding(
-            kind=Kind.NO_CHUNKS_BEHIND,
-            layer=Layer.PROXY,
-            where=hop.url,
-            what=(
-                f"{who_at(hop)} speaks HTTP/1.0 to the server, whose answer then has "
-                "no chunks: if the server dies, or the connection to it, what came "
-                "until then is handed on as if it were whole"
-            ),
-            seen="the server was asked in HTTP/1.0",
-            cure=cures(Kind.NO_CHUNKS_BEHIND, proxy_named(hop.first)),
-            evidence={"http_to_server": heard},
+def _first(findings: Iterable[Finding | None]) -> list[Finding]:
+    """The first finding, if there is any: the others say the same of other streams."""
+    return list(islice(filter(None, findings), 1))
+
+
+def _without_chunks_behind(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
+    """A proxy that answers in chunks but does not get any."""
+    # The server itself reports how it was asked; only it knows.
+    version = hop.typical.headers.get("shellstream-request-version", "HTTP/1.1")
+    if version == "HTTP/1.0":
+        yield suspect.finding(
+            Kind.NO_CHUNKS_BEHIND,
+            "speaks HTTP/1.0 to the server, so the server's response has no chunks. If "
+            "the server dies, or its connection breaks, the proxy passes on what came "
+            "until then as if it were complete",
+            seen="the server received the request in HTTP/1.0",
+            evidence={"http_to_server": version},
         )
 
 
-_FLOWS = {
+_HELD_BACK = {
     DeliveryPattern.AT_THE_END: (
         Kind.AT_THE_END,
-        "keeps the whole output, and hands it on when it has ended",
+        "keeps the whole output, and passes it on only when it has ended",
     ),
     DeliveryPattern.BATCHES: (
         Kind.BATCHES,
-        "keeps output, and hands on several pieces at once",
+        "collects output, and passes on several pieces at once",
     ),
     DeliveryPattern.LATE: (
         Kind.LATE,
-        "holds each piece of output back before it hands it on",
+        "holds each piece of output back before it passes it on",
     ),
     DeliveryPattern.NONE: (
         Kind.AT_THE_END,
-        "handed on nothing, long after all was sent",
+        "passed on nothing, long after the server had sent everything",
     ),
 }
 
 
-def _flows(hop: Hop, before: Hop | None) -> Iterator[Finding]:
-    flows = hop.flows()
-    for flow, (kind, does) in _FLOWS.items():
+def _held_back(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Finding]:
+    """Output that arrives later than it left."""
+    deliveries = hop.deliveries()
+    for pattern, (kind, does) in _HELD_BACK.items():
         held = {
-            probe: found
-            for probe, found in flows.items()
-            if found.flow is flow and not _ended_empty(hop.streams[probe])
+            probe: delivery
+            for probe, delivery in deliveries.items()
+            if delivery.pattern is pattern and not _cut_before_ticks(hop.streams[probe])
         }
         if not held:
             continue
-        if flow is DeliveryPattern.LATE and 2 * len(held) < len(flows):
-            continue  # it is no habit
-        probe, found = min(held.items(), key=lambda each: each[0].gzip)
-        if (
-            before is not None
-            and flow is DeliveryPattern.LATE
-            and _as_late(found, before)
-        ):
-            continue
-        named = proxy_named(hop.first)
-        hint = ""
-        if named is None and flow is DeliveryPattern.LATE:
-            named, hint = "HAProxy", ". HAProxy does this, by 200 ms"
-        yield Finding(
-            kind=kind,
-            layer=Layer.PROXY,
-            where=hop.url,
-            what=f"{who_at(hop)} {does}{_which(held, flows)}{hint}",
-            seen=_seen(found),
-            cure=cures(kind, named),
+        # Prefer a stream that no compression delays.
+        probe, delivery = min(held.items(), key=lambda each: each[0].gzip)
+        which = f" ({', '.join(map(str, held))})" if len(held) < len(deliveries) else ""
+        if pattern is DeliveryPattern.LATE:
+            # A proxy that delays does so for most streams; fewer are an accident.
+            if 2 * len(held) < len(deliveries) or _as_late_before(delivery, before):
+                continue
+            if suspect.proxy is None:
+                which += ". HAProxy does this by default, for 200 ms"
+        yield suspect.finding(
+            kind,
+            f"{does}{which}",
+            seen=_figures(delivery),
             evidence={
                 "stream": str(probe),
                 "streams": [str(each) for each in held],
-                "delays_seconds": [round(each, 4) for each in found.delays],
-                "sent_over_seconds": round(found.sent, 4),
-                "came_over_seconds": round(found.spread, 4),
-                "batches": found.batches,
+                "delays_seconds": [round(each, 4) for each in delivery.delays],
+                "sent_over_seconds": round(delivery.sent_over, 4),
+                "came_over_seconds": round(delivery.arrived_over, 4),
+                "batches": delivery.batches,
             },
         )
 
 
-def _ended_empty(exchange: Exchange) -> bool:
-    """Whether it brought nothing since it was cut, which is another matter."""
+def _cut_before_ticks(exchange: Exchange) -> bool:
+    """Whether a stream brought nothing because it was cut, which L{_cut} reports."""
     return not ticks(exchange) and exchange.ending is not Ending.OVERDUE
 
 
-def _as_late(found: Delivery, before: Hop) -> bool:
-    """Whether ticks came nearly as late at the address before: it is not this one."""
-    usual = [each.delay for each in before.flows().values() if each.delays]
-    return bool(usual) and found.delay - max(usual) < FELT
+def _as_late_before(delivery: Delivery, before: Hop | None) -> bool:
+    """Whether ticks came nearly as late at the address before this one."""
+    deliveries = before.deliveries().values() if before is not None else ()
+    usual = [each.delay for each in deliveries if each.delays]
+    return bool(usual) and delivery.delay - max(usual) < NOTICEABLE
 
 
-def _which(held: Mapping[Probe, object], all_: Mapping[Probe, object]) -> str:
-    """Which streams, if not all."""
-    if len(held) == len(all_):
-        return ""
-    return " (" + ", ".join(map(str, held)) + ")"
-
-
-def _seen(found: Delivery) -> str:
-    count = len(found.delays)
-    if not count:
-        return "no tick came until we left"
-    if found.flow is DeliveryPattern.LATE:
+def _figures(delivery: Delivery) -> str:
+    """How ticks arrived, in figures."""
+    delays, count = delivery.delays, len(delivery.delays)
+    if not delays:
+        return "no tick came while we waited"
+    if delivery.pattern is DeliveryPattern.LATE:
         return (
-            f"{count} ticks came {seconds(found.delay)} after they were sent (median; "
-            f"{seconds(min(found.delays))} to {seconds(max(found.delays))})"
+            f"{count} ticks came {duration(delivery.delay)} after they were sent "
+            f"(median; {duration(min(delays))} to {duration(max(delays))})"
         )
-    at_once = found.flow is DeliveryPattern.AT_THE_END
+    at_the_end = delivery.pattern is DeliveryPattern.AT_THE_END
     return (
-        f"{count} ticks were sent over {seconds(found.sent)}; they came "
-        f"{'in one go' if at_once else f'in {found.batches}'}, "
-        f"the first {seconds(found.delays[0])} late"
+        f"{count} ticks were sent over {duration(delivery.sent_over)}; they came "
+        f"{in_bursts(1 if at_the_end else delivery.batches)}, the first "
+        f"{duration(delays[0])} late"
     )
 
 
-def _compressed(hop: Hop) -> Iterator[Finding]:
-    for probe, exchange in hop.streams.items():
-        if exchange.encoding is None:
-            continue
-        offered = "offered" if probe.gzip else "though that was not offered"
+def _compressed(url: str, probe: Probe, exchange: Exchange) -> Finding | None:
+    if exchange.encoding is None:
+        return None
+    suspect = suspect_at(url, exchange, Layer.PROXY)
+    offered = "offered" if probe.gzip else "though that was not offered"
+    return suspect.finding(
+        Kind.COMPRESSED,
+        "compresses live output, though the server forbids it (Cache-Control: "
+        f"no-transform). {COMPRESSION_DELAYS}",
+        seen=f"Content-Encoding: {exchange.encoding} ({probe.form}, {offered})",
+        evidence={"content_encoding": exchange.encoding, "stream": str(probe)},
+    )
+
+
+def _cut(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
+    """Streams that ended before their end."""
+    cut = {p: each for p, each in hop.streams.items() if _is_incomplete(each)}
+    busy = {p: each for p, each in cut.items() if p.length is not Length.IDLE}
+    # Streams that ticked all the time were not cut for their silence; silence is the
+    # reason only if all of these lasted.
+    if busy:
+        yield _cut_while_busy(suspect, busy, len(hop.streams))
+    elif cut:
+        yield _cut_when_idle(suspect, cut)
+
+
+def _cut_while_busy(
+    suspect: Suspect, cut: Mapping[Probe, Exchange], count: int
+) -> Finding:
+    """
+    Streams that were cut while they ticked.
+
+    @param count: how many streams there were.
+    """
+    after = sorted(each.duration for each in cut.values())
+    # A limit of the proxy cuts all streams at the same age, give or take how often the
+    # proxy looks; a bad network cuts at any age.
+    if after[-1] - after[0] < max(0.5, after[0] / 5):
+        ended = f"after {duration(after[0])}"
+        does = f"cuts streams {ended} in all"
+    else:
+        ended = f"after {duration(after[0])} to {duration(after[-1])}"
+        does = "cuts streams while they run, not always after the same time"
+    return suspect.finding(
+        Kind.CUT,
+        f"{does}{_looks_complete(cut)}",
+        seen=f"{len(cut)} of {count} streams ended {ended}, though ticks were still to "
+        "come",
+        cure=(
+            *cures(Kind.CUT, suspect.proxy),
+            "# until then: a client that resumes streams, as shellstream's does",
+        ),
+        evidence=_cut_evidence(cut),
+    )
+
+
+def _cut_when_idle(suspect: Suspect, cut: Mapping[Probe, Exchange]) -> Finding:
+    """Streams that were cut in their silence."""
+    exchange = next(iter(cut.values()))
+    ticked = ticks(exchange)
+    silent = exchange.ended - (ticked[-1].arrived if ticked else exchange.requested)
+    cure = cures(Kind.CUT_WHEN_IDLE, suspect.proxy)
+    if all(probe.form == "plain" for probe in cut) and silent > _KEEPALIVE:
+        others = "# or ask for sse, ndjson or frames, which break the silence every"
+        cure = (*cure, f"{others} {_KEEPALIVE} s")
+    return suspect.finding(
+        Kind.CUT_WHEN_IDLE,
+        f"cuts streams that are silent{_looks_complete(cut)}",
+        seen=f"a stream ended after {duration(silent)} of silence, though a tick was "
+        "still to come; one that ticked all the time went on",
+        cure=cure,
+        evidence={"silent_seconds": round(silent, 3), **_cut_evidence(cut)},
+    )
+
+
+def _cut_evidence(cut: Mapping[Probe, Exchange]) -> dict[str, object]:
+    return {
+        "after_seconds": {
+            f"{probe.length.value} {probe}": round(each.duration, 3)
+            for probe, each in cut.items()
+        },
+        "looks_complete": any(map(_ended_well, cut.values())),
+    }
+
+
+def _looks_complete(cut: Mapping[Probe, Exchange]) -> str:
+    if any(map(_ended_well, cut.values())):
+        return ", and makes that look like the end of the output"
+    return ""
+
+
+def _ended_well(exchange: Exchange) -> bool:
+    """Whether a client cannot see that a stream was cut."""
+    return exchange.status == 200 and exchange.ending in (Ending.WHOLE, Ending.CLOSED)
+
+
+def _is_incomplete(exchange: Exchange) -> bool:
+    """Whether a stream was cut, even where HTTP says that it ended well."""
+    if exchange.ending in (Ending.WHOLE, Ending.CLOSED):
+        found = ticks(exchange)
+        return not found or len(found) < found[-1].of
+    return exchange.ending is Ending.CUT
+
+
+def _replaced_certificate(hop: Hop, before: Hop | None) -> Iterator[Finding]:
+    """Another issuer than at the address before."""
+    found = hop.typical.certificate
+    known = before.typical.certificate if before is not None else None
+    if found is not None and known is not None and known.issuer != found.issuer:
         yield Finding(
-            kind=Kind.COMPRESSED,
+            kind=Kind.TLS_REPLACED,
             layer=Layer.PROXY,
             where=hop.url,
             what=(
-                f"{who_at(hop)} compresses live output, though it is marked "
-                "no-transform. A client sees a piece only once the compressor, "
-                "and whoever undoes it, has given it out"
+                f"somebody ends the encryption at {hop.url} and encrypts anew: the "
+                "certificate has another issuer than the one at the address before. If "
+                "that is no proxy of yours, your connection is intercepted, and the "
+                "interceptor may read output or hold it back"
             ),
-            seen=f"Content-Encoding: {exchange.encoding} ({probe.form}, {offered})",
-            cure=cures(Kind.COMPRESSED, proxy_named(exchange)),
-            evidence={"content_encoding": exchange.encoding, "stream": str(probe)},
+            seen=f"issuer {found.issuer!r}, before: {known.issuer!r}",
+            cure=("# if it is TLS inspection, exempt the address from it",),
+            evidence={"issuer": found.issuer, "issuer_before": known.issuer},
+            certain=False,
         )
-        return

@@ -1,7 +1,7 @@
 """
-What can be told of a stream that is not ours, whose times of sending nobody says.
+What can be said of a stream of any server, which does not tell when it wrote what.
 
-Pure. What cannot be known is said to be unknown: a stream that is silent may have
+Pure. What cannot be known is reported as unknown: a silent stream may simply have
 nothing to say.
 """
 
@@ -12,51 +12,39 @@ from math import gcd
 
 from attrs import frozen
 
-from .exchange import Ending, Exchange, Framing, moments
+from .exchange import Burst, Ending, Exchange, Framing, bursts
 from .findings import (
     Finding,
     Kind,
     Layer,
     Report,
-    cures,
-    proxy_named,
-    seconds,
-    without_chunks,
+    duration,
+    in_bursts,
+    response_facts,
+    where_first_seen,
 )
-from .header_findings import sniffed, untrusted
+from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
+from .suspects import Suspect, cures, suspect_at
 
-#: Seconds: what comes within that came in one go.
-APART = 0.05
+#: Seconds until the first output, from which on several lines in one burst are
+#: suspicious: a command that writes them at once is rarely slower to start.
+SUSPICIOUS_WAIT = 1.0
 
-#: Seconds that somebody must have waited for output that came in one go, before
-#: that is suspicious.
-WAITED = 1.0
+#: The smallest block, in bytes, that a buffer of a program or proxy may have. Known are
+#: 4096 (C's stdio on a pipe), 8192 (Python, Perl) and powers of two about them.
+_MIN_BLOCK = 512
 
-#: Servers that are known by what they call themselves.
-_SERVERS = {
-    "WSGIServer": "wsgiref, Python's own server, on which Bottle runs if not told "
-    "otherwise",
-    "Werkzeug": "Werkzeug's development server, on which Flask runs if not told "
-    "otherwise",
-    "SimpleHTTP": "Python's http.server",
-    "BaseHTTP": "Python's http.server",
-}
-
-#: Both were seen to stream in chunks.
-_BETTER_SERVER = (
-    "# Bottle:",
-    'bottle.run(server="gunicorn")',
-    "# Flask, Django and others: gunicorn or waitress, not the development server",
-)
+#: Lines that end twice, as of a loop that adds a line end to lines that have one.
+_DOUBLE_LINE_ENDS = re.compile(rb"(?:[^\n]*\n\r\n)+(?:\r\n)?")
 
 
 @frozen
 class StreamProbe:
     """
-    What was seen at one address.
+    A stream as it came from one address.
 
-    @ivar offered: the answer where gzip was offered, as most clients do.
-    @ivar bare: the one where it was not; the same if the first was not compressed.
+    @ivar offered: the response when we offered gzip, as most clients do.
+    @ivar bare: the response when we did not; the same one if it was not compressed.
     """
 
     url: str
@@ -64,296 +52,234 @@ class StreamProbe:
     bare: Exchange
 
 
-def diagnose(addresses: Sequence[StreamProbe]) -> Report:
+def diagnose(probes: Sequence[StreamProbe]) -> Report:
     """
-    What is wrong with a stream, at its own address and by way of others, in order
-    from the server outwards.
+    What holds a stream back, and where.
+
+    @param probes: at its own address, then by way of proxies, from the server outwards.
     """
-    findings: list[Finding] = []
-    known: set[Kind] = set()
-    before: StreamProbe | None = None
-    for seen in addresses:
-        fresh = [each for each in _at(seen, before) if each.kind not in known]
-        findings += fresh
-        known |= {each.kind for each in fresh}
-        before = seen
-    notes = chain(_unknown(addresses[0]), _hints(addresses[0]))
-    return Report(tuple(map(_facts, addresses)), tuple(findings), tuple(notes))
+    befores = (None, *probes[:-1])
+    notes = chain(_unknown(probes[0]), _hints(probes[0]))
+    return Report(
+        tuple(map(_facts, probes)),
+        where_first_seen(map(_findings_at, probes, befores)),
+        tuple(notes),
+    )
 
 
-def said_nothing(addresses: Sequence[StreamProbe]) -> bool:
-    """Whether nothing at all came, so that nothing can be said of how it comes."""
-    return all(not each.bare.pieces for each in addresses)
-
-
-def _facts(seen: StreamProbe) -> dict[str, object]:
-    exchange = seen.bare
-    came = moments(exchange.pieces, APART)
-    certificate = exchange.certificate
+def _facts(probe: StreamProbe) -> dict[str, object]:
+    """What is reported about an address."""
+    exchange = probe.bare
+    came = bursts(exchange.arrivals)
+    times = [round(each.time - exchange.requested, 3) for each in came]
     return {
-        "url": seen.url,
-        "http": exchange.version,
-        "framing": exchange.framing.value,
-        "server": exchange.headers.get("server"),
-        "via": exchange.headers.get("via"),
-        "certificate_issuer": None if certificate is None else certificate.issuer,
+        **response_facts(probe.url, exchange),
         "content_type": exchange.headers.get("content-type"),
         "bytes": exchange.size,
         "goes": len(came),
-        "first_byte_seconds": round(came[0][0] - exchange.asked, 3) if came else None,
-        "last_byte_seconds": round(came[-1][0] - exchange.asked, 3) if came else None,
-        "ending": exchange.ending.value,
+        "first_byte_seconds": times[0] if times else None,
+        "last_byte_seconds": times[-1] if times else None,
+        "ending": exchange.ending and exchange.ending.value,
     }
 
 
-def _at(seen: StreamProbe, before: StreamProbe | None) -> Iterator[Finding]:
+def _findings_at(probe: StreamProbe, before: StreamProbe | None) -> Iterator[Finding]:
+    """All that shows at one address."""
     layer = Layer.SERVER if before is None else Layer.PROXY
-    who = _who(seen, layer)
-    exchange = seen.bare
-    yield from _framed(seen, layer, who)
-    if seen.offered.encoding is not None:
-        yield _compressed(seen, layer, who)
-    held = _held(seen, before, layer, who)
-    if held is not None:
-        yield held
-    if exchange.ending is Ending.CUT:
-        yield _cut(seen, layer, who)
-    essence = exchange.headers.get("content-type", "").partition(";")[0].strip()
-    nosniff = exchange.headers.get("x-content-type-options", "").strip().lower()
-    if essence.lower() in ("text/plain", "") and nosniff != "nosniff":
-        yield sniffed(layer, seen.url, who, exchange)
-    certificate = exchange.certificate
-    if certificate is not None and certificate.trouble is not None:
-        yield untrusted(seen.url, exchange)
-
-
-def _who(seen: StreamProbe, layer: Layer) -> str:
-    server = _server_named(seen.bare)
-    if server is not None:
-        return f"the server at {seen.url} ({server})"
-    named = proxy_named(seen.bare)
-    if named is not None:
-        return f"{named} at {seen.url}"
-    return f"the {layer.value} at {seen.url}"
-
-
-def _server_named(exchange: Exchange) -> str | None:
-    """Which of the servers that many begin with it is, if it is one."""
-    said = exchange.headers.get("server", "")
-    return next(
-        (name for word, name in _SERVERS.items() if said.startswith(word)), None
+    suspect = suspect_at(probe.url, probe.bare, layer)
+    found = (
+        without_chunks(suspect, probe.bare),
+        _compressed(suspect, probe),
+        _held_back(suspect, probe, before),
+        _cut(suspect, probe.bare),
+        sniffed(suspect, probe.bare),
+        untrusted(probe.url, probe.bare),
     )
+    return filter(None, found)
 
 
-def _framed(seen: StreamProbe, layer: Layer, who: str) -> Iterator[Finding]:
-    exchange = seen.bare
-    if exchange.framing is Framing.CHUNKED:
-        return
-    what, shown = without_chunks(exchange)
-    named = proxy_named(exchange)
-    if named is not None or layer is Layer.PROXY:
-        cure = cures(Kind.NO_CHUNKS, named)
-    elif _server_named(exchange) is not None:
-        cure = _BETTER_SERVER
+def _compressed(suspect: Suspect, probe: StreamProbe) -> Finding | None:
+    encoding = probe.offered.encoding
+    if encoding is None:
+        return None
+    came, bare = bursts(probe.offered.arrivals), bursts(probe.bare.arrivals)
+    seen = f"Content-Encoding: {encoding}, "
+    if probe.bare.encoding is not None:
+        seen += "whether a client offers it or not"
     else:
-        cure = ("# let it answer in HTTP/1.1, chunked",)
-    yield Finding(
-        kind=Kind.NO_CHUNKS,
-        layer=layer,
-        where=seen.url,
-        what=f"{who} {what}",
-        seen=f"the answer is {shown}",
-        cure=cure,
-        evidence={
-            "http": exchange.version,
-            "framing": exchange.framing.value,
-            "server": exchange.headers.get("server"),
-        },
-    )
-
-
-def _compressed(seen: StreamProbe, layer: Layer, who: str) -> Finding:
-    exchange = seen.offered
-    came = moments(exchange.pieces, APART)
-    bare = moments(seen.bare.pieces, APART)
-    shown = f"Content-Encoding: {exchange.encoding}, if a client offers it"
-    if seen.bare.encoding is not None:
-        shown = f"Content-Encoding: {exchange.encoding}, whether offered or not"
-    elif len(came) < len(bare):
-        shown += f"; then it came in {len(came)} goes, else in {len(bare)}"
-    return Finding(
-        kind=Kind.COMPRESSED,
-        layer=layer,
-        where=seen.url,
-        what=(
-            f"{who} compresses the stream. A client sees a piece only once the "
-            "compressor, and whoever undoes it, has given it out; most clients offer "
-            "gzip by themselves"
-        ),
-        seen=shown,
+        seen += "if a client offers it"
+        if len(came) < len(bare):
+            seen += f"; then output came {in_bursts(len(came))}, else "
+            seen += in_bursts(len(bare))
+    return suspect.finding(
+        Kind.COMPRESSED,
+        f"compresses the stream. {COMPRESSION_DELAYS}; most clients offer gzip by "
+        "themselves",
+        seen=seen,
         cure=(
-            *cures(Kind.COMPRESSED, proxy_named(exchange)),
-            "# or, in the answer's headers, for all that heed it:",
+            *cures(Kind.COMPRESSED, suspect.proxy),
+            # RFC 9111, 5.2.2.6
+            "# or, in the headers of the response, for all programs that heed it:",
             "Cache-Control: no-transform",
         ),
         evidence={
-            "content_encoding": exchange.encoding,
+            "content_encoding": encoding,
             "goes": len(came),
             "goes_without": len(bare),
         },
     )
 
 
-def _held(
-    seen: StreamProbe, before: StreamProbe | None, layer: Layer, who: str
+def _held_back(
+    suspect: Suspect, probe: StreamProbe, before: StreamProbe | None
 ) -> Finding | None:
-    """That output comes later than it was written, as far as that shows."""
-    came = moments(seen.bare.pieces, APART)
+    """Output that arrives later than it was written, as far as that shows."""
+    came = bursts(probe.bare.arrivals)
     if not came:
         return None
     if before is not None:
-        earlier = moments(before.bare.pieces, APART)
-        # The same command, run twice, need not say the same at the same time.
-        if len(earlier) > 1 and 2 * len(came) <= len(earlier):
-            return _holds(seen, layer, who, before, came)
+        earlier = bursts(before.bare.arrivals)
+        # Half, not fewer by one: the second run of a command does not write exactly
+        # when the first did.
+        if len(earlier) < 2 or 2 * len(came) > len(earlier):
+            return None
+        at_once = len(came) == 1
+        kind = Kind.AT_THE_END if at_once else Kind.BATCHES
+        return suspect.finding(
+            kind,
+            f"keeps output back that comes piece by piece at {before.url}",
+            seen=f"{_figures(probe.bare, came)}; at {before.url} "
+            f"{in_bursts(len(earlier))}",
+            evidence=_evidence(probe.bare, came),
+            certain=at_once,
+        )
+    if block := _block_size(came):
+        kind = Kind.BATCHES
+        does = (
+            f"or the program behind it keeps output until it has {block} bytes: C's "
+            "stdio, Python and Perl do so when they write to a pipe"
+        )
+    elif _suspiciously_late(probe.bare, came):
+        kind = Kind.AT_THE_END
+        does = (
+            "or the program behind it seems to keep output until the end. The program "
+            "may also have written all of it at that moment: from here the two look "
+            "the same"
+        )
+    else:
         return None
-    if block := _block(came):
-        return _holds(seen, layer, who, None, came, block=block)
-    lines = seen.bare.sample.count(b"\n")
-    waited = came[0][0] - seen.bare.asked
-    over = seen.bare.ending in (Ending.WHOLE, Ending.CLOSED)
-    if len(came) == 1 and over and lines > 1 and waited >= WAITED:
-        return _holds(seen, layer, who, None, came)
-    return None
+    return suspect.finding(
+        kind,
+        does,
+        seen=_figures(probe.bare, came),
+        cure=(
+            "# try the command by itself:",
+            "shellstream doctor -- COMMAND",
+            "# tell proxies not to keep output, in the headers of the response:",
+            "X-Accel-Buffering: no",
+        ),
+        evidence=_evidence(probe.bare, came),
+        certain=False,
+    )
 
 
-def _block(came: Sequence[tuple[float, int]]) -> int | None:
-    """The size of the blocks in which output came, if it plainly did."""
-    full = [size for _, size in came[:-1]]
+def _block_size(came: Sequence[Burst]) -> int | None:
+    """The size of the blocks in which output came; L{None} if it was not in blocks."""
+    full = [burst.size for burst in came[:-1]]  # the last one holds what was left
     if len(full) < 2:
         return None
     size = gcd(*full)
-    return size if size >= 512 and size & (size - 1) == 0 else None
+    return size if size >= _MIN_BLOCK and size & (size - 1) == 0 else None
 
 
-def _holds(
-    seen: StreamProbe,
-    layer: Layer,
-    who: str,
-    before: StreamProbe | None,
-    came: Sequence[tuple[float, int]],
-    block: int | None = None,
-) -> Finding:
-    asked = seen.bare.asked
-    kind, certain = Kind.AT_THE_END, False
-    if block is not None:
-        kind = Kind.BATCHES
-        what = f"{who}, or the program behind it, keeps output until it has {block} "
-        what += "bytes: C's stdio, Python and Perl do so where they write to a pipe"
-    elif before is not None:
-        certain = len(came) == 1
-        kind = Kind.AT_THE_END if certain else Kind.BATCHES
-        what = f"{who} keeps output that comes piece by piece at {before.url}"
-    else:
-        what = (
-            f"{who}, or the program behind it, seems to keep output until the end. It "
-            "may also be that the program wrote all of it at that moment: from here "
-            "the two look the same"
-        )
-    lines = seen.bare.sample.count(b"\n")
-    shown = f"{seen.bare.size} bytes, {lines} lines, came in {_goes(len(came))}, the "
-    shown += f"first {seconds(came[0][0] - asked)} after the request"
-    if before is not None:
-        goes = _goes(len(moments(before.bare.pieces, APART)))
-        shown += f"; at {before.url} in {goes}"
-    cure = cures(kind, proxy_named(seen.bare))
-    if before is None:
-        cure = (
-            "# try the command by itself:",
-            "shellstream doctor -- COMMAND",
-            "# tell proxies not to keep it, in the answer's headers:",
-            "X-Accel-Buffering: no",
-        )
-    return Finding(
-        kind=kind,
-        layer=layer,
-        where=seen.url,
-        what=what,
-        seen=shown,
-        cure=cure,
-        evidence={
-            "goes": [
-                {"seconds": round(time - asked, 3), "bytes": size}
-                for time, size in came[:20]
-            ],
-            "bytes": seen.bare.size,
-        },
-        certain=certain,
+def _suspiciously_late(exchange: Exchange, came: Sequence[Burst]) -> bool:
+    """Whether a response ended after several lines came late and in one burst."""
+    ended = exchange.ending in (Ending.WHOLE, Ending.CLOSED)
+    late = came[0].time - exchange.requested >= SUSPICIOUS_WAIT
+    return ended and late and len(came) == 1 and exchange.sample.count(b"\n") > 1
+
+
+def _figures(exchange: Exchange, came: Sequence[Burst]) -> str:
+    lines = exchange.sample.count(b"\n")
+    return (
+        f"{exchange.size} bytes, {lines} lines, came {in_bursts(len(came))}, the first "
+        f"{duration(came[0].time - exchange.requested)} after the request"
     )
 
 
-def _goes(count: int) -> str:
-    return "one go" if count == 1 else f"{count} goes"
+def _evidence(exchange: Exchange, came: Sequence[Burst]) -> dict[str, object]:
+    return {
+        "goes": [
+            {"seconds": round(time - exchange.requested, 3), "bytes": size}
+            for time, size in came[:20]
+        ],
+        "bytes": exchange.size,
+    }
 
 
-def _cut(seen: StreamProbe, layer: Layer, who: str) -> Finding:
-    exchange = seen.bare
-    after = exchange.ended - exchange.asked
-    last = exchange.pieces[-1].time if exchange.pieces else exchange.asked
+def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
+    if exchange.ending is not Ending.CUT:
+        return None
+    arrivals = exchange.arrivals
+    last = arrivals[-1].time if arrivals else exchange.requested
     silent = exchange.ended - last
-    return Finding(
-        kind=Kind.CUT,
-        layer=layer,
-        where=seen.url,
-        what=f"{who} broke the answer off before its end",
-        seen=f"{seconds(after)} after the request, after {seconds(silent)} of silence",
-        cure=cures(
-            Kind.CUT_WHEN_IDLE if silent > after / 2 else Kind.CUT,
-            proxy_named(exchange),
-        ),
-        evidence={"after_seconds": round(after, 3), "silent_seconds": round(silent, 3)},
+    # A stream that was silent for most of its life was probably cut for that.
+    reason = Kind.CUT_WHEN_IDLE if silent > exchange.duration / 2 else Kind.CUT
+    return suspect.finding(
+        Kind.CUT,
+        "broke the response off before its end",
+        seen=f"{duration(exchange.duration)} after the request, after "
+        f"{duration(silent)} of silence",
+        cure=cures(reason, suspect.proxy),
+        evidence={
+            "after_seconds": round(exchange.duration, 3),
+            "silent_seconds": round(silent, 3),
+        },
     )
 
 
-def _unknown(seen: StreamProbe) -> Iterator[str]:
-    """What cannot be told."""
-    exchange = seen.bare
-    watched = seconds(exchange.ended - exchange.asked)
-    came = moments(exchange.pieces, APART)
+def _unknown(probe: StreamProbe) -> Iterator[str]:
+    """What could not be found out."""
+    url, exchange = probe.url, probe.bare
+    watched = duration(exchange.duration)
+    came = bursts(exchange.arrivals)
     if not came:
-        yield f"nothing came from {seen.url} in {watched}: it may have nothing to say"
+        yield f"nothing came from {url} in {watched}: it may have nothing to say"
     elif len(came) == 1 and exchange.ending is not Ending.OVERDUE:
         yield (
-            f"{seen.url} wrote once, and ended: whether it would hold back what comes "
-            "in pieces cannot be told from that"
+            f"{url} wrote once, and ended: that does not show whether it would hold "
+            "back output that is written piece by piece"
         )
     if exchange.ending is Ending.CLOSED:
-        yield f"whether the answer of {seen.url} came whole cannot be told: no framing"
-    elif exchange.ending is Ending.OVERDUE and came:
-        yield f"{seen.url} was watched for {watched}; it had not ended (--seconds)"
-
-
-def _hints(seen: StreamProbe) -> Iterator[str]:
-    """What is no fault by itself."""
-    exchange = seen.bare
-    if exchange.headers.get("server", "").startswith("shellstream/"):
         yield (
-            f"{seen.url} is a shellstream: of its bare address, without a path, more "
-            "can be told"
+            f"the response of {url} has no framing, so it cannot be told whether it "
+            "came whole"
+        )
+    elif exchange.ending is Ending.OVERDUE and came:
+        yield f"{url} was watched for {watched}; it had not ended (--seconds)"
+
+
+def _hints(probe: StreamProbe) -> Iterator[str]:
+    """Oddities that are no fault by themselves."""
+    url, exchange = probe.url, probe.bare
+    if exchange.header("server").startswith("shellstream/"):
+        yield (
+            f"{url} is a shellstream server: give its address without a path, and more "
+            "can be found out"
         )
         return
-    buffering = exchange.headers.get("x-accel-buffering", "").strip().lower()
+    buffering = exchange.header("x-accel-buffering")
     if exchange.framing is not Framing.LENGTH and buffering != "no":
         yield (
-            f"nothing in the headers of {seen.url} tells an nginx in front of it not "
-            "to keep the output until its end (X-Accel-Buffering: no)"
+            f"the headers of {url} do not tell nginx to pass output on at once "
+            "(X-Accel-Buffering: no), so an nginx in front of it may keep it until its "
+            "end"
         )
-    sample = exchange.sample
-    if re.fullmatch(rb"(?:[^\n]*\n\r\n)+(?:\r\n)?", sample):
+    if _DOUBLE_LINE_ENDS.fullmatch(exchange.sample):
         yield (
-            f"{seen.url} ends each line twice (\\n, then \\r\\n), as a loop does that "
-            "reads a line and adds an end of its own. If it is `while process.poll() "
-            "is None: process.stdout.readline()`, it loses what the command writes "
-            "right before it exits: read until the pipe ends instead (`for line in "
-            "process.stdout`). Whether something was lost cannot be told from here"
+            f"{url} ends each line twice (\\n, then \\r\\n), as a loop does that reads "
+            "a line and adds a line end. If that loop is `while process.poll() is "
+            "None: process.stdout.readline()`, it loses what the command writes right "
+            "before it exits: read until the pipe ends instead (`for line in "
+            "process.stdout`). From here it cannot be told whether anything was lost"
         )

@@ -14,26 +14,24 @@ from shellstream.client.cli.options import SECONDS
 from shellstream.client.doctor import doctor
 from shellstream.client.doctor.command_diagnosis import PIPE
 from shellstream.client.doctor.command_diagnosis import diagnose as diagnose_command
-from shellstream.client.doctor.findings import (
-    CURES,
-    Finding,
-    Kind,
-    Layer,
-    Report,
-    cures,
-    proxy_named,
-)
+from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
 from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.doctor.report import as_json, as_text
 from shellstream.client.doctor.server_diagnosis import diagnose
-from shellstream.client.doctor.stream_diagnosis import diagnose as diagnose_foreign
+from shellstream.client.doctor.stream_diagnosis import diagnose as diagnose_stream
+from shellstream.client.doctor.suspects import CURES, cures, proxy_named
 from shellstream.client.errors import CannotWrite, Usage
 from tests.support.doctor_commands import LIVE, trial
-from tests.support.server_checks import FakeAsker, ForeignAsker, live
-from tests.support.server_diagnoses import hop, late
-from tests.support.stream_diagnoses import GOOD, seen
-from tests.support.stream_diagnoses import LIVE as LINES
-from tests.support.ticking import answer
+from tests.support.doctor_exchanges import (
+    GOOD,
+    LINES,
+    answer,
+    hop,
+    late,
+    live,
+    stream_probe,
+)
+from tests.support.fake_probe_clients import FakeProbeClient, StreamProbeClient
 
 SERVER = "http://127.0.0.1:1"
 
@@ -43,11 +41,11 @@ def parsed(words: Sequence[str]) -> Namespace:
 
 
 def main(words: Sequence[str], server: str) -> int:
-    return doctor(parsed(words), server)
+    return doctor(parsed(words), server, FakeProbeClient())
 
 
 class ArgumentTests(SynchronousTestCase):
-    """Mistakes are told before anything is asked or started."""
+    """Mistakes are reported before anything is asked or started."""
 
     def test_defaults(self) -> None:
         """A stream is watched for longer than Envoy lets it live."""
@@ -57,7 +55,7 @@ class ArgumentTests(SynchronousTestCase):
         self.assertEqual(given.seconds, SECONDS)
 
     def test_usage(self) -> None:
-        """What makes no sense is told as such."""
+        """Each mistake has a message of its own."""
         for argv, said in (
             (["--nonsense"], "see shellstream doctor --help"),
             (["a", "b"], "'b' is unknown"),
@@ -81,7 +79,7 @@ class ArgumentTests(SynchronousTestCase):
             self.assertIn(said, str(error), argv)
 
     def test_help(self) -> None:
-        """The help tells the exit codes."""
+        """The help names the exit codes."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertRaises(SystemExit, main, ["--help"], SERVER)
         self.assertIn("with 1 if something was found", out.getvalue())
@@ -90,48 +88,50 @@ class ArgumentTests(SynchronousTestCase):
 class MainTests(SynchronousTestCase):
     """What is printed, and the exit code that says so."""
 
-    def run_main(self, *argv: str, asker: ProbeClient | None = None) -> tuple[int, str]:
+    def run_main(self, client: ProbeClient, *argv: str) -> tuple[int, str]:
         """Exit code, and what was printed."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = doctor(parsed(argv), "http://h", asker)
+            code = doctor(parsed(argv), "http://h", client)
         return code, out.getvalue()
 
     def test_default(self) -> None:
         """Without a URL the default server is examined; clean is 0."""
-        asker = FakeAsker(h=live)
-        code, said = self.run_main(asker=asker)
+        client = FakeProbeClient(h=live)
+        code, said = self.run_main(client)
         self.assertEqual(code, 0)
         self.assertTrue(said.startswith("http://h/doctor: HTTP/1.1, chunked"))
         self.assertIn("\nClean", said)
 
     def test_found(self) -> None:
-        """Something that was found is 1."""
+        """A finding makes the exit code 1."""
         for url in ("h", "http://h/", "http://h/doctor", "http://h/#top"):
-            asker = FakeAsker(h=live, p=late)
-            code, said = self.run_main(url, "--via", "p", "--json", asker=asker)
+            client = FakeProbeClient(h=live, p=late)
+            code, said = self.run_main(client, url, "--via", "p", "--json")
             self.assertEqual(code, 1)
             self.assertEqual(json.loads(said)["findings"][0]["kind"], "late")
             self.assertEqual(
-                {asked for asked, _, _ in asker.asked},
+                {url for url, _, _ in client.asked},
                 {"http://h/doctor", "http://p/doctor"},
             )
 
     def test_foreign(self) -> None:
-        """A path is that of a stream; so is an address where no shellstream is."""
+        """A path is that of a stream; so is an address without a shellstream."""
         for url in ("http://h/stream", "http://h/?x=1", "http://h/"):
-            asker = ForeignAsker(answer(*LINES, headers=GOOD), answer(status=404))
-            code, said = self.run_main(url, asker=asker)
+            client = StreamProbeClient(answer(*LINES, headers=GOOD), answer(status=404))
+            code, said = self.run_main(client, url)
             self.assertEqual(code, 0)
             self.assertIn(f"{url}: HTTP/1.1, chunked", said)
 
     def test_command(self) -> None:
-        """What follows two dashes is a command, whatever it looks like."""
-        code, said = self.run_main("--json", "--", "echo", "--json", "--", "x")
+        """Two dashes are followed by a command, whatever it looks like."""
+        code, said = self.run_main(
+            FakeProbeClient(), "--json", "--", "echo", "--json", "--", "x"
+        )
         self.assertEqual(code, 0)
         self.assertEqual(json.loads(said)["examined"][0]["bytes"], 12)
 
     def test_cannot_print(self) -> None:
-        """Where nothing can be printed that is an error."""
+        """A report that cannot be printed is an error."""
         self.patch(sys, "stdout", None)
         self.assertRaises(CannotWrite, main, ["--", "echo", "x"], SERVER)
         with open("/dev/full", "w") as full:
@@ -146,14 +146,14 @@ class MainTests(SynchronousTestCase):
         test_cannot_print.skip = "only Linux has /dev/full"  # type: ignore[attr-defined]
 
 
-class TellingTests(SynchronousTestCase):
+class ReportTests(SynchronousTestCase):
     """A report is the same for people and for programs."""
 
     def test_json(self) -> None:
-        """Programs get all of it, whatever was examined."""
+        """JSON holds the whole report, whatever was examined."""
         reports = (
-            diagnose([hop(), hop(late, "proxy")], idle=None, long=20),
-            diagnose_foreign([seen()]),
+            diagnose([hop(), hop(late, "proxy")], idle=None, longest=20),
+            diagnose_stream([stream_probe()]),
             diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)),
         )
         for report in reports:
@@ -169,23 +169,25 @@ class TellingTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """People get short lines: what was examined, what was found, what to do."""
-        told = as_text(diagnose([hop(), hop(late, "proxy")], idle=None, long=20))
-        self.assertIn("http://proxy/doctor: HTTP/1.1, chunked; round trip", told)
-        self.assertIn("Found (proxy): what answers at http://proxy/doctor", told)
-        self.assertIn("\n      option http-no-delay\n", told)
-        self.assertNotIn("Clean", told)
-        told = as_text(diagnose([hop()], idle=None, long=20))
-        self.assertIn("\nClean: nothing was found", told)
-        self.assertIn("\nNote: whether a stream lasts", told)
-        for line in told.splitlines():
+        text = as_text(diagnose([hop(), hop(late, "proxy")], idle=None, longest=20))
+        self.assertIn("http://proxy/doctor: HTTP/1.1, chunked; round trip", text)
+        self.assertIn("Found (proxy): a proxy on the way to http://proxy/doctor", text)
+        self.assertIn("\n      option http-no-delay\n", text)
+        self.assertNotIn("Clean", text)
+        text = as_text(diagnose([hop()], idle=None, longest=20))
+        self.assertIn("\nClean: nothing was found", text)
+        self.assertIn("\nNote: streams longer than 20 s", text)
+        for line in text.splitlines():
             self.assertLessEqual(len(line), 88)
-        told = as_text(diagnose_foreign([seen()]))
-        self.assertIn("chunked", told)
-        told = as_text(diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)))
-        self.assertIn("on a pipe: 3 goes in 3.0 s; 15 bytes, the first after", told)
+        text = as_text(diagnose_stream([stream_probe()]))
+        self.assertIn("chunked", text)
+        text = as_text(diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)))
+        self.assertIn(
+            "on a pipe: in 3 bursts, within 3.0 s; 15 bytes, the first after", text
+        )
 
     def test_hostile(self) -> None:
-        """A stranger's words cannot steer the terminal, or look like ours."""
+        """Text from a server cannot steer the terminal, or look like ours."""
         finding = Finding(
             kind=Kind.LATE,
             layer=Layer.PROXY,
@@ -195,16 +197,16 @@ class TellingTests(SynchronousTestCase):
             cure=("b\rc",),
         )
         facts = {"url": "http://h", "http": "1.1", "framing": "x", "server": "\x1b]0;"}
-        told = as_text(Report((facts,), (finding,)))
-        self.assertTrue(all(each.isprintable() or each == "\n" for each in told))
-        self.assertNotIn("\nClean", told)
+        text = as_text(Report((facts,), (finding,)))
+        self.assertTrue(all(each.isprintable() or each == "\n" for each in text))
+        self.assertNotIn("\nClean", text)
 
 
 class CureTests(SynchronousTestCase):
-    """What to change depends on who is to be changed."""
+    """What to change depends on the proxy."""
 
     def test_named(self) -> None:
-        """A proxy is known by what it says of itself."""
+        """A proxy is known by the name in its headers."""
         for headers, name in (
             ({"server": "nginx/1.22.1"}, "nginx"),
             ({"server": "shellstream/0.1.0", "via": "1.1 Caddy"}, "Caddy"),
@@ -215,7 +217,7 @@ class CureTests(SynchronousTestCase):
             self.assertEqual(proxy_named(answer(headers=headers)), name)
 
     def test_cures(self) -> None:
-        """A known proxy's settings are told alone, else those of all that there are."""
+        """A known proxy has its own settings; an unknown one is offered all."""
         for kind, known in CURES.items():
             everything = cures(kind, None)
             self.assertEqual(cures(kind, "Unheard-of"), everything)

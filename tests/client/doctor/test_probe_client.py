@@ -15,7 +15,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class AskTests(SynchronousTestCase):
-    """A request, and an answer that a server gives piece by piece."""
+    """A server that answers piece by piece is asked."""
 
     heard = b""
 
@@ -27,7 +27,7 @@ class AskTests(SynchronousTestCase):
         secrets: dict[str, str] = {},
         **given: Any,
     ) -> Exchange:
-        """Ask a server that answers with these, and then closes unless we do."""
+        """Ask a server that sends these, and then closes unless we do."""
 
         served = asyncio.Event()
 
@@ -58,7 +58,7 @@ class AskTests(SynchronousTestCase):
         return asyncio.run(asked())
 
     def test_request(self) -> None:
-        """It is asked for as a client would: with a query, and what is offered."""
+        """The request is that of a client, with a query and the offered coding."""
         secrets = {"Authorization": "Bearer x"}
         self.ask(CHUNKED + b"0\r\n\r\n", query="count=1", secrets=secrets)
         first, *lines = self.heard.decode().split("\r\n")
@@ -76,14 +76,14 @@ class AskTests(SynchronousTestCase):
         self.assertIn(b"\r\nAccept-Encoding: gzip\r\n", self.heard)
 
     def test_whole(self) -> None:
-        """An answer that ends is over then, though the connection is not."""
+        """An exchange ends with its response, before the connection does."""
         found = self.ask(CHUNKED, b"3\r\none\r\n", b"0\r\n\r\n")
         self.assertEqual((found.sample, found.ending), (b"one", Ending.WHOLE))
-        self.assertLessEqual(found.asked, found.ended)
+        self.assertLessEqual(found.requested, found.ended)
         self.assertIsNone(found.certificate)
 
     def test_endings(self) -> None:
-        """A close is the end, or a cut; one who is not done in time is overdue."""
+        """A close is the end or a cut; a response that takes too long is overdue."""
         found = self.ask(b"HTTP/1.0 200 OK\r\n\r\n", b"one")
         self.assertEqual((found.sample, found.ending), (b"one", Ending.CLOSED))
         self.assertEqual(self.ask(CHUNKED).ending, Ending.CUT)
@@ -92,18 +92,18 @@ class AskTests(SynchronousTestCase):
         found = self.ask()
         self.assertEqual((found.answered, found.ending), (None, Ending.CUT))
 
-    def test_nonsense(self) -> None:
-        """What speaks something else is told to."""
+    def test_no_http(self) -> None:
+        """A server that speaks another protocol is an error."""
         error = self.assertRaises(NotHTTP, self.ask, b"SSH-2.0-OpenSSH_9\r\n")
         self.assertIn("/a/b: no HTTP answer", str(error))
 
     def test_no_tls(self) -> None:
-        """What speaks no TLS is told to."""
+        """A server that does not speak TLS is an error."""
         answer = b"HTTP/1.1 400 Bad Request\r\n\r\n"
         self.assertRaises(TLSFailed, self.ask, answer, scheme="https")
 
     def test_not_there(self) -> None:
-        """A host that is none, and a port where nobody listens."""
+        """An unknown host and a closed port are errors."""
         for url, kind in (
             ("http://nobody.invalid/", NoSuchHost),
             ("http://127.0.0.1:1/", CannotConnect),

@@ -1,6 +1,6 @@
 """Tests for L{shellstream.client.doctor.server_diagnosis}.
 
-What was seen, what it means.
+What came of each probe, and what that means.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
 from shellstream.client.doctor.hops import Hop, Length, Probe
 from shellstream.client.doctor.server_diagnosis import diagnose
 from shellstream.client.doctor.ticks import Baseline
-from tests.support.server_diagnoses import (
+from tests.support.doctor_exchanges import (
     LASTING,
     LONG,
     PLAIN,
@@ -24,11 +24,12 @@ from tests.support.server_diagnoses import (
     SSE,
     ZIPPED,
     Way,
+    answer,
     hop,
     late,
     live,
+    ticking,
 )
-from tests.support.ticking import answer, ticking
 
 IDLE = [2000.0, 2070.0]
 
@@ -63,7 +64,7 @@ class DiagnosisTestCase(SynchronousTestCase):
     """What is found at some addresses."""
 
     def diagnose(self, *hops: Hop, idle: float | None = None) -> Report:
-        return diagnose(hops, idle=idle, long=20.0)
+        return diagnose(hops, idle=idle, longest=20.0)
 
     def found(self, *hops: Hop, idle: float | None = None) -> dict[Kind, Finding]:
         findings = self.diagnose(*hops, idle=idle).findings
@@ -78,18 +79,18 @@ class DiagnosisTestCase(SynchronousTestCase):
 
 
 class CleanTests(DiagnosisTestCase):
-    """Where nothing is wrong nothing is found."""
+    """Live streams have no findings."""
 
     def test_clean(self) -> None:
-        """What comes as it was sent is clean, and it is said what was not tried."""
+        """Live streams are clean, and a note says what was not tried."""
         report = self.diagnose(hop(), hop(name="proxy"))
         self.assertTrue(report.clean)
         (note,) = report.notes
-        self.assertIn("20 s was not tried", note)
+        self.assertIn("longer than 20 s were not tried", note)
         self.assertIn("--idle 70", note)
 
     def test_facts(self) -> None:
-        """Of each address it is told what it speaks, how far it is, and its clock."""
+        """The facts are the protocol, the distance and the clock of each address."""
         base = Baseline(0.05, 1000.0, -3.5)
         report = self.diagnose(evolve(hop(headers={"server": "x/1"}), base=base))
         fact = report.facts[0]
@@ -100,7 +101,7 @@ class CleanTests(DiagnosisTestCase):
         self.assertEqual(fact["ticks"], 16)
 
     def test_skew(self) -> None:
-        """A clock that is wrong is worth a word, and no fault of the stream."""
+        """A wrong clock is noted, and is no finding."""
         for skew, word in ((3600.0, "3600.0 s ahead"), (-5.0, "5.0 s behind")):
             base = Baseline(0.001, 1000.0, skew)
             report = self.diagnose(evolve(hop(), base=base))
@@ -117,16 +118,16 @@ class CleanTests(DiagnosisTestCase):
         self.assertEqual(self.diagnose(hop(way)).findings, ())
 
     def test_one_stream_late(self) -> None:
-        """One stream of several that is late is no habit of the proxy."""
+        """One late stream of several is an accident."""
         slow = changed(hop(name="proxy"), SSE, ticking(SHORT, late(SHORT)))
         self.assertTrue(self.diagnose(hop(), slow).clean)
 
 
-class FlowTests(DiagnosisTestCase):
-    """Who holds output back, and how."""
+class HeldBackTests(DiagnosisTestCase):
+    """Findings name the proxy that holds output back, and how it does."""
 
     def test_at_the_end(self) -> None:
-        """A proxy that hands all on at the end is told with how it is set right."""
+        """A proxy that keeps all output until the end, with its setting."""
         headers = {
             "server": "nginx/1.22.1",
             "transfer-encoding": "chunked",
@@ -142,7 +143,7 @@ class FlowTests(DiagnosisTestCase):
         self.assertEqual(finding.evidence["batches"], 1)
 
     def test_late(self) -> None:
-        """One that delays each piece too; who does that is guessed at."""
+        """A proxy that delays each piece; without a name, it may be HAProxy."""
         finding = self.only(hop(), hop(late, "proxy"))
         self.assertEqual(finding.kind, Kind.LATE)
         self.assertIn("HAProxy does this", finding.what)
@@ -150,13 +151,13 @@ class FlowTests(DiagnosisTestCase):
         self.assertIn("206 ms after they were sent (median", finding.seen)
 
     def test_batches(self) -> None:
-        """One that hands on several pieces at once too."""
+        """A proxy that passes on several pieces at once."""
         finding = self.only(hop(), hop(batches, "proxy"))
         self.assertEqual(finding.kind, Kind.BATCHES)
-        self.assertIn("came in 2", finding.seen)
+        self.assertIn("came in 2 bursts", finding.seen)
 
     def test_some(self) -> None:
-        """If it is done to some formats, or only with gzip, these are named."""
+        """The finding names the formats if not all are held back."""
         held = ticking(SHORT, at_the_end(SHORT))
         finding = self.only(hop(), changed(hop(name="proxy"), SSE, held))
         self.assertIn("(sse)", finding.what)
@@ -164,9 +165,9 @@ class FlowTests(DiagnosisTestCase):
         self.assertIn("(plain with gzip offered)", finding.what)
 
     def test_nothing(self) -> None:
-        """One that never hands anything on is told as one that keeps the output."""
+        """A proxy that passes on nothing at all keeps the output, too."""
         nothing = answer(
-            asked=2000.0,
+            requested=2000.0,
             answered=None,
             ended=2012.0,
             ending=Ending.OVERDUE,
@@ -178,11 +179,11 @@ class FlowTests(DiagnosisTestCase):
         proxy = evolve(proxy, streams=dict.fromkeys(proxy.streams, nothing))
         finding = self.only(hop(), proxy)
         self.assertEqual(finding.kind, Kind.AT_THE_END)
-        self.assertIn("handed on nothing", finding.what)
+        self.assertIn("passed on nothing", finding.what)
         self.assertIn("no tick came", finding.seen)
 
     def test_whose(self) -> None:
-        """What shows first at one address is not blamed on those further out."""
+        """A finding stands where it shows first, not further out."""
         report = self.diagnose(
             hop(), hop(late, "inner"), hop(late, "middle"), hop(at_the_end, "outer")
         )
@@ -196,7 +197,7 @@ class FlowTests(DiagnosisTestCase):
         )
 
     def test_slow_here(self) -> None:
-        """What comes as late directly is not the proxy's doing."""
+        """Ticks that are as late without the proxy are not its fault."""
 
         def slow(by: float) -> Way:
             return lambda sent: [each + by for each in sent]
@@ -205,7 +206,7 @@ class FlowTests(DiagnosisTestCase):
 
     @given(st.permutations([live, late, at_the_end, batches]))
     def test_each_once(self, ways) -> None:
-        """In whatever order, each kind is found at most once, and live never."""
+        """In any order of proxies, each kind is found once, and a live one never."""
         hops = [hop(way, way.__name__) for way in ways]
         report = self.diagnose(*hops)
         kinds = [each.kind for each in report.findings]
@@ -216,10 +217,10 @@ class FlowTests(DiagnosisTestCase):
 
 
 class FramingTests(DiagnosisTestCase):
-    """HTTP/1.0, missing chunks, lengths known beforehand."""
+    """HTTP/1.0, missing chunks, lengths that are known beforehand."""
 
     def test_http_1_0(self) -> None:
-        """An answer without chunks is told with what that does to readers."""
+        """The finding says what a response without chunks does to its readers."""
         finding = self.only(
             hop(),
             hop(
@@ -235,16 +236,16 @@ class FramingTests(DiagnosisTestCase):
         self.assertIn("proxy_http_version 1.1;", finding.cure)
 
     def test_length(self) -> None:
-        """A length that is known beforehand means that all was kept."""
+        """A length that is known beforehand means that all output was kept."""
         headers = {"content-length": "560", "x-content-type-options": "nosniff"}
         found = self.found(hop(), hop(at_the_end, "proxy", headers=headers))
         self.assertEqual(set(found), {Kind.NO_CHUNKS, Kind.AT_THE_END})
-        self.assertIn("had all of it", found[Kind.NO_CHUNKS].what)
+        self.assertIn("had all of the output", found[Kind.NO_CHUNKS].what)
 
     def test_behind(self) -> None:
-        """A proxy that speaks HTTP/1.0 to the server hides its death."""
+        """A proxy that speaks HTTP/1.0 to the server hides that the server died."""
         headers = {
-            **hop().first.headers,
+            **hop().typical.headers,
             "server": "nginx/1.22.1",
             "shellstream-request-version": "HTTP/1.0",
         }
@@ -254,10 +255,10 @@ class FramingTests(DiagnosisTestCase):
 
 
 class CutTests(DiagnosisTestCase):
-    """Streams that end too soon."""
+    """Streams that end before their end."""
 
     def test_after_a_time(self) -> None:
-        """One that lasts too long for somebody is told with how long that was."""
+        """A stream that was cut after a limit, with that limit."""
         proxy = changed(hop(name="proxy"), LASTING, cut_after(LONG, 15.02))
         finding = self.only(hop(), proxy)
         self.assertEqual(finding.kind, Kind.CUT)
@@ -267,7 +268,7 @@ class CutTests(DiagnosisTestCase):
         self.assertNotIn("not tried", " ".join(self.diagnose(hop(), proxy).notes))
 
     def test_hidden(self) -> None:
-        """A cut that looks like the end is found by what is missing."""
+        """A cut that looks like the end is found by the missing ticks."""
         for ending in (Ending.WHOLE, Ending.CLOSED):
             stream = cut_after(LONG, 15.02, ending)
             finding = self.only(hop(), changed(hop(name="proxy"), LASTING, stream))
@@ -275,7 +276,7 @@ class CutTests(DiagnosisTestCase):
             self.assertTrue(finding.evidence["looks_complete"])
 
     def test_any_time(self) -> None:
-        """Cuts at various times are told as such: a network, not a limit."""
+        """Cuts at various times: a bad network, not a limit."""
         proxy = changed(hop(name="proxy"), LASTING, cut_after(LONG, 9.0))
         proxy = changed(proxy, SSE, cut_after(SHORT, 1.0))
         finding = self.only(hop(), proxy)
@@ -283,20 +284,20 @@ class CutTests(DiagnosisTestCase):
         self.assertIn("2 of 4 streams ended after 1.0 s to 9.0 s", finding.seen)
 
     def test_at_once(self) -> None:
-        """One that was cut before anything came is a cut, and not held back."""
+        """A stream that was cut before anything came was not held back."""
         ways: tuple[dict[str, Any], ...] = (
             {"ending": Ending.CUT, "answered": None, "status": 0, "headers": {}},
             {"ending": Ending.CUT},
             {"status": 504, "headers": {"content-length": "9"}},
         )
         for way in ways:
-            cut = answer(asked=2000.0, **{"ended": 2000.1, **way})
+            cut = answer(requested=2000.0, **{"ended": 2000.1, **way})
             finding = self.only(hop(), changed(hop(name="proxy"), PLAIN, cut))
             self.assertEqual(finding.kind, Kind.CUT)
             self.assertFalse(finding.evidence["looks_complete"])
 
     def test_idle(self) -> None:
-        """One that was cut in silence, while others went on, was cut for that."""
+        """A stream that was cut in silence while others went on."""
         silent = cut_after(IDLE, 60.0)
         proxy = changed(hop(name="proxy"), SILENT, silent)
         proxy = changed(proxy, FRAMED, ticking(IDLE, live(IDLE)))
@@ -310,7 +311,7 @@ class CutTests(DiagnosisTestCase):
         self.assertNotIn("every 15 s", finding.cure[-1])
 
     def test_survives(self) -> None:
-        """Who survives silence is told for how long."""
+        """A note says which silence a stream survived."""
         proxy = changed(hop(), SILENT, ticking(IDLE, live(IDLE)))
         report = self.diagnose(proxy, idle=70.0)
         self.assertEqual(
@@ -318,13 +319,13 @@ class CutTests(DiagnosisTestCase):
         )
 
 
-class HandlingTests(DiagnosisTestCase):
-    """Compression, guessing browsers, certificates."""
+class HeaderTests(DiagnosisTestCase):
+    """Compression, sniffing browsers, certificates."""
 
     def test_compressed(self) -> None:
-        """Who compresses is told, even where nothing is late."""
+        """A proxy that compresses is found, even if nothing is late."""
         headers = {
-            **hop().first.headers,
+            **hop().typical.headers,
             "content-encoding": "gzip",
             "via": "1.1 Caddy",
         }
@@ -337,14 +338,14 @@ class HandlingTests(DiagnosisTestCase):
         self.assertIn("though that was not offered", finding.seen)
 
     def test_sniffed(self) -> None:
-        """So is who takes away what keeps browsers from guessing."""
+        """A proxy that removes X-Content-Type-Options is found."""
         headers = {"transfer-encoding": "chunked", "content-type": "text/plain"}
         finding = self.only(hop(), hop(name="proxy", headers=headers))
         self.assertEqual(finding.kind, Kind.SNIFFED)
         self.assertIn("X-Content-Type-Options: nosniff", finding.cure)
 
     def test_tls(self) -> None:
-        """Another issuer than directly, or one that nobody trusts, may intercept."""
+        """Another issuer than directly, or an untrusted one, may intercept."""
         server = hop(certificate=Certificate("CN=Real"))
         proxy = hop(name="proxy", certificate=Certificate("CN=Corp", "self-signed"))
         found = self.found(server, proxy)

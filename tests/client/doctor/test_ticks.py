@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.exchange import Piece
+from shellstream.client.doctor.exchange import Arrival
 from shellstream.client.doctor.ticks import (
     Baseline,
     DeliveryPattern,
-    baseline,
     classify,
+    measure_baseline,
     ticks,
 )
 from shellstream.output.formats import FORMATS
 from shellstream.web import Now
 from shellstream.web.resources.tick_stream import Ticker, Ticks
-from tests.support.ticking import BASE, OFFSET, answer, line, ticking
+from tests.support.doctor_exchanges import BASE, OFFSET, answer, line, ticking
 
 TIMES = st.floats(0, 5)
 
@@ -39,8 +39,8 @@ class TickTests(SynchronousTestCase):
             log = ticker.log
             wire, _ = form.output(log.read(0), 0, final=True)
             cuts = [wire[:50], wire[50:51], wire[51:]]
-            pieces = [Piece(time, cut) for time, cut in enumerate(cuts)]
-            found = ticks(answer(*pieces))
+            arrivals = [Arrival(time, cut) for time, cut in enumerate(cuts)]
+            found = ticks(answer(*arrivals))
             self.assertEqual([each.number for each in found], [1, 2, 3], form.name)
             self.assertEqual({each.of for each in found}, {3})
             self.assertEqual({each.sent for each in found}, {OFFSET})
@@ -48,31 +48,31 @@ class TickTests(SynchronousTestCase):
 
     @given(st.data())
     def test_any_cuts(self, data) -> None:
-        """A tick came when its last byte did, however it was cut."""
+        """A tick arrives with its last byte, however the stream is cut."""
         text = b"".join(line(n, 3, 2000.0 + n) for n in (1, 2, 3))
         places = sorted(data.draw(st.sets(st.integers(1, len(text) - 1))))
         cuts = [0, *places, len(text)]
         pairs = list(pairwise(cuts))
-        pieces = [Piece(float(end), text[begin:end]) for begin, end in pairs]
-        found = ticks(answer(*pieces))
+        arrivals = [Arrival(float(end), text[begin:end]) for begin, end in pairs]
+        found = ticks(answer(*arrivals))
         self.assertEqual([each.number for each in found], [1, 2, 3])
         ends = [text.index(b"Z", text.index(b"tick %d" % n)) + 1 for n in (1, 2, 3)]
         expected = [float(min(cut for cut in cuts if cut >= end)) for end in ends]
-        self.assertEqual([each.came for each in found], expected)
+        self.assertEqual([each.arrived for each in found], expected)
 
     def test_strangers(self) -> None:
-        """What is no tick is none, whatever it says of itself."""
+        """Text that only looks like a tick is ignored."""
         for text in (
             b"tick 1 of 2, sent at never s, 2026-01-01T00:00:00.000000Z",
             b"tick 1 of 2, sent at 1.000000 s, 2026-13-41T99:00:00.000000Z",
             b"tick -1 of 2, sent at 1.000000 s, 2026-01-01T00:00:00.000000Z",
             b"\xff\0",
         ):
-            self.assertEqual(ticks(answer(Piece(0, text))), [])
+            self.assertEqual(ticks(answer(Arrival(0, text))), [])
 
 
 class BaselineTests(SynchronousTestCase):
-    """Clocks are compared by answers that nobody holds back."""
+    """Clocks are compared by responses that no proxy holds back."""
 
     @given(
         st.lists(st.tuples(TIMES, TIMES, TIMES), min_size=1),
@@ -86,79 +86,79 @@ class BaselineTests(SynchronousTestCase):
         ]
         asked = [2000 - rest for _, _, rest in trips]
         quick = [
-            answer(*each.pieces, asked=at)
+            answer(*each.arrivals, requested=at)
             for each, at in zip(quick, asked, strict=True)
         ]
-        found = baseline(quick, wall)
+        found = measure_baseline(quick, wall)
         assert found is not None
         shortest = min(sum(each) for each in trips)
         self.assertAlmostEqual(found.round_trip, shortest, places=5)
         self.assertLessEqual(abs(found.offset - OFFSET), shortest / 2 + 1e-5)
 
     def test_skew(self) -> None:
-        """The skew is what the server's time of day is ahead of ours."""
+        """The skew is how far the server's time of day is ahead of ours."""
         quick = ticking([2000.0], [2000.0], of=1)  # when its day is 1000 s old
-        found = baseline([quick], wall=-1000.0 - 7.0)
+        found = measure_baseline([quick], wall=-1000.0 - 7.0)
         assert found is not None
         self.assertAlmostEqual(found.skew, 7.0, places=5)
 
     def test_none(self) -> None:
-        """Without a tick nothing is known."""
-        self.assertIsNone(baseline([], 0.0))
-        self.assertIsNone(baseline([answer(Piece(0, b"hello"))], 0.0))
+        """Without a tick there is no baseline."""
+        self.assertIsNone(measure_baseline([], 0.0))
+        self.assertIsNone(measure_baseline([answer(Arrival(0, b"hello"))], 0.0))
 
 
-class FlowTests(SynchronousTestCase):
-    """How ticks came is told from when they were sent and when they came."""
+class ClassifyTests(SynchronousTestCase):
+    """The pattern follows from when ticks were sent and when they arrived."""
 
     SENT = tuple(2000 + 0.3 * n for n in range(8))
 
-    def flow(self, came: Sequence[float], base: Baseline = BASE) -> DeliveryPattern:
+    def pattern(self, came: Sequence[float], base: Baseline = BASE) -> DeliveryPattern:
         sent = self.SENT[: len(came)]
-        return classify(ticks(ticking(sent, came)), base).flow
+        return classify(ticks(ticking(sent, came)), base).pattern
 
     @given(st.lists(st.floats(0, 0.09), min_size=8, max_size=8))
     def test_live(self, jitter) -> None:
-        """Small delays, however they vary, are none."""
+        """Small delays, however they vary, are live."""
         came = [at + late for at, late in zip(self.SENT, jitter, strict=True)]
-        self.assertEqual(self.flow(came), DeliveryPattern.LIVE)
+        self.assertEqual(self.pattern(came), DeliveryPattern.LIVE)
 
     @given(st.integers(0, 7), st.floats(0.1, 1.0))
     def test_hiccup(self, index, late) -> None:
-        """One that is late, and those that had to wait behind it, say nothing."""
+        """One late tick, and those that wait behind it, do not change the pattern."""
         came, earliest = [], 0.0
         for number, at in enumerate(self.SENT):
             earliest = max(earliest, at + (late if number == index else 0.0))
             came.append(earliest)
-        self.assertEqual(self.flow(came), DeliveryPattern.LIVE)
+        self.assertEqual(self.pattern(came), DeliveryPattern.LIVE)
 
     @given(st.floats(0.12, 0.28), st.lists(st.floats(0, 0.05), min_size=8, max_size=8))
     def test_late(self, late, jitter) -> None:
-        """Each that is late by itself is told as such, whatever the first did."""
+        """Ticks that are each late are a pattern, whether the first is late or not."""
         came = [at + late + j for at, j in zip(self.SENT, jitter, strict=True)]
-        self.assertEqual(self.flow(came), DeliveryPattern.LATE)
-        self.assertEqual(self.flow([self.SENT[0], *came[1:]]), DeliveryPattern.LATE)
+        self.assertEqual(self.pattern(came), DeliveryPattern.LATE)
+        self.assertEqual(self.pattern([self.SENT[0], *came[1:]]), DeliveryPattern.LATE)
 
     @given(st.floats(0, 5), st.lists(st.floats(0, 0.04), min_size=8, max_size=8))
     def test_at_the_end(self, late, jitter) -> None:
-        """All at once, after the last was sent."""
+        """All ticks arrive at once, after the last was sent."""
         came = sorted(self.SENT[-1] + late + each for each in jitter)
-        self.assertEqual(self.flow(came), DeliveryPattern.AT_THE_END)
+        self.assertEqual(self.pattern(came), DeliveryPattern.AT_THE_END)
 
     def test_batches(self) -> None:
-        """Several at a time."""
+        """Several ticks arrive at a time."""
         for size in (2, 4):
             came = [self.SENT[n - n % size + size - 1] for n in range(8)]
-            self.assertEqual(self.flow(came), DeliveryPattern.BATCHES, size)
+            self.assertEqual(self.pattern(came), DeliveryPattern.BATCHES, size)
 
     def test_none(self) -> None:
-        """No tick is no flow; one or two are live or late."""
-        self.assertEqual(self.flow([]), DeliveryPattern.NONE)
-        self.assertEqual(self.flow([2000.0]), DeliveryPattern.LIVE)
-        self.assertEqual(self.flow([2000.3, 2000.3]), DeliveryPattern.LATE)
+        """No ticks have no pattern; one or two are live or late."""
+        self.assertEqual(self.pattern([]), DeliveryPattern.NONE)
+        self.assertEqual(self.pattern([2000.0]), DeliveryPattern.LIVE)
+        self.assertEqual(self.pattern([2000.3, 2000.3]), DeliveryPattern.LATE)
 
     @given(st.floats(0, 2), st.floats(-0.5, 0.5))
     def test_far_away(self, trip, error) -> None:
-        """What might be an error of comparing clocks is no delay."""
+        """An error of comparing clocks is no delay."""
         base = Baseline(trip, OFFSET + trip * error, 0.0)
-        self.assertEqual(self.flow(self.SENT, base), DeliveryPattern.LIVE)
+        self.assertEqual(self.pattern(self.SENT, base), DeliveryPattern.LIVE)

@@ -1,29 +1,21 @@
-"""A server as C{doctor} finds it."""
+"""Probe clients without a network."""
 
-from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from shellstream.client.doctor.exchange import Exchange
 from shellstream.client.doctor.probe_client import ProbeClient
-from tests.support.ticking import ticking
-
-#: What stands between: the moments of sending, for the moments of coming.
-Way = Callable[[list[float]], list[float]]
+from tests.support.doctor_exchanges import Way, ticking
 
 
-def live(sent: list[float]) -> list[float]:
-    return sent
+class FakeProbeClient(ProbeClient):
+    """Answers as C{/doctor} does, in the way of each host."""
 
-
-class FakeAsker(ProbeClient):
-    """Asks nobody: a doctor's answers as they would come, by the way of each URL."""
-
-    def __init__(self, **ways: Way) -> None:
+    def __init__(self, first: Exchange | None = None, **ways: Way) -> None:
+        """@param first: the answer to everything, if it is not to be ticks."""
         super().__init__()
         self.ways = ways
         self.asked: list[tuple[str, dict[str, str], bool]] = []
-        #: Instead of an answer, for the first that is asked for.
-        self.first: Exchange | None = None
+        self.first = first
 
     async def ask(
         self, url: str, timeout: float, *, query: str = "", gzip: bool = False
@@ -39,8 +31,8 @@ class FakeAsker(ProbeClient):
         return ticking(sent, self.ways[url.split("/")[2]](sent))
 
 
-class ForeignAsker(ProbeClient):
-    """One stream, as it comes with compression offered and without."""
+class StreamProbeClient(ProbeClient):
+    """Answers with one stream, as it comes with gzip offered and without."""
 
     def __init__(self, offered: Exchange, bare: Exchange | None = None) -> None:
         super().__init__()

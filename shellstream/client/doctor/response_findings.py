@@ -1,0 +1,97 @@
+"""Findings that one response shows by its framing, headers and certificate."""
+
+from .exchange import Exchange, Framing
+from .findings import Finding, Kind, Layer
+from .suspects import Suspect, cures
+
+#: What compression does, after who does it.
+COMPRESSION_DELAYS = (
+    "A client sees a piece of output only when the compressor has released it, and "
+    "the decompressor after it"
+)
+
+
+def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
+    """A response that is not chunked, so that its readers get it late."""
+    if exchange.framing is Framing.CHUNKED:
+        return None
+    does = (
+        "answers without chunks, and ends by closing the connection. A client that "
+        "reads by size then waits for that many bytes (Requests' iter_lines() wants "
+        "512, urllib's read(n) wants n), so short output arrives all at the end. And "
+        "if the connection breaks, that looks like the end of the output"
+    )
+    if exchange.framing is Framing.LENGTH:
+        does = (
+            "announces the length of the response (Content-Length): so it had all of "
+            "the output before it sent the first byte"
+        )
+    if suspect.for_development:
+        # Bottle with gunicorn, and waitress, were seen to stream in chunks.
+        cure: tuple[str, ...] = (
+            "# Bottle:",
+            'bottle.run(server="gunicorn")',
+            "# Flask, Django and others: gunicorn or waitress, not the development "
+            "server",
+        )
+    elif suspect.layer is Layer.PROXY or suspect.proxy is not None:
+        known = cures(Kind.NO_CHUNKS, suspect.proxy)
+        cure = (*known, "# other proxies: let them answer in HTTP/1.1, chunked")
+    else:
+        cure = ("# the server: let it answer in HTTP/1.1, chunked",)
+    return suspect.finding(
+        Kind.NO_CHUNKS,
+        does,
+        seen=f"the response is HTTP/{exchange.version}, {exchange.framing.value}",
+        cure=cure,
+        evidence={
+            "http": exchange.version,
+            "framing": exchange.framing.value,
+            "server": exchange.headers.get("server"),
+        },
+    )
+
+
+def sniffed(suspect: Suspect, exchange: Exchange) -> Finding | None:
+    """Plain text that a browser withholds until it has guessed the type."""
+    essence = exchange.header("content-type").partition(";")[0].strip()
+    nosniff = exchange.header("x-content-type-options") == "nosniff"
+    if nosniff or essence not in ("text/plain", ""):
+        return None
+    media_type = exchange.headers.get("content-type")
+    return suspect.finding(
+        Kind.SNIFFED,
+        # Up to 1445 bytes, by the standard (mimesniff.spec.whatwg.org, 5.2).
+        "lets browsers guess the type of plain text: Chromium's address bar shows "
+        "nothing until it has enough of it to guess from, so little output appears "
+        "all at the end",
+        seen=f"Content-Type: {media_type}, no X-Content-Type-Options",
+        cure=("# in the headers of the response:", "X-Content-Type-Options: nosniff"),
+        evidence={"content_type": media_type},
+    )
+
+
+def untrusted(url: str, exchange: Exchange) -> Finding | None:
+    """A certificate that this machine does not trust."""
+    certificate = exchange.certificate
+    if certificate is None or certificate.problem is None:
+        return None
+    return Finding(
+        kind=Kind.TLS_UNTRUSTED,
+        layer=Layer.CLIENT,
+        where=url,
+        what=(
+            f"this machine does not trust the certificate of {url}: either somebody "
+            "intercepts the connection (an inspecting proxy, an antivirus program), or "
+            "this machine does not know the issuer"
+        ),
+        seen=f"issuer {certificate.issuer!r}: {certificate.problem}",
+        cure=(
+            "# if you know the issuer, and trust it:",
+            "SSL_CERT_FILE=/path/to/issuer.pem shellstream …",
+            "# if it is a daemon's own certificate, which it prints at its start:",
+            "shellstream --pin SHA256:… …",
+        ),
+        evidence={"issuer": certificate.issuer, "trouble": certificate.problem},
+        certain=False,
+    )

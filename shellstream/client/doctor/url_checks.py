@@ -1,0 +1,204 @@
+"""Examines addresses: what to ask for at each, how often, and for how long."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+from shellstream.client.errors import NotHTTP
+from shellstream.client.escape import shown
+
+from . import server_diagnosis, stream_diagnosis
+from .errors import NotExamined, NothingSeen
+from .exchange import Ending, Exchange
+from .findings import Report
+from .hops import Hop, Length, Probe
+from .probe_client import ProbeClient
+from .stream_diagnosis import StreamProbe
+from .ticks import measure_baseline, ticks
+
+#: The ticks of a short stream, and the seconds between them. HAProxy holds a tick back
+#: for 200 ms; a longer interval keeps one late tick from looking like a batch of two.
+COUNT, INTERVAL = 8, 0.3
+
+#: How many responses of one tick the clocks are compared by. The fastest counts, and of
+#: five at least one is rarely delayed by accident.
+QUICK = 5
+_QUICK_QUERY = "count=1&interval=0"
+
+#: Seconds between the ticks of a long stream, unless it lasts longer than L{MAX_LONG}.
+LONG_INTERVAL = 0.5
+
+#: Seconds that a response may be late before we stop waiting. What a proxy keeps until
+#: the end comes right after it, and connecting takes less.
+REQUEST_TIMEOUT = 10.0
+
+#: Seconds for which L{LONG_INTERVAL} suffices: a server sends 600 ticks at most.
+MAX_LONG = 250.0
+
+#: Statuses by which a proxy says that it waited too long for the server.
+_GATEWAY_FAILED = (502, 504)
+
+_REDIRECTED = (301, 302, 303, 307, 308)
+
+#: One format of each kind, which proxies may treat differently for its media type:
+#: plain text, an event stream, binary frames.
+_SHORT = tuple(
+    Probe(form, Length.SHORT, gzip=gzip)
+    for gzip in (False, True)
+    for form in ("plain", "sse", "frames")
+)
+
+
+async def check_server(
+    client: ProbeClient, urls: Sequence[str], longest: float, idle: float | None
+) -> Report:
+    """
+    Examine a server of ours.
+
+    @param urls: of C{/doctor}, from the server outwards.
+    @param longest: seconds that the longest stream is to last.
+    @param idle: seconds of silence to try; L{None} for none.
+    @raise ClientError: if an address cannot be examined.
+    """
+    if idle is not None:
+        # Beyond the moment at which a silent stream would be cut: only a busy stream
+        # that lasts longer shows that silence was the reason.
+        longest = max(longest, idle + 1)
+    hops = await asyncio.gather(*(_hop(client, url, longest, idle) for url in urls))
+    return server_diagnosis.diagnose(hops, idle=idle, longest=longest)
+
+
+async def _hop(
+    client: ProbeClient, url: str, longest: float, idle: float | None
+) -> Hop:
+    """Ask for everything at one address."""
+    wall = time.time() - time.monotonic()
+    quick = []
+    for _ in range(QUICK):
+        exchange = await client.ask(url, REQUEST_TIMEOUT, query=_QUICK_QUERY)
+        _check_ticks(url, exchange)
+        quick.append(exchange)
+    base = measure_baseline(quick, wall)
+    assert base is not None, "there were ticks"
+    probes = [*_SHORT, Probe("plain", Length.LONG)]
+    if idle is not None:
+        # Plain stays silent; frames break the silence every 15 s.
+        probes += [Probe("plain", Length.IDLE), Probe("frames", Length.IDLE)]
+    asked = {probe: _query(probe, longest, idle) for probe in probes}
+    exchanges = await asyncio.gather(
+        *(
+            client.ask(url, lasts + REQUEST_TIMEOUT, query=query, gzip=probe.gzip)
+            for probe, (query, lasts) in asked.items()
+        )
+    )
+    for exchange in exchanges:
+        # It answered a moment ago: no answer now means that it was held back, or cut.
+        if exchange.answered is not None and exchange.status not in _GATEWAY_FAILED:
+            _check_status(url, exchange)
+    return Hop(url, base, dict(zip(asked, exchanges, strict=True)))
+
+
+def _query(probe: Probe, longest: float, idle: float | None) -> tuple[str, float]:
+    """What to ask for, and how many seconds that takes."""
+    if probe.length is Length.IDLE:
+        assert idle is not None
+        fields, lasts = f"count=2&interval=0&idle={idle:g}", idle
+    elif probe.length is Length.LONG:
+        interval = LONG_INTERVAL * max(1.0, longest / MAX_LONG)
+        count = math.ceil(longest / interval) + 1
+        fields, lasts = f"count={count}&interval={interval:g}", longest
+    else:
+        fields, lasts = f"count={COUNT}&interval={INTERVAL:g}", COUNT * INTERVAL
+    return f"format={probe.form}&{fields}", lasts
+
+
+async def is_ours(client: ProbeClient, url: str) -> bool:
+    """Whether a server of ours has a C{/doctor} at this URL."""
+    exchange = await client.ask(url, REQUEST_TIMEOUT, query=_QUICK_QUERY)
+    refuses = exchange.header("content-type") == "application/problem+json"
+    return bool(ticks(exchange)) or (refuses and exchange.status != 404)
+
+
+async def check_stream(
+    client: ProbeClient, urls: Sequence[str], watch: float
+) -> Report:
+    """
+    Examine a stream of any server.
+
+    @param urls: its addresses, from the server outwards.
+    @param watch: seconds to watch each for.
+    @raise ClientError: if an address cannot be examined, or no output came.
+    """
+    # One after the other: each request may start a command, and two at once may hinder
+    # each other.
+    probes = [await _stream_probe(client, url, watch) for url in urls]
+    report = stream_diagnosis.diagnose(probes)
+    if report.clean and not any(each.bare.arrivals for each in probes):
+        raise NothingSeen(
+            f"{urls[0]}: nothing came in {watch:g} seconds, so nothing can be found "
+            "out; watch it while it has something to say, or for longer (--seconds)"
+        )
+    return report
+
+
+async def _stream_probe(client: ProbeClient, url: str, watch: float) -> StreamProbe:
+    offered = await client.ask(url, watch, gzip=True)
+    _check_answered(url, offered)
+    if not 200 <= offered.status < 300:
+        advice = ""
+        if offered.status in _REDIRECTED:
+            advice = _advice(offered)
+        elif offered.status == 405:
+            advice = ": it does not answer GET, and nothing else is tried here"
+        raise NotExamined(f"{url}: the answer is {offered.status}{advice}")
+    bare = offered
+    if offered.encoding is not None:
+        bare = await client.ask(url, watch)
+        _check_answered(url, bare)
+    return StreamProbe(url, offered, bare)
+
+
+def _check_ticks(url: str, exchange: Exchange) -> None:
+    """@raise ClientError: if this is no answer of C{/doctor}."""
+    _check_answered(url, exchange)
+    _check_status(url, exchange)
+    if not ticks(exchange):
+        raise NotExamined(
+            f"{url}: what answers there is no shellstream; to examine a stream of "
+            "another server give its whole address, http://HOST/PATH"
+        )
+
+
+def _check_answered(url: str, exchange: Exchange) -> None:
+    if exchange.answered is None and exchange.ending is Ending.CUT:
+        raise NotHTTP(url, "the connection ended before an answer came")
+    if exchange.answered is None:
+        raise NothingSeen(
+            f"{url}: not even the head of an answer came in {exchange.duration:.0f} "
+            "seconds: the server hangs, or waits for the first output before it "
+            "answers, or a proxy keeps the answer back"
+        )
+
+
+def _check_status(url: str, exchange: Exchange) -> None:
+    if exchange.status != 200:
+        raise NotExamined(f"{url}: the answer is {exchange.status}{_advice(exchange)}")
+
+
+def _advice(exchange: Exchange) -> str:
+    """What to do about a status."""
+    match exchange.status:
+        case status if status in _REDIRECTED:
+            where = exchange.headers.get("location", "where it points to")
+            return f": examine {shown(where)}"
+        case 401 | 403:
+            return ": it wants a token"
+        case 404:
+            return ": no shellstream, or one that is older and has no /doctor"
+        case 421:
+            return ": the server does not know this host name as its own"
+        case 503:
+            after = exchange.headers.get("retry-after", "some")
+            return f": try again in {shown(after)} seconds"
+    return ""
