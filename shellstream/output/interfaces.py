@@ -1,26 +1,26 @@
-"""What a viewer and a log know of each other, and of the run between them."""
-
-from collections.abc import Callable
+"""What a viewer and a run know of each other."""
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
-from shellstream.model.events import Chunk, Stream
+from shellstream.model.events import Stream
 from shellstream.model.run_record import RunRecord
+
+from .log import OutputLog
 
 
 @frozen
 class ViewOptions:
     """
-    What a viewer wants of an output.
+    Which part of an output a viewer asks for, and how.
 
-    @ivar follow: whether to wait for what is still to come.
-    @ivar lossless: whether the command is to wait before a byte is dropped that
+    @ivar follow: whether to wait for output that is still to be written.
+    @ivar lossless: whether the command has to wait before a byte is dropped that
         this viewer has not been given.
-    @ivar skip_gaps: whether to go on behind bytes that are gone, even where the
-        format has no way to say so.
-    @ivar only: the one stream that is wanted, or both.
-    @ivar until: the offset to stop at, if not the end.
+    @ivar skip_gaps: whether to go on behind bytes that are gone, even if the format
+        cannot say so.
+    @ivar only: the one stream to send, or L{None} for both.
+    @ivar until: the offset to stop at; L{None} for the end.
     """
 
     offset: int = 0
@@ -31,34 +31,14 @@ class ViewOptions:
     until: int | None = None
 
 
-class ILog(Interface):
-    """An output, as it is read: by offset, never waiting."""
-
-    start: int = Attribute("Offset of the oldest byte that can be read.")
-    end: int = Attribute("Offset after the newest byte that can be read.")
-    closed: bool = Attribute("Whether C{end} is final.")
-
-    def read(offset: int, size: int) -> list[Chunk]:
-        """
-        Some of the output from C{offset} on, about C{size} bytes at the most;
-        nothing if none is there yet: a subscriber is told when it is.
-
-        @raise OffsetGone: if C{offset} is not between C{start} and C{end}, or what is
-            there cannot be read any more; it says where to go on.
-        """
-
-    def subscribe(wake: Callable[[], None]) -> Callable[[], None]:
-        """Call C{wake} whenever there is news; returns how to stop that."""
-
-
 class IViewer(Interface):
-    """One who reads an output."""
+    """A reader of an output."""
 
     offset: int = Attribute("The first byte that it has not been given.")
     lossless: bool = Attribute("See L{ViewOptions.lossless}.")
 
-    def cut() -> None:
-        """Leave, so that the client can tell that there was more."""
+    def abort() -> None:
+        """End the connection so that the client can tell that bytes are missing."""
 
 
 class IRun(Interface):
@@ -67,9 +47,9 @@ class IRun(Interface):
     record: RunRecord = Attribute(
         "The run as of the last change of its state; its output may be longer by now."
     )
-    log: ILog = Attribute("Its output.")
+    log: OutputLog = Attribute("Its output.")
     stall_timeout: float = Attribute(
-        "Seconds after which to give up a viewer that takes nothing."
+        "Seconds after which a viewer that takes nothing is aborted."
     )
 
     def snapshot() -> RunRecord:
@@ -79,7 +59,9 @@ class IRun(Interface):
         """A viewer begins to follow the log."""
 
     def detach(viewer: IViewer) -> None:
-        """A viewer leaves. Harmless for one that has left, or never came."""
+        """A viewer leaves. Harmless for one that has left or never attached."""
 
     def apply_backpressure() -> None:
-        """A lossless viewer has moved on: the command may, too."""
+        """
+        A lossless viewer has moved on: decide anew whether the command has to wait.
+        """

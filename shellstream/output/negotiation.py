@@ -1,32 +1,69 @@
-"""Which of the things that can be answered a client wants: RFC 9110, 12.5.1."""
+"""Proactive content negotiation by the C{Accept} header (RFC 9110, 12.5.1)."""
 
+import re
 from collections.abc import Iterator, Sequence
 
-from mimeparse import (  # type: ignore[import-untyped]
-    parse_mime_type,
-    quality_parsed,
-)
+from attrs import frozen
 
 from shellstream.model.errors import NotAcceptable
 
 from .formats import FORMATS, Format
 
-#: Type, subtype and parameters, C{q} among them, as mimeparse takes them.
-_Range = tuple[str, str, dict[str, object]]
+# A header is split in one pass: the possessive quantifiers never go back, so that the
+# work grows with its length and no more, whatever a client sends.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"?+'
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++', re.DOTALL)
+_PARAMETER = re.compile(rf'(?:[^;"]|{_QUOTED})++', re.DOTALL)
 
-#: No media range is longer, in characters; and to parse one takes mimeparse time
-#: that grows with the square of this.
-MAX_RANGE = 256
+#: RFC 9110, 12.4.2. Java's C{URLConnection} leaves out the 0 of C{q=.2}.
+_WEIGHT = re.compile(r"q=(0?\.[0-9]{1,9}|[01](?:\.[0-9]{0,9})?)")
+
+
+@frozen
+class _MediaRange:
+    """
+    A media range, or a media type, and its weight.
+
+    @ivar parameters: each as C{NAME=VALUE}, without the weight.
+    """
+
+    kind: str
+    subtype: str
+    parameters: frozenset[str]
+    weight: float
+
+    @classmethod
+    def parse(cls, text: str) -> "_MediaRange | None":
+        """A range as the header has it; L{None} if it is malformed."""
+        name, *parameters = [
+            part.replace('"', "").strip() for part in _PARAMETER.findall(text.lower())
+        ] or [""]
+        kind, slash, subtype = name.partition("/")
+        if name == "*":  # Java's URLConnection means */* by it
+            kind, slash, subtype = "*/*"
+        weights = [each for each in parameters if each.startswith("q=")]
+        found = _WEIGHT.fullmatch(weights[0] if weights else "q=1")
+        if found is None or not (kind and slash and subtype) or "/" in subtype:
+            return None
+        weight = float(found[1])
+        if weight > 1:
+            return None
+        return cls(kind, subtype, frozenset(parameters) - {*weights}, weight)
+
+    def covers(self, other: "_MediaRange") -> bool:
+        return self.kind in ("*", other.kind) and self.subtype in ("*", other.subtype)
 
 
 def negotiate(
     accept: str | None, wanted: str | None, formats: Sequence[Format] = FORMATS
 ) -> Format:
     """
-    The format to answer in: the one C{wanted} by its name, or else the one that
-    an C{Accept} header ranks first. Where it does not tell, the first of them.
+    The format of a response.
 
-    @raise NotAcceptable: if there is none of that name, or none is accepted.
+    It is the one that C{wanted} names, or else the one that the C{Accept} header ranks
+    first. Where the header has no preference, it is the first of C{formats}.
+
+    @raise NotAcceptable: if there is no format of that name, or none is accepted.
     """
     if wanted is not None:
         for one in formats:
@@ -36,7 +73,7 @@ def negotiate(
     ranges = list(_ranges(accept))
     if not ranges:
         return formats[0]
-    weights = [_quality(one.content_type, ranges) for one in formats]
+    weights = [_weight(one.content_type, ranges) for one in formats]
     best = max(weights)
     if not best:
         raise NotAcceptable({one.name: one.media_type for one in formats})
@@ -44,25 +81,30 @@ def negotiate(
 
 
 def prefers_html(accept: str | None) -> bool:
-    """Whether an index had better be a page: asked for more than JSON is."""
+    """Whether the C{Accept} header ranks HTML above JSON, as browsers do."""
     ranges = list(_ranges(accept))
-    return _quality("text/html", ranges) > _quality("application/json", ranges)
+    return _weight("text/html", ranges) > _weight("application/json", ranges)
 
 
-def _ranges(accept: str | None) -> Iterator[_Range]:
-    """The media ranges of an C{Accept} header; what is none is passed over."""
-    for part in (accept or "").lower().split(","):
-        if len(part) > MAX_RANGE:
-            continue
-        try:
-            kind, subtype, parameters = parse_mime_type(part)
-            weight = float(parameters.get("q", 1))
-        except ValueError:
-            continue
-        if 0 <= weight <= 1:
-            yield kind, subtype, {**parameters, "q": weight}
+def _ranges(accept: str | None) -> Iterator[_MediaRange]:
+    """The media ranges of an C{Accept} header. Malformed ranges are ignored."""
+    for element in _ELEMENT.findall(accept or ""):
+        found = _MediaRange.parse(element)
+        if found is not None:
+            yield found
 
 
-def _quality(media_type: str, ranges: Sequence[_Range]) -> float:
-    """What the most specific of the ranges gives this type; 0 if none fits."""
-    return float(quality_parsed(media_type, ranges))
+def _weight(media_type: str, ranges: Sequence[_MediaRange]) -> float:
+    """The weight of the most specific range that covers this type; 0 without one."""
+    wanted = _MediaRange.parse(media_type)
+    assert wanted is not None, media_type
+    best, weight = (-1, 0), 0.0
+    for each in ranges:
+        if each.covers(wanted):
+            # A parameter that we do not have rules nothing out: clients ask for
+            # charsets in any spelling.
+            wildcards = (each.kind, each.subtype).count("*")
+            specificity = (2 - wildcards, len(each.parameters & wanted.parameters))
+            if specificity > best:
+                best, weight = specificity, each.weight
+    return weight

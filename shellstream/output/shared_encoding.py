@@ -1,4 +1,4 @@
-"""A run's output as one format tells it, made once for all who watch."""
+"""A run's output encoded in one format, once for all its viewers."""
 
 from attrs import define, field
 
@@ -12,10 +12,12 @@ from .interfaces import IRun
 @define(eq=False)
 class SharedEncoding:
     """
-    What is read and written last is kept, since the others are about to ask for it.
+    Encodes a run's output, and keeps the last result.
 
-    @ivar format: the format.
-    @ivar only: the one stream that is encoded, or both.
+    Viewers that keep up all ask for the same bytes, one after the other, so that one
+    result serves all of them: they even share the bytes object.
+
+    @ivar only: the one stream that is encoded, or L{None} for both.
     """
 
     run: IRun
@@ -26,41 +28,41 @@ class SharedEncoding:
 
     def encode_from(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
         """
-        Some of the output from C{offset} on, and up to where that tells it: see
+        Some of the output from C{offset} on, and the offset after it: see
         L{Format.output}.
 
-        @param limit: where to stop, above C{offset}; no further than the log's end.
+        @param limit: where to stop, above C{offset}; at most the log's end.
         @param final: whether nothing will ever follow that.
-        @raise OffsetGone: if the log does not have what is at C{offset}.
+        @raise OffsetGone: if the log does not have the byte at C{offset}.
         """
-        if self._request != (offset, limit, final):
-            # Not before: what is forgotten meanwhile must be found to be gone.
+        request = (offset, limit, final)
+        if self._request != request:
+            # Cleared first: if the log has dropped the bytes, no old result may stay.
             self._request = None
             self._encoded = self._encode(offset, limit, final=final)
-            self._request = offset, limit, final
+            self._request = request
         return self._encoded
 
     def _encode(self, offset: int, limit: int, *, final: bool) -> tuple[bytes, int]:
-        chunks = self._read(offset, limit)
-        encoded = self._write(chunks, offset, final=final and chunks[-1].end == limit)
-        while encoded[1] == offset and chunks[-1].end < limit:
-            # One read ends where a sector of the file does: in a character, perhaps.
+        chunks: list[Chunk] = []
+        end = offset
+        while True:
             try:
-                chunks += self._read(chunks[-1].end, limit)
-            except OffsetGone:  # the rest of that character is
-                return self._write(chunks, offset, final=True)
-            encoded = self._write(
-                chunks, offset, final=final and chunks[-1].end == limit
+                more = self.run.log.read(end, self.format.read_size)
+            except OffsetGone:
+                if not chunks:
+                    raise
+                # The rest of a character is gone: what is there of it is final.
+                return self.format.output(chunks, offset, final=True, only=self.only)
+            end = more[-1].end
+            if end > limit:
+                more = [each.until(limit) for each in more if each.offset < limit]
+                end = limit
+            chunks += more
+            encoded = self.format.output(
+                chunks, offset, final=final and end == limit, only=self.only
             )
-        return encoded
-
-    def _read(self, offset: int, limit: int) -> list[Chunk]:
-        chunks = self.run.log.read(offset, self.format.read_size)
-        if chunks[-1].end > limit:
-            chunks = [each.until(limit) for each in chunks if each.offset < limit]
-        return chunks
-
-    def _write(
-        self, chunks: list[Chunk], offset: int, *, final: bool
-    ) -> tuple[bytes, int]:
-        return self.format.output(chunks, offset, final=final, only=self.only)
+            # A read ends where a sector of the file does, perhaps within a character:
+            # then nothing can be encoded without the next read.
+            if encoded[1] > offset or end == limit:
+                return encoded

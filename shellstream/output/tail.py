@@ -3,13 +3,13 @@
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 
-from .interfaces import ILog
+from .log import OutputLog
 
 #: How much is looked at at once, in bytes.
 BLOCK = 1 << 16
 
 
-def tail(log: ILog, lines: int, only: Stream | None = None) -> int:
+def tail(log: OutputLog, lines: int, only: Stream | None = None) -> int:
     """
     The offset at which the last C{lines} lines begin, as tail(1) counts them.
 
@@ -37,7 +37,7 @@ def tail(log: ILog, lines: int, only: Stream | None = None) -> int:
     return log.start
 
 
-def _between(log: ILog, begin: int, until: int) -> list[Chunk]:
+def _between(log: OutputLog, begin: int, until: int) -> list[Chunk]:
     chunks: list[Chunk] = []
     while begin < until:
         read = log.read(begin, until - begin)

@@ -1,4 +1,60 @@
-"""One reader of an output, going at the pace of its own connection."""
+"""
+A viewer: copies a run's output to one client, at the pace of that client.
+
+Theory of operation: viewers and back-pressure
+==============================================
+
+Output is written once, into the log. A viewer holds an offset into that log and
+nothing else: what the client has not taken yet waits in the log, not in the viewer.
+So a slow client costs no memory, and a client that comes back only needs its offset.
+
+Three parts take turns, all in the reactor's thread:
+
+ - The run reads the child's pipe and appends to the log (L{Run.output}).
+ - The log wakes its subscribers in turn (L{OutputLog.append}).
+ - A viewer that is woken reads from its offset, encodes, and writes to its consumer,
+   an HTTP response, until it has reached the end or the consumer is full.
+
+Pressure goes the other way, in three steps, each with its own memory and its own rule:
+
+ 1. A full consumer calls C{pauseProducing}, often from inside C{write}. The viewer
+    stops writing and starts the stall timer. Nobody else is slowed down: the other
+    viewers, the log and the command go on. C{resumeProducing} stops the timer.
+ 2. The log has bounded room and drops its oldest bytes, whether a viewer has had them
+    or not. A viewer that was overrun finds L{OffsetGone}. If the format can say that
+    bytes are missing, or the client asked to skip them, it goes on behind the gap;
+    otherwise the connection is aborted, because a client must be able to tell a whole
+    output from one with a hole.
+ 3. A lossless viewer must not be overrun. Before the next read could make the log drop
+    a byte that such a viewer has not had, the run stops reading the child's pipe
+    (C{IRun.apply_backpressure}). The pipe fills, and the child blocks in write(2), as
+    it would at a slow terminal. This is the only way in which a viewer touches the
+    child. The stall timer bounds it: a client that takes nothing for
+    C{stall_timeout} seconds is aborted, and the command goes on.
+
+C{apply_backpressure} compares the offsets of all lossless viewers at once. The run
+calls it after each append, when all viewers have been woken, and when a viewer comes
+or goes. A viewer calls it where it moved on by itself: in C{resumeProducing}, and in
+the next turn of the event loop after a burst. Calls from within a wake-up would only
+repeat the work.
+
+What may re-enter what
+----------------------
+
+ - C{consumer.write} may call C{pauseProducing}, and C{stopProducing} if the
+   connection turns out to be lost. So C{offset} moves on before C{write}, and each
+   turn of the loop looks again at whether it may go on. C{resumeProducing} always
+   comes from the reactor.
+ - C{abort} and C{done} may call C{stopProducing} before they return; it is harmless
+   when repeated. Nothing of the viewer is used after them.
+ - C{stopProducing} calls C{IRun.detach}, which may read the pipe again, but only from
+   the reactor's next turn on, and then ends the subscription, which may close the
+   log's storage. No bytes are appended from inside either.
+ - While the log wakes its subscribers, one may end its own subscription or another's,
+   or begin a new one: the log skips those that have left, and need not wake a
+   newcomer.
+ - No wake-up appends to the log: an append never happens inside another.
+"""
 
 from collections.abc import Callable
 
@@ -18,11 +74,12 @@ from .formats import Format
 from .interfaces import IRun, IViewer, ViewOptions
 from .shared_encoding import SharedEncoding
 
-#: Seconds of silence after which a sign of life is due, for proxies and NAT.
+#: Seconds of silence after which a ping is sent: proxies and NAT drop connections
+#: that seem dead, most of them after 60 s.
 PING_INTERVAL = 15.0
 
-#: How many writes a viewer is given in one turn of the event loop: one who is far
-#: behind, on a fast connection, would keep everybody else waiting.
+#: How many writes a viewer may make in one turn of the event loop. One that is far
+#: behind, on a fast connection, would otherwise keep all others waiting.
 MAX_BURST = 4
 
 
@@ -30,20 +87,18 @@ MAX_BURST = 4
 @define(eq=False)
 class Viewer:
     """
-    Copy a run's output to a consumer, from an offset until its log is closed.
+    Copies a run's output to a consumer, from an offset until the log is closed.
 
-    Between one chunk and the next a viewer holds nothing but an offset. What
-    it cannot give whole it gives up (C{abort}), so that the consumer can tell.
-
-    @ivar done: called when the consumer has all that was wanted; with L{True} if
-        that is all there will ever be.
+    @ivar abort: ends the connection so that the client can tell that bytes are missing.
+    @ivar _done: called when the consumer has all that was asked for; with L{True} if
+        the run has ended, so that there will never be more.
     """
 
-    view: ViewOptions
+    options: ViewOptions
     _encoding: SharedEncoding
     _consumer: IConsumer
     _done: Callable[[bool], object]
-    _abort: Callable[[], object]
+    abort: Callable[[], None]
     _clock: IReactorTime
     offset: int = field(init=False)
     lossless: bool = field(init=False)
@@ -58,31 +113,31 @@ class Viewer:
     _unsubscribe: Callable[[], None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.offset, self.lossless = self.view.offset, self.view.lossless
+        self.offset, self.lossless = self.options.offset, self.options.lossless
         self._run, self._format = self._encoding.run, self._encoding.format
-        self._until = self.view.until
-        if self._until is None and not self.view.follow:
-            self._until = self._run.log.end  # what comes meanwhile is not asked for
+        self._until = self.options.until
+        if self._until is None and not self.options.follow:
+            self._until = self._run.log.end  # what is written later was not asked for
 
     def start(self) -> None:
         """Send what is there already, then follow the log."""
         self._unsubscribe = self._run.log.subscribe(self._send_available)
-        if self.view.follow:
+        if self.options.follow:
             self._run.attach(self)
-        self._consumer.registerProducer(self, True)
         if self._format.pings:
             self._last_write = self._clock.seconds()
             self._ping_timer = self._clock.callLater(
                 PING_INTERVAL, self._ping_if_silent
             )
+        # A consumer that is gone already calls stopProducing here.
+        self._consumer.registerProducer(self, True)
         self._send_available()
 
     def pauseProducing(self) -> None:
         self._paused = True
         if self._stall_timer is None and self._unsubscribe is not None:
-            self._stall_timer = self._clock.callLater(
-                self._run.stall_timeout, self._give_up
-            )
+            timeout = self._run.stall_timeout
+            self._stall_timer = self._clock.callLater(timeout, self._stalled)
 
     def resumeProducing(self) -> None:
         self._paused = False
@@ -101,15 +156,13 @@ class Viewer:
             self._run.detach(self)
             unsubscribe()
 
-    def cut(self) -> None:
-        self._abort()
-
     def _send_available(self) -> None:
-        log, writes = self._run.log, 0
-        while self._unsubscribe is not None and not self._paused:
-            if self._continuation is not None:
-                return
-            until = self._until
+        log, until, writes = self._run.log, self._until, 0
+        while (
+            self._unsubscribe is not None
+            and not self._paused
+            and self._continuation is None
+        ):
             limit = log.end if until is None else min(until, log.end)
             if self.offset >= limit:
                 if log.closed or (until is not None and self.offset >= until):
@@ -122,13 +175,12 @@ class Viewer:
                 )
             except OffsetGone as gone:
                 if not self._skip_gap(gone):
-                    self._abort()
+                    self.abort()
                     return
                 continue
-            if offset == self.offset:  # it ends in the middle of a character
+            if offset == self.offset:  # only a part of a character is there
                 return
-            # Move on first: write() may call pauseProducing() before it returns.
-            self.offset = offset
+            self.offset = offset  # before the write, which may call us back
             self._write(wire)
             writes += 1
             if writes == MAX_BURST and offset < limit and self._unsubscribe is not None:
@@ -140,12 +192,12 @@ class Viewer:
         self._run.apply_backpressure()
 
     def _skip_gap(self, gone: OffsetGone) -> bool:
-        """Go on behind bytes that are gone, if that can be said or is wanted."""
-        said = self._format.gap(Gap(self.offset, gone.start))
-        if gone.start <= self.offset or not (said or self.view.skip_gaps):
+        """Go on behind bytes that are gone, if the format can say so or may skip."""
+        record = self._format.gap(Gap(self.offset, gone.start))
+        if gone.start <= self.offset or not (record or self.options.skip_gaps):
             return False
         self.offset = gone.start
-        self._write(said)
+        self._write(record)
         return True
 
     def _finish(self, *, ended: bool) -> None:
@@ -157,7 +209,8 @@ class Viewer:
 
     def _write(self, wire: bytes) -> None:
         if wire:
-            self._last_write = self._clock.seconds()
+            if self._ping_timer is not None:
+                self._last_write = self._clock.seconds()
             self._consumer.write(wire)
 
     def _ping_if_silent(self) -> None:
@@ -174,6 +227,6 @@ class Viewer:
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _give_up(self) -> None:
+    def _stalled(self) -> None:
         self._stall_timer = None
-        self._abort()
+        self.abort()

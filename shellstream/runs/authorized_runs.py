@@ -18,7 +18,8 @@ from shellstream.model.errors import (
 from shellstream.model.events import State
 from shellstream.model.run_input import StdinChunk
 from shellstream.model.run_record import RunFilter, RunRecord, signal_name
-from shellstream.output.interfaces import ILog, IRun
+from shellstream.output.interfaces import IRun
+from shellstream.output.log import OutputLog
 from shellstream.security.audit import AuditAction, Entry
 from shellstream.security.authorization import (
     EVERYTHING,
@@ -76,9 +77,9 @@ class AuthorizedRuns:
         return evolve(config, commands=commands, default=default)
 
     @property
-    def events(self) -> ILog:
+    def events(self) -> OutputLog:
         """All news: whoever passes them on asks L{allows} for each."""
-        log: ILog = self._runs.events
+        log: OutputLog = self._runs.events
         return log
 
     def command(self, name: str | None) -> Command:

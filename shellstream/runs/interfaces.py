@@ -15,7 +15,8 @@ from shellstream.config.loader import Config
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_input import StdinChunk, Tty
 from shellstream.model.run_record import RunFilter, RunRecord
-from shellstream.output.interfaces import ILog, IRun
+from shellstream.output.interfaces import IRun
+from shellstream.output.log import OutputLog
 from shellstream.security.authorization import SOMEBODY, Caller
 
 
@@ -48,7 +49,9 @@ class IRuns(Interface):
     """All runs there are, and all that can be done with them."""
 
     config: Config = Attribute("What the operator decided.")
-    events: ILog = Attribute("What happens to runs, each a JSON document and a chunk.")
+    events: OutputLog = Attribute(
+        "What happens to runs, each a JSON document and a chunk."
+    )
 
     def command(name: str | None) -> Command:
         """

@@ -269,7 +269,7 @@ class Run:
         self._stop_timers()
         self._close_input(Busy("the daemon is stopping", 10))
         for viewer in (*self._lossless, *self._lossy):
-            viewer.cut()
+            viewer.abort()
 
     def apply_backpressure(self) -> None:
         """Read on, or not: see L{View.lossless} and L{OnFull}."""

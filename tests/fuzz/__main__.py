@@ -28,7 +28,7 @@ KEPT, LARGEST = 40, 2048
 PATIENCE, BEGIN = 10, 60
 
 #: What is watched to see what an input reaches: modules, and all that is in them.
-WATCHED = ("shellstream", "mimeparse", "twisted.web.http", "twisted.web._abnf")
+WATCHED = ("shellstream", "twisted.web.http", "twisted.web._abnf")
 
 CORPUS = Path(__file__).with_name("corpus")
 

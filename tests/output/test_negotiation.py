@@ -1,6 +1,7 @@
 """Tests for L{shellstream.output.negotiation}."""
 
 import contextlib
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import NotAcceptable
 from shellstream.output.formats import FORMATS, Frames, Sse
-from shellstream.output.negotiation import MAX_RANGE, negotiate, prefers_html
+from shellstream.output.negotiation import negotiate, prefers_html
 
 CHROMIUM = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
@@ -16,6 +17,11 @@ CHROMIUM = (
 )
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FRAMES = "application/vnd.shellstream.frames"
+
+#: Media ranges, some of which cover a format.
+RANGES = st.sampled_from(
+    ["*/*", "text/*", "application/*", "text/html", *(f.media_type for f in FORMATS)]
+)
 
 #: What comes in an C{Accept} header, and the name of the format it gets.
 ANSWERED = {
@@ -59,7 +65,14 @@ ANSWERED = {
     "text/plain;q=0, text/event-stream;q=0.0, application/x-ndjson;q=0.000, */*": (
         "frames"
     ),
-    # what is no range is passed over
+    # parameters
+    'text/plain;x="a,b;c";q=0, text/event-stream': "sse",
+    'text/plain;charset="utf-8", text/plain;q=0.1, text/event-stream;q=0.5': "plain",
+    "text/plain;q=0.1, text/plain;charset=utf-8, text/event-stream;q=0.5": "plain",
+    'text/event-stream;x="': "sse",
+    # as Java's URLConnection asks
+    "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2": "plain",
+    # malformed ranges are ignored
     "nonsense, text/event-stream": "sse",
     "a/b/c, text/event-stream": "sse",
     "text/event-stream, text/plain;q=x": "sse",
@@ -68,7 +81,7 @@ ANSWERED = {
     "text/event-stream, text/plain;q=-1": "sse",
     "text/event-stream, text/plain;q=nan": "sse",
     "nonsense": "plain",
-    "text/event-stream;x=" + "y" * MAX_RANGE: "plain",
+    "/, text/, /plain, text/event-stream": "sse",
 }
 
 
@@ -114,6 +127,34 @@ class NegotiateTests(SynchronousTestCase):
         """Whatever the header is, the answer is a format, or that there is none."""
         with contextlib.suppress(NotAcceptable):
             self.assertIn(negotiate(accept, None), FORMATS)
+
+    @given(st.lists(st.tuples(RANGES, st.integers(0, 1000)), min_size=1, max_size=6))
+    def test_weights(self, asked) -> None:
+        """The most specific range decides over each format, the weights over all."""
+        weights: dict[str, int] = {}
+        for wanted, weight in asked:
+            weights.setdefault(wanted, weight)  # of equal ranges the first counts
+        header = ", ".join(f"{name};q={w / 1000:.3f}" for name, w in asked)
+
+        def weight_of(media_type: str) -> int:
+            kind = media_type.partition("/")[0]
+            ranges = (media_type, f"{kind}/*", "*/*")
+            return next((weights[each] for each in ranges if each in weights), 0)
+
+        found = {one: weight_of(one.media_type) for one in FORMATS}
+        best = max(found, key=lambda one: found[one])
+        if found[best]:
+            self.assertIs(negotiate(header, None), best)
+        else:
+            self.assertRaises(NotAcceptable, negotiate, header, None)
+
+    @given(st.sampled_from(['"', '\\"', '"\\', ";", ",", "*/*;", 'a/b;c="', "q=0."]))
+    def test_long(self, part) -> None:
+        """A header takes time in proportion to its length, whatever is in it."""
+        began = time.process_time()
+        with contextlib.suppress(NotAcceptable):
+            negotiate(part * 20_000, None)
+        self.assertLess(time.process_time() - began, 2)  # about 0.05; squared: hours
 
 
 class PrefersHtmlTests(SynchronousTestCase):

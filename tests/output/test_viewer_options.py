@@ -68,7 +68,7 @@ class ViewTests(ViewerTestCase):
     def test_cut(self) -> None:
         """A viewer that is cut off leaves as one that vanished."""
         viewer = self.view()
-        viewer.cut()
+        viewer.abort()
         self.assertEqual(self.told, ["vanished"])
 
 

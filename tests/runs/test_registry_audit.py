@@ -124,7 +124,7 @@ class NotedTests(RegistryTestCase):
         given = (*GIVEN, ("passwrod", SECRET), ("who", "you"))
         failure = self.failureResultOf(self.ask("login", given), ParametersRefused)
         self.assertEqual(
-            failure.value.ordered, ("login", {"who": "you", "password": MASK})
+            failure.value.requested, ("login", {"who": "you", "password": MASK})
         )
         self.assertNotIn(SECRET, str(failure.value))
         self.assertEqual(self.noted, [])

@@ -18,7 +18,7 @@ from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_record import RunRecord
-from shellstream.output.interfaces import ILog, IViewer
+from shellstream.output.interfaces import IViewer
 from shellstream.output.log import OutputLog
 from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
@@ -44,7 +44,7 @@ class Reader:
     lossless: bool = False
     cuts: int = 0
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self.cuts += 1
 
 
@@ -122,7 +122,7 @@ def order(
     return RunRequest(command, given, on_disconnect, key)
 
 
-def text(log: ILog | OutputLog, offset: int = 0) -> bytes:
+def text(log: OutputLog, offset: int = 0) -> bytes:
     """All that a log has from C{offset} on."""
     found: list[Chunk] = []
     while offset < log.end:

@@ -17,7 +17,7 @@ class Watcher:
     offset: int = 0
     lossless: bool = True
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """It does not mind."""
 
 

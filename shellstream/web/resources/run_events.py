@@ -14,7 +14,8 @@ from shellstream.model.events import Chunk, End, Gap, OnDisconnect, State, Strea
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import RunRecord
 from shellstream.output.formats import Format
-from shellstream.output.interfaces import ILog, IRun, IViewer, ViewOptions
+from shellstream.output.interfaces import IRun, IViewer, ViewOptions
+from shellstream.output.log import OutputLog
 from shellstream.security.authorization import Action, Principal, Verdict, decide
 from shellstream.web.server.request import Request
 
@@ -30,7 +31,7 @@ class _News:
     """The news, as the output of a run that never ends."""
 
     record: RunRecord
-    log: ILog
+    log: OutputLog
     stall_timeout: float = Limits().stall_timeout
 
     def snapshot(self) -> RunRecord:
@@ -115,7 +116,7 @@ class _Sees:
         return verdict is Verdict.ALLOWED
 
 
-def _begins(log: ILog, offset: int) -> bool:
+def _begins(log: OutputLog, offset: int) -> bool:
     """Whether an event, and not the rest of one, is what is read from there on."""
     if not log.start <= offset < log.end:
         return True
@@ -128,7 +129,7 @@ class Events(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
 
-    def __init__(self, events: ILog, answers: OutputResponder) -> None:
+    def __init__(self, events: OutputLog, answers: OutputResponder) -> None:
         super().__init__()
         boot = secrets.token_hex(8)
         record = RunRecord(
