@@ -24,11 +24,10 @@ from shellstream.config.loader import DEMO, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.auth_policy import own_names
 from shellstream.daemon.banner import ListenAddress, StartupBanner, Terminal
-from shellstream.daemon.listener import TLS_PREFIX, Listener
+from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
 from shellstream.daemon.tls_service import Encryption
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
-from shellstream.web import Site
 
 _log = Logger(namespace="shellstream")
 
@@ -181,7 +180,7 @@ def makeService(options: Options) -> IService:
     reactor.seconds = time.monotonic
     files = raise_file_limit()
     keep_descriptors()
-    site = Site(reactor, _bounds(options.settings, files))
+    limits = _bounds(options.settings, files)
     listeners: list[Listener] = []
 
     def places() -> list[ListenAddress]:
@@ -193,7 +192,8 @@ def makeService(options: Options) -> IService:
 
     insecure = bool(options["insecure"])
     where = options["state-dir"]
-    daemon = Daemon(options.settings, where, site, reactor, bound, insecure)
+    daemon = Daemon(options.settings, where, reactor, bound, insecure, limits)
+    site = SiteFactory(lambda: daemon.site)
     encryption = _encryption(options, daemon, bound, reactor)
     for description in options.listen:
         try:

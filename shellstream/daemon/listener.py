@@ -1,18 +1,26 @@
 """A port that the daemon listens on."""
 
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
+    IAddress,
     IListeningPort,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import ServerFactory
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from shellstream.web import Site
 
 from .banner import ListenAddress
 from .service import DaemonCannotStart
@@ -23,6 +31,28 @@ TLS_PREFIX = "tls:"
 
 #: When to doubt that a silent client is still there, in seconds (tcp(7)).
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
+@implementer(IProtocolNegotiationFactory)
+class SiteFactory(ServerFactory):
+    """
+    Gives new connections to the daemon's site.
+
+    Listening comes first, while the daemon may still open a port below 1024; its site
+    comes last, when the state is open. The reactor accepts nothing before that.
+    """
+
+    noisy = False
+
+    def __init__(self, site: Callable[[], Site]) -> None:
+        self._site = site
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._site().buildProtocol(addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
+        return [b"http/1.1"]
 
 
 @define(eq=False)

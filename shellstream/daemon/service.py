@@ -18,11 +18,13 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from shellstream.config.command import Command, Invocation
+from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import State
 from shellstream.process import orphans
 from shellstream.process.child import ChildProtocol
+from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.spawn import spawn
 from shellstream.runs.registry import Registry
@@ -38,7 +40,7 @@ from shellstream.storage.state_dir import StateDir, default_state_dir
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import TokenStore
 from shellstream.web import Now, Site, root
-from shellstream.web.server.authentication import WATCH, Authenticator
+from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
 from .auth_policy import AuthPolicy, is_wide, own_names
 
@@ -90,11 +92,13 @@ class Daemon(Service):
 
     _config: Config
     _where: str | None
-    _site: Site
     _reactor: Any
     #: Where the daemon listens, once it does.
     _bound: Callable[[], Iterable[IAddress]] = tuple
     _insecure: bool = False
+    _limits: HttpLimits = DEFAULT_HTTP_LIMITS
+    #: What answers on all connections, once the daemon is started.
+    site: Site = field(init=False)
     door: AuthPolicy = field(init=False)
     registry: Registry = field(init=False)
     _prepared: Mapping[str, LaunchPlan] = field(init=False)
@@ -156,13 +160,21 @@ class Daemon(Service):
         )
         self._watching = LoopingCall(self._watch)
         self._watching.clock = self._reactor
-        self._watching.start(WATCH)
-        self._site.note, self._site.secrets = self._trail.note, self._config.secrets
-        entrance = root(self.registry, self._gate, self._reactor, now)
-        self._site.resource, self._site.welcome = entrance, entrance.welcome
+        self._watching.start(REVOCATION_INTERVAL)
+        record = self._trail.note
+        self.site = Site(
+            root(self.registry, self._gate, self._reactor, now, record),
+            self._reactor,
+            self._limits,
+            record=record,
+            secrets=self._config.secrets,
+            is_scarce=scarce,
+        )
+        self.site.doStart()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self.site.doStop()
         self._tidying.stop()
         self._watching.stop()
         self.door.close()
@@ -238,8 +250,8 @@ class Daemon(Service):
         """Cut off clients that have lost the right to what they have open."""
         if self.door.required and not self._gate.required:
             self._gate.required = True
-            self._site.cut(ANONYMOUS)
-        self._gate.watch()
+            self.site.abort_requests_of(ANONYMOUS)
+        self._gate.abort_revoked()
 
     def _open_audit(self) -> AuditFile | None:
         """The file of the audit; L{None} if it is to be in the daemon's log."""

@@ -1,8 +1,11 @@
-"""The HTTP face: which path answers what (see L{shellstream.runs.interfaces})."""
+"""The HTTP face: which path is answered by which resource, behind access control."""
+
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.runs.interfaces import IRuns
+from shellstream.security.audit import Entry
 from shellstream.web.openapi.resource import OpenApi
 from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
@@ -24,18 +27,26 @@ __all__ = ["Gate", "Now", "Site", "root"]
 
 
 def root(
-    runs: IRuns, gate: Authenticator, clock: IReactorTime, now: Now
+    runs: IRuns,
+    authenticator: Authenticator,
+    clock: IReactorTime,
+    now: Now,
+    record: Callable[[Entry], object] = lambda entry: None,
 ) -> AccessControl:
-    """The tree of all resources."""
-    answers = OutputResponder(clock)
-    index = Index()
-    index.putChild(b"stream", Stream(answers))
-    index.putChild(b"commands", Commands())
-    index.putChild(b"runs", Runs(answers))
-    index.putChild(b"events", Events(runs.events, answers))
-    index.putChild(b"doctor", Doctor(answers, clock, now))
-    index.putChild(b"healthz", Health(clock))
-    index.putChild(b"openapi.json", OpenApi())
-    index.putChild(b"login", Login())
-    index.putChild(b"logout", Logout())
-    return AccessControl(gate, runs, index)
+    """
+    The resource for a L{Site}: all paths, behind access control.
+
+    @param record: puts an entry into the audit.
+    """
+    responder = OutputResponder(clock)
+    tree = Index()
+    tree.putChild(b"stream", Stream(responder))
+    tree.putChild(b"commands", Commands())
+    tree.putChild(b"runs", Runs(responder))
+    tree.putChild(b"events", Events(runs.events, responder))
+    tree.putChild(b"doctor", Doctor(responder, clock, now))
+    tree.putChild(b"healthz", Health(clock))
+    tree.putChild(b"openapi.json", OpenApi(authenticator))
+    tree.putChild(b"login", Login(authenticator))
+    tree.putChild(b"logout", Logout(authenticator))
+    return AccessControl(authenticator, runs, record, tree)

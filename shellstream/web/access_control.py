@@ -1,166 +1,196 @@
-"""The root of all resources, past which nobody comes unasked."""
+"""Access control: the one way that every request takes to its resource."""
 
-from twisted.web.resource import IResource
+from collections.abc import Callable
+
 from twisted.web.resource import Resource as TwistedResource
+from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from shellstream.model.errors import CrossSiteRequest, Unauthenticated
 from shellstream.output.negotiation import prefers_html
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
+from shellstream.security.audit import Entry
 from shellstream.security.authorization import Action, Caller, Grant, Principal
+from shellstream.security.login_sessions import Session
 from shellstream.security.request_origin import Site
-from shellstream.web.resources.base import set_headers
-from shellstream.web.resources.pages import CSRF_FIELD, answer_page, login_page
+from shellstream.web.resources.base import Resource
+from shellstream.web.resources.pages import CSRF_FIELD, login_page, respond_with_page
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
+from shellstream.web.server.request_context import RequestContext
 
-#: Where nobody has to say who they are.
+#: Paths that need no authentication. A prober's token may belong to another service.
 PUBLIC = frozenset({b"healthz", b"login"})
 
-#: Who has not said who they are: they may do nothing.
+#: The principal of requests to these: it may do nothing.
 _STRANGER = Principal(
     name="stranger", grant=Grant(actions=frozenset()), credential="none"
 )
 
-#: The header by which a script of our page shows that it is ours.
+#: The header in which a script of our page sends the CSRF token.
 CSRF_HEADER = "shellstream-csrf"
-
-#: What every answer tells a browser: not to show or read it as part of another site,
-#: and not to run what is in it (CSP level 3; Fetch, 3.7).
-GUARDED = {
-    # A script from elsewhere than the answer, as of a browser's console, may ask on.
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; "
-    "frame-ancestors 'self'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
 
 #: What a page of a listed origin may read of an answer, and ask for (Fetch, 3.3).
 _STANDARD = ("Location", "Link", "Retry-After", "Content-Range", "ETag")
 _EXPOSED = ", ".join(
     ("Shellstream-Run", "Shellstream-Stdin-Offset", *TRAILERS, *_STANDARD)
 )
-_ALLOWED = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
+    ),
+    "Access-Control-Max-Age": "600",
+}
 
 
 class AccessControl(TwistedResource):
-    """Every request comes by here, before any resource is looked for."""
+    """
+    Root resource: checks host, origin and credentials before any path is resolved.
 
-    def __init__(self, gate: Authenticator, runs: IRuns, inside: IResource) -> None:
+    @ivar tree: the resources behind it.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        runs: IRuns,
+        record: Callable[[Entry], object],
+        tree: Resource,
+    ) -> None:
         super().__init__()
-        self._gate = gate
+        self._authenticator = authenticator
         self._runs = runs
-        self.inside = inside
+        self._record = record
+        self.tree = tree
 
-    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
-        gate = request.gate = self._gate
-        set_headers(request, GUARDED)
-        gate.check_host(request)
-        listed = gate.site(request) is Site.LISTED
-        if listed:
+    def render(self, request: Request) -> int:
+        """
+        Answer a request in six steps: host, origin, authenticate, csrf, route, rule.
+
+        What a step finds out travels with the request, in its L{RequestContext}.
+
+        @raise ShellstreamError: if a step refuses the request.
+        """
+        # Host. First of all the address, as any refusal is recorded with it.
+        authenticator = self._authenticator
+        request.address = authenticator.client_address(request)
+        authenticator.check_host(request)
+
+        # Origin. What it forbids depends on the rule; but a browser sends a preflight
+        # without credentials, so that is answered here.
+        site = authenticator.site(request)
+        if site is Site.LISTED:
             _share(request)
             if request.method == b"OPTIONS":
-                return _Preflight()
+                return _answer_preflight(request)
+
+        # Authenticate. Input was authenticated before its body was accepted.
         try:
-            caller = self._caller(request, path)
+            if not hasattr(request, "context"):
+                request.context = self._identify(request)
         except Unauthenticated as error:
-            if request.method == b"GET" and prefers_html(request.getHeader("accept")):
-                request.note_refusal(error)
-                return _AskFirst(error)
+            if request.method == b"GET" and prefers_html(request.header("accept")):
+                return _ask_for_token(request, error)
             raise
-        known = caller or Caller(_STRANGER, gate.address(request))
-        request.runs = AuthorizedRuns(self._runs, known, request.site.note)
-        if caller is not None:
-            gate.enter(request, caller.principal)
-            self._check_csrf(request)
-        found: IResource = self.inside.getChildWithDefault(path, request)
-        return found
+        context = request.context
 
-    def welcome(self, request: Request) -> None:
-        """
-        Whether somebody may send any input: asked before it is taken.
+        # CSRF.
+        if context.session is not None:
+            _check_csrf(request, context.session)
 
-        @raise ShellstreamError: if not, as the whole request would.
-        """
-        gate = request.gate = self._gate
-        gate.check_host(request)
-        caller = self._caller(request, b"runs")
-        assert caller is not None
-        request.runs = AuthorizedRuns(self._runs, caller, request.channel.site.note)
-        request.runs.require(Action.WRITE)
+        # Route.
+        resource = getChildForRequest(self.tree, request)
+        assert isinstance(resource, Resource)
 
-    def _caller(self, request: Request, path: bytes) -> Caller | None:
-        if path in PUBLIC:  # a prober's token may be none of ours
-            return None
-        caller = self._gate.caller(request)
-        if caller is None:
-            raise Unauthenticated
-        return caller
-
-    def _check_csrf(self, request: Request) -> None:
-        """
-        A browser sends cookies along, whoever's page it was that had it ask.
-
-        @raise CrossSiteRequest: if it cannot have been ours.
-        """
-        if request.method in (b"GET", b"HEAD"):
-            return
-        session = self._gate.session(request)
-        if session is None or request.getHeader("authorization") is not None:
-            return
-        csrf_token = request.getHeader(CSRF_HEADER)
-        if csrf_token is None:
-            media_type = request.getHeader("content-type") or ""
-            if essence(media_type) == "application/x-www-form-urlencoded":
-                fields = dict(from_body(media_type, request.content.getvalue()))
-                csrf_token = str(fields.get(CSRF_FIELD, ""))
-        if not session.csrf_matches(csrf_token or ""):
+        # Rule.
+        handler, rule = resource.handler_and_rule(request)
+        starts = request.method not in (b"GET", b"HEAD") or Action.RUN in rule
+        if site is Site.OTHER or (starts and site is Site.LINK):
             raise CrossSiteRequest
+        for action in rule:
+            context.runs.require(action)
+
+        resource.answer(request, handler)
+        return NOT_DONE_YET
+
+    def authorize_input(self, request: Request) -> None:
+        """
+        Decide from its head whether a request may send input for a run.
+
+        Input may be large and is held in memory, so strangers send none of it. The
+        other steps follow once the body is there.
+
+        @raise ShellstreamError: if it may not.
+        """
+        request.address = self._authenticator.client_address(request)
+        self._authenticator.check_host(request)
+        request.context = self._identify(request)
+        request.context.runs.require(Action.WRITE)
+
+    def _identify(self, request: Request) -> RequestContext:
+        authenticator = self._authenticator
+        if request.path_segments()[0] in PUBLIC:
+            caller = Caller(_STRANGER, request.address)
+            return RequestContext(AuthorizedRuns(self._runs, caller, self._record))
+        session = authenticator.find_session(request)
+        principal = authenticator.authenticate(request, session)
+        authenticator.track(request, principal)
+        caller = Caller(principal, request.address)
+        runs = AuthorizedRuns(self._runs, caller, self._record)
+        return RequestContext(runs, session)
+
+
+def _check_csrf(request: Request, session: Session) -> None:
+    """
+    Check that a page of ours sent a request that has a login cookie: a browser sends
+    cookies along with the requests of any page.
+
+    @raise CrossSiteRequest: if a page of another site may have sent it.
+    """
+    if request.method in (b"GET", b"HEAD"):
+        return
+    if request.header("authorization") is not None:  # no page can have it sent
+        return
+    token = request.header(CSRF_HEADER)
+    if token is None:
+        media_type = request.content_type
+        if essence(media_type) == "application/x-www-form-urlencoded":
+            fields = dict(from_body(media_type, request.content.getvalue()))
+            token = str(fields.get(CSRF_FIELD, ""))
+    if not session.csrf_matches(token or ""):
+        raise CrossSiteRequest
 
 
 def _share(request: Request) -> None:
-    """Let the page that asks read the answer."""
-    origin = request.getHeader("origin")
+    """Let the page that sent a request read the response."""
+    origin = request.header("origin")
     assert origin is not None
-    headers = {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": _EXPOSED,
-        "Vary": "Origin",
-    }
-    set_headers(request, headers)
-
-
-class _Preflight(TwistedResource):
-    """What a browser asks before it lets a page of a listed origin ask (Fetch, 3.3)."""
-
-    isLeaf = True
-
-    def render(self, request: Request) -> bytes:
-        headers = {
-            "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
-            "Access-Control-Allow-Headers": _ALLOWED,
-            "Access-Control-Max-Age": "600",
+    request.set_headers(
+        {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": _EXPOSED,
+            "Vary": "Origin",
         }
-        set_headers(request, headers)
-        request.setResponseCode(204)
-        return b""
+    )
 
 
-class _AskFirst(TwistedResource):
-    """The page that asks for a token, in place of any that needs one."""
+def _answer_preflight(request: Request) -> int:
+    """Tell a browser what a page of a listed origin may send (Fetch, 3.3)."""
+    request.set_headers(_PREFLIGHT)
+    request.respond_no_content()
+    return NOT_DONE_YET
 
-    isLeaf = True
 
-    def __init__(self, error: Unauthenticated) -> None:
-        super().__init__()
-        self._error = error
-
-    def render(self, request: Request) -> int:
-        request.setResponseCode(self._error.status)
-        set_headers(request, self._error.headers())
-        answer_page(request, login_page(request.uri.decode("ascii", "replace")))
-        return NOT_DONE_YET
+def _ask_for_token(request: Request, error: Unauthenticated) -> int:
+    """Answer a browser with the login page, in place of one that needs a login."""
+    request.record_refusal(error)
+    request.set_status(error.status)
+    request.set_headers(error.headers())
+    respond_with_page(request, login_page(request.uri.decode("ascii", "replace")))
+    return NOT_DONE_YET

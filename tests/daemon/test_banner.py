@@ -26,7 +26,6 @@ from shellstream.daemon.banner import (
 )
 from shellstream.daemon.service import Daemon
 from shellstream.storage.token_store import TokenStore
-from shellstream.web import Site
 from tests.support.registries import CONFIG
 
 HERE = IPv4Address("TCP", "127.0.0.1", 8000)
@@ -233,7 +232,7 @@ class WelcomeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock = Clock()
-        self.daemon = Daemon(CONFIG, None, Site(clock), clock)
+        self.daemon = Daemon(CONFIG, None, clock)
         self.door = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
         self.daemon.door = self.door
 

@@ -23,7 +23,6 @@ from shellstream.security.principals import Access, Known
 from shellstream.security.tokens import create_token
 from shellstream.storage.token_file import TokenFile
 from shellstream.storage.token_store import LOOK
-from shellstream.web import Site
 from tests.support.daemons import HERE, SIGNALS, WIDE, DaemonTestCase
 from tests.support.http import Connection
 from tests.support.registries import CONFIG, limited
@@ -35,7 +34,7 @@ class DaemonTests(DaemonTestCase):
 
     def test_verified(self) -> None:
         """A daemon is a service."""
-        verifyObject(IService, Daemon(CONFIG, None, Site(self.reactor), self.reactor))
+        verifyObject(IService, Daemon(CONFIG, None, self.reactor))
 
     def test_ending(self) -> None:
         """It stops when all that runs has ended, its last bytes sent."""
@@ -233,7 +232,7 @@ class EntryTests(DaemonTestCase):
             self.file = TokenFile(Path(self.where))
             hosts = Access(hosts=("shellstream.test",))
             daemon = self.daemon(self.where, evolve(CONFIG, access=hosts))
-            before, after = (Connection(daemon._site) for _ in range(2))
+            before, after = (Connection(daemon.site) for _ in range(2))
             self.assertEqual(before.ask("GET", "/events").status, 200)
             self.assertEqual(after.ask("GET", "/commands").status, 200)
             self.add()

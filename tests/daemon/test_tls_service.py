@@ -26,7 +26,7 @@ from shellstream.storage.tls_files import read_pair
 from shellstream.web import Site
 from shellstream.web.server.channel import LINGER
 from tests.support.handshakes import Handshake, client_context
-from tests.support.http import Wire
+from tests.support.http import NoContent, Wire
 
 
 class Echo(Protocol):
@@ -178,7 +178,7 @@ class ShownTests(EncryptionTestCase):
     def test_protocol(self) -> None:
         """Whatever clients would rather speak, it is HTTP/1.1."""
         encryption = self.encryption()
-        self.factory = encryption.wrap(Site(self.clock))
+        self.factory = encryption.wrap(Site(NoContent(), self.clock))
         context = client_context()
         context.set_alpn_protos([b"h2", b"http/1.1"])
         client = self.connect(context).client
@@ -205,7 +205,7 @@ class ShownTests(EncryptionTestCase):
 
     def test_silent(self) -> None:
         """Who does not come to speak is cut as without TLS, however slow it is."""
-        site = Site(self.clock)
+        site = Site(NoContent(), self.clock)
         protocol, transport = self.accept(self.encryption().wrap(site))
         assert site.timeOut
         for byte in b"\x16\x03\x01\x02":
@@ -221,18 +221,18 @@ class ShownTests(EncryptionTestCase):
             b"",
             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
         ):
-            site = Site(self.clock)
+            site = Site(NoContent(), self.clock)
             self.factory = self.encryption().wrap(site)
             silent = self.connect()
             if asked:
                 silent.say(asked + b"\r\n")
             else:
-                self.clock.advance(site.bounds.header_timeout)
+                self.clock.advance(site.limits.header_timeout)
             self.assertTrue(silent.transport.disconnecting)
 
     def test_refused(self) -> None:
         """Only one who is refused, and perhaps still sends, is waited for a little."""
-        self.factory = self.encryption().wrap(Site(self.clock))
+        self.factory = self.encryption().wrap(Site(NoContent(), self.clock))
         refused = self.connect()
         refused.say(b"nonsense\r\n\r\n")
         self.assertFalse(refused.transport.disconnecting)

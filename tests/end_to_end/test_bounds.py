@@ -17,7 +17,6 @@ from twisted.web.client import Agent, ResponseFailed
 
 from shellstream.config.loader import parse
 from shellstream.daemon.service import Daemon
-from shellstream.web import Site
 from tests.support.programs import readable, start_daemon
 from tests.support.resident import resident
 
@@ -112,12 +111,11 @@ class NothingLingersTests(TestCase):
             '[commands.whole]\nargv = ["echo", "hi"]\n'
             '[commands.cut]\nshell = "echo hi; sleep 1000 & wait"\nlinger = 0\n'
         )
-        site = Site(reactor)
-        daemon = Daemon(config, self.mktemp(), site, reactor)
+        daemon = Daemon(config, self.mktemp(), reactor)
         daemon.startService()
         self.addCleanup(daemon.stopService)
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        port = await endpoint.listen(site)
+        port = await endpoint.listen(daemon.site)
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}/stream"
         http = HTTPClient(Agent(reactor))

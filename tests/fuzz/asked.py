@@ -50,7 +50,7 @@ def configuration(data: bytes) -> None:
         )
         return
     for command in found.commands.values():
-        json.dumps(index.described(command))
+        json.dumps(index.to_document(command))
         with suppress(ParametersRefused):
             invocation = command.invoke([])
             assert command.shell or len(invocation.argv) == len(command.argv)
@@ -215,7 +215,7 @@ def query(data: bytes) -> None:
     fields.flag("follow")
     fields.one_of("stream", Stream)
     try:
-        fields.close()
+        fields.validate()
     except ParametersRefused as refused:
         json.dumps(refused.extensions())
         return

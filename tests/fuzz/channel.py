@@ -39,7 +39,6 @@ def channel(data: bytes) -> None:
     commands = {each.name: each for each in (ECHO, HEAR, SAY)}
     configured = Config(commands=commands, default="say")
     registry = make_registry(configured, clock, spawn)
-    site = Site(clock)
     now = Now(wall(clock), clock.seconds)
     source = Bytes(data)
     size = source.number(256)
@@ -47,8 +46,7 @@ def channel(data: bytes) -> None:
     gate = Authenticator(
         NAMES, ACCESS, NoTokens(), required, clock.seconds, wall(clock)
     )
-    entrance = root(registry, gate, clock, now)
-    site.resource, site.welcome = entrance, entrance.welcome
+    site = Site(root(registry, gate, clock, now), clock)
     log = Lines()
     site._logFile, site._logDateTime = log, ""
     connection = Connection(site)

@@ -10,7 +10,6 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.service import Daemon
-from shellstream.web import Site
 from tests.support.fakes import FakeSpawn
 from tests.support.registries import CONFIG, order
 
@@ -52,8 +51,7 @@ class DaemonTestCase(SynchronousTestCase):
         insecure: bool = False,
     ) -> Daemon:
         """One that is started, and whose commands start no process."""
-        site, bound = Site(self.reactor), lambda: [address]
-        daemon = Daemon(config, where, site, self.reactor, bound, insecure)
+        daemon = Daemon(config, where, self.reactor, lambda: [address], insecure)
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
         daemon.privilegedStartService()
         daemon.startService()

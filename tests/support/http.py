@@ -15,11 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from shellstream.config.loader import Config
+from shellstream.process.file_limits import scarce
 from shellstream.security.audit import Entry
 from shellstream.security.authorization import Principal
 from shellstream.security.request_origin import Names
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import Authenticator
+from shellstream.web.server.request import Request
 from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, T, make_registry, wall
 
 
@@ -152,6 +154,16 @@ class Connection:
         self.channel.connectionLost(Failure(ConnectionLost()))
 
 
+class NoContent:
+    """Answers every request with 204."""
+
+    def authorize_input(self, request: Request) -> None:
+        """Any input is welcome."""
+
+    def render(self, request: Request) -> None:
+        request.respond_no_content()
+
+
 class NoTokens:
     """There are none."""
 
@@ -178,12 +190,18 @@ class WebTestCase(SynchronousTestCase):
         self.registry = make_registry(
             config, self.clock, self.spawn, self.in_thread, self.noted.append
         )
-        self.site = Site(self.clock, config.http)
-        self.site.note, self.site.secrets = self.noted.append, config.secrets
         now = Now(wall(self.clock), self.clock.seconds)
         self.gate = self.make_gate(config)
-        entrance = root(self.registry, self.gate, self.clock, now)
-        self.site.resource, self.site.welcome = entrance, entrance.welcome
+        record = self.noted.append
+        self.access_control = root(self.registry, self.gate, self.clock, now, record)
+        self.site = Site(
+            self.access_control,
+            self.clock,
+            config.http,
+            record=record,
+            secrets=config.secrets,
+            is_scarce=scarce,
+        )
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
         self.reply = self.connection.reply

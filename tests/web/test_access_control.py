@@ -3,10 +3,13 @@
 from attrs import evolve
 
 from shellstream.security.principals import Access
-from shellstream.web.access_control import GUARDED
 from shellstream.web.resources.pages import POLICY
+from shellstream.web.server.channel import DEFAULT_POLICY, FIXED_HEADERS
 from tests.support.authentication import GateTestCase
 from tests.support.http import Connection, Reply
+
+#: The headers of every answer that is not a page.
+GUARDED = {**FIXED_HEADERS, "Content-Security-Policy": DEFAULT_POLICY}
 
 
 class HostTests(GateTestCase):
@@ -52,9 +55,9 @@ class GuardedTests(GateTestCase):
     def test_page(self) -> None:
         """A page of ours runs no script, and is shown in no other."""
         reply = self.by(self.tokens.make("alice"), accept="text/html")
-        self.assertEqual(reply.headers["content-security-policy"], POLICY.decode())
-        self.assertIn("frame-ancestors 'none'", POLICY.decode())
-        self.assertNotIn("script-src", POLICY.decode())
+        self.assertEqual(reply.headers["content-security-policy"], POLICY)
+        self.assertIn("frame-ancestors 'none'", POLICY)
+        self.assertNotIn("script-src", POLICY)
         self.assertEqual(reply.headers["cross-origin-opener-policy"], "same-origin")
 
 

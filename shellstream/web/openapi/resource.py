@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from shellstream.web.resources.base import ANYBODY, JSON, Resource, Rule
-from shellstream.web.server.authentication import cookie_name
-from shellstream.web.server.problem_details import json_line
+from shellstream.web.resources.base import ANYBODY, Resource, Rule, respond_json
+from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
 
@@ -14,9 +13,12 @@ class OpenApi(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
+    def __init__(self, authenticator: Authenticator) -> None:
+        super().__init__()
+        self._authenticator = authenticator
+
     def render_GET(self, request: Request) -> None:
         from .document import document  # most daemons are never asked
 
-        config, required = request.runs.config, request.gate.required
-        cookie = cookie_name(request).decode()
-        request.answer(JSON, json_line(document(config, required, cookie)))
+        config, required = request.context.runs.config, self._authenticator.required
+        respond_json(request, document(config, required, cookie_name(request).decode()))

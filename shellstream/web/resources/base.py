@@ -1,4 +1,4 @@
-"""What all resources share."""
+"""The base of all resources."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import iscoroutine
@@ -6,27 +6,19 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
-from twisted.web.server import NOT_DONE_YET
 
 from shellstream.model.errors import MethodNotAllowed, PathNotFound
 from shellstream.security.authorization import Action
+from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
 JSON = b"application/json"
 
-#: What an answer depends on, where it does on C{Accept}.
-VARY = b"Accept, Origin"
+#: What a response depends on, where it depends on C{Accept}.
+VARY = "Accept, Origin"
 
-#: What keeps the way of a live answer free: browsers do not sniff, caches do
-#: not store, proxies neither transform nor buffer.
-LIVE = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
-
-#: The actions that somebody must be allowed to do: none, for L{ANYBODY} who has said
-#: who they are.
+#: The actions that a caller needs the right to. An empty rule, L{ANYBODY}, lets every
+#: authenticated caller in.
 Rule = frozenset[Action]
 ANYBODY: Rule = frozenset()
 READS: Rule = frozenset({Action.READ})
@@ -35,26 +27,36 @@ Handler = Callable[[Request], "Coroutine[Deferred[Any], Any, None] | None"]
 
 
 class Resource(TwistedResource):
-    """A resource that raises what is wrong, for L{Request} to answer."""
+    """
+    A resource: a handler, C{render_METHOD}, and a rule for each method.
 
-    #: What it takes to be answered, by method; by one that is not here nobody is.
+    L{AccessControl} finds both and asks the rule; an error that a handler raises is
+    answered by L{Request}.
+
+    @cvar rules: the rules by method. Other methods are not allowed.
+    """
+
     rules: ClassVar[Mapping[str, Rule]] = {}
 
-    def render(self, request: Request) -> int:
+    def handler_and_rule(self, request: Request) -> tuple[Handler, Rule]:
+        """
+        What answers a request, and what its caller must be allowed to do.
+
+        @raise MethodNotAllowed: if nothing answers this method.
+        """
         method = request.method.decode("ascii", "replace")
         handler: Handler | None = getattr(self, f"render_{method}", None)
         rule = self.rules.get("GET" if method == "HEAD" else method)
         if handler is None or rule is None:
             raise MethodNotAllowed(method, self.allowed(request))
-        starts = method not in ("GET", "HEAD") or Action.RUN in rule
-        request.gate.check_origin(request, starts=starts)
-        for action in rule:
-            request.runs.require(action)
+        return handler, rule
+
+    def answer(self, request: Request, handler: Handler) -> None:
+        """Answer a request by a handler, now or later."""
         answering = handler(request)
         if iscoroutine(answering):
             done = Deferred.fromCoroutine(answering)
             done.addErrback(request.processingFailed).addErrback(lambda _: None)
-        return NOT_DONE_YET
 
     def allowed(self, request: Request) -> list[str]:
         """The methods that this resource answers."""
@@ -70,12 +72,6 @@ class Resource(TwistedResource):
         return self  # a slash at the end means nothing
 
 
-def set_headers(request: Request, headers: Mapping[str, str]) -> None:
-    """Set several headers of an answer."""
-    for name, value in headers.items():
-        request.setHeader(name, value)
-
-
-def query_of(request: Request) -> bytes:
-    """What follows the question mark."""
-    return request.uri.partition(b"?")[2]
+def respond_json(request: Request, document: object) -> None:
+    """Respond with a JSON document."""
+    request.respond(JSON, json_line(document))

@@ -1,4 +1,4 @@
-"""C{Range} on an output (RFC 9110, 14; RFC 8673 where it still grows)."""
+"""C{Range} on an output (RFC 9110, 14; RFC 8673 while the output grows)."""
 
 import re
 
@@ -34,16 +34,16 @@ class Range:
 
 def resolve(header: str, start: int, end: int, *, ended: bool) -> Range | None:
     """
-    What a C{Range} header asks for; L{None} if it is to be ignored.
+    The part that a C{Range} header asks for; L{None} if the header is ignored.
 
     @param start: offset of the oldest byte that is kept.
     @param end: offset after the newest byte.
-    @raise RangeNotSatisfiable: if it begins behind the end of an ended run.
-    @raise OffsetGone: if it begins before the oldest byte kept.
+    @raise RangeNotSatisfiable: if the range begins behind the end of an ended run.
+    @raise OffsetGone: if the range begins before the oldest byte kept.
     """
     match = _RANGE.fullmatch(header)
     if match is None or not (match[1] or match[2]):
-        return None  # several ranges, other units: the whole will do
+        return None  # several ranges, or other units: the client gets the whole
     if match[1]:
         first = int(match[1])
         last = min(int(match[2]), MAX_OFFSET) if match[2] else None
@@ -60,7 +60,7 @@ def resolve(header: str, start: int, end: int, *, ended: bool) -> Range | None:
     elif first > MAX_OFFSET:
         return None
     elif last is None or last < first:
-        last = MAX_OFFSET  # nothing is there yet: what comes will be the range
+        last = MAX_OFFSET  # the range is still to be written
     if first < start:
         raise OffsetGone(first, start)
     live = not ended and last >= end

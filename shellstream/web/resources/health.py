@@ -1,4 +1,4 @@
-"""C{/healthz}: whether the daemon lives, and can take runs."""
+"""C{/healthz}: whether the daemon lives and takes runs."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,14 +11,13 @@ from twisted.python.failure import Failure
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.runs.interfaces import IRuns
-from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, JSON, Resource, Rule
+from .base import ANYBODY, Resource, Rule, respond_json
 
 _log = Logger()
 
-#: Seconds for which an answer holds: however many ask, the disk is asked once.
+#: Seconds for which a result holds, so that many probes make one check of the disk.
 FRESH = 1.0
 
 #: Seconds that a disk may take to answer.
@@ -26,7 +25,7 @@ HEALTH_TIMEOUT = 5.0
 
 
 class NotReady(ShellstreamError):
-    """No runs are taken now; why, is for the log: strangers may ask."""
+    """The daemon takes no runs now. The log says why: strangers may ask."""
 
     status = 503
 
@@ -45,9 +44,9 @@ class NotReady(ShellstreamError):
 
 class Health(Resource):
     """
-    C{/healthz}: for whoever starts the daemon again, or sends it work.
+    C{/healthz}: for a supervisor that restarts the daemon, or a balancer.
 
-    All who ask while the answer is being found, or is fresh, have the same one.
+    All requests that come during a check, or soon after, share its result.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
@@ -60,30 +59,30 @@ class Health(Resource):
         self._waiting: list[Deferred[bool]] = []
 
     async def render_GET(self, request: Request) -> None:
-        if not await self._found(request.runs):
+        if not await self._is_ready(request.context.runs):
             raise NotReady
-        request.answer(JSON, json_line({"status": "ok"}))
+        respond_json(request, {"status": "ok"})
 
-    def _found(self, runs: IRuns) -> Deferred[bool]:
+    def _is_ready(self, runs: IRuns) -> Deferred[bool]:
         found: Deferred[bool] = Deferred()
         if self._clock.seconds() < self._until:
             found.callback(self._ready)
             return found
         self._waiting.append(found)
         if len(self._waiting) == 1:
-            asked = Deferred.fromCoroutine(_ask(runs))
-            asked.addTimeout(HEALTH_TIMEOUT, self._clock)
-            asked.addErrback(_not_ready).addCallback(self._tell)
+            checking = Deferred.fromCoroutine(_check(runs))
+            checking.addTimeout(HEALTH_TIMEOUT, self._clock)
+            checking.addErrback(_not_ready).addCallback(self._answer_all)
         return found
 
-    def _tell(self, ready: bool) -> None:
+    def _answer_all(self, ready: bool) -> None:
         self._ready, self._until = ready, self._clock.seconds() + FRESH
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(ready)
 
 
-async def _ask(runs: IRuns) -> bool:
+async def _check(runs: IRuns) -> bool:
     await runs.check()
     return True
 

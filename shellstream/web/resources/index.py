@@ -1,4 +1,4 @@
-"""C{/} and C{/commands}: what there is."""
+"""C{/} and C{/commands}: the console, the index and the commands."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -9,11 +9,10 @@ from shellstream import __version__
 from shellstream.config.command import Command
 from shellstream.config.parameter_schema import parameter_schema
 from shellstream.output.negotiation import prefers_html
-from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, JSON, VARY, Resource, Rule
-from .pages import answer_page, index_page
+from .base import ANYBODY, VARY, Resource, Rule, respond_json
+from .pages import index_page, respond_with_page
 
 
 class Index(Resource):
@@ -22,16 +21,17 @@ class Index(Resource):
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
     def render_GET(self, request: Request) -> None:
-        request.setHeader(b"vary", VARY)
-        if prefers_html(request.getHeader("accept")):
-            session = request.gate.session(request)
-            csrf_token = None if session is None else session.csrf_token
-            answer_page(request, index_page(request.runs.config, csrf_token))
+        context = request.context
+        request.set_headers({"Vary": VARY})
+        if prefers_html(request.header("accept")):
+            csrf_token = context.session.csrf_token if context.session else None
+            page = index_page(context.runs.config, csrf_token)
+            respond_with_page(request, page)
             return
         index = {
             "name": "shellstream",
             "version": __version__,
-            "default": request.runs.config.default,
+            "default": context.runs.config.default,
             "stream": "/stream",
             "commands": "/commands",
             "runs": "/runs",
@@ -40,11 +40,11 @@ class Index(Resource):
             "healthz": "/healthz",
             "openapi": "/openapi.json",
         }
-        request.answer(JSON, json_line(index))
+        respond_json(request, index)
 
 
 class Commands(Resource):
-    """C{/commands}, C{/commands/NAME}: what may be run, and with what."""
+    """C{/commands}: the commands that the caller may run, and their parameters."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
@@ -52,19 +52,19 @@ class Commands(Resource):
         if not path:
             return self
         name = path.decode("utf-8", "replace")
-        return OneCommand(request.runs.command(name))
+        return OneCommand(request.context.runs.command(name))
 
     def render_GET(self, request: Request) -> None:
-        commands = request.runs.config.commands.values()
+        config = request.context.runs.config
         document = {
-            "default": request.runs.config.default,
-            "commands": [described(command) for command in commands],
+            "default": config.default,
+            "commands": [to_document(each) for each in config.commands.values()],
         }
-        request.answer(JSON, json_line(document))
+        respond_json(request, document)
 
 
 class OneCommand(Resource):
-    """C{/commands/NAME}."""
+    """C{/commands/NAME}: one of them."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
@@ -73,11 +73,11 @@ class OneCommand(Resource):
         self._command = command
 
     def render_GET(self, request: Request) -> None:
-        request.answer(JSON, json_line(described(self._command)))
+        respond_json(request, to_document(self._command))
 
 
-def described(command: Command) -> dict[str, object]:
-    """What a client may know of a command: not its argv, which names paths."""
+def to_document(command: Command) -> dict[str, object]:
+    """A command as clients see it: without its argv, which names paths."""
     return {
         "name": command.name,
         "description": command.description,

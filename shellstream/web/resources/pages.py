@@ -13,38 +13,43 @@ from shellstream.web.server.request import Request
 
 _STYLE = (get_data(__package__, "page.css") or b"").decode()
 
-#: The field in which a form shows that it is of a page of ours; no parameter of a
-#: command can have this name.
+#: The field in which a form of our page sends the CSRF token. No parameter of a command
+#: can have this name.
 CSRF_FIELD = "csrf-token"
 
-#: Nothing is run or loaded but this page's own, from nowhere else (CSP level 3).
+#: The page's own style is used, and nothing else is run or loaded (CSP level 3).
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; "
     f"style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
-).encode("ascii")
+)
 
 
-def answer_page(request: Request, page: bytes) -> None:
-    """Answer with a page of ours."""
-    request.setHeader(b"content-security-policy", POLICY)
-    request.setHeader(b"cross-origin-opener-policy", b"same-origin")
-    request.answer(b"text/html; charset=utf-8", page)
+def respond_with_page(request: Request, page: bytes) -> None:
+    """Respond with a page of ours."""
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    request.set_headers(headers)
+    request.respond(b"text/html; charset=utf-8", page)
 
 
 def index_page(config: Config, csrf_token: str | None = None) -> bytes:
     """
     The page for all commands of a configuration.
 
-    @param csrf_token: what a form of this page sends along, to show that it is ours.
+    @param csrf_token: what its forms send along, if a login session shows it.
     """
     forms = [_form(command, csrf_token) for command in config.commands.values()]
-    leave: list[Tag] = []
+    logout: list[Tag] = []
     if csrf_token is not None:
         button = tags.button("Log out", type="submit")
-        leave = [tags.form(_hidden(csrf_token), button, method="post", action="logout")]
+        logout = [
+            tags.form(_hidden(csrf_token), button, method="post", action="logout")
+        ]
     return _page(
-        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *leave),
+        tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *logout),
         tags.div(*forms),
         tags.iframe(name="output", title="Output of the command"),
     )
@@ -54,8 +59,8 @@ def login_page(then: str, wrong: str = "") -> bytes:
     """
     The page that asks for a token.
 
-    @param then: where to go with it, a path of ours.
-    @param wrong: why the last one was not taken.
+    @param then: where to go after the login, a path of ours.
+    @param wrong: why the last token was refused, if one was.
     """
     token = tags.input(
         type="password", name="token", required="", autocomplete="current-password"

@@ -1,33 +1,34 @@
-"""The query of a request for something that is there, read field by field."""
+"""The query of a request, or its form, read field by field."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import Enum
 from typing import TypeVar
 
 from shellstream.model.errors import ParametersRefused, RefusedParameter, did_you_mean
+from shellstream.web.server.request import Request
 
-from .request_params import Given
+from .request_params import Params, from_query
 
 E = TypeVar("E", bound=Enum)
 
-#: Offsets are below this; JavaScript counts exactly up to here, nearly (RFC 8673).
+#: Offsets are below this: as far as JavaScript counts exactly, and a little less
+#: (RFC 8673).
 MAX_OFFSET = (1 << 53) - 1
 
 
 class Query:
     """
-    Fields are taken out one by one; what does not fit is noted.
+    Reads fields one by one, and remembers what is wrong until L{validate}.
 
-    @param given: the query's pairs.
-    @param known: the names that it may have.
+    @param params: the pairs that were sent.
+    @param known: the names that there may be.
     """
 
-    def __init__(self, given: Given, known: Iterable[str]) -> None:
+    def __init__(self, params: Params, known: Collection[str]) -> None:
         self._values: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
-        known = list(known)
-        for name, value in given:
+        for name, value in params:
             if name not in known:
                 hint = did_you_mean(name, known) if len(name) < 80 else ""
                 names = ", ".join(known) or "none"
@@ -36,16 +37,17 @@ class Query:
                 self.refuse(name, "is given more than once")
             self._values[name] = str(value)
 
+    @classmethod
+    def of(cls, request: Request, *known: str) -> "Query":
+        """The query of a request's target."""
+        return cls(from_query(query_of(request)), known)
+
     def refuse(self, name: str, why: str) -> None:
-        """Note that a field does not fit."""
+        """Remember that a field does not fit."""
         self._refusals[name] = why
 
-    def close(self) -> None:
-        """
-        All fields are taken.
-
-        @raise ParametersRefused: naming every one that did not fit.
-        """
+    def validate(self) -> None:
+        """@raise ParametersRefused: if any field did not fit; it names all of them."""
         if self._refusals:
             raise ParametersRefused(
                 [RefusedParameter(*each) for each in self._refusals.items()]
@@ -66,7 +68,7 @@ class Query:
         return None
 
     def seconds(self, name: str, high: float) -> float | None:
-        """A field that holds a number of seconds, a fraction or none."""
+        """A field that holds a number of seconds, with or without a fraction."""
         text = self._values.get(name)
         if text is None:
             return None
@@ -94,3 +96,8 @@ class Query:
             names = ", ".join(each.value for each in kind)
             self.refuse(name, f"must be one of {names}")
             return None
+
+
+def query_of(request: Request) -> bytes:
+    """The query of a request's target, as it was sent."""
+    return request.uri.partition(b"?")[2]

@@ -8,15 +8,18 @@ from shellstream.model.errors import BodyMalformed, MediaTypeUnsupported
 #: The most parameters that a request may carry; far above what a command has.
 MAX_FIELDS = 200
 
-Given = list[tuple[str, object]]
+#: Names and values as they were sent, repeats included.
+Params = list[tuple[str, object]]
 
 
-def from_query(query: bytes) -> Given:
+def from_query(query: bytes) -> Params:
     """
-    The pairs of a query or form (WHATWG URL, 5.1), repeats included.
+    The pairs of a query or form (WHATWG URL, 5.1).
 
-    @raise BodyMalformed: if it is no UTF-8, or holds too many.
+    @raise BodyMalformed: if it is not UTF-8, or holds too many.
     """
+    if not query:
+        return []
     try:
         return list(
             parse_qsl(
@@ -35,13 +38,13 @@ def from_query(query: bytes) -> Given:
         raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer") from None
 
 
-def from_body(media_type: str, body: bytes) -> Given:
+def from_body(media_type: str, body: bytes) -> Params:
     """
     The pairs of a request's body.
 
     @param media_type: the C{Content-Type}, with its parameters if any.
-    @raise BodyMalformed: if it is not what the media type says.
-    @raise MediaTypeUnsupported: if such bodies hold no parameters.
+    @raise BodyMalformed: if the body is not what the media type says.
+    @raise MediaTypeUnsupported: if bodies of this type hold no parameters.
     """
     if not body:
         return []
@@ -57,8 +60,8 @@ def from_json(media_type: str, body: bytes) -> dict[str, object]:
     """
     The members of a JSON object; an object in it stays L{JsonPairs}.
 
-    @raise BodyMalformed: if the body is none, or has a member twice.
-    @raise MediaTypeUnsupported: if it does not say that it is JSON.
+    @raise BodyMalformed: if the body is not a JSON object, or has a member twice.
+    @raise MediaTypeUnsupported: if the media type is another.
     """
     if media_type and essence(media_type) != "application/json":
         raise MediaTypeUnsupported(essence(media_type), "application/json")
@@ -74,7 +77,7 @@ def essence(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
 
-def _pairs(body: bytes) -> Given:
+def _pairs(body: bytes) -> Params:
     try:
         document = json.loads(
             body.decode("utf-8"),

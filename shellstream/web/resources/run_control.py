@@ -1,4 +1,4 @@
-"""C{/runs/ID/…}: what can be done to a run."""
+"""C{/runs/ID/…}: cancel, signal, input and the size of the terminal."""
 
 from collections.abc import Mapping
 from signal import Signals
@@ -11,57 +11,54 @@ from shellstream.model.run_input import StdinChunk
 from shellstream.model.run_record import to_document
 from shellstream.output.interfaces import IRun
 from shellstream.security.authorization import Action
-from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import JSON, Resource, Rule, query_of
+from .base import Resource, Rule, respond_json
 from .query import MAX_OFFSET, Query
-from .request_params import from_json, from_query
+from .request_params import from_json
 from .terminal_size import size_of
 
 
-def answer_with(request: Request, run: IRun) -> None:
-    """Answer with a run as it stands."""
-    request.setHeader(b"shellstream-run", run.record.id.encode())
-    request.answer(JSON, json_line(to_document(run.snapshot())))
+def respond_run(request: Request, run: IRun) -> None:
+    """Respond with a run as it stands."""
+    request.set_headers({"Shellstream-Run": run.record.id})
+    respond_json(request, to_document(run.snapshot()))
 
 
-async def _answer_done(request: Request, run_id: str) -> None:
-    """Answer that it is done, with the run if whoever did it may see that."""
+async def _respond_accepted(request: Request, run_id: str) -> None:
+    """Respond that something was done, with the run if the caller may see it."""
     request.setResponseCode(202)
     try:
-        answer_with(request, await request.runs.find(run_id))
+        respond_run(request, await request.context.runs.find(run_id))
     except Forbidden:
-        request.answer(JSON, json_line({"id": run_id}))
+        respond_json(request, {"id": run_id})
 
 
-class _Steering(Resource):
-    """What is done to a run by POST."""
+class _Control(Resource):
+    """Something that a POST does to a run."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self._id = run_id
 
 
-class _Cancel(_Steering):
+class _Cancel(_Control):
     """C{/runs/ID/cancel}: TERM, then KILL."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
 
     async def render_POST(self, request: Request) -> None:
-        await request.runs.cancel(self._id)
-        await _answer_done(request, self._id)
+        await request.context.runs.cancel(self._id)
+        await _respond_accepted(request, self._id)
 
 
-class _Signal(_Steering):
+class _Signal(_Control):
     """C{/runs/ID/signal}: any signal, to all processes of the run."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
 
     async def render_POST(self, request: Request) -> None:
-        body = from_json(
-            request.getHeader("content-type") or "", request.content.read()
-        )
+        body = from_json(request.content_type, request.content.getvalue())
         refusals = [
             RefusedParameter(name[:80], "is unknown here; send signal")
             for name in body
@@ -74,8 +71,8 @@ class _Signal(_Steering):
         if refusals:
             raise ParametersRefused(refusals)
         assert number is not None
-        await request.runs.signal(self._id, number)
-        await _answer_done(request, self._id)
+        await request.context.runs.signal(self._id, number)
+        await _respond_accepted(request, self._id)
 
 
 def _signal_number(name: object) -> int | None:
@@ -86,43 +83,41 @@ def _signal_number(name: object) -> int | None:
     return None if found is None else found.value
 
 
-class _Stdin(_Steering):
-    """C{/runs/ID/stdin}: what a run is to read; answered when it could."""
+class _Stdin(_Control):
+    """C{/runs/ID/stdin}: input for a run; answered when the run's pipe took it."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
 
     async def render_POST(self, request: Request) -> None:
-        query = Query(from_query(query_of(request)), ("offset", "eof"))
+        query = Query.of(request, "offset", "eof")
         offset = query.number("offset", 0, MAX_OFFSET)
         eof = query.flag("eof")
-        query.close()
-        piece = StdinChunk(request.content.getvalue(), offset, eof)
-        feeding = Deferred.fromCoroutine(request.runs.feed(self._id, piece))
-        # What a client that leaves has sent counts as far as it was taken.
+        query.validate()
+        chunk = StdinChunk(request.content.getvalue(), offset, eof)
+        feeding = Deferred.fromCoroutine(request.context.runs.feed(self._id, chunk))
+        # Of what a client sent before it left, the part that the run took counts.
         request.notifyFinish().addErrback(lambda _: feeding.cancel())
         try:
             taken = await feeding
         except CancelledError:
             return
-        request.setHeader(b"shellstream-stdin-offset", b"%d" % taken)
-        request.answer_nothing()
+        request.set_headers({"Shellstream-Stdin-Offset": str(taken)})
+        request.respond_no_content()
 
 
-class _Resize(_Steering):
+class _Resize(_Control):
     """C{/runs/ID/resize}: another size for a run's terminal."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
 
     async def render_POST(self, request: Request) -> None:
-        body = from_json(
-            request.getHeader("content-type") or "", request.content.read()
-        )
-        await request.runs.resize(self._id, *size_of(body))
-        request.answer_nothing()
+        body = from_json(request.content_type, request.content.getvalue())
+        await request.context.runs.resize(self._id, *size_of(body))
+        request.respond_no_content()
 
 
 #: What lives below a run, by name.
-STEERING: Mapping[bytes, type[_Steering]] = {
+CONTROLS: Mapping[bytes, type[_Control]] = {
     b"cancel": _Cancel,
     b"resize": _Resize,
     b"signal": _Signal,

@@ -1,4 +1,4 @@
-"""C{/events}: what happens to runs, as it happens."""
+"""C{/events}: runs as they are created, start and end."""
 
 import json
 import re
@@ -19,16 +19,15 @@ from shellstream.output.log import OutputLog
 from shellstream.security.authorization import Action, Principal, Verdict, decide
 from shellstream.web.server.request import Request
 
-from .base import READS, Resource, Rule, query_of
+from .base import READS, Resource, Rule
 from .query import Query
-from .request_params import from_query
 from .run_output import OutputResponder
 
 
 @implementer(IRun)
 @frozen(eq=False)
-class _News:
-    """The news, as the output of a run that never ends."""
+class _EventsRun:
+    """All events, as the output of a run that never ends."""
 
     record: RunRecord
     log: OutputLog
@@ -38,23 +37,23 @@ class _News:
         return self.record
 
     def attach(self, viewer: IViewer) -> None:
-        """Nothing waits for viewers."""
+        """No command waits for these viewers."""
 
     def detach(self, viewer: IViewer) -> None:
-        """Nothing waits for viewers."""
+        """No command waits for these viewers."""
 
     def apply_backpressure(self) -> None:
-        """There is nothing to slow down."""
+        """No command waits for these viewers."""
 
 
 @frozen(kw_only=True)
 class _Format(Format):
     """
-    A chunk of the log is a JSON document and becomes an event.
+    A chunk of the log is a JSON document, and becomes an event.
 
-    @ivar boot: tells the news of this daemon from those of the one before.
-    @ivar sees: what its reader may know of; L{None}: all.
-    @ivar missed: whether the reader knows only those of the one before.
+    @ivar boot: tells the events of this daemon from those of the one before.
+    @ivar reader: whose rights decide which events are left out; L{None}: no event is.
+    @ivar missed: whether the reader knows only events of the daemon before.
     """
 
     name = "events"
@@ -62,7 +61,7 @@ class _Format(Format):
     read_size = 1 << 14
 
     boot: str
-    sees: "_Sees | None" = None
+    reader: Principal | None = None
     missed: bool = False
 
     def begin(self, run: str, command: str, offset: int) -> bytes:
@@ -80,12 +79,18 @@ class _Format(Format):
     ) -> tuple[bytes, int]:
         wire = []
         for each in chunks:
-            news = json.loads(each.data)
-            run = news["run"]
-            if self.sees is None or self.sees(run["command"], run["principal"]):
-                told = news["event"].encode(), each.end, self.boot.encode(), each.data
-                wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % told)
+            event = json.loads(each.data)
+            run = event["run"]
+            if self._may_read(run["command"], run["principal"]):
+                name, boot = event["event"].encode(), self.boot.encode()
+                fields = name, each.end, boot, each.data
+                wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % fields)
         return b"".join(wire), chunks[-1].end
+
+    def _may_read(self, command: str, owner: str) -> bool:
+        if self.reader is None:
+            return True
+        return decide(self.reader, Action.READ, command, owner) is Verdict.ALLOWED
 
     def gap(self, gap: Gap) -> bytes:
         document = json.dumps({"type": "gap"}).encode()
@@ -99,25 +104,8 @@ class _Format(Format):
         return b""
 
 
-@frozen
-class _Sees:
-    """Whether somebody may know of a run, by its command and owner."""
-
-    principal: Principal
-
-    @classmethod
-    def of(cls, principal: Principal) -> "_Sees | None":
-        """For somebody; L{None} for one who may know of all."""
-        grant = principal.grant
-        return cls(principal) if grant.own or "*" not in grant.commands else None
-
-    def __call__(self, command: str, owner: str) -> bool:
-        verdict = decide(self.principal, Action.READ, command, owner)
-        return verdict is Verdict.ALLOWED
-
-
-def _begins(log: OutputLog, offset: int) -> bool:
-    """Whether an event, and not the rest of one, is what is read from there on."""
+def _starts_event(log: OutputLog, offset: int) -> bool:
+    """Whether an event begins at an offset, and not the rest of one."""
     if not log.start <= offset < log.end:
         return True
     # Within a string of JSON the quotes would be escaped.
@@ -125,44 +113,43 @@ def _begins(log: OutputLog, offset: int) -> bool:
 
 
 class Events(Resource):
-    """C{/events}: an C{EventSource} hears of runs as they are created, start, end."""
+    """C{/events}: server-sent events about runs, those that the caller may read."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
 
-    def __init__(self, events: OutputLog, answers: OutputResponder) -> None:
+    def __init__(self, events: OutputLog, responder: OutputResponder) -> None:
         super().__init__()
-        boot = secrets.token_hex(8)
+        self._boot = secrets.token_hex(8)
         record = RunRecord(
-            id=boot,
+            id=self._boot,
             command="",
             params={},
             created=0,
             on_disconnect=OnDisconnect.KEEP,
             state=State.RUNNING,
         )
-        self._news = _News(record, events)
-        self._boot = boot
-        self._answers = answers
+        self._run = _EventsRun(record, events)
+        self._responder = responder
 
     def render_GET(self, request: Request) -> None:
-        Query(from_query(query_of(request)), ()).close()
-        request.check_room()
-        log = self._news.log
-        offset, form = (
-            log.end,
-            _Format(boot=self._boot, sees=_Sees.of(request.runs.caller.principal)),
-        )
-        last = request.getHeader("last-event-id")
+        Query.of(request).validate()
+        request.check_viewer_limit()
+        log, principal = self._run.log, request.context.caller.principal
+        grant = principal.grant
+        # All who may read every event share one encoding.
+        restricted = grant.own or "*" not in grant.commands
+        form = _Format(boot=self._boot, reader=principal if restricted else None)
+        offset, last = log.end, request.header("last-event-id")
         if last is not None:
             match = re.fullmatch(r"([0-9]{1,16})@([0-9a-f]+)", last, re.ASCII)
-            if match is not None and match[2] == self._news.record.id:
+            if match is not None and match[2] == self._boot:
                 offset = min(int(match[1]), log.end)
             else:
                 offset, form = 0, evolve(form, missed=True)
-            if not _begins(log, offset):
+            if not _starts_event(log, offset):
                 why = "takes the id of an event as it was sent"
                 raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
-        self._answers.headers(request, form)
-        self._answers.follow(request, self._news, ViewOptions(offset), form)
+        self._responder.set_headers(request, form)
+        self._responder.stream(request, self._run, ViewOptions(offset), form)
 
     render_HEAD = render_GET

@@ -1,10 +1,11 @@
-"""How a run's output is answered with: headers, a viewer, and the end."""
+"""Responses with a run's output: headers, a viewer, and the end."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from attrs import define, evolve
+from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.model.errors import (
@@ -24,24 +25,33 @@ from shellstream.output.viewer import Viewer
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import LIVE, READS, VARY, Resource, Rule, query_of, set_headers
+from .base import READS, VARY, Resource, Rule
 from .byte_ranges import Range, resolve
 from .query import MAX_OFFSET, Query
-from .request_params import from_query
 
 #: The most lines that may be asked for by C{tail}.
 MAX_TAIL = 100_000
 
+#: Headers that keep the way of a live response free: caches do not store it, proxies
+#: neither transform nor buffer it.
+_LIVE = {
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "Vary": VARY,
+}
+
+#: The trailers in which plain output tells how its run ended.
 TRAILERS = (
     "Shellstream-State",
     "Shellstream-Exit-Code",
     "Shellstream-Exit-Signal",
     "Shellstream-Reason",
 )
+_ANNOUNCED = {"Trailer": ", ".join(TRAILERS)}
 
 
 def outcome(record: RunRecord) -> Mapping[str, str]:
-    """How a run ended, as trailers tell it, or headers where it is known before."""
+    """How a run ended, as trailers, or as headers where it has ended already."""
     found = {
         "State": record.state.value,
         "Exit-Code": None if record.code is None else str(record.code),
@@ -51,127 +61,124 @@ def outcome(record: RunRecord) -> Mapping[str, str]:
     return {f"Shellstream-{k}": v for k, v in found.items() if v is not None}
 
 
+def announce_trailers(request: Request) -> None:
+    """Say that plain output may be followed by L{TRAILERS}."""
+    if request.clientproto == b"HTTP/1.1":
+        request.set_headers(_ANNOUNCED)
+
+
 class OutputResponder:
-    """Answers requests with output, each at its own pace."""
+    """Responds with output, to each client at its own pace."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._renditions: WeakValueDictionary[object, SharedEncoding] = (
+        #: Of one run in one format, as long as somebody views that.
+        self._encodings: WeakValueDictionary[object, SharedEncoding] = (
             WeakValueDictionary()
         )
 
-    def headers(
+    def set_headers(
         self, request: Request, form: Format, record: RunRecord | None = None
     ) -> None:
-        """Say what is to come."""
-        set_headers(request, LIVE)
-        request.setHeader(b"content-type", form.content_type.encode())
-        request.setHeader(b"vary", VARY)
+        """Set the headers of a live response."""
+        headers = {**_LIVE, "Content-Type": form.content_type}
         if record is not None:
-            request.setHeader(b"shellstream-run", record.id.encode())
+            headers["Shellstream-Run"] = record.id
+        request.set_headers(headers)
 
-    def whole(
+    def respond(
         self, request: Request, run: IRun, view: ViewOptions, form: Format
     ) -> None:
         """
-        Answer with all of the output that a view wants.
+        Respond with all of the output that a view wants.
 
         @raise OffsetGone: if some is not kept, and the format cannot say so.
         """
         record = run.record
-        self.headers(request, form, record)
-        if isinstance(form, Plain) and view.offset < run.log.start:
-            if not view.skip_gaps:
-                raise OffsetGone(view.offset, run.log.start)
-            view = evolve(view, offset=run.log.start)
-        if record.state.ended and isinstance(form, Plain):
-            set_headers(request, outcome(record))
-            chunked = request.clientproto == b"HTTP/1.1" and request.method != b"HEAD"
-            if not (chunked or view.only or view.skip_gaps):
-                size = run.log.end - view.offset
-                request.setHeader(b"content-length", b"%d" % size)
+        self.set_headers(request, form, record)
         if isinstance(form, Plain):
+            if view.offset < run.log.start:
+                if not view.skip_gaps:
+                    raise OffsetGone(view.offset, run.log.start)
+                view = evolve(view, offset=run.log.start)
+            if record.state.ended:
+                request.set_headers(outcome(record))
+                http_1_1 = request.clientproto == b"HTTP/1.1"
+                chunked = http_1_1 and request.method != b"HEAD"
+                if not (chunked or view.only or view.skip_gaps):
+                    size = run.log.end - view.offset
+                    request.set_headers({"Content-Length": str(size)})
             announce_trailers(request)
-        self.follow(request, run, view, form)
+        self.stream(request, run, view, form)
 
-    def part(
+    def respond_part(
         self, request: Request, run: IRun, view: ViewOptions, wanted: Range
     ) -> None:
-        """Answer with the part of the output that a C{Range} asked for."""
-        self.headers(request, Plain(), run.record)
+        """Respond with the part of the output that a C{Range} asked for."""
+        self.set_headers(request, Plain(), run.record)
         request.setResponseCode(206)
-        request.setHeader(b"content-range", wanted.content_range.encode())
-        if not wanted.live:
-            size = wanted.until - wanted.offset
-            request.setHeader(b"content-length", b"%d" % size)
-        else:
+        request.set_headers({"Content-Range": wanted.content_range})
+        if wanted.live:
             announce_trailers(request)
+        else:
+            size = wanted.until - wanted.offset
+            request.set_headers({"Content-Length": str(size)})
         view = evolve(
             view, offset=wanted.offset, until=wanted.until, follow=wanted.live
         )
-        self.follow(request, run, view, Plain())
+        self.stream(request, run, view, Plain())
 
-    def follow(
+    def stream(
         self, request: Request, run: IRun, view: ViewOptions, form: Format
     ) -> None:
         """
         Send the headers, then all that a view wants, then the end.
 
-        @raise OffsetGone: if none of it can be read, and the format cannot say so.
+        @raise OffsetGone: if the beginning cannot be read, and the format cannot say
+            so.
         """
-        over, plain = run.record.state.ended, isinstance(form, Plain)
-        rendition = SharedEncoding(run, form, view.only)
+        plain, record = isinstance(form, Plain), run.record
         if plain and not view.skip_gaps and view.offset < run.log.end:
             run.log.read(view.offset, 1)  # or it would begin, and break off at once
-        if not view.lossless:  # a run has few whom it waits for
+        encoding = SharedEncoding(run, form, view.only)
+        if not view.lossless:  # the few viewers that a run waits for share nothing
             key = run, form, view.only
-            rendition = self._renditions.setdefault(key, rendition)
+            encoding = self._encodings.setdefault(key, encoding)
+        plain_live = plain and not record.state.ended
         viewer = Viewer(
             view,
-            rendition,
+            encoding,
             request,
-            _End(run, request, plain and not over),
+            partial(_finish, run, request, plain_live),
             request.abort,
             self._clock,
         )
-        if request.gone:  # while the run was being looked for
+        if request.disconnected:  # while the run was being found or made
             run.attach(viewer)
             run.detach(viewer)
             return
         if request.method == b"HEAD":
             request.finish()
             return
-        record = run.record
-        # Headers now: a silent run is no hung server.
-        request.begin(form.begin(record.id, record.command, view.offset))
-        request.when_gone = viewer.stopProducing
+        # The headers leave now: a silent run is not a server that hangs.
+        request.start_streaming(form.begin(record.id, record.command, view.offset))
+        request.on_disconnect = viewer.stopProducing
         viewer.start()
 
 
-def announce_trailers(request: Request) -> None:
-    """Say that plain output may be followed by L{TRAILERS}."""
-    if request.clientproto == b"HTTP/1.1":
-        request.setHeader(b"trailer", ", ".join(TRAILERS).encode())
-
-
-@define(eq=False)
-class _End:
+def _finish(run: IRun, request: Request, plain_live: bool, ended: bool) -> None:
     """
-    Ends an answer when it is told whether the run's output is at its end, too.
+    End a response whose viewer has all that it wanted.
 
-    @ivar hides: whether a client would take what is cut short for the whole.
+    @param plain_live: whether it is plain output of a run that went on: only a broken
+        connection tells its client that some is missing.
+    @param ended: whether this is the end of the run's output, too.
     """
-
-    _run: IRun
-    _request: Request
-    _hides: bool
-
-    def __call__(self, ended: bool) -> None:
-        record = self._run.record
-        if record.reason is Reason.SHUTDOWN and ended and self._hides:
-            self._request.cut()  # what the command had still to say, nobody knows
-        else:
-            self._request.finish_with(outcome(record) if ended else {})
+    record = run.record
+    if record.reason is Reason.SHUTDOWN and ended and plain_live:
+        request.abort_incomplete()  # the command may have had more to say
+    else:
+        request.finish_with_trailers(outcome(record) if ended else {})
 
 
 class Output(Resource):
@@ -179,19 +186,18 @@ class Output(Resource):
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
 
-    def __init__(self, answers: OutputResponder, run_id: str) -> None:
+    def __init__(self, responder: OutputResponder, run_id: str) -> None:
         super().__init__()
-        self._answers = answers
+        self._responder = responder
         self._id = run_id
 
     async def render_GET(self, request: Request) -> None:
-        request.check_room()
-        run = await request.runs.find(self._id)
-        log = run.log
-        ended = run.record.state.ended
-        query = Query(
-            from_query(query_of(request)),
-            ("offset", "stream", "tail", "follow", "lossless", "gap", "format"),
+        request.check_viewer_limit()
+        runs = request.context.runs
+        run = await runs.find(self._id)
+        log, ended = run.log, run.record.state.ended
+        query = Query.of(
+            request, "offset", "stream", "tail", "follow", "lossless", "gap", "format"
         )
         offset = query.number("offset", 0, MAX_OFFSET)
         lines = query.number("tail", 0, MAX_TAIL)
@@ -205,31 +211,38 @@ class Output(Resource):
             skip_gaps=query.text("gap") == "skip",
             only=query.one_of("stream", Stream),
         )
-        form = negotiate(request.getHeader("accept"), query.text("format"))
+        form = negotiate(request.header("accept"), query.text("format"))
         seen = _last_event_id(request, form, run.record.id)
-        query.close()
+        query.validate()
         if view.lossless:  # it would make the command wait
-            request.runs.require(Action.SIGNAL)
+            runs.require(Action.SIGNAL)
         if lines is not None:
             offset = tail(log, lines, view.only)
-        header = request.getHeader("range")
-        # The ranges of a part would have offsets of their own.
+        # Ranges count bytes of the whole output: a part of it would shift them.
         if isinstance(form, Plain) and view.only is None and offset is None:
-            tag = f'"{run.record.id}"'
-            set_headers(request, {"Accept-Ranges": "bytes", "ETag": tag})
-            same = request.getHeader("if-range") in (None, tag)
-            if header is not None and same and request.method == b"GET":
-                snapshot = ended or not view.follow
-                wanted = resolve(header, log.start, log.end, ended=snapshot)
-                if wanted is not None:
-                    self._answers.part(request, run, view, wanted)
-                    return
+            wanted = _range(request, run, follow=view.follow)
+            if wanted is not None:
+                self._responder.respond_part(request, run, view, wanted)
+                return
         offset = seen if seen is not None else offset or 0
         if ended and offset > log.end:
             raise RangeNotSatisfiable(offset, log.end)
-        self._answers.whole(request, run, evolve(view, offset=offset), form)
+        self._responder.respond(request, run, evolve(view, offset=offset), form)
 
     render_HEAD = render_GET
+
+
+def _range(request: Request, run: IRun, *, follow: bool) -> Range | None:
+    """The part of the output that a request asks for by C{Range}, if it does."""
+    tag = f'"{run.record.id}"'
+    request.set_headers({"Accept-Ranges": "bytes", "ETag": tag})
+    header = request.header("range")
+    if header is None or request.method != b"GET":
+        return None
+    if request.header("if-range") not in (None, tag):
+        return None
+    log, complete = run.log, run.record.state.ended or not follow
+    return resolve(header, log.start, log.end, ended=complete)
 
 
 def _last_event_id(request: Request, form: Format, run: str) -> int | None:
@@ -238,7 +251,7 @@ def _last_event_id(request: Request, form: Format, run: str) -> int | None:
 
     @raise ParametersRefused: if it was at another run.
     """
-    text = request.getHeader("last-event-id")
+    text = request.header("last-event-id")
     if text is None or form.name != "sse":
         return None
     offset, named = parse_last_event_id(text)

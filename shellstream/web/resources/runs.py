@@ -1,4 +1,4 @@
-"""C{/runs}: runs that nobody need watch, and all that can be done with one."""
+"""C{/runs}: start a run that needs no viewer, and list runs."""
 
 import re
 from collections.abc import Mapping
@@ -12,20 +12,19 @@ from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import to_document
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
-from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import JSON, READS, Resource, Rule, query_of
+from .base import READS, Resource, Rule, respond_json
 from .query import Query
-from .request_params import JsonPairs, from_json, from_query
-from .run_control import STEERING, answer_with
+from .request_params import JsonPairs, from_json
+from .run_control import CONTROLS, respond_run
 from .run_output import Output, OutputResponder
 from .terminal_size import tty_of
 
-#: How many runs a page holds if nobody says, and at most.
+#: How many runs a page holds by default, and at most.
 PAGE, MAX_PAGE = 50, 1000
 
-#: What may be said of a run that is to be started.
+#: The members of a request for a run.
 _MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -38,7 +37,7 @@ def key_of(request: Request) -> str | None:
 
     @raise ParametersRefused: if it is not one.
     """
-    text = request.getHeader("idempotency-key")
+    text = request.header("idempotency-key")
     if text is None:
         return None
     key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
@@ -49,34 +48,33 @@ def key_of(request: Request) -> str | None:
 
 
 class Runs(Resource):
-    """C{/runs}: create, and list."""
+    """C{/runs}: creates runs, and lists them."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "GET": READS,
         "POST": frozenset({Action.RUN}),
     }
 
-    def __init__(self, answers: OutputResponder) -> None:
+    def __init__(self, responder: OutputResponder) -> None:
         super().__init__()
-        self._answers = answers
+        self._responder = responder
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
             return self
-        return OneRun(self._answers, path.decode("utf-8", "replace"))
+        return OneRun(self._responder, path.decode("utf-8", "replace"))
 
     async def render_GET(self, request: Request) -> None:
-        query = Query(
-            from_query(query_of(request)), ("state", "command", "limit", "after")
-        )
+        query = Query.of(request, "state", "command", "limit", "after")
         state = query.one_of("state", State)
         limit = query.number("limit", 1, MAX_PAGE) or PAGE
         after = query.text("after")
         if after is not None and not _ID.fullmatch(after):
             query.refuse("after", "must be the id of a run")
-        query.close()
+        query.validate()
         command = query.text("command")
-        page = await request.runs.page(limit + 1, after, state, command)
+        # One more tells whether there is a next page.
+        page = await request.context.runs.page(limit + 1, after, state, command)
         following = None
         if len(page) > limit:
             page = page[:limit]
@@ -86,28 +84,34 @@ class Runs(Resource):
                 "limit": str(limit),
                 "after": page[-1].id,
             }
-            given = {name: value for name, value in fields.items() if value is not None}
-            following = f"/runs?{urlencode(given)}"
-            request.setHeader(b"link", f'<{following}>; rel="next"'.encode())
+            known = {name: value for name, value in fields.items() if value is not None}
+            following = f"/runs?{urlencode(known)}"
+            request.set_headers({"Link": f'<{following}>; rel="next"'})
         document = {"runs": [to_document(each) for each in page], "next": following}
-        request.answer(JSON, json_line(document))
+        respond_json(request, document)
 
     async def render_POST(self, request: Request) -> None:
-        order = _order(request)
-        run, began = await request.runs.submit(order)
-        # The same request, again, has the same answer.
-        request.setResponseCode(201 if began or order.key else 200)
+        runs, wanted = request.context.runs, _run_request(request)
+        run, began = await runs.submit(wanted)
+        # A request that is repeated with its key has the same answer each time.
+        request.setResponseCode(201 if began or wanted.key else 200)
         record = run.snapshot()
-        request.setHeader(b"location", f"/runs/{record.id}".encode())
-        request.setHeader(b"shellstream-run", record.id.encode())
+        request.set_headers(
+            {"Location": f"/runs/{record.id}", "Shellstream-Run": record.id}
+        )
         # It may be another's, or have come to its end since.
-        seen = request.runs.allows(Action.READ, record.command, record.principal)
+        seen = runs.allows(Action.READ, record.command, record.principal)
         document = to_document(record) if seen else {"id": record.id}
-        request.answer(JSON, json_line(document))
+        respond_json(request, document)
 
 
-def _order(request: Request) -> RunRequest:
-    body = from_json(request.getHeader("content-type") or "", request.content.read())
+def _run_request(request: Request) -> RunRequest:
+    """
+    The run that a JSON body asks for.
+
+    @raise ParametersRefused: naming every member that does not fit.
+    """
+    body = from_json(request.content_type, request.content.getvalue())
     refusals: list[RefusedParameter] = []
     for name in body:
         if name not in _MEMBERS:
@@ -119,8 +123,8 @@ def _order(request: Request) -> RunRequest:
         why = "must be true or false; input itself goes to POST /runs/ID/stdin"
         refusals.append(RefusedParameter("stdin", why))
     tty = tty_of(body.get("tty", False), refusals)
-    leave = body.get("on_disconnect", OnDisconnect.KEEP.value)
-    if leave not in [each.value for each in OnDisconnect]:
+    on_disconnect = body.get("on_disconnect", OnDisconnect.KEEP.value)
+    if on_disconnect not in [each.value for each in OnDisconnect]:
         refusals.append(RefusedParameter("on_disconnect", 'must be "keep" or "cancel"'))
     if command is not None and not isinstance(command, str):
         refusals.append(RefusedParameter("command", "must be a string"))
@@ -130,28 +134,30 @@ def _order(request: Request) -> RunRequest:
         raise ParametersRefused(refusals)
     assert command is None or isinstance(command, str)
     assert isinstance(params, JsonPairs)
-    key, stdin = key_of(request), stdin is True
-    return RunRequest(command, params, OnDisconnect(leave), key, stdin, tty)
+    assert isinstance(stdin, bool)
+    return RunRequest(
+        command, params, OnDisconnect(on_disconnect), key_of(request), stdin, tty
+    )
 
 
 class OneRun(Resource):
-    """C{/runs/ID} and what is below."""
+    """C{/runs/ID}, and the parent of all below it."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "GET": READS,
         "DELETE": frozenset({Action.ADMIN}),
     }
 
-    def __init__(self, answers: OutputResponder, run_id: str) -> None:
+    def __init__(self, responder: OutputResponder, run_id: str) -> None:
         super().__init__()
         self._id = run_id
-        self.putChild(b"output", Output(answers, run_id))
-        for name, kind in STEERING.items():
+        self.putChild(b"output", Output(responder, run_id))
+        for name, kind in CONTROLS.items():
             self.putChild(name, kind(run_id))
 
     async def render_GET(self, request: Request) -> None:
-        answer_with(request, await request.runs.find(self._id))
+        respond_run(request, await request.context.runs.find(self._id))
 
     async def render_DELETE(self, request: Request) -> None:
-        await request.runs.delete(self._id)
-        request.answer_nothing()
+        await request.context.runs.delete(self._id)
+        request.respond_no_content()

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from twisted.web.resource import Resource as TwistedResource
 
+from shellstream.config.command import Command
 from shellstream.model.errors import (
     MethodNotAllowed,
     ParametersRefused,
@@ -19,95 +20,102 @@ from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import Resource, Rule, query_of
+from .base import Resource, Rule
 from .pages import CSRF_FIELD
-from .request_params import Given, from_body, from_query
+from .query import query_of
+from .request_params import Params, from_body, from_query
 from .run_output import OutputResponder
 from .runs import key_of
 
 
 class Stream(Resource):
-    """Create a run, and answer with its output."""
+    """Creates a run, and responds with its output."""
 
-    #: GET as well, where the command has it.
+    #: By GET too, where the command allows it.
     rules: ClassVar[Mapping[str, Rule]] = {
         "GET": frozenset({Action.RUN, Action.READ}),
         "POST": frozenset({Action.RUN, Action.READ}),
     }
 
-    def __init__(self, answers: OutputResponder, name: str | None = None) -> None:
+    def __init__(self, responder: OutputResponder, name: str | None = None) -> None:
         super().__init__()
-        self._answers = answers
+        self._responder = responder
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path or self._name is not None:
             return super().getChild(path, request)
-        return Stream(self._answers, path.decode("utf-8", "replace"))
+        return Stream(self._responder, path.decode("utf-8", "replace"))
 
     def allowed(self, request: Request) -> list[str]:
-        command = request.runs.command(self._name)
-        # To make a command the default is to let it be run by GET /stream.
+        return self._allowed(request.context.runs.command(self._name))
+
+    def _allowed(self, command: Command) -> list[str]:
+        # To make a command the default is to let GET /stream run it.
         by_get = command.get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
 
     async def render_GET(self, request: Request) -> None:
-        self._check(request, "GET")
-        given, form = self._form(request)
-        last = request.getHeader("last-event-id")
+        params, form = self._read_query(request, self._command_by_get(request))
+        last = request.header("last-event-id")
         if form.name == "sse" and last is not None:
             await self._resume(request, form, last)
         else:
-            await self._run(request, given, form, by_get=True)
+            await self._run(request, params, form, by_get=True)
 
     def render_HEAD(self, request: Request) -> None:
-        self._check(request, "HEAD")  # it starts nothing
-        _, form = self._form(request)
-        self._answers.headers(request, form)
+        # It starts nothing: what a GET would answer with is known without a run.
+        _, form = self._read_query(request, self._command_by_get(request))
+        self._responder.set_headers(request, form)
         request.finish()
 
     async def render_POST(self, request: Request) -> None:
-        media_type = request.getHeader("content-type") or ""
-        body = request.content.read()
-        given, form = self._form(request)
-        given += [each for each in from_body(media_type, body) if each[0] != CSRF_FIELD]
-        await self._run(request, given, form)
+        command = request.context.runs.command(self._name)
+        params, form = self._read_query(request, command)
+        body = from_body(request.content_type, request.content.getvalue())
+        params += [each for each in body if each[0] != CSRF_FIELD]
+        await self._run(request, params, form)
 
-    def _check(self, request: Request, method: str) -> None:
-        allowed = self.allowed(request)
-        if method not in allowed:
+    def _command_by_get(self, request: Request) -> Command:
+        command = request.context.runs.command(self._name)
+        method = request.method.decode("ascii")
+        if method not in (allowed := self._allowed(command)):
             why = " (the command may change something, so nobody runs it by accident)"
             raise MethodNotAllowed(method, allowed, why)
+        return command
 
-    def _form(self, request: Request) -> tuple[Given, Format]:
-        """The query, and the format that it or C{Accept} names."""
-        given = from_query(query_of(request))
+    def _read_query(self, request: Request, command: Command) -> tuple[Params, Format]:
+        """The command's parameters, and the format that the client asks for."""
+        params = from_query(query_of(request))
         wanted = None
-        if "format" not in request.runs.command(self._name).params:
-            wanted = next((str(v) for k, v in given if k == "format"), None)
-            given = [each for each in given if each[0] != "format"]
-        return given, negotiate(request.getHeader("accept"), wanted)
+        if "format" not in command.params:
+            wanted = next((str(v) for k, v in params if k == "format"), None)
+            params = [each for each in params if each[0] != "format"]
+        return params, negotiate(request.header("accept"), wanted)
 
     async def _run(
-        self, request: Request, given: Given, form: Format, *, by_get: bool = False
+        self, request: Request, params: Params, form: Format, *, by_get: bool = False
     ) -> None:
-        request.check_room()
-        order = RunRequest(self._name, given, OnDisconnect.CANCEL, key_of(request))
-        run, began = await request.runs.submit(order)
-        if run.record.state is State.FAILED:
-            raise RunFailed(run.record.id, run.record.failure or "it never started")
+        request.check_viewer_limit()
+        wanted = RunRequest(self._name, params, OnDisconnect.CANCEL, key_of(request))
+        run, began = await request.context.runs.submit(wanted)
+        record = run.record
+        if record.state is State.FAILED:
+            raise RunFailed(record.id, record.failure or "it never started")
         if by_get:
-            form = form.naming(run.record.id)
-        self._answers.whole(request, run, ViewOptions(lossless=began), form)
+            form = form.naming(record.id)
+        self._responder.respond(request, run, ViewOptions(lossless=began), form)
 
     async def _resume(self, request: Request, form: Format, last: str) -> None:
-        """An C{EventSource} comes back by itself, and wants no second run."""
+        """Go on where an C{EventSource} was: it reconnects, and wants no second run."""
         offset, run_id = parse_last_event_id(last)
         if run_id is None:
             why = "names no run, and this would begin a new one; follow /runs/ID/output"
             raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
-        request.check_room()
-        run = await request.runs.find(run_id)
-        mine = run.record.principal == request.runs.caller.principal.name
-        view = ViewOptions(offset, lossless=mine)
-        self._answers.whole(request, run, view, form.naming(run_id))
+        request.check_viewer_limit()
+        context = request.context
+        run = await context.runs.find(run_id)
+        view = ViewOptions(
+            offset, lossless=run.record.principal == context.caller.principal.name
+        )
+        self._responder.respond(request, run, view, form.naming(run_id))

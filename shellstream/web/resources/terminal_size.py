@@ -1,4 +1,4 @@
-"""The terminals that clients ask for."""
+"""The terminals that clients ask for, and their sizes."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ _SIDES = ("rows", "columns")
 
 def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
     """
-    The terminal that an order asks for: C{true}, or an object with its size and type.
+    The terminal of a new run: C{true}, or an object with its size and type.
 
-    What does not fit is added to C{refusals}.
+    @param refusals: what does not fit is added to these.
     """
     if isinstance(wish, bool):
         return Tty() if wish else None
@@ -45,9 +45,9 @@ def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
 
 def size_of(body: Mapping[str, object]) -> tuple[int, int]:
     """
-    The rows and columns that a terminal is to have.
+    The rows and columns that a terminal shall have.
 
-    @raise ParametersRefused: naming all that does not fit.
+    @raise ParametersRefused: naming every member that does not fit.
     """
     missing = [
         RefusedParameter(each, "is required") for each in _SIDES if each not in body
@@ -66,7 +66,7 @@ def size_of(body: Mapping[str, object]) -> tuple[int, int]:
 
 
 def _sizes(members: Mapping[str, object]) -> list[RefusedParameter]:
-    """What is wrong with the sizes that are there."""
+    """The refusals of the sizes that were sent."""
     why = f"must be an integer from 1 to {MAX_SIDE}"
     return [
         RefusedParameter(each, why)

@@ -1,4 +1,4 @@
-"""C{/doctor}: a ticker, by which a client finds out who delays a stream."""
+"""C{/doctor}: a ticker, by which a client finds out what delays a stream."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -16,30 +16,29 @@ from shellstream.output.log import OutputLog
 from shellstream.output.negotiation import negotiate
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, Resource, Rule, query_of
+from .base import ANYBODY, Resource, Rule
 from .query import Query
-from .request_params import from_query
 from .run_output import OutputResponder, announce_trailers
 
-#: What a ticker does if nobody says, and at most: ticks, and seconds.
+#: The defaults and limits of a ticker: ticks, and seconds.
 COUNT, MAX_COUNT = 10, 600
 INTERVAL, MAX_INTERVAL = 0.2, 10.0
 MAX_IDLE = 3600.0
 
-#: How many may tick at once, and for one address. A doctor asks for a few at a time.
+#: How many may tick at once, and for one address. A client's C{doctor} starts a few.
 MAX_AT_ONCE, MAX_EACH = 64, 32
 
-#: Seconds after which somebody else may have ended.
+#: Seconds after which another may have ended.
 RETRY_AFTER = 10
 
-#: What is kept for a viewer that is slow, in bytes: all of the ticks there can be.
+#: The bytes kept for a slow viewer: enough for as many ticks as there can be.
 CAPACITY = 1 << 18
 
 
 @frozen
 class Ticks:
     """
-    What is wanted of a ticker.
+    The ticks that a client asks for.
 
     @ivar interval: seconds between two ticks.
     @ivar idle: seconds of silence before the last one, beyond that.
@@ -58,10 +57,10 @@ class Ticks:
 @frozen
 class Now:
     """
-    What time it is.
+    The clocks of the daemon.
 
-    @ivar wall: of day; it may jump.
-    @ivar monotonic: seconds since some moment; it never jumps.
+    @ivar wall: the time of day; it may jump.
+    @ivar monotonic: seconds since some moment; they never jump.
     """
 
     wall: WallClock
@@ -137,21 +136,21 @@ class Ticker:
 
 
 class Doctor(Resource):
-    """C{/doctor}: ticks, in every format, with their number and when they left."""
+    """C{/doctor}: numbered ticks in any format, each with the time when it left."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
 
-    def __init__(self, answers: OutputResponder, clock: IReactorTime, now: Now) -> None:
+    def __init__(
+        self, responder: OutputResponder, clock: IReactorTime, now: Now
+    ) -> None:
         super().__init__()
-        self._answers = answers
+        self._responder = responder
         self._clock = clock
         self._now = now
         self._ticking: set[Ticker] = set()
 
     def render_GET(self, request: Request) -> None:
-        query = Query(
-            from_query(query_of(request)), ("count", "interval", "idle", "format")
-        )
+        query = Query.of(request, "count", "interval", "idle", "format")
         count = query.number("count", 1, MAX_COUNT)
         interval = query.seconds("interval", MAX_INTERVAL)
         ticks = Ticks(
@@ -159,19 +158,19 @@ class Doctor(Resource):
             INTERVAL if interval is None else interval,
             query.seconds("idle", MAX_IDLE) or 0.0,
         )
-        form = negotiate(request.getHeader("accept"), query.text("format"))
-        query.close()
-        request.check_room()
-        address = request.runs.caller.address
-        theirs = sum(each.address == address for each in self._ticking)
+        form = negotiate(request.header("accept"), query.text("format"))
+        query.validate()
+        request.check_viewer_limit()
+        theirs = sum(each.address == request.address for each in self._ticking)
         if theirs >= MAX_EACH or len(self._ticking) >= MAX_AT_ONCE:
             raise Busy("as many others as can be are being examined", RETRY_AFTER)
-        self._answers.headers(request, form)
-        # What a proxy speaks to us only we know.
-        request.setHeader(b"shellstream-request-version", request.clientproto)
+        self._responder.set_headers(request, form)
+        # Only the daemon knows which version a proxy before it speaks.
+        version = request.clientproto.decode("ascii")
+        request.set_headers({"Shellstream-Request-Version": version})
         if isinstance(form, Plain):
             announce_trailers(request)
-        ticker = Ticker(ticks, self._clock, self._now, self._ticking, address)
-        self._answers.follow(request, ticker, ViewOptions(), form)
+        ticker = Ticker(ticks, self._clock, self._now, self._ticking, request.address)
+        self._responder.stream(request, ticker, ViewOptions(), form)
 
     render_HEAD = render_GET

@@ -1,4 +1,4 @@
-"""A line of the access log for each answer: in the usual form, without secrets."""
+"""The access log: a line for each response, in the usual form, without secrets."""
 
 import re
 from collections.abc import Container
@@ -18,17 +18,19 @@ _USERINFO = re.compile(r"//[^/?#]*@")
 
 def masked(target: str, secrets: Container[str]) -> str:
     """
-    A request's target, or any other text that has a URL in it, as it may be kept.
+    A request's target, or any other text that may hold a URL, with its secrets masked.
 
-    @param secrets: the names of fields whose values nobody is to see.
+    @param secrets: the names of fields whose values are secret.
     """
+    if not ("?" in target or "//" in target or "shs_" in target):
+        return target  # most have nothing to mask
     path, mark, query = target.partition("?")
-    fields = (_field(each, secrets) for each in query.split("&"))
+    fields = (_masked_field(each, secrets) for each in query.split("&"))
     path = _USERINFO.sub(f"//{MASK}@", path)
     return _TOKEN.sub(f"shs_{MASK}", f"{path}{mark}{'&'.join(fields)}")
 
 
-def _field(field: str, secrets: Container[str]) -> str:
+def _masked_field(field: str, secrets: Container[str]) -> str:
     name, is_, value = field.partition("=")
     plain = unquote_plus(value)
     hidden = unquote_plus(name) in secrets or _TOKEN.search(plain)
@@ -38,24 +40,23 @@ def _field(field: str, secrets: Container[str]) -> str:
 @provider(IAccessLogFormatter)
 def log_line(timestamp: str, request: Any) -> str:
     """
-    The combined format, as servers write it since NCSA httpd; who asked is in it.
+    A line in the combined format, as servers write it since NCSA httpd.
 
-    @param request: a L{request.Request}, which comes to us through this.
+    @param timestamp: Twisted's, of the reactor's clock; it is not the time of day.
+    @param request: a L{request.Request}, which Twisted passes on.
     """
     secrets = request.site.secrets
-
-    def shown(text: bytes) -> str:
-        return _escaped(masked(text.decode("latin-1"), secrets))
-
-    # The time that Twisted gives is the reactor's, which is not that of day.
-    first = f"{shown(request.method)} {shown(request.uri)} {shown(request.clientproto)}"
-    referrer = shown(request.getHeader(b"referer") or b"-")
-    agent = shown(request.getHeader(b"user-agent") or b"-")
+    uri, referrer, agent = (
+        _escaped(masked((text or b"-").decode("latin-1"), secrets))
+        for text in (request.uri, *request.logged_headers())
+    )
+    method = masked(request.method.decode("ascii"), secrets)
+    first = f"{method} {uri} {request.clientproto.decode('ascii')}"
     caller = request.caller
-    who = "-" if caller is None else caller.principal.name
-    who = _escaped(who).replace(" ", r"\x20")
+    name = "-" if caller is None else _escaped(caller.principal.name)
+    name = name.replace(" ", r"\x20")
     return (
-        f'"{_escaped(request.address or "-")}" - {who} {datetimeToLogString()} '
+        f'"{_escaped(request.address or "-")}" - {name} {datetimeToLogString()} '
         f'"{first}" {request.code} {request.sentLength or "-"} "{referrer}" "{agent}"'
     )
 

@@ -1,4 +1,4 @@
-"""Who asks, and whether their browser was sent by somebody else."""
+"""Who sends a request: by token, login cookie, client certificate or trusted proxy."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -6,13 +6,8 @@ from typing import Protocol
 
 from attrs import define, field
 
-from shellstream.model.errors import (
-    CrossSiteRequest,
-    TooManyFailures,
-    Unauthenticated,
-    WrongHost,
-)
-from shellstream.security.authorization import ANONYMOUS, Caller, Principal
+from shellstream.model.errors import TooManyFailures, Unauthenticated, WrongHost
+from shellstream.security.authorization import ANONYMOUS, Principal
 from shellstream.security.certificates import names_of
 from shellstream.security.login_sessions import Session, Sessions
 from shellstream.security.login_throttle import LoginThrottle
@@ -25,27 +20,27 @@ from .request import Request
 #: How many bytes of a credential are looked at; no token has more.
 MAX_CREDENTIAL = 1024
 
-#: Seconds between two looks for credentials that are no longer good.
-WATCH = 1.0
+#: Seconds between two checks whether the credentials of open requests are still valid.
+REVOCATION_INTERVAL = 1.0
 
 
 class Tokens(Protocol):
-    """See L{shellstream.security.tokens}."""
+    """The tokens that are known: see L{shellstream.security.tokens}."""
 
     def find(self, text: str) -> Principal | None:
-        """Whose token this is, if it is good."""
+        """The principal of a valid token; L{None} for any other text."""
 
     def is_valid(self, credential: str) -> bool:
-        """Whether the token that a principal's credential names is still good."""
+        """Whether the token that a principal's credential names is still valid."""
 
 
 @define(eq=False)
 class Authenticator:
     """
-    Lets requests in that may come in at all, and remembers whose they are.
+    Identifies callers, and ends what they have open once their credential is revoked.
 
     @ivar names: the names that this daemon goes by.
-    @ivar required: whether everybody has to say who they are.
+    @ivar required: whether a caller without credentials is refused.
     @ivar seconds: the time, which never jumps.
     @ivar wall: the time of day, in microseconds since 1970.
     """
@@ -57,121 +52,27 @@ class Authenticator:
     seconds: Callable[[], float]
     wall: Callable[[], int]
     sessions: Sessions = field(init=False)
-    _failures: LoginThrottle = field(init=False)
+    _throttle: LoginThrottle = field(init=False)
     _open: "dict[Principal, set[Request]]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.sessions = Sessions(self.seconds)
-        self._failures = LoginThrottle(self.seconds)
+        self._throttle = LoginThrottle(self.seconds)
 
     def check_host(self, request: Request) -> None:
-        """
-        Only for a name of ours is a request for us.
-
-        @raise WrongHost: if it is for another's.
-        """
+        """@raise WrongHost: if a request is for a name that is not this daemon's."""
         hosts = request.header_lines("host")
-        if not hosts:
-            return  # HTTP/1.0 needs none: of others L{strict.head} asks for one
-        if not self.names.include(hosts[0]):
+        # Only HTTP/1.0 may leave it out: see request_syntax.check_head().
+        if hosts and not self.names.include(hosts[0]):
             raise WrongHost(hosts[0])
 
     def site(self, request: Request) -> Site:
-        """Whose page made a browser send this."""
-        return site_of(request.getHeader, self.access.origins)
+        """The kind of page that made a browser send a request."""
+        return site_of(request.header, self.access.origins)
 
-    def check_origin(self, request: Request, *, starts: bool) -> None:
-        """
-        A page of another site may make its reader's browser send requests here.
-
-        @param starts: whether this would start or change something.
-        @raise CrossSiteRequest: if it is one that may not.
-        """
-        site = self.site(request)
-        if site is Site.OTHER or (starts and site is Site.LINK):
-            raise CrossSiteRequest
-
-    def caller(self, request: Request) -> Caller | None:
-        """
-        Who sends a request; L{None} if they have not said.
-
-        @raise Unauthenticated: if what they show is not, or no longer, good.
-        @raise TooManyFailures: if that has happened too often.
-        """
-        address = self.address(request)
-        principal = (
-            self._by_header(request, address)
-            or self._by_cookie(request)
-            or self._by_certificate(request)
-            or self._by_proxy(request)
-        )
-        if principal is None and not self.required:
-            principal = ANONYMOUS
-        return None if principal is None else Caller(principal, address)
-
-    def by_token(self, text: str, address: str) -> Principal:
-        """
-        Whose token somebody shows.
-
-        One that is right is never refused for the wrong ones of others that share
-        an address: nobody guesses 256 bits, and nobody is to be locked out.
-
-        @raise Unauthenticated: if it is not good.
-        @raise TooManyFailures: if that has happened too often.
-        """
-        principal = self.tokens.find(text) if len(text) <= MAX_CREDENTIAL else None
-        if principal is None:
-            again = self._failures.one_more(address)
-            if again:
-                raise TooManyFailures(again)
-            raise Unauthenticated("this token is not, or no longer, good")
-        return principal
-
-    def session(self, request: Request) -> Session | None:
-        """The session of a browser whose user has shown a token."""
-        cookie = request.getCookie(cookie_name(request))
-        if cookie is None or len(cookie) > MAX_CREDENTIAL:
-            return None
-        found = self.sessions.find(cookie.decode("ascii", "replace"))
-        return (
-            found
-            if found is not None and self.tokens.is_valid(found.login_credential)
-            else None
-        )
-
-    def enter(self, request: Request, principal: Principal) -> None:
-        """A request is under way; whoever's it is may lose the right to it."""
-        if principal is not ANONYMOUS:
-            self._open.setdefault(principal, set()).add(request)
-            request.notifyFinish().addBoth(lambda _: self._leave(request, principal))
-
-    def _leave(self, request: Request, principal: Principal) -> None:
-        there = self._open.get(principal)
-        if there is not None:
-            there.discard(request)
-            if not there:
-                del self._open[principal]
-
-    def watch(self) -> None:
-        """Cut off whoever has lost the right to what they have opened."""
-        for principal in list(self._open):
-            if not self._live(principal):
-                for request in list(self._open.get(principal, ())):
-                    self._leave(request, principal)
-                    request.abort()
-
-    def _live(self, principal: Principal) -> bool:
-        if principal.expires is not None and principal.expires <= self.wall():
-            return False
-        kind = principal.credential.partition(" ")[0]
-        if kind == "session":
-            within = self.sessions.login_credential_of(principal.credential)
-            return within is not None and self.tokens.is_valid(within)
-        return kind != "token" or self.tokens.is_valid(principal.credential)
-
-    def address(self, request: Request) -> str:
-        """Where a request is from, as far as a proxy that we trust says."""
-        peer = _peer(request)
+    def client_address(self, request: Request) -> str:
+        """Where a request is from, as far as trusted proxies say."""
+        peer = host_of(request.getClientAddress())
         if not self.access.trusts(peer):
             return peer
         lines = request.header_lines("x-forwarded-for")
@@ -185,28 +86,109 @@ class Authenticator:
                 return hop
         return peer
 
-    def _by_header(self, request: Request, address: str) -> Principal | None:
+    def authenticate(self, request: Request, session: Session | None) -> Principal:
+        """
+        The principal of a request.
+
+        @param session: what L{find_session} found.
+        @raise Unauthenticated: if its credential is not valid, or required and missing.
+        @raise TooManyFailures: if an address has shown too many that are not.
+        """
+        principal = self._by_header(request)
+        if principal is None and session is not None:
+            principal = session.principal
+        principal = (
+            principal or self._by_certificate(request) or self._by_proxy(request)
+        )
+        if principal is None and not self.required:
+            return ANONYMOUS
+        if principal is None:
+            raise Unauthenticated
+        return principal
+
+    def check_token(self, text: str, address: str) -> Principal:
+        """
+        The principal of a token.
+
+        A valid token is never refused for the wrong ones of others that share an
+        address: nobody guesses 256 bits, and nobody must be locked out.
+
+        @raise Unauthenticated: if it is not valid.
+        @raise TooManyFailures: if too many from this address were not.
+        """
+        principal = self._find_token(text)
+        if principal is None:
+            again = self._throttle.one_more(address)
+            if again:
+                raise TooManyFailures(again)
+            raise Unauthenticated("this token is not, or no longer, good")
+        return principal
+
+    def _find_token(self, text: str) -> Principal | None:
+        return self.tokens.find(text) if len(text) <= MAX_CREDENTIAL else None
+
+    def find_session(self, request: Request) -> Session | None:
+        """The login session that a browser's cookie names, if it is valid."""
+        if not request.received_cookies:
+            return None
+        cookie = request.getCookie(cookie_name(request))
+        if cookie is None or len(cookie) > MAX_CREDENTIAL:
+            return None
+        found = self.sessions.find(cookie.decode("ascii", "replace"))
+        if found is None or not self.tokens.is_valid(found.login_credential):
+            return None
+        return found
+
+    def track(self, request: Request, principal: Principal) -> None:
+        """Have L{abort_revoked} watch a request until it ends."""
+        if principal is not ANONYMOUS:
+            self._open.setdefault(principal, set()).add(request)
+            request.notifyFinish().addBoth(lambda _: self._untrack(request, principal))
+
+    def _untrack(self, request: Request, principal: Principal) -> None:
+        requests = self._open.get(principal)
+        if requests is not None:
+            requests.discard(request)
+            if not requests:
+                del self._open[principal]
+
+    def abort_revoked(self) -> None:
+        """Reset the requests whose credentials are no longer valid."""
+        for principal in list(self._open):
+            if not self._is_valid(principal):
+                for request in list(self._open.get(principal, ())):
+                    self._untrack(request, principal)
+                    request.abort()
+
+    def _is_valid(self, principal: Principal) -> bool:
+        if principal.expires is not None and principal.expires <= self.wall():
+            return False
+        kind = principal.credential.partition(" ")[0]
+        if kind == "session":
+            token = self.sessions.login_credential_of(principal.credential)
+            return token is not None and self.tokens.is_valid(token)
+        return kind != "token" or self.tokens.is_valid(principal.credential)
+
+    def _by_header(self, request: Request) -> Principal | None:
         headers = request.header_lines("authorization")
         if not headers:
             return None
         scheme, _, rest = headers[0].partition(" ")
-        token = ""  # nosec B105  # there is none, or two that nobody chooses from
+        token = ""  # nosec B105  # another scheme, or two headers: no choice is safe
         if len(headers) == 1 and scheme.lower() == "basic":
             token = request.getPassword().decode("utf-8", "replace")
         elif len(headers) == 1 and scheme.lower() == "bearer":
             token = rest.strip()
         if not self.required:  # it may be for a proxy
-            return self.tokens.find(token) if len(token) <= MAX_CREDENTIAL else None
-        return self.by_token(token, address)
-
-    def _by_cookie(self, request: Request) -> Principal | None:
-        session = self.session(request)
-        return None if session is None else session.principal
+            return self._find_token(token)
+        return self.check_token(token, request.address)
 
     def _by_certificate(self, request: Request) -> Principal | None:
+        if not self.access.known:
+            return None
         shown = getattr(request.channel.transport, "getPeerCertificate", None)
         certificate = None if shown is None else shown()
-        if certificate is None or not self.access.known:
+        if certificate is None:
             return None
         try:
             identity = names_of(certificate)
@@ -217,7 +199,9 @@ class Authenticator:
 
     def _by_proxy(self, request: Request) -> Principal | None:
         header = self.access.user_header
-        if header is None or not self.access.trusts(_peer(request)):
+        if header is None or not self.access.trusts(
+            host_of(request.getClientAddress())
+        ):
             return None
         names = request.header_lines(header)
         if not names:
@@ -231,12 +215,6 @@ class Authenticator:
 
 
 def cookie_name(request: Request) -> bytes:
-    """
-    The cookie of a session: browsers send those of all ports of a host to each.
-    """
-    _, _, port = (request.getHeader("host") or "").rpartition(":")
+    """The name of the login cookie: browsers send a host's cookies to all its ports."""
+    _, _, port = (request.header("host") or "").rpartition(":")
     return f"shellstream_{port}".encode() if port.isdigit() else b"shellstream"
-
-
-def _peer(request: Request) -> str:
-    return host_of(request.getClientAddress())

@@ -1,16 +1,57 @@
 """
-One connection: which requests get through it, and how long it may take.
+One connection: parses its requests strictly, and ends every wait of its own.
 
-Twisted's channel is generous to clients. What comes here is from strangers: each
-wait has an end, however little they send, and what is no clear request is refused,
-before any of it is acted upon.
+Twisted's channel trusts its clients. Here every wait for a client has an end, however
+little the client sends, and a request that can be read in two ways is refused before
+anything is done for it.
+
+Theory of operation: the timers of a connection
+===============================================
+
+A connection has one timer, Twisted's C{setTimeout}, and C{_wait} says what it is for.
+Twisted restarts it with every byte; L{Channel.resetTimeout} does not, or a client that
+sends a byte a minute could hold its connection for ever (the attack called slowloris).
+
+========  ==================================  ==========================================
+wait      begins                              ends
+========  ==================================  ==========================================
+FIRST     when the connection is accepted,    with the first byte, which turns it into
+          with C{header_timeout}              HEAD and does not restart it
+HEAD      with the first byte of a later      with the empty line after the headers
+          request, with C{header_timeout}
+BODY      after a head that announces one,    with the last byte of the body
+          with C{body_timeout}
+(no one)  when a request is whole             when its answer is; meanwhile the viewer's
+                                              C{stall_timeout} and L{dead_peers} watch
+NEXT      when an answer is whole,            with the first byte of another request
+          with C{idle_timeout}
+CLOSE     when nothing more will be read,     when the transport has sent everything and
+          with C{stall_timeout}               has closed
+========  ==================================  ==========================================
+
+When the time is up:
+
+ - HEAD and BODY: the client is told so (408), and the connection lingers.
+ - BODY is first granted more, a second for every C{body_rate} bytes that have come, as
+   long as that makes at least a second: a large body on a slow line may take its time.
+ - FIRST and NEXT: the connection is closed without a word. No request is lost by that.
+ - CLOSE: the connection is reset, since the client does not take what is left.
+
+A client that is refused may still be sending. To close the socket at once would make
+the kernel reset the connection, and the client would lose the answer that says why
+(RFC 9112, 9.6). So the connection I{lingers}: the answer is written, our half is
+closed, and for L{LINGER} seconds whatever comes is read and dropped; then it is reset.
+No other timer runs then. Over TLS our half cannot be closed alone, so the transport
+lingers in its place. A connection that was never admitted lingers too, but at most
+L{LINGERING} of these at once, and none over TLS: in a flood the others are only reset.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterable
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NoReturn
+from io import BytesIO
+from typing import Any, NoReturn, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -18,6 +59,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http_headers import Headers
 
+from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import (
     ExpectationUnknown,
     HeadersTooLarge,
@@ -25,35 +67,72 @@ from shellstream.model.errors import (
     RequestTooSlow,
     ShellstreamError,
 )
-from shellstream.process.file_limits import scarce
 from shellstream.security.audit import Entry
 
 from . import request_syntax
+from .connection_limits import ConnectionLimiter
+from .immediate_write import write_now
 from .problem_details import PROBLEM, SERVER, problem
 from .refusal_audit import host_of, refused
-
-if TYPE_CHECKING:
-    from .request import Request
-    from .site import Site
 
 #: The most that a client may send ahead while an answer runs, in bytes.
 MAX_AHEAD = 1 << 14
 
-#: Seconds to go on reading, and dropping, what a refused client still sends:
-#: closing at once would reset the connection and lose the answer.
+#: Seconds for which a refused client's bytes are read and dropped.
 LINGER = 5.0
 
-#: How many of those that were not let in may linger at once. A flood is only closed:
-#: each of them has a descriptor for as long.
+#: How many connections that were not admitted may linger at once: each holds a
+#: descriptor.
 LINGERING = 64
 
+#: The headers of every answer. They tell a browser not to show the answer in a page of
+#: another site, not to let such a page read it, and not to guess its type (Fetch, 3.7).
+FIXED_HEADERS = {
+    "Server": SERVER,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
-class _Refusal(Exception):
-    """Ends the parsing of a request that has been refused."""
+#: The policy of every answer that sets no other (CSP level 3): nothing in it is run.
+#: C{connect-src} lets a script of a browser's console, or of an extension, ask on.
+DEFAULT_POLICY = "default-src 'none'; connect-src 'self'; frame-ancestors 'self'"
+
+# One block of bytes each: Twisted takes five calls to set a header.
+_FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
+_FIXED_BLOCK = _FIXED.encode()
+_POLICY_LINE = f"Content-Security-Policy: {DEFAULT_POLICY}\r\n".encode()
+
+
+class ChannelRequest(Protocol):
+    """What a connection needs of a request."""
+
+    requestHeaders: Headers
+    responseHeaders: Headers
+    content: BytesIO
+
+    def expect_body(self, size: int) -> None:
+        """At least so many more bytes of the body will come."""
+
+    def refusal(self, error: ShellstreamError) -> Entry:
+        """The refusal of this request, for the audit."""
+
+
+class ChannelSite(Protocol):
+    """What a connection needs of the site that accepted it."""
+
+    limits: HttpLimits
+    connections: ConnectionLimiter
+    channels: "set[Channel]"
+    #: How many connections that were not admitted linger.
+    lingering: int
+    #: Whether a new connection's descriptor is among the last ones.
+    is_scarce: Callable[[int], bool]
+    record: Callable[[Entry], object]
 
 
 class _Wait(Enum):
-    """What a connection's timer is for."""
+    """What a connection's timer is for: see the theory of operation above."""
 
     FIRST = "the first byte of all"
     HEAD = "the rest of a head"
@@ -65,50 +144,46 @@ class _Wait(Enum):
 class Channel(HTTPChannel):
     """A connection whose refusals reach the client before it is closed."""
 
-    site: "Site"
+    site: ChannelSite
     transport: Any  # each kind can half-close and abort; no one interface says so
     _header_size = 0
     _headers = 0
     _wait = _Wait.FIRST
     _granted = 0.0
-    _counted = True
+    _admitted = True
     _linger: IDelayedCall | None = None
 
-    # What Twisted bounds itself, at the same: ours are asked first.
+    # Twisted's own limits of these would answer without a problem document;
+    # lineReceived() enforces ours.
+    totalHeadersSize = maxHeaders = sys.maxsize
 
     @property
     def MAX_LENGTH(self) -> int:  # type: ignore[override]
-        return self.site.bounds.header_size
-
-    @property
-    def totalHeadersSize(self) -> int:  # type: ignore[override]
-        return self.site.bounds.header_size
-
-    @property
-    def maxHeaders(self) -> int:  # type: ignore[override]
-        return self.site.bounds.headers
+        return self.site.limits.header_size
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        last = hasattr(self.transport, "fileno") and scarce(self.transport.fileno())
-        refusal = self.site.crowd.enter(self.transport.getPeer(), last=last)
+        site = self.site
+        scarce = hasattr(self.transport, "fileno") and site.is_scarce(
+            self.transport.fileno()
+        )
+        refusal = site.connections.admit(self.transport.getPeer(), scarce=scarce)
         if refusal is None:
-            self.site.channels.add(self)
+            site.channels.add(self)
             return
-        self._counted = False
-        most = 1 if last else min(LINGERING, self.site.bounds.connections // 8 + 1)
+        self._admitted = False
+        most = 1 if scarce else min(LINGERING, site.limits.connections // 8 + 1)
         # A handshake would cost more than all that is refused here.
-        if self.isSecure() or self.site.lingering >= most:
+        if self.isSecure() or site.lingering >= most:
             self.setTimeout(None)
             self.transport.abortConnection()
             return
-        self.site.lingering += 1
-        with suppress(_Refusal):
-            self.refuse(refusal)
+        site.lingering += 1
+        self._refuse(refusal)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._counted:
-            self.site.crowd.leave(self.transport.getPeer())
+        if self._admitted:
+            self.site.connections.release(self.transport.getPeer())
             self.site.channels.discard(self)
         elif self._linger is not None:
             self.site.lingering -= 1
@@ -120,19 +195,21 @@ class Channel(HTTPChannel):
         if self._linger is not None or not data:
             return
         if self._wait is _Wait.NEXT:
-            self._await(_Wait.HEAD, self.site.bounds.header_timeout)
+            self._start_wait(_Wait.HEAD, self.site.limits.header_timeout)
         elif self._wait is _Wait.FIRST:
-            self._wait = _Wait.HEAD  # for which the time has begun long since
-        # Raised from wherever it was that the parser gave up.
-        with suppress(_Refusal):
+            self._wait = _Wait.HEAD
+        # The methods below raise a refusal to leave the parser wherever it is.
+        try:
             super().dataReceived(data)
+        except ShellstreamError as error:
+            self._refuse(error)
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
-        # A chunk may be announced that nobody could hold.
+        # The size of a chunk may be more than anybody could hold.
         decoder: Any = self._transferDecoder
         if getattr(decoder, "state", "") == "BODY":
-            self.requests[-1].announce(decoder.length)
+            self.requests[-1].expect_body(decoder.length)
         # Twisted stops reading from a client that sends this much behind a request
         # which is still being answered, and would not notice when it leaves.
         if sum(map(len, self._dataBuffer)) > MAX_AHEAD:
@@ -141,112 +218,108 @@ class Channel(HTTPChannel):
     def lineReceived(self, line: bytes) -> None:
         if not line:
             self._header_size = self._headers = 0
-        elif self._header_size:
-            self._headers += 1
-            self._refuse_if(request_syntax.field_line(line))
         else:
-            self._refuse_if(request_syntax.request_line(line))
-        self._header_size += len(line)
-        if self._header_size > self.totalHeadersSize:
-            self.refuse(HeadersTooLarge(self.totalHeadersSize))
-        if self._headers > self.maxHeaders:
-            self.refuse(HeadersTooLarge(self.maxHeaders, "headers"))
+            if self._header_size:
+                self._headers += 1
+                request_syntax.check_field_line(line)
+            else:
+                request_syntax.check_request_line(line)
+            limits = self.site.limits
+            self._header_size += len(line)
+            if self._header_size > limits.header_size:
+                raise HeadersTooLarge(limits.header_size)
+            if self._headers > limits.headers:
+                raise HeadersTooLarge(limits.headers, "headers")
         super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> NoReturn:
-        self.refuse(HeadersTooLarge(self.totalHeadersSize))
+        raise HeadersTooLarge(self.site.limits.header_size)
 
     def allHeadersReceived(self) -> None:
         headers = self.requests[-1].requestHeaders
-        self._refuse_if(request_syntax.head(self._version, headers))
-        for wish in headers.getRawHeaders(b"expect", ()):
-            if wish.lower() != b"100-continue":
-                self.refuse(ExpectationUnknown())
+        request_syntax.check_head(self._version, headers)
+        for expectation in headers.getRawHeaders(b"expect", ()):
+            if expectation.lower() != b"100-continue":
+                raise ExpectationUnknown
         super().allHeadersReceived()
         if self.length != 0:
-            self._granted = self.site.bounds.body_timeout
-            self._await(_Wait.BODY, self._granted)
+            self._granted = self.site.limits.body_timeout
+            self._start_wait(_Wait.BODY, self._granted)
 
     def allContentReceived(self) -> None:
-        # Were this renamed, a test would tell.
+        # Were this renamed in Twisted, a test would fail.
         for line in getattr(self._transferDecoder, "_trailerHeaders", ()):
-            self._refuse_if(request_syntax.field_line(bytes(line)))
-        # What Twisted sets once it is answered.
-        self.timeOut = self.site.bounds.idle_timeout  # type: ignore[assignment]
+            request_syntax.check_field_line(bytes(line))
+        # Twisted saves this, and starts it again once the request is answered.
+        self.timeOut = self.site.limits.idle_timeout  # type: ignore[assignment]
         super().allContentReceived()
 
-    def checkPersistence(self, request: "Request", version: bytes) -> bool:
-        stays: bool = super().checkPersistence(request, version)
-        # Twisted looks for words that are set apart by spaces (RFC 9110, 7.6.1).
-        if stays and b"close" in _members(request, b"connection"):
+    def checkPersistence(self, request: ChannelRequest, version: bytes) -> bool:
+        persists: bool = super().checkPersistence(request, version)
+        # Twisted finds only words that spaces separate, and not all fields
+        # (RFC 9110, 7.6.1).
+        if persists and b"close" in _members(request, b"connection"):
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
-        return stays
+        return persists
 
-    def requestDone(self, request: "Request") -> None:
+    def requestDone(self, request: ChannelRequest) -> None:
         self._wait = _Wait.NEXT
         super().requestDone(request)
         if not self.persistent:
-            self._await(_Wait.CLOSE, self.site.bounds.stall_timeout)
+            self._start_wait(_Wait.CLOSE, self.site.limits.stall_timeout)
 
     def resetTimeout(self) -> None:
-        """Nobody gets more time for sending one byte more."""
+        """Do nothing: a byte more earns no time."""
 
     def timeoutConnection(self) -> None:
         match self._wait:
             case _Wait.BODY if more := self._more_time():
                 self._granted += more
-                self._await(_Wait.BODY, more)
+                self._start_wait(_Wait.BODY, more)
             case _Wait.HEAD | _Wait.BODY:
-                with suppress(_Refusal):
-                    self.refuse(RequestTooSlow())
+                self._refuse(RequestTooSlow())
             case _Wait.CLOSE:
                 self.transport.abortConnection()
             case _:
-                # What is still to be sent is, as long as the client takes it.
-                self._await(_Wait.CLOSE, self.site.bounds.stall_timeout)
+                self._start_wait(_Wait.CLOSE, self.site.limits.stall_timeout)
                 self.loseConnection()
 
-    def _await(self, what: _Wait, seconds: float) -> None:
-        self._wait = what
+    def _start_wait(self, wait: _Wait, seconds: float) -> None:
+        self._wait = wait
         self.setTimeout(seconds)
 
     def _more_time(self) -> float:
-        """What a body that grows has earned beyond what it was granted."""
-        bounds = self.site.bounds
+        """The seconds that a growing body has earned beyond those granted."""
+        limits = self.site.limits
         size = self.requests[-1].content.tell()
-        earned = bounds.body_timeout + size / bounds.body_rate - self._granted
+        earned = limits.body_timeout + size / limits.body_rate - self._granted
         return earned if earned >= 1.0 else 0.0
 
     def _respondToBadRequestAndDisconnect(self) -> NoReturn:
-        # Twisted's own is a bare status line. Were it renamed, a test would tell.
-        self.refuse(RequestMalformed("a header, or how its body is framed"))
+        # Twisted's own answer is a bare status line. Were it renamed there, a test
+        # would fail.
+        raise RequestMalformed("a header, or how its body is framed")
 
-    def _refuse_if(self, what: str | None) -> None:
-        if what is not None:
-            self.refuse(RequestMalformed(what))
-
-    def refuse(self, error: ShellstreamError, noted: Entry | None = None) -> NoReturn:
-        """
-        Answer a request that is not worth reading to its end, and close.
-
-        @param noted: what the audit is to have of it, if more is known than this.
-        """
-        self.site.note(noted or refused(error, host_of(self.getPeer())))
+    def _refuse(self, error: ShellstreamError) -> None:
+        """Answer a request that was not read to its end, and close."""
+        request: ChannelRequest | None = self.requests[-1] if self.requests else None
+        self.site.record(
+            refused(error, host_of(self.getPeer()))
+            if request is None
+            else request.refusal(error)
+        )
         self.setTimeout(None)
         body = problem(error)
-        headers = Headers(
-            {
-                b"Server": [SERVER],
-                b"Date": [datetimeToString()],
-                b"Content-Type": [PROBLEM],
-                b"Content-Length": [b"%d" % len(body)],
-                b"X-Content-Type-Options": [b"nosniff"],
-                b"Cache-Control": [b"no-store"],
-                b"Connection": [b"close"],
-                **{name.encode(): [value] for name, value in error.headers().items()},
-            }
-        )
+        headers = Headers()
+        for name, value in {
+            "Content-Type": PROBLEM.decode(),
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Connection": "close",
+            **error.headers(),
+        }.items():
+            headers.setRawHeaders(name, (value,))
         phrase = HTTPStatus(error.status).phrase.encode()
         self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
         self.write(body)
@@ -256,11 +329,31 @@ class Channel(HTTPChannel):
             self.loseConnection()
         else:
             self.transport.loseWriteConnection()
-        raise _Refusal
+
+    def writeHeaders(
+        self, version: bytes, code: bytes, reason: bytes, headers: Headers
+    ) -> None:
+        """Write a response's head: its own headers, and L{FIXED_HEADERS}."""
+        head = [
+            b"%b %b %b\r\nDate: %b\r\n" % (version, code, reason, datetimeToString()),
+            _FIXED_BLOCK,
+        ]
+        if not headers.hasHeader(b"Content-Security-Policy"):
+            head.append(_POLICY_LINE)
+        for name, values in headers.getAllRawHeaders():
+            head += [b"%b: %b\r\n" % (name, value) for value in values]
+        head.append(b"\r\n")
+        self.write(b"".join(head))
+
+    def write(self, data: bytes) -> None:
+        write_now(self.transport, (data,))
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        write_now(self.transport, tuple(iovec))
 
 
-def _members(request: "Request", name: bytes) -> Iterable[bytes]:
-    """What a header lists, in small letters."""
+def _members(request: ChannelRequest, name: bytes) -> Iterable[bytes]:
+    """The members of a list header, in lower case."""
     for value in request.requestHeaders.getRawHeaders(name, ()):
         for member in value.split(b","):
             yield member.strip().lower()

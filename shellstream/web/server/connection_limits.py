@@ -1,4 +1,4 @@
-"""Who is connected, and who is turned away since too many are."""
+"""How many connections one client, and all clients together, may have open."""
 
 from ipaddress import IPv6Address, ip_address
 
@@ -11,17 +11,17 @@ from shellstream.model.errors import Busy, ShellstreamError, TooManyConnections
 
 _log = Logger()
 
-#: Seconds after which it may be worth to try again.
+#: Seconds after which a client that was refused may try again.
 RETRY_AFTER = 5
 
-#: Seconds between two lines of the log about those who were turned away.
-INTERVAL = 60.0
+#: Seconds between two lines of the log about connections that were refused.
+LOG_INTERVAL = 60.0
 
 
 def client_network(peer: IAddress) -> str | None:
     """
-    Who is counted as one: an address, and of IPv6 all that one network has, as
-    anybody may take any of these; L{None} for a socket of this machine.
+    The network that counts as one client: an IPv4 address, or a /64 of IPv6, of which
+    one machine can take any address; L{None} for a UNIX socket.
     """
     host: str | None = getattr(peer, "host", None)
     if host is None or ":" not in host:
@@ -36,95 +36,95 @@ def client_network(peer: IAddress) -> str | None:
 @define(eq=False)
 class SharedQuota:
     """
-    Something of which there is only so much, and of which nobody gets all.
+    An amount that clients share, and of which no single one gets everything.
 
-    @ivar limit: how much there is.
-    @ivar each: how much one origin may have.
-    @ivar taken: how much is in use.
+    @ivar limit: the whole amount.
+    @ivar each: how much of it one client may use.
+    @ivar used: how much is in use.
     """
 
     limit: int
     each: int
-    taken: int = field(default=0, init=False)
-    _by_origin: dict[str, int] = field(factory=dict, init=False)
+    used: int = field(default=0, init=False)
+    _by_client: dict[str, int] = field(factory=dict, init=False)
 
-    def of(self, where: str | None) -> int:
-        """How much an origin has."""
-        return 0 if where is None else self._by_origin.get(where, 0)
+    def used_by(self, client: str | None) -> int:
+        """How much a client uses; those without an address are not counted."""
+        return 0 if client is None else self._by_client.get(client, 0)
 
-    def has(self, where: str | None, amount: int = 1) -> bool:
-        """Whether an origin may have so much more, as far as that depends on it."""
-        return self.of(where) + amount <= self.each
+    def allows(self, client: str | None, amount: int = 1) -> bool:
+        """Whether a client may use so much more, as far as its own use decides."""
+        return self.used_by(client) + amount <= self.each
 
-    def take(self, where: str | None, amount: int = 1) -> bool:
-        """Give so much more to an origin, if it may have it and it is there."""
-        if self.taken + amount > self.limit or not self.has(where, amount):
+    def acquire(self, client: str | None, amount: int = 1) -> bool:
+        """Let a client use so much more; returns whether there was enough."""
+        if self.used + amount > self.limit or not self.allows(client, amount):
             return False
-        self.taken += amount
-        if where is not None:
-            self._by_origin[where] = self.of(where) + amount
+        self.used += amount
+        if client is not None:
+            self._by_client[client] = self.used_by(client) + amount
         return True
 
-    def give_back(self, where: str | None, amount: int = 1) -> None:
-        """An origin needs so much no more."""
-        self.taken -= amount
-        if where is not None:
-            left = self._by_origin.pop(where) - amount
+    def release(self, client: str | None, amount: int = 1) -> None:
+        """A client uses so much less."""
+        self.used -= amount
+        if client is not None:
+            left = self._by_client.pop(client) - amount
             if left:
-                self._by_origin[where] = left
+                self._by_client[client] = left
 
     @property
-    def origins(self) -> int:
-        """How many have something."""
-        return len(self._by_origin)
+    def clients(self) -> int:
+        """How many clients use some of it."""
+        return len(self._by_client)
 
 
 @define(eq=False)
 class ConnectionLimiter:
-    """All connections, counted by where they come from."""
+    """
+    Admits connections, up to a number for each client and for all together.
 
-    _bounds: HttpLimits
+    @ivar admitted: the connections that are open.
+    """
+
+    _limits: HttpLimits
     _clock: IReactorTime
-    inside: SharedQuota = field(init=False)
+    admitted: SharedQuota = field(init=False)
     _refused: int = field(default=0, init=False)
-    _telling: IDelayedCall | None = field(default=None, init=False)
+    _log_call: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.inside = SharedQuota(self._bounds.connections, self._bounds.per_address)
+        self.admitted = SharedQuota(self._limits.connections, self._limits.per_address)
 
-    def enter(self, peer: IAddress, *, last: bool = False) -> ShellstreamError | None:
+    def admit(self, peer: IAddress, *, scarce: bool = False) -> ShellstreamError | None:
         """
-        Take one more in, or say why not.
+        Count a new connection; returns why it is refused, if it is.
 
-        @param last: whether there are hardly any descriptors left.
+        @param scarce: whether there are hardly any descriptors left.
         """
-        where = client_network(peer)
-        if not last and self.inside.take(where):
+        client = client_network(peer)
+        if not scarce and self.admitted.acquire(client):
             return None
-        self._note()
-        if not self.inside.has(where):
-            return TooManyConnections(self.inside.of(where), RETRY_AFTER)
-        return Busy(f"{self.inside.taken} connections are open already", RETRY_AFTER)
-
-    def leave(self, peer: IAddress) -> None:
-        """One who was taken in has gone."""
-        self.inside.give_back(client_network(peer))
-
-    def _note(self) -> None:
-        # A line for each would be a flood of its own.
         self._refused += 1
-        if self._telling is None:
-            self._tell()
+        if self._log_call is None:  # a line for each would be a flood of its own
+            self._log_refused()
+        if not self.admitted.allows(client):
+            return TooManyConnections(self.admitted.used_by(client), RETRY_AFTER)
+        return Busy(f"{self.admitted.used} connections are open already", RETRY_AFTER)
 
-    def _tell(self) -> None:
-        self._telling = None
+    def release(self, peer: IAddress) -> None:
+        """A connection that was admitted has closed."""
+        self.admitted.release(client_network(peer))
+
+    def _log_refused(self) -> None:
+        self._log_call = None
         if self._refused:
             _log.warn(
                 "too many connections: {refused} refused; {count} are open, from "
-                "{origins} addresses",
+                "{clients} addresses",
                 refused=self._refused,
-                count=self.inside.taken,
-                origins=self.inside.origins,
+                count=self.admitted.used,
+                clients=self.admitted.clients,
             )
             self._refused = 0
-            self._telling = self._clock.callLater(INTERVAL, self._tell)
+            self._log_call = self._clock.callLater(LOG_INTERVAL, self._log_refused)

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), and who it is that tells of them."""
+"""Errors as problem documents (RFC 9457)."""
 
 import json
 from http import HTTPStatus
@@ -7,7 +7,7 @@ from shellstream import __version__
 from shellstream.model.errors import ShellstreamError
 
 PROBLEM = b"application/problem+json"
-SERVER = f"shellstream/{__version__}".encode()
+SERVER = f"shellstream/{__version__}"
 
 
 def problem(error: ShellstreamError) -> bytes:

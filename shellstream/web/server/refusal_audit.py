@@ -1,4 +1,4 @@
-"""How refusals, and those who are refused, are told to the audit."""
+"""Refused requests as entries of the audit."""
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
@@ -10,18 +10,18 @@ from shellstream.security.principals import UNIX
 
 
 def host_of(address: IAddress) -> str:
-    """Where a peer is: the number of a host, or L{UNIX}."""
+    """The host number of a peer, or L{UNIX}."""
     if isinstance(address, UNIXAddress):
         return UNIX
     return getattr(address, "host", "")
 
 
-def is_noted(error: ShellstreamError) -> bool:
+def is_audited(error: ShellstreamError) -> bool:
     """
-    Whether it belongs into the audit that somebody was told so.
+    Whether a refusal belongs into the audit.
 
-    Of a run that failed there is its end; and who looks for what is nowhere, as
-    browsers do, is in the access log.
+    The end of a failed run is there already, and requests for paths that do not exist,
+    as browsers make them, are in the access log.
     """
     return not isinstance(error, PathNotFound | RunFailed)
 
@@ -30,10 +30,11 @@ def refused(
     error: ShellstreamError, address: str, by: Caller | None = None, asked: str = ""
 ) -> Entry:
     """
-    Somebody was told so.
+    A refusal.
 
-    @param by: who, if that is known.
-    @param asked: what they asked for, without what is not to be kept.
+    @param address: where the client is, as far as it is known.
+    @param by: the caller, once authenticated.
+    @param asked: method and path, without secrets.
     """
     command, params = error.requested
     return Entry(

@@ -1,246 +1,310 @@
 """
-What every request gets: a bounded body, errors as problem documents, trailers.
+A request: its bounded body, the context that access control gives it, its response.
 
-Resources raise; here it becomes an answer (RFC 9457).
+Resources raise errors; here an error becomes a problem document (RFC 9457).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, AnyStr
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource
 from twisted.web.server import Request as TwistedRequest
 
+from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import BodyTooLarge, Busy, ShellstreamError
+from shellstream.security.audit import Entry
 from shellstream.security.authorization import Caller
 
 from .access_log import masked
 from .channel import Channel
-from .connection_limits import RETRY_AFTER, client_network
+from .connection_limits import RETRY_AFTER, SharedQuota, client_network
 from .immediate_write import write_now
-from .problem_details import PROBLEM, SERVER, problem
-from .refusal_audit import host_of, is_noted, refused
+from .problem_details import PROBLEM, problem
+from .refusal_audit import host_of, is_audited, refused
+from .request_context import RequestContext
 
-if TYPE_CHECKING:
-    from shellstream.runs.authorized_runs import AuthorizedRuns
+#: A target in absolute form: for proxies, but servers take it too (RFC 9112, 3.2.2).
+_ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*(/?)(.*)", re.S)
 
-    from .authentication import Authenticator
-    from .site import Site
+#: Where input for a run goes. Its body may be larger than others.
+_STDIN = re.compile(rb"/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
 
+#: The request headers that the access log shows.
+_LOGGED = (b"referer", b"user-agent")
 
-#: Where input goes, in all forms that a target has (RFC 9112, 3.2).
-_INPUT = re.compile(rb"(?:(?i:https?)://[^/?]*)?/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
+#: Shared empty containers; they save about 1 kB for each idle viewer. They must never
+#: be mutated.
+_NO_HEADERS, _NO_FIELDS, _NO_ITEMS = Headers(), dict[Any, Any](), list[Any]()
 
 
 class InternalError(ShellstreamError):
-    """Something went wrong that nobody foresaw; the log has it."""
+    """Something unforeseen went wrong; the log has the traceback."""
 
     def __init__(self) -> None:
         super().__init__("the daemon failed to answer; its log says why")
 
 
+class Handler(Protocol):
+    """What answers requests."""
+
+    def authorize_input(self, request: "Request") -> None:
+        """
+        Decide from its head whether a request may send input.
+
+        @raise ShellstreamError: if not.
+        """
+
+    def render(self, request: "Request") -> object:
+        """
+        Answer a request, now or later.
+
+        @raise ShellstreamError: if it is refused.
+        """
+
+
+class RequestSite(Protocol):
+    """What a request needs of the site that it came to."""
+
+    limits: HttpLimits
+    resource: Handler
+    record: Callable[[Entry], object]
+    #: The names of parameters whose values the logs leave out.
+    secrets: Container[str]
+    #: The bytes of input that no run has taken yet.
+    input_quota: SharedQuota
+    #: How many streamed responses go on.
+    viewers: int
+
+
 class Request(TwistedRequest):
-    """A request with a bounded body, whose failures are problem documents."""
+    """
+    A request with a bounded body, whose failures are problem documents.
+
+    @ivar address: where the client is, as far as a trusted proxy says.
+    @ivar context: the answers of access control, once it has identified the caller.
+    @ivar disconnected: whether the client has left.
+    @ivar on_disconnect: called when the client leaves before it has the whole response.
+    """
 
     defaultContentType = None
     channel: Channel  # until the client leaves
-    site: "Site"
-    #: What decides who asks, and what they may know of and do: before any resource
-    #: is looked for.
-    gate: "Authenticator"
-    runs: "AuthorizedRuns"
+    site: RequestSite  # type: ignore[assignment]  # Twisted's Site, and ours
     content: BytesIO
-    #: Whether the client has left.
-    gone = False
-    #: Called when the client leaves before it has the whole answer.
-    when_gone: Callable[[], object] | None = None
-    _logged: tuple[bytes | None, ...] | None = None  # once the answer has begun
+    uri = b""  # until the head is complete
+    address = ""
+    context: RequestContext
+    disconnected = False
+    on_disconnect: Callable[[], object] | None = None
+    # Defaults are here, not in each instance: with more than 30 attributes of their own
+    # the instances' dictionaries share no keys, and each viewer costs 1 kB more.
+    _logged: tuple[bytes | None, ...] | None = None  # once it is streamed
     _is_input = False
     _held = 0
-    _left = False
+    _released = False
 
     @property
     def caller(self) -> Caller | None:
-        """Who asks; L{None} before they were let in."""
-        runs = getattr(self, "runs", None)
-        return None if runs is None else runs.caller
+        """Who sends this; L{None} before authentication."""
+        context: RequestContext | None = getattr(self, "context", None)
+        return None if context is None else context.caller
 
-    @property
-    def address(self) -> str:
-        """Where the client is, as far as it is known."""
-        if self.caller is not None:
-            return self.caller.address
-        gate = getattr(self, "gate", None)
-        return host_of(self.getClientAddress()) if gate is None else gate.address(self)
-
-    def note_refusal(self, error: ShellstreamError) -> None:
-        """Have it in the audit that the client is told so, if that belongs there."""
-        if is_noted(error):
-            asked = f"{self.method.decode('latin-1')} {self._target.partition('?')[0]}"
-            self.site.note(refused(error, self.address, self.caller, asked))
-
-    @property
-    def _target(self) -> str:
-        return masked(self.uri.decode("latin-1"), self.site.secrets)
-
-    def gotLength(self, length: int | None) -> None:
-        self.content = BytesIO()
-        # Nothing public tells the target so early. Were it renamed, a test would.
-        if _INPUT.fullmatch(self.channel._path) is not None:
-            self._is_input = True  # one attribute more would cost the others 1 kB
-            self._check_welcome()
-        self._check_size(length or 0)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self._check_size(self.content.tell() + len(data))
-        if self._is_input:
-            self._hold(len(data))
-        super().handleContentChunk(data)
-
-    def announce(self, size: int) -> None:
-        """So much more of the body is to come at least."""
-        self._check_size(self.content.tell() + size)
-
-    def _check_welcome(self) -> None:
-        """Nothing large is taken of whoever may not send it."""
-        welcome = self.channel.site.welcome
-        if welcome is not None:
-            try:
-                welcome(self)
-            except ShellstreamError as error:
-                path = self.channel._path.partition(b"?")[0].decode("latin-1")
-                asked = f"POST {masked(path, ())}"
-                noted = refused(error, self.address, self.caller, asked)
-                self.channel.refuse(error, noted)
-
-    def _check_size(self, size: int) -> None:
-        bounds = self.channel.site.bounds
-        if self._is_input and size > bounds.input_size:
-            pieces = "send it in pieces, each with its offset"
-            self.channel.refuse(BodyTooLarge(bounds.input_size, pieces))
-        elif not self._is_input and size > bounds.body_size:
-            self.channel.refuse(BodyTooLarge(bounds.body_size))
-
-    def _hold(self, size: int) -> None:
-        if not self.channel.site.inputs.take(client_network(self.client), size):
-            why = "commands have to read what was sent to them already"
-            self.channel.refuse(Busy(why, RETRY_AFTER))
-        self._held += size
-
-    def _let_go(self) -> None:
-        """It is over: what it held is for others."""
-        if self._held:
-            self.channel.site.inputs.give_back(client_network(self.client), self._held)
-            self._held = 0
-        if self._logged is not None and not self._left:
-            self._left = True
-            self.channel.site.viewers -= 1
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # The absolute form is for proxies, but servers take it (RFC 9112, 3.2.2).
-        absolute = re.fullmatch(rb"(?i:https?)://[^/?]*(/?)(.*)", path)
-        if absolute is not None:
-            path = b"/" + absolute[2]
-        super().requestReceived(command, path, version)
-
-    def render(self, resrc: IResource) -> None:
-        self.setHeader(b"server", SERVER)
-        super().render(resrc)
-
-    def connectionLost(self, reason: Failure) -> None:
-        self.gone = True
-        self._let_go()
-        super().connectionLost(reason)
-        if self.when_gone is not None:
-            self.when_gone()
-
-    def finish(self) -> None:
-        self._let_go()
-        super().finish()
-
-    def processingFailed(self, reason: Failure) -> Failure:
-        error = reason.value
-        if not isinstance(error, ShellstreamError):
-            uri = self._target
-            self._log.failure("while answering {uri}", failure=reason, uri=uri)
-            error = InternalError()
-        self.note_refusal(error)
-        if self.gone:
-            return reason
-        if self.startedWriting:
-            self.abort()
-            return reason
-        self.setHeader(b"server", SERVER)
-        phrase = HTTPStatus(error.status).phrase
-        self.setResponseCode(error.status, phrase.encode())
-        for name, value in error.headers().items():
-            self.setHeader(name, value)
-        self.answer(PROBLEM, problem(error))
-        return reason
-
-    def answer(self, media_type: bytes, body: bytes) -> None:
-        """Answer with a whole body, and have it over with."""
-        self.setHeader(b"content-type", media_type)
-        self.setHeader(b"content-length", b"%d" % len(body))
-        self.setHeader(b"x-content-type-options", b"nosniff")
-        self.setHeader(b"cache-control", b"no-store")
-        if not self.gone:
-            self.write(body)
-            self.finish()
-
-    def answer_nothing(self) -> None:
-        """Answer that it is done, which is all there is to say."""
-        self.setResponseCode(204)
-        if not self.gone:
-            self.finish()
-
-    def check_room(self) -> None:
-        """@raise Busy: if there are as many long answers as there may be."""
-        site = self.channel.site
-        if site.viewers >= site.bounds.viewers:
-            raise Busy(f"{site.viewers} others are watching already", RETRY_AFTER)
-
-    def begin(self, data: bytes) -> None:
-        """Send the headers now, and the first of an answer that may take long."""
-        self.write(data)
-        self.channel.site.viewers += 1
-        # All that is known by now would be half of what an idle viewer costs.
-        self._logged = tuple(map(self.getHeader, _LOGGED))
-        self.requestHeaders = _NONE
-        self.responseHeaders = _NONE
-        self.content.close()
-        self.args, self.received_cookies = _NO_FIELDS, _NO_FIELDS
-        self.prepath = self.postpath = self.cookies = _NO_ITEMS
-
-    def getHeader(self, key: AnyStr) -> AnyStr | None:
-        """A header of the request; once the answer has begun, only for the log."""
-        if isinstance(key, str):
-            value = self.getHeader(key.encode("ascii"))
-            return None if value is None else _text(value)
-        if self._logged is None:
-            return super().getHeader(key)
-        return self._logged[_LOGGED.index(key)] if key in _LOGGED else None
+    def header(self, name: str) -> str | None:
+        """A header of the request; the last, if there are several."""
+        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"))
+        return None if lines is None else _text(lines[-1])
 
     def header_lines(self, name: str) -> list[str]:
         """All headers of a name."""
         lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), ())
         return [_text(each) for each in lines]
 
+    def path_segments(self) -> list[bytes]:
+        """The segments of the target's path, decoded (RFC 3986, 3.3)."""
+        return [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, with its parameters; empty if it is not told."""
+        return self.header("content-type") or ""
+
+    def logged_headers(self) -> tuple[bytes | None, ...]:
+        """The referrer and the user agent, which are still known at the end."""
+        return self._logged or tuple(map(self.getHeader, _LOGGED))
+
+    # The body, as it comes.
+
+    def gotLength(self, length: int | None) -> None:
+        self.site = self.channel.site  # type: ignore[assignment]  # it is both
+        self.content = BytesIO()
+        # Twisted tells the target only with the body. Were this renamed in Twisted, a
+        # test would fail.
+        self._set_target(self.channel._command, self.channel._path)
+        if _STDIN.fullmatch(self.uri) is not None:
+            self._is_input = True
+            self.site.resource.authorize_input(self)
+        self.expect_body(length or 0)
+
+    def _set_target(self, method: bytes, target: bytes) -> None:
+        if target[:1] != b"/":
+            absolute = _ABSOLUTE.fullmatch(target)
+            assert absolute is not None, "check_request_line() lets nothing else in"
+            target = b"/" + absolute[2]
+        self.method, self.uri, self.path = method, target, target.partition(b"?")[0]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.expect_body(len(data))
+        if self._is_input:
+            self._hold_input(len(data))
+        super().handleContentChunk(data)
+
+    def expect_body(self, size: int) -> None:
+        """
+        At least so many more bytes of the body will come.
+
+        @raise BodyTooLarge: if these are too many.
+        """
+        size += self.content.tell()
+        limits = self.site.limits
+        if not self._is_input:
+            if size > limits.body_size:
+                raise BodyTooLarge(limits.body_size)
+        elif size > limits.input_size:
+            how = "send it in pieces, each with its offset"
+            raise BodyTooLarge(limits.input_size, how)
+
+    def _hold_input(self, size: int) -> None:
+        if not self.site.input_quota.acquire(client_network(self.client), size):
+            why = "commands have to read what was sent to them already"
+            raise Busy(why, RETRY_AFTER)
+        self._held += size
+
+    def _release(self) -> None:
+        """The request is over: others may use what it used."""
+        if self._held:
+            self.site.input_quota.release(client_network(self.client), self._held)
+            self._held = 0
+        if self._logged is not None and not self._released:
+            self._released = True
+            self.site.viewers -= 1
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # Twisted's own also parses the query and forms of several parts: those of
+        # strangers too, and resources read the query for themselves.
+        self.content.seek(0)
+        self.clientproto = version
+        self.prepath = []
+        self.postpath = self.path_segments()
+        try:
+            self.site.resource.render(self)
+        except Exception:  # noqa: BLE001  # InternalError tells of any
+            self.processingFailed(Failure())
+
+    # The response.
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.disconnected = True
+        self._release()
+        super().connectionLost(reason)
+        if self.on_disconnect is not None:
+            self.on_disconnect()
+
+    def finish(self) -> None:
+        self._release()
+        super().finish()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        error = reason.value
+        if not isinstance(error, ShellstreamError):
+            uri = self._masked_target
+            self._log.failure("while answering {uri}", failure=reason, uri=uri)
+            error = InternalError()
+        self.record_refusal(error)
+        if self.disconnected:
+            return reason
+        if self.startedWriting:
+            self.abort()
+            return reason
+        self.set_status(error.status)
+        self.set_headers(error.headers())
+        self.respond(PROBLEM, problem(error))
+        return reason
+
+    def record_refusal(self, error: ShellstreamError) -> None:
+        """Put a refusal into the audit, if it belongs there."""
+        if is_audited(error):
+            self.site.record(self.refusal(error))
+
+    def refusal(self, error: ShellstreamError) -> Entry:
+        """A refusal of this request, for the audit."""
+        address = self.address or host_of(self.getClientAddress())
+        asked = ""
+        if self.uri:
+            path = self._masked_target.partition("?")[0]
+            asked = f"{self.method.decode('latin-1')} {path}"
+        return refused(error, address, self.caller, asked)
+
+    @property
+    def _masked_target(self) -> str:
+        return masked(self.uri.decode("latin-1"), self.site.secrets)
+
+    def set_status(self, status: int) -> None:
+        """Set the status code and its phrase (RFC 9110, 15)."""
+        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
+
+    def set_headers(self, headers: Mapping[str, str]) -> None:
+        """Set headers of the response."""
+        for name, value in headers.items():
+            self.responseHeaders.setRawHeaders(name, (value,))
+
+    def respond(self, media_type: bytes, body: bytes) -> None:
+        """Send a whole response."""
+        headers = self.responseHeaders
+        headers.setRawHeaders(b"content-type", (media_type,))
+        headers.setRawHeaders(b"content-length", (b"%d" % len(body),))
+        headers.setRawHeaders(b"cache-control", (b"no-store",))
+        if not self.disconnected:
+            self.write(body)
+            self.finish()
+
+    def respond_no_content(self) -> None:
+        """Send a response that says no more than that it is done (204)."""
+        self.setResponseCode(204)
+        if not self.disconnected:
+            self.finish()
+
+    def check_viewer_limit(self) -> None:
+        """@raise Busy: if as many responses are streamed as there may be."""
+        viewers = self.site.viewers
+        if viewers >= self.site.limits.viewers:
+            raise Busy(f"{viewers} others are watching already", RETRY_AFTER)
+
+    def start_streaming(self, data: bytes) -> None:
+        """Send the headers now, and the beginning of a response that may take long."""
+        self.write(data)
+        self.site.viewers += 1
+        # The head of the request would be half of what an idle viewer costs.
+        self._logged = self.logged_headers()
+        self.requestHeaders = self.responseHeaders = _NO_HEADERS
+        self.content.close()
+        self.received_cookies = _NO_FIELDS
+        self.prepath = self.postpath = self.cookies = _NO_ITEMS
+
     def write(self, data: bytes) -> None:
-        """Write a piece of the answer: once it has begun, at once."""
+        """Write a piece of the response; once it is streamed, at once."""
         if self._logged is None:
             super().write(data)
-        elif data and not self.gone:
+        elif data and not self.disconnected:
             self.sentLength += len(data)
             framed = (b"%x\r\n" % len(data), data, b"\r\n")
             write_now(self.channel.transport, framed if self.chunked else (data,))
 
-    def finish_with(self, trailers: Mapping[str, str]) -> None:
-        """Finish a streamed answer, with C{trailers} if chunked (RFC 9112, 7.1.2)."""
+    def finish_with_trailers(self, trailers: Mapping[str, str]) -> None:
+        """Finish a streamed response; C{trailers} need chunks (RFC 9112, 7.1.2)."""
         if self.chunked:
             lines = [f"{name}: {value}\r\n" for name, value in trailers.items()]
             last = b"0\r\n" + "".join(lines).encode() + b"\r\n"
@@ -248,8 +312,8 @@ class Request(TwistedRequest):
             self.chunked = 0  # or finish() writes a last chunk of its own
         self.finish()
 
-    def cut(self) -> None:
-        """End the answer so that no client takes what it has for the whole."""
+    def abort_incomplete(self) -> None:
+        """End the response so that no client takes what it has for the whole."""
         if self.chunked:  # what is on its way may arrive: the last chunk will not
             self.loseConnection()
         else:
@@ -266,10 +330,3 @@ def _text(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-#: The headers that an access log tells of.
-_LOGGED = (b"referer", b"user-agent")
-
-#: Nothing is ever put into these.
-_NONE, _NO_FIELDS, _NO_ITEMS = Headers(), dict[Any, Any](), list[Any]()

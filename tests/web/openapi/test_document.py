@@ -25,7 +25,6 @@ from shellstream.output.formats import FORMATS
 from shellstream.output.viewer import PING_INTERVAL
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import SOMEBODY, Action
-from shellstream.web.access_control import AccessControl
 from shellstream.web.resources.base import Resource
 from shellstream.web.resources.query import MAX_OFFSET
 from shellstream.web.resources.run_output import MAX_TAIL, TRAILERS
@@ -38,6 +37,7 @@ from shellstream.web.resources.tick_stream import (
     MAX_INTERVAL,
 )
 from shellstream.web.server.request import Request
+from shellstream.web.server.request_context import RequestContext
 from tests.support.authentication import GateTestCase, tree
 from tests.support.fakes import HEAR
 from tests.support.http import Connection, Reply, WebTestCase
@@ -156,12 +156,9 @@ class TreeTests(OpenApiTestCase):
     def answered(self) -> dict[str, set[str]]:
         """Every path of the resources, and the methods that they say they answer."""
         request = Request(Connection(self.site).channel)
-        request.gate = self.gate
-        request.runs = AuthorizedRuns(self.registry, SOMEBODY, self.noted.append)
-        entrance = self.site.resource
-        assert isinstance(entrance, AccessControl)
-        assert isinstance(entrance.inside, Resource)
-        found = dict(tree(entrance.inside))
+        runs = AuthorizedRuns(self.registry, SOMEBODY, self.noted.append)
+        request.context = RequestContext(runs)
+        found = dict(tree(self.access_control.tree))
         for path, resource in tuple(found.items()):
             for name in self.below(path):
                 made = resource.getChild(UNKNOWN_AS.get(name, name).encode(), request)

@@ -150,13 +150,13 @@ class LoginTests(GateTestCase):
             connection = Connection(self.site)
             reply = connection.ask("GET", "/events", headers={"Cookie": cookie})
             self.assertEqual(reply.status, 200)
-            self.gate.watch()
+            self.gate.abort_revoked()
             self.assertFalse(connection.wire.disconnected)
             if ends == "time":
                 self.clock.advance(SESSION_LIFETIME)
             else:
                 del self.tokens.there[token]
-            self.gate.watch()
+            self.gate.abort_revoked()
             self.assertTrue(connection.wire.disconnected, ends)
             self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
 

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.errors import ParametersRefused
 from shellstream.model.events import Stream
 from shellstream.web.resources.query import MAX_OFFSET, Query
-from shellstream.web.resources.request_params import Given
+from shellstream.web.resources.request_params import Params
 
 KNOWN = ("count", "flag", "stream", "text")
 TEXTS = st.one_of(
@@ -22,12 +22,12 @@ class QueryTests(SynchronousTestCase):
 
     def refused(self, query: Query) -> dict[str, str]:
         """The refusals, by name."""
-        error = self.assertRaises(ParametersRefused, query.close)
+        error = self.assertRaises(ParametersRefused, query.validate)
         return {each.name: each.detail for each in error.refusals}
 
     def test_taken(self) -> None:
         """Every kind of field is taken as what it is."""
-        given: Given = [
+        given: Params = [
             ("count", "7"),
             ("flag", "true"),
             ("stream", "stderr"),
@@ -38,7 +38,7 @@ class QueryTests(SynchronousTestCase):
         self.assertIs(query.flag("flag"), True)
         self.assertIs(query.one_of("stream", Stream), Stream.STDERR)
         self.assertEqual(query.text("text"), "x")
-        query.close()
+        query.validate()
 
     def test_left_out(self) -> None:
         """What is left out is not there, or has its default."""
@@ -48,14 +48,14 @@ class QueryTests(SynchronousTestCase):
         self.assertIs(query.flag("flag", default=True), True)
         self.assertIsNone(query.one_of("stream", Stream))
         self.assertIsNone(query.text("text"))
-        query.close()
+        query.validate()
 
     def test_numbers(self) -> None:
         """A number is in its bounds, in plain decimal digits."""
         for text, number in (("0", 0), ("9", 9), ("007", 7)):
             query = Query([("count", text)], KNOWN)
             self.assertEqual(query.number("count", 0, 9), number)
-            query.close()
+            query.validate()
         for text in ("", "-1", "10", "+1", " 1", "1 ", "1.0", "1e0", "0x1", "\u0661"):
             query = Query([("count", text)], KNOWN)
             self.assertIsNone(query.number("count", 0, 9))
@@ -135,7 +135,7 @@ class QueryTests(SynchronousTestCase):
         query.flag("flag")
         query.one_of("stream", Stream)
         try:
-            query.close()
+            query.validate()
         except ParametersRefused as error:
             self.assertTrue(
                 {each.name for each in error.refusals} <= dict(given).keys()

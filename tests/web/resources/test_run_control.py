@@ -96,7 +96,7 @@ class FeedTests(InputTestCase):
         self.assertEqual(reply.headers["retry-after"], "1")
         started.child.take(4)
         self.assert_taken(connection.reply(), 6)
-        self.assertEqual(self.site.inputs.taken, 0)
+        self.assertEqual(self.site.input_quota.used, 0)
 
     def test_left(self) -> None:
         """Who leaves meanwhile has sent what was taken, and blocks nobody."""
@@ -107,7 +107,7 @@ class FeedTests(InputTestCase):
             self.feed(started.run.id, b"abcdef", connection=connection)
         connection.lose()
         started.child.take(100)
-        self.assertEqual((started.child.given, self.site.inputs.taken), (b"ab", 0))
+        self.assertEqual((started.child.given, self.site.input_quota.used), (b"ab", 0))
         self.assert_taken(self.feed(started.run.id, b"abcdef", "?offset=0"), 6)
         self.assertEqual(started.child.given, b"abcdef")
 
@@ -212,7 +212,7 @@ class QueuedTests(InputTestCase):
             else:
                 self.registry.stop()
                 self.assertEqual(connection.reply().status, 503)
-            self.assertEqual(self.site.inputs.taken, 0)
+            self.assertEqual(self.site.input_quota.used, 0)
 
 
 class SizeTests(InputTestCase):
@@ -226,7 +226,7 @@ class SizeTests(InputTestCase):
         for target in (path, f"{path}/?eof=false", f"http://shellstream.test{path}"):
             self.assertEqual(self.ask("POST", target, data).status, 204)
         self.assertEqual(len(started.child.given), 3 << 20)
-        self.assertEqual(self.site.inputs.taken, 0)
+        self.assertEqual(self.site.input_quota.used, 0)
 
     def test_too_large(self) -> None:
         """One byte more is refused, with what to do; elsewhere less is."""
@@ -240,7 +240,7 @@ class SizeTests(InputTestCase):
             path = f"/runs/{started.run.id}{path}"
             reply = connection.ask("POST", path, bytes(LIMITS.body_size + 1))
             self.assertEqual(reply.status, 413, path)
-        self.assertEqual(self.site.inputs.taken, 0)
+        self.assertEqual(self.site.input_quota.used, 0)
 
     def test_all(self) -> None:
         """Of what waits to be read 48 MiB of one address are held, and no more."""
@@ -251,7 +251,7 @@ class SizeTests(InputTestCase):
             head = f"POST /runs/x/stdin HTTP/1.1\r\nContent-Length: {len(data)}\r\n"
             connection.send(f"{head}Host: x\r\n\r\n".encode() + data[1:])
             waiting.append(connection)
-        self.assertEqual(self.site.inputs.taken, (48 << 20) - len(waiting))
+        self.assertEqual(self.site.input_quota.used, (48 << 20) - len(waiting))
         started = self.hearing()
         self.assert_taken(self.feed(started.run.id, b"x"), 1)
         reply = self.feed(started.run.id, bytes(100))
@@ -262,7 +262,7 @@ class SizeTests(InputTestCase):
         self.assert_taken(reply, 101)
         for connection in waiting:
             connection.lose()
-        self.assertEqual(self.site.inputs.taken, 0)
+        self.assertEqual(self.site.input_quota.used, 0)
 
 
 class OrderTests(InputTestCase):

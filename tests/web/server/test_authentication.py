@@ -9,9 +9,10 @@ from attrs import evolve
 
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import Action, Caller
-from shellstream.web.access_control import PUBLIC, AccessControl
+from shellstream.web.access_control import PUBLIC
 from shellstream.web.resources.base import ANYBODY, Resource
 from shellstream.web.server.request import Request
+from shellstream.web.server.request_context import RequestContext
 from tests.support.authentication import ALL, JOINED, GateTestCase, tree
 from tests.support.decoders import event_source
 from tests.support.http import Connection
@@ -28,16 +29,12 @@ class RuleTests(GateTestCase):
         """All that can be asked for: method, path, and who answers."""
         token = self.tokens.make("root")
         run_id = self.run_by(token)
-        entrance = self.site.resource
-        assert isinstance(entrance, AccessControl)
-        inside = entrance.inside
-        assert isinstance(inside, Resource)
-        found = list(tree(inside))
+        found = list(tree(self.access_control.tree))
         # What is made for a name that a client gives is made anew each time.
         request = Request(Connection(self.site).channel)
         caller = Caller(self.tokens.there[token])
-        request.gate = self.gate
-        request.runs = AuthorizedRuns(self.registry, caller, self.noted.append)
+        runs = AuthorizedRuns(self.registry, caller, self.noted.append)
+        request.context = RequestContext(runs)
         children = dict(found)
         for path, name in (("/stream", "say"), ("/commands", "say"), ("/runs", run_id)):
             child = children[path].getChild(name.encode(), request)

@@ -126,18 +126,18 @@ class CredentialTests(GateTestCase):
                     headers={"Authorization": f"Bearer {each}"},
                 )
                 self.assertEqual(reply.status, 200)
-            self.gate.watch()
+            self.gate.abort_revoked()
             self.assertFalse(connections[token].wire.disconnected)
             if ends == "revoked":
                 del self.tokens.there[token]
             else:
                 self.clock.advance(5)
-            self.gate.watch()
+            self.gate.abort_revoked()
             self.assertTrue(connections[token].wire.disconnected, ends)
             self.assertFalse(connections[other].wire.disconnected, ends)
             connections[token].lose()
             connections[other].lose()
-            self.gate.watch()
+            self.gate.abort_revoked()
 
 
 class OpenTests(GateTestCase):

@@ -19,7 +19,7 @@ from shellstream.config.loader import Config
 from shellstream.process.file_limits import file_limit
 from shellstream.web.server.channel import LINGER, LINGERING
 from shellstream.web.server.connection_limits import (
-    INTERVAL,
+    LOG_INTERVAL,
     ConnectionLimiter,
     SharedQuota,
     client_network,
@@ -55,30 +55,30 @@ class OriginTests(SynchronousTestCase):
             self.assertEqual(client_network(peer), where)
 
 
-class SharesTests(SynchronousTestCase):
+class SharedQuotaTests(SynchronousTestCase):
     """Nobody has more than there is, or than is theirs."""
 
     @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5))))
     def test_sums(self, wishes: list[tuple[str | None, int]]) -> None:
         """What was taken is what was given, and given back it is there again."""
-        shares = SharedQuota(12, 7)
-        got = [wish for wish in wishes if shares.take(*wish)]
-        self.assertEqual(shares.taken, sum(amount for _, amount in got))
-        self.assertLessEqual(shares.taken, 12)
+        quota = SharedQuota(12, 7)
+        got = [wish for wish in wishes if quota.acquire(*wish)]
+        self.assertEqual(quota.used, sum(amount for _, amount in got))
+        self.assertLessEqual(quota.used, 12)
         for name in ("a", "b"):
             mine = sum(amount for where, amount in got if where == name)
-            self.assertEqual(shares.of(name), mine)
+            self.assertEqual(quota.used_by(name), mine)
             self.assertLessEqual(mine, 7)
         for wish in got:
-            shares.give_back(*wish)
-        self.assertEqual((shares.taken, shares.origins), (0, 0))
-        self.assertTrue(shares.take("a", 7))
+            quota.release(*wish)
+        self.assertEqual((quota.used, quota.clients), (0, 0))
+        self.assertTrue(quota.acquire("a", 7))
 
 
 class LogTests(SynchronousTestCase):
     """A flood of refusals is none of lines."""
 
-    def crowd(self, clock: Clock) -> ConnectionLimiter:
+    def limiter(self, clock: Clock) -> ConnectionLimiter:
         return ConnectionLimiter(
             HttpLimits(connections=4, connections_per_address=2), clock
         )
@@ -86,31 +86,31 @@ class LogTests(SynchronousTestCase):
     def test_once(self) -> None:
         """The first is told at once, the others once a minute, as a number."""
         clock = Clock()
-        crowd = self.crowd(clock)
+        limiter = self.limiter(clock)
         with capturedLogs() as logged:
             for _ in range(1000):
-                crowd.enter(v4(1))
+                limiter.admit(v4(1))
             self.assertEqual([each["refused"] for each in logged], [1])
-            clock.advance(INTERVAL)
+            clock.advance(LOG_INTERVAL)
             self.assertEqual([each["refused"] for each in logged], [1, 997])
             self.assertEqual(logged[-1]["count"], 2)
-            clock.advance(INTERVAL)
-            clock.advance(INTERVAL)
+            clock.advance(LOG_INTERVAL)
+            clock.advance(LOG_INTERVAL)
             self.assertEqual(len(logged), 2)
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_again(self) -> None:
         """When it is over, and begins anew, that is told at once."""
         clock = Clock()
-        crowd = self.crowd(clock)
+        limiter = self.limiter(clock)
         with capturedLogs() as logged:
             for _ in range(2):
                 for _ in range(3):
-                    crowd.enter(v4(1))
-                clock.advance(INTERVAL)
-                clock.advance(INTERVAL)
-                for _ in range(min(2, crowd.inside.taken)):
-                    crowd.leave(v4(1))
+                    limiter.admit(v4(1))
+                clock.advance(LOG_INTERVAL)
+                clock.advance(LOG_INTERVAL)
+                for _ in range(min(2, limiter.admitted.used)):
+                    limiter.release(v4(1))
         self.assertEqual([each["refused"] for each in logged], [1, 1])
 
 
@@ -121,7 +121,7 @@ class ScarceWire(Wire):
         return file_limit() - 1
 
 
-class CrowdTestCase(WebTestCase):
+class ConnectionsTestCase(WebTestCase):
     """Connections to one daemon."""
 
     config = Config(
@@ -155,7 +155,7 @@ class CrowdTestCase(WebTestCase):
         self.connection.lose()  # or it would be one more
 
 
-class ConnectionTests(CrowdTestCase):
+class ConnectionTests(ConnectionsTestCase):
     """Connections are bounded, in all and for each address."""
 
     def test_one_address(self) -> None:
@@ -206,17 +206,17 @@ class ConnectionTests(CrowdTestCase):
         several = [self.connect(v4(1)) for _ in range(6)]
         for each in several:
             each.lose()
-        self.clock.advance(INTERVAL)
-        self.clock.advance(INTERVAL)
+        self.clock.advance(LOG_INTERVAL)
+        self.clock.advance(LOG_INTERVAL)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.site.crowd.inside.taken, 0)
+        self.assertEqual(self.site.connections.admitted.used, 0)
         self.assertEqual((self.site.lingering, self.site.channels), (0, set()))
 
     def test_lingering(self) -> None:
         """Few are told at once: of a flood most are only closed."""
         for _ in range(3):
             self.connect(v4(1))
-        self.site.bounds = HttpLimits()
+        self.site.limits = HttpLimits()
         told = [self.connect(v4(1)) for _ in range(LINGERING)]
         for each in told:
             self.assertEqual(each.reply().status, 429)
@@ -239,7 +239,7 @@ class ConnectionTests(CrowdTestCase):
         self.assertEqual(parsed(told.value()).status, 503)
         self.assertTrue(told.half_closed)
         self.assertEqual((closed.value(), closed.disconnected), (b"", True))
-        self.assertEqual(self.site.crowd.inside.taken, 0)
+        self.assertEqual(self.site.connections.admitted.used, 0)
         self.assert_let_in(self.connect(v4(1)))
 
     def test_tls(self) -> None:
@@ -254,7 +254,7 @@ class ConnectionTests(CrowdTestCase):
         self.assertEqual((wire.value(), wire.disconnected), (b"", True))
 
 
-class ViewerTests(CrowdTestCase):
+class ViewerTests(ConnectionsTestCase):
     """Answers that may take long are bounded, beside the connections."""
 
     def watch(self, path: str) -> Connection:

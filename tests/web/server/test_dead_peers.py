@@ -1,18 +1,22 @@
 """Tests for L{shellstream.web.server.dead_peers}: clients of whom nothing is heard."""
 
 import socket
-from unittest import SkipTest
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.web.server.channel import Channel
-from shellstream.web.server.dead_peers import REPEATED, ROUND, DeadPeerMonitor, repeated
+from shellstream.web.server.dead_peers import (
+    REPEATED,
+    ROUND,
+    DeadPeerMonitor,
+    repetitions,
+)
 from tests.support.http import WebTestCase, Wire
 
 
-class RepeatedTests(SynchronousTestCase):
+class RepetitionsTests(SynchronousTestCase):
     """The kernel is asked how often it repeated what it sent."""
 
     def transport(self, connection: socket.socket) -> StringTransport:
@@ -23,51 +27,49 @@ class RepeatedTests(SynchronousTestCase):
 
     def test_tcp(self) -> None:
         """Of a client that is there it never has."""
-        if not hasattr(socket, "TCP_INFO"):
-            raise SkipTest("the system does not tell")
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
         client = socket.create_connection(listening.getsockname())
         self.addCleanup(client.close)
         accepted, _ = listening.accept()
         accepted.sendall(b"x" * 100_000)
-        self.assertEqual(repeated(self.transport(accepted)), 0)
+        self.assertEqual(repetitions(self.transport(accepted)), 0)
 
     def test_others(self) -> None:
         """What is no TCP connection, or none any more, repeats nothing."""
         ours, theirs = socket.socketpair()
         self.addCleanup(theirs.close)
-        self.assertEqual(repeated(self.transport(ours)), 0)
+        self.assertEqual(repetitions(self.transport(ours)), 0)
         ours.close()
-        self.assertEqual(repeated(self.transport(ours)), 0)
-        self.assertEqual(repeated(StringTransport()), 0)
+        self.assertEqual(repetitions(self.transport(ours)), 0)
+        self.assertEqual(repetitions(StringTransport()), 0)
 
 
-class PatrolTests(WebTestCase):
+class MonitorTests(WebTestCase):
     """Clients that have vanished are given up, one round after the other."""
 
-    def test_patrol(self) -> None:
+    def test_rounds(self) -> None:
         """In each round all are looked at once, and only those that vanished go."""
-        repetitions: dict[object, int] = {}
+        counts: dict[object, int] = {}
         channels = set[Channel]()
         looked: list[object] = []
 
         def look(transport: object) -> int:
             looked.append(transport)
-            return repetitions[transport]
+            return counts[transport]
 
         wires = [Wire(UNIXAddress(None)) for _ in range(100)]
         for index, wire in enumerate(wires):
             channel = Channel()
             channel.transport = wire
             channels.add(channel)
-            repetitions[wire] = REPEATED - index % 2
-        patrol = DeadPeerMonitor(channels, look)
+            counts[wire] = REPEATED - index % 2
+        monitor = DeadPeerMonitor(channels, look)
         for _ in range(ROUND + 2):
-            patrol()
+            monitor()
         self.assertEqual(set(looked), set(wires))
         for wire in wires:
-            self.assertEqual(wire.disconnected, repetitions[wire] == REPEATED)
+            self.assertEqual(wire.disconnected, counts[wire] == REPEATED)
         self.assertLess(len(looked), 2 * len(wires))
 
     def test_site(self) -> None:
