@@ -1,4 +1,4 @@
-"""A command as the operator declared it, and how it becomes an argv."""
+"""A command as the operator declared it, and how a request makes an argv of it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from attrs import field, frozen
 
+from shellstream.model import checks
+from shellstream.model.checks import NotAllowed, boolean, check, one_of, string
 from shellstream.model.errors import (
     CannotStart,
     ParametersRefused,
@@ -14,30 +16,53 @@ from shellstream.model.errors import (
 )
 from shellstream.model.limits import Limits
 from shellstream.model.run_input import Tty
+from shellstream.model.tables import setting
 
 from .confinement import Confinement
 from .parameters import Integer, InvalidValue, Number, Parameter, String
 from .unbuffer import Unbuffer
 
-#: What is shown in place of a secret.
+#: Shown in place of a secret.
 MASK = "***"
 
-#: C{{name}} is filled in; C{{{name}}} stands for itself; other braces do too.
+#: C{{name}} is filled in. C{{{name}}} stands for C{{name}} itself. All other braces
+#: stay as they are: awk and JSON are full of them.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 
 SHELL = "/bin/sh"
 
 
+def placeholders(template: str) -> list[str]:
+    """The names that an argv item is filled with, in order."""
+    return [name for _, name in _PLACEHOLDER.findall(template) if name]
+
+
+@check(checks.strings.allowed, checks.strings.schema)
+def _argv(value: object) -> tuple[str, ...]:
+    argv = checks.strings(value)
+    if not argv[0] or placeholders(argv[0]):
+        raise NotAllowed("a list whose first item names the program, as it stands")
+    return argv
+
+
+@check(
+    "a script for /bin/sh that is not empty",
+    {"type": "string", "pattern": r"\S"},
+)
+def _script(value: object) -> str | None:
+    script = checks.string(value)
+    return script if script.strip() else None
+
+
 @frozen
 class Invocation:
     """
-    What is executed: exactly these items, and these variables on top.
+    What is executed: exactly this argv, with these variables added to the environment.
 
-    @ivar params: every parameter with the value that it came to have; secret ones
-        with L{MASK}.
-    @ivar secrets: the values of those.
-    @ivar stdin: whether something will be put into its standard input.
-    @ivar tty: the terminal for all that it reads and writes, if it has one.
+    @ivar params: the values of all parameters; L{MASK} for those that are secret.
+    @ivar secrets: the values of the secret parameters.
+    @ivar stdin: whether clients may send input.
+    @ivar tty: the terminal for input and output, if it has one.
     """
 
     argv: tuple[str, ...]
@@ -50,26 +75,53 @@ class Invocation:
 
 @frozen(kw_only=True)
 class Command:
-    """
-    A named command: an argv, or a script that the operator wrote.
-
-    @ivar get: whether C{GET /stream/NAME} may run it.
-    @ivar stdin: whether clients may send it input.
-    @ivar tty: whether they may sit down at a terminal with it.
-    @ivar cwd: working directory; L{None}: the daemon's.
-    @ivar confine: what it has that the daemon has not.
-    """
+    """A named command: an argv, or a script that the operator wrote."""
 
     name: str
-    argv: tuple[str, ...] = ()
-    shell: str | None = None
-    description: str = ""
-    get: bool = False
-    stdin: bool = False
-    tty: bool = False
-    cwd: str | None = None
-    env: Mapping[str, str] = {}
-    unbuffer: Unbuffer = Unbuffer.AUTO
+    argv: tuple[str, ...] = setting(
+        "The program and its arguments, executed without a shell. `{name}` stands for "
+        "the value of a parameter.",
+        _argv,
+        (),
+        shared=False,
+    )
+    shell: str | None = setting(
+        "A script for `/bin/sh`, instead of `argv`. Parameters are its variables.",
+        _script,
+        None,
+        shared=False,
+    )
+    description: str = setting("One line for clients.", string, "", shared=False)
+    get: bool = setting(
+        "Whether `GET /stream/NAME` may run it, not only POST.",
+        boolean,
+        False,
+        shared=False,
+    )
+    stdin: bool = setting("Whether clients may send it input.", boolean, False)
+    tty: bool = setting(
+        "Whether clients may use it on a terminal. What they type reaches the program.",
+        boolean,
+        False,
+    )
+    cwd: str | None = setting(
+        "The working directory; without it, the daemon's own.",
+        checks.folder,
+        None,
+        shared=False,
+    )
+    env: Mapping[str, str] = setting(
+        "Variables beside `PATH`, `HOME`, `USER`, `LANG`, `TZ` and a few more.",
+        checks.variables,
+        {},
+        shared=False,
+    )
+    unbuffer: Unbuffer = setting(
+        "How programs are kept from holding output back: `auto` by variables and "
+        "`stdbuf`, `pty` by a terminal, or `off`.",
+        one_of(Unbuffer),
+        Unbuffer.AUTO,
+    )
     limits: Limits = field(factory=Limits)
     confine: Confinement = field(factory=Confinement)
     params: Mapping[str, Parameter] = {}
@@ -81,14 +133,14 @@ class Command:
         tty: Tty | None = None,
     ) -> Invocation:
         """
-        Fill this command with what a client sent.
+        Fill this command with the values that a client sent.
 
-        No value ever adds or removes an argv item, and none is ever part of a
-        shell's source: a script gets them as environment variables.
+        A value never adds or removes an argv item. It is never part of a script's
+        source: a script gets it as an environment variable.
 
-        @param given: pairs, in the order sent, so that repeats can be seen.
-        @param stdin: whether it is to have input; on a terminal it has, anyway.
-        @raise ParametersRefused: naming every parameter that does not fit.
+        @param given: pairs in the order sent, so that repeats are found.
+        @param stdin: whether the client will send input; on a terminal it always may.
+        @raise ParametersRefused: names every parameter that does not fit.
         """
         values, refusals = self._accept(given)
         if tty is not None and not self.tty:
@@ -112,8 +164,8 @@ class Command:
 
     def masked(self, given: Iterable[tuple[str, object]]) -> dict[str, str]:
         """
-        What may be shown of parameters, as they were sent or as they came to be:
-        of those that are undeclared, which may be a secret that is misspelt, nothing.
+        Parameters as they may be shown. Undeclared ones are left out: one of them may
+        be a secret whose name is misspelt.
         """
         return {
             name: MASK if self.params[name].secret else str(value)
@@ -135,7 +187,7 @@ class Command:
             elif name in seen:
                 refusals[name] = "is given more than once"
             elif parameter.secret and value == "" and parameter.default is not None:
-                continue  # as a form sends it, which cannot show the default
+                continue  # a form sends this, since it cannot show the default
             else:
                 try:
                     values[name] = parameter.accept(value)
@@ -148,7 +200,7 @@ class Command:
             if parameter.default is None:
                 refusals[name] = "is required"
                 continue
-            try:  # a path's may lead elsewhere by now
+            try:  # by now the default of a path may lead elsewhere
                 values[name] = parameter.accept(parameter.default)
             except InvalidValue as unfit:
                 refusals[name] = f"is left out, and its default {unfit}"
@@ -158,23 +210,27 @@ class Command:
 
     def recheck_paths(self, invocation: Invocation) -> None:
         """
-        See that values still are what they were when they were taken.
+        Check the values again, just before the start.
 
-        @raise CannotStart: if one, a path, has come to lead elsewhere.
+        A run may have waited for hours. Meanwhile somebody may have replaced a folder
+        of a path by a symbolic link out of the roots.
+
+        @raise CannotStart: if a path now leads elsewhere.
         """
         values = {**invocation.params, **invocation.secrets}
         for name, value in values.items():
             with suppress(InvalidValue):
                 if self.params[name].accept(value) == value:
                     continue
-            why = f"the path in {name!r} has come to lead elsewhere; send it again"
+            why = f"the path in {name!r} now leads elsewhere; send it again"
             raise CannotStart(self.name, why)
 
     def read_as_options(self, values: Mapping[str, str]) -> list[str]:
         """
-        The parameters by whose values an item begins with C{-} that would not.
+        The parameters whose values a program would read as options, since they make
+        an item begin with C{-}.
 
-        A script may use its variables as items, so there every one counts.
+        A script may use any variable as an item, so there all of them count.
         """
         if self.shell is not None:
             leaders: Iterable[str | None] = (
@@ -193,13 +249,8 @@ class Command:
 
 
 def _not_for(command: Command, wish: str) -> RefusedParameter:
-    why = f"is not for {command.name!r}; whoever runs the daemon can allow it, with"
+    why = f"is not allowed for {command.name!r}; the operator can allow it with"
     return RefusedParameter(wish, f"{why} {wish} = true")
-
-
-def placeholders(template: str) -> list[str]:
-    """The names that an argv item is filled with, in order."""
-    return [name for _, name in _PLACEHOLDER.findall(template) if name]
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -211,7 +262,7 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def _leader(template: str, values: Mapping[str, str]) -> str | None:
-    """The parameter that makes an item begin with a dash, if one does."""
+    """The parameter that makes an item begin with a dash, if there is one."""
     if template.startswith("-") or not _fill(template, values).startswith("-"):
         return None
     position = 0
@@ -221,7 +272,7 @@ def _leader(template: str, values: Mapping[str, str]) -> str | None:
         if values.get(match[2], "").startswith("-"):
             return match[2]
         position = match.end()
-    return placeholders(template)[0]  # it is empty, and bares a dash behind it
+    return placeholders(template)[0]  # it is empty, and a dash follows it
 
 
 def _dash_is_meant(parameter: Parameter, value: str) -> bool:

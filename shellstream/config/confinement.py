@@ -1,33 +1,54 @@
-"""What a command's processes may not do, and who keeps them from it."""
+"""What the processes of a command may not do."""
 
 from attrs import frozen
+
+from shellstream.model.checks import boolean, count, mask, name, niceness, size
+from shellstream.model.tables import setting
 
 
 @frozen(kw_only=True)
 class Confinement:
     """
-    What a command has that the daemon has not; L{None}: it is as the daemon.
+    What a command has that the daemon has not; L{None}: as the daemon has it.
 
-    @ivar nice: added to the daemon's own.
-    @ivar memory: bytes of address space, for each process.
-    @ivar cpu_seconds: for each process.
-    @ivar processes: of its user, in all.
-    @ivar open_files: for each process.
-    @ivar file_size: bytes that a file which it writes may have.
-    @ivar no_new_privileges: whether set-user-ID programs run as the user who starts
-        them.
-    @ivar die_with_daemon: whether the process that the daemon starts is killed when
-        the daemon is gone, however that came.
+    L{shellstream.process.confinement} puts it into force.
     """
 
-    user: str | None = None
-    group: str | None = None
-    umask: int | None = None
-    nice: int | None = None
-    memory: int | None = None
-    cpu_seconds: int | None = None
-    processes: int | None = None
-    open_files: int | None = None
-    file_size: int | None = None
-    no_new_privileges: bool = False
-    die_with_daemon: bool = False
+    user: str | None = setting(
+        "The user that runs the command; only for a daemon that runs as root.",
+        name,
+        None,
+    )
+    group: str | None = setting(
+        "The group that runs the command, instead of the user's own.", name, None
+    )
+    umask: int | None = setting(
+        "The permissions that new files do not get, as octal digits in quotes.",
+        mask,
+        None,
+    )
+    nice: int | None = setting(
+        "Niceness, added to the daemon's own; below 0 for root only.", niceness, None
+    )
+    memory: int | None = setting("The most address space of each process.", size, None)
+    cpu_seconds: int | None = setting(
+        "The most seconds of processor time of each process.", count, None
+    )
+    processes: int | None = setting(
+        "The most processes of the command's user, in all; not for root.", count, None
+    )
+    open_files: int | None = setting(
+        "The most open files of each process.", count, None
+    )
+    file_size: int | None = setting(
+        "The largest file that each process may write.", size, None
+    )
+    no_new_privileges: bool = setting(
+        "Whether set-user-ID programs run without extra rights.", boolean, False
+    )
+    die_with_daemon: bool = setting(
+        "Whether the process that the daemon starts is killed when the daemon ends, "
+        "however it ends.",
+        boolean,
+        False,
+    )

@@ -2,83 +2,90 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
 from attrs import evolve, frozen
 
-from shellstream.model import tables
+from shellstream.model.checks import count, duration, string
 from shellstream.model.errors import did_you_mean
-from shellstream.model.events import OnDisconnect
-from shellstream.model.limits import Limits, OnFull, Sync, WhenBusy
-from shellstream.model.run_record import Retention
-from shellstream.model.tables import Mistake, NotAllowed, Table
+from shellstream.model.limits import Limits
+from shellstream.model.run_record import DEFAULT_RETENTION, Retention
+from shellstream.model.tables import Mistake, Table, section, setting
 from shellstream.security.audit import DEFAULT_AUDITING, Auditing
-from shellstream.security.audit import read as read_audit
-from shellstream.security.principals import EVERYBODY, Access, read_access
+from shellstream.security.principals import (
+    EVERYBODY,
+    Access,
+    check_access,
+    read_principals,
+)
 
-from . import http_limits, tls_settings
 from .command import Command, placeholders
 from .confinement import Confinement
-from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
+from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits, check_http
 from .parameter_tables import parameter
-from .tls_settings import TLS
-from .unbuffer import Unbuffer
+from .tls_settings import TLS, check_tls
 
-T = TypeVar("T")
-
-_COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+#: Names are parts of URLs.
+COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+#: Names are placeholders, and variables of a script.
+PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
 class ConfigError(Exception):
-    """The configuration holds mistakes; the text has a line for each."""
+    """The configuration has mistakes; the text has a line for each."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
-#: Thirty days, and no more than fits on the card of a Raspberry Pi.
-DEFAULT_RETENTION = Retention(age=30 * 86_400.0, runs=100_000, bytes=4 << 30)
-
-
 @frozen(kw_only=True)
 class Config:
-    """
-    All that the operator decided.
-
-    @ivar default: name of the command that C{/stream} runs, if any.
-    @ivar max_running: how many commands may run at once.
-    @ivar max_queued: how many may wait for that.
-    @ivar drain: seconds that a daemon which stops gives to what runs.
-    @ivar access: how people reach the daemon, and are known.
-    @ivar keep: how much of ended runs is kept.
-    @ivar tls: how TLS is spoken; L{None} if it is not.
-    @ivar http: what clients may take.
-    @ivar audit: where it is kept who did what.
-    """
+    """All that the operator decided."""
 
     commands: Mapping[str, Command]
-    default: str | None = None
-    max_running: int = 1000
-    max_queued: int = 100
-    drain: float = 10.0
-    keep: Retention = DEFAULT_RETENTION
-    access: Access = EVERYBODY
-    tls: TLS | None = None
-    http: HttpLimits = DEFAULT_HTTP_LIMITS
-    audit: Auditing = DEFAULT_AUDITING
+    default: str | None = setting("The command that `/stream` runs.", string, None)
+    max_running: int = setting(
+        "How many runs of all commands may run at once.", count, 1000
+    )
+    max_queued: int = setting(
+        "How many runs may wait until they can start.", count, 100
+    )
+    drain: float = setting(
+        "Seconds that a stopping daemon gives its runs to end; 0 for none.",
+        duration,
+        10.0,
+    )
+    keep: Retention = section(
+        "How much of ended runs is kept. The oldest are deleted first, when any of "
+        "the limits is exceeded.",
+        Retention,
+        DEFAULT_RETENTION,
+    )
+    audit: Auditing = section("The audit: who did what.", Auditing, DEFAULT_AUDITING)
+    access: Access = section(
+        "How clients reach the daemon.", Access, EVERYBODY, check_access
+    )
+    http: HttpLimits = section(
+        "What clients may use.", HttpLimits, DEFAULT_HTTP_LIMITS, check_http
+    )
+    tls: TLS | None = section(
+        "HTTPS. The table may be empty: then the daemon makes a certificate, for "
+        "`--pin`.",
+        TLS,
+        None,
+        check_tls,
+    )
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The names of all parameters whose values nobody is to see."""
+        """The names of all parameters whose values must stay hidden."""
         commands = self.commands.values()
         params = (each for command in commands for each in command.params.values())
         return frozenset(each.name for each in params if each.secret)
 
 
-#: What runs without a configuration: the demonstration this project began with.
+#: The configuration of a daemon that is given no file.
 DEMO = Config(
     default="demo",
     commands={
@@ -111,126 +118,50 @@ def parse(text: str) -> Config:
 
 
 def _config(table: Table) -> Config:
-    common = _common(table, Command(name=""))
+    common = _command_settings(table, Command(name=""), shared_only=True)
     commands = {
         each.name: _command(each, common)
-        for each in table.tables("commands", _COMMAND_NAME)
+        for each in table.tables("commands", COMMAND_NAME)
     }
     if table.raw("commands") in (None, {}):
         table.report("commands", "nothing", "at least one table [commands.NAME]")
-    default = table.read("default", tables.string, None)
-    if default is not None and default not in commands:
-        hint = did_you_mean(default, commands)
+    config = table.read_settings(Config, commands=commands)
+    if config.default is not None and config.default not in commands:
+        hint = did_you_mean(config.default, commands)
         names = ", ".join(commands)
-        table.report("default", f"{default!r}{hint}", f"a command's name: {names}")
-    config = Config(
-        commands=commands,
-        default=default,
-        max_running=table.read("max_running", tables.count, 1000),
-        max_queued=table.read("max_queued", tables.count, 100),
-        drain=table.read("drain", tables.duration, 10.0),
-        keep=_keep(table),
-        access=read_access(table),
-        tls=_tls(table),
-        http=http_limits.read(table.table("http")),
-        audit=read_audit(table.table("audit")),
-    )
+        found = f"{config.default!r}{hint}"
+        table.report("default", found, f"a command's name: {names}")
+    access = evolve(config.access, known=read_principals(table))
     table.report_unknown()
-    return config
+    return evolve(config, access=access)
 
 
-def _keep(table: Table) -> Retention:
-    found = table.table("keep")
-    keep = Retention(
-        age=found.read("age", tables.seconds, DEFAULT_RETENTION.age),
-        runs=found.read("runs", tables.count, DEFAULT_RETENTION.runs),
-        bytes=found.read("bytes", tables.size, DEFAULT_RETENTION.bytes),
-    )
-    found.report_unknown()
-    return keep
-
-
-def _tls(table: Table) -> TLS | None:
-    found = tls_settings.read(table.table("tls"))
-    return found if "tls" in table else None  # an empty one means something
-
-
-def _common(table: Table, default: Command) -> Command:
-    """What a table may have that the file has for every command, with its name."""
-    return Command(
+def _command_settings(
+    table: Table, fallback: Command, *, shared_only: bool = False, **others: object
+) -> Command:
+    return table.read_settings(
+        Command,
+        fallback,
+        shared_only=shared_only,
         name=table.name,
-        stdin=table.read("stdin", tables.boolean, default.stdin),
-        tty=table.read("tty", tables.boolean, default.tty),
-        unbuffer=table.read("unbuffer", tables.one_of(Unbuffer), default.unbuffer),
-        limits=_limits(table, default.limits),
-        confine=_confine(table, default.confine),
-    )
-
-
-@frozen
-class _Inheriting:
-    """Takes values out of a table, or from what is every command's."""
-
-    _table: Table
-    _default: object
-
-    def __call__(self, name: str, check: Callable[[object], T]) -> T:
-        fallback: T = getattr(self._default, name)
-        return self._table.read(name, check, fallback)
-
-
-def _limits(table: Table, default: Limits) -> Limits:
-    take = _Inheriting(table, default)
-    return Limits(
-        timeout=take("timeout", tables.seconds),
-        idle_timeout=take("idle_timeout", tables.seconds),
-        grace=take("grace", tables.seconds),
-        on_disconnect=take("on_disconnect", tables.one_of(OnDisconnect)),
-        linger=take("linger", tables.duration),
-        stall_timeout=take("stall_timeout", tables.seconds),
-        retain=take("retain", tables.size),
-        on_full=take("on_full", tables.one_of(OnFull)),
-        sync=take("sync", tables.one_of(Sync)),
-        when_busy=take("when_busy", tables.one_of(WhenBusy)),
-    )
-
-
-def _confine(table: Table, default: Confinement) -> Confinement:
-    take = _Inheriting(table, default)
-    return Confinement(
-        user=take("user", tables.name),
-        group=take("group", tables.name),
-        umask=take("umask", tables.mask),
-        nice=take("nice", tables.niceness),
-        memory=take("memory", tables.size),
-        cpu_seconds=take("cpu_seconds", tables.count),
-        processes=take("processes", tables.count),
-        open_files=take("open_files", tables.count),
-        file_size=take("file_size", tables.size),
-        no_new_privileges=take("no_new_privileges", tables.boolean),
-        die_with_daemon=take("die_with_daemon", tables.boolean),
-    )
-
-
-def _command(table: Table, default: Command) -> Command:
-    params = {
-        each.name: parameter(each) for each in table.tables("params", _PARAMETER_NAME)
-    }
-    common = _common(table, default)
-    command = evolve(  # nosec B604  # a script of the operator's
-        common,
-        argv=table.read("argv", _argv, ()),
-        shell=table.read("shell", _script, None),
-        description=table.read("description", tables.string, ""),
-        get=table.read("get", tables.boolean, False),
-        cwd=table.read("cwd", tables.folder, None),
-        env=table.read("env", tables.variables, {}),
-        limits=evolve(
-            common.limits,
-            max_running=table.read("max_running", tables.count, None),
+        limits=table.read_settings(Limits, fallback.limits, shared_only=shared_only),
+        confine=table.read_settings(
+            Confinement, fallback.confine, shared_only=shared_only
         ),
-        params=params,
+        **others,
     )
+
+
+def _command(table: Table, common: Command) -> Command:
+    """
+    What a table C{[commands.NAME]} declares.
+
+    @param common: has the values of the keys that are absent.
+    """
+    params = {
+        each.name: parameter(each) for each in table.tables("params", PARAMETER_NAME)
+    }
+    command = _command_settings(table, common, params=params)
     if ("argv" in table) == ("shell" in table):
         found = "both argv and shell" if "argv" in table else "nothing to run"
         table.report("argv", found, "either argv (a list) or shell (a script)")
@@ -241,19 +172,6 @@ def _command(table: Table, default: Command) -> Command:
     _check_defaults(table, command)
     table.report_unknown()
     return command
-
-
-def _argv(value: object) -> tuple[str, ...]:
-    argv = tables.strings(value)
-    if not argv[0] or placeholders(argv[0]):
-        raise NotAllowed("a list whose first item names the program, as it stands")
-    return argv
-
-
-def _script(value: object) -> str:
-    if not tables.string(value).strip():
-        raise NotAllowed("a script for /bin/sh that is not empty")
-    return tables.string(value)
 
 
 def _check_argv(table: Table, command: Command) -> None:
@@ -273,15 +191,15 @@ def _check_argv(table: Table, command: Command) -> None:
 
 def _check_script(table: Table, command: Command) -> None:
     for name in command.params:
-        # POSIX (XBD 8.1) keeps names with lower-case letters for applications;
-        # PATH or BASH_ENV in a client's hands would steer the shell itself.
+        # POSIX (XBD 8.1) reserves names with lower-case letters for applications. A
+        # client that could set PATH or BASH_ENV would steer the shell itself.
         if name == name.upper():
             allowed = "a name with a lower-case letter: it becomes a variable"
             table.report(f"params.{name}", f"the name {name!r}", allowed)
 
 
 def _check_defaults(table: Table, command: Command) -> None:
-    # What is required will be something; "x" stands for it.
+    # A required parameter has no value yet; "x" stands for it.
     values = {
         name: "x" if (text := parameter.default) is None else parameter.accept(text)
         for name, parameter in command.params.items()

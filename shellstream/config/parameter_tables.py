@@ -1,17 +1,15 @@
 """The parameters of a command, as the configuration declares them."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from attrs import evolve
 
-from shellstream.model import tables
+from shellstream.model.checks import Check, NotAllowed, boolean, string
 from shellstream.model.errors import did_you_mean
-from shellstream.model.tables import NotAllowed, Table
+from shellstream.model.tables import Setting, Table, abbreviated
 
 from .parameters import (
     KINDS,
-    MAX_LENGTH,
-    Boolean,
     Integer,
     InvalidValue,
     Number,
@@ -20,65 +18,58 @@ from .parameters import (
     String,
 )
 
+#: The keys of a parameter that are no fields of its class, or depend on the others.
+KEYS: Mapping[str, Setting] = {
+    "type": Setting(
+        Check(f"one of {', '.join(KINDS)}", {"enum": list(KINDS)}, string),
+        "The type; required.",
+        None,
+    ),
+    "default": Setting(
+        Check("a value that the parameter accepts", {}, lambda value: value),
+        "The value when a client sends none; without it, a client must send one.",
+        None,
+    ),
+    "required": Setting(
+        boolean,
+        "Whether a client must send a value: `true` without a default, `false` with "
+        "one.",
+        None,
+    ),
+}
+
 
 def parameter(table: Table) -> Parameter:
     """What a table C{[commands.NAME.params.NAME]} declares."""
-    kind = table.read("type", tables.string, None)
-    common: dict[str, Any] = {
-        "name": table.name,
-        "description": table.read("description", tables.string, ""),
-        "allow_leading_dash": table.read("allow_leading_dash", tables.boolean, False),
-        "secret": table.read("secret", tables.boolean, False),
-    }
-    found: Parameter
-    match kind:
-        case String.kind:
-            found = String(
-                pattern=table.read("pattern", tables.pattern, None),
-                choices=table.read("choices", tables.strings, None),
-                max_length=table.read("max_length", tables.count, MAX_LENGTH),
-                **common,
-            )
-            _check_choices(table, found)
-            if found.secret and found.choices is not None:
-                allowed = "one of the two: everybody is shown the choices"
-                table.report("secret", "true beside choices", allowed)
-        case Integer.kind:
-            found = Integer(**_range(table, tables.integer), **common)
-        case Number.kind:
-            found = Number(**_range(table, tables.number), **common)
-        case Boolean.kind:
-            found = Boolean(**common)
-        case Path.kind:
-            # Without roots there is a mistake, and this stands in for them.
-            roots: tuple[str, ...] = ("/",)
-            roots = table.read("roots", tables.folders, roots)
-            if "roots" not in table:
-                table.report("roots", "nothing", "a list of absolute paths")
-            found = Path(roots=roots, **common)
-        case _:
-            if kind is not None or "type" not in table:
-                what = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
-                table.report("type", what, f"one of {', '.join(KINDS)}")
-            return Boolean(**common)  # its other keys mean nothing without a type
-    return _with_default(table, found)
-
-
-def _range(table: Table, check: Any) -> dict[str, Any]:
-    low = table.read("min", check, None)
-    high = table.read("max", check, None)
-    if low is not None and high is not None and low > high:
-        table.report("min", tables.shown(low), f"at most max, which is {high}")
-        low = None
-    return {"min": low, "max": high}
+    kind = table.read("type", string, None)
+    if kind is None or kind not in KINDS:
+        if kind is not None or "type" not in table:
+            found = f"{kind!r}{did_you_mean(kind, KINDS)}" if kind else "nothing"
+            table.report("type", found, KEYS["type"].check.allowed)
+        # Without a type nobody knows which other keys there may be.
+        return table.read_settings(KINDS["boolean"], name=table.name)
+    declared = table.read_settings(KINDS[kind], name=table.name)
+    match declared:
+        case String():
+            _check_choices(table, declared)
+        case Integer(min=low, max=high) | Number(min=low, max=high):
+            if low is not None and high is not None and low > high:
+                table.report("min", abbreviated(low), f"at most max, which is {high}")
+                declared = evolve(declared, min=None)
+        case Path() if "roots" not in table:
+            table.report("roots", "nothing", "a list of absolute paths")
+    return _with_default(table, declared)
 
 
 def _check_choices(table: Table, declared: String) -> None:
     for choice in declared.choices or ():
         try:
             evolve(declared, choices=None).accept(choice)
-        except InvalidValue as unfit:
-            table.report("choices", repr(choice), f"one that fits: it {unfit}")
+        except InvalidValue as invalid:
+            table.report("choices", repr(choice), f"one that fits: it {invalid}")
+    if declared.secret and declared.choices is not None:
+        allowed = "one of the two: everybody is shown the choices"
+        table.report("secret", "true beside choices", allowed)
 
 
 def _with_default(table: Table, declared: Parameter) -> Parameter:
@@ -88,12 +79,12 @@ def _with_default(table: Table, declared: Parameter) -> Parameter:
             raise NotAllowed(f"a value of type {declared.kind}")
         try:
             fits = declared.accept(value)
-        except InvalidValue as unfit:
-            raise NotAllowed(f"one that the parameter takes: it {unfit}") from None
-        # What a path leads to is found out each time.
+        except InvalidValue as invalid:
+            raise NotAllowed(f"one that the parameter takes: it {invalid}") from None
+        # The default of a path is resolved each time that it is used.
         return value if isinstance(value, str) else fits
 
-    required = table.read("required", tables.boolean, "default" not in table)
+    required = table.read("required", boolean, "default" not in table)
     default = table.read("default", fitting, None)
     if required and "default" in table:
         table.report("required", "true beside a default", "one of the two")

@@ -1,8 +1,8 @@
 """
-The types a parameter may have: what each takes, and as what it is passed on.
+The types of a parameter: what each accepts, and the text that a command gets.
 
-A value comes from a stranger, as text (query, form, command line) or as a JSON
-value. Each type matches it in full and gives the text that the command gets.
+A value comes from a client, as text (query, form, command line) or as a JSON value.
+Each type checks all of it and returns the text that the command gets.
 """
 
 import re
@@ -12,6 +12,10 @@ from os.path import isabs, join, realpath
 from typing import ClassVar
 
 from attrs import field, frozen
+
+from shellstream.model import checks
+from shellstream.model.checks import boolean, count, folders, string
+from shellstream.model.tables import setting
 
 #: Longest string taken where a parameter sets no C{max_length}, in characters.
 MAX_LENGTH = 4096
@@ -24,7 +28,7 @@ _JSON = {bool: "true or false", int: "a number", float: "a number", type(None): 
 
 
 class InvalidValue(ValueError):
-    """A value is not one that the parameter takes; the text says what is."""
+    """The parameter does not accept a value; the text says what it accepts."""
 
 
 @frozen(kw_only=True)
@@ -32,31 +36,38 @@ class Parameter(ABC):
     """
     One declared parameter of a command.
 
-    @ivar default: what is passed when a client sends nothing, as text;
-        L{None}: the client must send a value.
-    @ivar allow_leading_dash: whether a value may begin with C{-} even where a
-        program would read it as an option.
-    @ivar secret: whether nobody is ever shown a value, or the default.
+    @cvar kind: its C{type} in the configuration.
+    @ivar default: the text that the command gets when a client sends no value;
+        L{None}: the client must send one.
     """
 
     kind: ClassVar[str]
 
     name: str
-    description: str = ""
+    description: str = setting("One line for clients.", string, "")
     default: str | None = None
-    allow_leading_dash: bool = False
-    secret: bool = False
+    allow_leading_dash: bool = setting(
+        "Whether a value may begin with `-`, where a program could read it as an "
+        "option.",
+        boolean,
+        False,
+    )
+    secret: bool = setting(
+        "Whether values and the default are hidden from everybody; only for `shell`.",
+        boolean,
+        False,
+    )
 
     @abstractmethod
     def accept(self, value: object) -> str:
         """
-        The text to pass on for what a client sent.
+        The text that the command gets for a client's value.
 
-        @raise Unfit: if this type does not take it.
+        @raise Unfit: if this type does not accept it.
         """
 
     def schema(self) -> dict[str, object]:
-        """What this parameter takes, as JSON Schema (draft 2020-12)."""
+        """What this parameter accepts, as JSON Schema (draft 2020-12)."""
         found: dict[str, object] = dict(self._schema())
         if self.description:
             found["description"] = self.description
@@ -68,7 +79,7 @@ class Parameter(ABC):
 
     @abstractmethod
     def _schema(self) -> Mapping[str, object]:
-        """What this type itself takes."""
+        """What this type accepts, without what all types have."""
 
     def _typed(self, text: str) -> object:
         return text
@@ -100,9 +111,15 @@ class String(Parameter):
 
     kind = "string"
 
-    pattern: re.Pattern[str] | None = None
-    choices: tuple[str, ...] | None = None
-    max_length: int = MAX_LENGTH
+    pattern: re.Pattern[str] | None = setting(
+        "A regular expression that a value must match from end to end.",
+        checks.pattern,
+        None,
+    )
+    choices: tuple[str, ...] | None = setting(
+        "The only values that are accepted.", checks.strings, None
+    )
+    max_length: int = setting("The most characters of a value.", count, MAX_LENGTH)
 
     def accept(self, value: object) -> str:
         text = _text(value)
@@ -141,8 +158,8 @@ class Integer(Parameter):
 
     kind = "integer"
 
-    min: int | None = None
-    max: int | None = None
+    min: int | None = setting("The lowest value.", checks.integer, None)
+    max: int | None = setting("The highest value.", checks.integer, None)
 
     def accept(self, value: object) -> str:
         if isinstance(value, str) and _INTEGER.fullmatch(value):
@@ -167,8 +184,8 @@ class Number(Parameter):
 
     kind = "number"
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = setting("The lowest value.", checks.number, None)
+    max: float | None = setting("The highest value.", checks.number, None)
 
     def accept(self, value: object) -> str:
         if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -215,12 +232,14 @@ class Path(Parameter):
 
     A relative value starts at the first root. It need not exist.
 
-    @ivar resolve: like L{os.path.realpath}; what it is given is absolute.
+    @ivar resolve: like L{os.path.realpath}; it gets absolute paths only.
     """
 
     kind = "path"
 
-    roots: tuple[str, ...]
+    roots: tuple[str, ...] = setting(
+        "The folders that a value must be inside; required.", folders, ("/",)
+    )
     resolve: Callable[[str], str] = field(default=realpath, eq=False, repr=False)
 
     def accept(self, value: object) -> str:
@@ -233,7 +252,7 @@ class Path(Parameter):
         if len(found) > MAX_LENGTH:
             raise InvalidValue(f"leads to a path of more than {MAX_LENGTH} characters")
         if self.resolve(found) != found:
-            # Behind a link that leads back to itself nothing was resolved.
+            # realpath() resolves nothing behind a link that leads back to itself.
             raise InvalidValue("leads through symbolic links in a circle")
         for root in map(self.resolve, self.roots):
             if found == root or found.startswith(join(root, "")):

@@ -1,10 +1,14 @@
-"""Whether a command's programs are kept from holding their output back."""
+"""How programs are kept from holding their output back."""
 
 from enum import Enum
 
 
 class Unbuffer(Enum):
-    """How a command is kept from holding its output back."""
+    """
+    How programs are kept from holding their output back.
+
+    L{shellstream.process.unbuffering} puts it into force.
+    """
 
     AUTO = "auto"
     PTY = "pty"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import did_you_mean
-from shellstream.model.tables import NotAllowed
 from shellstream.security.authorization import (
     USUAL_ACTIONS,
     Action,

@@ -1,14 +1,16 @@
-"""What a run may take, and what becomes of it when it wants more."""
+"""The limits of a run, and what happens when it reaches one."""
 
 from enum import Enum
 
 from attrs import frozen
 
+from .checks import count, duration, one_of, seconds, size
 from .events import OnDisconnect
+from .tables import setting
 
 
 class OnFull(Enum):
-    """What to do when nobody watches and the log has no room for more."""
+    """What happens when no viewer watches and the log is full."""
 
     DROP_OLDEST = "drop-oldest"
     PAUSE = "pause"
@@ -16,7 +18,7 @@ class OnFull(Enum):
 
 
 class Sync(Enum):
-    """When output must be on the disk itself, to survive a power failure."""
+    """When output is synced to the disk, to survive a power failure."""
 
     END = "end"
     ALWAYS = "always"
@@ -24,7 +26,7 @@ class Sync(Enum):
 
 
 class WhenBusy(Enum):
-    """What becomes of a request for a command that runs often enough already."""
+    """What happens to a request for a command that has reached C{max_running}."""
 
     QUEUE = "queue"
     REJECT = "reject"
@@ -34,28 +36,56 @@ class WhenBusy(Enum):
 
 @frozen(kw_only=True)
 class Limits:
-    """
-    The limits of a command's runs. All times are in seconds.
+    """The limits of a command's runs. All times are in seconds."""
 
-    @ivar timeout: how long a run may take; L{None}: for ever.
-    @ivar idle_timeout: how long it may be silent; L{None}: for ever.
-    @ivar grace: between TERM and KILL.
-    @ivar on_disconnect: what becomes of a run whose last viewer vanished; L{None}:
-        of one that C{/stream} began it is cancelled, of others it is kept.
-    @ivar linger: how long a viewer has to come back before that.
-    @ivar stall_timeout: after it a viewer that takes nothing counts as vanished.
-    @ivar retain: how much of the newest output is kept, in bytes.
-    @ivar max_running: runs of this command at once; L{None}: no limit of its own.
-    """
-
-    timeout: float | None = None
-    idle_timeout: float | None = None
-    grace: float = 5.0
-    on_disconnect: OnDisconnect | None = None
-    linger: float = 10.0
-    stall_timeout: float = 3600.0
-    retain: int = 64 << 20
-    on_full: OnFull = OnFull.DROP_OLDEST
-    sync: Sync = Sync.END
-    max_running: int | None = None
-    when_busy: WhenBusy = WhenBusy.REJECT
+    timeout: float | None = setting(
+        "Seconds until a run is ended; without it a run has no time limit.",
+        seconds,
+        None,
+    )
+    idle_timeout: float | None = setting(
+        "Seconds without output until a run is ended; without it a run may be silent "
+        "for ever.",
+        seconds,
+        None,
+    )
+    grace: float = setting("Seconds between TERM and KILL.", seconds, 5.0)
+    on_disconnect: OnDisconnect | None = setting(
+        "What happens to a run whose last viewer has gone: `cancel` ends it, `keep` "
+        "lets it run. Without it, a run started by `/stream` is cancelled, and any "
+        "other is kept.",
+        one_of(OnDisconnect),
+        None,
+    )
+    linger: float = setting(
+        "Seconds that a viewer has to come back before `on_disconnect` applies.",
+        duration,
+        10.0,
+    )
+    stall_timeout: float = setting(
+        "Seconds until a viewer that reads nothing counts as gone.", seconds, 3600.0
+    )
+    retain: int = setting("How much of a run's newest output is kept.", size, 64 << 20)
+    on_full: OnFull = setting(
+        "What happens when a run has written `retain` bytes and no viewer watches: "
+        "`drop-oldest` drops the oldest output, `pause` stops reading until a viewer "
+        "comes, `cancel` ends the run.",
+        one_of(OnFull),
+        OnFull.DROP_OLDEST,
+    )
+    sync: Sync = setting(
+        "When output is synced to the disk, to survive a power failure: at the `end` "
+        "of a run, `always`, or `never`.",
+        one_of(Sync),
+        Sync.END,
+    )
+    max_running: int | None = setting(
+        "How many runs of this command may run at once.", count, None, shared=False
+    )
+    when_busy: WhenBusy = setting(
+        "What happens to a request for a command that has reached `max_running`: "
+        "`reject` refuses it, `queue` lets it wait, `join` answers with a run of the "
+        "same parameters, `replace` ends all other runs of the command.",
+        one_of(WhenBusy),
+        WhenBusy.REJECT,
+    )

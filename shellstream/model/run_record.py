@@ -10,8 +10,10 @@ from uuid import UUID
 
 from attrs import asdict, field, frozen
 
+from .checks import count, seconds, size
 from .events import End, OnDisconnect, Reason, State, rfc3339
 from .run_input import StdinState, Tty
+from .tables import setting
 
 
 def signal_name(number: int) -> str:
@@ -126,17 +128,17 @@ class IdempotencyKey:
 
 @frozen(kw_only=True)
 class Retention:
-    """
-    How much is kept of what has ended: the oldest goes when any is exceeded.
+    """How much of ended runs is kept: the oldest go when any limit is exceeded."""
 
-    @ivar age: seconds since a run ended.
-    @ivar runs: how many of them.
-    @ivar bytes: what the output of all of them takes on disk.
-    """
+    age: float = setting("Seconds since the run ended.", seconds, 30 * 86_400.0)
+    runs: int = setting("The number of ended runs.", count, 100_000)
+    bytes: int = setting(  # no more than fits on the card of a Raspberry Pi
+        "The disk space of the output of all ended runs.", size, 4 << 30
+    )
 
-    age: float
-    runs: int
-    bytes: int
+
+#: Unless the configuration says otherwise.
+DEFAULT_RETENTION = Retention()
 
 
 def next_id(now: int, newest: str | None) -> str:

@@ -5,16 +5,15 @@ L{shellstream.security.audit_log} writes them down.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
 from attrs import define, field, frozen
 
-from shellstream.model import tables
+from shellstream.model.checks import integers, matching, size
 from shellstream.model.events import rfc3339
-from shellstream.model.tables import NotAllowed, Table
+from shellstream.model.tables import setting
 
 from .authorization import Caller, names_of
 from .tokens import Token
@@ -28,46 +27,26 @@ REFUSALS, ALL_REFUSALS = 60, 1000
 
 @frozen(kw_only=True)
 class Auditing:
-    """
-    Where the audit is kept.
+    """Where the audit is kept."""
 
-    @ivar file: a path; L{None}: in the state folder.
-    @ivar max_size: how large it may become, in bytes, before a new one is begun.
-    @ivar keep: how many of those before are kept.
-    """
-
-    file: str | None = None
-    max_size: int = 16 << 20
-    keep: int = 5
+    file: str | None = setting(
+        "The audit file; without it, `audit.jsonl` in the state folder.",
+        matching(
+            r"/[^\x00]*[^/\x00]",
+            "a file's absolute path, such as '/var/log/shellstream.jsonl'",
+        ),
+        None,
+    )
+    max_size: int = setting(
+        "The size at which the file becomes `audit.jsonl.1`, and a new one begins.",
+        size,
+        16 << 20,
+    )
+    keep: int = setting("How many of the earlier files are kept.", integers(1, 1000), 5)
 
 
 #: Unless the configuration says otherwise.
 DEFAULT_AUDITING = Auditing()
-
-
-def read(table: Table) -> Auditing:
-    """The table C{[audit]} of the configuration."""
-    found = Auditing(
-        file=table.read("file", _file, DEFAULT_AUDITING.file),
-        max_size=table.read("max_size", tables.size, DEFAULT_AUDITING.max_size),
-        keep=table.read("keep", _few, DEFAULT_AUDITING.keep),
-    )
-    table.report_unknown()
-    return found
-
-
-def _file(value: object) -> str:
-    text = value if isinstance(value, str) else ""
-    if not re.fullmatch(r"/[^\0]*[^/\0]", text):
-        raise NotAllowed("a file's absolute path, as '/var/log/shellstream.jsonl'")
-    return text
-
-
-def _few(value: object) -> int:
-    match value:
-        case int() if not isinstance(value, bool) and 1 <= value <= 1000:
-            return value
-    raise NotAllowed("an integer from 1 to 1000")
 
 
 class AuditAction(Enum):

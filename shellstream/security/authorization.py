@@ -1,13 +1,13 @@
 """Who may do what: the values that say so, and the one function that decides."""
 
-import re
 from collections.abc import Iterable
 from enum import Enum
 from fnmatch import fnmatchcase
 
 from attrs import frozen
 
-from shellstream.model.tables import NotAllowed, Table, boolean, strings
+from shellstream.model.checks import boolean, list_of, matching, one_of
+from shellstream.model.tables import Table, setting
 
 
 class Action(Enum):
@@ -30,18 +30,40 @@ class Action(Enum):
 USUAL_ACTIONS = frozenset(Action) - {Action.ADMIN}
 
 
+#: Actions by their names.
+actions = list_of(
+    one_of(Action), f"a list of some of {', '.join(each.value for each in Action)}"
+).then(frozenset)
+
+#: Patterns of commands' names. They have no brackets, which SQLite's GLOB reads in
+#: another way.
+patterns = list_of(
+    matching("[A-Za-z0-9._*?-]{1,128}", "a pattern"),
+    "a list of patterns of commands' names, such as ['build*'], in which * and ? stand "
+    "for others",
+)
+
+
 @frozen(kw_only=True)
 class Grant:
-    """
-    What somebody may do, and to what.
+    """What somebody may do, and to what."""
 
-    @ivar commands: patterns of their names, in which C{*} and C{?} stand for others.
-    @ivar own: whether only to runs that they started themselves.
-    """
-
-    commands: tuple[str, ...] = ("*",)
-    actions: frozenset[Action] = USUAL_ACTIONS
-    own: bool = False
+    commands: tuple[str, ...] = setting(
+        "Patterns of the commands that the grant is for; `*` and `?` stand for other "
+        "characters.",
+        patterns,
+        ("*",),
+    )
+    actions: frozenset[Action] = setting(
+        "What the grant allows: `run` starts runs, `read` shows them and their output, "
+        "`write` sends input, `signal` sends signals and cancels, `admin` deletes "
+        "ended runs.",
+        actions,
+        USUAL_ACTIONS,
+    )
+    own: bool = setting(
+        "Whether the grant is only for runs of the principal's own.", boolean, False
+    )
 
     def covers(self, command: str) -> bool:
         """Whether it is for this command."""
@@ -125,45 +147,9 @@ def decide(
     return Verdict.ALLOWED
 
 
-def actions(names: object) -> frozenset[Action]:
-    """
-    Actions by their names.
-
-    @raise NotAllowed: if there is one that is none.
-    """
-    known = {each.value: each for each in Action}
-    try:
-        return frozenset(known[each] for each in strings(names))
-    except (KeyError, NotAllowed):
-        raise NotAllowed(f"a list of some of {', '.join(known)}") from None
-
-
-def patterns(texts: object) -> tuple[str, ...]:
-    """
-    Patterns of commands' names.
-
-    @raise NotAllowed: if there is one that no name can match.
-    """
-    try:
-        found = strings(texts)
-    except NotAllowed:
-        found = ("",)
-    # Without brackets, which SQLite's GLOB reads otherwise.
-    if not all(re.fullmatch(r"[A-Za-z0-9._*?-]{1,128}", each) for each in found):
-        raise NotAllowed(
-            "a list of patterns of commands' names, such as ['build*'], in which * "
-            "and ? stand for others"
-        )
-    return found
-
-
 def read_grant(table: Table) -> Grant:
     """The keys of a table that say what somebody may do."""
-    return Grant(
-        commands=table.read("commands", patterns, ("*",)),
-        actions=table.read("actions", actions, USUAL_ACTIONS),
-        own=table.read("own", boolean, False),
-    )
+    return table.read_settings(Grant)
 
 
 def named(grant: Grant) -> dict[str, object]:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from shellstream.model.tables import NotAllowed, Table, strings
+from shellstream.model.checks import Check, check, list_of, matching, string
+from shellstream.model.tables import Table, setting
 
 from .authorization import ANONYMOUS, Grant, Principal, read_grant
 
@@ -17,39 +18,85 @@ UNIX = "unix"
 #: Whoever has no entry of their own.
 OTHERS = "*"
 
-_NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+#: What a principal may be called.
+NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 
 Peer = IPv4Network | IPv6Network | str
 
 
+_hosts = list_of(
+    matching("[A-Za-z0-9.*:_-]{1,255}", "a name"),
+    "a list of names without port, such as ['ci.example.org']",
+).then(lambda names: tuple(map(str.lower, names)))
+
+_certificates = list_of(
+    matching("(email|DNS|URI):.+|.*=.+", "a name"),
+    "a list of names in certificates: 'email:…', 'DNS:…', 'URI:…', or a whole subject "
+    "such as 'CN=alice,O=Example' (RFC 4514)",
+)
+
+_header = matching("[A-Za-z0-9-]{1,64}", "a header's name, such as 'X-Remote-User'")
+
+
+@check("an origin", {"type": "string", "pattern": "^https?://[^/?#]*$"})
+def _origin(value: object) -> str | None:
+    text = string(value)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as half of an IPv6 address
+        return None
+    whole = text == f"{parts.scheme}://{parts.netloc}"
+    return text if parts.scheme in ("http", "https") and whole else None
+
+
+def _proxy(value: object) -> Peer | None:
+    text = string(value)
+    if text == UNIX:
+        return UNIX
+    try:
+        return ip_network(text)
+    except ValueError:
+        return None
+
+
 @frozen(kw_only=True)
 class Known:
-    """
-    Somebody who is known.
-
-    @ivar certificates: names in client certificates that are theirs, such as
-        C{email:alice@example.org}, C{DNS:ci.example.org} or C{CN=alice}.
-    """
+    """Somebody who is known."""
 
     grant: Grant
-    certificates: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = setting(
+        "Names in the client certificates of this principal.", _certificates, ()
+    )
 
 
 @frozen(kw_only=True)
 class Access:
-    """
-    How people reach this daemon, and are known.
+    """How clients reach this daemon, and how it knows their principals."""
 
-    @ivar hosts: names that it goes by, in which C{*} stands for others.
-    @ivar origins: web sites whose pages may use it.
-    @ivar proxies: peers that are believed when they say who asks, and where from.
-    @ivar user_header: the header in which they say who.
-    """
-
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    proxies: tuple[Peer, ...] = ()
-    user_header: str | None = None
+    hosts: tuple[str, ...] = setting(
+        "Names of this daemon, beside `localhost` and this machine's own; `*` stands "
+        "for other characters.",
+        _hosts,
+        (),
+    )
+    origins: tuple[str, ...] = setting(
+        "Web sites whose pages may use this daemon.",
+        list_of(_origin, "a list of origins, such as ['https://ci.example.org']"),
+        (),
+    )
+    proxies: tuple[Peer, ...] = setting(
+        "Addresses or networks whose `X-Forwarded-For` and `user_header` are "
+        "believed; `unix` stands for UNIX sockets.",
+        list_of(
+            Check[Peer]("an address", string.schema, _proxy),
+            "a list of addresses or networks, such as ['127.0.0.1', '10.0.0.0/8'], or "
+            f"'{UNIX}' for UNIX sockets",
+        ),
+        (),
+    )
+    user_header: str | None = setting(
+        "The header in which a proxy names the user.", _header.then(str.lower), None
+    )
     known: Mapping[str, Known] = {}
 
     def trusts(self, peer: str) -> bool:
@@ -91,29 +138,20 @@ class Access:
 EVERYBODY = Access()
 
 
-def read_access(table: Table) -> Access:
-    """The tables C{[access]} and C{[principals.NAME]} of a configuration."""
-    found = table.table("access")
-    known = {each.name: _known(each) for each in table.tables("principals", _NAME)}
-    access = Access(
-        hosts=found.read("hosts", _hosts, ()),
-        origins=found.read("origins", _origins, ()),
-        proxies=found.read("proxies", _proxies, ()),
-        user_header=found.read("user_header", _header, None),
-        known=known,
-    )
+def check_access(table: Table, access: Access) -> None:
+    """Report a header that no peer may send."""
     if access.user_header and not access.proxies:
         allowed = "user_header only beside proxies: the peers that may send it"
-        found.report("user_header", repr(access.user_header), allowed)
-    found.report_unknown()
-    return access
+        table.report("user_header", repr(access.user_header), allowed)
+
+
+def read_principals(table: Table) -> dict[str, Known]:
+    """The tables C{[principals.NAME]}."""
+    return {each.name: _known(each) for each in table.tables("principals", NAME)}
 
 
 def _known(table: Table) -> Known:
-    known = Known(
-        grant=read_grant(table),
-        certificates=table.read("certificates", _certificates, ()),
-    )
+    known = table.read_settings(Known, grant=read_grant(table))
     if table.name == OTHERS and known.certificates:
         allowed = "certificates of somebody with a name"
         table.report("certificates", repr(list(known.certificates)), allowed)
@@ -121,54 +159,3 @@ def _known(table: Table) -> Known:
         table.report("commands", "the name 'anonymous'", "the name of somebody")
     table.report_unknown()
     return known
-
-
-def _hosts(value: object) -> tuple[str, ...]:
-    try:
-        found = strings(value)
-    except NotAllowed:
-        found = ("/",)
-    if not all(re.fullmatch(r"[A-Za-z0-9.*:_-]{1,255}", each) for each in found):
-        raise NotAllowed("a list of names without port, such as ['ci.example.org']")
-    return tuple(each.lower() for each in found)
-
-
-def _origins(value: object) -> tuple[str, ...]:
-    found = strings(value)
-    for each in found:
-        parts = urlsplit(each)
-        if parts.scheme not in ("http", "https") or each != f"{parts.scheme}://" + (
-            parts.netloc
-        ):
-            raise NotAllowed("a list of origins, such as ['https://ci.example.org']")
-    return found
-
-
-def _proxies(value: object) -> tuple[Peer, ...]:
-    try:
-        return tuple(
-            each if each == UNIX else ip_network(each) for each in strings(value)
-        )
-    except (NotAllowed, ValueError):
-        raise NotAllowed(
-            "a list of addresses or networks, such as ['127.0.0.1', '10.0.0.0/8'], or "
-            f"'{UNIX}' for UNIX sockets"
-        ) from None
-
-
-def _header(value: object) -> str:
-    text = value if isinstance(value, str) else ""
-    if re.fullmatch(r"[A-Za-z0-9-]{1,64}", text) is None:
-        raise NotAllowed("a header's name, such as 'X-Remote-User'")
-    return text.lower()
-
-
-def _certificates(value: object) -> tuple[str, ...]:
-    found = strings(value)
-    for each in found:
-        if re.fullmatch(r"(email|DNS|URI):.+|.*=.+", each) is None:
-            raise NotAllowed(
-                "a list of names in certificates: 'email:…', 'DNS:…', 'URI:…', or a "
-                "whole subject such as 'CN=alice,O=Example' (RFC 4514)"
-            )
-    return found

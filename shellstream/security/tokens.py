@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from attrs import field, frozen
 
+from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import ShellstreamError
-from shellstream.model.tables import Mistake, NotAllowed, Table
+from shellstream.model.tables import Mistake, Table
 
 from .authorization import Grant, Principal, named, read_grant
 

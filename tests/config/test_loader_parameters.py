@@ -42,7 +42,7 @@ class WrongParameterTests(SynchronousTestCase):
             ("integer", "min = 1.5", "min", "1.5", "an integer of at most 40 digits"),
             ("integer", "max = true", "max", "true", "an integer of at most 40 digits"),
             ("integer", "min = 3\nmax = 2", "min", "3", "at most max, which is 2"),
-            ("number", "min = nan", "min", "nan", "a finite number"),
+            ("number", "min = nan", "min", "nan", "a number, finite"),
             ("number", "min = '1'", "min", "'1'", "a number"),
             ("number", "max = 0.5\nmin = 1", "min", "1", "at most max, which is 0.5"),
             ("path", "roots = []", "roots", "[]", "a list of absolute paths"),

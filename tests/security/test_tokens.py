@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.model.tables import NotAllowed
+from shellstream.model.checks import NotAllowed
 from shellstream.security import tokens
 from shellstream.security.authorization import EVERYTHING, Grant, Principal
 from shellstream.security.tokens import (

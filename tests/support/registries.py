@@ -13,11 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from shellstream.config.command import Command
-from shellstream.config.loader import DEFAULT_RETENTION, Config
+from shellstream.config.loader import Config
 from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
 from shellstream.model.limits import Limits, WhenBusy
-from shellstream.model.run_record import RunRecord
+from shellstream.model.run_record import DEFAULT_RETENTION, RunRecord
 from shellstream.output.interfaces import IViewer
 from shellstream.output.log import OutputLog
 from shellstream.runs.interfaces import RunRequest
