@@ -19,8 +19,7 @@ from shellstream.web.resources.pages import CSRF_FIELD, login_page, respond_with
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
-from shellstream.web.server.request import Request
-from shellstream.web.server.request_context import RequestContext
+from shellstream.web.server.request import Request, RequestContext
 
 #: Paths that need no authentication. A prober's token may belong to another service.
 PUBLIC = frozenset({b"healthz", b"login"})
@@ -135,7 +134,7 @@ class AccessControl(TwistedResource):
 
     def _identify(self, request: Request) -> RequestContext:
         authenticator = self._authenticator
-        if request.path_segments()[0] in PUBLIC:
+        if request.postpath[0] in PUBLIC:
             caller = Caller(_STRANGER, request.address)
             return RequestContext(AuthorizedRuns(self._runs, caller, self._record))
         session = authenticator.find_session(request)

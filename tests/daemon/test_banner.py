@@ -2,7 +2,6 @@
 
 import os
 import socket
-from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.address import (
@@ -17,14 +16,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.daemon.auth_policy import AuthPolicy
+from shellstream.daemon.auth_policy import AuthPolicy, own_names
 from shellstream.daemon.banner import (
+    ListenAddress,
     StartupBanner,
-    StartupTerminal,
-    banner,
-    first_token_text,
+    Terminal,
+    announcement,
+    invitation,
 )
-from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.service import Daemon
 from shellstream.storage.token_store import TokenStore
 from tests.support.registries import CONFIG
@@ -34,12 +33,12 @@ WIDE = IPv4Address("TCP", "192.0.2.7", 8000)
 TOKEN = "shs_0123abcd_" + "5e" * 32
 
 
-class ListenAddressTests(SynchronousTestCase):
+class PlaceTests(SynchronousTestCase):
     """Where a daemon listens, others may or may not reach it."""
 
     def test_wide(self) -> None:
         """Only loopback and UNIX sockets are out of reach; what nobody knows is not."""
-        for address, exposed in (
+        for address, wide in (
             (HERE, False),
             (IPv4Address("TCP", "127.9.9.9", 1), False),
             (IPv6Address("TCP", "::1", 1), False),
@@ -51,7 +50,7 @@ class ListenAddressTests(SynchronousTestCase):
             (IPv6Address("TCP", "fe80::1%eth0", 1), True),
             (HostnameAddress(b"localhost", 1), True),
         ):
-            self.assertEqual(ListenAddress(address).is_exposed, exposed, address)
+            self.assertEqual(ListenAddress(address).wide, wide, address)
 
 
 class NameTests(SynchronousTestCase):
@@ -68,7 +67,7 @@ class NameTests(SynchronousTestCase):
             self.assertCountEqual(own_names(), names)
 
 
-class LineTests(SynchronousTestCase):
+class AnnouncementTests(SynchronousTestCase):
     """What the operator is told to type."""
 
     def test_loopback(self) -> None:
@@ -78,7 +77,7 @@ class LineTests(SynchronousTestCase):
             (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
             (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
         ):
-            said = "\n".join(banner(ListenAddress(address)))
+            said = "\n".join(announcement(ListenAddress(address)))
             self.assertIn(f"{url}/ ", said)
             self.assertIn(f"curl -N {url}/stream", said)
             self.assertIn("--interface 0.0.0.0", said)
@@ -94,60 +93,61 @@ class LineTests(SynchronousTestCase):
         for host in ("127.0.0.1", "192.0.2.7"):
             place = ListenAddress(IPv4Address("TCP", host, 443), "https", "SHA256:x")
             line = f"shellstream https://{host}:443/stream --pin SHA256:x"
-            for said in ("\n".join(banner(place)), first_token_text(place, TOKEN)):
+            for said in ("\n".join(announcement(place)), invitation(place, TOKEN)):
                 self.assertIn(line, said)
                 self.assertNotIn("curl", said)
 
     def test_network(self) -> None:
         """On the network: the line for the other machine."""
-        (said,) = banner(ListenAddress(WIDE))
+        (said,) = announcement(ListenAddress(WIDE))
         self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
         self.assertNotIn("ssh", said)
         self.assertNotIn("TOKEN", said)
 
-    def test_required(self) -> None:
+    def test_demanded(self) -> None:
         """Where a token is asked for, it has its place in what to type."""
-        (said,) = banner(ListenAddress(WIDE), required=True)
+        (said,) = announcement(ListenAddress(WIDE), required=True)
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"curl -N {url} -u :TOKEN", said)
         self.assertIn(f"type: SHELLSTREAM_TOKEN=TOKEN shellstream {url}", said)
         for address in (HERE, UNIXAddress("/run/x.sock")):
-            said = banner(ListenAddress(address), required=True)[0]
+            said = announcement(ListenAddress(address), required=True)[0]
             self.assertIn("/stream -u :TOKEN", said)
 
     def test_everywhere(self) -> None:
         """On all addresses: one that others can use, not the one that means all."""
         for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
-            said = "\n".join(banner(ListenAddress(kind("TCP", host, 80))))
+            said = "\n".join(announcement(ListenAddress(kind("TCP", host, 80))))
             self.assertNotIn(f"//{host}:", said)
             self.assertNotIn("//[::]", said)
             self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
 
     def test_tls(self) -> None:
         """Where TLS is spoken the URL says so."""
-        said = banner(ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https"))
+        said = announcement(
+            ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https")
+        )
         self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
         self.assertNotIn("http://", "\n".join(said))
 
     def test_unix(self) -> None:
         """A socket has no URL, but a path."""
-        said = "\n".join(banner(ListenAddress(UNIXAddress("/run/x.sock"))))
+        said = "\n".join(announcement(ListenAddress(UNIXAddress("/run/x.sock"))))
         self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
 
     def test_other(self) -> None:
         """Of any other kind of address it is told what it is."""
-        (said,) = banner(ListenAddress(HostnameAddress(b"x", 1)))
+        (said,) = announcement(ListenAddress(HostnameAddress(b"x", 1)))
         self.assertIn("HostnameAddress", said)
 
 
-class FirstTokenTests(SynchronousTestCase):
+class InvitationTests(SynchronousTestCase):
     """What to paste on the other machine."""
 
     def test_lines(self) -> None:
         """A line for the client and one for curl, each with the token and the URL."""
         lines = [
-            each.strip()
-            for each in first_token_text(ListenAddress(WIDE), TOKEN).splitlines()
+            each.strip() for each in invitation(ListenAddress(WIDE), TOKEN).splitlines()
         ]
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"SHELLSTREAM_TOKEN={TOKEN} shellstream {url}", lines)
@@ -155,13 +155,11 @@ class FirstTokenTests(SynchronousTestCase):
 
     def test_no_url(self) -> None:
         """What has no URL has a token all the same."""
-        self.assertIn(
-            TOKEN, first_token_text(ListenAddress(HostnameAddress(b"x", 1)), TOKEN)
-        )
+        self.assertIn(TOKEN, invitation(ListenAddress(HostnameAddress(b"x", 1)), TOKEN))
 
 
 class TerminalTests(SynchronousTestCase):
-    """A L{StartupTerminal} is the standard output of the beginning."""
+    """A L{Terminal} is the standard output of the beginning."""
 
     def setUp(self) -> None:
         self.saved = os.dup(1)
@@ -174,7 +172,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_shows(self) -> None:
         """It shows where that went, though it goes elsewhere now."""
-        terminal = StartupTerminal()
+        terminal = Terminal()
         os.dup2(self.saved, 1)
         terminal.show("secret\n")
         terminal.close()
@@ -185,10 +183,10 @@ class TerminalTests(SynchronousTestCase):
     def test_nowhere(self) -> None:
         """Where there is none, or it is full, that is said, but not the secret."""
         os.close(1)
-        nothing = StartupTerminal()
+        nothing = Terminal()
         fd = os.open("/dev/full", os.O_WRONLY)
         self.assertEqual(fd, 1)
-        full = StartupTerminal()
+        full = Terminal()
         os.dup2(self.saved, 1)
         for terminal, why in (
             (nothing, "no standard output"),
@@ -203,7 +201,7 @@ class TerminalTests(SynchronousTestCase):
             )
 
 
-class FakeTerminal(StartupTerminal):
+class FakeTerminal(Terminal):
     """One that remembers what it has shown."""
 
     def __init__(self) -> None:
@@ -217,53 +215,42 @@ class FakeTerminal(StartupTerminal):
         self.closed = True
 
 
-class FakeListener:
-    """One that listens on this address, or not yet."""
-
-    def __init__(self, address: ListenAddress | None) -> None:
-        self.address = lambda: address
-
-
-class BannerTests(SynchronousTestCase):
+class WelcomeTests(SynchronousTestCase):
     """A L{StartupBanner} tells of all places, and of the token once."""
 
     def start(self, *addresses: IAddress) -> list[str]:
         """The lines of the log."""
         self.terminal = FakeTerminal()
-        listeners: list[Any] = [
-            FakeListener(None),
-            *(FakeListener(ListenAddress(each)) for each in addresses),
-        ]
-        service = StartupBanner(self.daemon, listeners, self.terminal)
-        verifyObject(IService, service)
+        welcome = StartupBanner(
+            self.daemon, lambda: map(ListenAddress, addresses), self.terminal
+        )
+        verifyObject(IService, welcome)
         with capturedLogs() as logged:
-            service.startService()
+            welcome.startService()
         self.assertTrue(self.terminal.closed)
         return [str(formatEvent(each)) for each in logged]
 
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, clock)
-        self.policy = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
-        self.daemon.auth_policy = self.policy
+        self.door = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
+        self.daemon.door = self.door
 
     def test_places(self) -> None:
         """Each place has its lines; nothing is shown where no token is new."""
         said = self.start(HERE, WIDE)
         self.assertEqual(
             said,
-            [*banner(ListenAddress(HERE)), *banner(ListenAddress(WIDE))],
+            [*announcement(ListenAddress(HERE)), *announcement(ListenAddress(WIDE))],
         )
         self.assertEqual(self.terminal.shown, "")
 
     def test_first(self) -> None:
         """A new token is shown once, where others can connect, and never logged."""
-        self.policy._first_token, self.policy.exposed = TOKEN, True
+        self.door.first, self.door.wide = TOKEN, True
         other = IPv4Address("TCP", "192.0.2.8", 8000)
         said = self.start(HERE, WIDE, other)
-        self.assertEqual(
-            self.terminal.shown, first_token_text(ListenAddress(WIDE), TOKEN)
-        )
+        self.assertEqual(self.terminal.shown, invitation(ListenAddress(WIDE), TOKEN))
         self.assertNotIn(TOKEN, "".join(said))
         self.assertIn("-u :TOKEN", said[0])
         self.start(WIDE)
@@ -271,7 +258,7 @@ class BannerTests(SynchronousTestCase):
 
     def test_insecure(self) -> None:
         """That nobody is asked is said of each place, at each start."""
-        self.policy.insecure = True
+        self.door.insecure = True
         said = self.start(HERE, WIDE)
         for netloc in ("127.0.0.1:8000", "192.0.2.7:8000"):
             self.assertIn(

@@ -9,7 +9,6 @@ from twisted.internet.task import Clock
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.service import Daemon
 from tests.support.fakes import FakeSpawn
 from tests.support.registries import CONFIG, order
@@ -52,8 +51,7 @@ class DaemonTestCase(SynchronousTestCase):
         insecure: bool = False,
     ) -> Daemon:
         """One that is started, and whose commands start no process."""
-        addresses = lambda: [ListenAddress(address)]  # noqa: E731
-        daemon = Daemon(config, where, self.reactor, addresses, insecure)
+        daemon = Daemon(config, where, self.reactor, lambda: [address], insecure)
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
         daemon.privilegedStartService()
         daemon.startService()

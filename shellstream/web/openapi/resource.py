@@ -1,9 +1,6 @@
 """C{/openapi.json}."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
-from shellstream.web.resources.base import ANYBODY, Resource, Rule, respond_json
+from shellstream.web.resources.base import Resource, requires, respond_json
 from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
@@ -11,12 +8,11 @@ from shellstream.web.server.request import Request
 class OpenApi(Resource):
     """C{/openapi.json}: what is answered here, and with what."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
     def __init__(self, authenticator: Authenticator) -> None:
         super().__init__()
         self._authenticator = authenticator
 
+    @requires()
     def render_GET(self, request: Request) -> None:
         from .document import document  # most daemons are never asked
 

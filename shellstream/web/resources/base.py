@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import iscoroutine
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
@@ -17,26 +17,40 @@ JSON = b"application/json"
 #: What a response depends on, where it depends on C{Accept}.
 VARY = "Accept, Origin"
 
-#: The actions that a caller needs the right to. An empty rule, L{ANYBODY}, lets every
-#: authenticated caller in.
+#: The actions that a caller needs the right to. An empty rule lets every authenticated
+#: caller in.
 Rule = frozenset[Action]
-ANYBODY: Rule = frozenset()
-READS: Rule = frozenset({Action.READ})
 
 Handler = Callable[[Request], "Coroutine[Deferred[Any], Any, None] | None"]
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+def requires(*actions: Action) -> Callable[[H], H]:
+    """Set the rule of a handler, C{render_METHOD}, of a L{Resource}."""
+
+    def set_rule(handler: H) -> H:
+        handler.rule = frozenset(actions)  # type: ignore[attr-defined]
+        return handler
+
+    return set_rule
 
 
 class Resource(TwistedResource):
     """
-    A resource: a handler, C{render_METHOD}, and a rule for each method.
+    A resource: a handler for each method that it answers, marked with L{requires}.
 
-    L{AccessControl} finds both and asks the rule; an error that a handler raises is
+    L{AccessControl} finds a handler and asks its rule; what the handler raises is
     answered by L{Request}.
-
-    @cvar rules: the rules by method. Other methods are not allowed.
     """
 
-    rules: ClassVar[Mapping[str, Rule]] = {}
+    @classmethod
+    def rules(cls) -> Mapping[str, Rule]:
+        """The rules by method. Other methods are not allowed."""
+        return {
+            name.removeprefix("render_"): handler.rule
+            for name, handler in vars(cls).items()
+            if name.startswith("render_") and hasattr(handler, "rule")
+        }
 
     def handler_and_rule(self, request: Request) -> tuple[Handler, Rule]:
         """
@@ -46,7 +60,8 @@ class Resource(TwistedResource):
         """
         method = request.method.decode("ascii", "replace")
         handler: Handler | None = getattr(self, f"render_{method}", None)
-        rule = self.rules.get("GET" if method == "HEAD" else method)
+        ruled = getattr(self, "render_GET", None) if method == "HEAD" else handler
+        rule: Rule | None = getattr(ruled, "rule", None)
         if handler is None or rule is None:
             raise MethodNotAllowed(method, self.allowed(request))
         return handler, rule
@@ -62,7 +77,7 @@ class Resource(TwistedResource):
         """The methods that this resource answers."""
         return [
             each
-            for method in self.rules
+            for method in self.rules()
             for each in ((method, "HEAD") if method == "GET" else (method,))
         ]
 

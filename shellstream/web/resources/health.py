@@ -1,7 +1,6 @@
 """C{/healthz}: whether the daemon lives and takes runs."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -13,7 +12,7 @@ from shellstream.model.errors import ShellstreamError
 from shellstream.runs.interfaces import IRuns
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, Resource, Rule, respond_json
+from .base import Resource, requires, respond_json
 
 _log = Logger()
 
@@ -49,8 +48,6 @@ class Health(Resource):
     All requests that come during a check, or soon after, share its result.
     """
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__()
         self._clock = clock
@@ -58,6 +55,7 @@ class Health(Resource):
         self._until = float("-inf")
         self._waiting: list[Deferred[bool]] = []
 
+    @requires()
     async def render_GET(self, request: Request) -> None:
         if not await self._is_ready(request.context.runs):
             raise NotReady

@@ -1,8 +1,5 @@
 """C{/} and C{/commands}: the console, the index and the commands."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
@@ -11,15 +8,14 @@ from shellstream.config.parameter_schema import parameter_schema
 from shellstream.output.negotiation import prefers_html
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, VARY, Resource, Rule, respond_json
+from .base import VARY, Resource, requires, respond_json
 from .pages import index_page, respond_with_page
 
 
 class Index(Resource):
     """C{/}: the console for a browser, an index in JSON for the rest."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
+    @requires()
     def render_GET(self, request: Request) -> None:
         context = request.context
         request.set_headers({"Vary": VARY})
@@ -46,14 +42,13 @@ class Index(Resource):
 class Commands(Resource):
     """C{/commands}: the commands that the caller may run, and their parameters."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
             return self
         name = path.decode("utf-8", "replace")
         return OneCommand(request.context.runs.command(name))
 
+    @requires()
     def render_GET(self, request: Request) -> None:
         config = request.context.runs.config
         document = {
@@ -66,12 +61,11 @@ class Commands(Resource):
 class OneCommand(Resource):
     """C{/commands/NAME}: one of them."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
     def __init__(self, command: Command) -> None:
         super().__init__()
         self._command = command
 
+    @requires()
     def render_GET(self, request: Request) -> None:
         respond_json(request, to_document(self._command))
 

@@ -1,8 +1,5 @@
 """C{/login} and C{/logout}: login sessions of browsers."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from shellstream.model.errors import ShellstreamError
 from shellstream.output.negotiation import prefers_html
 from shellstream.security.audit import AuditAction, Entry
@@ -10,7 +7,7 @@ from shellstream.security.authorization import Caller
 from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, Resource, Rule
+from .base import Resource, requires
 from .pages import login_page, respond_with_page
 from .query import Query
 from .request_params import from_body
@@ -19,18 +16,18 @@ from .request_params import from_body
 class Login(Resource):
     """C{/login}: a token in exchange for a cookie."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY, "POST": ANYBODY}
-
     def __init__(self, authenticator: Authenticator) -> None:
         super().__init__()
         self._authenticator = authenticator
 
+    @requires()
     def render_GET(self, request: Request) -> None:
         query = Query.of(request, "next")
         then = _path(query.text("next"))
         query.validate()
         respond_with_page(request, login_page(then))
 
+    @requires()
     def render_POST(self, request: Request) -> None:
         params = from_body(request.content_type, request.content.getvalue())
         form = Query(params, ("token", "next"))
@@ -56,12 +53,11 @@ class Login(Resource):
 class Logout(Resource):
     """C{/logout}: ends the session of the cookie."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"POST": ANYBODY}
-
     def __init__(self, authenticator: Authenticator) -> None:
         super().__init__()
         self._authenticator = authenticator
 
+    @requires()
     def render_POST(self, request: Request) -> None:
         cookie = request.getCookie(cookie_name(request))
         if cookie is not None:

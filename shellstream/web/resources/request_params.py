@@ -1,9 +1,14 @@
 """The parameters that a request carries: query, form body or JSON body."""
 
 import json
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl
 
-from shellstream.model.errors import BodyMalformed, MediaTypeUnsupported
+from shellstream.model.errors import (
+    BodyMalformed,
+    MediaTypeUnsupported,
+    RefusedParameter,
+)
 
 #: The most parameters that a request may carry; far above what a command has.
 MAX_FIELDS = 200
@@ -92,6 +97,15 @@ def _pairs(body: bytes) -> Params:
     if len(document) > MAX_FIELDS:
         raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
     return list(document)
+
+
+def unknown_members(
+    body: Iterable[str], known: Sequence[str], within: str = ""
+) -> list[RefusedParameter]:
+    """The members of a JSON object that it may not have."""
+    why = f"is unknown here; send {', '.join(known)}"
+    names = (name for name in body if name not in known)
+    return [RefusedParameter(f"{within}{name[:80]}", why) for name in names]
 
 
 class JsonPairs(list[tuple[str, object]]):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from signal import Signals
-from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -13,9 +12,9 @@ from shellstream.output.interfaces import IRun
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import Resource, Rule, respond_json
+from .base import Resource, requires, respond_json
 from .query import MAX_OFFSET, Query
-from .request_params import from_json
+from .request_params import from_json, unknown_members
 from .terminal_size import size_of
 
 
@@ -45,8 +44,7 @@ class _Control(Resource):
 class _Cancel(_Control):
     """C{/runs/ID/cancel}: TERM, then KILL."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
-
+    @requires(Action.SIGNAL)
     async def render_POST(self, request: Request) -> None:
         await request.context.runs.cancel(self._id)
         await _respond_accepted(request, self._id)
@@ -55,15 +53,10 @@ class _Cancel(_Control):
 class _Signal(_Control):
     """C{/runs/ID/signal}: any signal, to all processes of the run."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.SIGNAL})}
-
+    @requires(Action.SIGNAL)
     async def render_POST(self, request: Request) -> None:
         body = from_json(request.content_type, request.content.getvalue())
-        refusals = [
-            RefusedParameter(name[:80], "is unknown here; send signal")
-            for name in body
-            if name != "signal"
-        ]
+        refusals = unknown_members(body, ("signal",))
         number = _signal_number(body.get("signal"))
         if number is None:
             why = 'must name one, such as {"signal": "INT"}'
@@ -86,8 +79,7 @@ def _signal_number(name: object) -> int | None:
 class _Stdin(_Control):
     """C{/runs/ID/stdin}: input for a run; answered when the run's pipe took it."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
-
+    @requires(Action.WRITE)
     async def render_POST(self, request: Request) -> None:
         query = Query.of(request, "offset", "eof")
         offset = query.number("offset", 0, MAX_OFFSET)
@@ -108,8 +100,7 @@ class _Stdin(_Control):
 class _Resize(_Control):
     """C{/runs/ID/resize}: another size for a run's terminal."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"POST": frozenset({Action.WRITE})}
-
+    @requires(Action.WRITE)
     async def render_POST(self, request: Request) -> None:
         body = from_json(request.content_type, request.content.getvalue())
         await request.context.runs.resize(self._id, *size_of(body))

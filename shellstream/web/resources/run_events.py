@@ -3,8 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 from attrs import evolve, frozen
 from zope.interface import implementer
@@ -19,7 +18,7 @@ from shellstream.output.log import OutputLog
 from shellstream.security.authorization import Action, Principal, Verdict, decide
 from shellstream.web.server.request import Request
 
-from .base import READS, Resource, Rule
+from .base import Resource, requires
 from .query import Query
 from .run_output import OutputResponder
 
@@ -115,8 +114,6 @@ def _starts_event(log: OutputLog, offset: int) -> bool:
 class Events(Resource):
     """C{/events}: server-sent events about runs, those that the caller may read."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
-
     def __init__(self, events: OutputLog, responder: OutputResponder) -> None:
         super().__init__()
         self._boot = secrets.token_hex(8)
@@ -131,10 +128,11 @@ class Events(Resource):
         self._run = _EventsRun(record, events)
         self._responder = responder
 
+    @requires(Action.READ)
     def render_GET(self, request: Request) -> None:
         Query.of(request).validate()
         request.check_viewer_limit()
-        log, principal = self._run.log, request.context.caller.principal
+        log, principal = self._run.log, request.context.runs.caller.principal
         grant = principal.grant
         # All who may read every event share one encoding.
         restricted = grant.own or "*" not in grant.commands
@@ -151,5 +149,3 @@ class Events(Resource):
                 raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
         self._responder.set_headers(request, form)
         self._responder.stream(request, self._run, ViewOptions(offset), form)
-
-    render_HEAD = render_GET

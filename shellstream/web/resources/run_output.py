@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from attrs import evolve
@@ -25,7 +24,7 @@ from shellstream.output.viewer import Viewer
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import READS, VARY, Resource, Rule
+from .base import VARY, Resource, requires
 from .byte_ranges import Range, resolve
 from .query import MAX_OFFSET, Query
 
@@ -184,13 +183,12 @@ def _finish(run: IRun, request: Request, plain_live: bool, ended: bool) -> None:
 class Output(Resource):
     """C{/runs/ID/output}: from any offset on, then live until the end."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": READS}
-
     def __init__(self, responder: OutputResponder, run_id: str) -> None:
         super().__init__()
         self._responder = responder
         self._id = run_id
 
+    @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
         request.check_viewer_limit()
         runs = request.context.runs
@@ -228,8 +226,6 @@ class Output(Resource):
         if ended and offset > log.end:
             raise RangeNotSatisfiable(offset, log.end)
         self._responder.respond(request, run, evolve(view, offset=offset), form)
-
-    render_HEAD = render_GET
 
 
 def _range(request: Request, run: IRun, *, follow: bool) -> Range | None:

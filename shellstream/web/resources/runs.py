@@ -1,8 +1,6 @@
 """C{/runs}: start a run that needs no viewer, and list runs."""
 
 import re
-from collections.abc import Mapping
-from typing import ClassVar
 from urllib.parse import urlencode
 
 from twisted.web.resource import Resource as TwistedResource
@@ -14,9 +12,9 @@ from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import READS, Resource, Rule, respond_json
+from .base import Resource, requires, respond_json
 from .query import Query
-from .request_params import JsonPairs, from_json
+from .request_params import JsonPairs, from_json, unknown_members
 from .run_control import CONTROLS, respond_run
 from .run_output import Output, OutputResponder
 from .terminal_size import tty_of
@@ -50,11 +48,6 @@ def key_of(request: Request) -> str | None:
 class Runs(Resource):
     """C{/runs}: creates runs, and lists them."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {
-        "GET": READS,
-        "POST": frozenset({Action.RUN}),
-    }
-
     def __init__(self, responder: OutputResponder) -> None:
         super().__init__()
         self._responder = responder
@@ -64,6 +57,7 @@ class Runs(Resource):
             return self
         return OneRun(self._responder, path.decode("utf-8", "replace"))
 
+    @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
         query = Query.of(request, "state", "command", "limit", "after")
         state = query.one_of("state", State)
@@ -90,6 +84,7 @@ class Runs(Resource):
         document = {"runs": [to_document(each) for each in page], "next": following}
         respond_json(request, document)
 
+    @requires(Action.RUN)
     async def render_POST(self, request: Request) -> None:
         runs, wanted = request.context.runs, _run_request(request)
         run, began = await runs.submit(wanted)
@@ -112,11 +107,7 @@ def _run_request(request: Request) -> RunRequest:
     @raise ParametersRefused: naming every member that does not fit.
     """
     body = from_json(request.content_type, request.content.getvalue())
-    refusals: list[RefusedParameter] = []
-    for name in body:
-        if name not in _MEMBERS:
-            why = f"is unknown here; send {', '.join(_MEMBERS)}"
-            refusals.append(RefusedParameter(name[:80], why))
+    refusals = unknown_members(body, _MEMBERS)
     command, params = body.get("command"), body.get("params", JsonPairs())
     stdin = body.get("stdin", False)
     if not isinstance(stdin, bool):
@@ -143,11 +134,6 @@ def _run_request(request: Request) -> RunRequest:
 class OneRun(Resource):
     """C{/runs/ID}, and the parent of all below it."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {
-        "GET": READS,
-        "DELETE": frozenset({Action.ADMIN}),
-    }
-
     def __init__(self, responder: OutputResponder, run_id: str) -> None:
         super().__init__()
         self._id = run_id
@@ -155,9 +141,11 @@ class OneRun(Resource):
         for name, kind in CONTROLS.items():
             self.putChild(name, kind(run_id))
 
+    @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
         respond_run(request, await request.context.runs.find(self._id))
 
+    @requires(Action.ADMIN)
     async def render_DELETE(self, request: Request) -> None:
         await request.context.runs.delete(self._id)
         request.respond_no_content()

@@ -1,8 +1,5 @@
 """C{/stream}, C{/stream/NAME}: run a command and follow it to its end."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream.config.command import Command
@@ -20,7 +17,7 @@ from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import Resource, Rule
+from .base import Resource, requires
 from .pages import CSRF_FIELD
 from .query import query_of
 from .request_params import Params, from_body, from_query
@@ -30,12 +27,6 @@ from .runs import key_of
 
 class Stream(Resource):
     """Creates a run, and responds with its output."""
-
-    #: By GET too, where the command allows it.
-    rules: ClassVar[Mapping[str, Rule]] = {
-        "GET": frozenset({Action.RUN, Action.READ}),
-        "POST": frozenset({Action.RUN, Action.READ}),
-    }
 
     def __init__(self, responder: OutputResponder, name: str | None = None) -> None:
         super().__init__()
@@ -55,6 +46,7 @@ class Stream(Resource):
         by_get = command.get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
 
+    @requires(Action.RUN, Action.READ)
     async def render_GET(self, request: Request) -> None:
         params, form = self._read_query(request, self._command_by_get(request))
         last = request.header("last-event-id")
@@ -69,6 +61,7 @@ class Stream(Resource):
         self._responder.set_headers(request, form)
         request.finish()
 
+    @requires(Action.RUN, Action.READ)
     async def render_POST(self, request: Request) -> None:
         command = request.context.runs.command(self._name)
         params, form = self._read_query(request, command)
@@ -116,6 +109,6 @@ class Stream(Resource):
         context = request.context
         run = await context.runs.find(run_id)
         view = ViewOptions(
-            offset, lossless=run.record.principal == context.caller.principal.name
+            offset, lossless=run.record.principal == context.runs.caller.principal.name
         )
         self._responder.respond(request, run, view, form.naming(run_id))

@@ -7,7 +7,7 @@ from typing import Any
 from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 
-from .request_params import JsonPairs
+from .request_params import JsonPairs, unknown_members
 
 _SIDES = ("rows", "columns")
 
@@ -25,57 +25,38 @@ def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
         refusals.append(RefusedParameter("tty", why))
         return None
     members: dict[str, Any] = dict(wish)
-    found = [
-        RefusedParameter(f"tty.{each.name}", each.detail) for each in _sizes(members)
-    ]
-    for name in members:
-        if name not in (*_SIDES, "term"):
-            why = "is unknown here; send rows, columns, term"
-            found.append(RefusedParameter(f"tty.{name[:80]}", why))
+    found = _wrong_sizes(members, "tty.")
+    found += unknown_members(members, (*_SIDES, "term"), "tty.")
     term = members.get("term", "xterm")
     if not isinstance(term, str) or not re.fullmatch(TERM, term, re.ASCII):
-        found.append(
-            RefusedParameter("tty.term", "must be a terminal's type, such as xterm")
-        )
+        why = "must be a terminal's type, such as xterm"
+        found.append(RefusedParameter("tty.term", why))
     if len(members) < len(wish):
         found.append(RefusedParameter("tty", "has a member twice"))
     refusals += found
     return None if found else Tty(**members)
 
 
-def size_of(body: Mapping[str, object]) -> tuple[int, int]:
+def size_of(body: Mapping[str, Any]) -> tuple[int, int]:
     """
     The rows and columns that a terminal shall have.
 
     @raise ParametersRefused: naming every member that does not fit.
     """
-    missing = [
-        RefusedParameter(each, "is required") for each in _SIDES if each not in body
-    ]
-    unknown = [
-        RefusedParameter(name[:80], "is unknown here; send rows, columns")
-        for name in body
-        if name not in _SIDES
-    ]
-    if refusals := [*missing, *_sizes(body), *unknown]:
+    absent = [each for each in _SIDES if each not in body]
+    refusals = [RefusedParameter(each, "is required") for each in absent]
+    refusals += _wrong_sizes(body) + unknown_members(body, _SIDES)
+    if refusals:
         raise ParametersRefused(refusals)
-    rows, columns = (body[each] for each in _SIDES)
-    assert isinstance(rows, int)
-    assert isinstance(columns, int)
-    return rows, columns
+    return body["rows"], body["columns"]
 
 
-def _sizes(members: Mapping[str, object]) -> list[RefusedParameter]:
-    """The refusals of the sizes that were sent."""
+def _wrong_sizes(body: Mapping[str, Any], within: str = "") -> list[RefusedParameter]:
     why = f"must be an integer from 1 to {MAX_SIDE}"
-    return [
-        RefusedParameter(each, why)
-        for each in _SIDES
-        if each in members and not _fits(members[each])
-    ]
+    wrong = (each for each in _SIDES if each in body and not _fits(body[each]))
+    return [RefusedParameter(f"{within}{each}", why) for each in wrong]
 
 
 def _fits(side: object) -> bool:
-    return (
-        isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= MAX_SIDE
-    )
+    # For Python true is an integer; for JSON it is not.
+    return type(side) is int and 1 <= side <= MAX_SIDE

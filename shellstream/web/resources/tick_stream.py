@@ -1,7 +1,6 @@
 """C{/doctor}: a ticker, by which a client finds out what delays a stream."""
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,7 +15,7 @@ from shellstream.output.log import OutputLog
 from shellstream.output.negotiation import negotiate
 from shellstream.web.server.request import Request
 
-from .base import ANYBODY, Resource, Rule
+from .base import Resource, requires
 from .query import Query
 from .run_output import OutputResponder, announce_trailers
 
@@ -138,8 +137,6 @@ class Ticker:
 class Doctor(Resource):
     """C{/doctor}: numbered ticks in any format, each with the time when it left."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"GET": ANYBODY}
-
     def __init__(
         self, responder: OutputResponder, clock: IReactorTime, now: Now
     ) -> None:
@@ -149,6 +146,7 @@ class Doctor(Resource):
         self._now = now
         self._ticking: set[Ticker] = set()
 
+    @requires()
     def render_GET(self, request: Request) -> None:
         query = Query.of(request, "count", "interval", "idle", "format")
         count = query.number("count", 1, MAX_COUNT)
@@ -172,5 +170,3 @@ class Doctor(Resource):
             announce_trailers(request)
         ticker = Ticker(ticks, self._clock, self._now, self._ticking, request.address)
         self._responder.stream(request, ticker, ViewOptions(), form)
-
-    render_HEAD = render_GET

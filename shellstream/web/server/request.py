@@ -11,14 +11,17 @@ from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
+from attrs import frozen
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request as TwistedRequest
 
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import BodyTooLarge, Busy, ShellstreamError
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import Entry
 from shellstream.security.authorization import Caller
+from shellstream.security.login_sessions import Session
 
 from .access_log import masked
 from .channel import Channel
@@ -26,7 +29,6 @@ from .connection_limits import RETRY_AFTER, SharedQuota, client_network
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, is_audited, refused
-from .request_context import RequestContext
 
 #: A target in absolute form: for proxies, but servers take it too (RFC 9112, 3.2.2).
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*(/?)(.*)", re.S)
@@ -47,6 +49,19 @@ class InternalError(ShellstreamError):
 
     def __init__(self) -> None:
         super().__init__("the daemon failed to answer; its log says why")
+
+
+@frozen(eq=False)
+class RequestContext:
+    """
+    The answers of access control, which travel with a request.
+
+    @ivar runs: the runs, as far as the caller may use them; it knows the caller.
+    @ivar session: the login session that the browser's cookie names, if any.
+    """
+
+    runs: AuthorizedRuns
+    session: Session | None = None
 
 
 class Handler(Protocol):
@@ -95,6 +110,7 @@ class Request(TwistedRequest):
     channel: Channel  # until the client leaves
     site: RequestSite  # type: ignore[assignment]  # Twisted's Site, and ours
     content: BytesIO
+    postpath: list[bytes]
     uri = b""  # until the head is complete
     address = ""
     context: RequestContext
@@ -111,7 +127,7 @@ class Request(TwistedRequest):
     def caller(self) -> Caller | None:
         """Who sends this; L{None} before authentication."""
         context: RequestContext | None = getattr(self, "context", None)
-        return None if context is None else context.caller
+        return None if context is None else context.runs.caller
 
     def header(self, name: str) -> str | None:
         """A header of the request; the last, if there are several."""
@@ -122,10 +138,6 @@ class Request(TwistedRequest):
         """All headers of a name."""
         lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), ())
         return [_text(each) for each in lines]
-
-    def path_segments(self) -> list[bytes]:
-        """The segments of the target's path, decoded (RFC 3986, 3.3)."""
-        return [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
 
     @property
     def content_type(self) -> str:
@@ -155,6 +167,8 @@ class Request(TwistedRequest):
             assert absolute is not None, "check_request_line() lets nothing else in"
             target = b"/" + absolute[2]
         self.method, self.uri, self.path = method, target, target.partition(b"?")[0]
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
 
     def handleContentChunk(self, data: bytes) -> None:
         self.expect_body(len(data))
@@ -197,8 +211,6 @@ class Request(TwistedRequest):
         # strangers too, and resources read the query for themselves.
         self.content.seek(0)
         self.clientproto = version
-        self.prepath = []
-        self.postpath = self.path_segments()
         try:
             self.site.resource.render(self)
         except Exception:  # noqa: BLE001  # InternalError tells of any

@@ -36,8 +36,7 @@ from shellstream.web.resources.tick_stream import (
     MAX_IDLE,
     MAX_INTERVAL,
 )
-from shellstream.web.server.request import Request
-from shellstream.web.server.request_context import RequestContext
+from shellstream.web.server.request import Request, RequestContext
 from tests.support.authentication import GateTestCase, tree
 from tests.support.fakes import HEAR
 from tests.support.http import Connection, Reply, WebTestCase
