@@ -1,20 +1,17 @@
-"""C{twistd shellstream}: its options, and where all parts are wired up."""
+"""C{twistd shellstream}: its options, and the services that it consists of."""
 
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import (
-    IAddress,
-    IProtocolFactory,
-)
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -22,32 +19,32 @@ from shellstream import __version__
 from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import DEMO, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS
-from shellstream.daemon.auth_policy import own_names
-from shellstream.daemon.banner import ListenAddress, StartupBanner, Terminal
+from shellstream.daemon.banner import StartupBanner, StartupTerminal
+from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
-from shellstream.daemon.tls_service import Encryption
+from shellstream.daemon.tls_service import TLSService
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
 _log = Logger(namespace="shellstream")
 
-#: How many connections may wait to be accepted: of more that come at once, the
-#: system asks the others to try again a second later (listen(2)).
+#: Connections that may wait to be accepted. When more come at once, the kernels of the
+#: clients try again a second later (listen(2)).
 BACKLOG = 1024
 
 
 class TokenOptions(usage.Options):
-    """C{twistd shellstream tokens}: what follows is for L{tokentool}."""
+    """C{twistd shellstream tokens}: hands the rest to L{daemon.token_command}."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
-        where = None if self.parent is None else self.parent["state-dir"]
-        from shellstream.daemon import token_command  # a daemon has no use for it
+        folder = None if self.parent is None else self.parent["state-dir"]
+        from shellstream.daemon import token_command  # the daemon does not need it
 
-        sys.exit(token_command.main(options or (), where, os.environ, wall_clock))
+        sys.exit(token_command.main(options or (), folder, os.environ, wall_clock))
 
 
 class Options(usage.Options):
-    """What C{twistd shellstream --help} shows."""
+    """The options of C{twistd shellstream}."""
 
     synopsis = "[options]"
     longdesc = (
@@ -69,24 +66,27 @@ class Options(usage.Options):
             "state-dir",
             "d",
             None,
-            "Folder that keeps runs and their output over restarts; :memory: for "
-            "none. [default: $STATE_DIRECTORY, $XDG_STATE_HOME/shellstream or "
-            "~/.local/state/shellstream]",
+            "Folder that keeps runs and their output over restarts; :memory: to keep "
+            "them in memory. [default: $STATE_DIRECTORY, $XDG_STATE_HOME/shellstream "
+            "or ~/.local/state/shellstream]",
         ),
     )
     optFlags = (
-        ("check", None, "Say whether the configuration is right, and exit."),
-        ("insecure", None, "Ask nobody for a token, whoever can reach this daemon."),
+        ("check", None, "Check the configuration, and exit."),
+        (
+            "insecure",
+            None,
+            "Require no authentication: anybody who can reach this daemon may run its "
+            "commands.",
+        ),
         (
             "tls",
             None,
-            "Speak https on --port, if [tls] is not configured with a certificate that "
-            "is made at the first start, for clients to --pin.",
+            "Speak https on --port. Without a certificate in [tls] the first start "
+            "makes one, and clients --pin it.",
         ),
     )
-    subCommands = (
-        ("tokens", None, TokenOptions, "Make, list, expire and revoke tokens."),
-    )
+    subCommands = (("tokens", None, TokenOptions, "Make, list and revoke tokens."),)
     compData = usage.Completions(
         optActions={
             "config": usage.CompleteFiles("*.toml"),
@@ -102,15 +102,15 @@ class Options(usage.Options):
     def opt_listen(self, endpoint: str) -> None:
         """
         Twisted endpoint to listen on instead of --port, such as
-        unix:/run/shellstream.sock; may be given several times. With tls: before
-        it, it speaks https as --port would.
+        unix:/run/shellstream.sock; may be given several times. The prefix tls:
+        makes it speak https.
         """
         self.listen.append(endpoint)
 
     opt_l = opt_listen
 
     def opt_version(self) -> None:
-        """Say which version this is, and exit."""
+        """Print the version, and exit."""
         print(f"shellstream {__version__}")  # noqa: T201
         sys.exit(0)
 
@@ -122,22 +122,23 @@ class Options(usage.Options):
             sys.exit(0)
         if self["tls"] and self.settings.tls is None:
             self.settings = evolve(self.settings, tls=TLS())
-        where = self["state-dir"]
-        if where is not None and where != IN_MEMORY:
-            self["state-dir"] = str(Path(where).absolute())  # twistd may chdir
+        folder = self["state-dir"]
+        if folder is not None and folder != IN_MEMORY:
+            self["state-dir"] = str(Path(folder).absolute())  # twistd may chdir
         if not self.listen or self["port"] or self["interface"]:
             secure = "" if self.settings.tls is None else TLS_PREFIX
             endpoint = _endpoint(self["port"], self["interface"])
             self.listen.append(f"{secure}{endpoint}")
-        # In the foreground a PID file only keeps a second daemon from starting
-        # in the same folder, and the first one in a folder that is read-only.
+        # In the foreground nobody needs the PID file of twistd, and it does harm: a
+        # second daemon cannot start in the same working directory, and the first one
+        # not in a read-only one.
         twistd: dict[str, Any] = self.parent or {}
         if twistd.get("nodaemon") and twistd["pidfile"] == "twistd.pid":
             twistd["pidfile"] = ""
 
 
 def _load(name: str) -> Config:
-    """Read a configuration file, or exit saying everything that is wrong with it."""
+    """Read a configuration file, or exit with all mistakes in it."""
     try:
         return parse(Path(name).read_text("utf-8"))
     except OSError as error:
@@ -153,18 +154,18 @@ def _load(name: str) -> Config:
 def _endpoint(port: str | None, interface: str | None) -> str:
     port = port or "8000"
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535):
-        sys.exit(f"shellstream: --port {port}: not a port; take 0 to 65535")
+        sys.exit(f"shellstream: --port {port}: not a port; use 0 to 65535")
     host = quoteStringArgument(interface or "127.0.0.1")
     return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
 
 
 def _bounds(config: Config, files: int) -> HttpLimits:
-    """What clients may take, where so many files may be open."""
+    """The limits of clients, if this process may have so many open files."""
     bounds = config.http.capped_to(files, config.max_running)
     if bounds.connections < config.http.connections:
         _log.info(
-            "{count} connections at once: more would need more than the {files} "
-            "files that may be open (ulimit -n)",
+            "at most {count} connections at once: the limit of {files} open files "
+            "(ulimit -n) does not allow more",
             count=bounds.connections,
             files=files,
         )
@@ -172,77 +173,74 @@ def _bounds(config: Config, files: int) -> HttpLimits:
 
 
 def makeService(options: Options) -> IService:
-    """Build everything that runs, from the parsed command line."""
+    """Make the services of a daemon, from the parsed command line."""
     from twisted.internet import reactor as any_reactor
 
     reactor: Any = any_reactor
-    # Or a timeout would wait for an hour when the clock is set back by one.
+    # With the time of day, a timeout would last an hour longer when the clock is set
+    # back by one.
     reactor.seconds = time.monotonic
     files = raise_file_limit()
     keep_descriptors()
     limits = _bounds(options.settings, files)
     listeners: list[Listener] = []
 
-    def places() -> list[ListenAddress]:
-        found = (each.place for each in listeners)
+    def addresses() -> list[ListenAddress]:
+        found = (each.address() for each in listeners)
         return [each for each in found if each is not None]
 
-    def bound() -> list[IAddress]:
-        return [each.address for each in places()]
+    def certificate_names() -> list[str]:
+        hosts = (each.host() for each in addresses())
+        fixed = (*own_names(), "localhost", "127.0.0.1", "::1")
+        return [*fixed, *(each for each in hosts if each is not None)]
 
-    insecure = bool(options["insecure"])
-    where = options["state-dir"]
-    daemon = Daemon(options.settings, where, reactor, bound, insecure, limits)
+    daemon = Daemon(
+        options.settings,
+        options["state-dir"],
+        reactor,
+        addresses,
+        bool(options["insecure"]),
+        limits,
+    )
     site = SiteFactory(lambda: daemon.site)
-    encryption = _encryption(options, daemon, bound, reactor)
+    tls = None
+    if _speaks_tls(options):
+        assert options.settings.tls is not None
+        tls = TLSService(
+            options.settings.tls,
+            lambda: daemon.folder,
+            certificate_names,
+            reactor,
+            wall_clock,
+        )
     for description in options.listen:
         try:
             endpoint = serverFromString(reactor, description.removeprefix(TLS_PREFIX))
         except LookupError:
             sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
-        except Exception as error:  # noqa: BLE001  # each plugin raises what it likes
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
             sys.exit(f"shellstream: --listen {description}: {error}")
         factory: IProtocolFactory = site
-        if encryption is not None and description.startswith(TLS_PREFIX):
-            factory = encryption.wrap(site)
-        listeners.append(Listener(description, endpoint, factory, encryption))
-    welcome = StartupBanner(daemon, places, Terminal())
+        if tls is not None and description.startswith(TLS_PREFIX):
+            factory = tls.wrap(site)
+        listeners.append(Listener(description, endpoint, factory, tls))
+    banner = StartupBanner(daemon, listeners, StartupTerminal())
     services = MultiService()
-    for service in (daemon, encryption, *listeners, welcome):
+    for service in (daemon, tls, *listeners, banner):
         if service is not None:
             service.setServiceParent(services)
     return services
 
 
-def _encryption(
-    options: Options,
-    daemon: Daemon,
-    bound: Callable[[], Iterable[IAddress]],
-    reactor: Any,
-) -> Encryption | None:
-    """What speaks TLS, for whoever asks for it by its prefix."""
+def _speaks_tls(options: Options) -> bool:
+    """Whether an endpoint speaks TLS; exit if that contradicts the configuration."""
     secure = [each for each in options.listen if each.startswith(TLS_PREFIX)]
-    if options.settings.tls is None:
-        for description in secure:
-            how = "needs [tls] in the configuration, or --tls"
-            sys.exit(f"shellstream: --listen {description}: {how}")
-        return None
-    if not secure:
+    if options.settings.tls is None and secure:
+        how = "needs [tls] in the configuration, or --tls"
+        sys.exit(f"shellstream: --listen {secure[0]}: {how}")
+    if options.settings.tls is not None and not secure:
         sys.exit(
             "shellstream: TLS is configured, but nothing listens with it: give a "
             "--port, or put tls: before an endpoint, as in --listen tls:tcp:8443"
         )
-    return Encryption(
-        options.settings.tls,
-        lambda: daemon.folder,
-        lambda: _names(bound()),
-        reactor,
-        wall_clock,
-    )
-
-
-def _names(bound: Iterable[IAddress]) -> list[str]:
-    """By what others may call this machine."""
-    names = [*own_names(), "localhost", "127.0.0.1", "::1"]
-    hosts = (ListenAddress(address).host for address in bound)
-    return [*names, *(each for each in hosts if each is not None)]
+    return bool(secure)

@@ -89,7 +89,7 @@ class ListenTests(OptionsTestCase):
         for port in ("x", "-1", "65536", "1e3", "\u0663", "0x50", "80 ", "8_0"):
             said = self.exit("--port", port)
             self.assertEqual(
-                said, f"shellstream: --port {port}: not a port; take 0 to 65535"
+                said, f"shellstream: --port {port}: not a port; use 0 to 65535"
             )
 
     def test_hopeless_port(self) -> None:

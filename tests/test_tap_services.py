@@ -23,12 +23,12 @@ from zope.interface.verify import verifyObject
 
 from shellstream import tap
 from shellstream.config.tls_settings import TLS
-from shellstream.daemon.banner import ListenAddress, StartupBanner
-from shellstream.daemon.listener import Listener
+from shellstream.daemon.banner import StartupBanner
+from shellstream.daemon.listen_address import ListenAddress
+from shellstream.daemon.listener import Listener, SiteFactory
 from shellstream.daemon.service import Daemon
-from shellstream.daemon.tls_service import Encryption
+from shellstream.daemon.tls_service import TLSService
 from shellstream.tap import Options, makeService
-from shellstream.web import Site
 from twisted.plugins.shellstream_plugin import shellstream as plugin
 
 
@@ -62,17 +62,17 @@ class ListenerTests(SynchronousTestCase):
         self.assertEqual(len(reactor.tcpServers), 1)
         self.assertIs(reactor.tcpServers[0][1], factory)
         assert listener.port is not None
-        self.assertEqual(listener.place, ListenAddress(listener.port.getHost()))
+        self.assertEqual(listener.address(), ListenAddress(listener.port.getHost()))
         listener.stopService()
 
     def test_tls(self) -> None:
         """A place where TLS is spoken says so."""
         listener = Listener("ssl:443", Refusing(OSError()), ServerFactory())
-        self.assertIsNone(listener.place)
+        self.assertIsNone(listener.address())
         endpoint = TCP4ServerEndpoint(MemoryReactor(), 443)
         listener = Listener("ssl:443", endpoint, ServerFactory())
         listener.privilegedStartService()
-        self.assertEqual(listener.place.scheme, "https")
+        self.assertEqual(listener.address().scheme, "https")
 
     def test_never_listened(self) -> None:
         """A listener that never listened can be stopped."""
@@ -125,11 +125,11 @@ class ServiceTests(SynchronousTestCase):
         options = self.options("tls:tcp:0", "unix:/run/x.sock")
         options.settings = evolve(options.settings, tls=TLS())
         service: Any = makeService(options)
-        daemon, encryption, secure, plain, _ = service
+        daemon, tls, secure, plain, _ = service
         self.assertIsInstance(daemon, Daemon)
-        self.assertIsInstance(encryption, Encryption)
+        self.assertIsInstance(tls, TLSService)
         self.assertIsInstance(secure._factory, TLSMemoryBIOFactory)
-        self.assertIsInstance(plain._factory, Site)
+        self.assertIsInstance(plain._factory, SiteFactory)
 
     def test_tls_or_not(self) -> None:
         """TLS that nobody speaks, or that nobody has configured, is refused."""

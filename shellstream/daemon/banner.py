@@ -1,136 +1,96 @@
-"""What the operator is told at the start: where to look, and what to type."""
+"""The startup banner: where the daemon listens, and which command lines to type."""
 
 import os
 import socket
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from collections.abc import Sequence
 
-from attrs import define, frozen
+from attrs import define
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
-from .auth_policy import is_wide
+from .listen_address import ListenAddress
+from .listener import Listener
 from .service import Daemon
 
 _log = Logger(namespace="shellstream")
 
 
-@frozen
-class ListenAddress:
+def client_line(address: ListenAddress, token: str = "") -> str:
+    """A command line for the client of this project."""
+    pin = f" --pin {address.pin}" if address.pin else ""
+    variable = f"SHELLSTREAM_TOKEN={token} " if token else ""
+    return f"{variable}shellstream {address.scheme}://{address}/stream{pin}"
+
+
+def curl_line(address: ListenAddress, token: str = "") -> str:
+    """A command line for curl(1), which knows no certificate to C{--pin}."""
+    socket_path, netloc = "", str(address)
+    if address.path is not None:
+        socket_path, netloc = f"--unix-socket {address.path} ", "localhost"
+    user = f" -u :{token}" if token else ""
+    return f"curl -N {socket_path}{address.scheme}://{netloc}/stream{user}"
+
+
+def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
     """
-    Where a daemon listens, and what a URL for it begins with.
+    The lines of the log for one address.
 
-    @ivar pin: what a client has to know, as no authority vouches for us.
+    @param required: whether clients have to authenticate.
     """
-
-    address: IAddress
-    scheme: str = "http"
-    pin: str | None = None
-
-    @property
-    def wide(self) -> bool:
-        """Whether other machines may reach it."""
-        return is_wide(self.address)
-
-    @property
-    def path(self) -> str | None:
-        """Of a UNIX socket."""
-        if not isinstance(self.address, UNIXAddress):
-            return None
-        return (self.address.name or b"").decode(errors="replace")
-
-    @property
-    def host(self) -> str | None:
-        """By what others most likely reach it, if by an address."""
-        if not isinstance(self.address, IPv4Address | IPv6Address):
-            return None
-        everywhere = ip_address(self.address.host).is_unspecified
-        return _own_address(self.address) if everywhere else self.address.host
-
-    @property
-    def netloc(self) -> str | None:
-        """How a URL names it, if one can, from as far away as it can be reached."""
-        host = self.host
-        if host is None:
-            return None
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
-
-    @property
-    def port(self) -> int | None:
-        """Of TCP."""
-        return getattr(self.address, "port", None)
-
-    @property
-    def client(self) -> str:
-        """Our client, as it is typed elsewhere."""
-        pin = f" --pin {self.pin}" if self.pin else ""
-        return f"shellstream {self.scheme}://{self}/stream{pin}"
-
-    def __str__(self) -> str:
-        return self.path or self.netloc or str(self.address)
-
-
-def announcement(place: ListenAddress, *, required: bool = False) -> list[str]:
-    """
-    Where to look, and what to type elsewhere.
-
-    @param required: whether who asks has to say who they are.
-    """
-    curl, run = (" -u :TOKEN", "SHELLSTREAM_TOKEN=TOKEN ") if required else ("", "")
-    if place.path is not None:
-        url = f"{place.scheme}://localhost/stream"
-        return [f"type: curl -N --unix-socket {place} {url}{curl}"]
-    if place.netloc is None:
-        return [f"listening on {place}"]
-    url = f"{place.scheme}://{place}"
-    line = f"curl -N {url}/stream{curl}"
-    if place.pin:  # curl would not know the certificate
-        line = f"{run}{place.client}"
-    here = f"open {url}/ or type: {line}"
-    if place.wide and place.pin:
-        return [f"{here} (so on another machine, too)"]
-    if place.wide:
-        return [f"{here} -- on another machine, type: {run}{place.client}"]
-    tunnel = f"ssh -NL {place.port}:{place} {socket.gethostname()}"
+    token = "TOKEN" if required else ""  # nosec B105  # a placeholder
+    if address.path is not None:
+        return [f"type: {curl_line(address, token)}"]
+    if address.host() is None:
+        return [f"listening on {address}"]
+    line = client_line(address, token) if address.pin else curl_line(address, token)
+    here = f"open {address.scheme}://{address}/ or type: {line}"
+    if address.is_exposed and address.pin:
+        return [f"{here} (on another machine, too)"]
+    if address.is_exposed:
+        elsewhere = client_line(address, token)
+        return [
+            f"{here} -- on another machine, type: {elsewhere} (or the same curl, if "
+            "shellstream is not installed there)"
+        ]
+    tunnel = f"ssh -NL {address.port}:{address} {socket.gethostname()}"
     return [
         f"{here} -- on another machine, first type: {tunnel}",
-        "only this machine can connect; --interface 0.0.0.0 lets those in who have a "
-        "token",
+        "only this machine can connect; --interface 0.0.0.0 admits other machines, "
+        "with a token",
     ]
 
 
-def invitation(place: ListenAddress, token: str) -> str:
-    """What to paste on another machine; it is to be shown once, and kept nowhere."""
-    if place.netloc is None:
-        return f"\nThe token that lets you in, which is shown only now: {token}\n\n"
-    lines = [f"SHELLSTREAM_TOKEN={token} {place.client}"]
-    if not place.pin:
-        lines.append(f"curl -N {place.scheme}://{place}/stream -u :{token}")
+def first_token_text(address: ListenAddress, token: str) -> str:
+    """The lines to paste on another machine. Show them once, and keep them nowhere."""
+    if address.host() is None:
+        return f"\nThe token of this daemon, shown only now: {token}\n\n"
+    lines = [client_line(address, token)]
+    if not address.pin:
+        lines.append(curl_line(address, token))
+    choice = "this line" if address.pin else "a line, the second if there is only curl,"
     return (
-        "\nTo get in, paste this on the other machine. The token in it is shown only "
-        "now.\n  " + "\n  ".join(lines) + "\n"
-        "A browser asks for it as a password.\n\n"
+        f"\nTo connect, paste {choice} on the other machine. The token in it is shown "
+        "only now.\n  " + "\n  ".join(lines) + "\n"
+        "A browser asks for the token as a password.\n\n"
     )
 
 
-class Terminal:
+class StartupTerminal:
     """
-    Shows what no log is to keep to whoever starts the daemon.
+    The standard output of the process that was started, for what no log may keep.
 
-    It is to be made before the daemon goes into the background, where it has no
-    standard output any more; and to be closed then, for somebody may wait for that.
+    Create it before the daemon goes into the background, where standard output is
+    gone. Close it once the daemon has started: a pipe's reader may wait for its end.
     """
 
     def __init__(self) -> None:
         try:
             self._fd: int | None = os.dup(1)
-        except OSError:  # it was started without any
+        except OSError:  # standard output was closed
             self._fd = None
 
     def show(self, text: str) -> None:
-        """Write this, or say that it could not be."""
+        """Write a text, or log the reason why it cannot be shown."""
         why = "no standard output"
         if self._fd is not None:
             try:
@@ -143,7 +103,7 @@ class Terminal:
         _log.warn("the new token cannot be shown: {why}; make another", why=why)
 
     def close(self) -> None:
-        """Nothing more is shown."""
+        """Close it; closing it again does nothing."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -152,40 +112,30 @@ class Terminal:
 @define(eq=False)
 class StartupBanner(Service):
     """
-    Says where the daemon listens, who gets in, and what to type: last of all
-    services, when nothing can stop the daemon any more.
+    Logs the banner. It starts after all other services, when nothing can prevent the
+    start of the daemon any more.
     """
 
     _daemon: Daemon
-    _places: Callable[[], Iterable[ListenAddress]]
-    _terminal: Terminal
+    _listeners: Sequence[Listener]
+    _terminal: StartupTerminal
 
     def startService(self) -> None:
         super().startService()
-        door = self._daemon.door
-        for place in self._places():
-            for line in announcement(place, required=door.required):
+        policy = self._daemon.auth_policy
+        for listener in self._listeners:
+            address = listener.address()
+            if address is None:
+                continue
+            for line in banner(address, required=policy.required):
                 _log.info("{line}", line=line)
-            if door.insecure:
+            if policy.insecure:
                 _log.warn(
-                    "--insecure: anyone who can reach {place} may run these commands",
-                    place=place,
+                    "--insecure: anyone who can reach {address} may run these commands",
+                    address=address,
                 )
-            if door.first is not None and place.wide:
-                self._terminal.show(invitation(place, door.first))
-                door.first = None
+            if address.is_exposed:
+                token = policy.pop_first_token()
+                if token is not None:
+                    self._terminal.show(first_token_text(address, token))
         self._terminal.close()
-
-
-def _own_address(address: IPv4Address | IPv6Address) -> str:
-    """The address by which others on the network most likely reach this machine."""
-    v6 = isinstance(address, IPv6Address)
-    family = socket.AF_INET6 if v6 else socket.AF_INET
-    # Connecting a datagram socket sends nothing; it only picks the interface.
-    elsewhere = "2001:db8::1" if v6 else "192.0.2.1"
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((elsewhere, 9))
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])

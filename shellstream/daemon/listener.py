@@ -22,15 +22,20 @@ from zope.interface import implementer
 
 from shellstream.web import Site
 
-from .banner import ListenAddress
-from .service import DaemonCannotStart
-from .tls_service import Encryption
+from .errors import DaemonCannotStart
+from .listen_address import ListenAddress
+from .tls_service import TLSService
 
-#: What stands before an endpoint that is to speak TLS.
+#: The prefix of endpoints that speak TLS.
 TLS_PREFIX = "tls:"
 
-#: When to doubt that a silent client is still there, in seconds (tcp(7)).
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+#: When the kernel gives up on a silent peer: after so many idle seconds it probes,
+#: every so many seconds, so many times (tcp(7)).
+_KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 30,
+    socket.TCP_KEEPINTVL: 10,
+    socket.TCP_KEEPCNT: 3,
+}
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -58,16 +63,15 @@ class SiteFactory(ServerFactory):
 @define(eq=False)
 class Listener(Service):
     """
-    Listen on an endpoint, or stop the daemon and say why it cannot.
+    Listens on an endpoint, or stops the daemon with the reason why it cannot.
 
-    L{strports.service} would do so with a traceback, and tells nobody where it
-    came to listen.
+    L{strports.service} would print a traceback, and does not tell the address.
     """
 
     _description: str
     _endpoint: IStreamServerEndpoint
     _factory: IProtocolFactory
-    _encryption: Encryption | None = None
+    _tls: TLSService | None = None
     port: IListeningPort | None = field(default=None, init=False)
 
     def privilegedStartService(self) -> None:
@@ -76,19 +80,16 @@ class Listener(Service):
         listening = self._endpoint.listen(self._factory)
         listening.addCallbacks(self._listening, failed.append)
         if failed:
-            raise DaemonCannotStart(
-                f"shellstream: {_why(self._description, failed[0])}"
-            )
+            reason = _reason(self._description, failed[0])
+            raise DaemonCannotStart(f"shellstream: {reason}")
 
-    @property
-    def place(self) -> ListenAddress | None:
-        """Where it listens, once it does."""
+    def address(self) -> ListenAddress | None:
+        """The address that it listens on; L{None} if it does not listen yet."""
         if self.port is None:
             return None
-        secure = self._description.startswith(("ssl:", TLS_PREFIX))
-        pin = None
-        if self._encryption is not None and self._description.startswith(TLS_PREFIX):
-            pin = self._encryption.fingerprint
+        ours = self._description.startswith(TLS_PREFIX)
+        secure = ours or self._description.startswith("ssl:")
+        pin = self._tls.fingerprint if ours and self._tls is not None else None
         return ListenAddress(self.port.getHost(), "https" if secure else "http", pin)
 
     def stopService(self) -> "Deferred[None] | None":
@@ -98,21 +99,16 @@ class Listener(Service):
     def _listening(self, port: IListeningPort) -> None:
         self.port = port
         if isinstance(port, Port):
-            _keep_alive(port.socket)
+            # The connections that it accepts inherit these options.
+            port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE.items():
+                port.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _why(description: str, failure: Failure) -> str:
+def _reason(description: str, failure: Failure) -> str:
     error = failure.value
     if not isinstance(error, CannotListenError):
         return f"cannot listen on {description}: {error}"
     where = f"{error.interface}:{error.port}" if error.interface else error.port
     why = getattr(error.socketError, "strerror", None) or error.socketError
     return f"cannot listen on {where}: {why}; choose another --port or --interface"
-
-
-def _keep_alive(listening: socket.socket) -> None:
-    """Have the connections accepted here notice a peer that vanished silently."""
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):  # macOS: it has no TCP_KEEPIDLE
-            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,4 +1,4 @@
-"""The part of the daemon that keeps runs, from its start to its end."""
+"""The service that owns the state and the runs of a daemon."""
 
 import os
 import signal
@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IAddress
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -42,29 +41,22 @@ from shellstream.storage.token_store import TokenStore
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
-from .auth_policy import AuthPolicy, is_wide, own_names
+from .auth_policy import AuthPolicy
+from .errors import DaemonCannotStart
+from .listen_address import ListenAddress, own_names
 
 _log = Logger(namespace="shellstream")
 
 T = TypeVar("T")
 
-#: The name of the state folder that is none.
+#: In place of a state folder: keep all state in memory.
 IN_MEMORY = ":memory:"
 
-#: Seconds between two looks for runs that have been kept long enough.
+#: Seconds between two deletions of runs that have been kept long enough.
 TIDY = 600.0
 
-#: Seconds between TERM and KILL for what a daemon that was killed left running.
+#: Seconds between TERM and KILL for processes that a killed daemon left behind.
 GRACE = 5.0
-
-
-class DaemonCannotStart(SystemExit, Exception):
-    """
-    Stops the daemon with one line.
-
-    twistd gives an L{Exception} to the terminal that a daemon was started from,
-    which would wait for ever otherwise; a L{SystemExit} ends without a traceback.
-    """
 
 
 def wall_clock() -> int:
@@ -73,68 +65,74 @@ def wall_clock() -> int:
 
 
 def _to_log(line: str) -> None:
-    """Where the audit goes that has no file."""
+    """Write a line of an audit that has no file."""
     _log.info("audit {line}", line=line)
 
 
 @define(eq=False)
 class Daemon(Service):
     """
-    Opens the state once the daemon is in its last process and has its last user,
-    takes over what is in it, and lets go of it when all that runs has ended.
+    Opens the state when the daemon starts, takes over the runs of the last daemon, and
+    closes the state when all runs have ended.
 
-    @ivar door: whether who asks has to say who they are, from the start on.
+    The state is opened after the last fork and the change of the user: neither locks
+    nor SQLite survive a fork, and the files belong to the user who opens them.
+
+    @ivar auth_policy: whether clients have to authenticate; from the start on.
+    @ivar registry: the runs; from the start on.
+    @ivar site: serves all connections; from the start on.
     """
 
-    #: Seconds for the last bytes, and for the resets that tell viewers that there
-    #: were more, to leave: the reactor closes what is open as if it were complete.
+    #: Seconds between the end of the last run and that of the daemon: for last bytes,
+    #: and for resets, which tell viewers that there was more. The reactor's own end
+    #: would close all connections as if their answers were complete.
     FLUSH = 0.1
 
     _config: Config
-    _where: str | None
+    _state_dir_option: str | None
     _reactor: Any
-    #: Where the daemon listens, once it does.
-    _bound: Callable[[], Iterable[IAddress]] = tuple
+    _addresses: Callable[[], Iterable[ListenAddress]] = tuple
     _insecure: bool = False
     _limits: HttpLimits = DEFAULT_HTTP_LIMITS
-    #: What answers on all connections, once the daemon is started.
     site: Site = field(init=False)
-    door: AuthPolicy = field(init=False)
+    auth_policy: AuthPolicy = field(init=False)
     registry: Registry = field(init=False)
-    _prepared: Mapping[str, LaunchPlan] = field(init=False)
-    _dir: StateDir | None = field(default=None, init=False)
+    _launch_plans: Mapping[str, LaunchPlan] = field(init=False)
+    _state_dir: StateDir | None = field(default=None, init=False)
     _store: Store = field(init=False)
-    _trail: AuditLog = field(init=False)
-    _audit: AuditFile | None = field(default=None, init=False)
-    _thread: ThreadPool = field(init=False)
+    _audit_file: AuditFile | None = field(default=None, init=False)
+    _audit_log: AuditLog = field(init=False)
+    _database_thread: ThreadPool = field(init=False)
     _tidying: LoopingCall = field(init=False)
-    _gate: Authenticator = field(init=False)
+    _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
 
     @property
     def folder(self) -> Path | None:
-        """Where is kept what is to outlive the daemon; L{None} if nowhere."""
-        return None if self._dir is None else self._dir.path
+        """The state folder, once it is open; L{None} if all state is in memory."""
+        return None if self._state_dir is None else self._state_dir.path
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        # Before anybody is told that the daemon is there, and may want it gone.
+        # Before the banner tells anybody that the daemon is there and can be stopped.
         self._handle_signals()
 
     def startService(self) -> None:
         super().startService()
-        self._prepared = self._prepare()
-        folder = self._folder()
-        self._dir = self._open(folder)
-        self._audit = self._open_audit()
-        write = _to_log if self._audit is None else self._audit.write
-        self._trail = AuditLog(self._reactor, wall_clock, write)
-        self.door = self._open_door(folder)
-        self._thread = ThreadPool(0, 1, "state")
-        self._thread.start()
-        database = self._dir.database if self._dir else Database.open(IN_MEMORY)
-        self._store = Store(database, partial(self._in_thread, self._thread))
-        pepper = os.urandom(32) if self._dir is None else self._dir.pepper
+        self._launch_plans = self._make_launch_plans()
+        folder = self._wanted_folder()
+        self._state_dir = self._open_state_dir(folder)
+        self._audit_file = self._open_audit_file()
+        write = _to_log if self._audit_file is None else self._audit_file.write
+        self._audit_log = AuditLog(self._reactor, wall_clock, write)
+        self.auth_policy = self._start_auth_policy(folder)
+        opened = self._state_dir
+        # One thread: a connection to SQLite is used by one at a time.
+        self._database_thread = ThreadPool(0, 1, "state")
+        self._database_thread.start()
+        database = Database.open(IN_MEMORY) if opened is None else opened.database
+        self._store = Store(database, partial(self._in_thread, self._database_thread))
+        pepper = os.urandom(32) if opened is None else opened.pepper
         self.registry = Registry(
             self._config,
             self._reactor,
@@ -142,28 +140,28 @@ class Daemon(Service):
             self._spawn,
             self._store,
             self._logs(),
-            self._trail.note,
+            self._audit_log.record,
             pepper,
         )
-        self._take_over()
+        self._recover()
         self._tidying = LoopingCall(self.registry.tidy)
         self._tidying.clock = self._reactor
         self._tidying.start(TIDY)
         now = Now(wall_clock, time.monotonic)
-        self._gate = Authenticator(
-            self._names(),
+        self._authenticator = Authenticator(
+            self._host_names(),
             self._config.access,
-            self.door.tokens,
-            self.door.required,
+            self.auth_policy.tokens,
+            self.auth_policy.required,
             time.monotonic,
             wall_clock,
         )
-        self._watching = LoopingCall(self._watch)
+        self._watching = LoopingCall(self._revoke)
         self._watching.clock = self._reactor
         self._watching.start(REVOCATION_INTERVAL)
-        record = self._trail.note
+        record = self._audit_log.record
         self.site = Site(
-            root(self.registry, self._gate, self._reactor, now, record),
+            root(self.registry, self._authenticator, self._reactor, now, record),
             self._reactor,
             self._limits,
             record=record,
@@ -174,45 +172,50 @@ class Daemon(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        self.site.doStop()
         self._tidying.stop()
         self._watching.stop()
-        self.door.close()
+        self.site.doStop()
+        self.auth_policy.tokens.stop()
         stopping = self.registry.stop()
-        stopping.addCallback(lambda _: self._trail.close())
+        stopping.addCallback(lambda _: self._audit_log.close())
         stopping.addCallback(lambda _: self._store.close())
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
         stopping.addCallback(lambda _: self._close())
         return stopping
 
-    def _names(self) -> Names:
-        """What clients may call this machine, as far as it knows."""
+    def _host_names(self) -> Names:
+        """The names that clients may use for this machine."""
         patterns = {*self._config.access.hosts, *own_names()}
-        return Names(patterns=patterns, wide=self.door.wide)
+        return Names(patterns=patterns, wide=self.auth_policy.exposed)
 
-    def _prepare(self) -> Mapping[str, LaunchPlan]:
+    def _make_launch_plans(self) -> Mapping[str, LaunchPlan]:
         try:
             return prepare(self._config.commands.values())
         except CannotPrepare as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
 
-    def _folder(self) -> Path | None:
-        """Where the state is to be kept; L{None} if in memory."""
-        if self._where == IN_MEMORY:
+    def _wanted_folder(self) -> Path | None:
+        """The folder for the state; L{None} for memory."""
+        given = self._state_dir_option
+        if given == IN_MEMORY:
             return None
-        path = Path(self._where) if self._where else default_state_dir(os.environ)
+        path = Path(given) if given else default_state_dir(os.environ)
         if path is None:
-            _log.warn("there is no home for the state: runs are kept in memory")
+            _log.warn("this account has no home folder: runs are kept in memory")
         return path
 
-    def _open(self, path: Path | None) -> StateDir | None:
-        """The state folder; L{None} if all is to be kept in memory."""
+    def _open_state_dir(self, path: Path | None) -> StateDir | None:
+        """
+        Open the state folder; L{None} for memory.
+
+        A folder that is not usable stops the daemon only if the operator named it.
+        """
         if path is None:
             return None
         try:
             opened = StateDir.open(path, wall_clock)
         except ShellstreamError as error:
-            if self._where is not None:
+            if self._state_dir_option is not None:
                 raise DaemonCannotStart(f"shellstream: {error}") from None
             _log.warn("{error}; until then runs are kept in memory", error=error)
             return None
@@ -221,90 +224,88 @@ class Daemon(Service):
         _log.info("runs are kept in {path}", path=path)
         return opened
 
-    def _open_door(self, folder: Path | None) -> AuthPolicy:
-        # Also where another daemon has the folder: the tokens are those of both.
-        file = None if folder is None else TokenFile(folder)
+    def _start_auth_policy(self, folder: Path | None) -> AuthPolicy:
+        # If another daemon has locked the folder, its tokens are good here as well.
+        owns_folder = self._state_dir is not None
         tokens = TokenStore(
-            file,
+            None if folder is None else TokenFile(folder),
             self._reactor,
             wall_clock,
             account(os.environ),
-            self._trail.note,
-            self._dir is not None,
+            self._audit_log.record,
+            owns_folder,
         )
-        door = AuthPolicy(
-            tokens,
-            self._insecure,
-            any(map(is_wide, self._bound())),
-            bool(self._config.access.known),
-        )
+        exposed = any(each.is_exposed for each in self._addresses())
+        has_principals = bool(self._config.access.known)
+        policy = AuthPolicy(tokens, self._insecure, exposed, has_principals)
         try:
-            door.open(wall_clock, keep=self._dir is not None)
+            policy.start(wall_clock, keep=owns_folder)
         except TokensUnusable as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
-        for notice in door.notices(folder):
+        for notice in policy.notices(folder):
             _log.info("{notice}", notice=notice)
-        return door
+        return policy
 
-    def _watch(self) -> None:
-        """Cut off clients that have lost the right to what they have open."""
-        if self.door.required and not self._gate.required:
-            self._gate.required = True
+    def _revoke(self) -> None:
+        """Disconnect clients that have lost the right to what they have open."""
+        if self.auth_policy.required and not self._authenticator.required:
+            self._authenticator.required = True
             self.site.abort_requests_of(ANONYMOUS)
-        self._gate.abort_revoked()
+        self._authenticator.abort_revoked()
 
-    def _open_audit(self) -> AuditFile | None:
-        """The file of the audit; L{None} if it is to be in the daemon's log."""
+    def _open_audit_file(self) -> AuditFile | None:
+        """Open the file of the audit; L{None}: the audit goes to the daemon's log."""
         try:
             return AuditFile.from_settings(self._config.audit, self.folder)
         except AuditUnusable as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
 
     def _close(self) -> None:
-        self._thread.stop()
-        if self._audit is not None:
-            self._audit.close()
-        if self._dir is not None:
-            self._dir.close()
+        self._database_thread.stop()
+        if self._audit_file is not None:
+            self._audit_file.close()
+        if self._state_dir is not None:
+            self._state_dir.close()
 
     def _logs(self) -> FileLogs | MemoryLogs:
-        if self._dir is None:
+        if self._state_dir is None:
             return MemoryLogs()
         pool = self._reactor.getThreadPool()
         in_thread = partial(self._in_thread, pool)
-        return FileLogs(self._dir, self._config.keep.bytes, in_thread)
+        return FileLogs(self._state_dir, self._config.keep.bytes, in_thread)
 
-    def _take_over(self) -> None:
-        """What another daemon left: its history, its queue, its processes."""
-        asked: list[Any] = []
-        for question in (self._store.unended(), self._store.newest_id()):
-            question.addCallbacks(asked.append, self._cannot_start)
-        unended, newest = asked
+    def _recover(self) -> None:
+        """Take over the last daemon's history and queue, and end its processes."""
+        found: list[Any] = []  # the reactor does not run: calls are over at once
+        for asked in (self._store.unended(), self._store.newest_id()):
+            asked.addCallbacks(found.append, self._cannot_start)
+        unended, newest = found
         lost = [each for each in unended if each.state is State.RUNNING]
         self.registry.recover(unended, newest)
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
             orphans.end_orphans(lost, self._reactor, GRACE)
-        if self._dir is not None:
-            swept = self._store.known(self._dir.logs).addCallback(self._sweep)
+        if self._state_dir is not None:
+            swept = self._store.known(self._state_dir.logs).addCallback(self._sweep)
             swept.addErrback(lambda failure: _log.failure("while sweeping", failure))
 
     def _cannot_start(self, failure: Any) -> None:
         raise DaemonCannotStart(f"shellstream: {failure.getErrorMessage()}")
 
     def _sweep(self, known: set[str]) -> Deferred[int]:
-        assert self._dir is not None
-        # Not where the history is: it may take seconds, and runs wait for that.
+        assert self._state_dir is not None
+        # Not in the thread of the database, on which runs wait: this may take seconds.
         pool = self._reactor.getThreadPool()
-        return self._in_thread(pool, partial(self._dir.sweep, known))
+        return self._in_thread(pool, partial(self._state_dir.sweep, known))
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)
-        prepared = self._prepared[command.name]
+        prepared = self._launch_plans[command.name]
         return spawn(self._reactor, command, invocation, protocol, run.id, prepared)
 
     def _in_thread(self, pool: ThreadPool, call: Callable[[], T]) -> Deferred[T]:
-        # Before the reactor runs there is nobody who would have to wait.
+        # Before the reactor runs nothing else can wait for a call, nor can a thread
+        # deliver its result.
         if not self._reactor.running:
             return maybeDeferred(call)
         return deferToThreadPool(self._reactor, pool, call)
@@ -312,14 +313,14 @@ class Daemon(Service):
     def _handle_signals(self) -> None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._interrupted)
-        # What we ignore, as under nohup(1), our children would ignore as well; what
-        # we handle is back at its default in them (execve(2)).
+        # Children inherit signals that are ignored, as under nohup(1), but not those
+        # that have a handler (execve(2)).
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is signal.SIG_IGN:
                 signal.signal(number, lambda number, frame: None)
 
     def _interrupted(self, number: int, frame: object) -> None:
-        """Ctrl-C: whoever sits there does not want to wait for what runs."""
+        """Ctrl-C: the operator at the terminal does not want to wait for runs."""
         self._reactor.callFromThread(self._hurry)
 
     def _hurry(self) -> None:

@@ -1,4 +1,4 @@
-"""TLS for those who connect: with which certificate, and what becomes of others."""
+"""TLS: which certificate clients see, and what happens to those who speak HTTP."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -23,18 +23,18 @@ from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import WallClock
 from shellstream.security.certificates import fingerprint
 from shellstream.storage import tls_files
-from shellstream.storage.tls_files import Pair, Unusable
+from shellstream.storage.tls_files import CertifiedKey, TLSFileUnusable
 from shellstream.web.server.problem_details import PROBLEM, problem
 
-from .service import DaemonCannotStart
+from .errors import DaemonCannotStart
 
 _log = Logger(namespace="shellstream")
 
 #: Seconds between two looks whether files have changed.
 POLL = 5.0
 
-#: Those with forward secrecy that authenticate what they encrypt. TLS 1.3 has no
-#: others, and this is not for it.
+#: For TLS 1.2, only ciphers with forward secrecy and authenticated encryption. TLS 1.3
+#: has no others, and its list is a separate one.
 CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
     "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 )
@@ -45,8 +45,8 @@ _VERSIONS = {
 }
 
 
-class SpokenPlainly(ShellstreamError):
-    """A client speaks HTTP where TLS is spoken."""
+class PlainHTTP(ShellstreamError):
+    """A client speaks HTTP on a port that speaks TLS."""
 
     status = 400
 
@@ -54,57 +54,60 @@ class SpokenPlainly(ShellstreamError):
         super().__init__("this port speaks https; write https:// in place of http://")
 
 
-def _plainly() -> bytes:
-    body = problem(SpokenPlainly())
+def _plain_http_answer() -> bytes:
+    body = problem(PlainHTTP())
     head = f"Content-Type: {PROBLEM.decode()}\r\nContent-Length: {len(body)}\r\n"
     status = "HTTP/1.1 400 Bad Request\r\n"
     return f"{status}{head}Connection: close\r\n\r\n".encode() + body
 
 
-class Encrypted(TLSMemoryBIOProtocol):
+class TLSProtocol(TLSMemoryBIOProtocol):
     """
-    A connection over TLS; who speaks HTTP on it is told so.
+    A connection over TLS.
 
-    Unlike Twisted's usual one it encrypts in the turn in which something is written.
-    Whoever does not come to speak HTTP on it is cut as on any other connection: its
-    time runs from when it is accepted.
+    L{TLSMemoryBIOProtocol} encrypts a write at once, where Twisted's usual subclass
+    waits for the next turn of the event loop. The time for a handshake is bounded by
+    the time for a request's headers, which runs from the start of the connection.
     """
 
     transport: Any  # a TCP one
-    #: Whether to go on reading, once all is said, until the client has closed.
+    #: Whether to go on reading after the last write, until the client has closed.
     lingers = False
     _begun = False
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002  # Twisted's name
         if not self._begun:
             self._begun = True
-            if bytes[:1].isalpha():  # no record of TLS begins so (RFC 8446, 5.1)
-                self.transport.write(_plainly())
+            if bytes[:1].isalpha():  # no TLS record begins so (RFC 8446, 5.1)
+                self.transport.write(_plain_http_answer())
                 self.transport.loseConnection()
                 return
         super().dataReceived(bytes)
 
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()
-        # Twisted waits for the client to say goodbye as well, which nobody has to
-        # (RFC 8446, 6.1): silent ones would stay. Were it renamed, a test would tell.
+        # Twisted waits for the client's close_notify, which clients may leave out
+        # (RFC 8446, 6.1): connections of silent clients would stay open. This method
+        # is private in Twisted; a test fails if it is renamed.
         if not self.lingers:
             self.transport.loseConnection()
 
 
-def context(pair: Pair, authorities: Iterable[Any], settings: TLS) -> SSL.Context:
+def make_context(
+    certified: CertifiedKey, authorities: Iterable[Any], settings: TLS
+) -> SSL.Context:
     """
-    What makes connections.
+    The settings of new connections.
 
-    @param authorities: those whose certificates clients may show.
-    @raise Unusable: if OpenSSL does not take them.
+    @param authorities: the certificates that may sign client certificates.
+    @raise TLSFileUnusable: if OpenSSL refuses one of them.
     """
     try:
-        leaf, *behind = map(crypto.X509.from_cryptography, pair.chain)
+        leaf, *behind = map(crypto.X509.from_cryptography, certified.chain)
         trusted = list(map(crypto.X509.from_cryptography, authorities))
         required = settings.client_certificate is ClientCertificate.REQUIRED
-        made = CertificateOptions(
-            privateKey=crypto.PKey.from_cryptography_key(pair.key),
+        context = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(certified.key),
             certificate=leaf,
             extraCertChain=behind,
             raiseMinimumTo=_VERSIONS[settings.minimum],
@@ -113,29 +116,30 @@ def context(pair: Pair, authorities: Iterable[Any], settings: TLS) -> SSL.Contex
             caCerts=trusted,
             requireCertificate=required,
         ).getContext()
-        made.set_options(SSL.OP_NO_RENEGOTIATION)
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
         for each in trusted:
-            made.add_client_ca(each)  # so that a browser knows which to offer
+            context.add_client_ca(each)  # a browser offers only certificates of these
     except (SSL.Error, crypto.Error, TypeError) as error:
-        raise Unusable(f"{pair.where}: {_reason(error)}") from None
-    return made
+        raise TLSFileUnusable(f"{certified.source}: {_reason(error)}") from None
+    return context
 
 
 def _reason(error: Exception) -> str:
-    """What OpenSSL says, in its words."""
+    """OpenSSL's own words, from the list of triples in its errors."""
     first = error.args[0] if error.args else ""
     return str(first[-1][-1]) if first and isinstance(first, list) else str(error)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 @define(eq=False)
-class Encryption(Service):
+class TLSService(Service):
     """
-    Holds the certificate that whoever connects next is shown. When its files have
-    changed it is the new one, once all of them are right; open connections go on.
+    Makes TLS connections with the current certificate.
 
-    @ivar fingerprint: of a certificate that no authority has signed, and that clients
-        have to know therefore.
+    When files have changed, and all of them are right, new connections use the new
+    certificate; open connections go on.
+
+    @ivar fingerprint: of a self-signed certificate, which clients have to pin.
     """
 
     _settings: TLS
@@ -144,16 +148,16 @@ class Encryption(Service):
     _reactor: Any
     _wall_clock: WallClock
     fingerprint: str | None = field(default=None, init=False)
-    _own: Pair | None = field(default=None, init=False)
+    _self_signed: CertifiedKey | None = field(default=None, init=False)
     _context: SSL.Context = field(init=False)
-    _seen: tuple[object, ...] = field(default=(), init=False)
-    _told: str = field(default="", init=False)
+    _stamps: tuple[object, ...] = field(default=(), init=False)
+    _last_error: str = field(default="", init=False)
     _polling: LoopingCall | None = field(default=None, init=False)
 
     def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
-        """The same, over TLS."""
+        """The same factory over TLS."""
         wrapping = TLSMemoryBIOFactory(self, False, factory, self._reactor)
-        wrapping.protocol = Encrypted
+        wrapping.protocol = TLSProtocol
         return wrapping
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -162,15 +166,16 @@ class Encryption(Service):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         if self._settings.certificate is not None:
-            # While we are who may read it: another user may take over after this.
-            self._begin()
+            # twistd drops root's privileges after this, and often only root may read
+            # the key.
+            self._load_first()
 
     def startService(self) -> None:
         super().startService()
         if self._settings.certificate is None:
-            self._begin()
+            self._load_first()
         if self._files:
-            self._polling = LoopingCall(self._look)
+            self._polling = LoopingCall(self._poll)
             self._polling.clock = self._reactor
             self._polling.start(POLL, now=False)
 
@@ -181,66 +186,64 @@ class Encryption(Service):
 
     @property
     def _files(self) -> list[str]:
-        found = (
-            self._settings.certificate,
-            self._settings.key,
-            self._settings.client_ca,
-        )
+        settings = self._settings
+        found = (settings.certificate, settings.key, settings.client_ca)
         return [path for path in found if path is not None]
 
-    def _begin(self) -> None:
+    def _load_first(self) -> None:
         try:
             if self._settings.certificate is None:
-                self._own = self._self_signed()
-                self.fingerprint = fingerprint(self._own.chain[0])
-            self._seen = tls_files.stamp(self._files)
-            pair = self._load()
-        except Unusable as error:
+                self._self_signed = self._make_self_signed()
+                self.fingerprint = fingerprint(self._self_signed.chain[0])
+            self._stamps = tls_files.stamp(self._files)
+            certified = self._load()
+        except TLSFileUnusable as error:
             raise DaemonCannotStart(f"shellstream: {error}") from None
-        _log.info("{line}", line=f"TLS with the certificate in {_about(pair)}")
+        _log.info("TLS with the certificate in {about}", about=_about(certified))
 
-    def _self_signed(self) -> Pair:
+    def _make_self_signed(self) -> CertifiedKey:
         folder, names = self._folder(), self._names()
         now = datetime.fromtimestamp(self._wall_clock() // 1_000_000, UTC)
         if folder is not None:
-            return tls_files.kept(folder, names, now)
+            return tls_files.load_or_create(folder, names, now)
         _log.warn(
-            "there is no folder to keep the certificate in: it is made anew at each "
-            "start, and clients have to pin anew"
+            "there is no state folder for the certificate: each start makes a new one, "
+            "and clients have to pin that"
         )
-        return tls_files.made(names, now)
+        return tls_files.create(names, now)
 
-    def _load(self) -> Pair:
-        """Take what the files hold, all of it or nothing."""
-        settings, pair = self._settings, self._own
+    def _load(self) -> CertifiedKey:
+        """Load all files, or change nothing."""
+        settings, certified = self._settings, self._self_signed
         if settings.certificate is not None:
             assert settings.key is not None
-            pair = tls_files.read_pair(settings.certificate, settings.key)
-        assert pair is not None
+            certified = tls_files.read_certified_key(settings.certificate, settings.key)
+        assert certified is not None
         authorities: Iterable[Any] = ()
         if settings.client_ca is not None:
             authorities = tls_files.read_authorities(settings.client_ca)
-        self._context = context(pair, authorities, settings)
-        return pair
+        self._context = make_context(certified, authorities, settings)
+        return certified
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         found = tls_files.stamp(self._files)
-        if found == self._seen:
+        if found == self._stamps:
             return
-        self._seen = found
+        self._stamps = found
         try:
-            pair = self._load()
-        except Unusable as error:
-            if str(error) != self._told:  # several looks may fall into one writing
-                self._told = str(error)
-                going = "the certificate of before stays in use until that is right"
-                _log.error("{error}; {going}", error=error, going=going)
+            certified = self._load()
+        except TLSFileUnusable as error:
+            if str(error) != self._last_error:  # a file may be half written for a while
+                self._last_error = str(error)
+                until = "{error}; until then the certificate stays the old one"
+                _log.error(until, error=error)
             return
-        self._told = ""
-        line = f"from now on TLS with the certificate in {_about(pair)}"
-        _log.info("{line}", line=line)
+        self._last_error = ""
+        about = _about(certified)
+        _log.info("from now on TLS with the certificate in {about}", about=about)
 
 
-def _about(pair: Pair) -> str:
-    until = pair.chain[0].not_valid_after_utc.date()
-    return f"{pair.where}, until {until}: fingerprint {fingerprint(pair.chain[0])}"
+def _about(certified: CertifiedKey) -> str:
+    leaf = certified.chain[0]
+    until = leaf.not_valid_after_utc.date()
+    return f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import stat
 import sys
 from argparse import Namespace
@@ -22,6 +21,7 @@ from shellstream.storage.audit_file import append_line
 from shellstream.storage.state_dir import default_state_dir
 from shellstream.storage.token_file import TokenFile, account
 
+from .auth_policy import tokens_command
 from .token_arguments import parser
 
 
@@ -33,13 +33,8 @@ class TokenUnknown(ShellstreamError):
         hint = did_you_mean(which, known)
         super().__init__(
             f"{file.path} has no token {which!r}{hint}; to see the tokens in it, type: "
-            f"{command(file.folder)} list"
+            f"{tokens_command(file.folder)} list"
         )
-
-
-def command(folder: Path) -> str:
-    """The beginning of a command line for the tokens in a folder, as it is typed."""
-    return f"twistd shellstream --state-dir {shlex.quote(str(folder))} tokens"
 
 
 def main(

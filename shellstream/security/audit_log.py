@@ -37,7 +37,7 @@ class AuditLog:
     _complained: float | None = field(default=None, init=False)
     _minute: IDelayedCall | None = field(default=None, init=False)
 
-    def note(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """
         Something was done. Never fails.
 

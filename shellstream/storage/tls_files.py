@@ -1,4 +1,4 @@
-"""The files that TLS is made of: those of the operator, and those of our own."""
+"""Certificates and keys in files: the operator's, and a self-signed one of our own."""
 
 import os
 import shutil
@@ -15,43 +15,49 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shellstream.security.certificates import self_signed
 
-#: The most that is read of a file, in bytes: all authorities of a system are less.
+#: The most that is read of a file, in bytes. All authorities of a system are smaller.
 MAX_FILE = 1 << 20
 
 
-class Unusable(Exception):
+class TLSFileUnusable(Exception):
     """A file cannot be used; the text says which, and why."""
 
 
 @frozen
-class Pair:
+class CertifiedKey:
     """
-    A certificate, those of its authorities behind it, and its key.
+    A private key and the certificates that vouch for it.
 
-    @ivar where: the files, for people.
+    @ivar chain: the certificate of the key, and those of the authorities behind it.
+    @ivar source: the file of the certificates, for people.
     """
 
     chain: tuple[x509.Certificate, ...]
     key: Any  # each kind of key is a class of its own
-    where: str
+    source: str
 
 
-def read_pair(certificate: str | Path, key: str | Path) -> Pair:
+def read_certified_key(certificate: str | Path, key: str | Path) -> CertifiedKey:
     """
-    @raise Unusable: if a file is not there or not what it should be, or the key is
-        not the certificate's.
+    Read the operator's files, in PEM.
+
+    @raise TLSFileUnusable: if one cannot be read, or the key is not the certificate's.
     """
     chain = _certificates(_read(certificate), str(certificate))
-    return _pair(chain, _read(key), str(certificate), str(key))
+    return _certified_key(chain, _read(key), str(certificate), str(key))
 
 
 def read_authorities(path: str) -> tuple[x509.Certificate, ...]:
-    """@raise Unusable: if it is not there, or holds no certificates."""
+    """
+    Read the certificates that may sign those of clients, in PEM.
+
+    @raise TLSFileUnusable: if the file cannot be read, or holds no certificates.
+    """
     return _certificates(_read(path), path)
 
 
 def stamp(paths: Iterable[str]) -> tuple[object, ...]:
-    """What changes when one of these files does, or what a link to it leads to."""
+    """A value that differs once one of these files, or the target of a link, has."""
     return tuple(map(_stamp, paths))
 
 
@@ -60,7 +66,7 @@ def _stamp(path: str) -> object:
         found = os.stat(path)
     except OSError as error:
         return error.errno
-    # The last is another after a chmod(1), too, with which it may be readable.
+    # chmod(1) changes only the last, and may be what makes the file readable.
     return (
         found.st_dev,
         found.st_ino,
@@ -70,36 +76,36 @@ def _stamp(path: str) -> object:
     )
 
 
-def made(names: Iterable[str], now: datetime) -> Pair:
-    """A new pair that no authority has signed, and that nobody keeps."""
+def create(names: Iterable[str], now: datetime) -> CertifiedKey:
+    """Create a self-signed certificate and its key, in memory only."""
     key, certificate = self_signed(names, now)
-    return _pair(_certificates(certificate, "memory"), key, "memory", "memory")
+    return _certified_key(_certificates(certificate, "memory"), key, "memory", "memory")
 
 
-def kept(folder: Path, names: Iterable[str], now: datetime) -> Pair:
+def load_or_create(folder: Path, names: Iterable[str], now: datetime) -> CertifiedKey:
     """
-    The pair that no authority has signed of a folder, made if it is not there.
+    Load the self-signed certificate of a state folder, or create it at first.
 
-    @param folder: only the daemon's own; nobody else makes one there meanwhile.
-    @raise Unusable: if what is there is not right, or nothing can be put there.
+    @param folder: one that this daemon has locked: nobody else creates one meanwhile.
+    @raise TLSFileUnusable: if the files are damaged, or cannot be written.
     """
     mine = folder / "tls"
     certificate, key = mine / "certificate.pem", mine / "key.pem"
     try:
         if not os.path.lexists(mine):
             _make(folder / "tls.new", mine, *self_signed(names, now))
-        return read_pair(certificate, key)
+        return read_certified_key(certificate, key)
     except OSError as error:
         where = error.filename or mine
-        raise Unusable(f"{where}: {error.strerror}") from None
-    except Unusable as error:
-        remedy = f"repair that, or move {mine} away to have a new one, which clients"
-        raise Unusable(f"{error}; {remedy} have to pin anew") from None
+        raise TLSFileUnusable(f"{where}: {error.strerror}") from None
+    except TLSFileUnusable as error:
+        remedy = f"repair that, or move {mine} away: clients have to pin the new one"
+        raise TLSFileUnusable(f"{error}; {remedy}") from None
 
 
 def _make(new: Path, final: Path, key: bytes, certificate: bytes) -> None:
-    """Both files at once, or none: whenever we are killed, they belong together."""
-    if new.is_dir():  # we were
+    """Write both files in a folder, and rename that: they always belong together."""
+    if new.is_dir():  # a daemon was killed while it wrote them
         shutil.rmtree(new)
     new.mkdir(mode=0o700)
     new.chmod(0o700)  # whatever the umask is, here and below
@@ -128,7 +134,7 @@ def _sync(folder: Path) -> None:
 
 
 def _opened(path: str, flags: int) -> int:
-    # A FIFO would keep us waiting for who writes it.
+    # Opening a FIFO would wait for a writer.
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -138,33 +144,33 @@ def _read(path: str | Path) -> bytes:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             data = file.read(MAX_FILE + 1) if regular else b""
     except OSError as error:
-        raise Unusable(f"{path}: {error.strerror}") from None
+        raise TLSFileUnusable(f"{path}: {error.strerror}") from None
     if not regular:
-        raise Unusable(f"{path}: it is no file")
+        raise TLSFileUnusable(f"{path}: it is not a regular file")
     if len(data) > MAX_FILE:
-        raise Unusable(f"{path}: it is longer than {MAX_FILE} bytes")
+        raise TLSFileUnusable(f"{path}: it is longer than {MAX_FILE} bytes")
     return data
 
 
-def _pair(
-    chain: tuple[x509.Certificate, ...], key: bytes, where: str, key_where: str
-) -> Pair:
+def _certified_key(
+    chain: tuple[x509.Certificate, ...], key: bytes, source: str, key_source: str
+) -> CertifiedKey:
     try:
         loaded = load_pem_private_key(key, None)
         if chain[0].public_key() == loaded.public_key():
-            return Pair(chain, loaded, where)
-        why = f"it does not hold the key of the first certificate in {where}"
+            return CertifiedKey(chain, loaded, source)
+        why = f"it does not hold the key of the first certificate in {source}"
     except TypeError:
         why = "the key has a password; give one without"
     except ValueError:
         why = "it holds no key in PEM"
     except UnsupportedAlgorithm as error:
         why = str(error)
-    raise Unusable(f"{key_where}: {why}")
+    raise TLSFileUnusable(f"{key_source}: {why}")
 
 
 def _certificates(data: bytes, where: str) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(data))
     except ValueError:
-        raise Unusable(f"{where}: it holds no certificate in PEM") from None
+        raise TLSFileUnusable(f"{where}: it holds no certificate in PEM") from None

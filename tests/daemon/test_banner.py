@@ -2,6 +2,7 @@
 
 import os
 import socket
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.address import (
@@ -16,14 +17,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from shellstream.daemon.auth_policy import AuthPolicy, own_names
+from shellstream.daemon.auth_policy import AuthPolicy
 from shellstream.daemon.banner import (
-    ListenAddress,
     StartupBanner,
-    Terminal,
-    announcement,
-    invitation,
+    StartupTerminal,
+    banner,
+    first_token_text,
 )
+from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.service import Daemon
 from shellstream.storage.token_store import TokenStore
 from tests.support.registries import CONFIG
@@ -33,12 +34,12 @@ WIDE = IPv4Address("TCP", "192.0.2.7", 8000)
 TOKEN = "shs_0123abcd_" + "5e" * 32
 
 
-class PlaceTests(SynchronousTestCase):
+class ListenAddressTests(SynchronousTestCase):
     """Where a daemon listens, others may or may not reach it."""
 
     def test_wide(self) -> None:
         """Only loopback and UNIX sockets are out of reach; what nobody knows is not."""
-        for address, wide in (
+        for address, exposed in (
             (HERE, False),
             (IPv4Address("TCP", "127.9.9.9", 1), False),
             (IPv6Address("TCP", "::1", 1), False),
@@ -50,7 +51,7 @@ class PlaceTests(SynchronousTestCase):
             (IPv6Address("TCP", "fe80::1%eth0", 1), True),
             (HostnameAddress(b"localhost", 1), True),
         ):
-            self.assertEqual(ListenAddress(address).wide, wide, address)
+            self.assertEqual(ListenAddress(address).is_exposed, exposed, address)
 
 
 class NameTests(SynchronousTestCase):
@@ -67,7 +68,7 @@ class NameTests(SynchronousTestCase):
             self.assertCountEqual(own_names(), names)
 
 
-class AnnouncementTests(SynchronousTestCase):
+class LineTests(SynchronousTestCase):
     """What the operator is told to type."""
 
     def test_loopback(self) -> None:
@@ -77,7 +78,7 @@ class AnnouncementTests(SynchronousTestCase):
             (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
             (IPv6Address("TCP", "::1", 9), "http://[::1]:9"),
         ):
-            said = "\n".join(announcement(ListenAddress(address)))
+            said = "\n".join(banner(ListenAddress(address)))
             self.assertIn(f"{url}/ ", said)
             self.assertIn(f"curl -N {url}/stream", said)
             self.assertIn("--interface 0.0.0.0", said)
@@ -93,61 +94,60 @@ class AnnouncementTests(SynchronousTestCase):
         for host in ("127.0.0.1", "192.0.2.7"):
             place = ListenAddress(IPv4Address("TCP", host, 443), "https", "SHA256:x")
             line = f"shellstream https://{host}:443/stream --pin SHA256:x"
-            for said in ("\n".join(announcement(place)), invitation(place, TOKEN)):
+            for said in ("\n".join(banner(place)), first_token_text(place, TOKEN)):
                 self.assertIn(line, said)
                 self.assertNotIn("curl", said)
 
     def test_network(self) -> None:
         """On the network: the line for the other machine."""
-        (said,) = announcement(ListenAddress(WIDE))
+        (said,) = banner(ListenAddress(WIDE))
         self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
         self.assertNotIn("ssh", said)
         self.assertNotIn("TOKEN", said)
 
-    def test_demanded(self) -> None:
+    def test_required(self) -> None:
         """Where a token is asked for, it has its place in what to type."""
-        (said,) = announcement(ListenAddress(WIDE), required=True)
+        (said,) = banner(ListenAddress(WIDE), required=True)
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"curl -N {url} -u :TOKEN", said)
         self.assertIn(f"type: SHELLSTREAM_TOKEN=TOKEN shellstream {url}", said)
         for address in (HERE, UNIXAddress("/run/x.sock")):
-            said = announcement(ListenAddress(address), required=True)[0]
+            said = banner(ListenAddress(address), required=True)[0]
             self.assertIn("/stream -u :TOKEN", said)
 
     def test_everywhere(self) -> None:
         """On all addresses: one that others can use, not the one that means all."""
         for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
-            said = "\n".join(announcement(ListenAddress(kind("TCP", host, 80))))
+            said = "\n".join(banner(ListenAddress(kind("TCP", host, 80))))
             self.assertNotIn(f"//{host}:", said)
             self.assertNotIn("//[::]", said)
             self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
 
     def test_tls(self) -> None:
         """Where TLS is spoken the URL says so."""
-        said = announcement(
-            ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https")
-        )
+        said = banner(ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https"))
         self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
         self.assertNotIn("http://", "\n".join(said))
 
     def test_unix(self) -> None:
         """A socket has no URL, but a path."""
-        said = "\n".join(announcement(ListenAddress(UNIXAddress("/run/x.sock"))))
+        said = "\n".join(banner(ListenAddress(UNIXAddress("/run/x.sock"))))
         self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
 
     def test_other(self) -> None:
         """Of any other kind of address it is told what it is."""
-        (said,) = announcement(ListenAddress(HostnameAddress(b"x", 1)))
+        (said,) = banner(ListenAddress(HostnameAddress(b"x", 1)))
         self.assertIn("HostnameAddress", said)
 
 
-class InvitationTests(SynchronousTestCase):
+class FirstTokenTests(SynchronousTestCase):
     """What to paste on the other machine."""
 
     def test_lines(self) -> None:
         """A line for the client and one for curl, each with the token and the URL."""
         lines = [
-            each.strip() for each in invitation(ListenAddress(WIDE), TOKEN).splitlines()
+            each.strip()
+            for each in first_token_text(ListenAddress(WIDE), TOKEN).splitlines()
         ]
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"SHELLSTREAM_TOKEN={TOKEN} shellstream {url}", lines)
@@ -155,11 +155,13 @@ class InvitationTests(SynchronousTestCase):
 
     def test_no_url(self) -> None:
         """What has no URL has a token all the same."""
-        self.assertIn(TOKEN, invitation(ListenAddress(HostnameAddress(b"x", 1)), TOKEN))
+        self.assertIn(
+            TOKEN, first_token_text(ListenAddress(HostnameAddress(b"x", 1)), TOKEN)
+        )
 
 
 class TerminalTests(SynchronousTestCase):
-    """A L{Terminal} is the standard output of the beginning."""
+    """A L{StartupTerminal} is the standard output of the beginning."""
 
     def setUp(self) -> None:
         self.saved = os.dup(1)
@@ -172,7 +174,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_shows(self) -> None:
         """It shows where that went, though it goes elsewhere now."""
-        terminal = Terminal()
+        terminal = StartupTerminal()
         os.dup2(self.saved, 1)
         terminal.show("secret\n")
         terminal.close()
@@ -183,10 +185,10 @@ class TerminalTests(SynchronousTestCase):
     def test_nowhere(self) -> None:
         """Where there is none, or it is full, that is said, but not the secret."""
         os.close(1)
-        nothing = Terminal()
+        nothing = StartupTerminal()
         fd = os.open("/dev/full", os.O_WRONLY)
         self.assertEqual(fd, 1)
-        full = Terminal()
+        full = StartupTerminal()
         os.dup2(self.saved, 1)
         for terminal, why in (
             (nothing, "no standard output"),
@@ -201,7 +203,7 @@ class TerminalTests(SynchronousTestCase):
             )
 
 
-class FakeTerminal(Terminal):
+class FakeTerminal(StartupTerminal):
     """One that remembers what it has shown."""
 
     def __init__(self) -> None:
@@ -215,42 +217,53 @@ class FakeTerminal(Terminal):
         self.closed = True
 
 
-class WelcomeTests(SynchronousTestCase):
+class FakeListener:
+    """One that listens on this address, or not yet."""
+
+    def __init__(self, address: ListenAddress | None) -> None:
+        self.address = lambda: address
+
+
+class BannerTests(SynchronousTestCase):
     """A L{StartupBanner} tells of all places, and of the token once."""
 
     def start(self, *addresses: IAddress) -> list[str]:
         """The lines of the log."""
         self.terminal = FakeTerminal()
-        welcome = StartupBanner(
-            self.daemon, lambda: map(ListenAddress, addresses), self.terminal
-        )
-        verifyObject(IService, welcome)
+        listeners: list[Any] = [
+            FakeListener(None),
+            *(FakeListener(ListenAddress(each)) for each in addresses),
+        ]
+        service = StartupBanner(self.daemon, listeners, self.terminal)
+        verifyObject(IService, service)
         with capturedLogs() as logged:
-            welcome.startService()
+            service.startService()
         self.assertTrue(self.terminal.closed)
         return [str(formatEvent(each)) for each in logged]
 
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, clock)
-        self.door = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
-        self.daemon.door = self.door
+        self.policy = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
+        self.daemon.auth_policy = self.policy
 
     def test_places(self) -> None:
         """Each place has its lines; nothing is shown where no token is new."""
         said = self.start(HERE, WIDE)
         self.assertEqual(
             said,
-            [*announcement(ListenAddress(HERE)), *announcement(ListenAddress(WIDE))],
+            [*banner(ListenAddress(HERE)), *banner(ListenAddress(WIDE))],
         )
         self.assertEqual(self.terminal.shown, "")
 
     def test_first(self) -> None:
         """A new token is shown once, where others can connect, and never logged."""
-        self.door.first, self.door.wide = TOKEN, True
+        self.policy._first_token, self.policy.exposed = TOKEN, True
         other = IPv4Address("TCP", "192.0.2.8", 8000)
         said = self.start(HERE, WIDE, other)
-        self.assertEqual(self.terminal.shown, invitation(ListenAddress(WIDE), TOKEN))
+        self.assertEqual(
+            self.terminal.shown, first_token_text(ListenAddress(WIDE), TOKEN)
+        )
         self.assertNotIn(TOKEN, "".join(said))
         self.assertIn("-u :TOKEN", said[0])
         self.start(WIDE)
@@ -258,7 +271,7 @@ class WelcomeTests(SynchronousTestCase):
 
     def test_insecure(self) -> None:
         """That nobody is asked is said of each place, at each start."""
-        self.door.insecure = True
+        self.policy.insecure = True
         said = self.start(HERE, WIDE)
         for netloc in ("127.0.0.1:8000", "192.0.2.7:8000"):
             self.assertIn(

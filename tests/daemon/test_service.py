@@ -15,7 +15,8 @@ from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from shellstream.daemon.auth_policy import OWNER
-from shellstream.daemon.service import IN_MEMORY, Daemon, DaemonCannotStart
+from shellstream.daemon.errors import DaemonCannotStart
+from shellstream.daemon.service import IN_MEMORY, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.security.authorization import EVERYTHING
@@ -115,7 +116,7 @@ class DaemonTests(DaemonTestCase):
         self.stop(daemon)
 
 
-class EntryTests(DaemonTestCase):
+class AuthTests(DaemonTestCase):
     """Who has to say who they are, by where it listens and which tokens there are."""
 
     def setUp(self) -> None:
@@ -128,6 +129,11 @@ class EntryTests(DaemonTestCase):
         token, _ = create_token("pi", EVERYTHING, 1)
         self.file.change(lambda kept: {**kept, token.id: token}, unrecorded)
 
+    def auth(self, daemon: Daemon) -> tuple[bool, str | None]:
+        """Whether authentication is required, and the token that was made."""
+        policy = daemon.auth_policy
+        return policy.required, policy.pop_first_token()
+
     def said(self, *given: Any) -> str:
         """What a daemon says at its start, which ends at once."""
         with capturedLogs() as logged:
@@ -138,35 +144,34 @@ class EntryTests(DaemonTestCase):
     def test_loopback(self) -> None:
         """Where only this machine can connect, and there is no token, nobody has to."""
         daemon = self.daemon(self.where)
-        self.assertEqual((daemon.door.required, daemon.door.first), (False, None))
+        self.assertEqual(self.auth(daemon), (False, None))
         self.stop(daemon)
         self.assertIsNone(self.file.stamp())
-        self.assertNotIn("a token", self.said(self.where))
+        self.assertNotIn("authentication", self.said(self.where))
 
     def test_first(self) -> None:
         """Where others can, a token that may do everything is made, at first only."""
         daemon = self.daemon(self.where, CONFIG, WIDE)
-        text = daemon.door.first
+        text = daemon.auth_policy.pop_first_token()
         assert text is not None
-        principal = daemon.door.tokens.find(text)
+        principal = daemon.auth_policy.tokens.find(text)
         assert principal is not None
         self.assertEqual(
             (principal.name, principal.grant, principal.expires),
             (OWNER, EVERYTHING, None),
         )
-        self.assertTrue(daemon.door.required)
+        self.assertTrue(daemon.auth_policy.required)
         self.stop(daemon)
         daemon = self.daemon(self.where, CONFIG, WIDE)
-        self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
-        self.assertEqual(daemon.door.tokens.find(text), principal)
+        self.assertEqual(self.auth(daemon), (True, None))
+        self.assertEqual(daemon.auth_policy.tokens.find(text), principal)
         self.stop(daemon)
 
     def test_first_is_secret(self) -> None:
         """Its secret is in no file and not in the log."""
         with capturedLogs() as logged:
             daemon = self.daemon(self.where, CONFIG, WIDE)
-        assert daemon.door.first is not None
-        secret = daemon.door.first.rpartition("_")[2]
+        secret = str(daemon.auth_policy.pop_first_token()).rpartition("_")[2]
         self.assertNotIn(secret, "".join(map(str, map(formatEvent, logged))))
         self.assertNotIn(secret, repr(daemon))
         self.stop(daemon)
@@ -179,9 +184,9 @@ class EntryTests(DaemonTestCase):
         found = set()
         for _ in range(2):
             daemon = self.daemon(IN_MEMORY, CONFIG, WIDE)
-            assert daemon.door.first is not None
-            self.assertIsNotNone(daemon.door.tokens.find(daemon.door.first))
-            found.add(daemon.door.first)
+            text = str(daemon.auth_policy.pop_first_token())
+            self.assertIsNotNone(daemon.auth_policy.tokens.find(text))
+            found.add(text)
             self.stop(daemon)
         self.assertEqual(len(found), 2)
 
@@ -189,7 +194,7 @@ class EntryTests(DaemonTestCase):
         """By --insecure nobody has to, whatever there is, and no token is made."""
         for _ in range(2):
             daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
-            self.assertEqual((daemon.door.required, daemon.door.first), (False, None))
+            self.assertEqual(self.auth(daemon), (False, None))
             self.stop(daemon)
             self.add()
 
@@ -197,7 +202,7 @@ class EntryTests(DaemonTestCase):
         """Where there is a token it is asked for, on loopback, too."""
         self.add()
         daemon = self.daemon(self.where)
-        self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
+        self.assertEqual(self.auth(daemon), (True, None))
         self.stop(daemon)
 
     def test_known(self) -> None:
@@ -206,7 +211,7 @@ class EntryTests(DaemonTestCase):
         config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, config, address)
-            self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
+            self.assertEqual(self.auth(daemon), (True, None))
             self.stop(daemon)
         self.assertIsNone(self.file.stamp())
 
@@ -215,14 +220,16 @@ class EntryTests(DaemonTestCase):
         daemon = self.daemon(self.where)
         self.add()
         self.reactor.advance(1)
-        self.assertTrue(daemon.door.required)
+        self.assertTrue(daemon.auth_policy.required)
         self.file.change(lambda _: {}, unrecorded)
         self.reactor.advance(1)
-        self.assertEqual((daemon.door.required, len(daemon.door.tokens)), (True, 0))
+        self.assertEqual(
+            (daemon.auth_policy.required, len(daemon.auth_policy.tokens)), (True, 0)
+        )
         self.stop(daemon)
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, CONFIG, address)
-            self.assertEqual((daemon.door.required, daemon.door.first), (True, None))
+            self.assertEqual(self.auth(daemon), (True, None))
             self.stop(daemon)
 
     def test_shut(self) -> None:
@@ -251,13 +258,13 @@ class EntryTests(DaemonTestCase):
         tool = f"twistd shellstream --state-dir {self.where} tokens make NAME"
         for address in (HERE, WIDE):
             self.assertIn(
-                f"a token is asked for; there is 1; to make one, type: {tool}",
+                f"is required; valid tokens: 1; to make one, type: {tool}",
                 self.said(self.where, CONFIG, address),
             )
         self.add()
-        self.assertIn("there are 2", self.said(self.where))
+        self.assertIn("valid tokens: 2", self.said(self.where))
         self.file.change(lambda _: {}, unrecorded)
-        self.assertIn("there are none", self.said(self.where))
+        self.assertIn("valid tokens: 0", self.said(self.where))
         self.assertIn("with a --state-dir", self.said(IN_MEMORY, CONFIG, WIDE))
 
     def test_not_to_be_trusted(self) -> None:
@@ -277,15 +284,17 @@ class EntryTests(DaemonTestCase):
         self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": self.where})
         first = self.daemon(None)
         second = self.daemon(None, CONFIG, WIDE)
-        text = second.door.first
+        text = second.auth_policy.pop_first_token()
         assert text is not None
-        self.assertIsNotNone(second.door.tokens.find(text))
+        self.assertIsNotNone(second.auth_policy.tokens.find(text))
         self.assertIsNone(self.file.stamp())
         self.add()
         self.reactor.advance(1)
-        self.assertEqual((len(second.door.tokens), len(first.door.tokens)), (2, 1))
+        self.assertEqual(
+            (len(second.auth_policy.tokens), len(first.auth_policy.tokens)), (2, 1)
+        )
         third = self.daemon(None)
-        self.assertTrue(third.door.required)
+        self.assertTrue(third.auth_policy.required)
         stopped = [each.stopService() for each in (first, second, third)]
         self.reactor.advance(Daemon.FLUSH)
         for each in stopped:

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from shellstream.daemon.service import IN_MEMORY, DaemonCannotStart
+from shellstream.daemon.errors import DaemonCannotStart
+from shellstream.daemon.service import IN_MEMORY
 from shellstream.security.audit import Auditing
 from shellstream.storage.token_file import account
 from tests.support.daemons import WIDE, DaemonTestCase
@@ -74,7 +75,7 @@ class AuditTests(DaemonTestCase):
     def test_tokens(self) -> None:
         """The first token is recorded, and what is changed by hand, but no secret."""
         daemon = self.daemon(self.where, CONFIG, WIDE)
-        secret = str(daemon.door.first).rpartition("_")[2]
+        secret = str(daemon.auth_policy.pop_first_token()).rpartition("_")[2]
         path = Path(self.where, "tokens.json")
         path.write_text(path.read_text().replace('"owner"', '"ci"'))
         self.reactor.advance(1)

@@ -20,9 +20,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
-from shellstream.daemon.tls_service import POLL, Encryption
+from shellstream.daemon.tls_service import POLL, TLSService
 from shellstream.security.certificates import Name, fingerprint, names_of
-from shellstream.storage.tls_files import read_pair
+from shellstream.storage.tls_files import read_certified_key
 from shellstream.web import Site
 from shellstream.web.server.channel import LINGER
 from tests.support.handshakes import Handshake, client_context
@@ -36,7 +36,7 @@ class Echo(Protocol):
         self.transport.write(data)
 
 
-class EncryptionTestCase(SynchronousTestCase):
+class TLSTestCase(SynchronousTestCase):
     """A daemon's TLS, and files for it."""
 
     def setUp(self) -> None:
@@ -56,20 +56,20 @@ class EncryptionTestCase(SynchronousTestCase):
         issued.private_key_pem.write_to_path(key)
         return cert, key
 
-    def encryption(
+    def start(
         self, settings: TLS | None = None, folder: Path | None = None
-    ) -> Encryption:
+    ) -> TLSService:
         """A service that has started."""
         settings = settings or TLS(certificate=self.cert, key=self.key)
-        encryption = Encryption(
+        service = TLSService(
             settings, lambda: folder, lambda: ["vm"], self.clock, lambda: 10**15
         )
-        encryption.privilegedStartService()
-        encryption.startService()
-        if encryption.running:
-            self.addCleanup(encryption.stopService)
-        self.factory = encryption.wrap(Factory.forProtocol(Echo))
-        return encryption
+        service.privilegedStartService()
+        service.startService()
+        if service.running:
+            self.addCleanup(service.stopService)
+        self.factory = service.wrap(Factory.forProtocol(Echo))
+        return service
 
     def accept(self, factory: IProtocolFactory | None = None) -> tuple[Any, Wire]:
         """A connection on which nothing has been said, and its wire."""
@@ -91,49 +91,47 @@ class EncryptionTestCase(SynchronousTestCase):
 
     def of(self, cert: str, key: str) -> str:
         """The fingerprint of what is in files."""
-        return fingerprint(read_pair(cert, key).chain[0])
+        return fingerprint(read_certified_key(cert, key).chain[0])
 
 
-class ShownTests(EncryptionTestCase):
+class ShownTests(TLSTestCase):
     """Which certificate is shown, and how TLS is spoken."""
 
     def test_verified(self) -> None:
         """It is a service that makes connections."""
-        encryption = self.encryption()
-        verifyObject(IService, encryption)
-        verifyObject(IOpenSSLServerConnectionCreator, encryption)
+        service = self.start()
+        verifyObject(IService, service)
+        verifyObject(IOpenSSLServerConnectionCreator, service)
 
     def test_files(self) -> None:
         """The certificate of the files is shown, and data goes both ways."""
-        self.assertIsNone(self.encryption().fingerprint)
+        self.assertIsNone(self.start().fingerprint)
         self.assertEqual(self.shown(), self.of(self.cert, self.key))
         self.assertEqual(self.connect().say(b"hello"), b"hello")
 
     def test_before_privileges_go(self) -> None:
         """Files are read while the daemon is still who may read them."""
         settings = TLS(certificate=self.cert, key=self.key)
-        encryption = Encryption(
-            settings, lambda: None, lambda: [], self.clock, lambda: 0
-        )
-        encryption.privilegedStartService()
+        service = TLSService(settings, lambda: None, lambda: [], self.clock, lambda: 0)
+        service.privilegedStartService()
         os.unlink(self.key)
-        encryption.startService()
-        self.addCleanup(encryption.stopService)
+        service.startService()
+        self.addCleanup(service.stopService)
 
     def test_own(self) -> None:
         """Without files there is one that is kept, and known by its fingerprint."""
-        first = self.encryption(TLS(), self.folder)
+        first = self.start(TLS(), self.folder)
         self.assertEqual(self.shown(), first.fingerprint)
-        second = self.encryption(TLS(), self.folder)
+        second = self.start(TLS(), self.folder)
         self.assertEqual(second.fingerprint, first.fingerprint)
 
     def test_own_in_memory(self) -> None:
         """Where nothing is kept there is another each time, and a warning."""
         with capturedLogs() as logged:
-            first, second = self.encryption(TLS()), self.encryption(TLS())
+            first, second = self.start(TLS()), self.start(TLS())
         self.assertNotEqual(first.fingerprint, second.fingerprint)
         said = "\n".join(map(str, map(formatEvent, logged)))
-        self.assertIn("clients have to pin anew", said)
+        self.assertIn("clients have to pin that", said)
         self.assertIn(f"fingerprint {first.fingerprint}", said)
 
     def test_cannot_start(self) -> None:
@@ -145,7 +143,7 @@ class ShownTests(EncryptionTestCase):
             (TLS(certificate=self.cert, key=self.key, client_ca=small), small),
             (TLS(client_ca="/nowhere"), "/nowhere: No such file"),
         ):
-            exit_ = self.assertRaises(SystemExit, self.encryption, settings)
+            exit_ = self.assertRaises(SystemExit, self.start, settings)
             said = str(exit_.code)
             self.assertTrue(said.startswith(f"shellstream: {named}"), said)
             self.assertEqual(len(said.splitlines()), 1)
@@ -154,16 +152,16 @@ class ShownTests(EncryptionTestCase):
         """TLS 1.2 is spoken, unless 1.3 is asked for."""
         old = client_context()
         old.set_max_proto_version(SSL.TLS1_2_VERSION)
-        self.encryption()
+        self.start()
         self.assertIsNone(self.connect(old).error)
         new = TLS(certificate=self.cert, key=self.key, minimum=Minimum.TLS_1_3)
-        self.encryption(new)
+        self.start(new)
         self.assertIn("protocol version", str(self.connect(old).error))
         self.assertIsNone(self.connect().error)
 
     def test_ciphers(self) -> None:
         """Of TLS 1.2 only what has forward secrecy, and is none of the old modes."""
-        self.encryption()
+        self.start()
         for ciphers, spoken in (
             (b"ECDHE-ECDSA-AES128-GCM-SHA256", True),
             (b"ECDHE-ECDSA-CHACHA20-POLY1305", True),
@@ -177,8 +175,8 @@ class ShownTests(EncryptionTestCase):
 
     def test_protocol(self) -> None:
         """Whatever clients would rather speak, it is HTTP/1.1."""
-        encryption = self.encryption()
-        self.factory = encryption.wrap(Site(NoContent(), self.clock))
+        service = self.start()
+        self.factory = service.wrap(Site(NoContent(), self.clock))
         context = client_context()
         context.set_alpn_protos([b"h2", b"http/1.1"])
         client = self.connect(context).client
@@ -186,7 +184,7 @@ class ShownTests(EncryptionTestCase):
 
     def test_plain(self) -> None:
         """Who speaks HTTP without TLS is told so, in words that fit."""
-        self.encryption()
+        self.start()
         for said in (b"GET / HTTP/1.1\r\n\r\n", b"P", b"get"):
             protocol, transport = self.accept()
             protocol.dataReceived(said)
@@ -197,7 +195,7 @@ class ShownTests(EncryptionTestCase):
 
     def test_nonsense(self) -> None:
         """What is neither is cut, with an alert."""
-        self.encryption()
+        self.start()
         protocol, transport = self.accept()
         protocol.dataReceived(b"\0" * 100)
         self.assertNotIn(b"HTTP", transport.value())
@@ -206,7 +204,7 @@ class ShownTests(EncryptionTestCase):
     def test_silent(self) -> None:
         """Who does not come to speak is cut as without TLS, however slow it is."""
         site = Site(NoContent(), self.clock)
-        protocol, transport = self.accept(self.encryption().wrap(site))
+        protocol, transport = self.accept(self.start().wrap(site))
         assert site.timeOut
         for byte in b"\x16\x03\x01\x02":
             self.clock.advance(site.timeOut / 5)
@@ -222,7 +220,7 @@ class ShownTests(EncryptionTestCase):
             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
         ):
             site = Site(NoContent(), self.clock)
-            self.factory = self.encryption().wrap(site)
+            self.factory = self.start().wrap(site)
             silent = self.connect()
             if asked:
                 silent.say(asked + b"\r\n")
@@ -232,7 +230,7 @@ class ShownTests(EncryptionTestCase):
 
     def test_refused(self) -> None:
         """Only one who is refused, and perhaps still sends, is waited for a little."""
-        self.factory = self.encryption().wrap(Site(NoContent(), self.clock))
+        self.factory = self.start().wrap(Site(NoContent(), self.clock))
         refused = self.connect()
         refused.say(b"nonsense\r\n\r\n")
         self.assertFalse(refused.transport.disconnecting)
@@ -240,12 +238,12 @@ class ShownTests(EncryptionTestCase):
         self.assertTrue(refused.transport.disconnected)
 
 
-class ReloadTests(EncryptionTestCase):
+class ReloadTests(TLSTestCase):
     """Files that change are taken up while the daemon runs."""
 
     def test_reload(self) -> None:
         """Who connects next is shown the new one; who is there is not disturbed."""
-        self.encryption()
+        self.start()
         before, open_ = self.shown(), self.connect()
         new = self.issue("new")
         expected = self.of(*new)
@@ -261,14 +259,14 @@ class ReloadTests(EncryptionTestCase):
 
     def test_unchanged(self) -> None:
         """Nothing is read, or said, as long as nothing changes."""
-        self.encryption()
+        self.start()
         with capturedLogs() as logged:
             self.clock.pump([POLL] * 3)
         self.assertEqual(logged, [])
 
     def test_half_written(self) -> None:
         """Until both are right the old one is shown; it is told once why."""
-        self.encryption()
+        self.start()
         before = self.shown()
         cert, key = self.issue("new")
         expected = self.of(cert, key)
@@ -281,14 +279,14 @@ class ReloadTests(EncryptionTestCase):
         (event,) = logged
         said = str(formatEvent(event))
         self.assertIn(f"{self.key}: it does not hold the key", said)
-        self.assertIn("stays in use", said)
+        self.assertIn("stays the old one", said)
         os.replace(key, self.key)
         self.clock.advance(POLL)
         self.assertEqual(self.shown(), expected)
 
     def test_gone(self) -> None:
         """A file that is away for a while does no harm."""
-        self.encryption()
+        self.start()
         before, away = self.shown(), f"{self.key}.away"
         os.rename(self.key, away)
         with capturedLogs() as logged:
@@ -301,7 +299,7 @@ class ReloadTests(EncryptionTestCase):
     def test_client_ca(self) -> None:
         """Whose certificates are taken may change, too."""
         settings = TLS(certificate=self.cert, key=self.key, client_ca=self.ca)
-        self.encryption(settings)
+        self.start(settings)
         other = trustme.CA()
         cert, key = self.issue("ann", other)
         client = client_context(cert=cert, key=key)
@@ -312,26 +310,26 @@ class ReloadTests(EncryptionTestCase):
 
     def test_stopped(self) -> None:
         """A daemon that stops looks at no files any more."""
-        encryption = self.encryption(TLS(), self.folder)
+        service = self.start(TLS(), self.folder)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        encryption = Encryption(
+        service = TLSService(
             TLS(certificate=self.cert, key=self.key),
             lambda: None,
             lambda: [],
             self.clock,
             lambda: 0,
         )
-        encryption.privilegedStartService()
-        encryption.startService()
-        encryption.stopService()
+        service.privilegedStartService()
+        service.startService()
+        service.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class ClientCertificateTests(EncryptionTestCase):
+class ClientCertificateTests(TLSTestCase):
     """Clients show who they are, where they may or have to."""
 
     def serve(self, wanted: ClientCertificate) -> None:
-        self.encryption(
+        self.start(
             TLS(
                 certificate=self.cert,
                 key=self.key,
@@ -381,7 +379,7 @@ class ClientCertificateTests(EncryptionTestCase):
 
     def test_not_asked_for(self) -> None:
         """Without an authority nobody is asked who they are."""
-        self.encryption()
+        self.start()
         cert, key = self.issue("ann")
         found = self.connect(client_context(cert=cert, key=key))
         self.assertEqual(found.say(b"hello"), b"hello")

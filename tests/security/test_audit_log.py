@@ -12,22 +12,22 @@ from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, AuditLog
 from tests.support.fakes import wall
 
 
-class TrailTests(SynchronousTestCase):
+class AuditLogTests(SynchronousTestCase):
     """A L{AuditLog} writes down what was done."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.lines: list[str] = []
         self.full = False
-        self.trail = AuditLog(self.clock, wall(self.clock), self.write)
+        self.log = AuditLog(self.clock, wall(self.clock), self.write)
 
     def write(self, line: str) -> None:
         if self.full:
             raise OSError(28, "No space left on device")
         self.lines.append(line)
 
-    def note(self, what: AuditAction, **rest: Any) -> None:
-        self.trail.note(Entry(what=what, **rest))
+    def record(self, what: AuditAction, **rest: Any) -> None:
+        self.log.record(Entry(what=what, **rest))
 
     def said(self) -> list[dict[str, Any]]:
         """What was written since it was asked for last, but the time."""
@@ -40,21 +40,21 @@ class TrailTests(SynchronousTestCase):
     def test_at_once(self) -> None:
         """An entry is written at once, with the time."""
         self.clock.advance(1)
-        self.note(AuditAction.CANCEL, who="ci", run="1")
+        self.record(AuditAction.CANCEL, who="ci", run="1")
         (line,) = self.lines
         self.assertIn('"time":"2026-01-01T00:00:01.000000Z"', line)
 
     def test_flood(self) -> None:
         """A flood has some lines, and at the end of the minute one with the number."""
         for _ in range(REFUSALS + 3):
-            self.note(AuditAction.REFUSED, address="a")
-        self.note(AuditAction.REFUSED, address="b")
-        self.note(AuditAction.START, address="a")
+            self.record(AuditAction.REFUSED, address="a")
+        self.record(AuditAction.REFUSED, address="b")
+        self.record(AuditAction.START, address="a")
         self.assertEqual(len(self.said()), REFUSALS + 2)
         self.clock.advance(MINUTE)
         counted = {"what": "refused", "from": "a", "times": 3}
         self.assertEqual(self.said(), [counted])
-        self.note(AuditAction.REFUSED, address="a")
+        self.record(AuditAction.REFUSED, address="a")
         self.assertEqual(self.said(), [{"what": "refused", "from": "a"}])
         self.clock.advance(MINUTE)
         self.assertEqual(self.said(), [])
@@ -63,42 +63,42 @@ class TrailTests(SynchronousTestCase):
     def test_close(self) -> None:
         """At the end what was only counted is told, and nothing is waited for."""
         for _ in range(REFUSALS + 1):
-            self.note(AuditAction.REFUSED, address="a")
+            self.record(AuditAction.REFUSED, address="a")
         self.said()
-        self.trail.close()
+        self.log.close()
         self.assertEqual(self.said(), [{"what": "refused", "from": "a", "times": 1}])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close_quiet(self) -> None:
         """There may be nothing to tell."""
-        self.trail.close()
+        self.log.close()
         self.assertEqual(self.lines, [])
 
     def test_input(self) -> None:
         """Of what is typed into a run there is one line for each who does."""
         for who, run in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("b", "1")):
-            self.note(AuditAction.INPUT, who=who, run=run)
+            self.record(AuditAction.INPUT, who=who, run=run)
         found = [(each["who"], each["run"]) for each in self.said()]
         self.assertEqual(found, [("a", "1"), ("b", "1"), ("a", "2")])
 
     def test_inputs(self) -> None:
         """So many are remembered, and no more."""
         for n in range(INPUTS + 1):
-            self.note(AuditAction.INPUT, run=str(n))
+            self.record(AuditAction.INPUT, run=str(n))
         self.said()
-        self.note(AuditAction.INPUT, run=str(INPUTS))
+        self.record(AuditAction.INPUT, run=str(INPUTS))
         self.assertEqual(self.said(), [])
-        self.note(AuditAction.INPUT, run="0")
+        self.record(AuditAction.INPUT, run="0")
         self.assertEqual(len(self.said()), 1)
 
     def test_full(self) -> None:
         """What cannot be written is counted, and told by the next that can be."""
         self.full = True
         for _ in range(3):
-            self.note(AuditAction.START)
+            self.record(AuditAction.START)
         self.full = False
-        self.note(AuditAction.END)
-        self.note(AuditAction.CANCEL)
+        self.record(AuditAction.END)
+        self.record(AuditAction.CANCEL)
         gap = {"what": "gap", "times": 3}
         expected = [gap, {"what": "end"}, {"what": "cancel"}]
         self.assertEqual(self.said(), expected)
@@ -108,7 +108,7 @@ class TrailTests(SynchronousTestCase):
         self.full = True
         with capturedLogs() as logged:
             for _ in range(3):
-                self.note(AuditAction.START)
+                self.record(AuditAction.START)
             self.clock.advance(COMPLAIN)
-            self.note(AuditAction.START)
+            self.record(AuditAction.START)
         self.assertEqual([each["missing"] for each in logged], [1, 4])

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.security.certificates import fingerprint
 from shellstream.storage.tls_files import (
     MAX_FILE,
-    Unusable,
-    kept,
-    made,
+    TLSFileUnusable,
+    create,
+    load_or_create,
     read_authorities,
-    read_pair,
+    read_certified_key,
     stamp,
 )
 
@@ -51,14 +51,16 @@ class ReadTests(FilesTestCase):
 
     def why(self, certificate: str, key: str) -> str:
         """Why a pair is refused."""
-        return str(self.assertRaises(Unusable, read_pair, certificate, key))
+        return str(
+            self.assertRaises(TLSFileUnusable, read_certified_key, certificate, key)
+        )
 
     def test_pair(self) -> None:
         """A chain and its key, in two files or in one."""
-        pair = read_pair(self.certificate, self.key)
+        pair = read_certified_key(self.certificate, self.key)
         self.assertEqual(len(pair.chain), 2)
         self.assertEqual(pair.chain[0].public_key(), pair.key.public_key())
-        self.assertEqual(read_pair(self.both, self.both).chain, pair.chain)
+        self.assertEqual(read_certified_key(self.both, self.both).chain, pair.chain)
 
     def test_authorities(self) -> None:
         """Several authorities may be in one file."""
@@ -74,7 +76,7 @@ class ReadTests(FilesTestCase):
         self.assertEqual(self.why(self.certificate, gone), said)
         fifo = str(self.folder / "fifo")
         os.mkfifo(fifo)
-        self.assertEqual(self.why(fifo, self.key), f"{fifo}: it is no file")
+        self.assertEqual(self.why(fifo, self.key), f"{fifo}: it is not a regular file")
         folder = str(self.folder)
         self.assertEqual(self.why(folder, self.key), f"{folder}: Is a directory")
 
@@ -86,7 +88,7 @@ class ReadTests(FilesTestCase):
             said = f"{path}: it holds no certificate in PEM"
             self.assertEqual(self.why(path, self.key), said)
             self.assertEqual(
-                str(self.assertRaises(Unusable, read_authorities, path)), said
+                str(self.assertRaises(TLSFileUnusable, read_authorities, path)), said
             )
             said = f"{path}: it holds no key in PEM"
             self.assertEqual(self.why(self.certificate, path), said)
@@ -146,11 +148,11 @@ class KeptTests(FilesTestCase):
 
     def test_made_once(self) -> None:
         """Whoever asks again is given the same."""
-        first = kept(self.folder, ["vm"], NOW)
-        second = kept(self.folder, ["other"], NOW)
+        first = load_or_create(self.folder, ["vm"], NOW)
+        second = load_or_create(self.folder, ["other"], NOW)
         self.assertEqual(second.chain, first.chain)
-        self.assertEqual(second.where, str(self.folder / "tls" / "certificate.pem"))
-        self.assertNotEqual(made(["vm"], NOW).chain, first.chain)
+        self.assertEqual(second.source, str(self.folder / "tls" / "certificate.pem"))
+        self.assertNotEqual(create(["vm"], NOW).chain, first.chain)
 
     def test_modes(self) -> None:
         """Only we may read the key, whatever the umask is; the rest may be copied."""
@@ -159,7 +161,7 @@ class KeptTests(FilesTestCase):
             folder.mkdir()
             before = os.umask(umask)
             try:
-                kept(folder, ["vm"], NOW)
+                load_or_create(folder, ["vm"], NOW)
             finally:
                 os.umask(before)
             modes = {
@@ -174,30 +176,32 @@ class KeptTests(FilesTestCase):
         new = self.folder / "tls.new"
         new.mkdir()
         (new / "key.pem").write_bytes(b"half")
-        kept(self.folder, ["vm"], NOW)
+        load_or_create(self.folder, ["vm"], NOW)
         self.assertEqual(os.listdir(self.folder), ["tls"])
 
     def test_damaged(self) -> None:
         """One that is damaged is not replaced: clients know it. It is said how to."""
-        kept(self.folder, ["vm"], NOW)
+        load_or_create(self.folder, ["vm"], NOW)
         key = self.folder / "tls" / "key.pem"
         for data, why in ((b"", "it holds no key"), (None, "No such file")):
             if data is None:
                 key.unlink()
             else:
                 key.write_bytes(data)
-            error = self.assertRaises(Unusable, kept, self.folder, ["vm"], NOW)
+            error = self.assertRaises(
+                TLSFileUnusable, load_or_create, self.folder, ["vm"], NOW
+            )
             self.assertIn(f"{key}: {why}", str(error))
             self.assertIn(f"move {self.folder / 'tls'} away", str(error))
 
     def test_no_room(self) -> None:
         """Where nothing can be made it is told which file, and why."""
         gone = self.folder / "gone"
-        error = self.assertRaises(Unusable, kept, gone, ["vm"], NOW)
+        error = self.assertRaises(TLSFileUnusable, load_or_create, gone, ["vm"], NOW)
         self.assertEqual(str(error), f"{gone / 'tls.new'}: No such file or directory")
 
     def test_in_memory(self) -> None:
         """One that is kept nowhere is whole, and for the same names."""
-        pair = made(["vm"], NOW)
+        pair = create(["vm"], NOW)
         self.assertEqual(pair.chain[0].public_key(), pair.key.public_key())
         self.assertRegex(fingerprint(pair.chain[0]), "SHA256:[0-9a-f]{64}")

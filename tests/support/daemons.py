@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.service import Daemon
 from tests.support.fakes import FakeSpawn
 from tests.support.registries import CONFIG, order
@@ -51,7 +52,8 @@ class DaemonTestCase(SynchronousTestCase):
         insecure: bool = False,
     ) -> Daemon:
         """One that is started, and whose commands start no process."""
-        daemon = Daemon(config, where, self.reactor, lambda: [address], insecure)
+        addresses = lambda: [ListenAddress(address)]  # noqa: E731
+        daemon = Daemon(config, where, self.reactor, addresses, insecure)
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
         daemon.privilegedStartService()
         daemon.startService()
