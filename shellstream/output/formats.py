@@ -1,8 +1,8 @@
 """
 How output looks on the wire: plain bytes, server-sent events, NDJSON, frames.
 
-Values in, bytes out: all that is to be known of a viewer is its offset. What a
-reader makes of the bytes is the same in every format: which bytes came on which
+Formats are pure: values in, bytes out. They need to know nothing of a viewer but its
+offset. A reader learns the same from every format but plain: which bytes came on which
 stream, at which offset.
 """
 
@@ -21,8 +21,8 @@ from shellstream.model.events import Chunk, End, Gap, Stream
 
 from .json_records import Fields, end_fields, gap_fields, records, to_json
 
-#: Where to stop writing though there is more, in bytes on the wire. One byte may
-#: be a record of a hundred: what was read would not bound what is written.
+#: Where to stop encoding though there is more, in bytes on the wire. One byte of
+#: output can become a record of a hundred: to limit what is read is not enough.
 WIRE_LIMIT = 96 * 1024
 
 #: The largest offset there can be: stores and other languages have 64 bits.
@@ -34,20 +34,21 @@ _NUMBERS = {Stream.STDOUT: 1, Stream.STDERR: 2}
 
 _EVENT_ID = re.compile(r"([0-9]{1,19})(?:@([0-9A-Za-z-]{1,64}))?")
 
-#: In milliseconds. EventSource comes back after the end too, and would be told of
-#: it again each time: a day later is as good as never.
+#: When an EventSource connects again, in milliseconds. It does so after the end of a
+#: run too, only to get the end again: a day later is as good as never.
 _RETRY, _RETRY_ENDED = 1000, 86_400_000
 
 
 class Format(ABC):
     """
-    A media type, and how what happens in a run is written in it.
+    A media type, and how the events of a run are written in it.
 
-    @cvar name: what C{?format=} calls it.
-    @cvar content_type: the value of the header of that name.
-    @cvar read_size: about how much output to give C{output} at a time, in bytes.
-        What it returns then is not much more, or less than 128 KiB, however far
-        that output swells.
+    A format that has no record for a gap, a ping or the end writes nothing for it.
+
+    @cvar name: its name in C{?format=}.
+    @cvar content_type: the value of the header C{Content-Type}.
+    @cvar read_size: about how much output to pass to C{output} at a time, in bytes.
+        The result is then less than 128 KiB, however far the output swells.
     @cvar pings: whether a silent stream is kept open by C{ping}.
     """
 
@@ -58,19 +59,20 @@ class Format(ABC):
 
     @property
     def media_type(self) -> str:
-        """What C{Accept} calls it: the content type without parameters."""
+        """The content type without parameters, as C{Accept} has it."""
         return self.content_type.partition(";")[0]
 
-    def naming(self, run: str) -> "Format":
+    def naming_run(self, run: str) -> "Format":
         """
-        This format for an address that does not name its run, C{/stream}: where
-        a reader can come back by itself, it brings along what it came from.
+        This format for an address that does not name its run, such as C{/stream}.
+
+        If a reader of this format reconnects by itself, it then names the run.
         """
         return self
 
-    @abstractmethod
     def begin(self, run: str, command: str, offset: int) -> bytes:
         """What comes first, for a viewer that begins at C{offset}."""
+        return b""
 
     @abstractmethod
     def output(
@@ -82,41 +84,40 @@ class Format(ABC):
         only: Stream | None = None,
     ) -> tuple[bytes, int]:
         """
-        Bytes for the wire, and the offset up to which they tell the output: go
-        on from there. That may be short of what was given: where the wire has
-        enough for one time, or before a character that is not complete yet.
-        Of more than 3 bytes at least one is taken.
+        Encode output.
+
+        Not all of it may be encoded: a result is bounded, and a character that is not
+        complete yet is left for the next time. Of more than 3 bytes at least one is
+        encoded.
 
         @param chunks: contiguous; the first begins at C{offset}.
         @param final: whether nothing will ever follow them.
         @param only: leave out the other stream. Offsets count it nevertheless.
+        @return: bytes for the wire, and the offset from which to go on.
         """
 
-    @abstractmethod
     def gap(self, gap: Gap) -> bytes:
-        """That bytes are missing here."""
+        """Bytes are missing here."""
+        return b""
 
-    @abstractmethod
     def ping(self, offset: int) -> bytes:
-        """Nothing new, to keep the way open; C{offset} is what comes next."""
+        """A sign of life; C{offset} is that of the next byte."""
+        return b""
 
-    @abstractmethod
     def end(self, end: End) -> bytes:
-        """How the run ended. Without it a stream was cut."""
+        """How the run ended. Without this record a stream was cut."""
+        return b""
 
 
 @frozen
 class Plain(Format):
-    """The bytes themselves, nothing added."""
+    """The bytes themselves and nothing else."""
 
     name = "plain"
     content_type = "text/plain; charset=utf-8"
     read_size = 64 * 1024
     pings = False
 
-    def begin(self, run: str, command: str, offset: int) -> bytes:
-        return b""
-
     def output(
         self,
         chunks: Sequence[Chunk],
@@ -125,21 +126,12 @@ class Plain(Format):
         final: bool,
         only: Stream | None = None,
     ) -> tuple[bytes, int]:
-        wanted = (chunk.data for chunk in chunks if only in (None, chunk.stream))
+        wanted = [chunk.data for chunk in chunks if only in (None, chunk.stream)]
         return b"".join(wanted), chunks[-1].end if chunks else offset
 
-    def gap(self, gap: Gap) -> bytes:
-        return b""
 
-    def ping(self, offset: int) -> bytes:
-        return b""
-
-    def end(self, end: End) -> bytes:
-        return b""
-
-
-class _Objects(Format):
-    """Formats in which what is not output is told as JSON objects with a C{type}."""
+class _JsonFormat(Format):
+    """Output, and all else with a C{type}, as JSON objects."""
 
     read_size = 16 * 1024
 
@@ -147,9 +139,6 @@ class _Objects(Format):
     def _write(self, fields: Fields, offset: int) -> bytes:
         """One object; C{offset} is where to go on after it."""
 
-    def begin(self, run: str, command: str, offset: int) -> bytes:
-        return b""
-
     def output(
         self,
         chunks: Sequence[Chunk],
@@ -158,7 +147,7 @@ class _Objects(Format):
         final: bool,
         only: Stream | None = None,
     ) -> tuple[bytes, int]:
-        # A chunk comes whole, and one record of it might be six times as long.
+        # A chunk is up to 128 KiB long, and JSON makes six characters of a byte.
         stop = offset + self.read_size
         some = [each.until(stop) for each in chunks if each.offset < stop]
         final = final and (not some or some[-1].end == chunks[-1].end)
@@ -179,16 +168,16 @@ class _Objects(Format):
 
 
 @frozen
-class Sse(_Objects):
+class Sse(_JsonFormat):
     """
     Server-sent events (WHATWG HTML, 9.2), with the objects of L{Ndjson}.
 
-    An event's id is the offset after it, which EventSource sends back as
-    C{Last-Event-ID} when it comes back after a cut.
+    An event's id is the offset after it. An EventSource that reconnects after a cut
+    sends the last id back as C{Last-Event-ID}.
 
-    @ivar run: put into the ids, as C{OFFSET@RUN}. EventSource comes back to the
-        address that it was given; if that starts runs, only the id tells that no
-        new one is wanted.
+    @ivar run: part of the ids, as C{OFFSET@RUN}. An EventSource reconnects to the
+        address that it was given; if that address starts runs, only the id shows that
+        it wants the old one.
     """
 
     name = "sse"
@@ -196,12 +185,12 @@ class Sse(_Objects):
 
     run: str | None = None
 
-    def naming(self, run: str) -> Format:
+    def naming_run(self, run: str) -> Format:
         return Sse(run)
 
     def begin(self, run: str, command: str, offset: int) -> bytes:
-        # Without data nothing is dispatched, yet the id is kept: who is cut off
-        # before the first output comes back to the same run, too.
+        # An event without data is not dispatched, yet its id is kept: a client that is
+        # cut off before the first output comes back to the same run, too.
         return b"retry: %d\nid: %b\n\n" % (_RETRY, self._id(offset))
 
     def ping(self, offset: int) -> bytes:
@@ -220,8 +209,8 @@ class Sse(_Objects):
 
 
 @frozen
-class Ndjson(_Objects):
-    """A JSON object a line: output, and what has a C{type}."""
+class Ndjson(_JsonFormat):
+    """One JSON object a line."""
 
     name = "ndjson"
     content_type = "application/x-ndjson"
@@ -231,13 +220,13 @@ class Ndjson(_Objects):
 
 
 @frozen
-class Frames(_Objects):
+class Frames(_JsonFormat):
     """
-    Bytes behind headers: stream (1 byte), 3 zero bytes, length (4, big-endian).
+    Frames, as in Docker's multiplexed stream: a header of stream (1 byte), 3 zero bytes
+    and length (4 bytes, big-endian), then the payload. Stream 0 carries JSON.
 
-    The header is that of Docker's multiplexed stream, with JSON on stream 0. A
-    reader counts payloads to know its offset, so a ping sets it right after
-    whatever was left out.
+    A reader counts payloads to know its offset. Where output was left out, a ping gives
+    it the right one.
     """
 
     name = "frames"
@@ -273,15 +262,15 @@ class Frames(_Objects):
         return _frame(0, to_json(fields))
 
 
-#: In the order in which they are preferred, all else being equal.
+#: The first one that the client accepts is used, all else being equal.
 FORMATS: tuple[Format, ...] = (Plain(), Sse(), Ndjson(), Frames())
 
 
 def parse_last_event_id(text: str) -> tuple[int, str | None]:
     """
-    The offset, and the run if there is one, of an id that L{Sse} wrote.
+    The offset, and the run if it has one, of an id that L{Sse} wrote.
 
-    @raise ParametersRefused: if it is none.
+    @raise ParametersRefused: if L{Sse} cannot have written it.
     """
     found = _EVENT_ID.fullmatch(text)
     if found is None or int(found[1]) > MAX_OFFSET:
@@ -291,7 +280,7 @@ def parse_last_event_id(text: str) -> tuple[int, str | None]:
 
 
 def _fit(written: Iterable[tuple[bytes, int]], offset: int) -> tuple[bytes, int]:
-    """Join what is written up to the limit; what is first always fits."""
+    """Join records up to L{WIRE_LIMIT}; the first one always fits."""
     wire: list[bytes] = []
     size = 0
     for data, end in written:

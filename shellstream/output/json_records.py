@@ -1,4 +1,4 @@
-"""What happens in a run, as the JSON objects of the formats that have some."""
+"""The JSON objects of a run's events, for the formats that have them."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,20 +8,20 @@ from operator import attrgetter
 
 from shellstream.model.events import Chunk, End, Gap, Stream, rfc3339
 
-from .utf8 import pieces
+from .utf8 import decode_pieces
 
-#: What an object holds.
+#: The members of an object.
 Fields = Mapping[str, object]
 
 _JSON = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-#: Beside those that JSON escapes anyway, these end a line for C{str.splitlines},
-#: and so for readers that split text by it, such as httpx's C{iter_lines}.
+#: C{str.splitlines} takes these for line ends, and so do readers that use it, such as
+#: httpx's C{iter_lines}. JSON need not escape them; all other line ends it must.
 _LINE_ENDS = {end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
 def to_json(fields: Fields) -> bytes:
-    """One line of UTF-8, without its end; the line has no other, however read."""
+    """One line of UTF-8, without its line end, that no reader splits in two."""
     text = _JSON.encode(fields)
     if not text.isascii():
         for end, escape in _LINE_ENDS.items():
@@ -32,19 +32,25 @@ def to_json(fields: Fields) -> bytes:
 def records(
     chunks: Sequence[Chunk], *, final: bool, only: Stream | None
 ) -> Iterator[tuple[Fields | None, int]]:
-    """What to tell of output, and up to where that is; L{None} if left out."""
+    """
+    Output as objects, each with the offset after it; L{None} for what is left out.
+
+    @param final: whether nothing will ever follow the chunks.
+    @param only: the one stream that is wanted.
+    """
     for stream, group in groupby(chunks, attrgetter("stream")):
         same = list(group)
         end = same[-1].end
         if only not in (None, stream):
             yield None, end
             continue
-        # The other stream's bytes between them part the halves of a character.
-        for piece, text in pieces(same, last=final or end < chunks[-1].end):
+        # Bytes of the other stream come next: a character is not completed after them.
+        name, last = stream.value, final or end < chunks[-1].end
+        for piece, text in decode_pieces(same, last=last):
             fields = {
                 "offset": piece.offset,
                 "time": rfc3339(piece.time),
-                "stream": stream.value,
+                "stream": name,
             }
             if text is None:
                 fields["base64"] = b64encode(piece.data).decode("ascii")
@@ -54,7 +60,7 @@ def records(
 
 
 def gap_fields(gap: Gap) -> Fields:
-    """That bytes are missing, and how many."""
+    """The bytes that are missing."""
     size = gap.end - gap.offset
     return {"type": "gap", "offset": gap.offset, "end": gap.end, "bytes": size}
 

@@ -1,11 +1,11 @@
-"""Where the last lines of an output begin."""
+"""Finding where the last lines of an output begin."""
 
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 
 from .log import OutputLog
 
-#: How much is looked at at once, in bytes.
+#: How much is read at once, in bytes.
 BLOCK = 1 << 16
 
 
@@ -13,13 +13,13 @@ def tail(log: OutputLog, lines: int, only: Stream | None = None) -> int:
     """
     The offset at which the last C{lines} lines begin, as tail(1) counts them.
 
-    @param only: the one stream whose lines count.
-    @raise OffsetGone: if the log loses them meanwhile.
+    @param only: the one stream whose lines count; L{None} for both.
+    @raise OffsetGone: if the log drops them meanwhile.
     """
     if lines == 0:
         return log.end
     found = 0
-    last = True  # a newline at the very end ends a line, and begins none
+    last = True  # a newline at the very end does not begin another line
     until = log.end
     while until > log.start:
         begin = max(log.start, until - BLOCK)

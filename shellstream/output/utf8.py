@@ -1,4 +1,4 @@
-"""What of some output is UTF-8 text, whatever pieces it arrived in."""
+"""Decoding output as UTF-8, in whatever pieces it arrives."""
 
 from codecs import utf_8_decode
 from collections.abc import Iterable, Iterator
@@ -9,41 +9,45 @@ from shellstream.model.events import Chunk
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
-def pieces(
+def decode_pieces(
     chunks: Iterable[Chunk], *, last: bool
 ) -> Iterator[tuple[Chunk, str | None]]:
     """
-    Contiguous chunks of one stream, cut where characters begin; each with its
-    text, or L{None} if it is no UTF-8 (RFC 3629).
+    Decode contiguous chunks of one stream, cut where characters begin.
 
-    A character that is not complete at the end of a chunk begins the piece of
-    the next one. So a piece's time is that of its last byte: only then could it
-    be read.
+    A character that is not complete at the end of a chunk begins the piece of the next
+    one. So a piece has the time of its last byte: only then could it be read.
 
-    @param last: whether nothing follows that could complete a character. If
-        something may, the beginning of one (3 bytes at most) is left out.
+    @param last: whether nothing follows that could complete a character. If something
+        may, the beginning of one (3 bytes at most) is left out.
+    @return: pieces with their text; L{None} for bytes that are not UTF-8 (RFC 3629).
     """
     begun: Chunk | None = None
     for chunk in chunks:
         piece = chunk
         if begun is not None:
-            whole = begun.data + chunk.data
-            piece = Chunk(begun.offset, chunk.stream, chunk.time, whole)
+            data = begun.data + chunk.data
+            piece = Chunk(begun.offset, chunk.stream, chunk.time, data)
+            begun = None
         for text, size in _cut(piece.data):
+            if size == len(piece.data):
+                yield piece, text
+                break
             if size:
-                yield _first(piece, size), text
-            piece = piece.since(piece.offset + size)
-        begun = piece if piece.data else None
+                yield piece.until(piece.offset + size), text
+                piece = piece.since(piece.offset + size)
+        else:
+            begun = piece
     if last and begun is not None:
         yield begun, None
 
 
 def _cut(data: bytes) -> Iterable[tuple[str | None, int]]:
-    """Texts and how many bytes each takes; what is left begins a character."""
+    """Texts and their sizes in bytes; the rest is an incomplete character."""
     text, size = _decode(data)
     if text is not None:
         return [(text, size)]
-    # Who resumes inside a character is to get all the others as text.
+    # A client may resume inside a character: only the rest of that is not text.
     inside = min(3, len(data) - len(data.lstrip(_CONTINUATION)))
     text, size = _decode(data[inside:])
     if text is not None:
@@ -52,18 +56,12 @@ def _cut(data: bytes) -> Iterable[tuple[str | None, int]]:
 
 
 def _decode(data: bytes) -> tuple[str | None, int]:
-    """Text and how many bytes it took: all, but for an incomplete character."""
+    """The text and its size in bytes: all but an incomplete character at the end."""
     try:
         text, size = utf_8_decode(data, "strict", False)
     except UnicodeDecodeError:
         return None, len(data)
-    # The codec waits for the end of a surrogate's half, which can be no text.
+    # The codec waits for the third byte of a surrogate, which is never valid UTF-8.
     if b"\xed\xa0" <= data[size:] < b"\xee":
         return None, len(data)
     return text, size
-
-
-def _first(chunk: Chunk, size: int) -> Chunk:
-    if size == len(chunk.data):
-        return chunk
-    return Chunk(chunk.offset, chunk.stream, chunk.time, chunk.data[:size])

@@ -1,8 +1,7 @@
 """
-Where the newest bytes of an output lie in a file of bounded size; no I/O here.
+Allocation in a ring file: where its records lie, and where new ones go; no I/O here.
 
-L{storage.ring_format} says what the file is made of. When all of its oldest sector
-may be forgotten, that is written anew.
+L{storage.ring_format} explains the file. A place for a sector is a I{slot}.
 """
 
 from array import array
@@ -17,10 +16,10 @@ from .ring_format import HEADER, Extent, FileSignature
 @define(eq=False)
 class Ring:
     """
-    Which bytes of an output lie in which sector of a file, and where more go.
+    Knows which sector of the file holds which bytes of the output.
 
-    Its rule: before an append is done, nothing is overwritten that could be read
-    until then, if there is any other place.
+    Its rule: before an append is done, it overwrites nothing that could be read when
+    the append began, if there is any other place.
 
     @ivar retain: how many of the newest bytes are kept.
     @ivar end: the offset after the newest byte.
@@ -32,17 +31,23 @@ class Ring:
     _request_growth: Callable[[int], bool]
     end: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
-    # The sectors in use, oldest first: the offsets that they begin with, and their
-    # places in the file. The first _retired of them are in use no more.
+    # The sectors in use, oldest first: their first offsets, and their slots. The first
+    # _retired of them are in use no more: deleting each at once would move all others.
     _starts: "array[int]" = field(factory=lambda: array("Q"), init=False)
     _slots: "array[int]" = field(factory=lambda: array("I"), init=False)
     _retired: int = field(default=0, init=False)
-    _free: list[int] = field(factory=list, init=False)  # places without a sector
-    _count: int = field(default=0, init=False)  # of places
+    _free_slots: list[int] = field(factory=list, init=False)
+    _slot_count: int = field(default=0, init=False)
     _sequence: int = field(default=0, init=False)  # of the newest sector
-    _sector_end: int = field(default=0, init=False)  # where in the file that one ends
     _position: int = field(default=0, init=False)  # where the next record begins
-    _granted_size: int = field(default=0, init=False)  # the size that the file may have
+    _sector_end: int = field(
+        default=0, init=False
+    )  # where in the file that sector ends
+    _granted_size: int = field(default=0, init=False)  # the file may grow up to here
+    _sector: int = field(init=False)  # size, in bytes
+
+    def __attrs_post_init__(self) -> None:
+        self._sector = self.signature.sector
 
     @classmethod
     def from_sectors(
@@ -54,9 +59,9 @@ class Ring:
         size: int,
     ) -> "Ring":
         """
-        One that is only read, with all from C{start} to C{end}.
+        The ring of a file that is only read, and holds all from C{start} to C{end}.
 
-        @param sectors: the first offset and the place of each, oldest first.
+        @param sectors: the first offset and the slot of each, oldest first.
         """
         ring = cls(signature, end - start, lambda _: False)
         for offset, slot in sectors:
@@ -73,33 +78,33 @@ class Ring:
 
     def start_after(self, size: int, *, full: bool) -> int:
         """
-        Where the output will start once C{size} bytes or less follow, at the most.
+        An upper bound of C{start} after an append of up to C{size} bytes.
 
         @param full: whether the file cannot grow.
         """
-        sector, floor = self.signature.sector, self.end - self.retain
+        sector, floor = self._sector, self.end - self.retain
         start = max(self.start, floor + size)
-        reach = self._growth_for(size, floor, full=full)
-        count = max(reach // sector, self._count)
+        limit = self._size_limit(size, floor, full=full)
+        count = max(limit // sector, self._slot_count)
         outdated = self._outdated(floor)
-        spare = count - self._count + len(self._free) + outdated
-        short = count * sector - reach  # a last sector that was never filled
-        evicted = self._sectors_needed(size + short, reach) - spare
+        spare = count - self._slot_count + len(self._free_slots) + outdated
+        short = count * sector - limit  # a last sector that was never filled
+        evicted = self._sectors_needed(size + short, limit) - spare
         if evicted <= 0:
             return start
         oldest = self._retired + outdated + evicted
         if oldest < len(self._starts):
             return max(start, self._starts[oldest])
-        # Nothing is left of what is there: new bytes fill all sectors but the last.
+        # All that is there now will be gone: new bytes fill all sectors but the last.
         return max(start, self.end + size + short - (count - 1) * (sector - HEADER))
 
     def size_after(self, size: int) -> int:
         """
-        Up to which size the file will grow by an append of up to C{size} bytes.
+        The size of the file after an append of up to C{size} bytes, at the most.
 
-        It may grow so far from here on, whatever else does meanwhile.
+        The ring asks for that growth now, and will not ask again for the same.
         """
-        return self._growth_for(size, self.end - self.retain, full=False)
+        return self._size_limit(size, self.end - self.retain, full=False)
 
     def next_extent(self, size: int) -> Extent | None:
         """Where to write C{size} bytes, if the newest sector has room for them."""
@@ -109,28 +114,28 @@ class Ring:
 
     def allocate(self, size: int, floor: int, *, full: bool) -> list[Extent]:
         """
-        Where to write C{size} bytes, or as many of them as there is place for now.
+        Where to write C{size} bytes, or as many of them as there is room for now.
 
-        What is to be overwritten is in use no more from here on. L{commit} each
-        extent that was written, in their order; then L{give_back}.
+        Sectors that are to be overwritten are retired at once. L{commit} each extent
+        that was written, in their order; then L{give_back} all.
 
-        @param floor: the lowest offset that was promised before this append.
+        @param floor: the lowest offset that was to be kept before this append.
+        @param full: whether the file cannot grow.
         """
         extents: list[Extent] = []
-        reach = self._growth_for(size, floor, full=full)
+        limit = self._size_limit(size, floor, full=full)
         offset, sequence, position = self.end, self._sequence, self._position
-        edge = min(self._sector_end, reach)
+        sector_end = min(self._sector_end, limit)
         while size:
-            if edge - position <= HEADER:
-                slot = self._take_slot(floor, reach)
+            if sector_end - position <= HEADER:
+                slot = self._take_slot(floor, limit)
                 if slot is None:
                     break
                 sequence += 1
-                position = slot * self.signature.sector
-                edge = min(position + self.signature.sector, reach)
-            extent = Extent(
-                position, sequence, offset, min(size, edge - position - HEADER)
-            )
+                position = slot * self._sector
+                sector_end = min(position + self._sector, limit)
+            room = sector_end - position - HEADER
+            extent = Extent(position, sequence, offset, min(size, room))
             extents.append(extent)
             size -= extent.size
             offset += extent.size
@@ -138,34 +143,36 @@ class Ring:
         return extents
 
     def commit(self, extent: Extent) -> None:
-        """This extent is in the file."""
-        slot, inside = divmod(extent.position, self.signature.sector)
+        """The record of this extent is in the file."""
+        position, self._sequence, offset, size = extent
+        slot, inside = divmod(position, self._sector)
         if not inside:
-            self._starts.append(extent.offset)
+            self._starts.append(offset)
             self._slots.append(slot)
-        self._sequence = extent.sequence
-        self._sector_end = (slot + 1) * self.signature.sector
-        self._position = extent.stop
-        self.end += extent.size
-        self.size = max(self.size, extent.stop)
+        self._sector_end = (slot + 1) * self._sector
+        self._position = position + HEADER + size
+        self.end += size
+        if self.size < self._position:
+            self.size = self._position
 
     def give_back(self, extents: Iterable[Extent]) -> None:
-        """Those of L{allocate}'s extents that were not committed never will be."""
-        self._count = -(-self.size // self.signature.sector)
+        """Free the slots of those extents that were not committed, after an append."""
+        self._slot_count = -(-self.size // self._sector)
         for extent in extents:
-            slot, inside = divmod(extent.position, self.signature.sector)
-            if extent.offset >= self.end and not inside and slot < self._count:
-                self._free.append(slot)
+            slot, inside = divmod(extent.position, self._sector)
+            if extent.offset >= self.end and not inside and slot < self._slot_count:
+                self._free_slots.append(slot)
 
     def sector_at(self, offset: int) -> tuple[int, int, int]:
         """
-        The sector that holds the byte at C{offset}: where in the file it begins,
-        and from which offset up to which its payload is.
+        The sector that holds the byte at C{offset}.
+
+        @return: where it begins in the file, and its first and last offset.
         """
         after = bisect_right(self._starts, offset, lo=self._retired)
         end = self._starts[after] if after < len(self._starts) else self.end
         return (
-            self._slots[after - 1] * self.signature.sector,
+            self._slots[after - 1] * self._sector,
             self._starts[after - 1],
             end,
         )
@@ -180,24 +187,23 @@ class Ring:
         after = bisect_right(self._starts, floor, lo=self._retired)
         return max(after - 1 - self._retired, 0)
 
-    def _sectors_needed(self, size: int, reach: int) -> int:
+    def _sectors_needed(self, size: int, limit: int) -> int:
         """How many sectors, after the newest, C{size} more bytes take."""
-        room = max(min(self._sector_end, reach) - self._position - HEADER, 0)
-        return -(-max(size - room, 0) // (self.signature.sector - HEADER))
+        room = max(min(self._sector_end, limit) - self._position - HEADER, 0)
+        return -(-max(size - room, 0) // (self._sector - HEADER))
 
-    def _growth_for(self, size: int, floor: int, *, full: bool) -> int:
-        """Up to which size the file may grow for C{size} more bytes."""
+    def _size_limit(self, size: int, floor: int, *, full: bool) -> int:
+        """The size up to which the file may grow for C{size} more bytes."""
         if full:
             return self.size
-        sector = self.signature.sector
-        now = self._count * sector
-        wanted = (
-            self._sectors_needed(size, now) - len(self._free) - self._outdated(floor)
-        )
-        # Headers count too: or a file of single bytes would be 33 times as large.
-        most = min(self._count + wanted, 4 * self.retain // sector + 4)
-        for count in range(most, self._count, -1):
-            # Two sectors are what a ring takes at least, and every run may have.
+        sector, now = self._sector, self._slot_count * self._sector
+        wanted = self._sectors_needed(size, now)
+        wanted -= len(self._free_slots) + self._outdated(floor)
+        # Headers count too: without this bound a file of single bytes would be 35 times
+        # as large as what it keeps.
+        most = min(self._slot_count + wanted, 4 * self.retain // sector + 4)
+        for count in range(most, self._slot_count, -1):
+            # A ring takes two sectors at least, and every run may have them.
             if (
                 count <= 2
                 or count * sector <= self._granted_size
@@ -207,19 +213,19 @@ class Ring:
                 return count * sector
         return now
 
-    def _take_slot(self, floor: int, reach: int) -> int | None:
-        """A place for a sector: an unused one, a new one, or the oldest one's."""
-        if self._free:
-            return self._free.pop(0)
+    def _take_slot(self, floor: int, limit: int) -> int | None:
+        """A slot for a new sector: an unused one, a new one, or the oldest sector's."""
+        if self._free_slots:
+            return self._free_slots.pop(0)
         if not self._outdated(floor):
-            if (self._count + 1) * self.signature.sector <= reach:
-                self._count += 1
-                return self._count - 1
+            if (self._slot_count + 1) * self._sector <= limit:
+                self._slot_count += 1
+                return self._slot_count - 1
             if self._in_use < 2:
                 return None
         slot = self._slots[self._retired]
         self._retired += 1
-        if self._retired > self._in_use:  # seldom enough to cost nothing
+        if self._retired > self._in_use:  # at most every other time: cheap on average
             del self._starts[: self._retired], self._slots[: self._retired]
             self._retired = 0
         return slot

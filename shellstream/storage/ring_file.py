@@ -1,4 +1,4 @@
-"""The newest output of a run in a file; L{storage.ring_format} says what is in it."""
+"""The newest output of a run in a file; L{storage.ring_format} explains it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,32 +17,29 @@ from .ring import Ring
 from .ring_format import HEADER, Cursor, Extent, FileSignature, decode, encode, seek
 from .ring_recovery import recover
 
-#: What says that a file cannot grow, though it may still be written to.
+#: Errors of a file that cannot grow; what it has may still be overwritten.
 _FULL = {ENOSPC, EDQUOT, EFBIG}
 
-_IOV_MAX = os.sysconf("SC_IOV_MAX")
+#: The most buffers that one pwritev(2) takes.
+_IOV_MAX = 1024
 
-#: macOS has none.
-_allocate = getattr(os, "posix_fallocate", None)
-
-#: For how many readers it is remembered where they go on; others have to L{seek}.
+#: For how many readers it is remembered where they go on. The others have to L{seek}.
 _MAX_CURSORS = 64
 
 
 @define(eq=False)
 class RingFile:
     """
-    The newest bytes of an output, which outlive the process that writes them.
+    A file of the newest bytes of an output, which outlives the process that writes it.
 
-    What was appended is in the file, and so in the kernel's hands, when L{append}
-    returns. The file is made by the first append: a run that is silent has none.
-    All but L{sync} is for one thread.
+    An appended chunk is in the kernel's hands when L{append} returns. The first append
+    creates the file: a silent run has none. Only L{sync} may be called from any thread.
 
-    @ivar path: where no file may be yet, or L{append} fails.
-    @ivar retain: how many of the newest bytes are kept; less, where the file may not
-        grow, or grew to four times as much because the writes are tiny.
-    @ivar request_growth: asked whether the file may take so many bytes more than
-        C{stored}; never for a run's first two sectors, nor twice for the same.
+    @ivar path: no file may be there yet, or L{append} fails.
+    @ivar retain: how many of the newest bytes are kept. It keeps less if the file may
+        not grow, or if it grew to four times as much because the writes are tiny.
+    @ivar request_growth: whether the file may become so many bytes larger than
+        C{stored}. A run's first two sectors are never asked for, and nothing twice.
     """
 
     path: str | Path
@@ -51,10 +48,10 @@ class RingFile:
     _ring: Ring = field(init=False, repr=False)
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-    _full: OSError | None = field(default=None, init=False)  # it could not grow
-    _reserved: int = field(default=0, init=False)  # of the disk, for this file
+    _full: OSError | None = field(default=None, init=False)  # why it cannot grow
+    _reserved: int = field(default=0, init=False)  # bytes of the disk, for this file
     _cursors: dict[int, Cursor] = field(factory=dict, init=False, repr=False)
-    _name_synced: bool = field(default=False, init=False)  # its name is on the disk too
+    _name_synced: bool = field(default=False, init=False)  # the directory was synced
     _closing: Lock = field(factory=Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -64,10 +61,9 @@ class RingFile:
     @classmethod
     def open(cls, path: str | Path) -> "RingFile":
         """
-        What another process, killed perhaps, left in a file; only to be read.
+        Open a file that another process left, which may have been killed; only to read.
 
-        That is the newest part without damage, as far as this can be told without
-        reading all: what is found damaged later makes L{read} fail.
+        Not all of it is checked now: L{read} fails where it finds damage.
 
         @raise LogDamaged: if nothing in the file can be used.
         @raise OSError: if it cannot be read; L{FileNotFoundError} after a run
@@ -100,10 +96,10 @@ class RingFile:
 
     def append(self, chunk: Chunk) -> None:
         """
-        Write what comes next; nothing can be appended once that has failed.
+        Write the next chunk; after an error nothing more can be appended.
 
-        @raise OSError: if it cannot be written, or not all of it: not even in place
-            of what is oldest.
+        @raise OSError: if not all of it can be written, not even in place of what is
+            oldest.
         """
         ring = self._ring
         assert chunk.offset == ring.end, (chunk.offset, ring.end)
@@ -118,11 +114,11 @@ class RingFile:
             self._append_anywhere(chunk)
 
     def _append_here(self, extent: Extent, chunk: Chunk) -> None:
-        """Where most go: behind what was written last."""
+        """Append behind the newest record, as most chunks are."""
         assert self._fd is not None
         record = encode(self._ring.signature, extent, chunk)
         try:
-            written = _pwritev(self._fd, record, extent.position)
+            written = os.pwritev(self._fd, record, extent.position)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
@@ -133,6 +129,7 @@ class RingFile:
             self._append_anywhere(chunk)
 
     def _append_anywhere(self, chunk: Chunk) -> None:
+        """Append in as many records and sectors as it takes."""
         assert self._fd is not None
         ring = self._ring
         floor = ring.end - ring.retain
@@ -147,19 +144,19 @@ class RingFile:
             except OSError as error:
                 if full is not None or error.errno not in _FULL:
                     raise
-                # For good: another attempt would leave holes, which need room, too.
+                # For good: later attempts would leave holes, which need room too.
                 self._full = error
-                os.ftruncate(self._fd, ring.size)  # a torn record is of no use
+                os.ftruncate(self._fd, ring.size)  # cut off a torn record
             finally:
                 ring.give_back(extents)
 
     def read(self, offset: int, size: int) -> list[Chunk]:
         """
-        Some of what is kept from C{offset} on, at most C{size} bytes: as much as one
-        sector holds, or L{RECORDS} do, so that no reader takes long.
+        Chunks from C{offset} on, at most C{size} bytes, and at most those of one sector
+        and L{RECORDS}, so that no read takes long.
 
-        @param offset: from C{start} up to, without, C{end}.
-        @raise LogDamaged: if what is there is not what was written.
+        @param offset: at least C{start}, and less than C{end}.
+        @raise LogDamaged: if the bytes there are not those that were written.
         @raise OSError: if it cannot be read.
         """
         ring = self._ring
@@ -167,7 +164,9 @@ class RingFile:
         assert self._fd is not None, "read after close"
         signature = ring.signature
         position, first, end = ring.sector_at(offset)
-        stop = position + signature.sector
+        stop = (
+            position + signature.sector
+        )  # a remembered cursor may lie behind its head
         position, first = self._cursors.get(offset, (position, first))
         sector = os.pread(self._fd, stop - position, position)
         try:
@@ -185,18 +184,19 @@ class RingFile:
 
     def reserve(self, size: int) -> int:
         """
-        Where the output will start after one append of up to C{size} bytes, at the
-        most.
+        Make room on the disk for one append of up to C{size} bytes.
 
-        The room that this takes is reserved on the disk: it might be found full
-        only by the append, when it is too late to wait for a reader.
+        If only the append found the disk full, it would be too late to wait for a
+        reader of the bytes that it then overwrites.
+
+        @return: an upper bound of C{start} after that append.
         """
         full = self._full is not None or not self._reserve(self._ring.size_after(size))
         return self._ring.start_after(size, full=full)
 
     def sync(self) -> None:
         """
-        Wait until what was appended before is on the disk. For any thread.
+        Wait until all that was appended is on the disk. For any thread.
 
         @raise OSError: if that fails.
         """
@@ -205,7 +205,7 @@ class RingFile:
                 return
             fd = os.dup(self._fd)
         try:
-            getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
+            os.fdatasync(fd)
         finally:
             os.close(fd)
         if not self._name_synced:
@@ -217,24 +217,24 @@ class RingFile:
             self._name_synced = True
 
     def close(self) -> None:
-        """Let go of the file. Harmless when repeated."""
+        """Close the file. Harmless when repeated."""
         with self._closing:
             fd, self._fd = self._fd, None
         self._closed = True
         if fd is not None:
             if self._reserved > self._ring.size:
-                with suppress(OSError):  # then it takes more room than it needs
+                with suppress(OSError):  # it only takes more room than it needs
                     os.ftruncate(fd, self._ring.size)
             os.close(fd)
 
     def _remember(self, offset: int, place: Cursor) -> None:
-        """Where to go on, for the reader who has read up to C{offset}."""
+        """Keep where to go on for a reader that has read up to C{offset}."""
         if len(self._cursors) >= _MAX_CURSORS:
             del self._cursors[next(iter(self._cursors))]
         self._cursors[offset] = place
 
     def _next_intact(self, offset: int) -> int:
-        """Where the first sector that can be read from C{offset} on begins."""
+        """The first offset of the next sector from C{offset} on that can be read."""
         ring = self._ring
         assert self._fd is not None
         while offset < ring.end:
@@ -249,21 +249,21 @@ class RingFile:
         return offset
 
     def _reserve(self, size: int) -> bool:
-        """Whether the file can grow to this size, as far as can be known before."""
+        """Whether the file can grow to this size, as far as the system can tell."""
         now = max(self._reserved, self._ring.size)
-        if size <= now or _allocate is None or self._fd is None:
+        if size <= now or self._fd is None:
             return True
         try:
-            _allocate(self._fd, now, size - now)
+            os.posix_fallocate(self._fd, now, size - now)
         except OSError as error:
             if error.errno in _FULL:
                 os.ftruncate(self._fd, now)
                 return False
-        self._reserved = size  # or there is no way to know, and to ask again
+        self._reserved = size  # or this filesystem cannot reserve: do not ask again
         return True
 
     def _write(self, stretch: Sequence[Extent], chunk: Chunk) -> None:
-        """Write extents without a gap between them; those that are whole are kept."""
+        """Write adjacent extents, and commit those that were written whole."""
         assert self._fd is not None
         buffers = [
             part
@@ -273,7 +273,7 @@ class RingFile:
         begin, stop = stretch[0].position, stretch[-1].stop
         position = begin
         try:
-            position += _pwritev(self._fd, buffers, position)
+            position += os.pwritev(self._fd, buffers[:_IOV_MAX], position)
             while position < stop:
                 rest = memoryview(b"".join(buffers))[position - begin :]
                 position += os.pwrite(self._fd, rest, position)
@@ -283,14 +283,8 @@ class RingFile:
                     self._ring.commit(extent)
 
 
-def _pwritev(fd: int, buffers: Sequence[bytes | memoryview], position: int) -> int:
-    if hasattr(os, "pwritev") and len(buffers) <= _IOV_MAX:
-        return os.pwritev(fd, buffers, position)
-    return os.pwrite(fd, b"".join(buffers), position)  # old macOS, or tiny sectors
-
-
 def _stretches(extents: Sequence[Extent]) -> Iterator[Sequence[Extent]]:
-    """The extents, those without a gap between them together."""
+    """The extents, grouped so that those of a group are adjacent in the file."""
     begin = 0
     for index in range(1, len(extents) + 1):
         if index == len(extents) or extents[index].position != extents[index - 1].stop:

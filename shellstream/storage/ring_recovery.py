@@ -1,4 +1,8 @@
-"""What is left in a file of output whose writer was killed; no I/O here."""
+"""
+Recovery of an output file whose writer was killed; no I/O here.
+
+L{storage.ring_format} explains the steps.
+"""
 
 from collections.abc import Callable
 
@@ -13,11 +17,13 @@ Read = Callable[[int, int], bytes]
 
 def recover(read: Read, size: int) -> Ring:
     """
-    The ring of a file of which nothing is known but its size.
+    The ring of a file.
 
-    @raise LogDamaged: if nothing in it can be used.
+    @param read: reads from the file.
+    @param size: of the file, in bytes.
+    @raise LogDamaged: if no record in it is intact.
     """
-    if not size:  # killed before it wrote anything
+    if not size:  # its writer was killed before it wrote anything
         return Ring.from_sectors(FileSignature.of(0, 0), [], 0, 0, 0)
     signature = _find_signature(read, size)
     heads: list[tuple[Header, int]] = []
@@ -33,7 +39,7 @@ def recover(read: Read, size: int) -> Ring:
             start, end = span
             chain = [(head, slot)]
             if start == head.offset:
-                # What does not fit in between was being overwritten.
+                # A sector that does not fit in between was being overwritten.
                 for each in heads[index + 1 :]:
                     if chain[-1][0].follows(each[0]):
                         chain.append(each)
@@ -44,8 +50,8 @@ def recover(read: Read, size: int) -> Ring:
 
 
 def _find_signature(read: Read, size: int) -> FileSignature:
-    # Where a sector of the largest size could begin, one of any size does. Looked
-    # for there first, none is taken for one that is but a part of some output.
+    # Largest sectors first: where one of them could begin, one of any size could, and
+    # output in the middle of a large sector is not taken for the header of a small one.
     for shift in reversed(SHIFTS):
         for position in range(0, size, 1 << shift):
             head = Header.at(read(HEADER, position))

@@ -81,7 +81,7 @@ class AllFormatsTests(SynchronousTestCase):
     def test_naming(self) -> None:
         """Only events carry a run in what a reader comes back with."""
         for one in FORMATS:
-            named = one.naming(RUN)
+            named = one.naming_run(RUN)
             self.assertEqual(named == one, one.name != "sse")
             self.assertEqual(named.name, one.name)
 
@@ -172,7 +172,7 @@ class SseTests(SynchronousTestCase):
 
     def test_begin(self) -> None:
         """A cut before any output brings the reader back soon, to where it was."""
-        for one, expected in ((Sse(), "7"), (Sse().naming(RUN), f"7@{RUN}")):
+        for one, expected in ((Sse(), "7"), (Sse().naming_run(RUN), f"7@{RUN}")):
             events, kept = event_source(one.begin(RUN, "build", 7))
             self.assertEqual((events, kept), ([], {"id": expected, "retry": 1000}))
 
@@ -188,14 +188,14 @@ class SseTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """After the end the reader does not come back today."""
-        (event,), kept = event_source(Sse().naming(RUN).end(EXITED))
+        (event,), kept = event_source(Sse().naming_run(RUN).end(EXITED))
         self.assertEqual((event.type, event.id), ("end", f"7@{RUN}"))
         self.assertEqual(kept["retry"], 24 * 60 * 60 * 1000)
         self.assertEqual(event.data.encode() + b"\n", Ndjson().end(EXITED))
 
     def test_ids(self) -> None:
         """What is written as an id is read as one."""
-        for one, run in ((Sse(), None), (Sse().naming(RUN), RUN)):
+        for one, run in ((Sse(), None), (Sse().naming_run(RUN), RUN)):
             for offset in (0, 5, MAX_OFFSET):
                 _, kept = event_source(one.gap(Gap(0, offset)))
                 self.assertEqual(parse_last_event_id(kept["id"]), (offset, run))

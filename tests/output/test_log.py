@@ -130,7 +130,7 @@ class OutputLogTests(SynchronousTestCase):
         self.assertEqual(kept(log, 0), expected)
 
     def test_shared(self) -> None:
-        """All who read what is in memory are given the same objects."""
+        """All readers of what is in memory get the same objects."""
         log = filled(1 << 20, [b"ab", b"cd"])
         first, second = log.read(0)
         self.assertIs(log.read(0)[1], second)
@@ -164,7 +164,7 @@ class BackingTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after(self, writes, capacity, retain, size) -> None:
-        """Nobody is promised what memory and storage both forget."""
+        """A reservation counts what memory and storage both drop."""
         log = OutputLog(capacity, FakeLogStorage(retain))
         for write in writes:
             log.append(Stream.STDOUT, 0, write)
@@ -218,7 +218,7 @@ class BackingTests(SynchronousTestCase):
 
     @given(WRITES, WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after_trouble(self, kept, refused, capacity, retain, size) -> None:
-        """Nobody is promised what memory has no room for once the storage fails."""
+        """Once the storage has failed, a reservation counts on memory alone."""
         storage = FakeLogStorage(retain)
         log = OutputLog(capacity, storage)
         for write in kept:
@@ -235,7 +235,7 @@ class BackingTests(SynchronousTestCase):
             self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
 
     def test_cannot_be_read(self) -> None:
-        """Who cannot read something back goes on behind it; others still may."""
+        """A reader goes on behind what cannot be read; others read the rest."""
         resume = LogDamaged("bad")
         resume.resume = 2
         cases = ((LogDamaged("bad"), 4), (OSError(errno.EIO, "disk"), 4), (resume, 2))
@@ -270,7 +270,7 @@ class BackingTests(SynchronousTestCase):
             self.assertEqual(told[1:], [damage])
 
     def test_released_at_once(self) -> None:
-        """A log that is closed while nobody reads it lets go of all it holds."""
+        """A log that is closed without a subscriber closes its storage."""
         storage = FakeLogStorage()
         log = OutputLog(1 << 20, storage)
         log.append(Stream.STDOUT, 0, b"ab")
@@ -298,7 +298,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_leaves_when_told_of_the_end(self) -> None:
-        """Who reads the rest and leaves when woken by the close releases the log."""
+        """The storage is closed when a subscriber leaves while close() wakes it."""
         storage = FakeLogStorage()
         log = OutputLog(0, storage)
         leave = log.subscribe(lambda: leave() if log.closed else None)
@@ -325,7 +325,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual((log.storage_closed, storage.closed), (True, 1))
 
     def test_ended_and_unread(self) -> None:
-        """One that nobody came to read is released by closing it."""
+        """Without a subscriber, close() closes the storage."""
         storage = FakeLogStorage()
         log = OutputLog.from_storage(storage)
         log.close()
@@ -351,7 +351,7 @@ class HeldTests(SynchronousTestCase):
         self.log.subscribe(lambda: self.woken.append(self.log.end))
 
     def test_held(self) -> None:
-        """Nobody is told of what was appended, or can read it, until it is safe."""
+        """What was appended is neither announced nor readable until it is published."""
         for write in (b"ab", b"cd"):
             self.log.append(Stream.STDOUT, 0, write)
         self.assertEqual((self.log.end, self.log.written, self.woken), (0, 4, []))
@@ -381,7 +381,7 @@ class HeldTests(SynchronousTestCase):
 
 
 class SubscriberTests(SynchronousTestCase):
-    """Who follows a log is woken when there is news."""
+    """A subscriber is woken when there is more to read."""
 
     def setUp(self) -> None:
         self.log = OutputLog(1 << 20)
@@ -400,7 +400,7 @@ class SubscriberTests(SynchronousTestCase):
         self.assertEqual(self.woken, [(1, False), (3, False), (3, True)])
 
     def test_leaves(self) -> None:
-        """Who has left is woken no more, others still are."""
+        """A subscriber that left is not woken; the others still are."""
         leave = self.log.subscribe(self.note)
         others: list[int] = []
         self.log.subscribe(lambda: others.append(self.log.end))
@@ -409,7 +409,7 @@ class SubscriberTests(SynchronousTestCase):
         self.assertEqual((self.woken, others), ([], [1]))
 
     def test_leaves_while_woken(self) -> None:
-        """A subscriber may leave while it is woken, and nobody else is passed over."""
+        """A subscriber may leave while it is woken; all others are still woken."""
 
         def once() -> None:
             self.note()
@@ -423,7 +423,7 @@ class SubscriberTests(SynchronousTestCase):
         self.assertEqual((self.woken, others), ([(1, False)], [1, 2]))
 
     def test_sent_away_while_woken(self) -> None:
-        """Who was made to leave by another one's waking is not woken any more."""
+        """A subscriber whose subscription another one ended is not woken."""
         self.log.subscribe(lambda: leave())
         leave = self.log.subscribe(self.note)
         self.log.append(Stream.STDOUT, 0, b"a")

@@ -100,7 +100,7 @@ class NegotiateTests(SynchronousTestCase):
             self.assertIs(negotiate("text/html", one.name), one)
 
     def test_unknown(self) -> None:
-        """A name that is none is refused, and not taken for another."""
+        """An unknown name is refused, with the nearest one."""
         for name in ("", "SSE", "json", "plain ", "x" * 10_000):
             error = self.assertRaises(NotAcceptable, negotiate, "*/*", name)
             self.assertLess(len(str(error)), 400)
@@ -108,7 +108,7 @@ class NegotiateTests(SynchronousTestCase):
         self.assertIn("'ndjso' (did you mean 'ndjson'?)", str(error))
 
     def test_none(self) -> None:
-        """Who takes none of them is told which there are."""
+        """A client that accepts no format is told which there are."""
         for accept in ("text/html", "image/*", "*/*;q=0", "text/event-stream;q=0"):
             error = self.assertRaises(NotAcceptable, negotiate, accept, None)
         self.assertIn("for one of: plain (text/plain), sse (text/ev", str(error))
@@ -158,7 +158,7 @@ class NegotiateTests(SynchronousTestCase):
 
 
 class PrefersHtmlTests(SynchronousTestCase):
-    """A page is for who asks for one."""
+    """Browsers get pages."""
 
     def test_browsers(self) -> None:
         """A browser's address bar gets the page."""
@@ -166,7 +166,7 @@ class PrefersHtmlTests(SynchronousTestCase):
             self.assertTrue(prefers_html(accept), accept)
 
     def test_others(self) -> None:
-        """Who does not say, or would as soon have JSON, gets that."""
+        """A client without a preference, or with one for JSON, gets JSON."""
         html_too = "text/html, application/json"
         worse = "text/html;q=0.5, application/json;q=0.6"
         for accept in (None, "", "*/*", "application/json", html_too, worse, "x"):

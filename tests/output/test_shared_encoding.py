@@ -29,7 +29,7 @@ class RenditionTests(RunTestCase):
             self.assertEqual(OutputLog.read.call_count, 1)
 
     def test_not_another(self) -> None:
-        """What was told to others is told to nobody who asks for something else."""
+        """A kept result serves only the same request."""
         rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
         asked = [(0, 3), (1, 3), (0, 2), (0, 3)]

@@ -30,7 +30,7 @@ class TailTests(SynchronousTestCase):
     """The last lines begin where tail(1) says."""
 
     def test_examples(self) -> None:
-        """A newline at the very end ends a line; what has none is one all the same."""
+        """A newline at the very end ends a line; a last line without one counts too."""
         log = log_of([(Stream.STDOUT, b"one\ntwo\nthree")])
         found = [tail(log, lines) for lines in range(5)]
         self.assertEqual(found, [13, 8, 4, 0, 0])

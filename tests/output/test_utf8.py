@@ -57,7 +57,7 @@ class CharacterTests(SynchronousTestCase):
         self.assertEqual(told((ERR, b"xyz"), only=OUT), ([], 3))
 
     def test_resumed_inside(self) -> None:
-        """Who resumes inside a character loses that one only."""
+        """A client that resumes inside a character loses only that one."""
         rest = "😀".encode()[1:]
         self.assertEqual(told(rest + b"b\xe2", start=9), ([rest, "b"], 13))
         self.assertEqual(told(rest, start=9), ([rest], 12))

@@ -50,7 +50,7 @@ class FollowTests(ViewerTestCase):
         self.assertEqual((self.told, self.child.signals), (["ended"], []))
 
     def test_after_the_end(self) -> None:
-        """A run that has ended is told whole to who comes later."""
+        """A viewer that comes after the end gets all of the output."""
         self.say(b"x")
         self.end()
         self.view()
@@ -116,13 +116,13 @@ class SlowTests(ViewerTestCase):
         self.assertEqual(self.told, ["ended"])
 
     def behind(self) -> Viewer:
-        """A viewer who has more pieces before it than it is given in one turn."""
+        """A viewer that is further behind than one burst."""
         for _ in range(2 * MAX_BURST + 1):
             self.say(b"x" * 10_000)
         return self.view(form=Ndjson())
 
     def test_burst(self) -> None:
-        """Who is far behind gets all of it, but lets others have their turn."""
+        """A viewer that is far behind gets everything, and lets others take turns."""
         viewer = self.behind()
         seen = [viewer.offset]
         self.assertLess(seen[0], self.run_.log.end)
@@ -137,7 +137,7 @@ class SlowTests(ViewerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_burst_lets_the_child_go_on(self) -> None:
-        """A child that waited for such a viewer goes on when it has caught up."""
+        """A child that waited for that viewer goes on when it has caught up."""
         viewer = self.view(form=Ndjson())
         viewer.pauseProducing()
         while not self.child.paused:

@@ -16,7 +16,7 @@ class ViewTests(ViewerTestCase):
     """A L{Viewer} gives what its view asks for, and no more."""
 
     def test_what_there_is(self) -> None:
-        """Who does not follow gets what is there, and the run does not know of it."""
+        """A viewer that does not follow gets what is there, and never attaches."""
         self.say(b"abc")
         self.view(ViewOptions(1, follow=False))
         self.assertEqual((self.transport.value(), self.told), (b"bc", ["done"]))
@@ -97,7 +97,7 @@ class GapTests(ViewerTestCase):
         self.assertEqual((viewer.offset, self.told), (self.run_.log.end, []))
 
     def test_skipped(self) -> None:
-        """Who wants gaps skipped gets what is left, though nothing tells of them."""
+        """With gap=skip a viewer gets what is left, without a record of the gap."""
         viewer = self.view(ViewOptions(skip_gaps=True))
         start = self.overrun(viewer)
         self.assertEqual(len(self.transport.value()), self.run_.log.end - start)
@@ -114,7 +114,7 @@ class QuietTests(ViewerTestCase):
     """A quiet stream gives signs of life, in the formats that have some."""
 
     def test_ping(self) -> None:
-        """After a while of silence, and again; not to who is slow."""
+        """A ping comes after each while of silence, but not to a full consumer."""
         viewer = self.view(ViewOptions(), Ndjson())
         self.clock.advance(PING_INTERVAL - 1)
         self.say(b"a")
@@ -153,6 +153,6 @@ class QuietTests(ViewerTestCase):
         self.assert_left()
 
     def test_plain(self) -> None:
-        """Plain bytes have none, and so need no timer."""
+        """The plain format has no pings, and so needs no timer."""
         self.view()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -96,7 +96,7 @@ class Stream(Resource):
         if record.state is State.FAILED:
             raise RunFailed(record.id, record.failure or "it never started")
         if by_get:
-            form = form.naming(record.id)
+            form = form.naming_run(record.id)
         self._responder.respond(request, run, ViewOptions(lossless=began), form)
 
     async def _resume(self, request: Request, form: Format, last: str) -> None:
@@ -111,4 +111,4 @@ class Stream(Resource):
         view = ViewOptions(
             offset, lossless=run.record.principal == context.runs.caller.principal.name
         )
-        self._responder.respond(request, run, view, form.naming(run_id))
+        self._responder.respond(request, run, view, form.naming_run(run_id))
