@@ -48,7 +48,9 @@ class HttpLimits:
     )
     input_size: int = setting("The most input for a run in one request.", size, 1 << 20)
     inputs_size: int = setting(
-        "The most input in memory that the runs have not read yet.", size, 64 << 20
+        "The most input of all runs that they have not read yet; it is in memory.",
+        size,
+        64 << 20,
     )
     idle_timeout: float = setting(
         "Seconds that a connection may wait for its next request.", seconds, 60.0

@@ -58,6 +58,7 @@ def parameter(table: Table) -> Parameter:
                 declared = evolve(declared, min=None)
         case Path() if "roots" not in table:
             table.report("roots", "nothing", "a list of absolute paths")
+            declared = evolve(declared, roots=("/",))  # for the other rules
     return _with_default(table, declared)
 
 

@@ -238,7 +238,7 @@ class Path(Parameter):
     kind = "path"
 
     roots: tuple[str, ...] = setting(
-        "The folders that a value must be inside; required.", folders, ("/",)
+        "The folders that a value must be inside; required.", folders, ()
     )
     resolve: Callable[[str], str] = field(default=realpath, eq=False, repr=False)
 
@@ -248,7 +248,7 @@ class Path(Parameter):
             raise InvalidValue("must not be empty")
         if len(text) > MAX_LENGTH:
             raise InvalidValue(f"is longer than {MAX_LENGTH} characters")
-        found = self.resolve(text if isabs(text) else join(self.roots[0], text))
+        found = self.resolve(text if isabs(text) else join(*self.roots[:1], text))
         if len(found) > MAX_LENGTH:
             raise InvalidValue(f"leads to a path of more than {MAX_LENGTH} characters")
         if self.resolve(found) != found:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.config.command import placeholders
 from shellstream.config.loader import Config, ConfigError, parse
 from shellstream.model.errors import ParametersRefused
+from tests.support.configurations import schema_errors
 
 TEXTS = st.text(max_size=6) | st.sampled_from(["a", "x {p}", "{{p}}", "/srv", "[a-z]+"])
 NUMBERS = st.integers(-(10**18), 10**18) | st.floats() | st.integers(-1, 5)
@@ -140,12 +141,15 @@ class ParseProperties(SynchronousTestCase):
     def parsed(self, text: str) -> Config | None:
         """The configuration, unless there are mistakes, which are told in full."""
         try:
-            return parse(text)
+            config = parse(text)
         except ConfigError as mistaken:
             self.assertTrue(mistaken.mistakes)
             for each in mistaken.mistakes:
                 self.assertTrue(each.key and each.found and each.allowed, each)
             return None
+        # An editor never complains of a file that the daemon accepts.
+        self.assertEqual(schema_errors(text), [])
+        return config
 
     @given(st.text() | st.text("[]{}=.'\"\n ax1", max_size=40))
     def test_any_text(self, text) -> None:

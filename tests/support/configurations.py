@@ -1,5 +1,10 @@
 """Configurations in TOML, and the mistakes found in them."""
 
+import tomllib
+
+from jsonschema import Draft4Validator
+
+from docs.generate_configuration import json_schema
 from shellstream.config.loader import ConfigError, parse
 
 
@@ -12,8 +17,17 @@ def mistakes(text: str) -> list[tuple[str, str, str]]:
     return []
 
 
+SCHEMA = Draft4Validator(json_schema())
+
+
 #: What a file needs around what is tested.
 COMMAND = '[commands.x]\nargv = ["a"]\n'
 
 
 PARAMETER = '[commands.x]\nargv = ["a", "{p}"]\n[commands.x.params.p]\n'
+
+
+def schema_errors(text: str) -> list[str]:
+    """What the JSON Schema for editors finds wrong with a file."""
+    errors = SCHEMA.iter_errors(tomllib.loads(text))
+    return [f"{each.json_path}: {each.message}" for each in errors]
