@@ -206,13 +206,6 @@ def table(value: object) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-@check("a list of tables", {"type": "array", "items": {"type": "object"}})
-def rows(value: object) -> list[dict[str, object]] | None:
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        return None
-    return value
-
-
 @check(
     "a table of strings, by names of letters, digits and _",
     {

@@ -114,13 +114,6 @@ class Table:
             else:
                 yield Table(key, self._path(path), value, self._mistakes)
 
-    def rows(self, name: str) -> Iterator["Table"]:
-        """The tables of the list at C{name}; an absent list is empty."""
-        nothing: list[dict[str, object]] = []
-        for index, values in enumerate(self.read(name, checks.rows, nothing)):
-            path = f"{name}[{index}]"
-            yield Table(path, self._path(path), values, self._mistakes)
-
     def table(self, name: str) -> "Table":
         """The table at C{name}; an absent table is empty."""
         nothing: dict[str, object] = {}

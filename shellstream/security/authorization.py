@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from attrs import frozen
 
 from shellstream.model.checks import boolean, list_of, matching, one_of
-from shellstream.model.tables import Table, setting
+from shellstream.model.tables import setting
 
 
 class Action(Enum):
@@ -145,11 +145,6 @@ def decide(
     if owner is not None and grant.own and owner != principal.name:
         return Verdict.HIDDEN
     return Verdict.ALLOWED
-
-
-def read_grant(table: Table) -> Grant:
-    """The keys of a table that say what somebody may do."""
-    return table.read_settings(Grant)
 
 
 def named(grant: Grant) -> dict[str, object]:

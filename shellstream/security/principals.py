@@ -10,7 +10,7 @@ from attrs import frozen
 from shellstream.model.checks import Check, check, list_of, matching, string
 from shellstream.model.tables import Table, setting
 
-from .authorization import ANONYMOUS, Grant, Principal, read_grant
+from .authorization import ANONYMOUS, Grant, Principal
 
 #: A peer that comes by a UNIX socket, as one of C{proxies}.
 UNIX = "unix"
@@ -151,7 +151,7 @@ def read_principals(table: Table) -> dict[str, Known]:
 
 
 def _known(table: Table) -> Known:
-    known = table.read_settings(Known, grant=read_grant(table))
+    known = table.read_settings(Known, grant=table.read_settings(Grant))
     if table.name == OTHERS and known.certificates:
         allowed = "certificates of somebody with a name"
         table.report("certificates", repr(list(known.certificates)), allowed)

@@ -14,7 +14,7 @@ from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.tables import Mistake, Table
 
-from .authorization import Grant, Principal, named, read_grant
+from .authorization import Grant, Principal, named
 
 T = TypeVar("T")
 
@@ -247,7 +247,7 @@ def _token(table: Table) -> Token:
         id=table.name,
         name=_read(table, "name", _name),
         digest=_read(table, "sha256", _matching(_DIGEST, "64 hexadecimal digits")),
-        grant=read_grant(table),
+        grant=table.read_settings(Grant),
         created=_read(table, "created", _time),
         expires=_read(table, "expires", _time_or_never),
     )

@@ -16,7 +16,6 @@ from shellstream.security.authorization import (
     Verdict,
     decide,
     named,
-    read_grant,
 )
 
 ALICE = Principal(name="alice", grant=Grant(), credential="test")
@@ -95,7 +94,7 @@ class ReadTests(SynchronousTestCase):
     def read(self, values: dict[str, object]) -> tuple[Grant, list[Mistake]]:
         mistakes: list[Mistake] = []
         table = Table("t", "t", values, mistakes)
-        grant = read_grant(table)
+        grant = table.read_settings(Grant)
         table.report_unknown()
         return grant, mistakes
 
