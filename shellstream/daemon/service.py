@@ -14,18 +14,19 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import ShellstreamError
-from shellstream.model.events import State
 from shellstream.process import orphans
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.spawn import spawn
+from shellstream.runs.history import History
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit_log import AuditLog
@@ -34,10 +35,11 @@ from shellstream.security.request_origin import Names
 from shellstream.storage.audit_file import AuditFile, AuditUnusable
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
-from shellstream.storage.run_store import Store
+from shellstream.storage.run_store import RunStore
 from shellstream.storage.state_dir import StateDir, default_state_dir
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import TokenStore
+from shellstream.storage.worker_thread import WorkerThread
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
@@ -99,10 +101,10 @@ class Daemon(Service):
     registry: Registry = field(init=False)
     _launch_plans: Mapping[str, LaunchPlan] = field(init=False)
     _state_dir: StateDir | None = field(default=None, init=False)
-    _store: Store = field(init=False)
+    _store: RunStore = field(init=False)
     _audit_file: AuditFile | None = field(default=None, init=False)
     _audit_log: AuditLog = field(init=False)
-    _database_thread: ThreadPool = field(init=False)
+    _database_thread: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
@@ -128,18 +130,23 @@ class Daemon(Service):
         self.auth_policy = self._start_auth_policy(folder)
         opened = self._state_dir
         # One thread: a connection to SQLite is used by one at a time.
-        self._database_thread = ThreadPool(0, 1, "state")
-        self._database_thread.start()
+        self._database_thread = WorkerThread(self._reactor)
+        self._database_thread.start("state")
         database = Database.open(IN_MEMORY) if opened is None else opened.database
-        self._store = Store(database, partial(self._in_thread, self._database_thread))
+        self._store = RunStore(database, self._database_thread)
         pepper = os.urandom(32) if opened is None else opened.pepper
         self.registry = Registry(
             self._config,
             self._reactor,
             wall_clock,
             self._spawn,
-            self._store,
-            self._logs(),
+            History(
+                self._config.keep,
+                self._reactor,
+                wall_clock,
+                self._store,
+                self._logs(),
+            ),
             self._audit_log.record,
             pepper,
         )
@@ -176,7 +183,7 @@ class Daemon(Service):
         self._watching.stop()
         self.site.doStop()
         self.auth_policy.tokens.stop()
-        stopping = self.registry.stop()
+        stopping = self.registry.supervisor.stop()
         stopping.addCallback(lambda _: self._audit_log.close())
         stopping.addCallback(lambda _: self._store.close())
         stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
@@ -276,21 +283,21 @@ class Daemon(Service):
 
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
-        found: list[Any] = []  # the reactor does not run: calls are over at once
-        for asked in (self._store.unended(), self._store.newest_id()):
-            asked.addCallbacks(found.append, self._cannot_start)
-        unended, newest = found
-        lost = [each for each in unended if each.state is State.RUNNING]
-        self.registry.recover(unended, newest)
+        found: list[Any] = []
+        recovering = Deferred.fromCoroutine(self.registry.recover())
+        recovering.addBoth(found.append)
+        (lost,) = found  # at once, since the reactor does not run yet
+        if isinstance(lost, Failure):
+            why = lost.getErrorMessage()
+            raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
             orphans.end_orphans(lost, self._reactor, GRACE)
         if self._state_dir is not None:
-            swept = self._store.known(self._state_dir.logs).addCallback(self._sweep)
+            there = self._state_dir.logs
+            swept = self._store.transact(lambda database: database.known(there))
+            swept.addCallback(self._sweep)
             swept.addErrback(lambda failure: _log.failure("while sweeping", failure))
-
-    def _cannot_start(self, failure: Any) -> None:
-        raise DaemonCannotStart(f"shellstream: {failure.getErrorMessage()}")
 
     def _sweep(self, known: set[str]) -> Deferred[int]:
         assert self._state_dir is not None
@@ -324,6 +331,6 @@ class Daemon(Service):
         self._reactor.callFromThread(self._hurry)
 
     def _hurry(self) -> None:
-        self.registry.hurry()
+        self.registry.supervisor.hurry()
         if self.running:
             self._reactor.stop()

@@ -1,4 +1,4 @@
-"""Who may run now, who waits, and who is turned away."""
+"""Which runs may run now, which wait, and which are refused."""
 
 from attrs import define, field
 
@@ -9,16 +9,16 @@ from shellstream.model.limits import WhenBusy
 
 from .run import Run
 
-#: After how many seconds it may be worth to ask again.
+#: Seconds after which a refused client may try again.
 RETRY_AFTER = 5
 
 
 @define(eq=False)
 class Admission:
     """
-    Keeps the number of runs below C{max_running}, of each command and in all.
+    Gives runs their places: at most C{max_running} of each command, and in all.
 
-    @ivar queue: the runs that wait, in the order in which they came.
+    @ivar queue: the runs that wait, in the order of their requests.
     """
 
     _max_running: int
@@ -31,11 +31,12 @@ class Admission:
         self, command: Command, invocation: Invocation, owner: str | None = None
     ) -> Run | None:
         """
-        The run that an order for the same is to join, instead of one more.
+        The run that a request for the same shall join, instead of starting one more.
 
-        Who wants to put something in has to have a run of their own.
+        A request with input always gets a run of its own: two clients cannot both
+        write to one standard input.
 
-        @param owner: who must have started it; L{None}: anybody.
+        @param owner: the principal that must have started it; L{None}: any.
         """
         if invocation.stdin:
             return None
@@ -56,7 +57,7 @@ class Admission:
         command = run.command
         running = self._running.get(command.name, [])
         waiting = [each for each in self.queue if each.command is command]
-        # There may be room for one that waits and is not written down yet.
+        # There may be room and still a run that waits: it is not recorded yet.
         if self._room(command) and not waiting:
             self._begin(run)
             return True
@@ -76,7 +77,7 @@ class Admission:
         return False
 
     def leave(self, run: Run) -> None:
-        """A run needs its place no more."""
+        """Take a run's place away, if it has one."""
         if run in self.queue:
             self.queue.remove(run)
             return
@@ -88,7 +89,7 @@ class Admission:
                 del self._running[run.command.name]
 
     def next(self) -> Run | None:
-        """The first of those that wait for which there is room now: it has it."""
+        """Give room that there is now to a run that waits, and return it."""
         for run in self.queue:
             if run.recorded and self._room(run.command):
                 self.queue.remove(run)
@@ -101,7 +102,7 @@ class Admission:
         self._count += 1
 
     def _full(self, command: Command) -> bool:
-        """Whether it would not help to end the runs of this command."""
+        """Whether there is no room even without the runs of this command."""
         mine = len(self._running.get(command.name, ()))
         return self._count - mine >= self._max_running
 

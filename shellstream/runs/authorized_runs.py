@@ -36,11 +36,11 @@ from .interfaces import IRuns, RunRequest
 @frozen(eq=False)
 class AuthorizedRuns:
     """
-    All runs, as far as a caller may know of them; the rest is not there.
+    All runs that a caller may know of; others do not exist for it.
 
-    Whoever answers a request has only this: what asks for no permission cannot be
-    done. Every method, but for C{check}, fails with L{Forbidden} if the caller may
-    not do such a thing to any run. What is done by it is noted.
+    Resources have only this, so that nothing can be done without a check. Every method
+    but C{check} fails with L{Forbidden} if the caller may not do it to any run. What a
+    caller does is in the audit.
     """
 
     _runs: IRuns
@@ -49,22 +49,20 @@ class AuthorizedRuns:
 
     def require(self, action: Action) -> None:
         """
-        Whatever comes next, it is only for those who may do this.
-
-        @raise Forbidden: if the caller may not.
+        @raise Forbidden: if the caller may not do this to any run.
         """
         principal = self.caller.principal
         if decide(principal, action) is not Verdict.ALLOWED:
             raise Forbidden(principal.name, action.value)
 
     def allows(self, action: Action, command: str, owner: str | None = None) -> bool:
-        """Whether the caller may do something to a command, or to a run of it."""
+        """Whether the caller may do this to a command, or to a run of it."""
         verdict = decide(self.caller.principal, action, command, owner)
         return verdict is Verdict.ALLOWED
 
     @property
     def config(self) -> Config:
-        """What the operator decided, with the commands that the caller may run."""
+        """What the operator decided, with only the commands that the caller may run."""
         config = self._runs.config
         if self.caller.principal.grant == EVERYTHING:
             return config
@@ -78,7 +76,7 @@ class AuthorizedRuns:
 
     @property
     def events(self) -> OutputLog:
-        """All news: whoever passes them on asks L{allows} for each."""
+        """All events: ask L{allows} of each before passing it on."""
         log: OutputLog = self._runs.events
         return log
 
@@ -94,13 +92,13 @@ class AuthorizedRuns:
     async def check(self) -> None:
         await self._runs.check()
 
-    async def submit(self, order: RunRequest) -> tuple[IRun, bool]:
+    async def submit(self, request: RunRequest) -> tuple[IRun, bool]:
         self.require(Action.RUN)
-        self.command(order.command)
-        run, began = await self._runs.submit(evolve(order, by=self.caller))
+        self.command(request.command)
+        run, began = await self._runs.submit(evolve(request, by=self.caller))
         record = run.record
         if not self.allows(Action.RUN, record.command, record.principal):
-            # One of the same name, who may see more, has joined it with this key.
+            # Another token of the same name, which may see more, used this key.
             raise IdempotencyKeyReused
         return run, began
 
@@ -113,20 +111,20 @@ class AuthorizedRuns:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: RunFilter | None = None,
+        only: RunFilter | None = None,
     ) -> list[RunRecord]:
         self.require(Action.READ)
         principal = self.caller.principal
         grant = principal.grant
-        if within is None and (grant.own or "*" not in grant.commands):
-            within = RunFilter(grant.commands, principal.name if grant.own else None)
-        return await self._runs.page(limit, after, state, command, within)
+        if only is None and (grant.own or "*" not in grant.commands):
+            only = RunFilter(grant.commands, principal.name if grant.own else None)
+        return await self._runs.page(limit, after, state, command, only)
 
-    async def feed(self, run_id: str, piece: StdinChunk) -> int:
+    async def feed(self, run_id: str, chunk: StdinChunk) -> int:
         run = await self._find(run_id, Action.WRITE)
         try:
-            taken = await self._runs.feed(run_id, piece)
-        except CancelledError:  # it may have had a part of it
+            taken = await self._runs.feed(run_id, chunk)
+        except CancelledError:  # a part of it may have been taken
             self._done(AuditAction.INPUT, run)
             raise
         self._done(AuditAction.INPUT, run)

@@ -1,4 +1,4 @@
-"""A run that is over, on this machine."""
+"""A run that has ended, on this machine."""
 
 from collections.abc import Callable
 from weakref import finalize
@@ -15,10 +15,10 @@ from shellstream.output.log import OutputLog
 @implementer(IRun)
 @define(eq=False)
 class EndedRun:
-    """A run that is over, as its record and its log tell of it."""
+    """A run that has ended, as its record and what is kept of its output tell."""
 
     record: RunRecord
-    _open: Callable[[RunRecord], OutputLog]
+    _open_log: Callable[[RunRecord], OutputLog]
     _log: OutputLog | None = field(default=None, init=False)
 
     stall_timeout = Limits().stall_timeout
@@ -29,16 +29,16 @@ class EndedRun:
     @property
     def log(self) -> OutputLog:
         if self._log is None or self._log.storage_closed:
-            self._log = self._open(self.record)
-            # For those who only look at it, and never subscribe.
+            self._log = self._open_log(self.record)
+            # Its last subscriber closes it; a caller that only reads does not.
             finalize(self, self._log.close)
         return self._log
 
     def attach(self, viewer: IViewer) -> None:
-        """Nobody waits for viewers any more."""
+        """It has no process that would wait for a viewer."""
 
     def detach(self, viewer: IViewer) -> None:
-        """Nobody waits for viewers any more."""
+        """It has no process that would wait for a viewer."""
 
     def apply_backpressure(self) -> None:
-        """There is nothing to slow down."""
+        """It has no process to pause."""

@@ -1,7 +1,7 @@
-"""What is written down of runs; of those that are over nothing else is left."""
+"""All runs as they are recorded: the only room that holds the store and the logs."""
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from attrs import define, evolve, field
@@ -22,95 +22,162 @@ from .ended_run import EndedRun
 
 _log = Logger()
 
-#: Seconds between two attempts to write down an end.
+T = TypeVar("T")
+
+#: Seconds between two attempts to record an end.
 RETRY = 5.0
 
+# Each of these protocols has one implementation. They are here because this room may
+# not import the storage: what runs need of it can be read in one place.
 
-class Store(Protocol):
-    """What survives a restart, apart from output; see L{storage.run_store}."""
 
-    def add(
-        self, record: RunRecord, key: IdempotencyKey | None
-    ) -> Deferred[str | None]: ...
-    def join(
-        self, record: RunRecord, key: IdempotencyKey, principal: str
-    ) -> Deferred[str | None]: ...
-    def first(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]: ...
-    def free(self, principal: str, key: IdempotencyKey) -> Deferred[None]: ...
-    def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]: ...
-    def get(self, run_id: str) -> Deferred[RunRecord | None]: ...
+class Tables(Protocol):
+    """@see: L{shellstream.storage.database.Database}"""
+
+    def add(self, record: RunRecord, key: IdempotencyKey | None) -> None: ...
+    def add_key(
+        self, run_id: str, key: IdempotencyKey, principal: str, created: int
+    ) -> None: ...
+    def run_of_key(self, principal: str, key: IdempotencyKey) -> str | None: ...
+    def delete_key(self, principal: str, key: IdempotencyKey) -> None: ...
+    def update(self, record: RunRecord) -> bool: ...
+    def get(self, run_id: str) -> RunRecord | None: ...
     def page(
         self,
         limit: int,
         after: str | None,
         state: State | None,
         command: str | None,
-        within: RunFilter | None,
-    ) -> Deferred[list[RunRecord]]: ...
-    def delete(self, run_id: str) -> Deferred[bool]: ...
-    def exceeds(self, keep: Retention) -> bool: ...
-    def expire(self, now: int, keep: Retention) -> Deferred[Any]: ...
-    def check(self) -> Deferred[None]: ...
+        only: RunFilter | None,
+    ) -> list[RunRecord]: ...
+    def unended(self) -> list[RunRecord]: ...
+    def newest_id(self) -> str | None: ...
+    def delete(self, run_id: str) -> bool: ...
+    def expire(self, now: int, retention: Retention) -> Any: ...
+    def check(self) -> None: ...
+
+
+class Store(Protocol):
+    """@see: L{shellstream.storage.run_store.RunStore}"""
+
+    def transact(
+        self, call: Callable[[Tables], T], *, synced: bool = False
+    ) -> Deferred[T]: ...
+    def exceeds(self, runs: int, stored: int) -> bool: ...
     def flush(self) -> Deferred[None]: ...
 
 
 class Logs(Protocol):
-    """Where output is kept; see L{shellstream.storage.log_store}."""
+    """Where output is kept: in files, or in memory (L{storage.log_store})."""
 
-    def keep(self, wanted: Retention) -> Retention:
-        """What of ended runs there is room for, beside the active ones."""
+    def room(self, wanted: int) -> int:
+        """How much of ended runs there is room for beside the active ones, in bytes."""
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         """The log of a new run."""
 
-    def ended(self, record: RunRecord) -> OutputLog:
+    def open_ended(self, record: RunRecord) -> OutputLog:
         """The log of an ended run; an empty one, if it is gone."""
 
-    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
-        """Bring a log to the disk itself; never fails."""
+    def sync(self, run_id: str) -> Deferred[None]:
+        """Bring the log of an active run to the disk itself. Never fails."""
 
-    def settled(self, run_id: str, log: OutputLog) -> None:
+    def retire(self, run_id: str) -> None:
         """A run has ended, and its log with it."""
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
-        """Forget the output of these ended runs."""
+        """Delete the output of these ended runs. Never fails."""
 
 
 @define(eq=False)
 class History:
     """
-    All runs as they are written down, and those that are over as one finds them.
+    The runs as they are recorded, and those that have ended as clients find them.
 
-    An end that cannot be written down is true all the same: it is known from here
-    until it can be, or the daemon stops.
+    An end that cannot be recorded is true nevertheless: the history itself knows it
+    until it can be recorded, or the daemon stops.
+
+    @ivar retention: how much is kept of what has ended.
+    @ivar logs: the output of runs.
     """
 
-    _keep: Retention
+    _retention: Retention
     _clock: IReactorTime
     _wall: WallClock
     _store: Store
-    _logs: Logs
+    logs: Logs
     _ended: "WeakValueDictionary[str, EndedRun]" = field(
         factory=WeakValueDictionary, init=False
     )
     _closed: bool = field(default=False, init=False)
     _tidies: bool = field(default=False, init=False)
 
+    def add(self, record: RunRecord, key: IdempotencyKey | None) -> Deferred[None]:
+        """
+        Record a new run. With a key this survives a loss of power: or the next request
+        with that key would start the command again.
+
+        @raise CannotRecord: if the disk does not take it.
+        """
+        return self._store.transact(
+            lambda tables: tables.add(record, key), synced=key is not None
+        )
+
+    def join(
+        self, record: RunRecord, key: IdempotencyKey, principal: str
+    ) -> Deferred[None]:
+        """Record that a new key of this principal leads to a run that is there."""
+        run_id, created = record.id, record.created
+        return self._store.transact(
+            lambda tables: tables.add_key(run_id, key, principal, created), synced=True
+        )
+
+    def run_of_key(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]:
+        """
+        The id of the run that a key leads to; L{None} for a new key.
+
+        @raise IdempotencyKeyReused: if the key was sent with another request.
+        """
+        return self._store.transact(lambda tables: tables.run_of_key(principal, key))
+
+    def delete_key(self, principal: str, key: IdempotencyKey) -> Deferred[None]:
+        """A request was refused after all: it may come again with this key."""
+        return self._store.transact(
+            lambda tables: tables.delete_key(principal, key), synced=True
+        )
+
+    def check(self) -> Deferred[None]:
+        """@raise CannotRecord: if the disk takes nothing."""
+        return self._store.transact(lambda tables: tables.check())
+
+    def flush(self) -> Deferred[None]:
+        """Fires when all that was asked so far is done, well or not."""
+        return self._store.flush()
+
+    async def unended(self) -> tuple[list[RunRecord], str | None]:
+        """
+        What another daemon left queued or running, oldest first; and the id of the
+        newest run of all.
+        """
+        return await self._store.transact(
+            lambda tables: (tables.unended(), tables.newest_id())
+        )
+
     async def find(self, run_id: str, record: RunRecord | None = None) -> EndedRun:
         """
-        A run that is over.
+        A run that has ended.
 
-        @param record: what is known of it, if that is not written down yet.
+        @param record: how it ended, if that may not be recorded yet.
         @raise RunUnknown: if there is none, or it is forgotten.
         """
         ended = self._ended.get(run_id)
         if ended is not None:
             return ended
-        record = record or await self._store.get(run_id)
+        record = record or await self._store.transact(lambda tables: tables.get(run_id))
         if record is None:
             raise RunUnknown(run_id)
         # Others may have asked for it meanwhile: they share one log.
-        return self._ended.setdefault(run_id, EndedRun(record, self._logs.ended))
+        return self._ended.setdefault(run_id, EndedRun(record, self.logs.open_ended))
 
     async def page(
         self,
@@ -118,54 +185,64 @@ class History:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: RunFilter | None,
+        only: RunFilter | None,
     ) -> list[RunRecord]:
         """@see: L{shellstream.runs.interfaces.IRuns.page}"""
-        page = await self._store.page(limit, after, state, command, within)
+        page = await self._store.transact(
+            lambda tables: tables.page(limit, after, state, command, only)
+        )
         known = (self._ended.get(each.id) for each in page)
         return [
             each if ended is None else ended.record
             for each, ended in zip(page, known, strict=True)
         ]
 
-    async def forget(self, run_id: str) -> None:
+    async def delete(self, run_id: str) -> None:
         """
-        Delete a run that is over, and its output.
+        Forget a run that has ended, and its output.
 
         @raise RunUnknown: if there is none.
         """
-        if not await self._store.delete(run_id):
+        if not await self._store.transact(lambda tables: tables.delete(run_id)):
             raise RunUnknown(run_id)
         self._ended.pop(run_id, None)
-        await self._logs.remove([run_id])
+        await self.logs.remove([run_id])
 
-    async def recorded(self, record: RunRecord, *, synced: bool = False) -> bool:
-        """Write down how a run stands; whether that could be done."""
+    def update(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
+        """
+        Record how a run stands.
+
+        @param synced: whether it has to survive a loss of power, too.
+        @raise CannotRecord: if the disk does not take it.
+        """
+        return self._store.transact(lambda tables: tables.update(record), synced=synced)
+
+    async def save(self, record: RunRecord, *, synced: bool = False) -> bool:
+        """Record how a run stands, or log why not. Returns whether it is recorded."""
         try:
-            await self._store.put(record, synced=synced)
+            await self.update(record, synced=synced)
         except CannotRecord as error:
             _log.error("run {id}: {error}", id=record.id, error=error)
             return False
         return True
 
-    async def record_late(self, record: RunRecord) -> None:
-        """Write down an end that could not be, until it can or the daemon stops."""
+    def save_soon(self, record: RunRecord) -> None:
+        """The same, without waiting for it."""
+        Deferred.fromCoroutine(self.save(record)).addErrback(_unforeseen)
+
+    async def save_late(self, record: RunRecord) -> None:
+        """Record an end that could not be, as soon as it can be or the daemon stops."""
         while not self._closed:
             await deferLater(self._clock, RETRY)
-            if await self.recorded(record):
+            if await self.save(record):
                 return
-
-    def save_soon(self, record: RunRecord) -> None:
-        """The same, for who does not wait for it."""
-        Deferred.fromCoroutine(self.recorded(record)).addErrback(_unforeseen)
 
     def mark_lost(self, record: RunRecord) -> RunRecord:
         """
-        A run died with the daemon that had it: there is what it said until then.
-
-        Returns how it ended.
+        A run died with the daemon that had it. Returns how it ended, with the output
+        that is there.
         """
-        log = self._logs.ended(record)
+        log = self.logs.open_ended(record)
         lost = evolve(
             record,
             state=State.LOST,
@@ -180,12 +257,13 @@ class History:
         return lost
 
     def adopt_ended(self, record: RunRecord) -> None:
-        """Write down how a run ended that this daemon never had."""
-        Deferred.fromCoroutine(self._buried(record)).addErrback(_unforeseen)
+        """Record how a run ended that was never active in this daemon."""
+        Deferred.fromCoroutine(self._adopt_ended(record)).addErrback(_unforeseen)
 
     async def make_room(self) -> None:
         """Forget the oldest runs, if there are more than may be kept."""
-        if self._store.exceeds(self._logs.keep(self._keep)):
+        retention = self._retention
+        if self._store.exceeds(retention.runs, self.logs.room(retention.bytes)):
             await self.tidy()
 
     async def tidy(self) -> None:
@@ -195,9 +273,9 @@ class History:
         self._tidies = more = True
         try:
             while more:
-                keep = self._logs.keep(self._keep)
-                expired = await self._store.expire(self._wall(), keep)
-                await self._logs.remove(expired.runs)
+                room = self.logs.room(self._retention.bytes)
+                expired = await self._expire(evolve(self._retention, bytes=room))
+                await self.logs.remove(expired.runs)
                 more = expired.more
         except CannotRecord as error:
             _log.error("old runs are not forgotten: {error}", error=error)
@@ -205,14 +283,18 @@ class History:
             self._tidies = False
 
     def close(self) -> None:
-        """Begin nothing more that takes its time."""
+        """Begin nothing more that takes time."""
         self._closed = True
 
-    async def _buried(self, record: RunRecord) -> None:
-        # The store still says otherwise: it is known from here until it does not.
-        ended = self._ended[record.id] = EndedRun(record, self._logs.ended)
-        if not await self.recorded(ended.record):
-            await self.record_late(ended.record)
+    def _expire(self, retention: Retention) -> Deferred[Any]:
+        now = self._wall()
+        return self._store.transact(lambda tables: tables.expire(now, retention))
+
+    async def _adopt_ended(self, record: RunRecord) -> None:
+        # The store still says otherwise: until it is written, this object is the truth.
+        ended = self._ended[record.id] = EndedRun(record, self.logs.open_ended)
+        if not await self.save(ended.record):
+            await self.save_late(ended.record)
 
 
 def _unforeseen(failure: Failure) -> None:

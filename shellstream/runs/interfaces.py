@@ -1,8 +1,8 @@
 """
-The seams: what the HTTP face and viewers know of runs, wherever these are.
+The seam between the HTTP face and the runs, wherever these are.
 
-Here a run is a process of this machine. A run of another machine is one more
-implementation; C{tests/support/runs_contract.py} tells whether it is a good one.
+L{registry.Registry} runs processes of this machine. Runs on other machines would be one
+more implementation; C{tests/support/runs_contract.py} tests whether it is a good one.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -23,17 +23,18 @@ from shellstream.security.authorization import SOMEBODY, Caller
 @frozen
 class RunRequest:
     """
-    A wish for a run.
+    A request for a run.
 
-    @ivar command: a command's name; L{None} for the default one.
+    @ivar command: a command's name; L{None} for the default command.
     @ivar given: parameters as they were sent, repeats included.
     @ivar on_disconnect: what becomes of the run without viewers, where its
         command does not say.
-    @ivar key: an C{Idempotency-Key}: the same order with the same key, again, is
-        for the same run.
-    @ivar stdin: whether something will be put into it.
-    @ivar tty: the terminal that it is to have, if any.
-    @ivar by: whose run it is to be; who may see only their own joins no other.
+    @ivar key: an C{Idempotency-Key}: the same request with the same key, again,
+        leads to the same run.
+    @ivar stdin: whether the run has a standard input that clients can write to.
+    @ivar tty: the terminal that it gets, if any.
+    @ivar by: the owner of the run. A caller that may see only its own runs joins no
+        other.
     """
 
     command: str | None
@@ -46,44 +47,45 @@ class RunRequest:
 
 
 class IRuns(Interface):
-    """All runs there are, and all that can be done with them."""
+    """All runs, and all that can be done with them."""
 
     config: Config = Attribute("What the operator decided.")
     events: OutputLog = Attribute(
-        "What happens to runs, each a JSON document and a chunk."
+        "What happens to runs: each event is a chunk, and a JSON document."
     )
 
     def command(name: str | None) -> Command:
         """
         The command of this name; the default one for L{None}.
 
-        @raise CommandUnknown: if none has this name.
+        @raise CommandUnknown: if no command has this name.
         @raise NoDefaultCommand: if no command is the default.
         """
 
     def check() -> Awaitable[None]:
         """
-        Whether orders are taken, as far as that is the same for all of them; there
-        may be no room just now, even so.
+        Whether requests are taken in general. One may be refused nevertheless, since
+        too much runs already.
 
         @raise Busy: if the daemon stops.
-        @raise CannotRecord: if nothing would be known of a run after a restart.
+        @raise CannotRecord: if a run could not be recorded.
         """
 
-    def submit(order: RunRequest) -> Awaitable[tuple[IRun, bool]]:
+    def submit(request: RunRequest) -> Awaitable[tuple[IRun, bool]]:
         """
-        Run a command; with the run, whether this order is what began it.
+        Run a command. Fires with the run, and whether this request started it.
 
-        A run that could not be started is one that C{failed}, now and whenever the
-        order comes again with its key; an order that was refused may come again.
+        A run whose process could not be started is one that C{failed}, now and
+        whenever the request comes again with its key. A request that was refused
+        may come again.
 
         @raise CommandUnknown: if there is no such command.
         @raise ParametersRefused: if they do not fit, or the command may have no
             input or terminal.
-        @raise IdempotencyKeyReused: if the key came with another order before.
+        @raise IdempotencyKeyReused: if the key came with another request before.
         @raise RunForgotten: if the key came before, and its run is forgotten.
         @raise Busy: if too much runs already, or the daemon stops.
-        @raise CannotRecord: if nothing would be known of the run after a restart.
+        @raise CannotRecord: if the run cannot be recorded.
         """
 
     def find(run_id: str) -> Awaitable[IRun]:
@@ -98,21 +100,26 @@ class IRuns(Interface):
         after: str | None,
         state: State | None,
         command: str | None,
-        within: RunFilter | None = None,
+        only: RunFilter | None = None,
     ) -> Awaitable[list[RunRecord]]:
-        """At most C{limit} runs, newest first, from below the id C{after} on."""
-
-    def feed(run_id: str, piece: StdinChunk) -> Awaitable[int]:
         """
-        Put something into a run; when its process has taken it all, with how much
-        of the whole input that has. Until it runs, this waits.
+        The newest runs, newest first.
 
-        Who cancels it gives up what was not taken yet.
+        @param limit: how many at most.
+        @param after: only runs that are older than the one of this id.
+        @param only: only runs that this filter lets through.
+        """
+
+    def feed(run_id: str, chunk: StdinChunk) -> Awaitable[int]:
+        """
+        Write to the standard input of a run. Fires when its process has taken all of
+        it, with how many bytes of the whole input that has. While the run is queued,
+        this waits. Cancel it to give up what is not taken yet.
 
         @raise RunUnknown: if there is no such run.
         @raise RunNotRunning: if it has ended.
-        @raise NoInput: if it was ordered without.
-        @raise InputNotTaken: with the reason, and where to go on.
+        @raise NoInput: if it was started without input.
+        @raise InputNotTaken: with the reason, and the offset to go on from.
         """
 
     def resize(run_id: str, rows: int, columns: int) -> Awaitable[None]:

@@ -1,7 +1,6 @@
-"""All runs of this machine: those that go on, those that wait, those that ended."""
+"""All runs of this machine: those that run, those that wait, those that ended."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -22,32 +21,24 @@ from shellstream.model.errors import (
     RunUnknown,
     ShellstreamError,
 )
-from shellstream.model.events import OnDisconnect, Reason, State, Stream, WallClock
+from shellstream.model.events import OnDisconnect, Reason, State, WallClock
 from shellstream.model.run_input import StdinChunk, StdinState
-from shellstream.model.run_record import (
-    IdempotencyKey,
-    RunFilter,
-    RunRecord,
-    next_id,
-    to_document,
-)
+from shellstream.model.run_record import IdempotencyKey, RunFilter, RunRecord, next_id
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import Entry
 
 from .admission import Admission
-from .history import History, Logs, Store
+from .history import History
 from .interfaces import IRuns, RunRequest
+from .reporter import RunReporter
 from .run import Run
 from .supervisor import RunSupervisor, Spawn
 
 _log = Logger()
 
-#: What is kept of the news about runs, in bytes of memory.
-EVENTS = 1 << 17
-
-#: Seconds that the first viewer of a run that has to have one is given to come, at
-#: the least: a request of its own, perhaps over a network that breaks.
+#: Seconds that the first viewer of a run that must have one is given to come, at
+#: least: it makes a request of its own, perhaps over a network that breaks.
 FIRST_VIEWER_GRACE = 10.0
 
 
@@ -55,44 +46,44 @@ FIRST_VIEWER_GRACE = 10.0
 @define(eq=False)
 class Registry:
     """
-    Starts runs, knows every one until it has ended, and finds it again later.
+    Starts runs, knows each until it has ended, and finds it again later.
 
-    An order is written down before it is carried out, and with a key it is so once.
+    @ivar supervisor: has the active runs.
     """
 
     config: Config
     clock: IReactorTime
     wall: WallClock
     _spawn: Spawn
-    _store: Store
-    _logs: Logs
-    _note: Callable[[Entry], object]
+    _history: History
+    _audit: Callable[[Entry], object]
     _pepper: bytes = field(repr=False)
-    events: OutputLog = field(factory=lambda: OutputLog(EVENTS), init=False)
-    _history: History = field(init=False)
-    _active: RunSupervisor = field(init=False)
-    #: Whose keys have orders under way.
+    supervisor: RunSupervisor = field(init=False)
+    _reporter: RunReporter = field(init=False)
+    #: The principals' keys for which a request is under way.
     _keys: set[tuple[str, str]] = field(factory=set, init=False)
     _newest: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        config, store, logs = self.config, self._store, self._logs
-        self._history = History(config.keep, self.clock, self.wall, store, logs)
-        self._active = RunSupervisor(
+        config = self.config
+        self._reporter = RunReporter(self.wall, self._audit)
+        self.supervisor = RunSupervisor(
             Admission(config.max_running, config.max_queued),
             config.drain,
             self.clock,
             self._spawn,
-            store,
-            logs,
             self._history,
-            self._announce,
+            self._reporter,
         )
 
     @property
     def active(self) -> dict[str, Run]:
-        """The runs that are not concluded, by id."""
-        return self._active.runs
+        """The runs whose end is not recorded yet, by id."""
+        return self.supervisor.runs
+
+    @property
+    def events(self) -> OutputLog:
+        return self._reporter.news
 
     def command(self, name: str | None) -> Command:
         name = self.config.default if name is None else name
@@ -104,91 +95,83 @@ class Registry:
             raise CommandUnknown(name, self.config.commands) from None
 
     async def check(self) -> None:
-        self._active.check_running()
-        await self._store.check()
+        self.supervisor.check_running()
+        await self._history.check()
 
-    async def submit(self, order: RunRequest) -> tuple[IRun, bool]:
-        command = self.command(order.command)
+    async def submit(self, request: RunRequest) -> tuple[IRun, bool]:
+        command = self.command(request.command)
         try:
-            return await self._take(order, command)
+            invocation = command.invoke(request.given, request.stdin, request.tty)
+            if request.key is None:
+                return await self._submit(request, command, invocation, None)
+            return await self._submit_once(request, command, invocation, request.key)
         except ShellstreamError as error:
-            error.requested = command.name, command.masked(order.given)
+            error.requested = command.name, command.masked(request.given)
             raise
 
-    async def _take(self, order: RunRequest, command: Command) -> tuple[IRun, bool]:
-        invocation = command.invoke(order.given, order.stdin, order.tty)
-        if order.key is None:
-            return await self._submit(order, command, invocation, None)
+    async def _submit_once(
+        self, request: RunRequest, command: Command, invocation: Invocation, text: str
+    ) -> tuple[IRun, bool]:
+        """Submit a request, or find the run that its key leads to."""
         asked = (invocation.params, invocation.stdin, invocation.tty)
         hidden = (invocation.secrets, self._pepper)
-        key = IdempotencyKey.of(order.key, order.command, *asked, *hidden)
-        mine = order.by.principal.name, key.key
-        while mine in self._keys:
-            await self._store.flush()
-        self._keys.add(mine)
+        key = IdempotencyKey.of(text, request.command, *asked, *hidden)
+        principal = request.by.principal.name
+        # One request of a key at a time: so it stays as new as it is found here.
+        while (principal, text) in self._keys:
+            await self._history.flush()
+        self._keys.add((principal, text))
         try:
-            return await self._submit(order, command, invocation, key)
+            # Before any request is refused, or replaces a run, for what is running.
+            first = await self._history.run_of_key(principal, key)
+            if first is None:
+                return await self._submit(request, command, invocation, key)
+            try:
+                return await self.find(first), False
+            except RunUnknown:
+                raise RunForgotten(first) from None
         finally:
-            self._keys.remove(mine)
+            self._keys.remove((principal, text))
 
     async def _submit(
         self,
-        order: RunRequest,
+        request: RunRequest,
         command: Command,
         invocation: Invocation,
         key: IdempotencyKey | None,
     ) -> tuple[IRun, bool]:
-        record = self._record(order, command, invocation)
-        if key is not None:
-            # Before anybody is turned away, or replaced, for what is there already.
-            first = await self._store.first(record.principal, key)
-            if first is not None:
-                return await self._again(first), False
-        principal = order.by.principal
+        supervisor, history = self.supervisor, self._history
+        principal = request.by.principal
         owner = principal.name if principal.grant.own else None
-        joined = await self._active.joinable(command, invocation, owner)
+        joined = await supervisor.joinable(command, invocation, owner)
         if joined is not None:
             if key is not None:
-                first = await self._store.join(joined.record, key, record.principal)
-                if first is not None:
-                    return await self._again(first), False
+                await history.join(joined.record, key, principal.name)
             return joined, False
-        self._active.check_running()
-        run = self._new(record, command, invocation)
-        self._active.admit(run)
+        supervisor.check_running()
+        run = self._new(self._record(request, command, invocation), command, invocation)
+        supervisor.admit(run)
         try:
-            first = await self._store.add(run.record, key)
+            await history.add(run.record, key)
         except ShellstreamError:
-            self._active.forget(run)
+            supervisor.drop(run)
             raise
-        if first is not None:
-            self._active.forget(run)
-            return await self._again(first), False
-        self._note_start(order, run.record)
+        self._reporter.report_request(run.record, request.by)
         try:
-            await self._active.begin(run)
+            await supervisor.begin(run)
         except Busy:
-            if key is not None:  # or whoever comes back with it would find no run
-                await self._store.free(record.principal, key)
+            if key is not None:  # or the next request with it would find a failed run
+                await history.delete_key(principal.name, key)
             raise
-        if order.on_disconnect is OnDisconnect.CANCEL:
-            run.await_viewer(
-                FIRST_VIEWER_GRACE
-            )  # who asked for it may be gone before it comes
+        if request.on_disconnect is OnDisconnect.CANCEL:
+            run.await_viewer(FIRST_VIEWER_GRACE)  # its client may be gone already
         return run, True
-
-    async def _again(self, run_id: str) -> IRun:
-        """The run that a key was used for before."""
-        try:
-            return await self.find(run_id)
-        except RunUnknown:
-            raise RunForgotten(run_id) from None
 
     async def find(self, run_id: str) -> IRun:
         run = self.active.get(run_id)
         if run is not None and not run.log.storage_closed:
             return run
-        # One whose end cannot be written down yet may have told it long since.
+        # A run whose end cannot be recorded yet may have told its viewers long ago.
         return await self._history.find(run_id, None if run is None else run.record)
 
     async def page(
@@ -197,20 +180,20 @@ class Registry:
         after: str | None,
         state: State | None,
         command: str | None,
-        within: RunFilter | None = None,
+        only: RunFilter | None = None,
     ) -> list[RunRecord]:
-        page = await self._history.page(limit, after, state, command, within)
+        page = await self._history.page(limit, after, state, command, only)
         known = (self.active.get(each.id) for each in page)
         return [
             each if run is None else run.snapshot()
             for each, run in zip(page, known, strict=True)
         ]
 
-    async def feed(self, run_id: str, piece: StdinChunk) -> int:
-        return await (await self._going_on(run_id)).feed(piece)
+    async def feed(self, run_id: str, chunk: StdinChunk) -> int:
+        return await (await self._running(run_id)).feed(chunk)
 
     async def resize(self, run_id: str, rows: int, columns: int) -> None:
-        (await self._going_on(run_id)).resize(rows, columns)
+        (await self._running(run_id)).resize(rows, columns)
 
     async def signal(self, run_id: str, number: int) -> None:
         run = self.active.get(run_id)
@@ -218,47 +201,36 @@ class Registry:
             raise await self._not_running(run_id)
 
     async def cancel(self, run_id: str) -> None:
-        (await self._going_on(run_id)).cancel(Reason.CANCELLED)
+        (await self._running(run_id)).cancel(Reason.CANCELLED)
 
     async def delete(self, run_id: str) -> None:
         if run_id in self.active:
             raise RunActive(run_id)
-        await self._history.forget(run_id)
+        await self._history.delete(run_id)
 
-    def recover(self, unended: Iterable[RunRecord], newest: str | None) -> None:
+    async def recover(self) -> list[RunRecord]:
         """
-        Take over what another daemon left: what it ran is lost, what it had
-        queued is run.
+        Take over what another daemon left. Its queue is run; what it ran is lost.
 
-        @param newest: the newest id that was ever given.
+        Returns the runs that are lost, as that daemon recorded them last.
         """
-        self._newest = newest
+        unended, self._newest = await self._history.unended()
+        lost = [each for each in unended if each.state is State.RUNNING]
         for record in unended:
             if record.state is State.RUNNING:
-                self._announce("ended", self._history.mark_lost(record))
+                self._reporter.report_end(self._history.mark_lost(record))
             else:
                 self._requeue(record)
-        self._active.launch_next()
-
-    def hurry(self) -> None:
-        """@see: L{RunSupervisor.hurry}"""
-        self._active.hurry()
-
-    def stop(self) -> Deferred[None]:
-        """@see: L{RunSupervisor.stop}"""
-        return self._active.stop()
-
-    def idle(self) -> Deferred[None]:
-        """@see: L{RunSupervisor.idle}"""
-        return self._active.idle()
+        self.supervisor.launch_next()
+        return lost
 
     def tidy(self) -> Deferred[None]:
-        """Forget the runs that have been kept long enough; never fails."""
+        """Forget the runs that have been kept long enough. Never fails."""
         tidying = Deferred.fromCoroutine(self._history.tidy())
         return tidying.addErrback(_unforeseen)
 
     def _record(
-        self, order: RunRequest, command: Command, invocation: Invocation
+        self, request: RunRequest, command: Command, invocation: Invocation
     ) -> RunRecord:
         now = self.wall()
         self._newest = next_id(now, self._newest)
@@ -268,33 +240,36 @@ class Registry:
             params=invocation.params,
             secrets=invocation.secrets,
             created=now,
-            principal=order.by.principal.name,
-            on_disconnect=command.limits.on_disconnect or order.on_disconnect,
+            principal=request.by.principal.name,
+            on_disconnect=command.limits.on_disconnect or request.on_disconnect,
             stdin=StdinState() if invocation.stdin else None,
             tty=invocation.tty,
         )
 
     def _new(self, record: RunRecord, command: Command, invocation: Invocation) -> Run:
-        log = self._logs.create(record.id, command.limits)
-        host = self._active
-        return Run(record, command, invocation, log, self.clock, self.wall, host)
+        log = self._history.logs.create(record.id, command.limits)
+        owner = self.supervisor
+        return Run(record, command, invocation, log, self.clock, self.wall, owner)
 
     def _requeue(self, record: RunRecord) -> None:
         try:
             command = self.command(record.command)
-            wanted = (record.stdin is not None, record.tty)
             given = {**record.params, **record.secrets}.items()
-            invocation = command.invoke(given, *wanted)
+            invocation = command.invoke(given, record.stdin is not None, record.tty)
         except ShellstreamError as error:
-            why = f"the configuration has changed: {error}"
-            failed = evolve(record, state=State.FAILED, failure=why, secrets={})
-            failed = evolve(failed, ended=self.wall())
+            failed = evolve(
+                record,
+                state=State.FAILED,
+                failure=f"the configuration has changed: {error}",
+                secrets={},
+                ended=self.wall(),
+            )
             self._history.adopt_ended(failed)
-            self._announce("ended", failed)
+            self._reporter.report_end(failed)
             return
-        self._active.wait(self._new(record, command, invocation))
+        self.supervisor.requeue(self._new(record, command, invocation))
 
-    async def _going_on(self, run_id: str) -> Run:
+    async def _running(self, run_id: str) -> Run:
         run = self.active.get(run_id)
         if run is None or run.has_ended:
             raise await self._not_running(run_id)
@@ -305,43 +280,6 @@ class Registry:
         if run is not None and run.has_ended and not run.record.state.ended:
             return RunNotRunning("ending")
         return RunNotRunning((await self.find(run_id)).record.state.value)
-
-    def _announce(self, event: str, record: RunRecord) -> None:
-        document = json.dumps({"event": event, "run": to_document(record)})
-        self.events.append(Stream.STDOUT, self.wall(), document.encode())
-        if record.state.ended:
-            self._note(ended(record))
-
-    def _note_start(self, order: RunRequest, record: RunRecord) -> None:
-        """To be called before it is in the hands of anything that can end it."""
-        self._note(
-            Entry.of(
-                AuditAction.START,
-                order.by,
-                command=record.command,
-                run=record.id,
-                params=record.params,
-                facts={"state": record.state.value},
-            )
-        )
-
-
-def ended(record: RunRecord) -> Entry:
-    """How a run ended, for the audit."""
-    end = record.end
-    return Entry(
-        what=AuditAction.END,
-        who=record.principal,
-        command=record.command,
-        run=record.id,
-        facts={
-            "state": end.state.value,
-            "code": end.code,
-            "signal": end.signal,
-            "reason": None if end.reason is None else end.reason.value,
-            "failure": record.failure,
-        },
-    )
 
 
 def _unforeseen(failure: Failure) -> None:

@@ -1,7 +1,7 @@
 """One execution of a command, on this machine."""
 
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -19,22 +19,23 @@ from shellstream.model.events import (
     WallClock,
 )
 from shellstream.model.limits import OnFull
-from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, Tty
+from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, StdinState, Tty
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
 
+from .run_state import HAVE_PROCESS, OVER, Event, Phase, after
 from .stdin import Sink, Stdin
 
-#: What may be written but not yet be on the disk where it has to be, in bytes.
+#: How much may be written that is not yet on the disk where it has to be, in bytes.
 UNSYNCED = 1 << 20
 
 
 class Child(Sink, Protocol):
     """
-    A started process and its group, as far as a run steers it.
+    A started process and its group, as far as a run controls it.
 
-    @ivar start_time: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar start_time: when it began, as its kernel counts; L{None} if that is not known.
     """
 
     @property
@@ -55,18 +56,19 @@ class Child(Sink, Protocol):
         """Send a signal to the whole group."""
 
     def group_lives(self) -> bool:
-        """Whether any process of the group is left but zombies."""
+        """Whether any process of the group is left, apart from zombies."""
 
 
 class RunOwner(Protocol):
-    """Whoever a run belongs to."""
+    """The supervisor of a run."""
 
     def sync(self, run: "Run") -> Deferred[None]:
-        """Bring what was written so far to the disk; never fails."""
+        """Bring the output that was written so far to the disk. Never fails."""
 
     def run_ended(self, run: "Run", outcome: RunRecord) -> None:
         """
-        The run has ended like this, which nobody knows yet: L{Run.publish_end} tells.
+        Record this outcome, then call L{Run.publish_end}: until then only the owner
+        knows of it.
         """
 
 
@@ -74,16 +76,17 @@ class RunOwner(Protocol):
 @define(eq=False)
 class Run:
     """
-    A run ends when its process is reaped, its output drained, and, if it was
-    made to end, its whole process group gone.
+    A run, from its place in memory to the end of its process.
 
-    Then its outcome is made durable, and only then its viewers are told.
+    L{shellstream.runs.run_state} tells its life and has the table of its phases.
 
-    @ivar recorded: whether it is written down: only then it may be started.
+    @ivar record: as of the last change of its state.
+    @ivar phase: changed by L{_advance} only.
+    @ivar recorded: whether it is in the history. It is not started before.
     """
 
-    #: While a cancelled run's group outlives its leader: how often to look, in
-    #: seconds. Far too short for the group's number to be given to a stranger.
+    #: Seconds between two looks at the group of a stopped run whose leader is reaped.
+    #: Far too short for the group's number to be given to a stranger.
     LOOK = 0.05
 
     record: RunRecord
@@ -92,24 +95,22 @@ class Run:
     log: OutputLog
     _clock: IReactorTime
     _wall: WallClock
-    _host: RunOwner
+    _owner: RunOwner
+    phase: Phase = field(default=Phase.QUEUED, init=False)
     recorded: bool = field(default=False, init=False)
-    _over: bool = field(default=False, init=False)
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
     _stdin: Stdin | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
-    # Those that the command waits for, and the others; as sets they would be large.
+    # The viewers that the command waits for, and the others. Ordered, and smaller than
+    # sets.
     _lossless: dict[IViewer, None] = field(factory=dict, init=False)
     _lossy: dict[IViewer, None] = field(factory=dict, init=False)
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
     _awaits_viewers: bool = field(default=True, init=False)
-    _heard: float = field(default=0.0, init=False)
-    _timeout: IDelayedCall | None = field(default=None, init=False)
-    _idle: IDelayedCall | None = field(default=None, init=False)
-    _linger: IDelayedCall | None = field(default=None, init=False)
-    _kill: IDelayedCall | None = field(default=None, init=False)
+    _last_output: float = field(default=0.0, init=False)
+    _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.record.stdin is not None:
@@ -118,6 +119,23 @@ class Run:
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def stall_timeout(self) -> float:
+        return self.command.limits.stall_timeout
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended for the daemon, though perhaps not yet for viewers."""
+        return self.phase in OVER
+
+    @property
+    def can_stay_queued(self) -> bool:
+        """Whether it may be left to the next daemon, which starts it then."""
+        return self.phase is Phase.QUEUED or (
+            # A run whose turn came at once is recorded and started in one step.
+            self.phase is Phase.STARTING and self.recorded
+        )
 
     def snapshot(self) -> RunRecord:
         """Its record, with the sizes of its output and input as they are now."""
@@ -129,88 +147,72 @@ class Run:
             start=log.start,
             size=log.end,
             stored=log.stored,
-            stdin=record.stdin if self._stdin is None else self._stdin.intake,
+            stdin=self._stdin_state(),
         )
 
-    @property
-    def _watched(self) -> bool:
-        return bool(self._lossless or self._lossy)
-
-    @property
-    def stall_timeout(self) -> float:
-        return self.command.limits.stall_timeout
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended, though perhaps nobody was told so yet."""
-        return self._over
-
-    def admitted(self) -> None:
-        """It waits for nothing any more: its process is about to be started."""
+    def take_turn(self) -> None:
+        """There is room for it: its process is about to be started."""
+        self._advance(Event.TURN)
         self.record = evolve(self.record, state=State.RUNNING, secrets={})
 
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
+        self._advance(Event.START)
         self._child = child
         self.record = evolve(
-            self.record,
-            state=State.RUNNING,
-            started=self._wall(),
-            pid=child.pid,
-            pid_start=child.start_time,
+            self.record, started=self._wall(), pid=child.pid, pid_start=child.start_time
         )
         if self._stdin is not None:
             self._stdin.connect(child)
         limits = self.command.limits
         if limits.timeout is not None:
-            self._timeout = self._clock.callLater(
-                limits.timeout, self.cancel, Reason.TIMEOUT
-            )
+            self._set_timer("timeout", limits.timeout, self.cancel, Reason.TIMEOUT)
         if limits.idle_timeout is not None:
-            self._heard = self._clock.seconds()
-            self._idle = self._clock.callLater(limits.idle_timeout, self._maybe_idle)
+            self._last_output = self._clock.seconds()
+            self._set_timer("idle", limits.idle_timeout, self._maybe_idle)
 
     def failed(self, why: str) -> None:
         """The command's process could not be started."""
-        self._end(evolve(self.record, state=State.FAILED, failure=why))
+        self._end(Event.FAIL, state=State.FAILED, failure=why)
 
     def cancel(self, reason: Reason) -> None:
         """End the process group: TERM, then KILL after the command's grace time."""
-        if self._over:
+        if self.has_ended:
             return
         if reason is Reason.SHUTDOWN:
-            # A daemon that stops waits for no viewer: who is behind is cut off.
+            # A daemon that stops waits for no viewer: slow ones are cut off.
             self._awaits_viewers = False
             self.apply_backpressure()
         if self._reason is not None:
             return
         self._reason = reason
         if self._child is None:
-            self._end(evolve(self.record, state=State.CANCELLED))
+            self._end(Event.STOP, state=State.CANCELLED)
             return
+        self._advance(Event.STOP)
         self._stop_timers()
         self._child.signal(SIGTERM)
-        if self.record.tty is not None:  # a shell that somebody types to heeds this
+        if self.record.tty is not None:  # an interactive shell ignores TERM
             self._child.signal(SIGHUP)
-        self._child.signal(SIGCONT)  # a stopped process cannot heed TERM
-        self._kill = self._clock.callLater(self.command.limits.grace, self._kill_group)
+        self._child.signal(SIGCONT)  # a stopped process cannot act on TERM
+        self._set_timer("kill", self.command.limits.grace, self._kill_group)
 
     def signal(self, number: int) -> bool:
-        """Send a signal to the process group; L{False} if there is none."""
-        if self._child is None or self._over:
+        """Send a signal to the process group. Returns L{False} if there is none."""
+        if self._child is None or self.phase not in HAVE_PROCESS:
             return False
         self._child.signal(number)
         return True
 
-    def feed(self, piece: StdinChunk) -> Deferred[int]:
+    def feed(self, chunk: StdinChunk) -> Deferred[int]:
         """
-        Put something in: see L{Stdin.feed}.
+        Write to its standard input: see L{Stdin.feed}.
 
-        @raise NoInput: if nothing can ever be.
+        @raise NoInput: if it was started without input.
         """
         if self._stdin is None:
             raise NoInput
-        return self._stdin.feed(piece)
+        return self._stdin.feed(chunk)
 
     def input_lost(self) -> None:
         """The child reads no more input, or is given no more."""
@@ -219,9 +221,9 @@ class Run:
 
     def resize(self, rows: int, columns: int) -> None:
         """
-        Give the terminal another size, be it before the process is there.
+        Give the terminal another size, even before the process is there.
 
-        @raise NoTerminal: if there is none.
+        @raise NoTerminal: if it has none.
         """
         if self.record.tty is None:
             raise NoTerminal
@@ -232,55 +234,58 @@ class Run:
             self._child.resize(tty)
 
     def attach(self, viewer: IViewer) -> None:
-        # Where the command is to wait while nobody is there, it waits for those
-        # that are: or they would miss what it waited with.
+        # A command that pauses while it has no viewer pauses for each that it has,
+        # too: or that one would miss output which was held back for viewers.
         waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
         (self._lossless if waits else self._lossy)[viewer] = None
-        _stop(self._linger)
+        self._stop_timers("linger")
         self.apply_backpressure()
 
     def detach(self, viewer: IViewer) -> None:
-        kind = self._lossless if viewer in self._lossless else self._lossy
-        if viewer in kind:
-            del kind[viewer]
+        viewers = self._lossless if viewer in self._lossless else self._lossy
+        if viewer in viewers:
+            del viewers[viewer]
             self.apply_backpressure()
             self.await_viewer()
 
     def await_viewer(self, least: float = 0.0) -> None:
         """
-        Begin to wait for a viewer to come, or come back, if there is none and one
-        must.
+        If it has to have a viewer and has none, begin to wait for one: it is cancelled
+        after the command's C{linger}.
 
-        @param least: seconds for that, however short C{linger} is.
+        @param least: the shortest time to wait, in seconds.
         """
-        wanted = self.record.on_disconnect is OnDisconnect.CANCEL
-        if wanted and not self._watched and not self._over:
-            _stop(self._linger)
-            linger = max(self.command.limits.linger, least)
-            self._linger = self._clock.callLater(
-                linger, self.cancel, Reason.DISCONNECTED
-            )
+        required = self.record.on_disconnect is OnDisconnect.CANCEL
+        if required and not (self._lossless or self._lossy or self.has_ended):
+            seconds = max(self.command.limits.linger, least)
+            self._set_timer("linger", seconds, self.cancel, Reason.DISCONNECTED)
 
-    def abandon(self) -> None:
-        """It stays queued, for the next daemon: its viewers may come back then."""
+    def leave_queued(self) -> None:
+        """Leave it to the next daemon: its viewers may come back then."""
+        self._advance(Event.LEAVE)
         secrets = self.invocation.secrets
         self.record = evolve(self.record, state=State.QUEUED, secrets=secrets)
-        self._over = True
         self._stop_timers()
-        self._close_input(Busy("the daemon is stopping", 10))
+        self._close_stdin(Busy("the daemon is stopping", 10))
         for viewer in (*self._lossless, *self._lossy):
             viewer.abort()
 
     def apply_backpressure(self) -> None:
-        """Read on, or not: see L{View.lossless} and L{OnFull}."""
+        """
+        Read the child's output, or leave it unread so that the child has to wait.
+
+        It waits while too much is not synced yet; while more output would drop a byte
+        that a lossless viewer has not been given; and, if the command says C{on_full =
+        "pause"}, while there is no viewer and more output would drop any byte.
+        """
         if self._child is None:
             return
         log, on_full = self.log, self.command.limits.on_full
         paused = log.written - log.end > UNSYNCED
         if self._awaits_viewers and not paused:
-            if self._watched:
+            if self._lossless or self._lossy:
                 behind = [each for each in self._lossless if each.offset < log.end]
-                # Who has all is given the next before anything is dropped.
+                # A viewer that has all gets the next chunk before any is dropped.
                 if behind:
                     start = log.reserve(READ_SIZE)
                     paused = any(each.offset < start for each in behind)
@@ -292,66 +297,85 @@ class Run:
                     self.cancel(Reason.OUTPUT_LIMIT)
         if paused is not self._paused:
             self._paused = paused
-            self._heard = self._clock.seconds()
+            self._last_output = self._clock.seconds()
             (self._child.pause if paused else self._child.resume)()
 
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
-        self._heard = self._clock.seconds()
+        self._last_output = self._clock.seconds()
         self.log.append(stream, self._wall(), data)
         self._sync()
         self.apply_backpressure()
 
     def finished(self, status: ExitStatus) -> None:
-        """The child is reaped, and nothing of its output is still to come."""
+        """The child is reaped, and all of its output was read."""
         self._status = status
-        self._stop_timers()
-        self._end_with_group()
+        self._stop_timers("timeout", "idle", "linger")
+        if self.phase is not Phase.STOPPING:
+            self._end_as_exited(Event.EXIT)
+        else:
+            self._advance(Event.EXIT)
+            self._await_group()
 
     def publish_end(self, outcome: RunRecord) -> None:
-        """The outcome is safe: tell everybody."""
+        """The outcome is recorded: tell the viewers."""
+        self._advance(Event.PUBLISH)
         self.record = outcome
         self.log.close()
 
-    def _end_with_group(self) -> None:
+    def _advance(self, event: Event) -> None:
+        self.phase = after(self.phase, event)
+
+    def _await_group(self) -> None:
         assert self._child is not None
-        assert self._status is not None
-        if self._kill is not None and self._kill.active():
-            if self._child.group_lives():
-                self._clock.callLater(self.LOOK, self._end_with_group)
-                return
-            self._kill.cancel()
+        if self._child.group_lives():
+            self._set_timer("look", self.LOOK, self._await_group)
+        else:
+            self._end_as_exited(Event.GROUP_GONE)
+
+    def _kill_group(self) -> None:
+        assert self._child is not None
+        self._child.signal(SIGKILL)
+        if self.phase is Phase.REAPED:
+            self._end_as_exited(Event.KILL)
+        else:
+            self._advance(Event.KILL)
+
+    def _end_as_exited(self, event: Event) -> None:
         status = self._status
+        assert status is not None
         self._end(
-            evolve(
-                self.record,
-                state=State.EXITED if status.signal is None else State.SIGNALED,
-                code=status.code,
-                signal=status.signal,
-                cpu=status.cpu,
-                memory=status.memory,
-            )
+            event,
+            state=State.EXITED if status.signal is None else State.SIGNALED,
+            code=status.code,
+            signal=status.signal,
+            cpu=status.cpu,
+            memory=status.memory,
         )
 
-    def _end(self, outcome: RunRecord) -> None:
-        self._over = True
+    def _end(self, event: Event, *, state: State, **facts: Any) -> None:
+        self._advance(event)
         self._stop_timers()
-        self._close_input(RunNotRunning(outcome.state.value))
-        outcome = evolve(outcome, stdin=self.snapshot().stdin, secrets={})
+        self._close_stdin(RunNotRunning(state.value))
         log = self.log
-        self._host.run_ended(
-            self,
-            evolve(
-                outcome,
-                reason=self._reason,
-                ended=self._wall(),
-                start=log.start,
-                size=log.written,
-                stored=log.stored,
-            ),
+        outcome = evolve(
+            self.record,
+            state=state,
+            reason=self._reason,
+            ended=self._wall(),
+            start=log.start,
+            size=log.written,
+            stored=log.stored,
+            stdin=self._stdin_state(),
+            secrets={},
+            **facts,
         )
+        self._owner.run_ended(self, outcome)
 
-    def _close_input(self, why: ShellstreamError) -> None:
+    def _stdin_state(self) -> StdinState | None:
+        return None if self._stdin is None else self._stdin.state
+
+    def _close_stdin(self, why: ShellstreamError) -> None:
         if self._stdin is not None:
             self._stdin.close(why)
 
@@ -359,35 +383,33 @@ class Run:
         if self.log.written > self.log.end and not self._syncing:
             self._syncing = True
             written = self.log.written
-            self._host.sync(self).addCallback(lambda _: self._synced(written))
+            self._owner.sync(self).addCallback(lambda _: self._synced(written))
 
     def _synced(self, offset: int) -> None:
         self._syncing = False
         self.log.publish(offset)
         self._sync()
-        if not self._over:
+        if not self.has_ended:
             self.apply_backpressure()
 
     def _maybe_idle(self) -> None:
         limit = self.command.limits.idle_timeout
         assert limit is not None
-        if self._paused:  # it would speak, but may not
-            self._heard = self._clock.seconds()
-        left = self._heard + limit - self._clock.seconds()
+        if self._paused:  # it may have output that is left unread
+            self._last_output = self._clock.seconds()
+        left = self._last_output + limit - self._clock.seconds()
         if left > 0:
-            self._idle = self._clock.callLater(left, self._maybe_idle)
+            self._set_timer("idle", left, self._maybe_idle)
         else:
             self.cancel(Reason.IDLE_TIMEOUT)
 
-    def _kill_group(self) -> None:
-        assert self._child is not None
-        self._child.signal(SIGKILL)
+    def _set_timer(self, name: str, seconds: float, call: Any, *given: Any) -> None:
+        self._stop_timers(name)
+        self._timers[name] = self._clock.callLater(seconds, call, *given)
 
-    def _stop_timers(self) -> None:
-        for call in (self._timeout, self._idle, self._linger):
-            _stop(call)
-
-
-def _stop(call: IDelayedCall | None) -> None:
-    if call is not None and call.active():
-        call.cancel()
+    def _stop_timers(self, *names: str) -> None:
+        """Stop timers that have not fired yet; without names, all of them."""
+        for name in names or tuple(self._timers):
+            timer = self._timers.pop(name, None)
+            if timer is not None and timer.active():
+                timer.cancel()

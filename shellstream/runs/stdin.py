@@ -1,4 +1,4 @@
-"""The input of a run, as it is taken."""
+"""The standard input of a run: every byte of it goes to the process once."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -18,13 +18,13 @@ from shellstream.model.run_input import (
 
 
 class Sink(Protocol):
-    """A process, as far as something can be put into it."""
+    """A process, as far as its standard input goes."""
 
     def write(self, data: memoryview, ready: Callable[[], None]) -> int:
         """
-        Hand over what it takes at once; how many bytes that was.
+        Write as much as it takes at once, and return how many bytes that was.
 
-        If not all of it, C{ready} is called when it may take more.
+        If that is not all, C{ready} is called when it may take more.
         """
 
     def end_input(self) -> None:
@@ -33,7 +33,7 @@ class Sink(Protocol):
 
 @define(eq=False)
 class _Waiting:
-    """A piece of which the process has not taken all, and who is to be told."""
+    """A chunk of which the process has not taken all yet, and what fires then."""
 
     rest: memoryview
     eof: bool
@@ -45,62 +45,62 @@ class Stdin:
     """
     A run's input: every byte goes in once, at its offset.
 
-    One piece at a time waits for the process to take it, so that is all that is
-    held of it. If whoever sent it comes again, as after a connection that broke
-    without a word, the newer piece takes the place of the older.
+    One chunk at a time waits for the process, so memory holds no more than that. A
+    client whose connection broke without a word sends its chunk again: the newer one
+    then replaces the older one.
 
-    @ivar intake: how much was taken.
+    @ivar state: how much the process has taken.
     """
 
-    intake: StdinState = field(factory=StdinState)
+    state: StdinState = field(factory=StdinState)
     _sink: Sink | None = field(default=None, init=False)
     _waiting: _Waiting | None = field(default=None, init=False)
 
     @property
     def offset(self) -> int:
-        assert self.intake.offset is not None
-        return self.intake.offset
+        assert self.state.offset is not None
+        return self.state.offset
 
     def connect(self, sink: Sink) -> None:
         """The process is there."""
         self._sink = sink
         self._push()
 
-    def feed(self, piece: StdinChunk) -> Deferred[int]:
+    def feed(self, chunk: StdinChunk) -> Deferred[int]:
         """
-        Put in a piece, of which bytes that were taken before are skipped.
+        Write a chunk, without the bytes that were taken before.
 
-        Fires, when the process took it all, with how much of the input it has by
-        then. Who cancels this gives up what was not taken.
+        Fires when the process has taken all of it, with how many bytes of the whole
+        input it has then. Cancel it to give up what is not taken yet.
 
-        @raise InputNotTaken: if it cannot go in; later failures are such, too.
+        @raise InputNotTaken: if it cannot be written. The Deferred fails with it, too.
         """
-        offset = self.offset if piece.offset is None else piece.offset
+        offset = self.offset if chunk.offset is None else chunk.offset
         if offset > self.offset:
             raise InputMisplaced(offset, self.offset)
-        rest = memoryview(piece.data)[self.offset - offset :]
-        if not self.intake.open:
+        rest = memoryview(chunk.data)[self.offset - offset :]
+        if not self.state.open:
             if rest:
                 raise InputClosed(self.offset)
             return succeed(self.offset)
-        if not rest and not piece.eof:
+        if not rest and not chunk.eof:
             return succeed(self.offset)
         if self._waiting is not None:
-            if piece.offset is None:
+            if chunk.offset is None:
                 raise InputBusy(self.offset)
             self._fail(InputReplaced(self.offset))
         answer: Deferred[int] = Deferred(self._given_up)
-        self._waiting = _Waiting(rest, piece.eof, answer)
+        self._waiting = _Waiting(rest, chunk.eof, answer)
         self._push()
         return answer
 
     def close(self, why: ShellstreamError | None = None) -> None:
         """
-        Nothing more is taken.
+        Take nothing more.
 
-        @param why: if it is not that the process reads no more.
+        @param why: the reason, if it is not that the process reads no more.
         """
-        self.intake = evolve(self.intake, open=False)
+        self.state = evolve(self.state, open=False)
         self._fail(why or InputClosed(self.offset))
 
     def _push(self) -> None:
@@ -109,13 +109,13 @@ class Stdin:
             return
         while waiting.rest:
             size = sink.write(waiting.rest, self._push)
-            if size == 0:  # it has enough, or is gone: then this was closed
+            if size == 0:  # its pipe is full, or it is gone: then this was closed
                 return
             waiting.rest = waiting.rest[size:]
-            self.intake = evolve(self.intake, offset=self.offset + size)
+            self.state = evolve(self.state, offset=self.offset + size)
         self._waiting = None
         if waiting.eof:
-            self.intake = evolve(self.intake, open=False)
+            self.state = evolve(self.state, open=False)
             sink.end_input()
         waiting.answer.callback(self.offset)
 

@@ -1,6 +1,5 @@
-"""The runs that are not over: whose turn it is, how they end, and how all stops."""
+"""The runs that have not ended: whose turn it is, how they end, and how all stops."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -12,19 +11,21 @@ from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
 from shellstream.model.errors import Busy, CannotRecord, CannotStart
-from shellstream.model.events import Reason, State
+from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
 from shellstream.model.run_record import RunRecord
 
 from .admission import Admission
-from .history import History, Logs, Store
+from .history import History
+from .reporter import RunReporter
 from .run import Child, Run
+from .run_state import Phase
 
 _log = Logger()
 
 
 class Spawn(Protocol):
-    """Starts the process of a command and tells the run what becomes of it."""
+    """Starts the process of a command, and tells the run what becomes of it."""
 
     def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child: ...
 
@@ -32,13 +33,11 @@ class Spawn(Protocol):
 @define(eq=False)
 class RunSupervisor:
     """
-    The runs that wait, that go on, or whose end is not written down yet.
-
-    That a run starts is written down before it does, and its end before anybody is
-    told of it: whatever happens, no order is carried out twice.
+    The active runs: those that wait, those that run, and those whose end is not
+    recorded yet. L{shellstream.runs.run_state} tells what happens in which order.
 
     @ivar runs: all of them, by id.
-    @ivar admission: who of them waits.
+    @ivar admission: which of them wait.
     @ivar stopping: whether nothing more is started.
     """
 
@@ -46,13 +45,10 @@ class RunSupervisor:
     _drain: float
     _clock: IReactorTime
     _spawn: Spawn
-    _store: Store
-    _logs: Logs
     _history: History
-    _announce: Callable[[str, RunRecord], None]
+    _reporter: RunReporter
     runs: dict[str, Run] = field(factory=dict, init=False)
     stopping: bool = field(default=False, init=False)
-    _launching: set[Run] = field(factory=set, init=False)  # whose turn it is just now
     _draining: IDelayedCall | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
@@ -60,42 +56,42 @@ class RunSupervisor:
         self, command: Command, invocation: Invocation, owner: str | None
     ) -> Run | None:
         """
-        The run that an order for the same is to join, once it is written down.
+        The run that a request for the same shall join, once it is recorded.
 
         @see: L{Admission.joinable}
         """
         while (run := self.admission.joinable(command, invocation, owner)) is not None:
             if run.recorded:
                 return run
-            await self._store.flush()
+            await self._history.flush()
         return None
 
     def admit(self, run: Run) -> None:
         """
-        Give a run a place, which it keeps until it is over, or L{forget}.
+        Give a run a place, which it keeps until it has ended, or L{drop}.
 
         @raise Busy: if there is none.
         """
         self.runs[run.id] = run
         try:
             if self.admission.admit(run):
-                run.admitted()
+                run.take_turn()
         except Busy:
-            self.forget(run)
+            self.drop(run)
             raise
 
-    def forget(self, run: Run) -> None:
-        """It was never more than a plan."""
-        if not run.has_ended:  # or it was cancelled meanwhile, which is seen to already
+    def drop(self, run: Run) -> None:
+        """Drop a run that was never recorded."""
+        if not run.has_ended:  # otherwise it was cancelled meanwhile, and leaves so
             self._leave(run)
-        self._logs.remove([run.id])
+        self._history.logs.remove([run.id])
         self.launch_next()
 
     async def begin(self, run: Run) -> None:
         """
-        A run is written down: launch it, if its turn is now.
+        A run was recorded: launch it, if its turn is now.
 
-        When it cannot be started, this is done when it has failed.
+        If it cannot be started, this is done when that end is recorded.
 
         @raise Busy: if the daemon stops, or the machine has no room for it.
         """
@@ -103,18 +99,18 @@ class RunSupervisor:
             run.cancel(Reason.SHUTDOWN)
             self.check_running()
         run.recorded = True
-        self._announce("created", run.record)
-        if run.record.state is not State.RUNNING:
+        self._reporter.report("created", run.record)
+        if run.phase is not Phase.STARTING:
             self.launch_next()
             return
         try:
             self._launch(run)
         except CannotStart:
             while not run.record.state.ended:
-                await self._store.flush()
+                await self._history.flush()
 
-    def wait(self, run: Run) -> None:
-        """A run that another daemon has written down waits for its turn."""
+    def requeue(self, run: Run) -> None:
+        """A run that another daemon recorded waits for its turn."""
         run.recorded = True
         self.runs[run.id] = run
         self.admission.queue.append(run)
@@ -133,31 +129,30 @@ class RunSupervisor:
             Deferred.fromCoroutine(self._launch_queued(run)).addErrback(_unforeseen)
 
     def hurry(self) -> None:
-        """Start nothing more, and give no more time to what still runs."""
+        """Start nothing more, and stop what still runs now."""
         self._begin_to_stop()
-        waiting = {*self.admission.queue, *self._launching}
         for run in tuple(self.runs.values()):
-            if run not in waiting:
+            if not run.can_stay_queued:
                 run.cancel(Reason.SHUTDOWN)
 
     def stop(self) -> Deferred[None]:
         """
-        Start nothing more, and end what runs after the time it is given to end by
-        itself; fires when all has ended. What is queued stays so.
+        Start nothing more, and stop what has not ended by itself after C{drain}
+        seconds. Fires when all has ended. Queued runs are left to the next daemon.
         """
         self._begin_to_stop()
         for run in tuple(self.admission.queue):
             if run.recorded:  # the others are cancelled once they are
-                run.abandon()
+                run.leave_queued()
                 self._leave(run)
         if self._drain and self.runs:
             self._draining = self._clock.callLater(self._drain, self.hurry)
         else:
             self.hurry()
-        return self.idle().addCallback(lambda _: self._store.flush())
+        return self.idle().addCallback(lambda _: self._history.flush())
 
     def idle(self) -> Deferred[None]:
-        """Fires when nothing runs."""
+        """Fires when no run is active."""
         if not self.runs:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -165,48 +160,39 @@ class RunSupervisor:
         return waiting
 
     def sync(self, run: Run) -> Deferred[None]:
-        return self._logs.sync(run.id, run.log)
+        return self._history.logs.sync(run.id)
 
     def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
-        settling = Deferred.fromCoroutine(self._settle(run, outcome))
-        settling.addErrback(_unforeseen)
+        ending = Deferred.fromCoroutine(self._record_end(run, outcome))
+        ending.addErrback(_unforeseen)
         self.launch_next()
 
-    async def _settle(self, run: Run, outcome: RunRecord) -> None:
+    async def _record_end(self, run: Run, outcome: RunRecord) -> None:
         synced = run.command.limits.sync is not Sync.NEVER
         if synced and outcome.size:
-            await self._logs.sync(run.id, run.log)
-        if not await self._history.recorded(outcome, synced=synced):
-            # Its viewers have waited long enough, and the daemon may have to stop.
-            self._conclude(run, outcome)
-            await self._history.record_late(outcome)
-        else:
-            self._conclude(run, outcome)
-        self._logs.settled(run.id, run.log)
-        self._gone(run)
+            await self.sync(run)
+        recorded = await self._history.save(outcome, synced=synced)
+        # In the audit before anybody may do something because of it.
+        self._reporter.report_end(outcome)
+        run.publish_end(outcome)
+        if not recorded:
+            await self._history.save_late(outcome)
+        self._retire(run)
         await self._history.make_room()
 
-    def _conclude(self, run: Run, outcome: RunRecord) -> None:
-        # In the audit before anybody may do something because of it.
-        self._announce("ended", outcome)
-        run.publish_end(outcome)
-
     async def _launch_queued(self, run: Run) -> None:
-        run.admitted()
-        self._launching.add(run)
+        run.take_turn()
         failure = None
         try:
-            # Or the next daemon, if this one dies, would start it a second time.
-            await self._store.put(run.record, synced=True)
+            await self._history.update(run.record, synced=True)
         except CannotRecord as error:
             failure = str(error)
-        self._launching.remove(run)
         if run.has_ended:
             return
         if self.stopping:
-            run.abandon()
-            await self._history.recorded(run.record, synced=True)
+            run.leave_queued()
+            await self._history.save(run.record, synced=True)
             self._leave(run)
         elif failure is not None:
             run.failed(failure)
@@ -225,7 +211,7 @@ class RunSupervisor:
             raise
         run.started(child)
         self._history.save_soon(run.record)
-        self._announce("started", run.record)
+        self._reporter.report("started", run.record)
 
     def _begin_to_stop(self) -> None:
         self.stopping = True
@@ -234,10 +220,10 @@ class RunSupervisor:
     def _leave(self, run: Run) -> None:
         """This daemon never starts it."""
         self.admission.leave(run)
-        self._logs.settled(run.id, run.log)
-        self._gone(run)
+        self._retire(run)
 
-    def _gone(self, run: Run) -> None:
+    def _retire(self, run: Run) -> None:
+        self._history.logs.retire(run.id)
         del self.runs[run.id]
         if not self.runs:
             if self._draining is not None and self._draining.active():

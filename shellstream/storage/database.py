@@ -1,13 +1,13 @@
 """
-What is known of the runs, in a file that survives the daemon.
+The run history: runs and idempotency keys in a SQLite file, which survives the daemon.
 
-Every call blocks; L{shellstream.storage.run_store} makes them where nobody waits.
+Every call blocks; L{shellstream.storage.run_store} makes them in a thread.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
 from attrs import define, field, frozen
@@ -32,7 +32,8 @@ from .schema import (
 #: How long a key is remembered even if its run is not, in microseconds.
 KEY_AGE = 24 * 3600 * 1_000_000
 
-#: How many rows of a kind one L{Database.expire} changes, or one statement names.
+#: How many rows of a kind one L{Database.expire} changes: some 10 ms of work, in which
+#: no run can start.
 BATCH = 250
 
 
@@ -49,42 +50,30 @@ class Expired:
     more: bool
 
 
-@frozen
-class _Totals:
-    """How many runs have ended, and what they take on disk, in bytes."""
-
-    runs: int = 0
-    stored: int = 0
-
-    def plus(self, stored: int) -> "_Totals":
-        return _Totals(self.runs + 1, self.stored + stored)
-
-    def minus(self, stored: int) -> "_Totals":
-        return _Totals(self.runs - 1, self.stored - stored)
-
-
 @define(eq=False)
 class Database:
     """
     Runs, and the idempotency keys that they were asked for with.
 
-    It is used by one thread at a time, and not across a fork. All but L{open}
-    and L{close} belong into a L{transaction}, and may raise C{sqlite3.Error};
-    L{shellstream.storage.schema.why}
-    tells what that means.
+    One thread at a time may use it, and not across a fork. All methods but L{open},
+    L{close} and L{exceeds} belong into a L{transaction}, and may raise
+    C{sqlite3.Error}; L{shellstream.storage.schema.why} tells what that means.
     """
 
     _connection: sqlite3.Connection
-    _totals: _Totals = field(factory=_Totals, init=False)
+    #: How many runs have ended, and what they take on disk, in bytes. One value, so
+    #: that another thread never sees half of a change.
+    _totals: tuple[int, int] = field(default=(0, 0), init=False)
+    _synced: bool | None = field(default=None, init=False)  # as SQLite was told last
 
     @classmethod
     def open(cls, path: str) -> Self:
         """
-        Open a file, or make it; C{":memory:"} is one that nobody keeps.
+        Open a file, or make it. C{":memory:"} is a history that is not kept.
 
         @raise DatabaseNewer: if a later version of this program made it.
-        @raise DatabaseDamaged: if it is not sound, or not ours.
-        @raise sqlite3.Error: if it cannot be used for another reason.
+        @raise DatabaseDamaged: if the file is damaged, or of another program.
+        @raise sqlite3.Error: if the file cannot be used for another reason.
         """
         with ExitStack() as on_error:
             connection = sqlite3.connect(
@@ -95,7 +84,8 @@ class Database:
             try:
                 self._prepare()
             except sqlite3.DatabaseError as error:
-                # Our statements are right: if one is not, the tables are another's.
+                # Our statements are right. If SQLite refuses one, the tables were made
+                # by another program.
                 if damaged(error) or code(error) == sqlite3.SQLITE_ERROR:
                     raise DatabaseDamaged(str(error)) from None
                 raise
@@ -106,72 +96,67 @@ class Database:
         """Close the file; what was committed is in it."""
         self._connection.close()
 
-    @contextmanager
-    def transaction(self, *, synced: bool = True) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
         """
-        What is done within is done for good at its end, or else not at all.
+        A context in which all is done, or nothing: committed at its end, or undone
+        if it raises.
 
-        @param synced: whether it is to survive a loss of power, too, and so has to
-            wait for the disk; if not, it survives the end of the process only.
+        @param synced: whether it has to survive a loss of power, too, and so waits
+            for the disk; if not, it survives the end of the process only.
         """
-        self._do(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-        with self._undoable("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"):
-            yield
+        if synced is not self._synced:
+            self._do(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
+        return self._undoable("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
+    def attempt(self) -> AbstractContextManager[None]:
         """A part of a transaction that leaves nothing behind if it fails."""
         undo = "ROLLBACK TO attempt", "RELEASE attempt"
-        with self._undoable("SAVEPOINT attempt", "RELEASE attempt", *undo):
-            yield
+        return self._undoable("SAVEPOINT attempt", "RELEASE attempt", *undo)
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is still open: some errors undo all of it at once."""
         return self._connection.in_transaction
 
-    def add(self, record: RunRecord, key: IdempotencyKey | None) -> str | None:
+    def add(self, record: RunRecord, key: IdempotencyKey | None) -> None:
         """
-        Add a run; but if its key is known, only tell the run it was first used for.
+        Add a new run, and the key that it was asked for with.
 
-        @raise IdempotencyKeyReused: if that one was asked for in other words.
+        @raise sqlite3.IntegrityError: if the id, or the key of this principal, was
+            added before.
         """
-        first = None if key is None else self.join(record, key, record.principal)
-        if first is not None:
-            return first
-        self._do(INSERT, *to_row(record), _since(record))
+        if key is not None:
+            self.add_key(record.id, key, record.principal, record.created)
+        self._connection.execute(INSERT, to_row(record))
         if record.state.ended:
-            self._totals = self._totals.plus(record.stored)
-        return None
+            self._count(1, record.stored)
 
-    def join(
-        self, record: RunRecord, key: IdempotencyKey, principal: str
-    ) -> str | None:
+    def add_key(
+        self, run_id: str, key: IdempotencyKey, principal: str, created: int
+    ) -> None:
         """
-        Note that a key was used for a run; but if it is known, only tell the run
-        that it was first used for.
+        Remember that a key leads to a run.
 
-        @param principal: whose key it is; the run may be another's.
-        @raise IdempotencyKeyReused: if that one was asked for in other words.
+        @param principal: whose key it is; the run may belong to another.
+        @param created: microseconds since 1970 (UTC).
+        @raise sqlite3.IntegrityError: if this principal used the key before.
         """
-        first = self.first(principal, key)
-        if first is None:
-            self._do(
-                "INSERT INTO keys (principal, key, fingerprint, run, created) "
-                "VALUES (?, ?, ?, ?, ?)",
-                principal,
-                key.key,
-                key.fingerprint,
-                record.id,
-                record.created,
-            )
-        return first
+        self._do(
+            "INSERT INTO keys (principal, key, fingerprint, run, created) "
+            "VALUES (?, ?, ?, ?, ?)",
+            principal,
+            key.key,
+            key.fingerprint,
+            run_id,
+            created,
+        )
 
-    def first(self, principal: str, key: IdempotencyKey) -> str | None:
+    def run_of_key(self, principal: str, key: IdempotencyKey) -> str | None:
         """
-        The run that a key was first used for, if it was.
+        The id of the run that a key leads to; L{None} for a new key.
 
-        @raise IdempotencyKeyReused: if that one was asked for in other words.
+        @raise IdempotencyKeyReused: if the key was sent with another request.
         """
         known = self._one(
             "SELECT run, fingerprint FROM keys WHERE principal = ? AND key = ?",
@@ -184,24 +169,19 @@ class Database:
             raise IdempotencyKeyReused
         return str(known[0])
 
-    def free(self, principal: str, key: IdempotencyKey) -> None:
-        """A key was used for nothing: the next request with it begins a run."""
+    def delete_key(self, principal: str, key: IdempotencyKey) -> None:
+        """Forget a key: the next request with it begins a run."""
         self._do("DELETE FROM keys WHERE principal = ? AND key = ?", principal, key.key)
 
-    def put(self, record: RunRecord) -> bool:
-        """Note how a run stands; L{False} if it was forgotten, as it then stays."""
-        old = self._one("SELECT since, stored FROM runs WHERE id = ?", record.id)
-        if old is None:
-            return False
-        since, stored = old
-        if since is not None:
-            self._totals = self._totals.minus(stored)
-        if record.state.ended:
-            self._totals = self._totals.plus(record.stored)
-        if since is None or not record.state.ended:
-            since = _since(record)
-        self._do(UPDATE, *to_row(record), since, record.id)
-        return True
+    def update(self, record: RunRecord) -> bool:
+        """
+        Write down how a run stands now. Returns L{False}, and changes nothing, if
+        the run has ended or was forgotten: both are final.
+        """
+        done = self._connection.execute(UPDATE, to_row(record)).rowcount > 0
+        if done and record.state.ended:
+            self._count(1, record.stored)
+        return done
 
     def get(self, run_id: str) -> RunRecord | None:
         """A run, or L{None} if there is none of this id."""
@@ -213,29 +193,34 @@ class Database:
         after: str | None = None,
         state: State | None = None,
         command: str | None = None,
-        within: RunFilter | None = None,
+        only: RunFilter | None = None,
     ) -> list[RunRecord]:
-        """The newest C{limit} runs among those older than C{after}, newest first."""
+        """
+        The newest runs, newest first.
+
+        @param limit: how many at most.
+        @param after: only runs that are older than the one of this id.
+        @param only: only runs that this filter lets through.
+        """
         wanted = {
             "id < ?": after,
             "state = ?": None if state is None else state.value,
             "command = ?": command,
-            "principal = ?": None if within is None else within.owner,
+            "principal = ?": None if only is None else only.owner,
         }
         given = {term: value for term, value in wanted.items() if value is not None}
         terms, values = list(given), list(given.values())
-        if within is not None:
-            patterns = " OR ".join("command GLOB ?" for _ in within.commands)
+        if only is not None:
+            patterns = " OR ".join("command GLOB ?" for _ in only.commands)
             terms.append(f"({patterns})")
-            values.extend(within.commands)
+            values.extend(only.commands)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         last = "ORDER BY id DESC LIMIT ?"
         return list(self._runs(f"{where} {last}", *values, limit))
 
     def unended(self) -> list[RunRecord]:
         """The runs that are queued or running, oldest first."""
-        states = [one.value for one in State if not one.ended]
-        return list(self._runs(f"WHERE state {_among(states)} ORDER BY id", *states))
+        return list(self._runs("WHERE state IN ('queued', 'running') ORDER BY id"))
 
     def newest_id(self) -> str | None:
         """The id of the run that was created last, if any is kept."""
@@ -243,12 +228,12 @@ class Database:
         return found
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Those ids that are a run's; of 100,000 it takes some 0.2 s to tell."""
-        left, found = iter(ids), set[str]()
-        while some := list(islice(left, BATCH)):
-            rows = self._do(f"SELECT id FROM runs WHERE id {_among(some)}", *some)  # noqa: S608  # nosec B608  # marks
-            found.update(row[0] for row in rows)
-        return found
+        """Those ids that belong to runs; it takes about 2 microseconds for each."""
+        rows = self._do(
+            "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?))",
+            json.dumps(list(ids)),
+        )
+        return {row[0] for row in rows}
 
     def delete(self, run_id: str) -> bool:
         """Forget an ended run, but not its key; L{False} if there is no such run."""
@@ -260,21 +245,25 @@ class Database:
         self._forget(run_id, row[0])
         return True
 
-    def exceeds(self, keep: Retention) -> bool:
-        """Whether more is kept than may be, apart from age. For any thread."""
-        totals = self._totals
-        return totals.runs > keep.runs or totals.stored > keep.bytes
-
-    def expire(self, now: int, keep: Retention) -> Expired:
+    def exceeds(self, runs: int, stored: int) -> bool:
         """
-        Forget ended runs, oldest first, until all that is left may be kept, and after
-        L{KEY_AGE} the keys of forgotten runs; L{BATCH} of a kind at most.
+        Whether more ended runs are kept than this, or their output takes more bytes
+        than this on disk. Any thread may ask.
+        """
+        kept = self._totals
+        return kept[0] > runs or kept[1] > stored
 
-        If the clock was set back, some have ended in the future. These age from
-        now on: or they would stay too long, and whatever ends now would have to
-        go before them.
+    def expire(self, now: int, retention: Retention) -> Expired:
+        """
+        Forget ended runs, oldest first, until the rest may be kept; and, after
+        L{KEY_AGE}, the keys of forgotten runs. At most L{BATCH} of a kind.
+
+        If the clock was set back, some runs have ended in the future. They age from
+        now on. Otherwise they would stay too long, and all runs that end from now on
+        would be forgotten before them.
 
         @param now: microseconds since 1970 (UTC).
+        @param retention: how much may be kept.
         """
         done = [
             self._bring_back(now, "runs", "id", "since", "since IS NOT NULL"),
@@ -286,14 +275,15 @@ class Database:
                 BATCH,
             ).rowcount,
         ]
-        runs = tuple(self._expire_runs(now, keep))
+        runs = tuple(self._expire_runs(now, retention))
         return Expired(runs, max(*done, len(runs)) == BATCH)
 
     def check(self) -> None:
         """
-        Change nothing, but write as if there were something to change: one page,
-        where a run takes five. So on a disk that fills up a few of these may still
-        succeed, each of which takes some of what is left.
+        Find out whether the disk takes a write, by writing what is there already.
+
+        This writes one page, where a run takes five. On a disk that is almost full it
+        may succeed a few times more, until it has used up what is left.
         """
         self._do(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
@@ -304,21 +294,25 @@ class Database:
         )
         return self._do(sql, now, now, BATCH).rowcount
 
-    def _expire_runs(self, now: int, keep: Retention) -> Iterator[str]:
+    def _expire_runs(self, now: int, retention: Retention) -> Iterator[str]:
+        runs, stored, age = retention.runs, retention.bytes, retention.age
         oldest = self._do(
             "SELECT id, since, stored FROM runs WHERE since IS NOT NULL "
             "ORDER BY since, id LIMIT ?",
             BATCH,
         )
-        for run_id, since, stored in oldest.fetchall():
-            if since >= now - keep.age * 1_000_000 and not self.exceeds(keep):
+        for run_id, since, size in oldest.fetchall():
+            if since >= now - age * 1_000_000 and not self.exceeds(runs, stored):
                 break
-            self._forget(run_id, stored)
+            self._forget(run_id, size)
             yield run_id
 
     def _forget(self, run_id: str, stored: int) -> None:
         self._do("DELETE FROM runs WHERE id = ?", run_id)
-        self._totals = self._totals.minus(stored)
+        self._count(-1, -stored)
+
+    def _count(self, runs: int, stored: int) -> None:
+        self._totals = self._totals[0] + runs, self._totals[1] + stored
 
     def _prepare(self) -> None:
         version = self._one("PRAGMA user_version")[0]
@@ -328,18 +322,19 @@ class Database:
         if found != "ok":
             raise DatabaseDamaged(found.splitlines()[-1])
         self._one("PRAGMA journal_mode = WAL")
-        self._one("PRAGMA secure_delete = ON")  # secrets are not to stay
+        # Secret parameters of runs that waited must not stay in free pages.
+        self._one("PRAGMA secure_delete = ON")
         self._one(f"PRAGMA journal_size_limit = {16 << 20}")
         for number, migration in enumerate(MIGRATIONS[version:], version + 1):
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT"
             )
-        totals = self._one(
+        self._totals = self._one(
             "SELECT count(*), coalesce(sum(stored), 0) FROM runs "
             "WHERE since IS NOT NULL"
         )
-        self._totals = _Totals(*totals)
-        self.unended()  # nobody could start with these damaged: better to know now
+        # The daemon could not start if one of these were damaged: find out now.
+        self.unended()
 
     @contextmanager
     def _undoable(self, begin: str, end: str, *undo: str) -> Iterator[None]:
@@ -363,14 +358,3 @@ class Database:
 
     def _runs(self, rest: str, *values: Any) -> Iterator[RunRecord]:
         return map(from_row, self._do(f"{SELECT} {rest}", *values).fetchall())
-
-
-def _since(record: RunRecord) -> int | None:
-    """Since when a run ages: its end, as far as that is known."""
-    if not record.state.ended:
-        return None
-    return record.created if record.ended is None else record.ended
-
-
-def _among(values: Sequence[str]) -> str:
-    return f"IN ({', '.join('?' * len(values))})"

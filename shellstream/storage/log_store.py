@@ -2,11 +2,10 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,50 +13,45 @@ from twisted.python.failure import Failure
 from shellstream.model.errors import Busy
 from shellstream.model.events import Chunk
 from shellstream.model.limits import Limits, Sync
-from shellstream.model.run_record import Retention, RunRecord
+from shellstream.model.run_record import RunRecord
 from shellstream.output.log import OVERHEAD, READ_SIZE, LogDamaged, OutputLog
 
 from .ring_file import RingFile
+from .run_store import InThread
 from .state_dir import StateDir
 
 _log = Logger()
 
-#: What of an output is in memory, in bytes: viewers who keep up, more or less, have no
-#: need of the file.
+#: How much of an output is in memory, in bytes: enough for viewers that keep up, more
+#: or less, which then never read the file.
 TAIL = 3 * (READ_SIZE + OVERHEAD)
 
-#: What output leaves free of a disk for what has to be recorded, in bytes; of a
-#: small one an eighth.
+#: How much of a disk output leaves free for what has to be recorded, in bytes; on a
+#: small disk an eighth of it.
 RESERVE = 1 << 26
 
 #: Without files: what is kept of one output, and of all ended runs, in bytes.
 IN_MEMORY, ALL_IN_MEMORY = 1 << 18, 1 << 26
 
 
-class InThread(Protocol):
-    """Makes a call where it may block."""
-
-    def __call__(self, call: Callable[[], None], /) -> Deferred[None]:
-        """Fires when C{call} is done, or with what it raised."""
-
-
 @define(eq=False)
 class FileLogs:
     """
-    A file for each run.
+    A ring file for each run.
 
-    @ivar limit: what all of them may take, in bytes.
+    @ivar limit: how much all of them may take on disk, in bytes.
     """
 
     _dir: StateDir
     _limit: int
     _in_thread: InThread
     _active: dict[str, RingFile] = field(factory=dict, init=False)
-    _active_size: int = field(default=0, init=False)  # to begin with, and growth
+    #: What the active files took when one was retired last, and their growth since.
+    #: A file that grows asks for each sector: no time to add up all of them.
+    _active_size: int = field(default=0, init=False)
 
-    def keep(self, wanted: Retention) -> Retention:
-        self._active_size = sum(file.stored for file in self._active.values())
-        return evolve(wanted, bytes=max(0, wanted.bytes - self._active_size))
+    def room(self, wanted: int) -> int:
+        return max(0, wanted - self._active_size)
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = str(self._dir.log_path(run_id))  # a Path takes three times as much
@@ -65,7 +59,7 @@ class FileLogs:
         publish_later = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
 
-    def ended(self, record: RunRecord) -> OutputLog:
+    def open_ended(self, record: RunRecord) -> OutputLog:
         file: RingFile | None = None
         try:
             file = RingFile.open(self._dir.log_path(record.id))
@@ -74,7 +68,8 @@ class FileLogs:
                 _log.error("the output of run {id} is gone", id=record.id)
         except OSError as error:
             _log.error("the output of run {id}: {error}", id=record.id, error=error)
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # it is all there
+            # Nothing is lost then: the client may come again.
+            if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise Busy("too many files are open to read this output", 5) from None
         except LogDamaged as error:
             _log.error(
@@ -96,13 +91,14 @@ class FileLogs:
             )
         return OutputLog.from_storage(_Kept(end, file), partial(_not_whole, record.id))
 
-    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
+    def sync(self, run_id: str) -> Deferred[None]:
         file = self._active[run_id]
         what = f"the output of run {run_id} is not on the disk"
         return self._in_thread(file.sync).addErrback(_failed, what)
 
-    def settled(self, run_id: str, log: OutputLog) -> None:
+    def retire(self, run_id: str) -> None:
         del self._active[run_id]
+        self._active_size = sum(file.stored for file in self._active.values())
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
@@ -131,7 +127,7 @@ def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:
 
 
 def _failed(failure: Failure, what: str) -> None:
-    """Log what the disk refused in a line, and what nobody foresaw in full."""
+    """Log an error of the disk in one line, a mistake of ours with its traceback."""
     if failure.check(OSError):
         _log.error("{what}: {error}", what=what, error=failure.value)
     else:
@@ -141,9 +137,9 @@ def _failed(failure: Failure, what: str) -> None:
 @define
 class _Kept:
     """
-    What is still there of an ended run's output.
+    What is left of an ended run's output.
 
-    @ivar end: where it ended once, though less may be left of it.
+    @ivar end: where the output ended, though less of it may be left.
     """
 
     end: int
@@ -151,7 +147,7 @@ class _Kept:
 
     @property
     def start(self) -> int:
-        # An empty file begins nowhere.
+        # An empty file has no start of its own.
         if self._file is None or self._file.start == self._file.end:
             return self.end
         return self._file.start
@@ -178,26 +174,26 @@ class _Kept:
 
 @define(eq=False)
 class MemoryLogs:
-    """Nothing outlives the daemon, and little is kept at all."""
+    """Logs in memory: they end with the daemon, and little is kept of each."""
 
     _logs: dict[str, OutputLog] = field(factory=dict, init=False)
 
-    def keep(self, wanted: Retention) -> Retention:
-        return evolve(wanted, bytes=min(wanted.bytes, ALL_IN_MEMORY))
+    def room(self, wanted: int) -> int:
+        return min(wanted, ALL_IN_MEMORY)
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         log = self._logs[run_id] = OutputLog(min(limits.retain, IN_MEMORY))
         return log
 
-    def ended(self, record: RunRecord) -> OutputLog:
+    def open_ended(self, record: RunRecord) -> OutputLog:
         log = self._logs.get(record.id)
         return log or OutputLog.from_storage(_Kept(record.size, None))
 
-    def sync(self, run_id: str, log: OutputLog) -> Deferred[None]:
+    def sync(self, run_id: str) -> Deferred[None]:
         return succeed(None)
 
-    def settled(self, run_id: str, log: OutputLog) -> None:
-        """It stays where it is."""
+    def retire(self, run_id: str) -> None:
+        """Nothing to do: it stays in memory."""
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         for run_id in ids:

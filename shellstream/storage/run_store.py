@@ -1,38 +1,76 @@
-"""The run history as the daemon uses it: without waiting for the disk."""
+"""
+The run history as the daemon uses it: without waiting for the disk.
+
+Theory of operation: batching, and what is durable when
+=======================================================
+
+SQLite blocks: a commit takes microseconds where the page cache takes it, and 1 to
+10 ms where it waits for the disk. So all calls are made in one worker thread, and
+the reactor goes on meanwhile.
+
+B{Batching.} L{RunStore.transact} puts a call into a list. If no transaction is under
+way, the list becomes one at once. Otherwise the calls of the meantime gather, and
+become the next one. So a caller waits for two commits at most, and a disk that commits
+100 times a second takes thousands of calls a second. Calls are made, and answered, in
+the order in which they came; an answer comes after the commit. The next transaction
+begins only when all answers of the last are given, so that it includes the calls that
+these answers led to.
+
+B{Failures.} A call that fails alone leaves no trace and takes no other with it: in a
+transaction of several calls each has a savepoint of its own. One call alone needs none,
+since the transaction itself is undone. If the transaction fails as a whole (at its
+begin, at its commit, or because SQLite undid it after a disk error), each call in it
+fails with L{CannotRecord}, and each caller decides: a new run is refused, an end is
+tried again later.
+
+B{What is durable when.} The file is in WAL mode. A commit in a transaction that is
+I{not} synced (C{synchronous = NORMAL}) is in the page cache of the kernel. It survives
+the death of the daemon, C{kill -9} included, but perhaps not a loss of power; after
+that the history is whole, only older. A I{synced} one (C{FULL}) waits for C{fsync} of
+the WAL, and makes all that was committed before durable as well. One synced call makes
+its whole transaction synced. These are synced:
+
+  - what has an C{Idempotency-Key}, before the run starts: or a repeated request would
+    start it again after a loss of power;
+  - that a run leaves the queue: or the next daemon would start it again;
+  - the end of a run, unless its command says C{sync = "never"}: a viewer that was told
+    of an end finds the same end later.
+
+All else (a new run without a key, its process id, what is forgotten) needs to survive
+only the daemon: if the power fails, the run is gone as well.
+"""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from shellstream.model.errors import CannotRecord
-from shellstream.model.events import State
-from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
 
-from .database import Database, Expired
+from .database import Database
 from .schema import DatabaseDamaged, why
 
 _log = Logger()
 
 T = TypeVar("T")
 
-#: How many calls may wait for the disk.
+#: How many calls may wait for the disk: about 10 s of a busy daemon's.
 MAX_WAITING = 10_000
 
 
 class InThread(Protocol):
-    """Makes a blocking call where it may block, one at a time."""
+    """Makes a blocking call where it may block."""
 
     def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
         """Fires with what C{call} returns or raises."""
 
 
-@frozen
+@define(eq=False)
 class _Call:
     make: Callable[[Database], Any]
     synced: bool
@@ -40,14 +78,11 @@ class _Call:
 
 
 @define(eq=False)
-class Store:
+class RunStore:
     """
-    A L{Database} that is never waited for; the methods are the same.
+    Makes calls of a L{Database} in batches, in a thread.
 
-    While one transaction is under way, all that is asked meanwhile is gathered
-    for the next: so a disk that commits 1,000 times a second takes many times
-    as many calls. Nobody hears of a success before it is done. Every
-    method fails with L{CannotRecord} if the disk does not take it.
+    @ivar in_thread: makes one call at a time, in the order in which they come.
     """
 
     _database: Database
@@ -56,90 +91,29 @@ class Store:
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
-    def add(
-        self, record: RunRecord, key: IdempotencyKey | None = None
-    ) -> Deferred[str | None]:
+    def transact(
+        self, call: Callable[[Database], T], *, synced: bool = False
+    ) -> Deferred[T]:
         """
-        @see: L{Database.add}; what has a key survives a loss of power, or the next
-            request with that key would be carried out again.
+        Make a call within the next transaction. Fires, after its commit, with what
+        the call returns or raises.
+
+        @param synced: whether it has to survive a loss of power, too.
+        @raise CannotRecord: if the disk does not take it, or the store is closed.
         """
-        return self._ask(lambda database: database.add(record, key), key is not None)
+        if self._closed:
+            return fail(CannotRecord("the daemon is stopping"))
+        if len(self._waiting) >= MAX_WAITING:
+            return fail(CannotRecord("the disk that holds the state is too slow"))
+        return self._enqueue(call, synced)
 
-    def join(
-        self, record: RunRecord, key: IdempotencyKey, principal: str
-    ) -> Deferred[str | None]:
-        """@see: L{Database.join}"""
-        return self._ask(
-            lambda database: database.join(record, key, principal), synced=True
-        )
+    def exceeds(self, runs: int, stored: int) -> bool:
+        """@see: L{Database.exceeds}; as of the last commit, without waiting."""
+        return self._database.exceeds(runs, stored)
 
-    def first(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]:
-        """@see: L{Database.first}"""
-        return self._ask(lambda database: database.first(principal, key))
-
-    def free(self, principal: str, key: IdempotencyKey) -> Deferred[None]:
-        """@see: L{Database.free}"""
-        return self._ask(lambda database: database.free(principal, key), synced=True)
-
-    def put(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
-        """
-        @see: L{Database.put}
-        @param synced: whether it is to survive a loss of power, too.
-        """
-        return self._ask(lambda database: database.put(record), synced)
-
-    def get(self, run_id: str) -> Deferred[RunRecord | None]:
-        """@see: L{Database.get}"""
-        return self._ask(lambda database: database.get(run_id))
-
-    def page(
-        self,
-        limit: int,
-        after: str | None = None,
-        state: State | None = None,
-        command: str | None = None,
-        within: RunFilter | None = None,
-    ) -> Deferred[list[RunRecord]]:
-        """@see: L{Database.page}"""
-        return self._ask(
-            lambda database: database.page(limit, after, state, command, within)
-        )
-
-    def unended(self) -> Deferred[list[RunRecord]]:
-        """@see: L{Database.unended}"""
-        return self._ask(lambda database: database.unended())
-
-    def newest_id(self) -> Deferred[str | None]:
-        """@see: L{Database.newest_id}"""
-        return self._ask(lambda database: database.newest_id())
-
-    def known(self, ids: Iterable[str]) -> Deferred[set[str]]:
-        """@see: L{Database.known}"""
-        return self._ask(lambda database: database.known(ids))
-
-    def delete(self, run_id: str) -> Deferred[bool]:
-        """@see: L{Database.delete}"""
-        return self._ask(lambda database: database.delete(run_id))
-
-    def expire(self, now: int, keep: Retention) -> Deferred[Expired]:
-        """@see: L{Database.expire}"""
-        return self._ask(lambda database: database.expire(now, keep))
-
-    def exceeds(self, keep: Retention) -> bool:
-        """@see: L{Database.exceeds}; as of the last commit."""
-        return self._database.exceeds(keep)
-
-    def check(self) -> Deferred[None]:
-        """@see: L{Database.check}"""
-        return self._ask(lambda database: database.check())
-
-    def flush(self, *, synced: bool = False) -> Deferred[None]:
-        """
-        Fires when all that was asked before is done, well or not.
-
-        @param synced: whether it is to survive a loss of power then.
-        """
-        done = self._enqueue(lambda database: None, synced)
+    def flush(self) -> Deferred[None]:
+        """Fires when all that was asked before is done, well or not."""
+        done = self._enqueue(lambda database: None, synced=False)
         return done.addErrback(lambda failure: None)
 
     def close(self) -> Deferred[None]:
@@ -147,16 +121,7 @@ class Store:
         self._closed = True
         return self.flush().addCallback(lambda _: self._in_thread(self._database.close))
 
-    def _ask(self, call: Callable[[Database], T], synced: bool = False) -> Deferred[T]:
-        if self._closed:
-            return fail(CannotRecord("the daemon is stopping"))
-        if len(self._waiting) >= MAX_WAITING:
-            return fail(CannotRecord("the disk that holds the state is too slow"))
-        return self._enqueue(call, synced)
-
-    def _enqueue(
-        self, make: Callable[[Database], T], synced: bool = False
-    ) -> Deferred[T]:
+    def _enqueue(self, make: Callable[[Database], T], synced: bool) -> Deferred[T]:
         call = _Call(make, synced)
         self._waiting.append(call)
         if not self._under_way:
@@ -192,22 +157,34 @@ def _perform(database: Database, calls: list[_Call]) -> list[object]:
     """
     Make calls as one transaction: the result of each, or its failure.
 
-    @raise sqlite3.Error: if none of them was made.
+    @raise sqlite3.Error: if none of several was made.
     """
-    with database.transaction(synced=any(call.synced for call in calls)):
-        return [_attempt(database, call.make) for call in calls]
+    synced = any(call.synced for call in calls)
+    if len(calls) > 1:
+        with database.transaction(synced=synced):
+            return [_attempt(database, call.make) for call in calls]
+    try:
+        with database.transaction(synced=synced):
+            return [calls[0].make(database)]
+    except Exception as error:  # noqa: BLE001  # it goes to whoever asked
+        return [_failed(error)]
 
 
-def _attempt(database: Database, call: Callable[[Database], object]) -> object:
+def _attempt(database: Database, make: Callable[[Database], object]) -> object:
     try:
         with database.attempt():
-            return call(database)
-    except DatabaseDamaged as error:
-        return Failure(CannotRecord(str(error)))
-    except sqlite3.DatabaseError as error:
+            return make(database)
+    except Exception as error:
         if not database.in_transaction:  # with it went all that was done before
             raise
-        refused = not isinstance(error, sqlite3.IntegrityError)
-        return Failure(CannotRecord(why(error)) if refused else error)
-    except Exception:  # noqa: BLE001  # it goes to whoever asked
-        return Failure()
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Failure:
+    """What a caller is told of an error: only that of a wrong call stays as it is."""
+    if isinstance(error, DatabaseDamaged):
+        return Failure(CannotRecord(str(error)))
+    refused = isinstance(error, sqlite3.IntegrityError)
+    if isinstance(error, sqlite3.Error) and not refused:
+        return Failure(CannotRecord(why(error)))
+    return Failure(error)

@@ -130,7 +130,7 @@ class NothingLingersTests(TestCase):
         workers = [cooperate(work) for _ in range(self.AT_ONCE)]
         for worker in workers:
             await worker.whenDone()
-        await daemon.registry.idle()
+        await daemon.registry.supervisor.idle()
         while any(now > then for now, then in zip(held(), before, strict=True)):
             await deferLater(reactor, 0)  # sockets close in turns still to come
         self.assertEqual(daemon.registry.active, {})

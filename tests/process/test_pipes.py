@@ -48,7 +48,7 @@ class InputTests(InputTestCase):
         self.assertEqual((await told.ended).code, 0)
         found = hashlib.sha256(self.out(told)).digest()
         self.assertEqual(found, hashlib.sha256(DATA).digest())
-        self.assertEqual((stdin.offset, stdin.intake.open), (len(DATA), False))
+        self.assertEqual((stdin.offset, stdin.state.open), (len(DATA), False))
 
     async def test_open(self) -> None:
         """It stays open between pieces, and nobody waits for a line."""
@@ -109,7 +109,7 @@ class InputTests(InputTestCase):
             feeding.addErrback(lambda failure: failure.trap(InputClosed))
             await told.deaf
             await feeding
-            self.assertFalse(stdin.intake.open)
+            self.assertFalse(stdin.state.open)
             self.assertFalse(told.ended.called)
 
     async def test_closed_before(self) -> None:

@@ -13,7 +13,7 @@ class HeldTests(LimitTestCase):
     def setUp(self) -> None:
         self.begin(OutputLog(4 * UNSYNCED, None, True))
         self.host.at_once = False
-        self.run_.started(self.child)
+        self.start()
 
     def synced(self) -> None:
         """The disk is done, once."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.config.command import Command
 from shellstream.config.parameters import String
 from shellstream.model.errors import Busy
-from shellstream.model.events import OnDisconnect, Reason, State
+from shellstream.model.events import ExitStatus, OnDisconnect, Reason, State
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_input import Tty
 from shellstream.model.run_record import RunRecord
@@ -53,11 +53,13 @@ class Host(FakeHost):
     def start(self, run: Run) -> None:
         """It is written down, and its process is there."""
         run.recorded = True
+        run.take_turn()
         run.started(self.children[run.id])
 
     def exit(self, run: Run) -> None:
         """Its process and the whole group are gone."""
-        self.run_ended(run, evolve(run.record, state=State.EXITED))
+        self.children[run.id].lives = False
+        run.finished(ExitStatus(0, None))
 
 
 def command(name: str, when_busy: WhenBusy, max_running: int | None = None) -> Command:
@@ -151,6 +153,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIsNone(self.admission.joinable(a, another))
         other = evolve(a, limits=Limits(when_busy=WhenBusy.REJECT, max_running=1))
         self.assertIsNone(self.admission.joinable(other, same))
+        run.take_turn()
         run.failed("no such program")
         self.assertIsNone(self.admission.joinable(a, same))
 

@@ -104,7 +104,7 @@ class NotedTests(RegistryTestCase):
         self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
         first, second = self.submit(), self.submit()
         self.noted.clear()
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.spawn.started[-1].exit(None, 15)
         self.assertEqual(self.noted_as(), [("end", first.id, "signaled")])
         self.restart(self.registry.config)
@@ -206,7 +206,7 @@ class SecretTests(RegistryTestCase):
         self.submit("login", GIVEN)
         self.thread.manual = True
         self.spawn.started[0].exit()
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.thread.finish()
         self.assertEqual(len(self.spawn.started), 1)
         self.restart(self.config)

@@ -62,14 +62,14 @@ class UnrecordedTests(FileTestCase):
         self.assertIs(found.record.state, State.EXITED)
         self.assertEqual(text(found.log), b"hello")
         self.assertIs(self.successResultOf(self.registry.find(run_id)), found)
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.clock.advance(RETRY)
         self.assert_nothing_left()
 
     def test_stop(self) -> None:
         """A daemon that stops does not wait for the disk for ever."""
         run_id = self.ended()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.clock.advance(RETRY)
         self.successResultOf(stopped)
         self.thread.broken = False

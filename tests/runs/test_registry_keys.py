@@ -100,7 +100,7 @@ class KeyTests(BusyTestCase):
         """So may who was turned away by a stop, at the next daemon."""
         self.thread.manual = True
         asked = self.ask(key="k")
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.thread.finish()
         self.failureResultOf(asked, Busy)
         self.restart(CONFIG)

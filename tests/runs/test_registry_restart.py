@@ -48,9 +48,8 @@ class LostTests(RegistryTestCase):
         """That it is lost is told even while that cannot be written down."""
         run_id = self.submit().id
         self.restart(CONFIG, recover=False)
-        unended = self.successResultOf(self.store.unended())
-        self.thread.broken = True
-        self.registry.recover(unended, run_id)
+        self.thread.broken, self.thread.works = True, 1
+        self.recover()
         self.thread.broken = False
         self.assertIs(self.kept(run_id).state, State.RUNNING)
         found = self.successResultOf(self.registry.find(run_id))
@@ -137,7 +136,7 @@ class QueuedTests(RegistryTestCase):
         self.restart(evolve(config, commands={"hear": evolve(hear, stdin=False)}))
         kept = self.kept(run.record.id)
         self.assertIs(kept.state, State.FAILED)
-        self.assertIn("stdin: is not for 'hear'", kept.failure or "")
+        self.assertIn("stdin: is not allowed for 'hear'", kept.failure or "")
 
     def assert_changed(self, config: Config, words: str) -> None:
         """With this configuration what was queued cannot be run."""
@@ -164,9 +163,8 @@ class QueuedTests(RegistryTestCase):
         for _ in range(3):
             last = self.submit().id
         self.restart(evolve(CONFIG, commands={"echo": ECHO}), recover=False)
-        unended = self.successResultOf(self.store.unended())
-        self.thread.broken = True
-        self.registry.recover(unended, last)
+        self.thread.broken, self.thread.works = True, 1
+        self.recover()
         self.thread.broken = False
         found = self.successResultOf(self.registry.find(last))
         self.assertIs(found.record.state, State.FAILED)
@@ -210,7 +208,7 @@ class StopTests(RegistryTestCase):
         runs = [self.submit() for _ in range(4)]
         viewer = Reader()
         runs[3].attach(viewer)
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.assertEqual(viewer.cuts, 1)
         for started in self.spawn.started:
             started.exit(None, 15)
@@ -229,9 +227,9 @@ class StopTests(RegistryTestCase):
     def test_hurry(self) -> None:
         """So it does where there is no time at all."""
         runs = [self.submit() for _ in range(3)]
-        self.registry.hurry()
+        self.registry.supervisor.hurry()
         self.spawn.started[0].exit(None, 15)
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.spawn.started[1].exit(None, 15)
         self.successResultOf(stopped)
         self.assertEqual(len(self.spawn.started), 2)
@@ -245,9 +243,9 @@ class StopTests(RegistryTestCase):
         self.thread.manual = True
         self.spawn.started[0].exit()
         self.assertIs(runs[2].record.state, State.RUNNING)
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         for stop in stops:
-            getattr(self.registry, stop)()
+            getattr(self.registry.supervisor, stop)()
         self.thread.finish()
         self.assertEqual((len(self.spawn.started), viewer.cuts), (2, 1))
         self.spawn.started[1].exit(None, 15)
@@ -270,7 +268,7 @@ class StopTests(RegistryTestCase):
         self.thread.manual = True
         self.spawn.started[0].exit()
         self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(runs[2].id)))
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.thread.finish()
         self.assertIs(self.kept(runs[2].id).state, State.CANCELLED)
 
@@ -279,7 +277,7 @@ class StopTests(RegistryTestCase):
         runs = [self.submit() for _ in range(3)]
         self.thread.manual = True
         self.spawn.started[0].exit()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.thread.broken = True
         self.thread.finish()
         self.spawn.started[1].exit(None, 15)
@@ -292,7 +290,7 @@ class StopTests(RegistryTestCase):
         self.begin(evolve(QUEUEING, drain=10.0))
         self.thread.manual = True
         asked = self.ask()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.thread.broken = True
         self.thread.finish()
         self.failureResultOf(asked, CannotRecord)
@@ -305,7 +303,7 @@ class StopTests(RegistryTestCase):
             self.submit()
         self.thread.manual = True
         asked = self.ask()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.assertNoResult(asked)
         self.thread.finish()
         self.failureResultOf(asked, Busy)
@@ -326,7 +324,7 @@ class StopTests(RegistryTestCase):
         """When the stop is over nothing waits for the disk."""
         self.submit()
         self.thread.manual = True
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.last.exit(None, 15)
         self.assertNoResult(stopped)
         self.thread.finish()

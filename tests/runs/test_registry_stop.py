@@ -14,10 +14,10 @@ class StopTests(RegistryTestCase):
 
     def test_idle(self) -> None:
         """Everybody who waits is told when the last run has ended, not before."""
-        self.successResultOf(self.registry.idle())
+        self.successResultOf(self.registry.supervisor.idle())
         for _ in range(2):
             self.submit()
-        waiting = [self.registry.idle() for _ in range(2)]
+        waiting = [self.registry.supervisor.idle() for _ in range(2)]
         self.assertIsNot(waiting[0], waiting[1])
         one, other = self.spawn.started
         one.exit()
@@ -31,14 +31,14 @@ class StopTests(RegistryTestCase):
         """Who was told once is not told again."""
         for _ in range(2):
             self.submit()
-            waiting = self.registry.idle()
+            waiting = self.registry.supervisor.idle()
             self.last.exit()
             self.successResultOf(waiting)
 
     def test_stop(self) -> None:
         """Every run is ended, and the stop is over when all have."""
         runs = [self.submit() for _ in range(2)]
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         for run, started in zip(runs, self.spawn.started, strict=True):
             self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
             self.assertNoResult(stopped)
@@ -50,13 +50,13 @@ class StopTests(RegistryTestCase):
     def test_check(self) -> None:
         """Whoever asks is told that nothing more is taken."""
         self.submit()
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.failureResultOf(Deferred.fromCoroutine(self.registry.check()), Busy)
 
     def test_stop_deaf(self) -> None:
         """What does not heed TERM is killed, so that the stop comes to its end."""
         self.submit()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.clock.advance(SAY.limits.grace)
         self.assertEqual(self.last.child.signals[-1], "SIGKILL")
         self.last.exit(None, 9)
@@ -64,13 +64,13 @@ class StopTests(RegistryTestCase):
 
     def test_stop_idle(self) -> None:
         """With nothing running a stop is over at once."""
-        self.successResultOf(self.registry.stop())
+        self.successResultOf(self.registry.supervisor.stop())
         self.assert_nothing_left()
 
     def test_starts_nothing_more(self) -> None:
         """After the stop has begun an order is refused, while runs end and later."""
         self.submit()
-        self.registry.stop()
+        self.registry.supervisor.stop()
         for _ in range(2):
             error = self.failureResultOf(self.ask(), Busy).value
             self.assertIn("the daemon is stopping", str(error))
@@ -89,7 +89,7 @@ class DrainTests(RegistryTestCase):
     def test_in_time(self) -> None:
         """What ends by itself meanwhile is not told to; then the stop is over."""
         run = self.submit()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.clock.advance(9)
         self.assertEqual(self.last.child.signals, [])
         self.last.exit()
@@ -100,7 +100,7 @@ class DrainTests(RegistryTestCase):
     def test_too_late(self) -> None:
         """What still runs after that time is told to end."""
         self.submit()
-        stopped = self.registry.stop()
+        stopped = self.registry.supervisor.stop()
         self.clock.advance(10)
         self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
         self.assertNoResult(stopped)
@@ -111,8 +111,8 @@ class DrainTests(RegistryTestCase):
     def test_hurry(self) -> None:
         """Who does not want to wait need not."""
         self.submit()
-        stopped = self.registry.stop()
-        self.registry.hurry()
+        stopped = self.registry.supervisor.stop()
+        self.registry.supervisor.hurry()
         self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
         self.last.exit(None, 15)
         self.successResultOf(stopped)

@@ -215,7 +215,7 @@ class PaceProperties(PaceTestCase):
         has not been given, and each viewer ends up with exactly what was written.
         """
         self.begin()
-        self.run_.started(self.child)
+        self.start()
         clients = [Client(self.run_, self.clock) for _ in range(2)]
         for step, value in steps:
             if step == "write":

@@ -166,14 +166,14 @@ class AbandonTests(LimitTestCase):
 
     on_disconnect = OnDisconnect.CANCEL
 
-    def test_abandoned(self) -> None:
+    def test_left_queued(self) -> None:
         """It stays queued, its viewers are cut off, and nothing is left of it."""
         self.begin()
         gone, viewer = Reader(), Reader()
         self.run_.attach(gone)
         self.run_.detach(gone)
         self.run_.attach(viewer)
-        self.run_.abandon()
+        self.run_.leave_queued()
         self.assertEqual((gone.cuts, viewer.cuts), (0, 1))
         self.run_.detach(viewer)
         self.run_.cancel(Reason.SHUTDOWN)

@@ -21,7 +21,7 @@ class RecordTests(RunTestCase):
         """It is queued, then admitted, then started with a process, then ended."""
         self.begin()
         self.assertIs(self.run_.record.state, State.QUEUED)
-        self.run_.admitted()
+        self.run_.take_turn()
         self.assertIs(self.run_.record.state, State.RUNNING)
         self.assertIsNone(self.run_.record.started)
         self.clock.advance(1)
@@ -38,7 +38,7 @@ class RecordTests(RunTestCase):
     def test_sizes(self) -> None:
         """How much there is of its output is told while it runs, and at its end."""
         self.begin(OutputLog(1000))
-        self.run_.started(self.child)
+        self.start()
         for size in (600, 700):
             self.run_.output(Stream.STDOUT, b"x" * size)
         for _ in range(2):
@@ -62,6 +62,7 @@ class RecordTests(RunTestCase):
     def test_cannot_start(self) -> None:
         """A run whose process cannot be started has failed, and says why."""
         self.begin()
+        self.run_.take_turn()
         self.run_.failed("no such program")
         self.assert_over(State.FAILED, None)
         self.assertEqual(self.run_.record.failure, "no such program")

@@ -173,7 +173,7 @@ class EndTests(StdinTestCase):
         self.child.take(1)
         self.assertEqual(self.successResultOf(feeding), 3)
         self.assertTrue(self.child.ended)
-        self.assertFalse(self.stdin.intake.open)
+        self.assertFalse(self.stdin.state.open)
         self.assertEqual(self.successResultOf(self.feed(b"abc", 0, eof=True)), 3)
         self.assertEqual(self.successResultOf(self.feed(b"", eof=True)), 3)
         self.refused(InputClosed, b"d")

@@ -15,7 +15,6 @@ from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
-    INSERT,
     MIGRATIONS,
     SELECT,
     DatabaseDamaged,
@@ -73,6 +72,17 @@ FULL = RunRecord(
 )
 
 
+#: The same, before anything had become of it.
+WAITING = RunRecord(
+    id="1",
+    command=FULL.command,
+    params=FULL.params,
+    created=FULL.created,
+    on_disconnect=FULL.on_disconnect,
+    principal=FULL.principal,
+)
+
+
 class DatabaseTests(SynchronousTestCase):
     """A L{Database} holds runs and keys."""
 
@@ -85,7 +95,7 @@ class DatabaseTests(SynchronousTestCase):
 
     def add(self, *records: RunRecord) -> None:
         for one in records:
-            self.assertIsNone(self.database.add(one, None))
+            self.database.add(one, None)
 
     def ids(self, *args, **kwargs) -> str:
         return "".join(one.id for one in self.database.page(*args, **kwargs))
@@ -99,13 +109,15 @@ class DatabaseTests(SynchronousTestCase):
         self.assertIsNone(self.database.get("3"))
         self.assertTrue(all(getattr(FULL, one.name) for one in fields(RunRecord)))
 
-    def test_put(self) -> None:
-        """A run is replaced as a whole; one that was forgotten stays so."""
-        self.add(record("1"))
-        self.assertTrue(self.database.put(FULL))
+    def test_update(self) -> None:
+        """All that can change of a run is replaced, until it has ended."""
+        self.add(WAITING)
+        self.assertTrue(self.database.update(FULL))
+        self.assertEqual(self.database.get("1"), FULL)
+        self.assertFalse(self.database.update(evolve(FULL, code=5)))
         self.assertEqual(self.database.get("1"), FULL)
         self.assertTrue(self.database.delete("1"))
-        self.assertFalse(self.database.put(FULL))
+        self.assertFalse(self.database.update(FULL))
         self.assertIsNone(self.database.get("1"))
 
     def test_added_once(self) -> None:
@@ -159,43 +171,47 @@ class DatabaseTests(SynchronousTestCase):
 
     def test_key(self) -> None:
         """A key that came before leads to the run of then, and adds none."""
-        self.assertIsNone(self.database.add(record("1"), IdempotencyKey("k", "print")))
-        self.assertEqual(
-            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
-        )
-        self.assertRaises(
-            IdempotencyKeyReused,
-            self.database.add,
-            record("2"),
-            IdempotencyKey("k", "another"),
-        )
+        key = IdempotencyKey("k", "print")
+        self.assertIsNone(self.first("k"))
+        self.database.add(record("1"), key)
+        self.assertEqual(self.first("k"), "1")
+        self.assertRaises(IdempotencyKeyReused, self.first, "k", "another")
+        with self.undone():
+            self.assertRaises(
+                sqlite3.IntegrityError, self.database.add, record("2"), key
+            )
         self.assertEqual(self.ids(10), "1")
+        self.database.delete_key("anonymous", key)
+        self.assertIsNone(self.first("k"))
 
     def test_key_of_another(self) -> None:
-        """Everybody has keys of their own."""
+        """Everybody has keys of their own, be it for a run of somebody else."""
         self.add(record("1"))
         for run_id, principal in (("2", "ann"), ("3", "bob")):
             mine = record(run_id, principal=principal)
-            self.assertIsNone(self.database.add(mine, IdempotencyKey("k", run_id)))
+            self.database.add(mine, IdempotencyKey("k", run_id))
+        self.database.add_key("1", IdempotencyKey("k", "print"), "cid", 0)
+        key = IdempotencyKey("k", "print")
+        self.assertEqual(self.database.run_of_key("cid", key), "1")
 
     def test_key_outlives_its_run(self) -> None:
         """A request that is repeated does not run again, even if its run is gone."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.delete("1")
         self.database.expire(KEY_AGE, ALL)
-        self.assertEqual(
-            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
-        )
+        self.assertEqual(self.first("k"), "1")
         self.database.expire(KEY_AGE + 1, ALL)
-        self.assertIsNone(self.database.add(record("2"), IdempotencyKey("k", "print")))
+        self.assertIsNone(self.first("k"))
 
     def test_key_of_a_run(self) -> None:
         """As long as its run is there, a key never gets too old."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.expire(9 * KEY_AGE, ALL)
-        self.assertEqual(
-            self.database.add(record("2"), IdempotencyKey("k", "print")), "1"
-        )
+        self.assertEqual(self.first("k"), "1")
+
+    def first(self, key: str, fingerprint: str = "print") -> str | None:
+        """The run that a key leads to."""
+        return self.database.run_of_key("anonymous", IdempotencyKey(key, fingerprint))
 
     def test_expire(self) -> None:
         """Runs go by age, by number and by what they take on disk, oldest first."""
@@ -217,14 +233,12 @@ class DatabaseTests(SynchronousTestCase):
                 self.assertEqual(self.ids(10), f"{left[::-1]}0")
 
     def test_expire_what_has_ended_since(self) -> None:
-        """A run counts from when it is put as ended, with what it takes then."""
+        """A run counts from when its end is written down, with what it takes then."""
         self.add(*self.three(), record("4", stored=1 << 30))
         self.assertEqual(self.expire(ALL), "")
-        self.database.put(ended("4", 25, stored=10))
-        self.database.put(ended("3", 20, stored=5))
-        self.assertEqual(self.expire(evolve(ALL, bytes=115)), "1")
-        self.database.put(record("2"))
-        self.assertEqual(self.expire(evolve(ALL, bytes=15)), "")
+        self.database.update(ended("4", 25, stored=10))
+        self.assertEqual(self.expire(evolve(ALL, bytes=120)), "1")
+        self.assertEqual(self.expire(evolve(ALL, bytes=120)), "")
 
     def test_expire_without_an_end(self) -> None:
         """A run whose end nobody knows ages from when it was created."""
@@ -262,9 +276,7 @@ class DatabaseTests(SynchronousTestCase):
         self.database.delete("1")
         self.database.expire(0, ALL)
         self.database.expire(KEY_AGE + 1, ALL)
-        self.assertIsNone(
-            self.database.add(record("2"), IdempotencyKey("k", "another"))
-        )
+        self.assertIsNone(self.first("k", "another"))
 
     def test_expire_by_and_by(self) -> None:
         """One call does a bounded part of the work, and says that there is more."""
@@ -447,8 +459,9 @@ class FileTests(SynchronousTestCase):
         database = self.open()
         with database.transaction():
             self.assertEqual(database.get("1"), record("1"))
-            self.assertTrue(database.put(FULL))
-            self.assertEqual(database.get("1"), FULL)
+            grown = evolve(record("1"), stdin=FULL.stdin, tty=FULL.tty)
+            self.assertTrue(database.update(grown))
+            self.assertEqual(database.get("1"), grown)
 
     def test_audit_table(self) -> None:
         """The audit that older versions kept in the history is dropped, runs stay."""
@@ -473,7 +486,7 @@ class FileTests(SynchronousTestCase):
         self.assertIn(b"tr0ub4dor", Path(self.path).read_bytes())
         database = self.open()
         with database.transaction():
-            database.put(evolve(waiting, secrets={}))
+            database.update(evolve(waiting, secrets={}))
         database.close()
         self.assertNotIn(b"tr0ub4dor", Path(self.path).read_bytes())
 
@@ -485,7 +498,8 @@ class FileTests(SynchronousTestCase):
             self.assertEqual([one[0] for one in described], FIELDS)
             with_since = database._do("SELECT * FROM runs LIMIT 0").description
         self.assertCountEqual([one[0] for one in with_since], [*FIELDS, "since"])
-        self.assertEqual(INSERT.count("?"), len(to_row(FULL)) + 1)
+        # A row of the history is read by position, and written by name.
+        self.assertEqual(list(to_row(FULL)), [*FIELDS, "since"])
 
 
 FIELDS = [one.name for one in fields(RunRecord)]

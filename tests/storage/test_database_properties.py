@@ -3,7 +3,7 @@
 from sqlite3 import IntegrityError
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,9 +46,8 @@ RECORDS = st.builds(
     pid=st.none() | COUNTS,
     pid_start=st.none() | COUNTS,
 )
-KEYS = st.none() | st.builds(
-    IdempotencyKey, st.sampled_from("kl"), st.sampled_from("fg")
-)
+KEY = st.builds(IdempotencyKey, st.sampled_from("kl"), st.sampled_from("fg"))
+KEYS = st.none() | KEY
 KEEPS = st.builds(
     Retention,
     age=TIMES.map(lambda time: time / 1_000_000),
@@ -57,7 +56,8 @@ KEEPS = st.builds(
 )
 STEPS = st.one_of(
     st.tuples(st.just("add"), RECORDS, KEYS),
-    st.tuples(st.just("put"), RECORDS),
+    st.tuples(st.just("update"), RECORDS),
+    st.tuples(st.just("run_of_key"), st.sampled_from(["ann", "bob"]), KEY),
     st.tuples(st.just("delete"), IDS),
     st.tuples(st.just("expire"), TIMES, KEEPS),
 )
@@ -77,9 +77,7 @@ class Kept:
     since: int | None = None
 
     def put(self, record: RunRecord) -> None:
-        if not record.state.ended:
-            self.since = None
-        elif self.since is None:
+        if record.state.ended:
             self.since = record.created if record.ended is None else record.ended
         self.record = record
 
@@ -94,11 +92,15 @@ class Model:
     def find(self, run_id: str) -> Kept | None:
         return next((one for one in self.kept if one.record.id == run_id), None)
 
+    def run_of_key(self, principal: str, key: IdempotencyKey) -> object:
+        if (principal, key.key) not in self.keys:
+            return None
+        known, first, _ = self.keys[principal, key.key]
+        return first.record.id if known == key else IdempotencyKeyReused
+
     def add(self, record: RunRecord, key: IdempotencyKey | None) -> object:
-        if key is not None and (record.principal, key.key) in self.keys:
-            known, first, _ = self.keys[record.principal, key.key]
-            return first.record.id if known == key else IdempotencyKeyReused
-        if self.find(record.id) is not None:
+        known = key is not None and (record.principal, key.key) in self.keys
+        if known or self.find(record.id) is not None:
             return IntegrityError
         one = Kept(record)
         one.put(record)
@@ -107,11 +109,25 @@ class Model:
             self.keys[record.principal, key.key] = key, one, record.created
         return None
 
-    def put(self, record: RunRecord) -> bool:
+    def update(self, record: RunRecord) -> bool:
         old = self.find(record.id)
-        if old is not None:
-            old.put(record)
-        return old is not None
+        if old is None or old.since is not None:
+            return False
+        was = old.record
+        old.put(
+            evolve(
+                record,
+                command=was.command,
+                params=was.params,
+                created=was.created,
+                on_disconnect=was.on_disconnect,
+                principal=was.principal,
+            )
+        )
+        # Its age is what the update says, whatever was written first.
+        if record.state.ended:
+            old.since = record.created if record.ended is None else record.ended
+        return True
 
     def delete(self, run_id: str) -> bool:
         old = self.find(run_id)
@@ -158,7 +174,7 @@ class DatabasePropertyTests(SynchronousTestCase):
 
     @given(st.lists(STEPS, max_size=30), PAGES)
     def test_as_lists(self, steps: list[Any], asked: Any) -> None:
-        """Whatever is added, put, deleted and expired, all answers are the same."""
+        """Whatever is added, updated, deleted and expired, all answers are the same."""
         model, database = Model(), Database.open(":memory:")
         self.addCleanup(database.close)
         with database.transaction():

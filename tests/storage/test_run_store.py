@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.model.errors import CannotRecord, IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
+from shellstream.model.run_record import IdempotencyKey, RunRecord
 from shellstream.storage.database import Database
-from shellstream.storage.run_store import MAX_WAITING, Store
+from shellstream.storage.run_store import MAX_WAITING, RunStore
 
 T = TypeVar("T")
 
@@ -54,83 +54,95 @@ class Thread:
             made.errback(error)
 
 
-class SynchronousTests(SynchronousTestCase):
-    """Where calls are made at once, a L{Store} answers at once."""
+class StoreTestCase(SynchronousTestCase):
+    """Calls of a database, by way of C{self.store}."""
+
+    store: RunStore
+
+    def add(
+        self, record: RunRecord, key: IdempotencyKey | None = None
+    ) -> Deferred[None]:
+        return self.store.transact(lambda database: database.add(record, key))
+
+    def update(self, record: RunRecord) -> Deferred[bool]:
+        return self.store.transact(lambda database: database.update(record))
+
+    def get(self, run_id: str) -> Deferred[RunRecord | None]:
+        return self.store.transact(lambda database: database.get(run_id))
+
+    def delete(self, run_id: str) -> Deferred[bool]:
+        return self.store.transact(lambda database: database.delete(run_id))
+
+    def key(self, fingerprint: str) -> Deferred[str | None]:
+        """The run of the key C{k}."""
+        key = IdempotencyKey("k", fingerprint)
+        return self.store.transact(lambda base: base.run_of_key("anonymous", key))
+
+
+class SynchronousTests(StoreTestCase):
+    """Where calls are made at once, a L{RunStore} answers at once."""
 
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
         self.addCleanup(self.database.close)
-        self.store = Store(self.database, execute)
+        self.store = RunStore(self.database, execute)
 
     def result(self, answer: Deferred[T]) -> T:
         return self.successResultOf(answer)
 
     def test_all(self) -> None:
-        """Each method does what that of the database does."""
-        store, result = self.store, self.result
-        self.assertIsNone(result(store.add(RUN, IdempotencyKey("k", "p"))))
-        self.assertEqual(
-            result(store.add(evolve(RUN, id="2"), IdempotencyKey("k", "p"))), "1"
-        )
-        self.assertEqual(result(store.unended()), [RUN])
-        self.assertTrue(result(store.put(ENDED)))
-        self.assertEqual(result(store.get("1")), ENDED)
-        self.assertEqual(result(store.page(5)), [ENDED])
-        self.assertEqual(result(store.page(5, "1")), [])
-        self.assertEqual(result(store.page(5, None, State.LOST, "build")), [])
-        self.assertEqual(result(store.newest_id()), "1")
-        self.assertEqual(result(store.known(["1", "2"])), {"1"})
-        self.assertIsNone(result(store.check()))
-        self.assertTrue(result(store.delete("1")))
-        result(store.add(evolve(ENDED, id="3")))
-        none = Retention(age=0, runs=0, bytes=0)
-        self.assertEqual(result(store.expire(9, none)).runs, ("3",))
+        """A call gets what the database answers."""
+        result = self.result
+        self.assertIsNone(result(self.add(RUN, IdempotencyKey("k", "p"))))
+        self.assertEqual(result(self.key("p")), "1")
+        self.assertEqual(result(self.store.transact(Database.unended)), [RUN])
+        self.assertTrue(result(self.update(ENDED)))
+        self.assertEqual(result(self.get("1")), ENDED)
+        self.assertTrue(self.store.exceeds(0, 0))
+        self.assertFalse(self.store.exceeds(1, 0))
 
     def test_refused(self) -> None:
         """A key that came with something else is refused as such."""
-        self.result(self.store.add(RUN, IdempotencyKey("k", "p")))
-        refused = self.store.add(evolve(RUN, id="2"), IdempotencyKey("k", "q"))
-        self.failureResultOf(refused, IdempotencyKeyReused)
+        self.result(self.add(RUN, IdempotencyKey("k", "p")))
+        self.failureResultOf(self.key("q"), IdempotencyKeyReused)
 
     def test_damaged_row(self) -> None:
         """A run that cannot be read is no run, but a state that is damaged."""
-        self.result(self.store.add(RUN))
+        self.result(self.add(RUN))
         with self.database.transaction():
             self.database._do("UPDATE runs SET state = '?'")
-        failure = self.failureResultOf(self.store.get("1"), CannotRecord)
+        failure = self.failureResultOf(self.get("1"), CannotRecord)
         self.assertIn("the state is damaged", str(failure.value))
 
     def test_no_such_table(self) -> None:
         """What SQLite makes of one call is that call's failure only."""
         with self.database.transaction():
             self.database._do("DROP TABLE keys")
-        self.failureResultOf(
-            self.store.add(RUN, IdempotencyKey("k", "p")), CannotRecord
-        )
-        self.result(self.store.add(RUN))
+        self.failureResultOf(self.add(RUN, IdempotencyKey("k", "p")), CannotRecord)
+        self.result(self.add(RUN))
 
     def test_not_text(self) -> None:
         """So is what the database never gets to see."""
-        answer = self.store.add(evolve(RUN, failure="\ud800"))
+        answer = self.add(evolve(RUN, failure="\ud800"))
         self.failureResultOf(answer, UnicodeEncodeError)
-        self.result(self.store.add(RUN))
+        self.result(self.add(RUN))
 
     def test_close(self) -> None:
         """Once closed it takes no more calls, and may be closed again."""
         self.result(self.store.close())
-        self.failureResultOf(self.store.get("1"), CannotRecord)
+        self.failureResultOf(self.get("1"), CannotRecord)
         self.assertRaises(sqlite3.ProgrammingError, self.database.newest_id)
         self.result(self.store.close())
 
 
-class BatchTests(SynchronousTestCase):
+class BatchTests(StoreTestCase):
     """What is asked while a transaction is under way makes the next one."""
 
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
         self.addCleanup(self.database.close)
         self.thread = Thread()
-        self.store = Store(self.database, self.thread)
+        self.store = RunStore(self.database, self.thread)
         self.statements: list[str] = []
         self.database._connection.set_trace_callback(self.statements.append)
 
@@ -139,7 +151,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_one_commit(self) -> None:
         """All calls that wait share a commit, and hear of it afterwards."""
-        answers = [self.store.add(evolve(RUN, id=str(n))) for n in range(9)]
+        answers = [self.add(evolve(RUN, id=str(n))) for n in range(9)]
         self.assertEqual(self.thread.waiting, 1)
         self.thread.work()
         self.successResultOf(answers[0])
@@ -154,11 +166,11 @@ class BatchTests(SynchronousTestCase):
         """Calls are made, and answered, in the order in which they came."""
         told: list[object] = []
         for answer in (
-            self.store.add(RUN),
-            self.store.put(ENDED),
-            self.store.get("1"),
-            self.store.delete("1"),
-            self.store.get("1"),
+            self.add(RUN),
+            self.update(ENDED),
+            self.get("1"),
+            self.delete("1"),
+            self.get("1"),
         ):
             answer.addCallback(told.append)
         self.thread.work()
@@ -168,10 +180,7 @@ class BatchTests(SynchronousTestCase):
     def test_asks_again(self) -> None:
         """Those that ask again when they are answered share the next commit."""
         self.store.flush()
-        answers = [
-            self.store.get("1").addCallback(lambda _: self.store.get("1"))
-            for _ in range(9)
-        ]
+        answers = [self.get("1").addCallback(lambda _: self.get("1")) for _ in range(9)]
         for _ in range(3):
             self.thread.work()
         self.assertEqual(self.successResultOf(gatherResults(answers)), [None] * 9)
@@ -179,11 +188,11 @@ class BatchTests(SynchronousTestCase):
 
     def test_one_fails(self) -> None:
         """One that fails leaves nothing, and takes no other with it."""
-        self.store.add(RUN, IdempotencyKey("k", "p"))
-        before = self.store.add(evolve(ENDED, id="2"))
-        reused = self.store.add(evolve(RUN, id="3"), IdempotencyKey("k", "q"))
-        twice = self.store.add(RUN, IdempotencyKey("l", "p"))
-        after = self.store.add(evolve(RUN, id="4"), IdempotencyKey("l", "p"))
+        self.add(RUN, IdempotencyKey("k", "p"))
+        before = self.add(evolve(ENDED, id="2"))
+        reused = self.key("q")
+        twice = self.add(RUN, IdempotencyKey("l", "p"))
+        after = self.add(evolve(RUN, id="4"), IdempotencyKey("l", "p"))
         self.thread.work()
         self.thread.work()
         self.failureResultOf(reused, IdempotencyKeyReused)
@@ -194,7 +203,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """Who no longer wants to know stops nobody else."""
-        answer, another = self.store.add(RUN), self.store.get("1")
+        answer, another = self.add(RUN), self.get("1")
         answer.cancel()
         self.failureResultOf(answer, CancelledError)
         self.thread.work()
@@ -203,9 +212,9 @@ class BatchTests(SynchronousTestCase):
 
     def test_flush(self) -> None:
         """A flush waits for all before it, and does not mind how they end."""
-        self.successResultOf(Store(self.database, execute).flush())
-        self.store.add(RUN)
-        refused = self.store.add(RUN)
+        self.successResultOf(RunStore(self.database, execute).flush())
+        self.add(RUN)
+        refused = self.add(RUN)
         flushed = self.store.flush()
         self.thread.work()
         self.assertNoResult(flushed)
@@ -215,7 +224,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_close(self) -> None:
         """What was asked before it is closed is done."""
-        answers = [self.store.get("1"), self.store.get("1")]
+        answers = [self.get("1"), self.get("1")]
         closed = self.store.close()
         for _ in range(3):
             self.assertNoResult(closed)
@@ -226,13 +235,13 @@ class BatchTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """Too much that waits is refused, instead of kept in memory."""
         self.store.flush()
-        answers = [self.store.get("1") for _ in range(MAX_WAITING)]
-        failure = self.failureResultOf(self.store.get("1"), CannotRecord)
+        answers = [self.get("1") for _ in range(MAX_WAITING)]
+        failure = self.failureResultOf(self.get("1"), CannotRecord)
         self.assertIn("too slow", str(failure.value))
         self.thread.work()
         self.thread.work()
         self.successResultOf(gatherResults(answers))
-        again = self.store.get("1")
+        again = self.get("1")
         self.thread.work()
         self.successResultOf(again)
 
@@ -257,7 +266,7 @@ class FailingDisk(sqlite3.Connection):
         raise error
 
 
-class FailingTests(SynchronousTestCase):
+class FailingTests(StoreTestCase):
     """Where the disk does not take a transaction, everybody in it is told."""
 
     def setUp(self) -> None:
@@ -268,12 +277,12 @@ class FailingTests(SynchronousTestCase):
         database = Database(self.disk)
         database._prepare()
         self.thread = Thread()
-        self.store = Store(database, self.thread)
+        self.store = RunStore(database, self.thread)
 
     def both_fail(self, why: str) -> None:
         """Two calls in one transaction fail for this reason; the next is made."""
         self.store.flush()
-        answers = [self.store.add(ENDED), self.store.add(evolve(ENDED, id="2"))]
+        answers = [self.add(ENDED), self.add(evolve(ENDED, id="2"))]
         self.thread.work()
         self.thread.work()
         failures = [self.failureResultOf(one, CannotRecord) for one in answers]
@@ -282,9 +291,10 @@ class FailingTests(SynchronousTestCase):
         self.assertIsNot(failures[0].value, failures[1].value)
         self.disk.failing = {}
         self.assertFalse(self.disk.in_transaction)
-        expired = self.store.expire(0, Retention(age=9, runs=0, bytes=0))
+        known = self.store.transact(lambda database: database.known(["1", "2"]))
         self.thread.work()
-        self.assertEqual(self.successResultOf(expired).runs, ())
+        self.assertEqual(self.successResultOf(known), set())
+        self.assertFalse(self.store.exceeds(0, 0))
 
     def test_begin(self) -> None:
         """No transaction can begin on a disk that is read-only."""
@@ -305,7 +315,7 @@ class FailingTests(SynchronousTestCase):
     def test_thread(self) -> None:
         """If no thread can be had, everybody is told as well."""
         self.store.flush()
-        answers = [self.store.get("1"), self.store.get("1")]
+        answers = [self.get("1"), self.get("1")]
         self.thread.work()
         self.thread.fail(RuntimeError("no thread can be started"))
         for answer in answers:
@@ -313,7 +323,7 @@ class FailingTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    """A L{Store} on a real disk, with a real thread."""
+    """A L{RunStore} on a real disk, with a real thread."""
 
     async def test_durable(self) -> None:
         """What was answered is in the file, whoever opens it."""
@@ -322,8 +332,14 @@ class ThreadTests(TestCase):
         pool.start()
         self.addCleanup(pool.stop)
         here: Any = reactor
-        store = Store(Database.open(path), partial(deferToThreadPool, here, pool))
-        await gatherResults([store.add(evolve(RUN, id=f"{n:03}")) for n in range(100)])
+        store = RunStore(Database.open(path), partial(deferToThreadPool, here, pool))
+        runs = [evolve(RUN, id=f"{n:03}") for n in range(100)]
+        await gatherResults(
+            [
+                store.transact(partial(Database.add, record=one, key=None))
+                for one in runs
+            ]
+        )
         other = Database.open(path)
         self.addCleanup(other.close)
         with other.transaction():

@@ -13,12 +13,13 @@ from shellstream.config.loader import Config
 from shellstream.config.parameters import String
 from shellstream.model.events import ExitStatus, Stream, WallClock
 from shellstream.model.run_input import Tty
+from shellstream.runs.history import History
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit import Entry
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import MemoryLogs
-from shellstream.storage.run_store import InThread, Store
+from shellstream.storage.run_store import InThread, RunStore
 
 T = TypeVar("T")
 
@@ -129,12 +130,9 @@ def make_registry(
     note: Callable[[Entry], object] = lambda entry: None,
 ) -> Registry:
     """A registry that keeps all in memory, and waits for no thread of its own."""
-    store = Store(Database.open(":memory:"), in_thread)
-    registry = Registry(
-        config, clock, wall(clock), spawn, store, MemoryLogs(), note, b"pepper"
-    )
-    registry.recover([], None)
-    return registry
+    store, now = RunStore(Database.open(":memory:"), in_thread), wall(clock)
+    history = History(config.keep, clock, now, store, MemoryLogs())
+    return Registry(config, clock, now, spawn, history, note, b"pepper")
 
 
 def wall(clock: Clock) -> WallClock:

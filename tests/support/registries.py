@@ -20,13 +20,14 @@ from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_record import DEFAULT_RETENTION, RunRecord
 from shellstream.output.interfaces import IViewer
 from shellstream.output.log import OutputLog
+from shellstream.runs.history import History
 from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Run
 from shellstream.security.audit import Entry
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
-from shellstream.storage.run_store import Store
+from shellstream.storage.run_store import RunStore
 from shellstream.storage.state_dir import StateDir
 from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, wall
 
@@ -53,11 +54,13 @@ class Thread:
     """
     A thread that makes a call when the test says so, or fails as a disk does.
 
+    @ivar works: how many calls it still makes before it is C{broken}.
     @ivar error: what any call fails with, if it is not the disk.
     """
 
     manual: bool = False
     broken: bool = False
+    works: int = 0
     error: Exception | None = None
     waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = field(factory=list)
 
@@ -82,8 +85,9 @@ class Thread:
     def _made(self, call: Callable[[], Any]) -> Deferred[Any]:
         if self.error is not None:
             return fail(Failure(self.error))
-        if self.broken:
+        if self.broken and not self.works:
             return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+        self.works = max(0, self.works - 1)
         return maybeDeferred(call)
 
 
@@ -151,17 +155,17 @@ class RegistryTestCase(SynchronousTestCase):
         for call in self.clock.getDelayedCalls():
             call.cancel()
         self.spawn = FakeSpawn()
-        self.store = Store(self.database, self.thread)
+        self.store = RunStore(self.database, self.thread)
         self.logs = self.make_logs()
         now = wall(self.clock)
+        history = History(config.keep, self.clock, now, self.store, self.logs)
         self.noted: list[Entry] = []
         self.registry = Registry(
             config,
             self.clock,
             now,
             self.spawn,
-            self.store,
-            self.logs,
+            history,
             self.noted.append,
             b"pepper",
         )
@@ -173,9 +177,7 @@ class RegistryTestCase(SynchronousTestCase):
 
     def recover(self) -> None:
         """Take over what the database holds."""
-        unended = self.successResultOf(self.store.unended())
-        newest = self.successResultOf(self.store.newest_id())
-        self.registry.recover(unended, newest)
+        self.successResultOf(Deferred.fromCoroutine(self.registry.recover()))
 
     def submit(
         self,

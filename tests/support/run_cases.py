@@ -23,7 +23,7 @@ class RunTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.begin()
-        self.run_.started(self.child)
+        self.start()
 
     def begin(self, log: OutputLog | None = None) -> None:
         """A run that is still queued."""
@@ -46,6 +46,11 @@ class RunTestCase(SynchronousTestCase):
             self.wall,
             self.host,
         )
+
+    def start(self) -> None:
+        """Its turn has come, and its process is there."""
+        self.run_.take_turn()
+        self.run_.started(self.child)
 
     def exit(self, code: int | None = 0, signal: int | None = None) -> None:
         """The child is reaped and drained."""

@@ -69,26 +69,26 @@ class InputContract(Contract):
     ) -> Awaitable[int]:
         return self.runs().feed(run_id, StdinChunk(data, offset, eof))
 
-    def intake(self, run_id: str) -> StdinState | None:
+    def stdin(self, run_id: str) -> StdinState | None:
         return self.record(run_id).stdin
 
     def test_input(self) -> None:
         """Input is taken at its offset, which the run tells, until its end."""
         run_id = self.hearing()
-        self.assertEqual(self.intake(run_id), StdinState(offset=0, open=True))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=0, open=True))
         self.assertEqual(self.result(self.feed(run_id, b"abc")), 3)
         self.assertEqual(self.result(self.feed(run_id, b"bcd", 1)), 4)
-        self.assertEqual(self.intake(run_id), StdinState(offset=4, open=True))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=4, open=True))
         self.refused(self.feed(run_id, b"x", 5), InputMisplaced)
         self.assertFalse(self.over(run_id))
         for _ in range(2):
             self.assertEqual(self.result(self.feed(run_id, b"e", 4, eof=True)), 5)
         self.assertEqual(self.given(run_id), b"abcde")
         self.assertTrue(self.over(run_id))
-        self.assertEqual(self.intake(run_id), StdinState(offset=5, open=False))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=5, open=False))
         self.refused(self.feed(run_id, b"f"), InputClosed)
         self.exit(run_id)
-        self.assertEqual(self.intake(run_id), StdinState(offset=5, open=False))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=5, open=False))
         self.refused(self.feed(run_id, b"f"), RunNotRunning)
 
     def test_input_waits(self) -> None:
@@ -98,7 +98,7 @@ class InputContract(Contract):
         first = deferred(self.feed(run_id, b"abc", 0))
         self.assertNoResult(first)
         self.take(run_id, 1)
-        self.assertEqual(self.intake(run_id), StdinState(offset=1))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=1))
         self.refused(self.feed(run_id, b"x"), InputBusy)
         second = deferred(self.feed(run_id, b"abc", 0))
         self.failureResultOf(first, InputReplaced)
@@ -116,7 +116,7 @@ class InputContract(Contract):
         feeding = deferred(self.feed(run_id, b"abc"))
         self.deaf(run_id)
         self.failureResultOf(feeding, InputClosed)
-        self.assertEqual(self.intake(run_id), StdinState(offset=0, open=False))
+        self.assertEqual(self.stdin(run_id), StdinState(offset=0, open=False))
         self.assertIs(self.record(run_id).state, State.RUNNING)
         run_id = self.hearing()
         self.full(run_id)
@@ -127,7 +127,7 @@ class InputContract(Contract):
     def test_no_input(self) -> None:
         """A run that was ordered without takes none; nor does what is not there."""
         run_id = self.ordered("hear").record.id
-        self.assertIsNone(self.intake(run_id))
+        self.assertIsNone(self.stdin(run_id))
         self.refused(self.feed(run_id, b"x"), NoInput)
         self.refused(self.feed(UNKNOWN, b"x"), RunUnknown)
 

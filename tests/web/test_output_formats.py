@@ -163,7 +163,7 @@ class RecordTests(OutputTestCase):
         for name in DECODERS:
             self.serve(self.config)
             self.output(f"?format={name}")
-            self.registry.hurry()
+            self.registry.supervisor.hurry()
             self.run_.exit(None, 15)
             self.assertTrue(self.reply().whole)
             (end,) = ended(told(name, self.reply()))

@@ -144,7 +144,7 @@ class RefusedStartTests(WebTestCase):
 
     def test_stopping(self) -> None:
         """A daemon that stops starts nothing."""
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.assertIn("retry-after", self.assert_problem(503, "GET", "/stream/say"))
 
     def test_cannot_start(self) -> None:

@@ -166,7 +166,7 @@ class EndTests(ConsoleTestCase):
             self.assertEqual((await told.ended).code, 0)
             shown = typed.strip(b"\x04").decode().replace("\n", "\r\n")
             self.assertTrue(self.out(told).endswith(f"{shown}over\r\n"), typed)
-            self.assertFalse(stdin.intake.open)
+            self.assertFalse(stdin.state.open)
 
     async def test_eof_of_shell(self) -> None:
         """So it is for a shell that reads keys, and it leaves."""

@@ -246,7 +246,7 @@ class TreeTests(OpenApiTestCase):
         reply = self.once("POST", f"/runs/{run_id}/stdin", b"x")
         self.assertEqual(reply.status, 409)
         self.assert_as_told(reply)
-        self.registry.stop()
+        self.registry.supervisor.stop()
         reply = self.once("POST", "/runs", b'{"command": "say"}')
         self.assertEqual(reply.status, 503)
         self.assert_as_told(reply)

@@ -57,7 +57,7 @@ class HealthTests(WebTestCase):
     def test_head(self) -> None:
         """HEAD is answered likewise, well or not."""
         self.assertEqual(self.ask("HEAD", "/healthz").status, 200)
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.clock.advance(FRESH)
         reply = self.ask("HEAD", "/healthz")
         self.assertEqual((reply.status, reply.rest), (503, b""))
@@ -76,7 +76,7 @@ class HealthTests(WebTestCase):
     def test_stopping(self) -> None:
         """A daemon that stops takes no runs."""
         self.begin()
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.assert_not_ready(self.look())
 
     def test_disk(self) -> None:

@@ -210,7 +210,7 @@ class QueuedTests(InputTestCase):
                 self.ask("POST", f"/runs/{run_id}/cancel")
                 self.assertEqual(connection.reply().status, 409)
             else:
-                self.registry.stop()
+                self.registry.supervisor.stop()
                 self.assertEqual(connection.reply().status, 503)
             self.assertEqual(self.site.input_quota.used, 0)
 

@@ -202,7 +202,7 @@ class EndedTests(OutputTestCase):
         self.run_.say(b"abc")
         self.output()
         watched = self.connection
-        self.registry.hurry()
+        self.registry.supervisor.hurry()
         self.run_.exit(None, 15)
         self.assertFalse(watched.reply().whole)
         self.assertTrue(watched.wire.disconnecting)

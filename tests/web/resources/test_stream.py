@@ -193,7 +193,7 @@ class EndTests(WebTestCase):
         """A daemon that ends a run to stop leaves the answer without its last chunk."""
         self.ask("GET", "/stream")
         self.started.say(b"x")
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.clock.advance(self.config.drain)
         self.assertFalse(self.connection.wire.disconnecting)
         self.started.exit(None, 15)
@@ -207,7 +207,7 @@ class EndTests(WebTestCase):
         """Where only the close ends the answer, the connection is reset instead."""
         self.ask("GET", "/stream", version="HTTP/1.0")
         self.started.say(b"x")
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.clock.advance(self.config.drain)
         self.started.exit(None, 15)
         self.assertTrue(self.connection.wire.disconnected)
@@ -215,7 +215,7 @@ class EndTests(WebTestCase):
     def test_drained(self) -> None:
         """A run that ends by itself while the daemon waits for it is told whole."""
         self.ask("GET", "/stream")
-        self.registry.stop()
+        self.registry.supervisor.stop()
         self.started.say(b"last words")
         self.started.exit(0)
         reply = self.reply()

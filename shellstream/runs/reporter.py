@@ -1,0 +1,67 @@
+"""What happens to runs, told to subscribers of the news and to the audit."""
+
+import json
+from collections.abc import Callable
+
+from attrs import define, field
+
+from shellstream.model.events import Stream, WallClock
+from shellstream.model.run_record import RunRecord, to_document
+from shellstream.output.log import OutputLog
+from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.authorization import Caller
+
+#: How much of the news is kept for clients that come back, in bytes of memory: with
+#: about 900 bytes each, the last 150 events.
+NEWS = 1 << 17
+
+
+@define(eq=False)
+class RunReporter:
+    """
+    Tells that runs are created, start and end.
+
+    @ivar news: each event is a chunk, and a JSON document.
+    """
+
+    _wall: WallClock
+    _audit: Callable[[Entry], object]
+    news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
+
+    def report(self, event: str, record: RunRecord) -> None:
+        """Tell subscribers of an event of a run."""
+        document = json.dumps({"event": event, "run": to_document(record)})
+        self.news.append(Stream.STDOUT, self._wall(), document.encode())
+
+    def report_request(self, record: RunRecord, caller: Caller) -> None:
+        """Audit that a caller started a run. Call it before the run can end."""
+        self._audit(
+            Entry.of(
+                AuditAction.START,
+                caller,
+                command=record.command,
+                run=record.id,
+                params=record.params,
+                facts={"state": record.state.value},
+            )
+        )
+
+    def report_end(self, record: RunRecord) -> None:
+        """Audit how a run ended, and tell subscribers. Call it before viewers know."""
+        self.report("ended", record)
+        end = record.end
+        self._audit(
+            Entry(
+                what=AuditAction.END,
+                who=record.principal,
+                command=record.command,
+                run=record.id,
+                facts={
+                    "state": end.state.value,
+                    "code": end.code,
+                    "signal": end.signal,
+                    "reason": None if end.reason is None else end.reason.value,
+                    "failure": record.failure,
+                },
+            )
+        )

@@ -1,0 +1,128 @@
+"""
+The phases of a run, and which event leads from one to the next.
+
+Theory of operation: the life of a run
+======================================
+
+B{Request.} L{Registry.submit} checks the parameters, makes a record with a new id,
+and asks L{Admission} for a place. The run gets its turn (STARTING) or a place in the
+queue (QUEUED), or the request is refused with L{Busy}. So far the run exists in memory
+only.
+
+B{Record.} L{History.add} writes the record, with the C{Idempotency-Key} if there is
+one; with a key it waits for the disk itself. Only then may the run start
+(C{Run.recorded}). If the disk does not take it, the request is refused and the run is
+dropped: a command never runs without a trace. While a record is being written, a second
+request with its key waits; it then finds the first one's run. So no failure runs a
+command twice.
+
+B{Start.} A run that got its turn at once is started at once. One that comes from
+the queue is first recorded as running, synced: if the daemon died between the start and
+that record, the next daemon would find it queued and start it again. If no process can
+be started, the run ends as C{failed} without a process. Otherwise it is RUNNING, and
+its process id is recorded soon; nobody waits for that, since the next daemon also finds
+the process by C{$SHELLSTREAM_RUN} in its environment.
+
+B{Stop.} A run may be told to end: by a client, a limit, the loss of its last viewer, or
+the end of the daemon. Without a process it ends at once, as C{cancelled}. Otherwise its
+process group gets TERM (STOPPING), and KILL after the command's grace time (KILLED). If
+the leader is reaped before the group is empty, the rest of the group still has its
+grace time (REAPED): they may be finishing what the leader began.
+
+B{End.} Once the process is reaped, its output read, and a stopped group gone, the
+outcome is fixed (ENDED). The run's place goes to the next one at once. Then, in this
+order: the output is synced, the outcome is recorded, the end is in the audit and in the
+news, and the viewers are told (PUBLISHED). So a viewer that was told of an end finds
+the same end later, whatever happens. If the outcome cannot be recorded, the viewers are
+told nevertheless: they have waited long enough, and the daemon may have to stop. Until
+then it is tried again every L{history.RETRY} seconds. If that never works, the next
+daemon takes the run for C{lost}.
+
+B{Stop of the daemon.} Queued runs are left to the next daemon (LEFT_QUEUED): they stay
+recorded as queued, and their viewers are cut off so that clients come back. The others
+have the time that C{drain} gives them, and are then stopped.
+
+B{Death of the daemon.} Nothing is undone. The next daemon finds runs recorded as
+running: these are C{lost}; what is left of their process groups is ended, and their
+output stays. Those recorded as queued wait again, in the old order.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum, auto
+
+
+# Strings, since those have a hash of their own: looking up a member of a plain Enum
+# calls a method written in Python, twice for each transition.
+class Phase(StrEnum):
+    """Where a run is in its life, in more detail than its record tells clients."""
+
+    QUEUED = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    STOPPING = auto()
+    KILLED = auto()
+    REAPED = auto()
+    ENDED = auto()
+    PUBLISHED = auto()
+    LEFT_QUEUED = auto()
+
+
+class Event(StrEnum):
+    """What leads from one phase to the next."""
+
+    TURN = auto()  # there is room for one more
+    START = auto()  # its process is there
+    FAIL = auto()  # its process could not be started
+    STOP = auto()  # it is told to end
+    KILL = auto()  # its grace time is over
+    EXIT = auto()  # its process is reaped, and all its output read
+    GROUP_GONE = auto()  # its process group is empty
+    PUBLISH = auto()  # its outcome is recorded
+    LEAVE = auto()  # the daemon stops before its process was started
+
+
+_NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
+    Phase.QUEUED: {
+        Event.TURN: Phase.STARTING,
+        Event.STOP: Phase.ENDED,
+        Event.LEAVE: Phase.LEFT_QUEUED,
+    },
+    Phase.STARTING: {
+        Event.START: Phase.RUNNING,
+        Event.FAIL: Phase.ENDED,
+        Event.STOP: Phase.ENDED,
+        Event.LEAVE: Phase.LEFT_QUEUED,
+    },
+    Phase.RUNNING: {
+        Event.STOP: Phase.STOPPING,
+        Event.EXIT: Phase.ENDED,
+    },
+    Phase.STOPPING: {
+        Event.KILL: Phase.KILLED,
+        Event.EXIT: Phase.REAPED,
+    },
+    Phase.KILLED: {
+        Event.EXIT: Phase.ENDED,
+    },
+    Phase.REAPED: {
+        Event.GROUP_GONE: Phase.ENDED,
+        Event.KILL: Phase.ENDED,
+    },
+    Phase.ENDED: {
+        Event.PUBLISH: Phase.PUBLISHED,
+    },
+    Phase.PUBLISHED: {},
+    Phase.LEFT_QUEUED: {},
+}
+
+#: In these a run has a process, or at least a process group, that can be signalled.
+HAVE_PROCESS = frozenset({Phase.RUNNING, Phase.STOPPING, Phase.KILLED, Phase.REAPED})
+#: In these it is over: nothing can be asked of it any more.
+OVER = frozenset({Phase.ENDED, Phase.PUBLISHED, Phase.LEFT_QUEUED})
+
+
+def after(phase: Phase, event: Event) -> Phase:
+    """The phase that follows. What the table does not list is a mistake of ours."""
+    follows = _NEXT[phase].get(event)
+    assert follows is not None, f"{event} of a run that is {phase}"
+    return follows
