@@ -21,7 +21,7 @@ from tests.end_to_end.attacks import (
     PATHS,
     SHELL,
 )
-from tests.end_to_end.watching import Watcher, answered, fetch, get, post
+from tests.support.http_watcher import Watcher, ask, fetch, get, post
 from tests.support.programs import Gate, start_daemon
 
 
@@ -50,7 +50,7 @@ class AttackTestCase(TestCase):
 
     async def ask(self, request: str | bytes) -> Watcher:
         """Send a request; whatever it is, it is answered once, and well."""
-        found = await answered(self.daemon.port, request)
+        found = await ask(self.daemon.port, request)
         self.assertNotEqual(found.status, 500, (request[:200], found.body[:500]))
         self.assertEqual(found.head.lower().count("http/1."), 1, found.head)
         self.assertNotRegex(found.head.lower(), "(?m)^(x-made|set-cookie):")

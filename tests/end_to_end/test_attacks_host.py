@@ -14,8 +14,8 @@ from subprocess import DEVNULL, Popen
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.support import StateTestCase
-from tests.end_to_end.watching import answered, get, post, told, watch
+from tests.end_to_end.state_daemons import StateTestCase
+from tests.support.http_watcher import ask, fetch_output, get, post, watch
 from tests.support.programs import Daemon, needs, start_daemon
 
 #: What the daemon may have in its environment, and nobody else is to see.
@@ -100,8 +100,8 @@ class LeakTests(TestCase):
         """What a command prints, with input or a terminal if that is its way."""
         order: dict[str, object] = {"command": command}
         order |= {wish: True for wish in ("stdin", "tty") if command.endswith(wish)}
-        begun = await answered(daemon.port, post("/runs", order))
-        return (await told(daemon.port, begun.run)).data
+        begun = await ask(daemon.port, post("/runs", order))
+        return (await fetch_output(daemon.port, begun.run)).data
 
     async def test_environment(self) -> None:
         """No variable of the daemon's gets to a child but those that are named."""
@@ -121,7 +121,7 @@ class LeakTests(TestCase):
     async def test_descriptors(self) -> None:
         """No descriptor of the daemon's is open in a child but its three."""
         daemon = await start_daemon(self, CONFIG)
-        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
+        begun = await ask(daemon.port, post("/runs", {"command": "wait"}))
         watching = [
             await watch(daemon.port, get(f"/runs/{begun.run}/output")) for _ in range(5)
         ]
@@ -131,7 +131,7 @@ class LeakTests(TestCase):
             found = (await self.printed(daemon, f"fds-{name}")).decode().split()
             # The last is what ls reads the folder through.
             self.assertEqual(found, ["0", "1", "2", "3"], name)
-        await answered(daemon.port, post(f"/runs/{begun.run}/cancel"))
+        await ask(daemon.port, post(f"/runs/{begun.run}/cancel"))
 
 
 class FileTests(StateTestCase):
@@ -160,9 +160,9 @@ class FileTests(StateTestCase):
             with umask(0o22):
                 made.mkdir(parents=True, exist_ok=True)
             daemon = await self.begin(mask)
-            begun = await answered(daemon.port, post("/runs", {"command": "talk"}))
-            await told(daemon.port, begun.run)
-            await answered(daemon.port, post("/runs", {"command": "wait"}))
+            begun = await ask(daemon.port, post("/runs", {"command": "talk"}))
+            await fetch_output(daemon.port, begun.run)
+            await ask(daemon.port, post("/runs", {"command": "wait"}))
             names = self.assert_private(top)
             expected = {"lock", "runs.db", "runs.db-wal", "runs.db-shm"}
             self.assertLessEqual({*expected, f"{begun.run}.log"}, names)
@@ -170,8 +170,8 @@ class FileTests(StateTestCase):
             (self.state / "runs.db").write_bytes(b"damaged" * 1000)
             (self.state / "output" / f"{begun.run}.log").write_bytes(b"damaged" * 1000)
             daemon = await self.begin(mask)
-            begun = await answered(daemon.port, post("/runs", {"command": "talk"}))
-            await told(daemon.port, begun.run)
+            begun = await ask(daemon.port, post("/runs", {"command": "talk"}))
+            await fetch_output(daemon.port, begun.run)
             names = self.assert_private(top)
             self.assertTrue(any(name.startswith("damaged-") for name in names), names)
             await self.stop(daemon)
@@ -189,8 +189,8 @@ class StrangerTests(StateTestCase):
         self.addCleanup(stranger.wait)
         self.addCleanup(stranger.kill)
         daemon = await self.start(CONFIG)
-        begun = await answered(daemon.port, post("/runs", {"command": "wait"}))
-        await answered(daemon.port, get("/runs"))  # once its process is written down
+        begun = await ask(daemon.port, post("/runs", {"command": "wait"}))
+        await ask(daemon.port, get("/runs"))  # once its process is written down
         await self.stop(daemon, "KILL")
         with sqlite3.connect(self.state / "runs.db") as database:
             ((old,),) = database.execute("SELECT pid FROM runs")
@@ -198,13 +198,11 @@ class StrangerTests(StateTestCase):
         database.close()
         self.addCleanup(_end_group, old)
         daemon = await self.start(CONFIG)
-        shown = await answered(daemon.port, get(f"/runs/{begun.run}"))
+        shown = await ask(daemon.port, get(f"/runs/{begun.run}"))
         self.assertEqual(json.loads(shown.body)["state"], "lost")
         for way in ("cancel", "signal"):
             body = {"signal": "KILL"} if way == "signal" else None
-            refused = await answered(
-                daemon.port, post(f"/runs/{begun.run}/{way}", body)
-            )
+            refused = await ask(daemon.port, post(f"/runs/{begun.run}/{way}", body))
             self.assertEqual(refused.status, 409)
         await self.stop(daemon)
         self.assertIsNone(stranger.poll())

@@ -14,9 +14,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from tests.end_to_end.attacks import OUTPUT, PAGE, TERMINAL
-from tests.end_to_end.client import ClientTestCase
-from tests.end_to_end.watching import _RECORDS, Account, answered, get, post, told
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.decoders import DECODERS, Told
+from tests.support.http_watcher import _RECORDS, RunOutput, ask, fetch_output, get, post
 from tests.support.programs import ROOT, needs, run, start_daemon
 
 ANY = 'params.s = {type = "string", pattern = "(?s).*", allow_leading_dash = true}\n'
@@ -56,11 +56,11 @@ class OutputTests(TestCase):
                 ("whole", ("stdout",)),
             ):
                 order = {"command": command, "params": {"s": str(path)}}
-                begun = await answered(daemon.port, post("/runs", order))
-                end = (await told(daemon.port, begun.run)).end
+                begun = await ask(daemon.port, post("/runs", order))
+                end = (await fetch_output(daemon.port, begun.run)).end
                 for form, read in DECODERS.items():
                     where = f"/runs/{begun.run}/output?format={form}"
-                    wire = (await answered(daemon.port, get(where))).body
+                    wire = (await ask(daemon.port, get(where))).body
                     records = read(wire)
                     for stream in streams:
                         self.assertEqual(
@@ -71,7 +71,7 @@ class OutputTests(TestCase):
                         [k for k in kinds if k not in ("run", "ping")], ["end"]
                     )
                     if form in _RECORDS:  # by other readers, once more
-                        account = Account.of(form, wire)
+                        account = RunOutput.of(form, wire)
                         self.assertEqual(account.end, end)
                         self.assertEqual(len(account.data), len(data) * len(streams))
 
@@ -80,7 +80,7 @@ class OutputTests(TestCase):
         page = f'get = true\nargv = ["printf", "%s", {json.dumps(PAGE)}]\n'
         daemon = await start_daemon(self, f"{CONFIG}[commands.page]\n{page}")
         order = {"command": "echo", "params": {"s": PAGE}}
-        begun = await answered(daemon.port, post("/runs", order))
+        begun = await ask(daemon.port, post("/runs", order))
         script = str(ROOT / "tests" / "interop" / "clients" / "chromium.py")
         for path in (
             "/stream/page",
@@ -116,9 +116,9 @@ class TerminalTests(ClientTestCase):
         """What a client sent is listed and shown as text; JSON has it whole."""
         await self.serve(CONFIG)
         order = {"command": "echo", "params": {"s": TERMINAL}}
-        begun = await answered(self.daemon.port, post("/runs", order))
+        begun = await ask(self.daemon.port, post("/runs", order))
         self.assertEqual(
-            (await told(self.daemon.port, begun.run)).data, TERMINAL.encode()
+            (await fetch_output(self.daemon.port, begun.run)).data, TERMINAL.encode()
         )
         assert begun.run is not None
         for words in (("ps", "-a"), ("show", begun.run), ("commands",)):
@@ -270,7 +270,7 @@ class LogTests(TestCase):
             b"GET / HTTP/1.1%b\r\n\r\n" % raw,
             b"%b\r\n\r\n" % raw,
         ):
-            await answered(daemon.port, request)
+            await ask(daemon.port, request)
         daemon.program.signal("INT")
         await daemon.program.ended()
         log = daemon.program.out.decode()

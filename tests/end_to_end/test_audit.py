@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from shellstream.storage.token_file import account
-from tests.end_to_end.support import StateTestCase, refusal
-from tests.end_to_end.watching import answered, fetch, get, post, watch
+from tests.end_to_end.state_daemons import StateTestCase, refusal
+from tests.support.http_watcher import ask, fetch, get, post, watch
 from tests.support.programs import Daemon, run, script, start_daemon
 
 SECRET = "tr0ub4dor"
@@ -71,7 +71,7 @@ class AuditTests(AuditTestCase):
                 {"command": "wait", "params": {"x": "3"}},
             ),
         ):
-            answer = await answered(daemon.port, request)
+            answer = await ask(daemon.port, request)
             reason = json.loads(answer.body)["detail"]
             expected.append(
                 {
@@ -80,9 +80,9 @@ class AuditTests(AuditTestCase):
                 }
             )
         steer = {**here, **of}
-        await answered(daemon.port, post(f"/runs/{run_id}/signal", {"signal": "CONT"}))
+        await ask(daemon.port, post(f"/runs/{run_id}/signal", {"signal": "CONT"}))
         expected.append({"what": "signal", **steer, "signal": "CONT"})
-        await answered(daemon.port, post(f"/runs/{run_id}/cancel"))
+        await ask(daemon.port, post(f"/runs/{run_id}/cancel"))
         await watcher.gone
         expected.append({"what": "cancel", **steer})
         expected.append(
@@ -92,7 +92,7 @@ class AuditTests(AuditTestCase):
             }
         )
         delete = get(f"/runs/{run_id}").replace("GET", "DELETE", 1)
-        await answered(daemon.port, delete)
+        await ask(daemon.port, delete)
         expected.append({"what": "delete", **steer})
         self.assertEqual(self.lines(), expected)
         await self.stop(daemon)
@@ -206,7 +206,7 @@ class SecretTests(AuditTestCase):
         await news.headed
         where = f"/stream/login?file={file}&password={SECRET}&format=ndjson"
         key = post(where, Idempotency_Key="k", User_Agent=f"x {TOKEN}")
-        answer = await answered(daemon.port, key)
+        answer = await ask(daemon.port, key)
         self.assertEqual(file.read_text(), SECRET)
         for path in ("/runs", f"/runs/{answer.run}", f"{where}&x={TOKEN}", "/commands"):
             found = await fetch(daemon.port, path)

@@ -10,7 +10,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import Program
 
 #: How many connections are cut in all, by how many clients side by side.

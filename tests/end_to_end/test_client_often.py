@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import run
 
 CONFIG = """

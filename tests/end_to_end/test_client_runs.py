@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import Gate, run
 
 CONFIG = """

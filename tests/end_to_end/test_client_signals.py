@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import Lifeline, readable, run
 
 

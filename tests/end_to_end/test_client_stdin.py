@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.end_to_end.client import ClientTestCase
-from tests.end_to_end.cutting import cutting
+from tests.end_to_end.command_line import ClientTestCase
+from tests.support.cutting_proxy import start_cutting_proxy
 from tests.support.programs import Program, run
 
 CONFIG = """
@@ -63,7 +63,7 @@ class StdinTests(ClientTestCase):
         data, random = Random(5).randbytes(5_000_000), Random(6)
         # In the headers of an answer, in documents, in the output that comes back.
         limits = (random.choice([1, 90, 300, 50_000, 500_000]) for _ in range(25))
-        proxy = await cutting(self, self.daemon, limits)
+        proxy = await start_cutting_proxy(self, self.daemon, limits)
         client = self.client("--server", proxy.url, "cat")
         self.write(client, data, eof=True)
         self.assertEqual(await client.ended(), 0, client.err)

@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGHUP, SIGQUIT, SIGSTOP, SIGTERM
 from struct import pack
 from typing import Any
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import Program, run
 
 CONFIG = """

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.support import StateTestCase
-from tests.end_to_end.watching import Account, fetch, get, watch
+from tests.end_to_end.state_daemons import StateTestCase
+from tests.support.http_watcher import RunOutput, fetch, get, watch
 from tests.support.programs import Daemon, Gate, needs, start_daemon
 
 CONFIG = '''
@@ -65,7 +65,7 @@ class ClockTests(StateTestCase):
         self.set(-3600)
         second = await fetch(daemon.port, "/stream/one")
         endless = await fetch(daemon.port, "/stream/endless?format=frames")
-        end = Account.of("frames", endless.body).end
+        end = RunOutput.of("frames", endless.body).end
         self.assertEqual(end and end["reason"], "timeout")
         for _ in range(gate.LINES):
             gate.let_through()

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.support import processes_gone
+from tests.end_to_end.state_daemons import processes_gone
 from tests.support.programs import Program, needs, run, script, start_daemon
 
 NOT_ROOT = None if os.geteuid() == 0 else "only root may become another user"

@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.end_to_end.cutting import cutting
-from tests.end_to_end.support import StateTestCase
-from tests.end_to_end.watching import Account, answered, get, post, told, watch
+from tests.end_to_end.state_daemons import StateTestCase
+from tests.support.cutting_proxy import start_cutting_proxy
 from tests.support.decoders import DECODERS, Told
+from tests.support.http_watcher import RunOutput, ask, fetch_output, get, post, watch
 from tests.support.programs import Daemon, Gate, needs, run
 
 #: Says half of what it has to say, waits to be let through, and says the rest: text,
@@ -75,11 +75,11 @@ class CutTestCase(StateTestCase):
 
     async def begin(self, daemon: Daemon) -> str:
         """A run that nobody watches."""
-        run_id = (await answered(daemon.port, post("/runs", {}))).run
+        run_id = (await ask(daemon.port, post("/runs", {}))).run
         assert run_id is not None
         return run_id
 
-    def assert_same(self, found: bytes, account: Account) -> None:
+    def assert_same(self, found: bytes, account: RunOutput) -> None:
         """It is what the daemon tells in one piece."""
         one, other = (sha256(each).hexdigest() for each in (found, account.data))
         self.assertEqual(one, other, f"SHELLSTREAM_SEED={self.seed}")
@@ -110,7 +110,7 @@ class ResumeTests(CutTestCase):
         daemon = await self.speaker()
         run_id = await self.begin(daemon)
         live = await self.resumed(daemon, run_id, form)
-        account = await told(daemon.port, run_id)
+        account = await fetch_output(daemon.port, run_id)
         self.assert_same(live, account)
         self.assert_same(await self.resumed(daemon, run_id, form), account)
 
@@ -173,10 +173,10 @@ class CurlTests(CutTestCase):
         daemon = await self.speaker()
         self.gate.let_through()
         run_id = await self.begin(daemon)
-        account = await told(daemon.port, run_id)
+        account = await fetch_output(daemon.port, run_id)
         # Not within the headers: curl would take what is there for all of them.
         limits = [self.random.randrange(1000, 100_000) for _ in range(10)]
-        proxy = await cutting(self, daemon, limits)
+        proxy = await start_cutting_proxy(self, daemon, limits)
         file = Path(self.mktemp()).absolute()
         url = f"{proxy.url}/runs/{run_id}/output"
         asked = 0

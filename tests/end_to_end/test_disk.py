@@ -6,16 +6,16 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from tests.end_to_end.support import StateTestCase, refusal
-from tests.end_to_end.watching import (
-    Account,
+from tests.end_to_end.state_daemons import StateTestCase, refusal
+from tests.support.http_watcher import (
+    RunOutput,
     Watcher,
-    answered,
+    ask,
     fetch,
+    fetch_output,
     get,
-    left_of,
+    kept_bytes,
     post,
-    told,
     watch,
 )
 from tests.support.programs import Daemon, Gate
@@ -64,7 +64,7 @@ class DiskTestCase(StateTestCase):
 
     async def order(self, daemon: Daemon) -> Watcher:
         """Ask for a run that nobody watches."""
-        return await answered(daemon.port, post("/runs", {"command": "short"}))
+        return await ask(daemon.port, post("/runs", {"command": "short"}))
 
     async def gated(self, daemon: Daemon) -> Watcher:
         """Someone who watches the gated command, which has said its first line."""
@@ -78,7 +78,7 @@ class DiskTestCase(StateTestCase):
             await watcher.seen(b"line %d\n" % number)
             gate.let_through()
         await watcher.gone
-        account = Account.of("frames", watcher.body)
+        account = RunOutput.of("frames", watcher.body)
         self.assertEqual(account.data, GATED)
         self.assertEqual(account.end and account.end["state"], "exited")
 
@@ -91,13 +91,13 @@ class DiskTestCase(StateTestCase):
         """What is kept of a run that exited, all else being told as a gap."""
         answer = await fetch(daemon.port, f"/runs/{run}/output?format=frames")
         self.assertIn(b'"exited"', answer.body)
-        return left_of(whole, answer.body)
+        return kept_bytes(whole, answer.body)
 
     async def assert_works(self, daemon: Daemon) -> None:
         """New runs are taken, seen and kept."""
         short = await fetch(daemon.port, "/stream/short")
         self.assertEqual(short.body, b"hi\n")
-        self.assertEqual((await told(daemon.port, short.run)).data, b"hi\n")
+        self.assertEqual((await fetch_output(daemon.port, short.run)).data, b"hi\n")
         self.assertNotIn(b"Traceback", daemon.program.out)
 
 
@@ -112,7 +112,7 @@ class FullDiskTests(DiskTestCase):
         await self.assert_works(daemon)
         run = json.loads((await fetch(daemon.port, f"/runs/{big.run}")).body)
         self.assertEqual((run["state"], run["size"]), ("exited", len(WHOLE)))
-        kept = await told(daemon.port, big.run)
+        kept = await fetch_output(daemon.port, big.run)
         self.assertGreater(len(kept.data), 1_000_000)
         self.assertEqual(kept.data, WHOLE[kept.start :])
 
@@ -129,7 +129,7 @@ class FullDiskTests(DiskTestCase):
         self.assertIn("\r\nRetry-After: ", refused.head)
         self.assertIn(b"the disk that holds the state is full", refused.body)
         await self.looks(daemon, 503)
-        streamed = await answered(daemon.port, post("/stream/short"))
+        streamed = await ask(daemon.port, post("/stream/short"))
         self.assertIn(b"is full", streamed.body)
         self.empty()
         await self.looks(daemon, 200)
@@ -148,7 +148,7 @@ class FullDiskTests(DiskTestCase):
         await self.assert_goes_on(gate, gated)
         await big.gone
         self.assertEqual(big.body, WHOLE)
-        self.assertEqual((await told(daemon.port, earlier.run)).data, b"hi\n")
+        self.assertEqual((await fetch_output(daemon.port, earlier.run)).data, b"hi\n")
         runs = ((gated.run, GATED), (big.run, WHOLE))
         before = [await self.left(daemon, *each) for each in runs]
         self.empty()
@@ -197,14 +197,14 @@ class ReadOnlyTests(DiskTestCase):
         self.mount("-o", "remount,ro,bind", outputs)
         short = await fetch(daemon.port, "/stream/short")
         self.assertEqual(short.body, b"hi\n")
-        account = await told(daemon.port, short.run)
+        account = await fetch_output(daemon.port, short.run)
         self.assertEqual((account.start, account.data), (3, b""))
         said = f"the output of run {short.run} is not kept whole: "
         await daemon.program.seen(said.encode() + b"[Errno 30] Read-only file system")
         await self.assert_goes_on(gate, gated)
-        self.assertEqual((await told(daemon.port, gated.run)).data, GATED)
+        self.assertEqual((await fetch_output(daemon.port, gated.run)).data, GATED)
         request = get(f"/runs/{earlier.run}").replace("GET", "DELETE", 1)
-        self.assertIn(" 204 ", (await answered(daemon.port, request)).head)
+        self.assertIn(" 204 ", (await ask(daemon.port, request)).head)
         await daemon.program.seen(b"old outputs are not removed: [Errno 30] Read-only")
         subprocess.run(["umount", outputs], check=True)
         await self.assert_works(daemon)
@@ -239,11 +239,11 @@ class BrokenDiskTests(DiskTestCase):
         self.assertEqual(slow.body, WHOLE)
         for refused in (
             await self.order(daemon),
-            await answered(daemon.port, post("/stream/short")),
+            await ask(daemon.port, post("/stream/short")),
         ):
             self.assertIn(" 503 ", refused.head)
             self.assertIn(b"runs cannot be recorded: the disk", refused.body)
-        self.assertEqual((await told(daemon.port, earlier.run)).data, b"hi\n")
+        self.assertEqual((await fetch_output(daemon.port, earlier.run)).data, b"hi\n")
         for run, whole in ((gated.run, GATED), (slow.run, WHOLE)):
             await self.left(daemon, run, whole)
         await self.stop(daemon, "TERM")

@@ -10,8 +10,8 @@ from pathlib import Path
 import trustme
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.cutting import cutting
-from tests.end_to_end.support import StateTestCase, refusal
+from tests.end_to_end.state_daemons import StateTestCase, refusal
+from tests.support.cutting_proxy import start_cutting_proxy
 from tests.support.programs import (
     Daemon,
     Gate,
@@ -161,7 +161,7 @@ class OwnTests(StateTestCase):
     async def test_taken_up(self) -> None:
         """A stream that is cut, in its handshake or later, is taken up all the same."""
         daemon = await self.serve(COUNT)
-        proxy = await cutting(self, daemon, [100, 3_000, 50_000, 1_000_000])
+        proxy = await start_cutting_proxy(self, daemon, [100, 3_000, 50_000, 1_000_000])
         url = proxy.url.replace("http:", "https:")
         client = self.client("count", "--server", url, "--pin", self.pin)
         self.assertEqual(await client.ended(), 0, client.err)

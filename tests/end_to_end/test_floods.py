@@ -13,8 +13,8 @@ import trustme
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.support import processes_gone
-from tests.end_to_end.watching import answered, fetch, get, post, watch
+from tests.end_to_end.state_daemons import processes_gone
+from tests.support.http_watcher import ask, fetch, get, post, watch
 from tests.support.programs import Daemon, Gate, needs, start_daemon
 from tests.support.resident import resident
 
@@ -129,7 +129,7 @@ class FloodTestCase(TestCase):
         found = await fetch(daemon.port, "/commands")
         self.assertIn(" 200 ", found.head)
         order = {"command": "sum", "params": {"x": "1"}}
-        created = await answered(daemon.port, post("/runs", order))
+        created = await ask(daemon.port, post("/runs", order))
         self.assertIn(" 201 ", created.head, created.body)
 
 
@@ -300,7 +300,7 @@ class LargeTests(FloodTestCase):
             (post("/runs/x/stdin", [1, 2, 3, 4, 5]), 404),
             (post("/runs/x/stdin", [1, 2, 3, 4, 5, 6, 7, 8]), 413),
         ):
-            found = await answered(daemon.port, request)
+            found = await ask(daemon.port, request)
             self.assertIn(f" {status} ", found.head, request)
 
 
@@ -327,7 +327,7 @@ class DescriptorTests(FloodTestCase):
         gate.let_through()
         await viewer.seen(b"line 3\n")
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
-        created = await answered(daemon.port, post("/runs", {"command": "other"}))
+        created = await ask(daemon.port, post("/runs", {"command": "other"}))
         self.assertIn(" 201 ", created.head, created.body)
         gate.let_through()
         await viewer.gone
@@ -343,14 +343,14 @@ class DescriptorTests(FloodTestCase):
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, low)
         ids = []
         while True:
-            found = await answered(daemon.port, post("/runs", {"command": "wait"}))
+            found = await ask(daemon.port, post("/runs", {"command": "wait"}))
             if " 201 " not in found.head:
                 break
             ids.append(json.loads(found.body)["id"])
         self.assertIn(" 503 ", found.head, found.body)
         self.assertGreater(len(ids), 3)
         for run in ids:
-            ended = await answered(daemon.port, post(f"/runs/{run}/cancel"))
+            ended = await ask(daemon.port, post(f"/runs/{run}/cancel"))
             self.assertIn(" 202 ", ended.head, ended.body)
         await processes_gone(ids)
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)

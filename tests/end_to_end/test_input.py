@@ -11,8 +11,16 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.threads import deferToThread
 
-from tests.end_to_end.support import StateTestCase, processes_gone
-from tests.end_to_end.watching import Watcher, answered, fetch, get, post, told, watch
+from tests.end_to_end.state_daemons import StateTestCase, processes_gone
+from tests.support.http_watcher import (
+    Watcher,
+    ask,
+    fetch,
+    fetch_output,
+    get,
+    post,
+    watch,
+)
 from tests.support.programs import Daemon, needs
 from tests.support.resident import resident
 
@@ -91,7 +99,7 @@ class InputTestCase(StateTestCase):
     async def begin(self, daemon: Daemon, command: str, **wish: object) -> str:
         """A run that has input, or what else it is to have."""
         order = {"command": command, **(wish or {"stdin": True})}
-        answer = await answered(daemon.port, post("/runs", order))
+        answer = await ask(daemon.port, post("/runs", order))
         run = answer.run
         assert run is not None, answer.body
         return run
@@ -110,7 +118,7 @@ class PipeTests(InputTestCase):
         run = await self.begin(daemon, "cat")
         sender = Sender(daemon.port, run)
         await deferToThread(sender.send_all, DATA, Random(3))
-        account = await told(daemon.port, run)
+        account = await fetch_output(daemon.port, run)
         found = hashlib.sha256(account.data).hexdigest()
         self.assertEqual(found, hashlib.sha256(DATA).hexdigest())
         stdin = (await self.document(daemon, run))["stdin"]
@@ -124,7 +132,7 @@ class PipeTests(InputTestCase):
         self.assertEqual(await deferToThread(sender.send, DATA[:PIECE]), 204)
         self.assertEqual((await self.document(daemon, run))["state"], "running")
         self.assertEqual(await deferToThread(sender.send, b"", eof=True), 204)
-        self.assertEqual((await told(daemon.port, run)).data, b"%d\n" % PIECE)
+        self.assertEqual((await fetch_output(daemon.port, run)).data, b"%d\n" % PIECE)
 
     async def test_never_reads(self) -> None:
         """What is never read costs little, and keeps nobody from ending the run."""
@@ -138,7 +146,7 @@ class PipeTests(InputTestCase):
                 pass
         self.assertLess(resident(daemon.pid) - before, 30 << 20)
         for run in runs:
-            await answered(daemon.port, post(f"/runs/{run}/cancel"))
+            await ask(daemon.port, post(f"/runs/{run}/cancel"))
         for each in waiting:
             self.assertEqual(await each, 409)
         self.assertEqual({each.taken for each in senders}, {1 << 16})
@@ -160,7 +168,7 @@ class TerminalTests(InputTestCase):
     async def type(self, daemon: Daemon, run: str, text: str) -> None:
         """Type something."""
         request = get(f"/runs/{run}/stdin", Content_Length=str(len(text))) + text
-        answer = await answered(daemon.port, request.replace("GET", "POST", 1))
+        answer = await ask(daemon.port, request.replace("GET", "POST", 1))
         self.assertIn("204", answer.head.splitlines()[0], answer.body)
 
     async def test_session(self) -> None:
@@ -171,7 +179,7 @@ class TerminalTests(InputTestCase):
         await shown.seen(b"/dev/pts/")
         await shown.seen(b"\r\n50 132\r\n")
         size = {"rows": 33, "columns": 44}
-        await answered(daemon.port, post(f"/runs/{run}/resize", size))
+        await ask(daemon.port, post(f"/runs/{run}/resize", size))
         await self.type(daemon, run, "stty size\r")
         await shown.seen(b"\r\n33 44\r\n")
         read = 'read -s -p "Your pass""word: " p; echo; echo ${#p} letters'
@@ -201,7 +209,7 @@ class TerminalTests(InputTestCase):
         await shown.seen(b"begun")
         await self.type(daemon, run, "\x1a")
         await shown.seen(b"Stopped")
-        await answered(daemon.port, post(f"/runs/{run}/cancel"))
+        await ask(daemon.port, post(f"/runs/{run}/cancel"))
         await shown.gone
         found = await self.document(daemon, run)
         self.assertEqual((found["state"], found["reason"]), ("signaled", "cancelled"))
@@ -232,12 +240,12 @@ class TerminalTests(InputTestCase):
         shown = await watch(daemon.port, get(f"/runs/{run}/output"))
         await shown.seen(b"there\r\n")
         await self.type(daemon, run, "typed\r\x04")
-        account = await told(daemon.port, run)
+        account = await fetch_output(daemon.port, run)
         expected = b"nobody\r\nby name\r\nthere\r\ntyped\r\ntyped\r\n"
         self.assertEqual(account.data, expected)
         run = await self.begin(daemon, "stdin")
         await deferToThread(Sender(daemon.port, run).send, b"piped", eof=True)
-        self.assertEqual((await told(daemon.port, run)).data, b"piped")
+        self.assertEqual((await fetch_output(daemon.port, run)).data, b"piped")
 
     test_other_user.skip = needs("setpriv") or (
         None if os.geteuid() == 0 else "only root may become another user"

@@ -11,15 +11,15 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.support import processes_gone
-from tests.end_to_end.watching import (
-    Account,
+from tests.end_to_end.state_daemons import processes_gone
+from tests.support.http_watcher import (
+    RunOutput,
     Watcher,
-    answered,
+    ask,
     fetch,
+    fetch_output,
     get,
     post,
-    told,
     watch,
 )
 from tests.support.programs import Daemon, start_daemon
@@ -72,10 +72,10 @@ class Client:
     watcher: Watcher
 
     @property
-    def saw(self) -> Account:
+    def saw(self) -> RunOutput:
         if self.form == "json":  # it only ordered a run
-            return Account()
-        return Account.of(self.form, self.watcher.body)
+            return RunOutput()
+        return RunOutput.of(self.form, self.watcher.body)
 
 
 @define(eq=False)
@@ -152,7 +152,7 @@ class Worker:
         """What the next daemon replays is what was seen, and how it ended too."""
         test, command, saw = self.test, client.command, client.saw
         run = client.watcher.run
-        replay = await told(self.daemon.port, run)
+        replay = await fetch_output(self.daemon.port, run)
         end = replay.end
         assert run is not None
         assert end is not None
@@ -228,7 +228,7 @@ class KillTests(TestCase):
         exited: set[str] = set()
         for worker in workers:
             for run in await worker.runs("once"):
-                account = await told(worker.daemon.port, run)
+                account = await fetch_output(worker.daemon.port, run)
                 assert account.end is not None
                 self.assertIn(account.end["state"], ("exited", "lost"))
                 known.add(run)
@@ -256,21 +256,21 @@ class KillTests(TestCase):
         queued = []
         for key in ("a", "b", "c"):
             request = post("/runs", {"command": "one"}, Idempotency_Key=key)
-            answer = await answered(worker.daemon.port, request)
+            answer = await ask(worker.daemon.port, request)
             self.assertEqual(json.loads(answer.body)["state"], "queued")
             queued.append((request, answer.run))
         gate.touch()
         os.kill(worker.daemon.pid, SIGKILL)
         await worker.daemon.program.ended()
         await worker.start()
-        lost = await told(worker.daemon.port, first.run)
+        lost = await fetch_output(worker.daemon.port, first.run)
         self.assertEqual(
             (lost.data, lost.end and lost.end["state"]), (b"ran\n", "lost")
         )
         for request, run in queued:
-            again = await answered(worker.daemon.port, request)
+            again = await ask(worker.daemon.port, request)
             self.assertEqual(again.run, run)
-            account = await told(worker.daemon.port, run)
+            account = await fetch_output(worker.daemon.port, run)
             self.assertEqual(account.data, b"ran\n")
             self.assertEqual(account.end and account.end["state"], "exited")
         ran = [first.run, *(run for _, run in queued)]

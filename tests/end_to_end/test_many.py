@@ -13,8 +13,8 @@ from typing import Any
 
 from twisted.internet.threads import deferToThread
 
-from tests.end_to_end.support import StateTestCase
-from tests.end_to_end.watching import answered, fetch, get, left_of, post
+from tests.end_to_end.state_daemons import StateTestCase
+from tests.support.http_watcher import ask, fetch, get, kept_bytes, post
 from tests.support.programs import Daemon, Gate, Lifeline
 from tests.support.resident import resident
 
@@ -119,7 +119,7 @@ class ViewerTests(ManyTestCase):
         """Ten thousand see every byte, and each takes 10 kB at most while idle."""
         gate = Gate(self)
         daemon = await self.start(SHELL.format(shell=gate.shell))
-        run = (await answered(daemon.port, post("/runs", {"command": "one"}))).run
+        run = (await ask(daemon.port, post("/runs", {"command": "one"}))).run
         crowd = self.crowd(daemon, f"/runs/{run}/output")
         await deferToThread(crowd.join, 200)
         before = resident(daemon.pid)
@@ -137,21 +137,23 @@ class ViewerTests(ManyTestCase):
         gate = Gate(self)
         shell = f"read go < {gate.path}; seq 1 60000"
         daemon = await self.start(SHELL.format(shell=shell))
-        run = (await answered(daemon.port, post("/runs", {"command": "one"}))).run
+        run = (await ask(daemon.port, post("/runs", {"command": "one"}))).run
         crowd = self.crowd(daemon, f"/runs/{run}/output?format=frames", slow=3)
         await deferToThread(crowd.join, 1003)
         gate.let_through()
         whole = b"".join(b"%d\n" % number for number in range(1, 60_001))
         for wire in set(await deferToThread(crowd.read)):
-            self.assertEqual(left_of(whole, wire), whole)
+            self.assertEqual(kept_bytes(whole, wire), whole)
         taken, wires = await deferToThread(crowd.read_slow)
         self.assertLess(max(taken), len(whole) / 2)
         for wire in wires:
-            self.assertEqual(left_of(whole, wire), whole)
+            self.assertEqual(kept_bytes(whole, wire), whole)
 
 
-def ask(connection: HTTPConnection, method: str, path: str, body: object = None) -> Any:
-    """A request on a connection that stays, and the document that it is answered."""
+def send(
+    connection: HTTPConnection, method: str, path: str, body: object = None
+) -> Any:
+    """Send a request on a connection that stays open; returns the response."""
     text = None if body is None else json.dumps(body)
     connection.request(method, path, text, {"Content-Type": "application/json"})
     answer = connection.getresponse().read()
@@ -176,7 +178,7 @@ class RunTests(ManyTestCase):
         self.assertEqual(len(set(ids)), self.COUNT)
         page = await fetch(daemon.port, f"/runs?state=running&limit={self.COUNT}")
         self.assertEqual(page.body.count(b'"state": "running"'), self.COUNT)
-        refused = await answered(daemon.port, post("/runs", {"command": "one"}))
+        refused = await ask(daemon.port, post("/runs", {"command": "one"}))
         self.assertIn(" 503 ", refused.head)
         for _ in range(self.COUNT):
             gate.let_through()
@@ -193,7 +195,9 @@ class RunTests(ManyTestCase):
         def some(count: int) -> list[str]:
             connection = HTTPConnection("127.0.0.1", port)
             order = {"command": "one"}
-            return [ask(connection, "POST", "/runs", order)["id"] for _ in range(count)]
+            return [
+                send(connection, "POST", "/runs", order)["id"] for _ in range(count)
+            ]
 
         with ThreadPoolExecutor(8) as pool:
             return list(chain(*pool.map(some, [self.COUNT // 8] * 8)))
@@ -201,7 +205,7 @@ class RunTests(ManyTestCase):
     def outputs(self, port: int, ids: Sequence[str]) -> list[bytes]:
         """What each of them said, once it is over."""
         connection = HTTPConnection("127.0.0.1", port)
-        return [ask(connection, "GET", f"/runs/{run}/output") for run in ids]
+        return [send(connection, "GET", f"/runs/{run}/output") for run in ids]
 
 
 class KeyTests(ManyTestCase):

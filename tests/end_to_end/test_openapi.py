@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.watching import answered, fetch, post
+from tests.support.http_watcher import ask, fetch, post
 from tests.support.programs import Daemon, run, script, start_daemon
 
 #: Commands with parameters of each kind, whose runs end at once; but those of the
@@ -113,7 +113,7 @@ class SchemathesisTests(TestCase):
     async def start(self, daemon: Daemon, command: str, wish: dict[str, Any]) -> str:
         """The id of a new run; of C{kinds}, when that has ended."""
         order = post("/runs", {"command": command, **wish})
-        run: str = json.loads((await answered(daemon.port, order)).body)["id"]
+        run: str = json.loads((await ask(daemon.port, order)).body)["id"]
         if command == "kinds":
             await fetch(daemon.port, f"/runs/{run}/output")
         return run

@@ -4,9 +4,17 @@ import os
 from signal import SIGKILL
 from typing import Any
 
-from tests.end_to_end.support import StateTestCase, processes_gone
-from tests.end_to_end.watching import Account, answered, fetch, get, post, told, watch
+from tests.end_to_end.state_daemons import StateTestCase, processes_gone
 from tests.support.decoders import DECODERS, Told, event_source
+from tests.support.http_watcher import (
+    RunOutput,
+    ask,
+    fetch,
+    fetch_output,
+    get,
+    post,
+    watch,
+)
 from tests.support.programs import Daemon, Gate
 
 #: Seconds; longer than a test may take: who waited for it would be found out.
@@ -44,13 +52,13 @@ class DrainTests(StateTestCase):
             gate.let_through()
         self.assertEqual(await daemon.program.ended(), -15)
         self.assertEqual(plain.body, b"line 1\nline 2\nline 3\nover\n")
-        account = Account.of("frames", frames.body)
+        account = RunOutput.of("frames", frames.body)
         self.assertEqual(account.data, plain.body)
         assert account.end is not None
         state, reason = account.end["state"], account.end["reason"]
         self.assertEqual((state, reason), ("exited", None))
         daemon = await self.start()
-        again = await told(daemon.port, plain.run)
+        again = await fetch_output(daemon.port, plain.run)
         self.assertEqual((again.data, again.end), (account.data, account.end))
 
     async def test_does_not_end(self) -> None:
@@ -59,12 +67,12 @@ class DrainTests(StateTestCase):
         viewer = await watch(daemon.port, get("/stream/one?format=frames"))
         await viewer.seen(b"here")
         self.assertEqual(await self.stop(daemon, "TERM"), -15)
-        end = Account.of("frames", viewer.body).end
+        end = RunOutput.of("frames", viewer.body).end
         assert end is not None
         how = end["state"], end["signal"], end["reason"]
         self.assertEqual(how, ("signaled", "TERM", "shutdown"))
         daemon = await self.start()
-        self.assertEqual((await told(daemon.port, viewer.run)).end, end)
+        self.assertEqual((await fetch_output(daemon.port, viewer.run)).end, end)
 
     async def test_nothing_new(self) -> None:
         """Who is connected still, and wants a new run, is asked to come back."""
@@ -108,7 +116,7 @@ class DrainTests(StateTestCase):
         await self.stop(daemon, "TERM")
         for form, viewer in queued.items():
             await viewer.gone
-            account = Account.of(form, viewer.body)
+            account = RunOutput.of(form, viewer.body)
             self.assertEqual((account.data, account.end), (b"", None))
         daemon = await self.start(config)
         for viewer in queued.values():
@@ -119,12 +127,12 @@ class DrainTests(StateTestCase):
                 await again.seen(b"line %d\n" % number)
                 gate.let_through()
             await again.gone
-            account = Account.of("frames", again.body)
+            account = RunOutput.of("frames", again.body)
             self.assertEqual(account.data.split()[0].decode(), viewer.run)
             self.assertEqual(account.data.split()[-1], b"over")
             self.assertEqual(account.end and account.end["state"], "exited")
         # What ran already is not begun again.
-        self.assertNotIn(b"line 2", (await told(daemon.port, first.run)).data)
+        self.assertNotIn(b"line 2", (await fetch_output(daemon.port, first.run)).data)
 
     async def test_interrupted(self) -> None:
         """Ctrl-C ends what runs at once, while there is still time for it, too."""
@@ -135,7 +143,7 @@ class DrainTests(StateTestCase):
             if draining:
                 await self.drain(daemon)
             await self.stop(daemon, "INT")
-            end = Account.of("frames", viewer.body).end
+            end = RunOutput.of("frames", viewer.body).end
             self.assertEqual(end and end["reason"], "shutdown")
             assert viewer.run is not None
             await processes_gone({viewer.run})
@@ -156,7 +164,7 @@ class ResumeTests(StateTestCase):
         gate = Gate(self)
         config = one(self.SHELL.format(path=gate.path))
         daemon = await self.start(config)
-        started = await answered(daemon.port, post("/runs", {"command": "one"}))
+        started = await ask(daemon.port, post("/runs", {"command": "one"}))
         path = f"/runs/{started.run}/output?format="
         viewers = {
             form: await watch(daemon.port, get(path + form))
@@ -187,7 +195,7 @@ class ResumeTests(StateTestCase):
             rest = await fetch(daemon.port, f"{path}?offset={offset}")
             self.assertEqual(rest.body, self.WHOLE[offset:])
             request = get(path, Range=f"bytes={offset}-")
-            ranged = await answered(daemon.port, request)
+            ranged = await ask(daemon.port, request)
             self.assertIn(" 206 ", ranged.head)
             self.assertEqual(ranged.body, self.WHOLE[offset:])
 
@@ -214,7 +222,7 @@ class ResumeTests(StateTestCase):
         for index, event in enumerate(event_source(seen["sse"])[0], 1):
             path = f"/runs/{run}/output?format=sse"
             request = get(path, Last_Event_ID=event.id)
-            rest = await answered(daemon.port, request)
+            rest = await ask(daemon.port, request)
             self.assert_rest("sse", rest.body, pieces[index:])
 
     def assert_rest(self, form: str, wire: bytes, pieces: list[Any]) -> None:

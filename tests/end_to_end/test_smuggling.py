@@ -7,7 +7,7 @@ import socket
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.watching import fetch
+from tests.support.http_watcher import fetch
 from tests.support.programs import start_daemon
 from tests.support.smuggling import ALLOWED, ATTACKS, HIDDEN
 

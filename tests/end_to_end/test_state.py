@@ -7,9 +7,9 @@ from os import truncate
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.support import StateTestCase, refusal
-from tests.end_to_end.watching import fetch, get, left_of, told, watch
+from tests.end_to_end.state_daemons import StateTestCase, refusal
 from tests.support.decoders import frames
+from tests.support.http_watcher import fetch, fetch_output, get, kept_bytes, watch
 from tests.support.programs import Gate, start_daemon
 
 CONFIG = """
@@ -89,7 +89,7 @@ class HistoryTests(StateTestCase):
             gone = await fetch(daemon.port, f"/runs/{run}")
             self.assertIn(" 404 ", gone.head)
             answer = await fetch(daemon.port, "/stream/count")
-            self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
+            self.assertEqual((await fetch_output(daemon.port, answer.run)).data, WHOLE)
             await self.stop(daemon)
 
     async def test_damaged_inside(self) -> None:
@@ -102,7 +102,7 @@ class HistoryTests(StateTestCase):
         daemon = await self.start(CONFIG)
         self.assertIn(b"the run history was damaged", daemon.program.out)
         answer = await fetch(daemon.port, "/stream/count")
-        self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
+        self.assertEqual((await fetch_output(daemon.port, answer.run)).data, WHOLE)
 
     async def test_newer(self) -> None:
         """One of a later version is left alone, and the daemon does not start."""
@@ -118,7 +118,7 @@ class HistoryTests(StateTestCase):
             database.execute(f"PRAGMA user_version = {version}")
         database.close()
         daemon = await self.start(CONFIG)
-        self.assertEqual((await told(daemon.port, run)).data, WHOLE)
+        self.assertEqual((await fetch_output(daemon.port, run)).data, WHOLE)
 
 
 class OutputTests(StateTestCase):
@@ -138,7 +138,7 @@ class OutputTests(StateTestCase):
         damage(self.state / "output" / f"{harmed}.log")
         daemon = await self.start(CONFIG)
         answer = await fetch(daemon.port, f"/runs/{harmed}/output?format=frames")
-        left = left_of(WHOLE, answer.body)
+        left = kept_bytes(WHOLE, answer.body)
         self.assertIn(b'"exited"', answer.body)
         said = daemon.program.out.decode()
         self.assertIn(f"the output of run {harmed}", said)
@@ -155,7 +155,7 @@ class OutputTests(StateTestCase):
             self.assertEqual((await fetch(daemon.port, path)).body, left)
         else:
             self.assertIn(" 410 ", plain.head)
-        self.assertEqual((await told(daemon.port, other)).data, WHOLE)
+        self.assertEqual((await fetch_output(daemon.port, other)).data, WHOLE)
         return left
 
     async def test_deleted(self) -> None:
@@ -216,9 +216,9 @@ class OutputTests(StateTestCase):
         await watcher.gone
         self.assertIn(b'"exited"', watcher.body)
         # Nobody can see it again, and that is said.
-        account = await told(daemon.port, watcher.run)
+        account = await fetch_output(daemon.port, watcher.run)
         self.assertEqual((account.start, account.data), (len(whole), b""))
         said = f"the output of run {watcher.run} is gone"
         self.assertIn(said, daemon.program.out.decode())
         answer = await fetch(daemon.port, "/stream/count")
-        self.assertEqual((await told(daemon.port, answer.run)).data, WHOLE)
+        self.assertEqual((await fetch_output(daemon.port, answer.run)).data, WHOLE)

@@ -1,4 +1,4 @@
-"""A terminal with a screen that can be looked at: tmux, and a shell in it."""
+"""A shell in tmux: a terminal whose screen a test can read."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import TimeoutError as TooLate
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.end_to_end.client import ClientTestCase
+from tests.end_to_end.command_line import ClientTestCase
 from tests.support.programs import needs, readable, socket_path
 
-#: What the shell says when it waits for a line.
+#: The prompt of the shell.
 PROMPT = "here> "
 
-#: Seconds without any change on a screen that is waited for.
+#: Seconds without a change on the screen after which a test gives up.
 PATIENCE = 20
 
 
@@ -24,20 +24,20 @@ class TmuxTestCase(ClientTestCase):
     """
     A shell in tmux, where C{s} is the client.
 
-    @ivar screen: what was on it when it was last looked at, its lines.
-    @ivar folder: for files whose names are to be short.
+    @ivar screen: the lines of the screen when it was last read.
+    @ivar folder: a folder with a short name.
     """
 
     skip = needs("tmux")
 
     async def open(self, rows: int = 24, columns: int = 80) -> None:
-        """Begin."""
+        """Start tmux and the shell."""
         self.screen: list[str] = []
         self._socket = socket_path(self)
         self.folder = Path(self._socket).parent
         news = str(self.folder / "news")
         os.mkfifo(news)
-        # Open for both, so that it has no end.
+        # Open for reading and writing, so that it has no end.
         self._news = os.open(news, os.O_RDWR | os.O_NONBLOCK)
         self.addCleanup(os.close, self._news)
         client = f"'{sys.executable}' -m shellstream.client"
@@ -52,7 +52,7 @@ class TmuxTestCase(ClientTestCase):
         await self.shows(PROMPT.strip())
 
     async def tmux(self, *words: str) -> str:
-        """What a command of tmux's says."""
+        """Run a command of tmux; returns its output."""
         argv = ("-S", self._socket, *words)
         env = {**os.environ, "SHELLSTREAM_URL": self.daemon.url}
         found: Any = await getProcessOutputAndValue("tmux", argv, env)
@@ -61,7 +61,7 @@ class TmuxTestCase(ClientTestCase):
         return str(out.decode())
 
     async def type(self, *keys: str) -> None:
-        """Press keys, by tmux's names of them: C{Enter}, C{C-c}, C{Escape}, C{x}."""
+        """Press keys, by their names in tmux: C{Enter}, C{C-c}, C{Escape}, C{x}."""
         await self.tmux("send-keys", *keys)
 
     async def line(self, text: str) -> None:
@@ -70,16 +70,16 @@ class TmuxTestCase(ClientTestCase):
         await self.type("Enter")
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Make the window larger, or smaller."""
+        """Change the size of the window."""
         await self.tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
     async def state(self, *names: str) -> list[str]:
-        """Variables of tmux's: C{alternate_on}, C{cursor_flag}."""
+        """The values of variables of tmux: C{alternate_on}, C{cursor_flag}."""
         wanted = " ".join(f"#{{{name}}}" for name in names)
         return (await self.tmux("display-message", "-p", wanted)).split()
 
     async def until(self, what: str, true: Callable[[list[str]], bool]) -> None:
-        """Look at the screen whenever it has changed, until this is true of it."""
+        """Read the screen after each change, until C{true} is true of its lines."""
         try:
             while True:
                 self.screen = (await self.tmux("capture-pane", "-p")).splitlines()
@@ -92,7 +92,7 @@ class TmuxTestCase(ClientTestCase):
             raise AssertionError(f"never on the screen: {what}\n{shown}") from None
 
     async def shows(self, line: str) -> None:
-        """Wait until there is such a line, without what is behind its last word."""
+        """Wait until the screen has this line; spaces at its end do not count."""
         await self.until(
             repr(line), lambda lines: line in [each.rstrip() for each in lines]
         )

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of all that reads what strangers send."""
+"""Coverage-guided fuzzing of the parsers of untrusted input."""

@@ -1,9 +1,9 @@
 """
-C{python -m tests.fuzz}: fuzz each target for its share of some time.
+C{python -m tests.fuzz}: fuzz each target for its share of the time.
 
-Each does so in a process of its own, and begins with the inputs that are kept of it.
-What is wrong is told with the input that shows it; put into the folder of the others,
-it is replayed by C{tests/fuzz/test_corpus.py} for ever.
+Each target runs in a process of its own, and begins with its corpus. A failure is
+printed with the input that causes it; put that into the target's corpus, and
+C{tests/fuzz/test_corpus.py} replays it from then on.
 """
 
 import argparse
@@ -21,20 +21,20 @@ from tempfile import mkdtemp
 from types import FrameType
 from typing import Any, NoReturn
 
-#: The most inputs that are kept of a target; the largest that is tried, in bytes.
+#: The most inputs in the corpus of a target; the largest input tried, in bytes.
 KEPT, LARGEST = 40, 2048
 
-#: Seconds that one input may take, and that a process may take to begin and to end.
+#: Seconds that one input may take, and that a process may take to start and to exit.
 PATIENCE, BEGIN = 10, 60
 
-#: What is watched to see what an input reaches: modules, and all that is in them.
+#: The packages whose coverage counts.
 WATCHED = ("shellstream", "twisted.web.http", "twisted.web._abnf")
 
 CORPUS = Path(__file__).with_name("corpus")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns 1 if something is wrong."""
+    """Returns the exit code: 1 if a target failed."""
     names = sorted(path.name for path in CORPUS.iterdir())
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz", epilog=f"targets: {', '.join(names)}"
@@ -54,18 +54,18 @@ def main(argv: Sequence[str]) -> int:
     share = max(1, given.seconds * jobs // len(targets))
     work = Path(mkdtemp(prefix="fuzzing-"))
     with ThreadPoolExecutor(jobs) as pool:
-        well = list(pool.map(partial(fuzzed, work, seconds=share), targets))
+        well = list(pool.map(partial(fuzz_target, work, seconds=share), targets))
     if given.keep:
         for name in targets:
-            keep(work, name)
+            minimize_corpus(work, name)
     if not all(well):
         return 1
     shutil.rmtree(work)
     return 0
 
 
-def fuzzed(work: Path, name: str, seconds: int) -> bool:
-    """Fuzz one target and say what came of it; returns whether nothing is wrong."""
+def fuzz_target(work: Path, name: str, seconds: int) -> bool:
+    """Fuzz one target and print the result; returns whether nothing failed."""
     found, wrong = work / name / "found", work / name / "wrong"
     for folder in (found, wrong):
         folder.mkdir(parents=True)
@@ -101,7 +101,7 @@ def fuzzed(work: Path, name: str, seconds: int) -> bool:
 
 
 def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
-    """Be the fuzzer of one target, with the options of libFuzzer."""
+    """Turn this process into the fuzzer of one target; C{options} are libFuzzer's."""
     import atheris
 
     with atheris.instrument_imports(include=list(WATCHED)):
@@ -111,8 +111,8 @@ def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
     raise AssertionError("libFuzzer has come back")
 
 
-def keep(work: Path, name: str) -> None:
-    """Keep as few inputs as reach all that was reached."""
+def minimize_corpus(work: Path, name: str) -> None:
+    """Replace the corpus by the fewest inputs that reach all that was reached."""
     from tests.fuzz.targets import TARGETS
 
     folder = CORPUS / name
@@ -137,7 +137,7 @@ def keep(work: Path, name: str) -> None:
 
 
 def arcs(call: partial[None]) -> set[tuple[str, int, int]]:
-    """From which line to which line of ours a call went."""
+    """The steps of a call, each from one line to the next, in L{WATCHED} packages."""
     found: set[tuple[str, int, int]] = set()
     before: dict[FrameType, int] = {}
 

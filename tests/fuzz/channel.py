@@ -1,4 +1,4 @@
-"""All that comes over a connection."""
+"""Target: the bytes of a connection."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from shellstream.security.principals import Access, Known
 from shellstream.security.request_origin import Names
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import Authenticator
-from tests.fuzz.taking import Bytes
+from tests.fuzz.byte_source import ByteSource
 from tests.support.fakes import ECHO, HEAR, SAY, FakeSpawn, make_registry, wall
 from tests.support.frames import pieces
 from tests.support.http import Connection, NoTokens
@@ -32,15 +32,15 @@ ACCESS = Access(
 
 def channel(data: bytes) -> None:
     """
-    Whatever comes over a connection, nothing fails, nothing is started that is not
-    asked for in HTTP, and the access log has a line for each answer.
+    Any bytes: nothing fails, only valid requests start commands, and the access log has
+    a line for each response.
     """
     clock, spawn = Clock(), FakeSpawn()
     commands = {each.name: each for each in (ECHO, HEAR, SAY)}
     configured = Config(commands=commands, default="say")
     registry = make_registry(configured, clock, spawn)
     now = Now(wall(clock), clock.seconds)
-    source = Bytes(data)
+    source = ByteSource(data)
     size = source.number(256)
     required = size % 8 == 7  # by one of these everybody has to say who they are
     gate = Authenticator(
@@ -69,7 +69,7 @@ def channel(data: bytes) -> None:
 
 
 class Lines:
-    """A file for lines."""
+    """An access log in memory."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
@@ -78,12 +78,12 @@ class Lines:
         self.written.append(line)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 @contextmanager
 def _nothing_fails() -> Iterator[None]:
-    """What is only logged counts as a failure here."""
+    """Let logged failures fail the target."""
     failures: list[LogEvent] = []
 
     @implementer(ILogObserver)
@@ -102,8 +102,8 @@ def _nothing_fails() -> Iterator[None]:
 
 def _orders(wire: bytes) -> int:
     """
-    How many requests for what may start something another server, made of h11, finds
-    in the same bytes, before any that it refuses.
+    How many requests that may start a command an independent parser (h11) finds in the
+    same bytes, up to the first that it refuses.
     """
     server = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     server.receive_data(wire)

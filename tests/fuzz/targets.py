@@ -1,15 +1,16 @@
 """
-What is fuzzed: a function for each parser that meets strangers.
+The targets: one function for each parser of untrusted input.
 
-Each is given bytes, lets nothing out but what its parser documents, and looks at what
-comes of the bytes, too. A parser that is added gets a function, a place here, and
-inputs in a folder of C{corpus}; its name is that of all three.
+A target gets bytes, lets its parser's documented errors pass, and checks the parser's
+result. A new parser needs a function, an entry here, and inputs in a folder of
+C{corpus}, all under the same name.
 """
 
 from collections.abc import Callable, Mapping
 
-from tests.fuzz.answered import frames, ndjson, output
-from tests.fuzz.asked import (
+from tests.fuzz.channel import channel
+from tests.fuzz.output_decoding import frames, ndjson, output
+from tests.fuzz.server_inputs import (
     body,
     configuration,
     event_id,
@@ -18,8 +19,7 @@ from tests.fuzz.asked import (
     query,
     ranges,
 )
-from tests.fuzz.channel import channel
-from tests.fuzz.kept import kept_output, row, token
+from tests.fuzz.stored_data import kept_output, row, token
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     each.__name__: each

@@ -1,26 +1,26 @@
-"""What fuzzing has kept, once more, without a fuzzer."""
+"""Replays the corpus without a fuzzer."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fuzz.__main__ import CORPUS, KEPT, LARGEST
 from tests.fuzz.targets import TARGETS
 
-#: The most bytes that all of it may have.
+#: The most bytes that the whole corpus may have.
 MOST = 300_000
 
 
 class CorpusTests(SynchronousTestCase):
-    """Every parser that meets strangers lives through what was found for it."""
+    """Every parser survives the inputs that fuzzing has found."""
 
     def test_replayed(self) -> None:
-        """Each input that is kept comes to what its target says."""
+        """Each input passes the checks of its target."""
         for name, target in TARGETS.items():
             for path in sorted((CORPUS / name).iterdir()):
                 with self.subTest(target=name, input=path.name):
                     target(path.read_bytes())
 
     def test_small(self) -> None:
-        """There are some for each target and none for another, few and small."""
+        """Each target has a corpus, of few and small inputs."""
         self.assertEqual({path.name for path in CORPUS.iterdir()}, set(TARGETS))
         sizes = {
             name: [path.stat().st_size for path in (CORPUS / name).iterdir()]

@@ -1,4 +1,4 @@
-"""The server of where it began: for Python 3, with our command, on a free port."""
+"""The server whose stream was held back at first, with a command, on a free port."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def stream() -> Iterator[bytes]:
         yield output + b"\r\n"
 
 
-# What bottle.run() does, which does not say which port it came to have.
+# As bottle.run() does, which does not tell the port that it got.
 server = make_server("127.0.0.1", 0, bottle.default_app())
 sys.stdout.write(f"http://127.0.0.1:{server.server_port}\n")
 sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The ways from a client to the daemon: direct, or through a real proxy."""
+"""The routes from a client to the daemon: direct, or through a real proxy."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from attrs import frozen
 from twisted.trial.unittest import TestCase
 
-from tests.interop.support import folder
+from tests.interop.real_clients import folder
 from tests.support.programs import ROOT, Daemon, run
 
 DEPLOY = ROOT / "deploy"
 
-#: What Debian's nginx.conf says about an answer on its way; paths are of the folder.
+#: What Debian's nginx.conf sets for responses; paths are relative to the folder.
 NGINX = """
 daemon off;
 pid nginx.pid;
@@ -43,28 +43,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def placed(text: str, changes: dict[str, str]) -> str:
-    """A proxy's file for other ports; each place must be in it, and only once."""
+def with_ports(text: str, changes: dict[str, str]) -> str:
+    """A proxy's file with other ports; it must contain each old text exactly once."""
     for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
         text = text.replace(old, new)
     return text
 
 
 def nginx_files(test: TestCase, site: str, port: int, upstream: int) -> tuple[str, ...]:
-    """Write what nginx is to read; gives the options that say where it is."""
+    """Write the files of an nginx; returns the options that name them."""
     where = folder(test)
     changes = {
         "listen 80;": f"listen 127.0.0.1:{port};",
         "127.0.0.1:8000": f"127.0.0.1:{upstream}",
     }
-    (where / "site.conf").write_text(placed(site, changes))
+    (where / "site.conf").write_text(with_ports(site, changes))
     (where / "nginx.conf").write_text(NGINX)
     return "-p", f"{where}/", "-c", f"{where}/nginx.conf", "-e", "stderr"
 
 
 async def nginx_with(test: TestCase, daemon: Daemon, site: str) -> str:
-    """Open a way through an nginx that has this site."""
+    """Start an nginx with this site before a daemon; returns its URL."""
     port = free_port()
     options = nginx_files(test, site, port, daemon.port)
     notices = "error_log stderr notice;"
@@ -82,15 +82,15 @@ async def nginx(test: TestCase, daemon: Daemon) -> str:
 
 
 async def haproxy_with(test: TestCase, daemon: Daemon, config: str) -> str:
-    """Open a way through a HAProxy that has this configuration."""
+    """Start a HAProxy with this configuration before a daemon; returns its URL."""
     port = free_port()
     changes = {
         "bind :80": f"bind 127.0.0.1:{port}",
         "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
     }
     path = folder(test) / "haproxy.cfg"
-    path.write_text(placed(config, changes))
-    # Only a master says when it is listening.
+    path.write_text(with_ports(config, changes))
+    # Only in master-worker mode it says when it is listening.
     proxy = run(test, "haproxy", "-W", "-f", str(path), end_with="TERM")
     await proxy.seen(b"Loading success")
     return f"http://127.0.0.1:{port}"
@@ -108,7 +108,7 @@ async def caddy(test: TestCase, daemon: Daemon) -> str:
     }
     where = folder(test)
     path = where / "Caddyfile"
-    path.write_text(CADDY + placed((DEPLOY / "Caddyfile").read_text(), changes))
+    path.write_text(CADDY + with_ports((DEPLOY / "Caddyfile").read_text(), changes))
     options = ("--config", str(path), "--adapter", "caddyfile")
     proxy = run(test, "caddy", "run", *options, env={"HOME": str(where)})
     await proxy.seen(b"serving initial configuration")
@@ -122,10 +122,10 @@ async def direct(test: TestCase, daemon: Daemon) -> str:
 @frozen
 class Route:
     """
-    A way to the daemon.
+    A route to the daemon.
 
-    @ivar open: opens it for the time of a test; gives the URL to ask.
-    @ivar needs: the programs that it takes.
+    @ivar open: starts what is on the route; returns the URL to ask.
+    @ivar needs: the programs that it uses.
     """
 
     open: Callable[[TestCase, Daemon], Awaitable[str]]

@@ -1,4 +1,4 @@
-"""Pages of another site, in a real browser whose user has logged in."""
+"""Attacks by pages of another site, in a real browser whose user has logged in."""
 
 import json
 import sys
@@ -8,8 +8,7 @@ from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.interop.support import start_client
-from tests.support.interop import SCRIPTS
+from tests.interop.real_clients import SCRIPTS, start_client
 from tests.support.programs import needs, run, start_daemon
 from tests.support.token_daemons import TokensTestCase
 
@@ -20,7 +19,7 @@ argv = ["echo", "hello"]
 get = true
 """
 
-#: What is tried, and what comes of it: nothing that the page could use.
+#: The attacks, and their results: none of them is of use to the page.
 ATTACKS = {
     "rebinding=/stream": "421",
     "form=/stream/greet": "403",
@@ -39,8 +38,8 @@ ATTACKS = {
 }
 
 
-class Elsewhere(Resource):
-    """A page of another site; same-site, as it is on this machine, too."""
+class ForeignPage(Resource):
+    """A page of another origin. It is same-site: it is on this machine, too."""
 
     isLeaf = True
 
@@ -50,15 +49,15 @@ class Elsewhere(Resource):
 
 
 class AttackerTests(TokensTestCase):
-    """Whatever another site's page has the browser send starts and shows nothing."""
+    """A page of another origin can neither start nor read anything."""
 
     skip = needs("chromium")
 
     async def test_browser(self) -> None:
-        """Each is tried from a page of the same machine, whose cookies are the same."""
+        """Each attack comes from a page of this machine, which shares its cookies."""
         token = await self.make("alice", "--actions", "run,read")
         daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
-        site: Any = Site(Elsewhere())
+        site: Any = Site(ForeignPage())
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         browser = start_client(
@@ -77,7 +76,7 @@ class AttackerTests(TokensTestCase):
         for line, (attack, expected) in zip(came, ATTACKS.items(), strict=True):
             found = line.removeprefix(f"{attack} ")
             self.assertTrue(found.startswith(expected), line)
-        self.assertIn('"runs": []', link)  # shown to the reader, and nothing was run
+        self.assertIn('"runs": []', link)  # the user sees it, and nothing was run
         self.assertEqual(ran, "own page: ran")
         self.assertEqual(out, "logged out: 1")
         auth = ("-u", f":{token}", f"{daemon.url}/runs")

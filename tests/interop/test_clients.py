@@ -1,16 +1,15 @@
-"""Real clients, by every way, see each line before the next one is made."""
+"""Real clients, on every route, show each line before the next is printed."""
 
 from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from tests.interop.real_clients import CLIENTS, GateHeld, pass_gate, start_client
 from tests.interop.routes import ROUTES, Route
-from tests.interop.support import GateHeld, passes, start_client
-from tests.support.interop import CLIENTS
 from tests.support.programs import Gate, needs, script, start_daemon
 
-#: Those that hold lines back themselves, and how.
+#: Clients that hold lines back themselves, and how.
 HOLDING = {
     "curl_without_N": (("curl", "-s"), "curl keeps what goes to a pipe; -N"),
     "httpie_without_stream": (
@@ -26,11 +25,11 @@ HOLDING = {
 
 class SlowGate(Gate):
     """
-    A gate whose command takes its time before each line.
+    A gate whose command waits before each line.
 
-    Chromium 156 does not show a piece of a text document that comes too soon
-    after the piece it showed last, until the next comes. What is too soon
-    doubles from piece to piece, from a few milliseconds up to two seconds.
+    Chromium 156 holds a piece of a text document back until the next one comes, if it
+    came too soon after the last one shown. How long "too soon" is doubles from piece to
+    piece, from a few milliseconds up to two seconds.
     """
 
     @property
@@ -40,9 +39,10 @@ class SlowGate(Gate):
 
 class StreamingTests(TestCase):
     """
-    The gate: a line is printed once the one before it was seen at the client.
+    A command prints each line after the client has shown the line before.
 
-    The tests are those of L{CLIENTS} by L{ROUTES}, and those of L{HOLDING}.
+    There is a test for each of L{CLIENTS} on each of L{ROUTES}, and for each of
+    L{HOLDING}.
     """
 
     timeout = 60
@@ -64,9 +64,9 @@ def _streams(name: str, route: Route) -> Callable[..., Any]:
 def _holds(client: tuple[str, ...]) -> Callable[..., Any]:
     async def test(self: StreamingTests) -> None:
         gate = Gate(self)
-        gate.LINES = 8  # by then Chromium holds some
+        gate.LINES = 8  # after so many Chromium holds some back
         daemon = await start_daemon(self, gate.config)
-        await passes(gate, start_client(self, *client, daemon.url + "/stream"))
+        await pass_gate(gate, start_client(self, *client, daemon.url + "/stream"))
 
     return test
 

@@ -1,7 +1,7 @@
 """
-C{shellstream doctor} names who holds a stream back: real proxies, real servers.
+C{shellstream doctor} finds what holds a stream back at real proxies and servers.
 
-Its own clock decides; the tests see only what it says.
+These tests measure nothing themselves; they read the report.
 """
 
 import json
@@ -14,7 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.interop.cutting import cutting
+from tests.interop.real_clients import folder, start_bottle
 from tests.interop.routes import (
     BARE_SITE,
     DEPLOY,
@@ -24,10 +24,9 @@ from tests.interop.routes import (
     haproxy_with,
     nginx,
     nginx_with,
-    placed,
+    with_ports,
 )
-from tests.interop.support import folder
-from tests.support.interop import bottle
+from tests.interop.timed_proxy import start_timed_proxy
 from tests.support.programs import Lifeline, needs, run, start_daemon
 
 #: A location that keeps output until it ends, whatever the server says.
@@ -44,14 +43,14 @@ Report = Any
 
 
 class DoctorTestCase(TestCase):
-    """One who asks the doctor."""
+    """Runs the doctor."""
 
     timeout = 60
 
     async def examine(
         self, *argv: str, code: int, env: dict[str, str] = {}, seconds: str = "1"
     ) -> Report:
-        """What the doctor says; C{code} is what it is to exit with."""
+        """The report; C{code} is the expected exit code."""
         asked = (sys.executable, "-m", "shellstream.client", "doctor")
         options = ("--json", "--seconds", seconds)
         doctor = run(self, *asked, *options, *argv, env=env)
@@ -61,7 +60,7 @@ class DoctorTestCase(TestCase):
         return json.loads(doctor.out)
 
     def named(self, report: Report) -> list[tuple[str, str]]:
-        """What was found, and where."""
+        """The kinds of the findings, and where."""
         return [
             (each["kind"], each["where"].removesuffix("/doctor"))
             for each in report["findings"]
@@ -69,10 +68,10 @@ class DoctorTestCase(TestCase):
 
 
 class ProxyTests(DoctorTestCase):
-    """A server of ours, and what stands before it."""
+    """A server of ours behind proxies."""
 
     async def test_clean(self) -> None:
-        """Directly, through Caddy, and through others with our files, it is clean."""
+        """Directly, through Caddy, and through others with our files: all clean."""
         daemon = await start_daemon(self)
         ways = [await each(self, daemon) for each in (caddy, nginx, haproxy)]
         vias = (word for way in ways for word in ("--via", way))
@@ -83,10 +82,10 @@ class ProxyTests(DoctorTestCase):
     test_clean.skip = needs("caddy", "haproxy", "nginx")
 
     async def test_proxies(self) -> None:
-        """HAProxy as it is by itself, an nginx that compresses, one that keeps all."""
+        """HAProxy with its defaults, an nginx that compresses, one that keeps all."""
         daemon = await start_daemon(self)
         config = (DEPLOY / "haproxy.cfg").read_text()
-        bare = placed(config, {"    option http-no-delay\n": ""})
+        bare = with_ports(config, {"    option http-no-delay\n": ""})
         late = await haproxy_with(self, daemon, bare)
         zipping = await nginx_with(self, daemon, ZIPPING)
         keeping = await nginx_with(self, daemon, BUFFERING)
@@ -115,17 +114,17 @@ class ProxyTests(DoctorTestCase):
     test_proxies.skip = needs("haproxy", "nginx")
 
     async def test_cuts(self) -> None:
-        """Proxies that cut what is silent, and what takes too long, as Envoy does."""
+        """Proxies that cut silent streams, or, as Envoy does, all after a time."""
         daemon = await start_daemon(self)
-        idle = cutting(self, daemon, 2.0, idle=True)
-        whole = cutting(self, daemon, 3.0)
+        idle = start_timed_proxy(self, daemon, 2.0, idle=True)
+        whole = start_timed_proxy(self, daemon, 3.0)
         vias = ("--via", idle, "--via", whole)
         report = await self.examine(daemon.url, *vias, "--idle", "3", code=1)
         expected = [("cut-when-idle", idle), ("cut", whole)]
         self.assertEqual(self.named(report), expected)
 
     async def test_tls(self) -> None:
-        """A certificate of another issuer, whom nobody trusts, is no secret."""
+        """A certificate of another, untrusted issuer is found."""
         where = folder(self)
         listen = []
         for name in ("real", "corporate"):
@@ -146,14 +145,14 @@ class ProxyTests(DoctorTestCase):
         self.assertIn("real", report["findings"][1]["seen"])
 
     async def test_secrets(self) -> None:
-        """Who has no trusted certificate is examined, but told no secrets."""
+        """A server without a trusted certificate is examined, but told no secrets."""
         where = folder(self)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(where / "ca.pem"))
         issued = authority.issue_cert("127.0.0.1")
         issued.private_key_and_cert_chain_pem.write_to_path(str(where / "all.pem"))
         endpoint = f"ssl:0:interface=127.0.0.1:privateKey={where}/all.pem"
-        factory = Factory.forProtocol(Hearing)
+        factory = Factory.forProtocol(EchoServer)
         port = await serverFromString(reactor, endpoint).listen(factory)
         self.addCleanup(port.stopListening)
         url = f"https://127.0.0.1:{port.getHost().port}/"
@@ -171,8 +170,8 @@ class ProxyTests(DoctorTestCase):
             self.assertEqual(b"Bearer secret" in asked.out, trusted)
 
 
-class Hearing(Protocol):
-    """A server that answers with what it heard."""
+class EchoServer(Protocol):
+    """Answers with what it received."""
 
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + data)
@@ -180,12 +179,12 @@ class Hearing(Protocol):
 
 
 class ForeignTests(DoctorTestCase):
-    """Servers that are none of ours."""
+    """Servers of other projects."""
 
     async def test_bottle(self) -> None:
-        """The server of where it began is named, with its HTTP/1.0."""
+        """Bottle's server is named, with its HTTP/1.0."""
         shell = "for k in 1 2 3; do echo $k; sleep 0.3; done"
-        _, url = await bottle(self, shell)
+        _, url = await start_bottle(self, shell)
         report = await self.examine(url, code=1, seconds="5")
         self.assertEqual(self.named(report), [("no-chunks", url)])
         (finding,) = report["findings"]
@@ -195,7 +194,7 @@ class ForeignTests(DoctorTestCase):
         self.assertIn("poll()", " ".join(report["notes"]))
 
     async def test_nobody(self) -> None:
-        """Where nobody listens there is nothing to examine; so in a missing program."""
+        """A closed port and a missing program cannot be examined."""
         free = f"http://127.0.0.1:{free_port()}"
         for words, code, said in (
             ([free], 69, b"/doctor: cannot connect: connection refused"),
@@ -209,8 +208,8 @@ class ForeignTests(DoctorTestCase):
             self.assertEqual(len(client.err.splitlines()), 1)
 
     async def test_not_ours(self) -> None:
-        """What is no stream is no disease: it cannot be examined."""
-        _, url = await bottle(self, "true")
+        """A 404 is no finding: it cannot be examined."""
+        _, url = await start_bottle(self, "true")
         doctor = (sys.executable, "-m", "shellstream.client", "doctor")
         client = run(self, *doctor, url.removesuffix("/stream"))
         self.assertEqual(await client.ended(), 65)
@@ -218,10 +217,10 @@ class ForeignTests(DoctorTestCase):
 
 
 class CommandTests(DoctorTestCase):
-    """Commands of this machine."""
+    """Commands on this machine."""
 
     async def test_cured(self) -> None:
-        """A Python program keeps its output on a pipe; a variable cures it."""
+        """A Python program holds its output back on a pipe; a variable cures it."""
         script = "import time\nfor k in range(3): print(k); time.sleep(0.3)"
         argv = ("--", sys.executable, "-c", script)
         env = {"PYTHONUNBUFFERED": ""}
@@ -232,13 +231,13 @@ class CommandTests(DoctorTestCase):
         self.assertIn('unbuffer = "auto"', finding["cure"])
 
     async def test_clean(self) -> None:
-        """The shell's own echo does not."""
+        """The shell's echo writes at once."""
         shell = "for k in 1 2 3; do echo $k; sleep 0.3; done"
         report = await self.examine("--", "sh", "-c", shell, code=0, seconds="9")
         self.assertEqual([each["goes"] for each in report["examined"]], [3, 3])
 
     async def test_left(self) -> None:
-        """A doctor who is to leave ends what it began, with all its processes."""
+        """A doctor that gets TERM ends the command, with all its processes."""
         line = Lifeline(self)
         shell = f"exec 3> '{line.path}'; sleep 600 & trap '' TERM; "
         shell += "echo here >&3; sleep 600"

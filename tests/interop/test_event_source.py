@@ -1,4 +1,4 @@
-"""A real browser's EventSource, behind a proxy that dies."""
+"""The EventSource of a real browser, behind a proxy that cuts connections."""
 
 import json
 import sys
@@ -7,10 +7,9 @@ from random import Random
 
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.cutting import cutting
-from tests.end_to_end.watching import fetch, told
-from tests.interop.support import start_client
-from tests.support.interop import SCRIPTS
+from tests.interop.real_clients import SCRIPTS, start_client
+from tests.support.cutting_proxy import start_cutting_proxy
+from tests.support.http_watcher import fetch, fetch_output
 from tests.support.programs import needs, start_daemon
 
 CONFIG = """
@@ -21,17 +20,17 @@ shell = "seq 1 20000; printf '\\\\303'; sleep 0.1; printf '\\\\244\\\\377'; seq 
 
 
 class EventSourceTests(TestCase):
-    """Chromium comes back by itself, to the same run, and goes on where it was."""
+    """Chromium reconnects to the same run, and goes on where it was."""
 
     timeout = 60
 
     async def test_cut(self) -> None:
-        """Cut off at random bytes, it has every byte once, and begins one run."""
+        """Cut at random bytes, it gets every byte once, and starts one run."""
         daemon = await start_daemon(self, CONFIG)
         seed = Random().randrange(1 << 32)
         # Not so early that the page itself could not be loaded.
         limits = [Random(seed + n).randrange(5000, 60_000) for n in range(3)]
-        proxy = await cutting(self, daemon, limits)
+        proxy = await start_cutting_proxy(self, daemon, limits)
         browser = start_client(
             self,
             sys.executable,
@@ -50,6 +49,6 @@ class EventSourceTests(TestCase):
             found += b64decode(each["base64"]) if text is None else text.encode()
         self.assertEqual((end["state"], end["offset"]), ("exited", len(found)))
         (run,) = json.loads((await fetch(daemon.port, "/runs")).body)["runs"]
-        self.assertEqual(found, (await told(daemon.port, run["id"])).data)
+        self.assertEqual(found, (await fetch_output(daemon.port, run["id"])).data)
 
     test_cut.skip = needs("chromium")

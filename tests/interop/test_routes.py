@@ -1,4 +1,4 @@
-"""What a proxy must hand on beside the flow: ends, cuts, farewells, connections."""
+"""What a proxy must pass on beside output: ends, cuts, departures, connections."""
 
 import os
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from tests.interop.real_clients import GateHeld, folder, pass_gate
 from tests.interop.routes import (
     BARE_SITE,
     DEPLOY,
@@ -14,7 +15,6 @@ from tests.interop.routes import (
     nginx_files,
     nginx_with,
 )
-from tests.interop.support import GateHeld, folder, passes
 from tests.support.programs import (
     Daemon,
     Gate,
@@ -25,7 +25,7 @@ from tests.support.programs import (
     start_daemon,
 )
 
-CUT = 18  #: curl's exit status for an answer that stopped before its end.
+CUT = 18  #: curl's exit status for a response that was cut.
 
 SEVEN = "echo over; exit 7"
 
@@ -36,20 +36,20 @@ def config(shell: str) -> str:
 
 
 class CutHidden(Exception):
-    """A client took half an output for the whole."""
+    """A client took a cut output for the whole."""
 
 
 class TrailersDropped(Exception):
-    """An answer came whole, but without what follows its body."""
+    """A response came whole, but without its trailers."""
 
 
 class RouteTests(TestCase):
-    """Beside C{curl}, the programs of a L{ROUTES} entry; its tests are below."""
+    """C{curl} on each of L{ROUTES}; the tests are added below."""
 
     timeout = 60
 
     async def open(self, way: str, config: str) -> tuple[Daemon, str]:
-        """A daemon, and the URL of its default command by this way."""
+        """A daemon, and the URL of its default command on this route."""
         daemon = await start_daemon(self, config)
         return daemon, await ROUTES[way].open(self, daemon) + "/stream"
 
@@ -61,7 +61,7 @@ class RouteTests(TestCase):
 
 
 async def _cut(self: RouteTests, way: str) -> None:
-    """{way}, an output is not taken for whole when the daemon is killed."""
+    """{way}, output that is cut because the daemon is killed does not look whole."""
     gate = Gate(self)
     daemon, url = await self.open(way, gate.config)
     client = run(self, "curl", "-sN", url)
@@ -128,7 +128,7 @@ async def _old(self: RouteTests, way: str) -> None:
     self.assertEqual(body, b"line 1\nline 2\nline 3\nover\n")
 
 
-#: What is known not to work: the exception that it raises, and whose doing it is.
+#: What is known to fail: the exception that is raised, and the cause.
 KNOWN = {
     ("_cut", "through_bare_nginx"): (
         [CutHidden],
@@ -164,7 +164,7 @@ for check in (_cut, _left, _trailers, _connection, _head, _old):
 
 
 class ControlTests(TestCase):
-    """The gate shuts where it should."""
+    """The tests notice a proxy that holds output back."""
 
     timeout = 60
     skip = needs("curl", "nginx")
@@ -176,11 +176,11 @@ class ControlTests(TestCase):
         gate = Gate(self)
         url = await nginx_with(self, await start_daemon(self, gate.config), site)
         with self.assertRaises(GateHeld):
-            await passes(gate, run(self, "curl", "-sN", url + "/stream"))
+            await pass_gate(gate, run(self, "curl", "-sN", url + "/stream"))
 
 
 class FileTests(TestCase):
-    """The files in C{deploy/}, as their programs see them."""
+    """The files in C{deploy/}, checked by the programs that read them."""
 
     timeout = 60
 
@@ -189,7 +189,7 @@ class FileTests(TestCase):
         self.assertEqual(await checker.ended(), 0, checker.err)
 
     async def test_nginx(self) -> None:
-        """nginx accepts the site, and the bare one that it is compared with."""
+        """nginx accepts our site, and the bare one of these tests."""
         for site in (BARE_SITE, (DEPLOY / "nginx.conf").read_text()):
             options = nginx_files(self, site, free_port(), 8000)
             await self.assert_valid("nginx", "-t", *options)

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Runs the command line against a real daemon."""
 
 import json
 import sys
@@ -10,28 +10,28 @@ from tests.support.programs import Daemon, Program, run, start_daemon
 
 
 class ClientTestCase(TestCase):
-    """The command line and the real daemon."""
+    """A daemon, and the command line that asks it."""
 
     timeout = 60
 
     async def serve(self, config: str, *options: str) -> Daemon:
-        """A daemon with this configuration, that the client asks from now on."""
+        """Start a daemon, which the client asks from now on."""
         self.daemon = await start_daemon(self, config, *options)
         return self.daemon
 
     def client(self, *words: str, **env: str) -> Program:
-        """The client, begun."""
+        """Start the client."""
         env = {"SHELLSTREAM_URL": self.daemon.url, **env}
         return run(self, sys.executable, "-m", "shellstream.client", *words, env=env)
 
     async def done(self, *words: str, code: int = 0, **env: str) -> Program:
-        """The client, once it has ended with this exit code."""
+        """Run the client to its end; it must exit with this code."""
         client = self.client(*words, **env)
         self.assertEqual(await client.ended(), code, (client.out, client.err))
         return client
 
     async def said(self, *words: str, code: int = 0, **env: str) -> str:
-        """What it says on stderr: lines that begin with its name."""
+        """What the client prints to stderr; each line must begin with its name."""
         client = await self.done(*words, code=code, **env)
         said = client.err.decode()
         for line in said.splitlines():

@@ -1,4 +1,4 @@
-"""A client of the end-to-end tests that keeps every byte it ever saw."""
+"""An HTTP client that keeps every byte that it received."""
 
 import json
 import struct
@@ -17,9 +17,9 @@ from tests.support.decoders import Told, frames
 
 
 @define
-class Account:
+class RunOutput:
     """
-    What an answer tells of a run: the part of it that came whole, if it was cut.
+    What a response says about a run; of a cut response, its complete records.
 
     @ivar start: the offset of the first byte of C{data}.
     @ivar controls: the control records, in order.
@@ -30,8 +30,8 @@ class Account:
     controls: list[dict[str, Any]] = field(factory=list)
 
     @classmethod
-    def of(cls, form: str, wire: bytes) -> "Account":
-        """Read as many records as there are; the rest of a cut one is left."""
+    def of(cls, form: str, wire: bytes) -> "RunOutput":
+        """Read all complete records of a response in this format."""
         if form == "plain":
             return cls(data=wire)
         found, parts = cls(), []
@@ -48,13 +48,13 @@ class Account:
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """The end record, if it came."""
+        """The end record; L{None} if it did not come."""
         last = self.controls[-1] if self.controls else {}
         return last if last.get("type") == "end" else None
 
 
 def _frames(wire: bytes) -> Iterator[bytes | dict[str, Any]]:
-    """8 bytes of header, payload."""
+    """The records of C{frames}: a header of 8 bytes, then the payload."""
     position = 0
     while position + 8 <= len(wire):
         number, length = struct.unpack_from(">B3xI", wire, position)
@@ -66,8 +66,8 @@ def _frames(wire: bytes) -> Iterator[bytes | dict[str, Any]]:
 
 
 def _ndjson(wire: bytes) -> Iterator[bytes | dict[str, Any]]:
-    """An object a line."""
-    *lines, _cut = wire.split(b"\n")
+    """The records of C{ndjson}: one object in each line."""
+    *lines, _incomplete = wire.split(b"\n")
     for line in lines:
         record = json.loads(line)
         if "type" in record:
@@ -83,9 +83,11 @@ _RECORDS = {"frames": _frames, "ndjson": _ndjson}
 
 class Watcher(Protocol):
     """
-    Asks by HTTP/1.0, so that the bytes behind the headers are the answer.
+    Sends a request and keeps the response. It is meant for HTTP/1.0, where the bytes
+    after the headers are the body.
 
-    @ivar headed: fires when the headers are there, or never will be.
+    @ivar headed: fires when the headers have come, or the connection has ended.
+    @ivar gone: fires when the connection has ended.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class Watcher(Protocol):
 
     @property
     def head(self) -> str:
-        """The status line and headers, once they are there."""
+        """The status line and headers; empty until all have come."""
         head, blank, _ = bytes(self._wire[:2000]).partition(b"\r\n\r\n")
         return head.decode() if blank else ""
 
@@ -116,7 +118,7 @@ class Watcher(Protocol):
 
     @property
     def run(self) -> str | None:
-        """The id of the run, if the answer has got so far."""
+        """The id of the run; L{None} until the headers name it."""
         for line in self.head.splitlines():
             name, _, value = line.partition(": ")
             if name.lower() == "shellstream-run":
@@ -131,7 +133,7 @@ class Watcher(Protocol):
         return found
 
     def leave(self) -> None:
-        """Go away, whatever is still to come."""
+        """Close the connection, whatever is still to come."""
         self.transport.abortConnection()
 
     def connectionMade(self) -> None:
@@ -148,7 +150,8 @@ class Watcher(Protocol):
         if not self.headed.called:
             self.headed.callback(None)
         for text, found in self._waiting:
-            why = f"it was over before {text!r} came: {bytes(self._wire[-2000:])!r}"
+            came = bytes(self._wire[-2000:])
+            why = f"the connection ended before {text!r} came: {came!r}"
             found.errback(AssertionError(why))
         self.gone.callback(None)
 
@@ -166,7 +169,7 @@ async def watch(
     request: str | bytes,
     noticed: Callable[[int], object] = lambda size: None,
 ) -> Watcher:
-    """Send a request, as it goes over the wire, and keep what comes."""
+    """Send a request, given as its bytes; C{noticed} is called with each size."""
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
     watcher = Watcher(request, noticed)
     await connectProtocol(endpoint, watcher)
@@ -174,13 +177,13 @@ async def watch(
 
 
 def get(path: str, **headers: str) -> str:
-    """A request; underscores in the names of headers stand for hyphens."""
+    """A GET request; underscores in the names of headers stand for hyphens."""
     lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
     return f"GET {path} HTTP/1.0\r\n{lines}\r\n"
 
 
 def post(path: str, body: object = None, **headers: str) -> str:
-    """A request with an object, or without a body."""
+    """A POST request with a JSON document, or without a body."""
     text = "" if body is None else json.dumps(body)
     if text:
         headers["Content_Type"] = "application/json"
@@ -188,22 +191,23 @@ def post(path: str, body: object = None, **headers: str) -> str:
     return get(path, **headers).replace("GET", "POST", 1) + text
 
 
-async def answered(port: int, request: str | bytes) -> Watcher:
-    """Send a request, and wait for the end of the answer."""
+async def ask(port: int, request: str | bytes) -> Watcher:
+    """Send a request, and wait until the connection has ended."""
     watcher = await watch(port, request)
     await watcher.gone
     return watcher
 
 
 async def fetch(port: int, path: str) -> Watcher:
-    """GET, up to the end of the answer."""
-    return await answered(port, get(path))
+    """Send a GET request, and wait until the connection has ended."""
+    return await ask(port, get(path))
 
 
-def left_of(whole: bytes, wire: bytes) -> bytes:
+def kept_bytes(whole: bytes, wire: bytes) -> bytes:
     """
-    What an answer in frames still has of an output: every byte at its offset, or
-    in a gap.
+    The bytes of C{whole} that a response in frames still has.
+
+    It must have each byte at its offset, or cover it with a gap.
     """
     _, *records, end = frames(wire)
     left, offset = [], 0
@@ -221,10 +225,10 @@ def left_of(whole: bytes, wire: bytes) -> bytes:
     return b"".join(left)
 
 
-async def told(port: int, run: str | None) -> Account:
-    """All that is kept of a run's output, and how it ended, once it has."""
-    assert run is not None, "the answer named no run"
+async def fetch_output(port: int, run: str | None) -> RunOutput:
+    """What is kept of a run's output, after the run has ended."""
+    assert run is not None, "the response named no run"
     answer = await fetch(port, f"/runs/{run}/output?format=frames")
-    account = Account.of("frames", answer.body)
+    account = RunOutput.of("frames", answer.body)
     assert account.end is not None, (answer.head, account.controls)
     return account

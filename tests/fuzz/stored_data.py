@@ -1,4 +1,4 @@
-"""What is kept on a disk."""
+"""Targets: what is read from the disk."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from shellstream.storage.ring import Ring
 from shellstream.storage.ring_file import RingFile
 from shellstream.storage.ring_format import FileSignature
 from shellstream.storage.schema import DatabaseDamaged, from_row, to_row
-from tests.fuzz.taking import Bytes
+from tests.fuzz.byte_source import ByteSource
 
 
 def kept_output(data: bytes) -> None:
-    """What is read from a file that was damaged is what was written, or is missing."""
-    source = Bytes(data)
+    """A damaged file yields the bytes that were written, or reports them missing."""
+    source = ByteSource(data)
     with TemporaryDirectory() as folder:
         file = RingFile(f"{folder}/log", 2048, lambda _: True)
         file._ring = Ring(FileSignature.of(2048, 0x5A17), 2048, lambda _: True)
@@ -48,8 +48,8 @@ def kept_output(data: bytes) -> None:
             found.close()
 
 
-def _damage(there: bytes, source: Bytes) -> bytes:
-    """What disks, and those that are cut off from power, make of a file."""
+def _damage(there: bytes, source: ByteSource) -> bytes:
+    """Damage a file as disks and power cuts do."""
     data = bytearray(there)
     position, size = source.number(1 << 16), source.number(1 << 10)
     position %= len(data) + 1
@@ -69,7 +69,7 @@ def _damage(there: bytes, source: Bytes) -> bytes:
 
 
 def _read(file: RingFile) -> Iterator[Chunk]:
-    """All that can be read."""
+    """All chunks that can be read."""
     offset = file.start
     while offset < file.end:
         try:
@@ -86,13 +86,13 @@ def _read(file: RingFile) -> Iterator[Chunk]:
             yield chunk
 
 
-#: A token and its text; whoever guesses that has guessed right.
+#: A token, and its secret text.
 _TOKEN, _TEXT = tokens.create_token("ann", Grant(), 0, random=lambda size: "a7" * size)
 
 
 def token(data: bytes) -> None:
-    """A text is a token to the letter, or none; a file holds them, or is damaged."""
-    source = Bytes(data)
+    """Only the exact text is the token; a token file is read back, or is damaged."""
+    source = ByteSource(data)
     shown, text = source.one_of((True, False)), source.rest()
     if shown:
         given = text.decode("latin-1")
@@ -118,8 +118,8 @@ def token(data: bytes) -> None:
 
 
 def row(data: bytes) -> None:
-    """A row of the history is a run that can be shown, or is found to be damaged."""
-    source = Bytes(data)
+    """A row of the history is a valid run, or is reported as damaged."""
+    source = ByteSource(data)
     values: list[object] = list(_SOUND)
     for value in source.each(lambda: _column(source)):
         values[source.number(len(values))] = value
@@ -135,8 +135,8 @@ def row(data: bytes) -> None:
     assert datetime.fromisoformat(str(shown["created"]))
 
 
-def _column(source: Bytes) -> object:
-    """Whatever SQLite may hold in any column."""
+def _column(source: ByteSource) -> object:
+    """Any value that SQLite may hold in a column."""
     match source.number(5):
         case 0:
             return source.number(1 << 64) - (1 << 63)

@@ -1,4 +1,4 @@
-"""Values out of a fuzzer's bytes, the same with and without a fuzzer."""
+"""Turns a fuzzer's bytes into values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -6,11 +6,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Bytes:
+class ByteSource:
     """
-    Bytes that are taken from the front; when there are no more, all is zero or empty.
+    Bytes that are consumed from the front; after the last one all values are zero or
+    empty.
 
-    The kept corpus is read by this alone: to change it is to make that worthless.
+    The corpus is interpreted by this class alone: to change it makes that worthless.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -18,20 +19,20 @@ class Bytes:
         self._position = 0
 
     def __bool__(self) -> bool:
-        """Whether there is more."""
+        """Whether there are bytes left."""
         return self._position < len(self._data)
 
     def take(self, size: int) -> bytes:
-        """So many bytes, or what is left."""
+        """The next C{size} bytes, or what is left."""
         self._position += size
         return self._data[self._position - size : self._position]
 
     def rest(self) -> bytes:
-        """All that is left."""
+        """All bytes that are left."""
         return self.take(len(self._data))
 
     def number(self, below: int) -> int:
-        """An integer from 0."""
+        """An integer from 0 to C{below} - 1."""
         size = ((below - 1).bit_length() + 7) // 8
         return int.from_bytes(self.take(size), "big") % below
 
@@ -40,14 +41,14 @@ class Bytes:
         return choices[self.number(len(choices))]
 
     def some(self) -> bytes:
-        """Up to 255 bytes, as the first of them says."""
+        """Up to 255 bytes; the first byte says how many."""
         return self.take(self.number(256))
 
     def text(self) -> str:
-        """Any text, lone surrogates too."""
+        """Any text, even with lone surrogates."""
         return self.some().decode("utf-8", "surrogateescape")
 
     def each(self, make: Callable[[], T]) -> Iterator[T]:
-        """As many as there are bytes for."""
+        """Make values until all bytes are consumed."""
         while self:
             yield make()

@@ -1,4 +1,4 @@
-"""A proxy that cuts: after a time in all, as Envoy does, or after a silence."""
+"""A proxy that cuts streams at a certain age, as Envoy does, or after a silence."""
 
 from twisted.internet import reactor
 from twisted.internet.interfaces import IDelayedCall
@@ -10,26 +10,26 @@ from twisted.trial.unittest import TestCase
 from tests.support.programs import Daemon
 
 
-class _Server(ProxyClient):
-    """The way to the server."""
+class _Upstream(ProxyClient):
+    """The connection to the server."""
 
-    peer: "_Cutting"
+    peer: "_TimedProxy"
 
     def dataReceived(self, data: bytes) -> None:
-        self.peer.passed()
+        self.peer.restart_timer()
         super().dataReceived(data)
 
 
-class _ServerFactory(ProxyClientFactory):
-    protocol = _Server
+class _UpstreamFactory(ProxyClientFactory):
+    protocol = _Upstream
     noisy = False
 
 
-class _Cutting(ProxyServer):
-    """The way to the client, and the time that it has."""
+class _TimedProxy(ProxyServer):
+    """The connection to the client, and the timer that ends it."""
 
-    clientProtocolFactory = _ServerFactory
-    factory: "_CuttingFactory"  # type: ignore[assignment]  # it has all that is used
+    clientProtocolFactory = _UpstreamFactory
+    factory: "_TimedProxyFactory"  # type: ignore[assignment]  # it has all that is used
     _cut: IDelayedCall
 
     def connectionMade(self) -> None:
@@ -37,8 +37,8 @@ class _Cutting(ProxyServer):
         abort = self.transport.abortConnection
         self._cut = reactor.callLater(self.factory.seconds, abort)
 
-    def passed(self) -> None:
-        """Something came from the server."""
+    def restart_timer(self) -> None:
+        """Take note that something came from the server: that ends a silence."""
         if self.factory.idle and self._cut.active():
             self._cut.reset(self.factory.seconds)
 
@@ -48,8 +48,8 @@ class _Cutting(ProxyServer):
         super().connectionLost(reason)
 
 
-class _CuttingFactory(ServerFactory):
-    protocol = _Cutting  # type: ignore[assignment]
+class _TimedProxyFactory(ServerFactory):
+    protocol = _TimedProxy  # type: ignore[assignment]
     noisy = False
     host = "127.0.0.1"
 
@@ -59,11 +59,15 @@ class _CuttingFactory(ServerFactory):
         self.idle = idle
 
 
-def cutting(
+def start_timed_proxy(
     test: TestCase, daemon: Daemon, seconds: float, *, idle: bool = False
 ) -> str:
-    """Open a way through a proxy that cuts; gives the URL to ask."""
-    factory = _CuttingFactory(daemon.port, seconds, idle=idle)
+    """
+    Put the proxy before a daemon; returns its URL.
+
+    @param seconds: the age at which it cuts, or with C{idle} the length of silence.
+    """
+    factory = _TimedProxyFactory(daemon.port, seconds, idle=idle)
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     test.addCleanup(port.stopListening)
     return f"http://127.0.0.1:{port.getHost().port}"

@@ -1,4 +1,4 @@
-"""A proxy that dies: it cuts each connection behind so many bytes of the answer."""
+"""A proxy that cuts each connection after a certain number of response bytes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.programs import Daemon
 
 
 class _Upstream(portforward.ProxyClient):
-    """The proxy's connection to the daemon."""
+    """The connection to the daemon."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -25,8 +25,9 @@ class _Upstream(portforward.ProxyClient):
             super().dataReceived(data[: self._left])
             self._left -= len(data)
             if self._left <= 0:
-                self.peer.factory.cut()
-                self.peer.transport.unregisterProducer()  # or it would wait for it
+                self.peer.factory.count_cut()
+                # As long as there is a producer, loseConnection() waits for it.
+                self.peer.transport.unregisterProducer()
                 self.peer.transport.loseConnection()
                 self.transport.abortConnection()
 
@@ -39,12 +40,13 @@ class _Downstream(portforward.ProxyServer):
     clientProtocolFactory = _UpstreamFactory
 
 
-class Cutting(portforward.ProxyFactory):
+class CuttingProxy(portforward.ProxyFactory):
     """
-    Cuts connections behind the first of C{limits}, once one is cut behind the next;
-    when they are used up, it cuts none any more.
+    Cuts connections after the first of C{limits} bytes until it has cut one, then after
+    the next limit; when there are no more limits, connections live.
 
-    @ivar cuts: how many it has cut.
+    @ivar cuts: how many connections it has cut.
+    @ivar url: where it listens.
     """
 
     protocol = _Downstream
@@ -56,15 +58,17 @@ class Cutting(portforward.ProxyFactory):
         self.cuts = 0
         self.url = ""
 
-    def cut(self) -> None:
-        """One was cut."""
+    def count_cut(self) -> None:
+        """Go on to the next limit."""
         self.cuts += 1
         self.limit = next(self._limits, None)
 
 
-async def cutting(test: TestCase, daemon: Daemon, limits: Iterable[int]) -> Cutting:
-    """Such a proxy before a daemon, for the time of a test."""
-    proxy = Cutting(daemon.port, limits)
+async def start_cutting_proxy(
+    test: TestCase, daemon: Daemon, limits: Iterable[int]
+) -> CuttingProxy:
+    """Put the proxy before a daemon until the test ends."""
+    proxy = CuttingProxy(daemon.port, limits)
     endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
     listening: Any = await endpoint.listen(proxy)
     test.addCleanup(listening.stopListening)

@@ -1,4 +1,4 @@
-"""What servers answer, and what becomes of output on its way."""
+"""Targets: what clients decode, and output in every format."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -7,22 +7,22 @@ from shellstream.client import decode
 from shellstream.client.events import Event, Output
 from shellstream.model.events import Stream
 from shellstream.output.formats import FORMATS
-from tests.fuzz.taking import Bytes
+from tests.fuzz.byte_source import ByteSource
 from tests.support.decoders import DECODERS
 from tests.support.outputs import each, each_told, laid_out, viewed
 
 
 def frames(data: bytes) -> None:
-    """Whatever a server sends, and however it comes, it is told the same, or wrong."""
-    _decode(decode.Frames, Bytes(data))
+    """Any bytes in any pieces decode to the same events, or are all refused."""
+    _decode(decode.Frames, ByteSource(data))
 
 
 def ndjson(data: bytes) -> None:
-    """Lines, likewise."""
-    _decode(decode.Ndjson, Bytes(data))
+    """The same for C{ndjson}."""
+    _decode(decode.Ndjson, ByteSource(data))
 
 
-def _decode(kind: type[decode.Frames | decode.Ndjson], source: Bytes) -> None:
+def _decode(kind: type[decode.Frames | decode.Ndjson], source: ByteSource) -> None:
     partial, known = source.one_of((True, False)), source.one_of((None, 0, 7))
     sizes = [source.number(40) + 1 for _ in range(3)]
     wire = source.rest()
@@ -50,7 +50,7 @@ def _decode(kind: type[decode.Frames | decode.Ndjson], source: Bytes) -> None:
 
 
 def _joined(events: list[Event]) -> Iterator[Event]:
-    """The same, with neighbouring pieces of output made one."""
+    """The same events, with adjacent output joined."""
     held: Output | None = None
     for event in events:
         if not isinstance(event, Output) or event.time is not None:
@@ -66,8 +66,8 @@ def _joined(events: list[Event]) -> Iterator[Event]:
 
 
 def output(data: bytes) -> None:
-    """Whatever a command prints is read as that, in every format, by any reader."""
-    source = Bytes(data)
+    """Any output is read back from every format, in pieces of any size."""
+    source = ByteSource(data)
     steps = [source.number(40) + 1, source.number(400) + 1]
     streams = (Stream.STDOUT, Stream.STDERR)
     parts = [(source.one_of(streams), source.some() or b"x") for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What operators write, and what clients ask for."""
+"""Targets: configurations, and the parts of a request."""
 
 import json
 import os
@@ -36,11 +36,11 @@ from shellstream.web.resources.request_params import (
     from_json,
     from_query,
 )
-from tests.fuzz.taking import Bytes
+from tests.fuzz.byte_source import ByteSource
 
 
 def configuration(data: bytes) -> None:
-    """A file is right, and then all of it can be used, or every mistake is told."""
+    """A configuration is usable in full, or every mistake in it is named."""
     try:
         found = loader.parse(data.decode("utf-8", "replace"))
     except ConfigError as mistaken:
@@ -59,7 +59,7 @@ def configuration(data: bytes) -> None:
 
 @cache
 def _tree() -> tuple[TemporaryDirectory[str], str]:
-    """A folder with links that lead out of it, and in circles; and a root in it."""
+    """A folder with a root in it, and symbolic links that leave the root, or loop."""
     holder = TemporaryDirectory()
     top = FilePath(holder.name).resolve()
     (top / "root" / "sub").mkdir(parents=True)
@@ -114,7 +114,7 @@ def _commands() -> tuple[Command, Command]:
 
 
 def _argv(v: Mapping[str, str]) -> tuple[str, ...]:
-    """What the argv above comes to, written once more."""
+    """What the argv above must become, written independently."""
     filled = (
         "prog",
         f"a{v['s']}b",
@@ -126,8 +126,8 @@ def _argv(v: Mapping[str, str]) -> tuple[str, ...]:
     return (*filled, *numbers, v["b"], v["w"], "{s}", f"{v['s']}{{", v["s"])
 
 
-def _value(source: Bytes) -> object:
-    """Whatever JSON may hold."""
+def _value(source: ByteSource) -> object:
+    """Any value of JSON."""
     kind = source.number(9)
     match kind:
         case 0:
@@ -145,10 +145,10 @@ def _value(source: Bytes) -> object:
 
 def parameters(data: bytes) -> None:
     """
-    Values are refused, or go where they belong: no item more, none that is an option,
-    no way out of a root; and to give the same again comes to the same.
+    Values are refused, or stay in their place: they add no argument and no option, and
+    leave no root. Given again, they have the same result.
     """
-    source = Bytes(data)
+    source = ByteSource(data)
     command = source.one_of(_commands())
     names = (*command.params, "other")
     given = [
@@ -235,7 +235,7 @@ _TYPES = (
 
 def body(data: bytes) -> None:
     """A body is what its type says that it is, with no member lost, or is refused."""
-    source = Bytes(data)
+    source = ByteSource(data)
     media_type, rest = source.one_of(_TYPES), source.rest()
     with suppress(BodyMalformed, MediaTypeUnsupported):
         given = from_body(media_type, rest)
@@ -255,7 +255,7 @@ def _plain(value: object) -> object:
 
 def negotiation(data: bytes) -> None:
     """A client has one of the formats, the one that it named, or none."""
-    source = Bytes(data)
+    source = ByteSource(data)
     wanted = source.one_of((None, *(one.name for one in FORMATS), "other"))
     accept = source.rest().decode("latin-1")
     prefers_html(accept)
@@ -272,7 +272,7 @@ def negotiation(data: bytes) -> None:
 
 def ranges(data: bytes) -> None:
     """A range lies within what there is, and what is to come."""
-    source = Bytes(data)
+    source = ByteSource(data)
     ended, start = source.one_of((True, False)), source.number(1 << 8)
     end = start + source.number(1 << 8)
     try:
@@ -293,7 +293,7 @@ def ranges(data: bytes) -> None:
 
 
 def event_id(data: bytes) -> None:
-    """The id of an event is the one that was sent, or is refused."""
+    """An event id is read back as it was sent, or is refused."""
     text = data.decode("latin-1")
     try:
         offset, run = parse_last_event_id(text)

@@ -1,4 +1,4 @@
-"""What the end-to-end tests ask of the machine, and of a daemon's log."""
+"""Daemons that share a state directory, and what the machine knows of their runs."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def _processes() -> list[str]:
 
 
 def _run_of(pid: int) -> str:
-    """The run that a process belongs to, if it lives."""
+    """The id of the run that a process belongs to; empty if it has ended."""
     try:
         environ = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:  # gone, or another user's
@@ -37,7 +37,7 @@ def _run_of(pid: int) -> str:
 
 
 def refusal(program: Program) -> str:
-    """The one line with which a daemon said why it does not start."""
+    """The line by which a daemon said why it does not start."""
     said = (program.out + program.err).decode()
     assert "Traceback" not in said, said
     (line,) = re.findall("shellstream: (.*)", said)
@@ -46,7 +46,7 @@ def refusal(program: Program) -> str:
 
 
 class StateTestCase(TestCase):
-    """Daemons on one state folder, one after the other."""
+    """Daemons on one state directory, one after the other."""
 
     timeout = 60
 
@@ -54,15 +54,15 @@ class StateTestCase(TestCase):
         self.state = Path(self.mktemp()).absolute()
 
     async def start(self, config: str | None = None) -> Daemon:
-        """A daemon that keeps its runs in the folder."""
+        """Start a daemon that keeps its runs there."""
         return await start_daemon(self, config, "--state-dir", str(self.state))
 
     def twistd(self) -> Program:
-        """The same, as a program that may not come to listen."""
+        """Start one that may fail to start."""
         options = ("--port", "0", "--state-dir", str(self.state))
         return run(self, script("twistd"), "-n", "shellstream", *options)
 
     async def stop(self, daemon: Daemon, signal: str = "INT") -> int:
-        """Have it end; fires with its exit status."""
+        """End a daemon; returns its exit status."""
         daemon.program.signal(signal)
         return await daemon.program.ended()

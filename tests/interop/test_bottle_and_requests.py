@@ -1,7 +1,7 @@
 """
-Where it began: Bottle's server and requests' C{iter_lines()}, as they were.
+The problem that this project solves: Bottle's server, Requests' C{iter_lines()}.
 
-What failed then fails still, and these tests say how.
+Both hold output back or lose it to this day; these tests show how.
 """
 
 import os
@@ -11,8 +11,14 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.interop.support import GateHeld, folder, passes, start_client
-from tests.support.interop import CLIENTS, bottle
+from tests.interop.real_clients import (
+    CLIENTS,
+    GateHeld,
+    folder,
+    pass_gate,
+    start_bottle,
+    start_client,
+)
 from tests.support.programs import (
     Gate,
     Program,
@@ -24,39 +30,39 @@ from tests.support.programs import (
 
 
 class EndlessGate(Gate):
-    """A gate whose command goes on after its last line, which would else be lost."""
+    """A gate whose command goes on after its last line, or that line would be lost."""
 
     @property
     def shell(self) -> str:
         return f"{super().shell}; read go < '{self.path}'"
 
     def open(self) -> None:
-        """Let the command run to its end, unwatched."""
+        """Let the command run to its end."""
         for _ in range(self.LINES + 1):
             self.let_through()
 
 
 class LastLineLost(Exception):
-    """A line that the command printed before it ended was never sent."""
+    """The server did not send a line that the command printed before its end."""
 
 
 class HeldTests(TestCase):
     """
-    The gate, at the server of then: HTTP/1.0, ended by closing the connection.
+    The gate behind Bottle's server: HTTP/1.0, ended by closing the connection.
 
-    There requests reads as many bytes as its caller asked for, or to the end.
+    From that, Requests reads as many bytes as its caller asked for, or to the end.
     """
 
     timeout = 60
 
     async def assert_live(self, *client: str) -> None:
         gate = EndlessGate(self)
-        _, url = await bottle(self, gate.shell)
-        self.addCleanup(gate.open)  # that server leaves its commands running
-        await passes(gate, start_client(self, *client, url))
+        _, url = await start_bottle(self, gate.shell)
+        self.addCleanup(gate.open)  # Bottle leaves its commands running
+        await pass_gate(gate, start_client(self, *client, url))
 
     async def test_requests_iter_lines(self) -> None:
-        """The client of then shows each line at once."""
+        """Requests' iter_lines() shows each line at once."""
         await self.assert_live(*CLIENTS["requests_iter_lines"])
 
     test_requests_iter_lines.todo = (
@@ -65,18 +71,18 @@ class HeldTests(TestCase):
     )
 
     async def test_requests_iter_content(self) -> None:
-        """The cure of then, a chunk size of 1, shows each line at once."""
+        """Requests with a chunk size of 1 shows each line at once."""
         await self.assert_live(*CLIENTS["requests_iter_content"])
 
     async def test_curl(self) -> None:
-        """curl shows each line at once, so it is not the server that holds it."""
+        """curl shows each line at once, so the server does not hold it back."""
         await self.assert_live(*CLIENTS["curl"])
 
     test_curl.skip = needs("curl")
 
 
 class LastLineTests(TestCase):
-    """What a command prints right before it ends, while the server is busy."""
+    """Output right before the end of a command, while the server is busy."""
 
     timeout = 60
 
@@ -104,8 +110,8 @@ class LastLineTests(TestCase):
             raise LastLineLost(client.out)
 
     async def test_bottle(self) -> None:
-        """The server of then sends the last line."""
-        await self.assert_last_line(*await bottle(self, self.shell))
+        """Bottle's server sends the last line."""
+        await self.assert_last_line(*await start_bottle(self, self.shell))
 
     test_bottle.todo = (
         [LastLineLost],
