@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Build the sdist, from it the wheel, and use each in a clean environment, from
-# another folder, with whichever supported Pythons this machine has.
+# Build the sdist, and from it the wheel. The README's first command runs in the
+# unpacked sdist; the wheel is used in a clean environment, from another folder, with
+# each supported Python that this machine has.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -26,7 +27,12 @@ try() {  # PYTHON PACKAGE
     echo "ok: $("$1" --version), $(basename "$2")"
 }
 
-try python3 dist/*.tar.gz
+command=$(sed -n 's/^    \(.*shellstream demo\)$/\1/p' "$source/README.md")
+test -n "$command"
+mkdir clone
+tar --extract --gzip --file dist/*.tar.gz --directory clone --strip-components 1
+test "$(cd clone && eval "$command" 2> /dev/null | tr '\n' ' ')" = '1 2 3 '
+echo "ok: the README's first command"
 for python in python3.11 python3.12 python3.13; do
     if command -v "$python" > /dev/null && "$python" -c ''; then
         try "$python" dist/*.whl

@@ -1,5 +1,5 @@
 """
-Which programs hold their output back, and what cures them: the README's table.
+Which programs hold their output back, and what cures them: a table of the documents.
 
 No clock is asked. A program that makes lines says by another way that it has written
 one, and waits; one that filters them has taken all there are, and waits for more. If
@@ -27,6 +27,8 @@ from tests.support.programs import ROOT, needs, readable
 
 SOURCES = ROOT / "tests" / "support" / "makers"
 
+#: The table, and where it is.
+DOCUMENT = ROOT / "docs" / "reference" / "unbuffer.md"
 HEAD = "| program | `off` | `auto` | `pty` |\n| --- | --- | --- | --- |\n"
 
 #: Programs in C{tests/support/makers}, and what runs or compiles them.
@@ -109,17 +111,17 @@ class HeldTests(TestCase):
         return "live" if b"line" in told.output_.get(Stream.STDOUT, b"") else "held"
 
     async def check(self, programs: Mapping[str, str], ask) -> None:
-        """Those of these programs that are there do as the README says."""
+        """Those of these programs that are there do as the table says."""
         found = {}
         for name, program in programs.items():
             if needs(program) is None:
                 asked = [Deferred.fromCoroutine(ask(name, how)) for how in ORDER]
                 found[name] = tuple(await gatherResults(asked))
-        told = in_readme()
+        told = in_table()
         self.assertEqual({name: told.get(name) for name in found}, found)
 
     async def test_makers(self) -> None:
-        """Of programs that make lines, the README says which are live."""
+        """Of programs that make lines, the table says which are live."""
         needed = {name: program for name, (program, *_) in MAKERS.items()}
         await self.check(needed, self.make)
 
@@ -129,16 +131,16 @@ class HeldTests(TestCase):
         await self.check(needed, self.filter)
 
     def test_all(self) -> None:
-        """The README's table has no program that is not tried here."""
-        self.assertEqual(set(in_readme()), {*MAKERS, *FILTERS})
+        """The table has no program that is not tried here."""
+        self.assertEqual(set(in_table()), {*MAKERS, *FILTERS})
 
     test_makers.skip = needs("stdbuf")
     test_filters.skip = needs("stdbuf") if sys.platform == "linux" else "needs /proc"
 
 
-def in_readme() -> dict[str, tuple[str, ...]]:
-    """The README's table: what it says of each program."""
-    table = (ROOT / "README.md").read_text("utf-8").partition(HEAD)[2]
+def in_table() -> dict[str, tuple[str, ...]]:
+    """The table: what it says of each program."""
+    table = DOCUMENT.read_text("utf-8").partition(HEAD)[2]
     found = {}
     for line in table.partition("\n\n")[0].splitlines():
         names, *cells = line.strip("| ").split(" | ")

@@ -24,7 +24,6 @@ from shellstream.client.cli.target import Target
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import End
 from tests.support.client_wires import FakeWire, begun, ended, finish, stream, whole
-from tests.support.programs import ROOT
 
 
 class ArgumentTests(SynchronousTestCase):
@@ -241,43 +240,8 @@ class CodeTests(SynchronousTestCase):
         self.assertGreaterEqual(len(codes), 10)
 
 
-class DocumentTests(SynchronousTestCase):
-    """What is written elsewhere says the same."""
-
-    def setUp(self) -> None:
-        text = (ROOT / "README.md").read_text("utf-8")
-        section = re.search(
-            r"^## `shellstream`, the client$(.*?)^## ", text, re.MULTILINE | re.DOTALL
-        )
-        assert section is not None
-        self.section = section[1]
-
-    def test_readme_codes(self) -> None:
-        """The README's table of exit codes is the help's."""
-        rows = re.findall(r"^\| (\d+) \| (.*) \|$", self.section, re.MULTILINE)
-        plain = {int(code): re.sub(r"[`\\]", "", what) for code, what in rows}
-        self.assertEqual(plain, CODES)
-
-    def test_readme_options(self) -> None:
-        """The README names all subcommands, options and variables, and no other."""
-        options = {
-            name
-            for subcommand in SUBCOMMANDS.values()
-            for option in subcommand.options
-            for name in option.names
-            if name.startswith("--")
-        }
-        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", self.section))
-        self.assertEqual(named, options | {"--help"})
-        for each in (*SUBCOMMANDS, *ENVIRONMENT):
-            self.assertRegex(self.section, rf"\b{each}\b")
-
-    def test_manual(self) -> None:
-        """The manual page is what C{tests/manual.py} makes of the command line."""
-        from tests.manual import manual
-
-        page = (ROOT / "deploy" / "shellstream.1").read_text("utf-8")
-        self.assertEqual(page, manual(), "run python -m tests.manual")
+class PrintedTests(SynchronousTestCase):
+    """What is printed elsewhere says the same."""
 
     def test_parser(self) -> None:
         """The parser that is printed knows what the one that reads knows."""

@@ -1,0 +1,380 @@
+"""
+Writes the pages that say what the code says: run C{python docs/generate.py}.
+
+C{docs/reference/command-line.md}, C{daemon.md} and C{http-api.md} beside it, and the
+manual page C{deploy/shellstream.1}. With C{--check} it writes nothing, and exits with
+1 if a page is not what it would write.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shellstream.client.cli.exit_codes import CODES
+from shellstream.client.cli.options import (
+    CONNECTING,
+    DESCRIPTION,
+    ENVIRONMENT,
+    SHOWING,
+    SUBCOMMANDS,
+    Option,
+)
+from shellstream.config.loader import DEMO
+from shellstream.daemon.token_arguments import parser as token_parser
+from shellstream.tap import Options
+from shellstream.web.openapi.document import document
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+
+_NOTE = "<!-- Made by docs/generate.py: change the code, then run it. -->"
+_ENDPOINTS = "https://docs.twisted.org/en/stable/core/howto/endpoints.html"
+_SUMMARY, _, _EXAMPLES = DESCRIPTION.partition("\n\n")
+
+
+def main() -> int:
+    """Write all pages, or check them."""
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for path, text in pages():
+        if check and (not path.exists() or path.read_text("utf-8") != text):
+            stale.append(path)
+        elif not check:
+            path.write_text(text, "utf-8")
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not current: run python docs/generate.py")
+    return 1 if stale else 0
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each page, and its text."""
+    yield ROOT / "deploy" / "shellstream.1", "\n".join(manual()) + "\n"
+    for name, make in (
+        ("command-line.md", command_line),
+        ("daemon.md", daemon),
+        ("http-api.md", http_api),
+    ):
+        yield REFERENCE / name, "\n".join((_NOTE, "", *make())) + "\n"
+
+
+# The client's command line, as Markdown.
+
+
+def command_line() -> Iterator[str]:
+    """C{shellstream}, the client."""
+    yield from ("# Command line of `shellstream`, the client", "")
+    yield from (f"{_SUMMARY}", "")
+    yield from ("<!-- test: skip generated -->", "```sh")
+    yield "shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]"
+    yield from ("shellstream SUBCOMMAND [OPTIONS] ...", "```", "")
+    yield from ("For example:", "", "<!-- test: skip generated -->", "```sh")
+    yield from (each.strip() for each in _EXAMPLES.rstrip().splitlines())
+    yield from ("```", "", "## Subcommands", "")
+    for name, subcommand in SUBCOMMANDS.items():
+        own = _own(subcommand.options)
+        words = " ".join(_word(each) for each in own if each.is_word)
+        yield from (f"### `{f'{name} {words}'.strip()}`", "")
+        yield from (_sentence(subcommand.help), "")
+        yield from _option_table([each for each in own if not each.is_word])
+        shared = [
+            title
+            for title, options in (("show output", SHOWING), ("connect", CONNECTING))
+            if {each.names for each in options}
+            <= {each.names for each in subcommand.options}
+        ]
+        if shared:
+            link = " and ".join(
+                f"[options that {each}](#options-that-{each.replace(' ', '-')})"
+                for each in shared
+            )
+            yield from (f"It also has the {link}.", "")
+    yield from ("## Options that show output", "")
+    yield from _option_table(SHOWING)
+    yield from ("## Options that connect", "")
+    yield from _option_table(CONNECTING)
+    yield from ("## Environment", "")
+    variables = ((f"`{name}`", what) for name, what in ENVIRONMENT.items())
+    yield from _rows(("variable", "is"), variables)
+    yield from ("## Exit codes", "")
+    yield "The client exits with the code of the command, 0 to 255, and with 128 + n if"
+    yield "signal n ended the command. Where there is no code of the command, it is:"
+    yield ""
+    yield from _rows(("code", "means"), ((str(k), v) for k, v in CODES.items()))
+
+
+def _own(options: Sequence[Option]) -> list[Option]:
+    """The options that a subcommand does not share with all others."""
+    return [each for each in options if each not in (*SHOWING, *CONNECTING)]
+
+
+def _option_table(options: Sequence[Option]) -> Iterator[str]:
+    if options:
+        rows = ((f"`{_names(each)}`", _help(each)) for each in options)
+        yield from _rows(("option", "does"), rows)
+
+
+def _names(option: Option) -> str:
+    value = f" {_value(option)}" if option.takes_value else ""
+    return f"{', '.join(option.names)}{value}"
+
+
+def _word(option: Option) -> str:
+    value, many = _value(option), option.given.get("nargs")
+    if many is None or value.startswith("["):
+        return value
+    return f"[{value}{' ...' if many == '*' else ''}]"
+
+
+def _value(option: Option) -> str:
+    """What stands for the value of an option, or for a word."""
+    choices = option.given.get("choices")
+    return str(option.given.get("metavar") or ("|".join(choices) if choices else ""))
+
+
+def _help(option: Option) -> str:
+    text = str(option.given["help"])
+    if "%(default)" in text:
+        text %= {"default": option.given["default"]}
+    return text
+
+
+# The daemon's command line.
+
+
+def daemon() -> Iterator[str]:
+    """C{twistd shellstream}."""
+    yield from ("# Command line of `twistd shellstream`, the daemon", "")
+    yield from ("<!-- test: skip generated -->", "```sh")
+    yield "twistd -n shellstream [OPTIONS]                  # in the foreground"
+    yield "twistd shellstream [--state-dir DIR] tokens ...  # the tokens of its clients"
+    yield from ("```", "")
+    rows = [
+        (_flag(long, short, f" {long.upper()}"), text)
+        for long, short, _, text, *_ in Options.optParameters
+    ]
+    rows += [(_flag(long, short), text) for long, short, text in Options.optFlags]
+    listen = " ".join((Options.opt_listen.__doc__ or "").split())
+    rows.append((_flag("listen", "l", " ENDPOINT"), listen))
+    yield from _rows(("option", "does"), sorted(rows))
+    yield f"An endpoint is a [Twisted endpoint]({_ENDPOINTS}),"
+    yield "such as `unix:/run/shellstream.sock:mode=600` or"
+    yield "`systemd:domain=INET:index=0`. The options of `twistd` itself come before"
+    yield "the word `shellstream`; `twistd --help` lists them."
+    yield from ("", "## Tokens", "")
+    tokens = token_parser(0)
+    yield from (f"{tokens.description}", "")
+    for name, each in _subparsers(tokens).items():
+        actions = [action for action in each._actions if action.dest != "help"]
+        words = [str(a.metavar) for a in actions if not a.option_strings]
+        yield from (f"### `tokens {' '.join((name, *words))}`", "")
+        yield from (_sentence(each.description or ""), "")
+        rows = [(f"`{_argument(action)}`", action.help or "") for action in actions]
+        yield from _rows(("argument", "is"), rows)
+    yield "It exits with 0; with 1 if it cannot do that, and with 2 if it was asked for"
+    yield "something that makes no sense."
+
+
+def _flag(long: str, short: str | None, value: str = "") -> str:
+    return f"`{f'-{short}, ' if short else ''}--{long}{value}`"
+
+
+def _subparsers(
+    parser: argparse.ArgumentParser,
+) -> "dict[str, argparse.ArgumentParser]":
+    # argparse tells what it holds by no public name.
+    found = (
+        action.choices
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    return dict(next(found))
+
+
+def _argument(action: argparse.Action) -> str:
+    names = "|".join(action.option_strings)
+    value = "" if action.nargs == 0 else str(action.metavar)
+    return f"{names} {value}".strip()
+
+
+# The HTTP API.
+
+
+def http_api() -> Iterator[str]:
+    """All paths, as C{/openapi.json} describes them to programs."""
+    api: Mapping[str, Any] = document(DEMO, False, "session")
+    components = api["components"]
+    yield from ("# HTTP API", "")
+    yield "These are all paths that a daemon answers. `GET /openapi.json` describes"
+    yield "them to programs (OpenAPI 3.1), with the commands of that daemon."
+    yield "[Output over HTTP](output.md) explains formats, offsets and the end of an"
+    yield "answer, [Runs](runs.md) the states of a run. `HEAD` is allowed wherever"
+    yield "`GET` is. Here `demo` stands for the name of any command."
+    yield from ("", "## Paths", "")
+    for path, operations in api["paths"].items():
+        for method, operation in operations.items():
+            if method != "head":
+                yield from _operation(f"{method.upper()} {path}", operation, components)
+    yield from ("## Errors", "")
+    yield "An error is `application/problem+json` (RFC 9457). Its `detail` says what to"
+    yield "do. Any path may answer with one of these:"
+    yield ""
+    responses = components["responses"]
+    rows = ((code, each["description"]) for code, each in responses.items())
+    yield from _rows(("status", "means"), sorted(rows))
+    yield from ("## Headers", "")
+    headers = components["headers"].items()
+    yield from _rows(
+        ("header", "is"), ((f"`{name}`", each["description"]) for name, each in headers)
+    )
+
+
+def _operation(
+    name: str, operation: Mapping[str, Any], components: Mapping[str, Any]
+) -> Iterator[str]:
+    yield from (f"### `{name}`", "", _sentence(operation["summary"]), "")
+    given = [_resolved(each, components) for each in operation.get("parameters", ())]
+    rows = [
+        (f"`{each['name']}`", each["in"], _sort(each["schema"]), each["description"])
+        for each in given
+        if each["in"] != "path"
+    ]
+    if rows:
+        yield from _rows(("parameter", "in", "values", "is"), rows)
+    if "requestBody" in operation:
+        content = operation["requestBody"]["content"]
+        yield from (f"Body: {', '.join(f'`{each}`' for each in content)}.", "")
+        schemas = [each.get("schema", {}) for each in content.values()]
+        fields = _resolved(schemas[0], components).get("properties", {})
+        if fields:
+            rows = [
+                (f"`{key}`", _sort(each), each.get("description", ""))
+                for key, each in fields.items()
+            ]
+            yield from _rows(("field", "values", "is"), rows)
+    good = {
+        code: each["description"]
+        for code, each in operation["responses"].items()
+        if int(code) < 400
+    }
+    yield from _rows(("status", "answer"), good.items())
+
+
+def _resolved(value: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
+    """What a reference refers to."""
+    if "$ref" not in value:
+        return value
+    kind, name = value["$ref"].rsplit("/", 2)[1:]
+    return components[kind][name]
+
+
+def _sort(schema: Mapping[str, Any]) -> str:
+    """What a value may be, in a word or two."""
+    if "enum" in schema:
+        return ", ".join(
+            f"`{each}`" for each in schema["enum"] if len(schema["enum"]) < 9
+        )
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(filter(None, map(_sort, schema["anyOf"]))))
+    kind = str(schema.get("format", schema.get("type", "")))
+    low, high = schema.get("minimum"), schema.get("maximum")
+    bounds = "" if low is None else f" from {low:g}" if high is None else ""
+    if low is not None and high is not None and high < 2**32:
+        bounds = f" from {low:g} to {high:g}"
+    default = f", default `{schema['default']}`" if "default" in schema else ""
+    return f"{kind}{bounds}{default}"
+
+
+# Markdown.
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table."""
+    yield f"| {' | '.join(head)} |"
+    yield f"| {' | '.join('---' for _ in head)} |"
+    for row in rows:
+        cells = (" ".join(each.split()).replace("|", r"\|") for each in row)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+# The manual page, in the macros of man(7).
+
+
+def manual() -> Iterator[str]:
+    """C{shellstream.1}."""
+    codes = {
+        "0-255": "what the command exited with",
+        "128+n": "the command was ended by the signal of number n",
+        **{str(code): what for code, what in CODES.items()},
+    }
+    yield '.TH SHELLSTREAM 1 "" "" "User Commands"'
+    yield ".SH NAME"
+    yield r"shellstream \- run commands on one machine, watch them live on another"
+    yield ".SH SYNOPSIS"
+    yield from _synopsis("[OPTIONS] [NAME | URL] [NAME=VALUE ...]")
+    yield ".br"
+    yield from _synopsis("SUBCOMMAND [OPTIONS] ...")
+    yield from (".SH DESCRIPTION", _roff(_SUMMARY), ".PP", ".nf")
+    yield from map(_roff, _EXAMPLES.rstrip().splitlines())
+    yield from (".fi", ".SH SUBCOMMANDS")
+    for name, subcommand in SUBCOMMANDS.items():
+        own = _own(subcommand.options)
+        words = " ".join(_roff_word(option) for option in own if option.is_word)
+        yield from (".TP", rf"\fBshellstream {name}\fR {words}".rstrip())
+        yield _roff(subcommand.help)
+        options = [option for option in own if not option.is_word]
+        if options:
+            yield from (".RS", *_roff_options(options), ".RE")
+    yield ".SH OPTIONS OF RUN, ATTACH AND OUTPUT"
+    yield from _roff_options(SHOWING)
+    yield ".SH OPTIONS OF ALL THAT ASK A SERVER"
+    yield from _roff_options(CONNECTING)
+    yield ".SH ENVIRONMENT"
+    yield from _roff_table(ENVIRONMENT)
+    yield ".SH FILES"
+    yield from _roff_table(
+        {"$XDG_CONFIG_HOME/shellstream/client.toml": "servers by name"}
+    )
+    yield ".SH EXIT STATUS"
+    yield from _roff_table(codes)
+    yield from (".SH SEE ALSO", ".BR curl (1),", ".BR twistd (1)")
+
+
+def _synopsis(words: str) -> list[str]:
+    return [".B shellstream", _roff(words)]
+
+
+def _roff_options(options: Sequence[Option]) -> Iterator[str]:
+    for option in options:
+        names = ", ".join(rf"\fB{_roff(name)}\fR" for name in option.names)
+        value = rf" \fI{_roff(_value(option))}\fR" if option.takes_value else ""
+        yield from (".TP", f"{names}{value}", _roff(_help(option)))
+
+
+def _roff_word(option: Option) -> str:
+    value, many = _value(option), option.given.get("nargs")
+    if value.startswith("["):
+        return _roff(value)
+    word = rf"\fI{_roff(value)}\fR"
+    return word if many is None else f"[{word}{' ...' if many == '*' else ''}]"
+
+
+def _roff_table(rows: Mapping[str, str]) -> Iterator[str]:
+    for name, what in rows.items():
+        yield from (".TP", rf"\fB{_roff(name)}\fR", _roff(what))
+
+
+def _roff(text: str) -> str:
+    text = text.replace("\\", r"\e").replace("-", r"\-")
+    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What the documents say of the code is so, and their links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.documents import DOCS, DOCUMENTS, README_LINES
+from tests.support.programs import ROOT
+from tests.test_layers import MAY_IMPORT
+
+EXPLANATION = DOCS / "explanation"
+
+#: Rooms that documents name paths in, without the package before them.
+ROOMS = {room.partition(".")[0] for room in MAY_IMPORT}
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    text = re.sub(r"^ *```.*?^ *```$", "", path.read_text("utf-8"), flags=re.S | re.M)
+    return {slug(each) for each in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+class LinkTests(SynchronousTestCase):
+    """A reader who follows a link gets there."""
+
+    def test_links(self) -> None:
+        """Each link to a file of ours leads to it, and to a heading in it."""
+        for path in (*DOCUMENTS, ROOT / "CHANGELOG.md"):
+            for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+                if "://" in target:
+                    continue
+                name, _, anchor = unquote(target).partition("#")
+                found = (path.parent / name).resolve() if name else path
+                where = f"{path.relative_to(ROOT)}: {target}"
+                self.assertTrue(found.exists(), where)
+                if anchor:
+                    self.assertIn(anchor, anchors(found), where)
+
+    def test_index(self) -> None:
+        """The index leads to every document."""
+        index = (DOCS / "README.md").read_text("utf-8")
+        for path in DOCS.rglob("*.md"):
+            if path != DOCS / "README.md":
+                self.assertIn(f"]({path.relative_to(DOCS).as_posix()}", index)
+
+
+class ReadmeTests(SynchronousTestCase):
+    """The README is short, and its two commands are found where they are tried."""
+
+    def setUp(self) -> None:
+        self.text = (ROOT / "README.md").read_text("utf-8")
+
+    def test_short(self) -> None:
+        """It can be read in one go."""
+        self.assertLessEqual(len(self.text.splitlines()), README_LINES)
+
+    def test_commands(self) -> None:
+        """C{.ci/run} and C{tests/packages.sh} each find the command that they run."""
+        for name in (".ci/run", "tests/packages.sh"):
+            script = (ROOT / name).read_text("utf-8")
+            asked = re.search(r"sed -n '(s/\S.*/p)'", script)
+            assert asked is not None, name
+            sed = subprocess.run(
+                ["sed", "-n", asked[1], str(ROOT / "README.md")],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            self.assertEqual(len(sed.stdout.splitlines()), 1, name)
+
+    def test_not_the_index(self) -> None:
+        """Nothing says to install by a name that is another program's."""
+        wrong = re.compile(r"pip install (-\S+ )*shellstream\b(?!-)")
+        folders = ("shellstream", "docs", "deploy", "tests")
+        files = [each for name in folders for each in (ROOT / name).rglob("*")]
+        for path in (*files, *DOCUMENTS, ROOT / "CHANGELOG.md"):
+            if path.suffix in (".md", ".py", ".service", ".sh", ".1"):
+                self.assertIsNone(wrong.search(path.read_text("utf-8")), str(path))
+
+
+class GeneratedTests(SynchronousTestCase):
+    """What is made of the code is what the code says now."""
+
+    def test_current(self) -> None:
+        """C{docs/generate.py} would write nothing else."""
+        check = subprocess.run(
+            [sys.executable, str(DOCS / "generate.py"), "--check"],
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual((check.returncode, check.stdout), (0, ""), check.stderr)
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """The page on architecture draws the house as it stands."""
+
+    def setUp(self) -> None:
+        self.text = (EXPLANATION / "architecture.md").read_text("utf-8")
+
+    def test_rooms(self) -> None:
+        """Its table of rooms is the one that is checked."""
+        rows = re.findall(r"^\| `([\w.]+)` \| .+ \|(.*)\|$", self.text, re.M)
+        found = {room: allowed.strip("` ") for room, allowed in rows}
+        self.assertEqual(found, MAY_IMPORT)
+
+    def test_files(self) -> None:
+        """Each file that a document names is there."""
+        for path in DOCUMENTS:
+            for name in re.findall(r"`([\w./-]+/[\w.-]+)`", path.read_text("utf-8")):
+                first = name.partition("/")[0]
+                where = ROOT / "shellstream" if first in ROOMS else ROOT
+                if first in {*ROOMS, "shellstream", "tests", "docs", "deploy"}:
+                    self.assertTrue((where / name).exists(), f"{path}: {name}")
+
+
+class SecurityTests(SynchronousTestCase):
+    """The page on security names tests that there are."""
+
+    def test_names(self) -> None:
+        """Each module in brackets is a module of tests."""
+        text = (EXPLANATION / "security.md").read_text("utf-8")
+        names = re.findall(r"\b(?:\w+\.)+test_\w+\b", text)
+        self.assertGreater(len(names), 20)
+        for name in names:
+            path = ROOT.joinpath("tests", *name.split(".")).with_suffix(".py")
+            self.assertTrue(path.exists(), name)
