@@ -29,6 +29,7 @@ MASK = "***"
 #: stay as they are: awk and JSON are full of them.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 
+#: Not $SHELL: a script must mean the same wherever the daemon is started.
 SHELL = "/bin/sh"
 
 
@@ -157,6 +158,7 @@ class Command:
         params = self.masked(values.items())
         secrets = {n: text for n, text in values.items() if self.params[n].secret}
         if self.shell is not None:
+            # The name becomes $0, with which the shell begins its messages.
             argv: tuple[str, ...] = (SHELL, "-c", self.shell, self.name)
             return Invocation(argv, values, params, stdin, tty, secrets)
         argv = tuple(_fill(each, values) for each in self.argv)
@@ -182,8 +184,10 @@ class Command:
         for name, value in given:
             parameter = self.params.get(name)
             if parameter is None:
+                # The name may be any text of a client: it is cut before it is compared
+                # or shown.
                 hint = did_you_mean(name, self.params) if len(name) < 80 else ""
-                refusals[name[:80]] = f"is no parameter of {self.name!r}{hint}"
+                refusals[name[:80]] = f"is not a parameter of {self.name!r}{hint}"
             elif name in seen:
                 refusals[name] = "is given more than once"
             elif parameter.secret and value == "" and parameter.default is not None:
@@ -191,8 +195,8 @@ class Command:
             else:
                 try:
                     values[name] = parameter.accept(value)
-                except InvalidValue as unfit:
-                    refusals[name] = str(unfit)
+                except InvalidValue as invalid:
+                    refusals[name] = str(invalid)
             seen.add(name)
         for name, parameter in self.params.items():
             if name in seen:
@@ -202,8 +206,8 @@ class Command:
                 continue
             try:  # by now the default of a path may lead elsewhere
                 values[name] = parameter.accept(parameter.default)
-            except InvalidValue as unfit:
-                refusals[name] = f"is left out, and its default {unfit}"
+            except InvalidValue as invalid:
+                refusals[name] = f"is left out, and its default {invalid}"
         return values, [
             RefusedParameter(name, detail) for name, detail in refusals.items()
         ]
@@ -240,7 +244,7 @@ class Command:
             leaders = (_leader(template, values) for template in self.argv)
         return [
             name
-            for name in dict.fromkeys(leaders)
+            for name in dict.fromkeys(leaders)  # each once, in order
             if name is not None
             and not (
                 values.get(name) and _dash_is_meant(self.params[name], values[name])
@@ -264,7 +268,7 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 def _leader(template: str, values: Mapping[str, str]) -> str | None:
     """The parameter that makes an item begin with a dash, if there is one."""
     if template.startswith("-") or not _fill(template, values).startswith("-"):
-        return None
+        return None  # then it is the operator's dash, or there is none
     position = 0
     for match in _PLACEHOLDER.finditer(template):
         if match.start() != position:

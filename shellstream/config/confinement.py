@@ -30,10 +30,13 @@ class Confinement:
     nice: int | None = setting(
         "Niceness, added to the daemon's own; below 0 for root only.", niceness, None
     )
+    # RLIMIT_AS counts for each process, also what it reserves and never touches: Java
+    # and Go reserve gigabytes. Limits of all processes together need cgroups.
     memory: int | None = setting("The most address space of each process.", size, None)
     cpu_seconds: int | None = setting(
         "The most seconds of processor time of each process.", count, None
     )
+    # RLIMIT_NPROC counts all processes of the user, those of other commands, too.
     processes: int | None = setting(
         "The most processes of the command's user, in all; not for root.", count, None
     )

@@ -32,6 +32,8 @@ class HttpLimits:
         "The largest request line and headers, together.", size, 16 << 10
     )
     headers: int = setting("The most headers of a request.", count, 100)
+    # From the first byte, however many reads it takes: a client that sends a byte from
+    # time to time (Slowloris) gets no more time for that.
     header_timeout: float = setting(
         "Seconds until all headers of a request have arrived.", seconds, 30.0
     )
@@ -47,6 +49,8 @@ class HttpLimits:
         "Bytes of a body that give it one more second.", count, 1000
     )
     input_size: int = setting("The most input for a run in one request.", size, 1 << 20)
+    # A command may be slow to read. Without this limit, many inputs of input_size
+    # would fill the daemon's memory.
     inputs_size: int = setting(
         "The most input of all runs that they have not read yet; it is in memory.",
         size,
@@ -85,6 +89,7 @@ class HttpLimits:
         @param runs: the most runs at once. They get what they need, but no more than
             half: if there are too few descriptors, runs and clients share them.
         """
+        # With the default limit of 1024 files, 1000 runs would leave no connection.
         room = max(files - OWN_FILES - RUN_FILES * runs, files // 2)
         if room >= self.connections:
             return self

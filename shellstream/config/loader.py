@@ -104,7 +104,7 @@ def parse(text: str) -> Config:
     Read a configuration.
 
     @param text: TOML 1.0.
-    @raise ConfigMistaken: with all that is wrong with it.
+    @raise ConfigError: with all of its mistakes.
     """
     try:
         document = tomllib.loads(text)
@@ -118,11 +118,14 @@ def parse(text: str) -> Config:
 
 
 def _config(table: Table) -> Config:
+    # The top of the file is read like one more command: what it has becomes the
+    # fallback of all others.
     common = _command_settings(table, Command(name=""), shared_only=True)
     commands = {
         each.name: _command(each, common)
         for each in table.tables("commands", COMMAND_NAME)
     }
+    # Not the commands that could be read: if all are wrong, that is reported already.
     if table.raw("commands") in (None, {}):
         table.report("commands", "nothing", "at least one table [commands.NAME]")
     config = table.read_settings(Config, commands=commands)
@@ -162,6 +165,7 @@ def _command(table: Table, common: Command) -> Command:
         each.name: parameter(each) for each in table.tables("params", PARAMETER_NAME)
     }
     command = _command_settings(table, common, params=params)
+    # If argv or shell is wrong itself, it is empty now, and no rule applies to it.
     if ("argv" in table) == ("shell" in table):
         found = "both argv and shell" if "argv" in table else "nothing to run"
         table.report("argv", found, "either argv (a list) or shell (a script)")
@@ -186,7 +190,7 @@ def _check_argv(table: Table, command: Command) -> None:
             table.report(f"params.{name}.secret", "true, with argv", allowed)
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
-        table.report(f"params.{name}", "a parameter that fills nothing", allowed)
+        table.report(f"params.{name}", "a parameter that is not used", allowed)
 
 
 def _check_script(table: Table, command: Command) -> None:
@@ -206,5 +210,7 @@ def _check_defaults(table: Table, command: Command) -> None:
     }
     for name in command.read_as_options(values):
         if name in command.params:
-            allowed = "a default that makes no option, or allow_leading_dash = true"
+            allowed = (
+                "a default that is not read as an option, or allow_leading_dash = true"
+            )
             table.report(f"params.{name}.default", repr(values[name]), allowed)

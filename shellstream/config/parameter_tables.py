@@ -85,6 +85,7 @@ def _with_default(table: Table, declared: Parameter) -> Parameter:
         # The default of a path is resolved each time that it is used.
         return value if isinstance(value, str) else fits
 
+    # Both keys say the same. A file may have both, if they do not contradict.
     required = table.read("required", boolean, "default" not in table)
     default = table.read("default", fitting, None)
     if required and "default" in table:

@@ -17,13 +17,17 @@ from shellstream.model import checks
 from shellstream.model.checks import boolean, count, folders, string
 from shellstream.model.tables import setting
 
-#: Longest string taken where a parameter sets no C{max_length}, in characters.
+#: The longest string where a parameter has no C{max_length}, in characters. It is
+#: also PATH_MAX of Linux.
 MAX_LENGTH = 4096
 
+# Python converts long digit strings in quadratic time; 40 digits hold every integer of
+# 128 bits. Neither pattern takes what int() and float() take beside digits: spaces,
+# underscores, digits of other scripts, "nan" and "inf".
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
-
+#: What JSON calls a value of Python.
 _JSON = {bool: "true or false", int: "a number", float: "a number", type(None): "null"}
 
 
@@ -63,7 +67,7 @@ class Parameter(ABC):
         """
         The text that the command gets for a client's value.
 
-        @raise Unfit: if this type does not accept it.
+        @raise InvalidValue: if this type does not accept it.
         """
 
     def schema(self) -> dict[str, object]:
@@ -87,17 +91,14 @@ class Parameter(ABC):
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidValue(
-            f"takes a string, not {_JSON.get(type(value), 'a list or object')}"
-        )
+        found = _JSON.get(type(value), "a list or object")
+        raise InvalidValue(f"takes a string, not {found}")
     if "\0" in value:
         raise InvalidValue("must not contain a NUL character")
     try:
         value.encode()
-    except UnicodeEncodeError:
-        raise InvalidValue(
-            "is not valid Unicode text (it holds a lone surrogate)"
-        ) from None
+    except UnicodeEncodeError:  # JSON can bring half of a surrogate pair
+        raise InvalidValue("is not valid Unicode text: a lone surrogate") from None
     return value
 
 
@@ -164,6 +165,7 @@ class Integer(Parameter):
     def accept(self, value: object) -> str:
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
+        # To Python true is an integer; to JSON it is not.
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidValue("takes an integer, such as 4")
         if abs(value) >= 10**40:

@@ -11,7 +11,7 @@ from shellstream.model.tables import Table, setting
 class Minimum(Enum):
     """The oldest version of TLS that is allowed."""
 
-    TLS_1_2 = "1.2"
+    TLS_1_2 = "1.2"  # RFC 8996 forbids all before
     TLS_1_3 = "1.3"
 
 

@@ -139,6 +139,7 @@ def integers(low: int, high: int) -> Check[int]:
     return Check(f"an integer from {low} to {high}", schema, convert)
 
 
+# Above all that is useful, and below 2^31: what it limits may be an int in C.
 count = integers(1, 10**9)
 
 niceness = integers(-20, 19)
@@ -162,6 +163,7 @@ def duration(value: object) -> float | None:
     return float(found) if found is not None and 0 <= found <= 10**9 else None
 
 
+# Powers of two alone: to some MB is 10^6 bytes, to others 2^20.
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = "([0-9]{1,15}) ?([KMGT]iB)?"
 _MAX_SIZE = (1 << 50) - 1
@@ -225,6 +227,7 @@ def variables(value: object) -> Mapping[str, str]:
     return found
 
 
+# Not {"format": "regex"}: that is ECMAScript's, which knows less than Python's.
 @check("a regular expression of Python's re", {"type": "string"})
 def pattern(value: object) -> re.Pattern[str]:
     try:

@@ -183,6 +183,7 @@ class Section:
 def setting(about: str, check: Check[T], default: D, *, shared: bool = True) -> T | D:
     """A field of an attrs class whose value is a key of the file: see L{Setting}."""
     metadata = {_SETTING: Setting(check, about, default, shared)}
+    # attrs declares that a field has the type of its value, and so do we.
     found: Any = field(default=default, metadata=metadata)
     return found  # type: ignore[no-any-return]
 

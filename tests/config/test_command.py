@@ -115,7 +115,7 @@ class InvokeTests(SynchronousTestCase):
             b="is given more than once",
             c="takes true or false",
             missing="is required",
-            misssing="is no parameter of 'c' (did you mean 'missing'?)",
+            misssing="is not a parameter of 'c' (did you mean 'missing'?)",
         )
 
     def test_repeated(self) -> None:
@@ -124,13 +124,13 @@ class InvokeTests(SynchronousTestCase):
         twice: list[tuple[str, object]] = [("a", "1"), ("a", "1")]
         self.assert_refused(asked, twice, a="more than once")
         unknown: list[tuple[str, object]] = [("a", "1"), ("z", "1"), ("z", "1")]
-        self.assert_refused(asked, unknown, z="is no parameter")
+        self.assert_refused(asked, unknown, z="is not a parameter")
 
     def test_long_name(self) -> None:
         """A name of any length is answered in few words."""
         asked = command("x")
         self.assert_refused(
-            asked, [("n" * 60_000, "")], **{"n" * 80: "is no parameter"}
+            asked, [("n" * 60_000, "")], **{"n" * 80: "is not a parameter"}
         )
 
 

@@ -117,11 +117,11 @@ class WrongTests(SynchronousTestCase):
         allowed = "{{traget}} stands for literal braces"
         self.assert_wrong(text, "commands.x.argv", hint, allowed)
         text = COMMAND + "[commands.x.params.p]\ntype = 'string'"
-        self.assert_wrong(text, "commands.x.params.p", "fills nothing", "{p}")
+        self.assert_wrong(text, "commands.x.params.p", "is not used", "{p}")
         text = (
             "[commands.x]\nargv = ['a', '{{p}}']\n[commands.x.params.p]\ntype='string'"
         )
-        self.assert_wrong(text, "commands.x.params.p", "fills nothing", "{p}")
+        self.assert_wrong(text, "commands.x.params.p", "is not used", "{p}")
 
     def test_wrong_argv(self) -> None:
         """Of a command whose argv is wrong no more is told than that."""

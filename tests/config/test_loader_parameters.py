@@ -129,7 +129,7 @@ class WrongParameterTests(SynchronousTestCase):
         text = "[commands.x]\nargv = ['a', '{p}-f']\n[commands.x.params.p]\n"
         ((key, _, allowed),) = mistakes(text + "type = 'string'\ndefault = ''")
         self.assertEqual(key, "commands.x.params.p.default")
-        self.assertIn("makes no option", allowed)
+        self.assertIn("is not read as an option", allowed)
         text = "[commands.x]\nshell = 'a $p'\n[commands.x.params.p]\n"
         self.assertEqual(mistakes(text + "type = 'string'\ndefault = ''"), [])
         ((key, _, _),) = mistakes(text + "type = 'string'\ndefault = '-v'")

@@ -17,7 +17,7 @@ class ParameterTests(ProblemTestCase):
     def test_named(self) -> None:
         """Those that are missing, those that are not known."""
         found = self.refused("/stream/echo", b"z=1")
-        self.assert_parameters(found, x="is required", z="is no parameter of 'echo'")
+        self.assert_parameters(found, x="is required", z="is not a parameter of 'echo'")
 
     def test_query_and_body(self) -> None:
         """The same name in query and body is once too often."""
@@ -46,7 +46,7 @@ class ParameterTests(ProblemTestCase):
         found = self.refused("/stream/echo", rb'{"x": "\ud800"}', JSON)
         self.assert_parameters(found, x="is not valid Unicode")
         found = self.refused("/stream/echo", rb'{"x": "a", "\ud800": 1}', JSON)
-        self.assert_parameters(found, **{"\ud800": "is no parameter"})
+        self.assert_parameters(found, **{"\ud800": "is not a parameter"})
 
     def test_leading_dash(self) -> None:
         """Nor does what would be an option."""

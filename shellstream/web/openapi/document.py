@@ -36,9 +36,11 @@ def document(config: Config, required: bool, cookie: str) -> Mapping[str, Any]:
         found["security"].append({})
     found["components"]["securitySchemes"]["session"]["name"] = cookie
     schemas["Signal"]["properties"]["signal"]["enum"] = _signal_names()
+    # JSON Schema limits strings in characters, not bodies in bytes: the text says it.
     stdin = paths["/runs/{id}/stdin"]["post"]
     stdin["summary"] = stdin["summary"].format(input_size=config.http.input_size)
     _add_commands(config, paths, schemas)
+    # In the file they would be two thirds of all responses.
     every = found.pop("x-every-operation")["responses"]
     for operations in paths.values():
         if "get" in operations:
@@ -51,6 +53,7 @@ def document(config: Config, required: bool, cookie: str) -> Mapping[str, Any]:
 def _add_commands(
     config: Config, paths: dict[str, Any], schemas: dict[str, Any]
 ) -> None:
+    # As text, to fill in the name wherever it stands. A name is safe within JSON.
     template = json.dumps(paths.pop("/stream/{name}"))
     commands = config.commands.values()
     for command in commands:
@@ -74,7 +77,7 @@ def _stream(template: str, command: Command, by_get: bool) -> dict[str, Any]:
     """The operations that run a command, and follow it."""
     found: dict[str, Any] = json.loads(template.replace("{name}", command.name))
     if "format" in command.params:
-        # The command's own parameter goes before ours of the same name.
+        # The command's own parameter hides ours of the same name.
         ours = {"$ref": "#/components/parameters/Format"}
         for operation in found.values():
             operation["parameters"].remove(ours)

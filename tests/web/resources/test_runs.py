@@ -100,7 +100,7 @@ class CreateTests(RunsTestCase):
         """Parameters are refused as at C{/stream}."""
         self.post("/runs", {"command": "echo", "params": {"z": 1}})
         found = self.problem()
-        self.assert_parameters(found, x="is required", z="is no parameter of 'echo'")
+        self.assert_parameters(found, x="is required", z="is not a parameter of 'echo'")
         body = b'{"command": "echo", "params": {"x": "1", "x": "2"}}'
         found = self.refused("/runs", body, JSON)
         self.assert_parameters(found, x="is given more than once")
