@@ -1,15 +1,13 @@
 """
-What a started process does, told to a real L{ProcessProtocol}, and how to steer it.
+A started process: its events go to a real L{ProcessProtocol}, and it can be controlled.
 
 L{shellstream.process.spawn} starts them.
 """
 
 import os
 import resource
-import sys
 import termios
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from fcntl import ioctl
 from typing import Any, Protocol
 
@@ -22,37 +20,34 @@ from twisted.internet.process import (
     unregisterReapProcessHandler,
 )
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 
 from .pipes import OutputPipe, PtyInput, PtyOutput, ReadDescriptor, StdinPipe
-from .process_table import living_member, session_groups
+from .process_table import living_member, session_groups, signal_group
 from .pty import winsize
-
-_log = Logger()
 
 
 class ChildObserver(Protocol):
-    """What a child has to say to the run that it belongs to."""
+    """The run that a child belongs to, as the child sees it."""
 
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
 
     def input_lost(self) -> None:
-        """The child reads no more input, or is given no more."""
+        """The child's input is closed, by the child or by us."""
 
     def finished(self, status: ExitStatus) -> None:
-        """The child is gone, and nothing of its output is still to come."""
+        """The child is reaped, and all of its output has been read."""
 
 
 class ChildProtocol(ProcessProtocol):
-    """Carry a child's output, and then its fate, to its run."""
+    """Passes a child's output and its end on to its run."""
 
-    #: A grandchild may hold the pipes open after the child is gone; this is
-    #: how many seconds of its output still belong to the run.
+    #: A grandchild may hold the pipes open after the child has exited. For so many
+    #: seconds its output still belongs to the run.
     LINGER = 2.0
 
     def __init__(self, run: ChildObserver, clock: IReactorTime) -> None:
@@ -79,12 +74,12 @@ class ChildProtocol(ProcessProtocol):
         end = reason.value
         assert isinstance(end, ProcessDone | ProcessTerminated), end
         child: Any = self.transport
-        took = child.cpu, child.memory
-        self._run.finished(ExitStatus(end.exitCode, end.signal, *took))
+        status = ExitStatus(end.exitCode, end.signal, child.cpu, child.memory)
+        self._run.finished(status)
 
 
 class _ExitWatcher(ReadDescriptor):
-    """A pidfd, which gets readable when its process exits (Linux 5.3)."""
+    """A pidfd, which gets readable when its process exits (pidfd_open(2))."""
 
     __slots__ = ("_child",)
 
@@ -102,17 +97,18 @@ class ChildProcess:
     """
     A started process, the leader of its own session and process group.
 
-    On a terminal, where a shell gives each job a group of its own, all groups of
-    the session count as one.
+    On a terminal a shell gives each job a group of its own; then all groups of the
+    session are signalled and waited for as one.
 
-    Its process id stays taken, by the unreaped process, until both it and its
-    pipes are done; so a signal never reaches a stranger who got the same id.
+    The process is reaped only when it has exited and its pipes are closed. Until then
+    its id is not given to another process, which a signal would reach by mistake.
 
-    @ivar start_time: when it did, as its kernel counts; L{None} if that cannot be told.
+    @ivar start_time: in clock ticks since the machine was started; L{None} if it had
+        ended before it could be asked for.
     @ivar cpu: seconds of processor time that it took, once it has ended; L{None}
-        where there is no pidfd.
-    @ivar memory: its peak resident memory in bytes, likewise; L{None} if it is
-        less than the daemon's own, too.
+        without a pidfd.
+    @ivar memory: its peak resident memory in bytes, once it has ended; L{None} without
+        a pidfd, or if it is less than the daemon's own.
     """
 
     protocol: ProcessProtocol
@@ -126,12 +122,14 @@ class ChildProcess:
     _status: Failure | None = field(default=None, init=False)
     _reaped: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
-    _known_member: int | None = field(default=None, init=False)  # see living_member
+    _known_member: int | None = field(default=None, init=False)  # see living_member()
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """
-        Begin to listen to the child, by way of C{pipes} (number: descriptor); 0, if
-        it is there, is where its input goes.
+        Begin to read the child's output, and to wait for its end.
+
+        @param pipes: our descriptors by the child's number for the other end; 0, if it
+            is there, takes its input.
         """
         for number, fd in pipes.items():
             terminal = os.isatty(fd)
@@ -147,11 +145,11 @@ class ChildProcess:
             self._input.watch_reader()
         try:
             _ExitWatcher(reactor, self, os.pidfd_open(self.pid)).startReading()
-        except (AttributeError, OSError):  # not Linux, an old one, or no descriptor
+        except OSError:  # a kernel before 5.3, a sandbox, or no descriptor is left
             registerReapProcessHandler(self.pid, self)
 
     def pause(self) -> None:
-        """Leave the pipes unread, so that a child that writes on has to wait."""
+        """Leave the pipes unread: when they are full, the child's writes block."""
         for pipe in self._pipes.values():
             pipe.stopReading()
 
@@ -165,30 +163,22 @@ class ChildProcess:
         return 0 if self._input is None else self._input.offer(data, ready)
 
     def end_input(self) -> None:
-        """There is no more input: close the pipe, or type what says so."""
+        """There is no more input: close the pipe, or type the end of file."""
         if self._input is not None:
             self._input.send_eof()
 
     def resize(self, size: Tty) -> None:
-        """Give the terminal another size, of which the kernel tells who is there."""
-        if 1 in self._pipes:  # or nobody has the terminal any more
+        """Change the terminal's size; the kernel sends SIGWINCH to its programs."""
+        if 1 in self._pipes:  # or the terminal is closed
             ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, winsize(size))
 
     def signal(self, number: int) -> None:
         """Send a signal to the child and all that it has started in its group."""
         for group in {self.pid, *self._jobs()}:
-            try:
-                with suppress(ProcessLookupError):  # an empty group: nobody to be told
-                    os.killpg(group, number)
-            except PermissionError:
-                _log.warn(
-                    "process group {group} is another user's; signal {number} not sent",
-                    group=group,
-                    number=number,
-                )
+            signal_group(group, number)
 
     def group_lives(self) -> bool:
-        """Whether any process of the child's group is left but zombies."""
+        """Whether the child's group has more than zombies."""
         try:
             self._known_member = living_member(self.pid, self._known_member)
         except PermissionError:
@@ -199,26 +189,26 @@ class ChildProcess:
         return session_groups(self.pid) if self._on_terminal else set()
 
     def loseConnection(self) -> None:
-        """Close the pipes, once all is read that the child itself wrote."""
+        """Close the pipes when all is read that the child itself wrote."""
         for pipe in tuple(self._pipes.values()):
             pipe.close()
 
     def exited(self) -> None:
-        """The process has exited; learn how, but leave its id taken."""
+        """The process has exited: ask how, without reaping it."""
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         assert found is not None
         killed = found.si_code != os.CLD_EXITED
         self._exited(-found.si_status if killed else found.si_status)
 
     def reapProcess(self) -> None:
-        """Called on SIGCHLD where there is no pidfd."""
+        """Called on SIGCHLD if there is no pidfd."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             unregisterReapProcessHandler(self.pid, self)
             self.processEnded(status)
 
     def processEnded(self, status: int) -> None:
-        """Called where there is no pidfd, for a process that is reaped already."""
+        """Called if there is no pidfd, when the process has been reaped."""
         self._reaped = True
         self._exited(os.waitstatus_to_exitcode(status))
 
@@ -254,12 +244,11 @@ class ChildProcess:
             return
         self._ended = True
         if not self._reaped:
-            # It is a zombie: this only gives its id back, and tells what it took.
+            # It is a zombie, so this does not block.
             _, _, usage = os.wait4(self.pid, 0)
             self.cpu = usage.ru_utime + usage.ru_stime
-            # Started by vfork, it begins with our own peak as its own.
+            # A child of vfork(2) begins with our own peak as its own.
             ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if usage.ru_maxrss > ours:
-                unit = 1 if sys.platform == "darwin" else 1024
-                self.memory = usage.ru_maxrss * unit
+                self.memory = usage.ru_maxrss * 1024
         self.protocol.processEnded(self._status)

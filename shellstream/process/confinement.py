@@ -9,7 +9,7 @@ from shellstream.config.confinement import Confinement
 
 @frozen
 class Account:
-    """A line of passwd(5): whom a command runs as."""
+    """The user that a command runs as: a line of passwd(5)."""
 
     name: str
     uid: int
@@ -19,7 +19,7 @@ class Account:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What a login as this user sets (POSIX, XBD 8.3)."""
+        """The environment variables that a login sets (POSIX, XBD 8.3)."""
         return {
             "HOME": self.home,
             "LOGNAME": self.name,
@@ -31,11 +31,11 @@ class Account:
 @frozen
 class Tool:
     """
-    A program that changes something of its own process and executes another.
+    A program that confines its own process, then executes another program in it.
 
-    So a command has it before its first instruction, and Python need not be forked.
+    So the command is confined from its first instruction on, without forking Python.
 
-    @ivar keys: those of the configuration that ask for it.
+    @ivar keys: the keys of the configuration that ask for it.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Tool:
 
 def tools(confinement: Confinement, become: Account | None) -> Iterator[Tool]:
     """
-    What has to be executed, one by the other, to confine a command.
+    The programs that confine a command, in the order in which they execute each other.
 
-    The user comes last: before that, root may go beyond what the daemon has.
+    The user changes last: before that, root may raise limits above the daemon's own.
 
-    @param become: the account to change to, with its C{gid} as asked for; L{None} if
-        it is the daemon's own.
+    @param become: the account to change to, with the C{gid} that is asked for; L{None}
+        for the daemon's own.
     """
     if confinement.nice:
         yield Tool("nice", ("-n", str(confinement.nice)), ("nice",))
@@ -64,7 +64,7 @@ def tools(confinement: Confinement, become: Account | None) -> Iterator[Tool]:
 
 
 def _limits(confinement: Confinement) -> dict[str, str]:
-    """Options for prlimit(1), by the keys that ask for them."""
+    """Options for prlimit(1), by the keys of the configuration."""
     asked = {
         "memory": ("as", confinement.memory),
         "processes": ("nproc", confinement.processes),
@@ -74,7 +74,7 @@ def _limits(confinement: Confinement) -> dict[str, str]:
     found = {key: f"--{name}={n}" for key, (name, n) in asked.items() if n is not None}
     soft = confinement.cpu_seconds
     if soft is not None:
-        # At the first number XCPU, which a program can catch, at the second KILL.
+        # At the first number comes XCPU, which can be caught; a second later KILL.
         found["cpu_seconds"] = f"--cpu={soft}:{soft + 1}"
     return found
 
@@ -82,10 +82,10 @@ def _limits(confinement: Confinement) -> dict[str, str]:
 def _privileges(
     confinement: Confinement, become: Account | None
 ) -> dict[str, tuple[str, ...]]:
-    """Options for setpriv(1), likewise."""
+    """Options for setpriv(1), by the keys of the configuration."""
     found: dict[str, tuple[str, ...]] = {}
     if become is not None and confinement.user is not None:
-        # A daemon that is not root, but has capabilities, hands none of them on.
+        # A daemon that is not root but has capabilities must not pass them on.
         caps = "--inh-caps=-all"
         found["user"] = (f"--reuid={confinement.user}", "--init-groups", caps)
     if become is not None:

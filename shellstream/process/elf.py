@@ -1,4 +1,4 @@
-"""What the first bytes of a program say of how it is loaded (elf(5), execve(2))."""
+"""Reading how a program is loaded from its first bytes (elf(5), execve(2))."""
 
 import re
 import struct
@@ -7,18 +7,18 @@ from struct import Struct
 
 from attrs import frozen
 
-#: Reads from a file: so many bytes at most, from an offset.
+#: Reads from a file: offset, size in bytes.
 Read = Callable[[int, int], bytes]
 
 _CLASSES = {1: "I", 2: "Q"}  # the size of an address
 _ORDERS = {1: "<", 2: ">"}
 _PT_INTERP = 3
 
-#: More program headers than any linker makes, and longer paths than there are.
+#: More program headers than any linker writes, and the longest path (PATH_MAX).
 _MAX_HEADERS = 128
 _MAX_PATH = 4096
 
-#: How much of a C{#!} line Linux looks at.
+#: How much of a C{#!} line Linux reads, in bytes.
 _MAX_LINE = 256
 _INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
 
@@ -26,11 +26,11 @@ _INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
 @frozen
 class Loader:
     """
-    What loads a dynamically linked program, and so decides what may be preloaded.
+    The dynamic loader of a program, which decides what may be preloaded.
 
     @ivar ident: class and byte order of the program.
     @ivar machine: the processor that it is for.
-    @ivar path: the loader's own path, another one for each libc.
+    @ivar path: the loader's own path; each libc has another one.
     """
 
     ident: bytes
@@ -39,7 +39,7 @@ class Loader:
 
 
 def loader_of(read: Read) -> Loader | None:
-    """The loader that a program asks for; L{None} if it is static, or no ELF."""
+    """The loader that a program names; L{None} if it is static or not ELF."""
     start = read(0, 16)
     if len(start) < 16 or start[:4] != b"\x7fELF":
         return None
@@ -66,6 +66,6 @@ def loader_of(read: Read) -> Loader | None:
 
 
 def interpreter_of(read: Read) -> bytes | None:
-    """The program that a script's C{#!} line names; L{None} if it has none."""
+    """The program that a script's C{#!} line names; L{None} without that line."""
     line = _INTERPRETER.match(read(0, _MAX_LINE))
     return line and line[1]

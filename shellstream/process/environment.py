@@ -1,12 +1,19 @@
 """The environment of a command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from shellstream.config.command import Command, Invocation
 
+#: The variable that tells a command, and all that it starts, the id of its run.
+RUN = "SHELLSTREAM_RUN"
+
+#: Variables of the daemon's own that a child needs to find programs, files, the time
+#: and a language; C{LC_*} too. All else comes from C{env}.
+PASSED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
+
 
 def inherited(daemon: Mapping[str, str]) -> dict[str, str]:
-    """What of the daemon's environment a child gets: an allow-list, never all."""
+    """The part of the daemon's environment that a child gets: an allow-list."""
     return {
         name: value
         for name, value in daemon.items()
@@ -18,29 +25,10 @@ def environment(
     given: Mapping[str, str], command: Command, invocation: Invocation, run: str
 ) -> dict[str, str]:
     """
-    What a child's environment holds.
+    The environment of a child.
 
-    @param given: what it has before the operator and the client say anything.
-    @param run: the run's id, by which a daemon that was killed finds again, when
-        it is back, what it had started.
+    @param given: what it has before the operator and the client add to it.
+    @param run: the run's id. A daemon that was killed finds by it what it had started.
     """
     term = {} if invocation.tty is None else {"TERM": invocation.tty.term}
     return {**given, **term, **command.env, **invocation.env, RUN: run}
-
-
-#: The variable that tells a command, and all that it starts, the id of its run.
-RUN = "SHELLSTREAM_RUN"
-
-
-#: Variables of the daemon's own that a child needs to find programs, files,
-#: the time and a language; C{LC_*} too. All else comes from C{env}.
-PASSED: Sequence[str] = (
-    "HOME",
-    "LANG",
-    "LOGNAME",
-    "PATH",
-    "SHELL",
-    "TMPDIR",
-    "TZ",
-    "USER",
-)

@@ -1,4 +1,4 @@
-"""Finding the file of a program, and looking into it."""
+"""Finding a program's file and its dynamic loader."""
 
 import errno
 import os
@@ -15,23 +15,23 @@ from .unbuffering import Preload
 
 _log = Logger()
 
-#: How many scripts may be each other's interpreters, for Linux.
+#: How many scripts may be each other's interpreters (execve(2)).
 _DEPTH = 5
 
-#: Seconds that a tool may take which does next to nothing.
+#: Seconds that a tool may take that does next to nothing.
 CHECK_TIMEOUT = 10.0
 
 
 def locate(name: str, path: str | None, cwd: str | None) -> str:
     """
-    The file that execvp(3) executes for a name.
+    The file that execvp(3) would execute for a name.
 
-    What is asked for with the tools of L{config.confinement} is executed by them,
-    so that its absence would look like an exit code of the command.
+    It is looked for here because a confined command is executed by the tools of
+    L{process.confinement}: a missing program would look like an exit code of its own.
 
-    @param path: C{$PATH} of the process to be.
+    @param path: C{$PATH} of the new process.
     @param cwd: its working directory, if not our own.
-    @raise OSError: as execvp would, or because of C{cwd}, which it then names.
+    @raise OSError: as from execvp, or because of C{cwd}, which it then names.
     """
     folders = [""] if "/" in name else (os.defpath if path is None else path).split(":")
     why = errno.ENOENT
@@ -51,14 +51,14 @@ def locate(name: str, path: str | None, cwd: str | None) -> str:
     raise OSError(why, os.strerror(why), name)
 
 
-def loader(file: str) -> Loader | None:
+def find_loader(file: str) -> Loader | None:
     """
-    What loads a program, or the interpreter of a script.
+    The dynamic loader of a program, or of a script's interpreter.
 
-    L{None} if it may not be preloaded: the program is static, changes its user or
-    group when it is executed, is in another format, or may not be read.
+    L{None} if nothing may be preloaded: the program is static, set-user-id or
+    set-group-id, of another format, or may not be read.
 
-    @raise FileNotFoundError: if a script's interpreter is not there.
+    @raise FileNotFoundError: if a script's interpreter does not exist.
     """
     for _ in range(_DEPTH):
         found = os.stat(file)
@@ -67,7 +67,7 @@ def loader(file: str) -> Loader | None:
         if not stat.S_ISREG(found.st_mode):
             return None
         try:
-            what = _look(file, found.st_dev, found.st_ino, found.st_mtime_ns)
+            what = _inspect(file, found.st_dev, found.st_ino, found.st_mtime_ns)
         except OSError:  # executable, but not readable
             return None
         if not isinstance(what, str):
@@ -76,9 +76,9 @@ def loader(file: str) -> Loader | None:
     return None
 
 
-# Asked at each start: what a file holds is known by its inode and its time.
+# Asked at each start, so the answer is kept; a file that changes has another time.
 @lru_cache(maxsize=256)
-def _look(file: str, device: int, inode: int, mtime: int) -> Loader | str | None:
+def _inspect(file: str, device: int, inode: int, mtime: int) -> Loader | str | None:
     """The loader of a program, or the interpreter of a script."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -86,19 +86,19 @@ def _look(file: str, device: int, inode: int, mtime: int) -> Loader | str | None
         interpreter = interpreter_of(read)
         if interpreter is None:
             return loader_of(read)
-        # A relative one would be found from wherever the script is started.
+        # A relative path depends on where the script is started: leave it alone.
         return os.fsdecode(interpreter) if os.path.isabs(interpreter) else None
     finally:
         os.close(fd)
 
 
 def _read(fd: int, offset: int, size: int) -> bytes:
-    # An offset that a damaged file names may be none.
+    # The offset may come from a damaged file, and pread(2) refuses larger ones.
     return os.pread(fd, size, offset) if offset < 1 << 62 else b""
 
 
 def find_preload() -> Preload | None:
-    """What C{stdbuf -oL} sets up here; L{None}, and a line in the log, if nothing."""
+    """The library of C{stdbuf -oL}; L{None}, with a line in the log, without one."""
     preload, why = None, "there is no stdbuf"
     stdbuf, env = shutil.which("stdbuf"), shutil.which("env")
     if stdbuf and env:
@@ -125,11 +125,11 @@ def _ask(stdbuf: str, env: str) -> tuple[Preload | None, str]:
         lines = os.fsdecode(answer).splitlines()
         variables = dict(line.split("=", 1) for line in lines)
         libraries = variables.get("LD_PRELOAD", "")
-        its_loader = loader(stdbuf)
-        # By whichever user the command is to be run.
+        its_loader = find_loader(stdbuf)
+        # A command may run as any user, and its loader has to read the library.
         public = os.stat(libraries).st_mode & stat.S_IROTH if libraries else 0
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return None, f"stdbuf is of no use ({error})"
+        return None, f"stdbuf does not work ({error})"
     if its_loader is None or not public:
-        return None, "stdbuf preloads nothing that could be used"
+        return None, "stdbuf has no library that all users can read"
     return Preload(variables, its_loader), ""

@@ -1,4 +1,4 @@
-"""How many files this process may open, and when that comes to its end."""
+"""How many files this process may open, and whether some are left."""
 
 import os
 import resource
@@ -9,67 +9,72 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-#: How many are kept for what has begun: its output, its database, its end.
+#: How many are left for runs that have begun: their output, the database.
 SPARE = 32
 
 
 def file_limit() -> int:
-    """How many files may be open."""
+    """How many files this process may have open."""
     found, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if found == resource.RLIM_INFINITY else found
 
 
 def scarce(fd: int, parts: int = 1) -> bool:
     """
-    Whether something new had better not begin, which was given this descriptor.
+    Whether too few descriptors are left to begin something new.
 
-    The system gives the lowest one that is free (POSIX, open()), so its number tells
-    how many are in use. To be left without any is worse: nothing that goes on could
-    open a file, and accept(2) would fail again and again.
+    Without any, no run could open a file, and accept(2) would fail again and again.
 
-    @param parts: how many times the spare ones are to be left.
+    @param fd: a descriptor that was just opened. The system gives the lowest free one
+        (POSIX, open()), so its number tells how many are in use.
+    @param parts: how many times L{SPARE} must be left.
     """
     limit = file_limit()
     return fd >= limit - parts * min(SPARE, limit // 8)
 
 
-#: The process may open as many files as it likes; its children get what was
-#: the custom before (see L{raise_file_limit}).
+#: The limits that this process was started with; children get them back.
 _INHERITED_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def raise_file_limit() -> int:
     """
-    Let this process open as many descriptors as it is ever allowed to; returns how
-    many that is.
+    Let this process open as many files as it is ever allowed to.
+
+    @return: how many that is.
     """
     soft, hard = _INHERITED_FILES
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError) as error:  # macOS: the hard limit is a fiction
+        except (ValueError, OSError) as error:  # above fs.nr_open
             _log.info("the limit of open files stays {soft}: {e}", soft=soft, e=error)
     return file_limit()
 
 
 def keep_descriptors() -> None:
     """
-    See that no child inherits what we were given, such as a listening socket, and
-    that 0, 1 and 2 are in use: what is opened there would not get to a child.
+    Keep our descriptors, such as a listening socket, from being inherited by children.
+
+    Descriptors 0, 1 and 2 are opened if they are not: whatever else got these numbers
+    could not be passed to a child.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
     for name in os.listdir("/dev/fd"):
         if int(name) > 2:
-            with suppress(OSError):  # what the folder itself was read through
+            with suppress(OSError):  # the descriptor that read the folder is closed
                 os.set_inheritable(int(name), False)
 
 
 def restore_file_limit(pid: int) -> None:
-    # Programs that use select(2), or close every possible descriptor, suffer
-    # under a high limit. Where there is no prlimit(2) they inherit ours.
-    if hasattr(resource, "prlimit"):
-        # Gone already, or set-user-id: not ours to limit.
-        with suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, _INHERITED_FILES)
+    """
+    Give a child the limits that we were started with.
+
+    Programs that use select(2), or close every possible descriptor, suffer under a high
+    limit.
+    """
+    # A child that is gone already, or set-user-id, keeps ours.
+    with suppress(ProcessLookupError, PermissionError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, _INHERITED_FILES)

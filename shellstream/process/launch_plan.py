@@ -1,8 +1,8 @@
 """
-What starting a command needs beside its own words, found out once.
+How to start each command on this system, found out once.
 
-Whether the system does what is asked for shows when the daemon starts, not when
-somebody starts a command: a limit that is not kept is none.
+If the system cannot do what the configuration asks for, that shows when the daemon
+starts, not when a client starts a command: no command runs without its limits.
 """
 
 import errno
@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -23,7 +22,7 @@ from shellstream.model.errors import ShellstreamError
 
 from .confinement import Account, Tool, tools
 from .environment import environment, inherited
-from .executable import CHECK_TIMEOUT, find_preload, loader, locate
+from .executable import CHECK_TIMEOUT, find_loader, find_preload, locate
 from .pty import open_output_pty
 from .unbuffering import Preload, unbuffered
 
@@ -33,10 +32,10 @@ class LaunchPlan:
     """
     How to start a command.
 
-    @ivar prefix: argv items that go before the command's own.
-    @ivar given: what its environment holds apart from its own words.
-    @ivar owner: the id of the user whom it becomes; L{None}: the daemon's own.
-    @ivar preload: for programs with its loader.
+    @ivar prefix: argv items before the command's own: the programs that confine it.
+    @ivar given: its environment, before the operator and the client add to it.
+    @ivar owner: the id of the user that it becomes; L{None} for the daemon's own.
+    @ivar preload: un-buffers programs that have its loader.
     """
 
     prefix: tuple[str, ...] = ()
@@ -48,36 +47,39 @@ class LaunchPlan:
         self, command: Command, invocation: Invocation, run: str
     ) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """
-        What to execute, with which arguments and which environment.
+        The program to execute, its arguments and its environment.
 
-        @raise OSError: if the program is not there, or may not be executed.
+        @raise OSError: if the program does not exist or may not be executed.
         """
         env = environment(self.given, command, invocation, run)
         program = locate(invocation.argv[0], env.get("PATH"), command.cwd)
-        preload, its = self.preload, loader(program)
-        suits = preload is not None and preload.loader == its
+        loader = find_loader(program)  # fails if a script's interpreter is missing
+        preload = self.preload
+        if preload is not None and preload.loader != loader:
+            preload = None
         how = command.unbuffer
         if invocation.tty is not None and how is Unbuffer.PTY:
-            how = Unbuffer.AUTO  # somebody sits at this terminal
-        env = unbuffered(how, env, preload if suits else None)
+            how = Unbuffer.AUTO  # it has a real terminal already
+        env = unbuffered(how, env, preload)
         if self.prefix:
             return self.prefix[0], (*self.prefix, *invocation.argv), env
         return program, invocation.argv, env
 
     def hand_over(self, *fds: int) -> None:
         """
-        Let the user whom a command becomes open these again, by their names.
+        Give the child's descriptors to the user that the command becomes.
 
-        Or C{> /dev/stderr} would be denied to anybody but the daemon's own user.
+        Without that, only the daemon's own user could open them again by name, as in
+        C{echo > /dev/stderr}.
         """
         if self.owner is not None:
             for fd in fds:
-                with suppress(PermissionError):  # not root, but may become others
+                with suppress(PermissionError):  # a daemon with CAP_SETUID alone
                     os.fchown(fd, self.owner, -1)
 
 
 class CannotPrepare(ShellstreamError):
-    """The system does not do what commands ask for; the text has a line for each."""
+    """The system cannot do what commands ask for; the text has a line for each."""
 
     def __init__(self, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
@@ -85,7 +87,7 @@ class CannotPrepare(ShellstreamError):
         super().__init__(f"this system does not do what commands ask for:\n{lines}")
 
 
-#: Where a tool comes from, and what its refusal mostly means.
+#: The package that a tool is in, and what its refusal usually means.
 _PACKAGES = {"nice": "coreutils", "prlimit": "util-linux", "setpriv": "util-linux"}
 _HINTS = {
     "nice": "only root may go below the daemon's own niceness",
@@ -100,9 +102,9 @@ def prepare(commands: Iterable[Command]) -> dict[str, LaunchPlan]:
     """
     Find out how to start each of these commands, by name.
 
-    Runs a few programs, and waits for them: not for when the reactor runs.
+    It runs a few programs and waits for them: call it before the reactor runs.
 
-    @raise CannotPrepare: with all that cannot be had as it is asked for.
+    @raise CannotPrepare: with all that the system cannot do.
     """
     commands = tuple(commands)
     buffered = all(each.unbuffer is Unbuffer.OFF for each in commands)
@@ -122,9 +124,9 @@ def prepare(commands: Iterable[Command]) -> dict[str, LaunchPlan]:
 @define
 class _PlanBuilder:
     """
-    Tries what one command asks for, and notes what cannot be had.
+    Tries what one command asks for, and collects what the system cannot do.
 
-    @ivar tried: why nothing can be started with an argv prefix; empty if it can be.
+    @ivar tried: the result of L{_try} for each argv prefix, shared by all commands.
     """
 
     command: Command
@@ -132,10 +134,10 @@ class _PlanBuilder:
     unmet: list[str] = field(factory=list, init=False)
 
     def build(self) -> LaunchPlan:
-        """How to start the command, if nothing is unmet."""
+        """The plan; of use only if C{unmet} is empty."""
         asked = self.command.confine
         account = None if asked.user is None else self._account(asked.user)
-        # Who runs in a container may be in no passwd(5), and need not be.
+        # In a container the daemon's user may have no line in passwd(5): not needed.
         become = account or Account("", os.geteuid(), os.getegid(), "", "")
         if asked.group is not None:
             become = evolve(become, gid=self._group(asked.group, become.gid))
@@ -148,8 +150,8 @@ class _PlanBuilder:
         chain = tuple(tools(asked, other))
         for tool in chain:
             self._try_tool(tool)
-        if len(chain) > 1 and not self.unmet:  # each may be had, but can all?
-            # How many processes there are is another matter when it is started.
+        if len(chain) > 1 and not self.unmet:  # each tool works alone: try all together
+            # Without the limit of processes: how many the user has now says nothing.
             why = self._why_not(_prefix(tools(evolve(asked, processes=None), other)))
             if why:
                 keys = ", ".join(key for tool in chain for key in tool.keys)
@@ -188,11 +190,9 @@ class _PlanBuilder:
     def _try_tool(self, tool: Tool) -> None:
         keys = ", ".join(tool.keys)
         if shutil.which(tool.name) is None:
-            package = _PACKAGES[tool.name]
-            only = "" if sys.platform == "linux" else ", for Linux only"
             self.unmet.append(
-                f"{keys}: needs the program {tool.name} (of {package}{only}), which "
-                "is not here; install it, or do without"
+                f"{keys}: needs the program {tool.name} (of {_PACKAGES[tool.name]}), "
+                "which is not here; install it, or do without"
             )
             return
         why = self._why_not(_prefix([tool]))
@@ -208,13 +208,13 @@ class _PlanBuilder:
 def _prefix(chain: Iterable[Tool]) -> tuple[str, ...]:
     found: list[str] = []
     for tool in chain:
-        # By the daemon's own PATH: the command may have any other.
+        # By the daemon's own PATH: the command's may be another.
         found += (shutil.which(tool.name) or tool.name, *tool.options, "--")
     return tuple(found)
 
 
 def _try(prefix: tuple[str, ...]) -> str:
-    """Why not even true(1) can be started with this prefix; empty if it can be."""
+    """Why true(1) cannot be started with this prefix; an empty string if it can."""
     nothing = shutil.which("true") or "/bin/true"
     env: Mapping[str, str] = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     try:
@@ -229,7 +229,7 @@ def _try(prefix: tuple[str, ...]) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-    # nice(1) only warns when it could not.
+    # nice(1) only warns when it fails.
     if done.returncode == 0 and "nice: " not in said:
         return ""
     return said or f"no program survives it (status {done.returncode})"

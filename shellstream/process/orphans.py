@@ -1,4 +1,4 @@
-"""Ending what a daemon that was killed has left running."""
+"""Ending the processes that a killed daemon has left running."""
 
 import os
 import re
@@ -8,14 +8,17 @@ from signal import SIGCONT, SIGKILL, SIGTERM
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from shellstream.model.run_record import RunRecord
 
 from .environment import RUN
-from .process_table import ProcessInfo, living_member, pids, process_info
-
-_log = Logger()
+from .process_table import (
+    ProcessInfo,
+    living_member,
+    pids,
+    process_info,
+    signal_group,
+)
 
 #: How often to look whether a group is gone, in seconds.
 POLL_INTERVAL = 0.05
@@ -27,11 +30,11 @@ def find_orphans(records: Iterable[RunRecord]) -> dict[str, set[int]]:
     """
     The process groups that are left of runs, by the runs' ids.
 
-    A group is a run's if its leader is the process that was recorded, or, where
-    there is a C{/proc}, if a member has the run's L{RUN}: that finds those whose
-    leader has exited, or was never recorded. What has made itself a session of its
-    own is left alone, as it is when a run is cancelled, and so is a group of its own
-    but on a terminal. So are processes that we may not look into.
+    A group belongs to a run if its leader is the recorded process, or if a member has
+    the run's id in its environment (L{RUN}): so a group is found even if its leader has
+    exited, or was never recorded. Processes that began a session of their own are left
+    alone, as they are when a run is cancelled; so are, without a terminal, those that
+    began a group of their own; and so are processes that we may not look into.
     """
     found: dict[str, set[int]] = {}
     by_id = {record.id: record for record in records}
@@ -52,8 +55,10 @@ def end_orphans(
     """
     End all that is left of runs: TERM, then KILL after C{grace} seconds.
 
-    Fires when all is gone, or killed. Before each signal it is asked again which
-    groups are theirs: a number may have been given to a stranger meanwhile.
+    The groups are looked for again before KILL, since an id may have been given to
+    another process meanwhile.
+
+    @return: fires when all groups are gone or killed.
     """
     ending = _Ending(tuple(records), clock, clock.seconds() + grace)
     ending.begin()
@@ -65,14 +70,14 @@ class _Ending:
     _records: tuple[RunRecord, ...]
     _clock: IReactorTime
     _deadline: float
-    _groups: dict[int, int | None] = field(factory=dict, init=False)  # and a member
+    _groups: dict[int, int | None] = field(factory=dict, init=False)  # with a member
     done: Deferred[None] = field(factory=Deferred, init=False)
 
     def begin(self) -> None:
         self._groups = dict.fromkeys(self._find())
         for group in self._groups:
-            _signal(group, SIGTERM)
-            _signal(group, SIGCONT)  # a stopped process cannot heed TERM
+            signal_group(group, SIGTERM)
+            signal_group(group, SIGCONT)  # a stopped process cannot act on TERM
         self._wait()
 
     def _wait(self) -> None:
@@ -82,30 +87,17 @@ class _Ending:
             self._clock.callLater(POLL_INTERVAL, self._wait)
             return
         for group in self._find() if self._groups else ():
-            _signal(group, SIGKILL)
+            signal_group(group, SIGKILL)
         self.done.callback(None)
 
     def _find(self) -> set[int]:
         return set().union(*find_orphans(self._records).values())
 
 
-def _signal(group: int, number: int) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        _log.warn(
-            "process group {group} is another user's; signal {number} not sent",
-            group=group,
-            number=number,
-        )
-
-
 def _member(group: int, last: int | None) -> int | None:
     try:
         return living_member(group, last)
-    except PermissionError:  # there is no way for us to end it
+    except PermissionError:  # we cannot end it
         return None
 
 
@@ -114,20 +106,20 @@ def _is_leader(pid: int, start: int | None) -> bool:
     return (
         process is not None
         and process.start == start
-        and process.alive  # or it is its parent's turn
+        and process.alive
         and process.group == process.session == pid
     )
 
 
 def _is_of(record: RunRecord, process: ProcessInfo) -> bool:
-    """Whether a process with a run's mark is among those that end with it."""
+    """Whether a process with a run's id in its environment ends with the run."""
     one_group = process.group == process.session
     all_count = record.tty is not None
     return (one_group or all_count) and record.pid in (None, process.session)
 
 
 def _marked() -> Iterator[tuple[str, ProcessInfo]]:
-    """Every process that has a mark."""
+    """Every process with a run's id in its environment, with that id."""
     for pid in pids():
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:

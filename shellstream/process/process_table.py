@@ -1,20 +1,20 @@
-"""What the kernel knows of processes, and of groups of them."""
+"""What the kernel knows of processes and their groups, by C{/proc} (proc(5))."""
 
 import os
-import subprocess
-import sys
-from calendar import timegm
-from time import strptime
 
 from attrs import frozen
+from twisted.logger import Logger
+
+_log = Logger()
 
 
 @frozen
 class ProcessInfo:
     """
-    What C{/proc} or ps(1) know of a process.
+    One process.
 
     @ivar alive: whether it is more than a zombie, which only waits for its parent.
+    @ivar start: when it began, in clock ticks since the machine was started.
     """
 
     alive: bool
@@ -25,17 +25,15 @@ class ProcessInfo:
 
 def process_start(pid: int) -> int | None:
     """
-    When a process began; L{None} if there is none.
-
-    On Linux in clock ticks since the machine was started, elsewhere in seconds
-    since 1970: enough to tell two apart that had the same id.
+    When a process began, in clock ticks since the machine was started; L{None} if there
+    is no such process. It tells two processes apart that had the same id.
     """
     process = process_info(pid)
     return None if process is None else process.start
 
 
 def pids() -> list[int]:
-    """All processes; none where there is no C{/proc}, or no descriptor for it."""
+    """The ids of all processes; an empty list if no descriptor is left to ask."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:
@@ -44,12 +42,12 @@ def pids() -> list[int]:
 
 def living_member(group: int, last: int | None = None) -> int | None:
     """
-    A process of a group that is more than a zombie; L{None} if there is none.
+    A process of a group that is more than a zombie; L{None} if the group has none.
 
-    For kill(2) a zombie is there, and where nobody looks after orphans, as in many
-    a container, it is so for ever. Without a C{/proc} it cannot be told from others.
+    For kill(2) zombies exist, and in a container without an init process they exist for
+    ever. Without a descriptor to look any closer, the group counts as alive.
 
-    @param last: what was answered last, which is likely to be true still.
+    @param last: the last answer, which is probably still right.
     @raise PermissionError: if all of them are another user's.
     """
     try:
@@ -58,19 +56,14 @@ def living_member(group: int, last: int | None = None) -> int | None:
         return None
     if last is not None and _is_member(last, group):
         return last
-    there = pids()
-    if not there:
+    found = pids()
+    if not found:
         return group
-    # getpgid(2) first: to look into each takes twenty times as long.
-    return next((pid for pid in there if _is_member(pid, group)), None)
+    return next((pid for pid in found if _is_member(pid, group)), None)
 
 
 def session_groups(session: int) -> set[int]:
-    """
-    The process groups of a session in which there are more than zombies.
-
-    None where there is no C{/proc}.
-    """
+    """The process groups of a session that have more than zombies."""
     return {
         process.group
         for pid in pids()
@@ -78,16 +71,30 @@ def session_groups(session: int) -> set[int]:
     }
 
 
+def signal_group(group: int, number: int) -> None:
+    """Send a signal to a process group; if it is another user's, log that."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        pass  # it is empty
+    except PermissionError:
+        _log.warn(
+            "process group {group} is another user's; signal {number} not sent",
+            group=group,
+            number=number,
+        )
+
+
 def _session(pid: int) -> int | None:
     try:
-        return os.getsid(pid)  # a twentieth of what it takes to look into it
+        return os.getsid(pid)  # takes a twentieth of the time of reading /proc
     except ProcessLookupError:
         return None
 
 
 def _is_member(pid: int, group: int) -> bool:
     try:
-        if os.getpgid(pid) != group:
+        if os.getpgid(pid) != group:  # takes a twentieth of the time of reading /proc
             return False
     except ProcessLookupError:
         return False
@@ -96,32 +103,14 @@ def _is_member(pid: int, group: int) -> bool:
 
 
 def process_info(pid: int) -> ProcessInfo | None:
-    """What is known of a process; L{None} if there is none."""
-    return _ask_proc(pid) if sys.platform == "linux" else _ask_ps(pid)
-
-
-def _ask_proc(pid: int) -> ProcessInfo | None:
-    """@see: proc_pid_stat(5)"""
+    """One process; L{None} if there is no such process, or it is hidden from us."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
-    except OSError:  # gone, or hidden from us
+    except OSError:
         return None
     # The name comes second and may hold anything, parentheses and spaces too.
     state, _, group, session, *rest = stat[stat.rindex(b")") + 1 :].split()
-    # What began as its first thread may have ended before the others.
-    lives = state not in (b"Z", b"X") or int(rest[13]) > 1
-    return ProcessInfo(lives, int(group), int(session), int(rest[15]))
-
-
-def _ask_ps(pid: int) -> ProcessInfo | None:
-    """For those without a C{/proc}: macOS and the BSDs."""
-    asked = ["ps", "-o", "state=,pgid=,lstart=", "-p", str(pid)]
-    env = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
-    answer = subprocess.run(asked, env=env, stdout=subprocess.PIPE, check=False).stdout  # noqa: S603
-    try:
-        state, group, *start = answer.decode().split()
-        began = timegm(strptime(" ".join(start), "%a %b %d %H:%M:%S %Y"))
-        return ProcessInfo(state[0] != "Z", int(group), os.getsid(pid), began)
-    except (ValueError, ProcessLookupError):
-        return None
+    # A process whose first thread has ended looks like a zombie: count its threads.
+    alive = state not in (b"Z", b"X") or int(rest[13]) > 1
+    return ProcessInfo(alive, int(group), int(session), int(rest[15]))

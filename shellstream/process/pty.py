@@ -1,4 +1,4 @@
-"""Terminals: one that hands on bytes as a pipe does, and one to sit at."""
+"""Pseudo-terminals (pty(7)): one that passes bytes on like a pipe, and a real one."""
 
 import os
 import termios
@@ -9,28 +9,27 @@ from struct import pack
 
 from shellstream.model.run_input import Tty
 
-#: Rows and columns. With none, as a new terminal has it, most programs assume
-#: these, and those that do not look divide by zero.
+#: A new terminal has no size. Most programs then assume this one; careless programs
+#: divide by zero.
 DEFAULT_TTY = Tty()
 
-#: That a character may have several bytes, and goes as one when it is erased; the
-#: library does not have it (Linux: asm-generic/termbits.h, macOS: sys/termios.h).
+#: Erase a character of several bytes as one. It is missing in L{termios}
+#: (asm-generic/termbits.h).
 IUTF8 = 0x4000
 
-#: What an error here is about.
+#: The file name of all errors here.
 PTMX = "/dev/ptmx"
 
 
 def open_output_pty() -> tuple[int, int]:
     """
-    A terminal's two ends: where its output is read, and where it is written.
+    A terminal for output alone: where it is read, and where it is written.
 
-    The latter cannot be read from, so that a program that asks there for something
-    is told at once that nobody will ever answer. It does no more to the bytes than a
-    pipe, and is nobody's controlling terminal: whoever opens C{/dev/tty} to ask for
-    a password fails.
+    It changes bytes no more than a pipe does. The writing end cannot be read, so that a
+    program that asks for something there gets an error at once. It is no controlling
+    terminal, so that asking for a password by C{/dev/tty} fails too.
 
-    @raise OSError: if there are no more; C{ENOSPC} on Linux.
+    @raise OSError: if there is no terminal left (C{ENOSPC}), or none at all.
     """
     with ExitStack() as stack, ExitStack() as on_error:
         try:
@@ -48,12 +47,11 @@ def open_output_pty() -> tuple[int, int]:
 
 def open_tty(size: Tty) -> tuple[int, int, str]:
     """
-    The two ends of a terminal that somebody sits at, theirs and the programs', and
-    the name of the latter.
+    A terminal that a person types at: their end, the programs' end, and its name.
 
-    It does what terminals do: echo, lines, Ctrl-C.
+    It does what terminals do: echo, line editing, Ctrl-C.
 
-    @raise OSError: as above.
+    @raise OSError: if there is no terminal left (C{ENOSPC}), or none at all.
     """
     with ExitStack() as on_error:
         try:
@@ -72,5 +70,5 @@ def open_tty(size: Tty) -> tuple[int, int, str]:
 
 
 def winsize(size: Tty) -> bytes:
-    """A size, as the kernel takes it: C{struct winsize}."""
+    """A size as C{struct winsize} (tty_ioctl(2))."""
     return pack("HHHH", size.rows, size.columns, 0, 0)

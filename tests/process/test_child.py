@@ -141,8 +141,6 @@ class SpawnTests(TestCase):
         os.killpg(child.pid, 0)
         self.assertFalse(child.group_lives())
 
-    test_zombies.skip = None if sys.platform == "linux" else "there is no /proc"
-
     async def test_own_session(self) -> None:
         """The child leads a session and a group of its own, with no terminal."""
         child, told = self.start("echo here; read wait < /dev/stdin; sleep 1000")
@@ -190,7 +188,7 @@ class SpawnTests(TestCase):
             os.killpg(child.pid, signal.SIGKILL)
 
     async def test_without_pidfd(self) -> None:
-        """Where there is no pidfd (macOS), SIGCHLD tells of the end."""
+        """Without a pidfd, SIGCHLD reports the end."""
         with patch.object(os, "pidfd_open", side_effect=OSError(errno.ENOSYS, "")):
             _, told = self.start("echo here; exit 4")
         self.assertEqual(await told.ended, ExitStatus(4, None))

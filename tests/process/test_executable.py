@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
-from shellstream.process.executable import find_preload, loader, locate
+from shellstream.process.executable import find_loader, find_preload, locate
 from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.unbuffering import Preload
 from tests.support.processes import start
@@ -93,16 +93,16 @@ class LoaderTests(FilesTestCase):
 
     def test_script(self) -> None:
         """A script is loaded as its interpreter is, also by way of another."""
-        usual = loader(locate("sh", None, None))
+        usual = find_loader(locate("sh", None, None))
         self.assertIsNotNone(usual)
         first = self.file("first", "#!/bin/sh -e\n")
-        self.assertEqual(loader(first), usual)
-        self.assertEqual(loader(self.file("second", f"#! {first}\n")), usual)
+        self.assertEqual(find_loader(first), usual)
+        self.assertEqual(find_loader(self.file("second", f"#! {first}\n")), usual)
 
     def test_broken_script(self) -> None:
         """A script whose interpreter is not there cannot be executed."""
         path = self.file("x", "#!/nonexistent/x\n")
-        self.assertRaises(FileNotFoundError, loader, path)
+        self.assertRaises(FileNotFoundError, find_loader, path)
 
     def test_unknown(self) -> None:
         """What is no program, or only in circles, has no loader."""
@@ -114,44 +114,44 @@ class LoaderTests(FilesTestCase):
             self.file("loop", f"#!{loop}\n"),
             str(self.folder),
         ):
-            self.assertIsNone(loader(path), path)
+            self.assertIsNone(find_loader(path), path)
 
     def test_fifo(self) -> None:
         """What would make us wait is not opened."""
         path = str(self.folder / "fifo")
         os.mkfifo(path)
-        self.assertIsNone(loader(path))
+        self.assertIsNone(find_loader(path))
 
     def test_changed(self) -> None:
         """A program that is replaced is looked at again."""
         path = self.file("x", "#!/bin/sh\n")
-        self.assertIsNotNone(loader(path))
+        self.assertIsNotNone(find_loader(path))
         os.replace(self.file("y", "#!relative\n"), path)
-        self.assertIsNone(loader(path))
+        self.assertIsNone(find_loader(path))
 
     def test_set_user_id(self) -> None:
         """One that changes its user or group has none."""
         path = self.file("x")
         for mode in (0o4755, 0o2755):
             os.chmod(path, mode)
-            self.assertIsNone(loader(path))
+            self.assertIsNone(find_loader(path))
 
     def test_unreadable(self) -> None:
         """One that may be executed but not read has none."""
         path = self.file("x", mode=0o711)
         refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with patch.object(os, "open", side_effect=refused):  # root may read it
-            self.assertIsNone(loader(path))
+            self.assertIsNone(find_loader(path))
 
     def test_static(self) -> None:
         """One that is linked statically has none."""
-        self.assertIsNone(loader(self.compile("cc", "-static")))
+        self.assertIsNone(find_loader(self.compile("cc", "-static")))
 
     def test_other_libc(self) -> None:
         """One with another libc has another."""
         other, usual = (
-            loader(self.compile("musl-gcc")),
-            loader(locate("sh", None, None)),
+            find_loader(self.compile("musl-gcc")),
+            find_loader(locate("sh", None, None)),
         )
         self.assertIsNotNone(other)
         self.assertNotEqual(other, usual)
@@ -177,7 +177,7 @@ class PreloadTests(FilesTestCase):
         assert found is not None
         self.assertEqual(found.variables["_STDBUF_O"], "L")
         self.assertTrue(os.path.isfile(found.variables["LD_PRELOAD"]))
-        self.assertEqual(found.loader, loader(locate("sh", None, None)))
+        self.assertEqual(found.loader, find_loader(locate("sh", None, None)))
 
     def test_asked(self) -> None:
         """What it sets is taken, if it is a file that everybody may read."""

@@ -12,7 +12,7 @@ from shellstream.model.run_input import Tty
 from shellstream.process import orphans
 from shellstream.process.orphans import POLL_INTERVAL, end_orphans, find_orphans
 from shellstream.process.process_table import process_start
-from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
+from tests.support.orphans import JOBS, LEAVING, RUN, STUBBORN, Started
 from tests.support.programs import needs
 
 #: Leaves a process in a session of its own, and stays.
@@ -55,15 +55,11 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find_orphans([record]), {RUN.id: {started.pid}})
         self.assertEqual(find_orphans([evolve(record, id="another")]), {})
 
-    test_members.skip = LINUX
-
     def test_never_recorded(self) -> None:
         """So is one whose daemon had no time to write down its id."""
         started = Started(self, STUBBORN)
         self.assertEqual(find_orphans([RUN]), {RUN.id: {started.pid}})
         self.assertEqual(find_orphans([]), {})
-
-    test_never_recorded.skip = LINUX
 
     def test_session_of_its_own(self) -> None:
         """What a run has put into a session of its own is not its group."""
@@ -71,7 +67,7 @@ class FindTests(SynchronousTestCase):
         self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
         self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
 
-    test_session_of_its_own.skip = LINUX or needs("setsid")
+    test_session_of_its_own.skip = needs("setsid")
 
     def test_terminal(self) -> None:
         """On a terminal a shell's jobs, in groups of their own, are the run's, too."""
@@ -84,7 +80,7 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find_orphans([record]), {RUN.id: both})
         self.assertEqual(find_orphans([evolve(record, pid=None)]), {RUN.id: both})
 
-    test_terminal.skip = LINUX or needs("bash")
+    test_terminal.skip = needs("bash")
 
     def test_ourselves(self) -> None:
         """Neither our own group nor that of all processes is ever found."""
@@ -143,8 +139,6 @@ class EndTests(SynchronousTestCase):
         self.successResultOf(ended)
         self.assertEqual(started.rest(), "")
 
-    test_members.skip = LINUX
-
     def test_stranger(self) -> None:
         """A number that was given to a stranger meanwhile is left alone."""
         started = Started(self, STUBBORN)
@@ -163,8 +157,6 @@ class EndTests(SynchronousTestCase):
         self.clock.advance(POLL_INTERVAL)
         self.successResultOf(ended)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    test_zombies.skip = LINUX
 
     def test_another_users(self) -> None:
         """One that runs as another user by now cannot be ended, nor be waited for."""

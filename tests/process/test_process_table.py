@@ -8,14 +8,12 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.process import process_table
-from shellstream.process.orphans import find_orphans
 from shellstream.process.process_table import (
     living_member,
     process_start,
     session_groups,
 )
-from tests.support.orphans import JOBS, LEAVING, LINUX, RUN, STUBBORN, Started
+from tests.support.orphans import JOBS, LEAVING, STUBBORN, Started
 from tests.support.programs import needs, no_descriptor
 
 #: Ends its first thread; another goes on.
@@ -59,19 +57,6 @@ class ProcessStartTests(SynchronousTestCase):
         self.assertLessEqual(began(started.pid), began(plain.pid))
         self.assertGreaterEqual(began(started.pid), began(os.getpid()))
 
-    def test_ps(self) -> None:
-        """Where there is no /proc, ps(1) is asked."""
-        started = Started(self, STUBBORN)
-        with (
-            patch.object(process_table.sys, "platform", "darwin"),
-            patch("os.listdir", side_effect=FileNotFoundError),
-        ):
-            self.assertGreaterEqual(began(started.pid), began(os.getpid()))
-            self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
-            self.assertIsNone(process_start(1 << 22))
-
-    test_ps.skip = needs("ps")
-
 
 class DescriptorTests(SynchronousTestCase):
     """Without a descriptor nobody can look, and nothing is taken for gone."""
@@ -105,8 +90,7 @@ class SessionTests(SynchronousTestCase):
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
         self.assertEqual(session_groups(started.pid), set())
 
-    test_jobs.skip = LINUX or needs("bash")
-    test_zombie.skip = LINUX
+    test_jobs.skip = needs("bash")
 
 
 class LivingMemberTests(SynchronousTestCase):
@@ -147,15 +131,6 @@ class LivingMemberTests(SynchronousTestCase):
         while b") Z " not in stat.read_bytes():
             os.sched_yield()
         self.assertEqual(living_member(started.pid), started.pid)
-
-    for _test in (test_member, test_zombie, test_first_thread_ended):
-        _test.skip = LINUX
-
-    def test_without_proc(self) -> None:
-        """Where there is no /proc, kill(2) is believed."""
-        started = Started(self, STUBBORN)
-        with patch("os.listdir", side_effect=FileNotFoundError):
-            self.assertEqual(living_member(started.pid), started.pid)
 
     def test_another_users(self) -> None:
         """That all are another user's is told."""

@@ -171,8 +171,6 @@ class RingFileTests(FileTestCase):
         file.close()
         self.assertEqual(self.path.stat().st_size, file.stored)
 
-    test_reserved.skip = None if hasattr(os, "posix_fallocate") else "macOS"
-
     def test_granted_once(self) -> None:
         """What it was told that a file may grow is true until it has."""
         asked: list[int] = []

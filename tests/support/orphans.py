@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from uuid import uuid4
 
@@ -15,9 +14,6 @@ from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunRecord
 from shellstream.process.environment import RUN as MARK
 from shellstream.process.process_table import process_start
-
-LINUX = None if sys.platform == "linux" else "there is no /proc"
-
 
 RUN = RunRecord(
     id=str(uuid4()),  # others may run these tests, too
