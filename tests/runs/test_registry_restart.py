@@ -156,7 +156,7 @@ class QueuedTests(RegistryTestCase):
         self.assert_changed(evolve(CONFIG, commands={"say": SAY}), "no command 'echo'")
         echo = evolve(ECHO, argv=("echo",), params={})
         changed = evolve(CONFIG, commands={"echo": echo, "say": SAY})
-        self.assert_changed(changed, "x: is no parameter")
+        self.assert_changed(changed, "x: is not a parameter")
 
     def test_changed_and_cannot_be_written_down(self) -> None:
         """That it has failed is told even while that cannot be written down."""

@@ -135,7 +135,7 @@ class NotedTests(WebTestCase):
         entry = self.assert_refused("POST /runs", 503, "running already")
         self.assertEqual((entry.command, entry.params), ("echo", {"x": "2"}))
         self.ask("POST", "/stream/echo?y=2")
-        entry = self.assert_refused("POST /stream/echo", 400, "y: is no parameter")
+        entry = self.assert_refused("POST /stream/echo", 400, "y: is not a parameter")
         self.assertEqual((entry.command, entry.params), ("echo", {}))
 
     def test_malformed(self) -> None:
