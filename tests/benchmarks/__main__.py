@@ -22,13 +22,13 @@ from tests.benchmarks.report import Report
 from tests.benchmarks.results import Results
 from tests.benchmarks.workloads import Workloads
 
-#: What of Python is measured.
+#: The Python packages that are measured.
 PACKAGES = (
     *("shellstream", "Twisted", "bottle", "Flask", "gunicorn", "starlette"),
     *("uvicorn", "uvloop", "aiohttp", "requests", "httpie"),
 )
 
-#: What else is, and how each tells its version; some only to Debian.
+#: The other programs, and how each shows its version; some only by dpkg.
 DPKG = ("dpkg-query", "--show", "--showformat=${Version}")
 PROGRAMS = {
     "Node": ("node", "--version"),
@@ -41,12 +41,12 @@ PROGRAMS = {
 }
 
 
-#: What a server of thousands of viewers needs, and their client.
+#: Open files that a server of thousands of viewers needs, and its client.
 OPEN_FILES = 20_000
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line, or exit saying what is wrong with it."""
+    """Parse the command line; exits with a message if it is wrong."""
     peers = {peer.__name__.lower(): peer for peer in PEERS}
     names = [metric.name for metric in all_metrics(Scale())]
     parser = argparse.ArgumentParser(
@@ -92,7 +92,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def versions() -> Mapping[str, str]:
-    """What is measured, in which version."""
+    """The versions of all that is measured."""
     found = dict(machine.versions(PACKAGES))
     for name, argv in PROGRAMS.items():
         try:
@@ -106,7 +106,7 @@ def versions() -> Mapping[str, str]:
 
 
 def measure(metric: Metric, bench: Bench, rounds: int, results: Results) -> None:
-    """One metric, in rounds that each go through all rows."""
+    """Measure one metric in rounds; each round goes through all rows."""
     with metric.turns(bench) as turns:
         rows = list(turns)
         for number in range(rounds):
@@ -126,7 +126,7 @@ def measure(metric: Metric, bench: Bench, rounds: int, results: Results) -> None
 
 
 def run(given: argparse.Namespace, folder: Path) -> Report:
-    """Measure everything that was asked for; Ctrl-C ends that, not the report."""
+    """Measure all that was asked for; Ctrl-C ends measuring, and the report follows."""
     results = Results()
     lacks: dict[str, str] = {}
     facts = {**machine.description(folder), "versions": _in_words(versions())}

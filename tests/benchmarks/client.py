@@ -1,8 +1,8 @@
 """
-The client that measures: one for all peers and all metrics.
+The measuring client, one for all peers and all metrics.
 
-It does as little as can be done, so as not to be what is measured: one process, one
-buffer, one C{epoll}, and the bytes compared where they were received.
+It does as little as possible, or it would be what is measured: one process, one buffer,
+one C{epoll}, and bytes are compared where they were received.
 """
 
 import errno
@@ -23,10 +23,10 @@ from tests.benchmarks.content import PIECE, Sink
 from tests.benchmarks.decode import Decoder, Http, Raw, WebSocket
 from tests.benchmarks.errors import Cut, Failed, Silent
 
-#: Seconds after which a stream that says nothing counts as broken.
+#: Seconds of silence after which a stream counts as broken.
 PATIENCE = 60.0
 
-#: Room for the beginning of something that a decoder has not understood yet.
+#: Room for the beginning of a unit that a decoder cannot decode yet.
 _HEAD = 1 << 13
 _BUFFER = bytearray(_HEAD + PIECE)
 _VIEW = memoryview(_BUFFER)
@@ -34,19 +34,19 @@ _BODY = _VIEW[_HEAD:]
 
 
 class Source(Protocol):
-    """Where a stream comes from, and how to ask for it."""
+    """The source of a stream, and how to ask for it."""
 
     def open(self) -> "Opened":
-        """Begin to connect."""
+        """Start connecting."""
 
 
 @define(eq=False)
 class Opened:
     """
-    A way that leads to a server.
+    A descriptor that leads to a server.
 
-    @ivar request: what is to be sent once it is open; empty for a pipe.
-    @ivar close: gives everything back. @raise Failed: if a program says that it did.
+    @ivar request: what to send when it is connected; empty for a pipe.
+    @ivar close: frees everything. @raise Failed: if a program exited with an error.
     """
 
     fd: int
@@ -57,7 +57,7 @@ class Opened:
 
 @frozen
 class Address:
-    """A URL of this machine."""
+    """A URL on this machine."""
 
     port: int
     path: str
@@ -86,13 +86,13 @@ class Get(Address):
         return Opened(connecting.fileno(), request.encode(), Http(), connecting.close)
 
 
-#: Any will do: nobody here looks at the answer to it.
+#: Any key will do: the answer to it is not checked here.
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 @frozen
 class Socket(Address):
-    """A WebSocket, to be read only."""
+    """A WebSocket that is only read."""
 
     binary: bool
 
@@ -148,7 +148,7 @@ class Connection:
         return self.opened.decoder.answered
 
     def send(self) -> None:
-        """Ask, now that the connection stands."""
+        """Send the request when connected."""
         try:
             sent = os.write(self.opened.fd, self.opened.request)
         except OSError as error:
@@ -156,7 +156,7 @@ class Connection:
         assert sent == len(self.opened.request)
 
     def receive(self) -> bool:
-        """Take in what there is; returns whether there may be more."""
+        """Read what is there; returns whether there may be more."""
         decoder = self.opened.decoder
         try:
             count = os.readv(self.opened.fd, [_BODY])
@@ -179,7 +179,7 @@ class Connection:
 
 @define(eq=False)
 class Client:
-    """Any number of open streams, each of which is read as soon as it can be."""
+    """Any number of open streams; each is read as soon as it has data."""
 
     _epoll: select.epoll = field(factory=select.epoll)
     _open: dict[int, Connection] = field(factory=dict)
@@ -202,7 +202,7 @@ class Client:
         return len(self._open)
 
     def open(self, source: Source, sink: Sink) -> Connection:
-        """Begin a stream."""
+        """Start a stream."""
         opened = source.open()
         connection = self._open[opened.fd] = Connection(sink, opened)
         asks = select.EPOLLOUT if opened.request else select.EPOLLIN
@@ -211,9 +211,9 @@ class Client:
 
     def turn(self) -> list[Connection]:
         """
-        Wait until something comes, and take it in; returns whose stream has ended.
+        Wait for data, and read it; returns the connections that have ended.
 
-        @raise Failed: if any stream is not as it should be.
+        @raise Failed: if the content of a stream is wrong.
         """
         ready = self._epoll.poll(PATIENCE)
         if not ready:
@@ -230,25 +230,25 @@ class Client:
         return ended
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Take in what comes until there is enough."""
+        """Read until C{done} is true."""
         while not done():
             if not self._open:
                 raise Cut("all streams ended too early")
             self.turn()
 
     def leave(self, connection: Connection, *, unread: bool) -> None:
-        """Stop reading a stream without closing it, or read it again."""
+        """Stop reading a stream without closing it, or go on reading."""
         self._epoll.modify(connection.opened.fd, 0 if unread else select.EPOLLIN)
 
     def close(self, connection: Connection) -> None:
-        """Leave a stream."""
+        """Close a stream."""
         del self._open[connection.opened.fd]
         self._epoll.unregister(connection.opened.fd)
         connection.opened.close()
 
 
 def drain(source: Source, sink: Sink) -> float:
-    """Take in one whole stream; returns the seconds that it took."""
+    """Read one stream to its end; returns the seconds that it took."""
     with Client() as client:
         began = monotonic()
         client.open(source, sink)
@@ -259,9 +259,9 @@ def drain(source: Source, sink: Sink) -> float:
 
 def drain_until_told(source: Source, sinks: Callable[[], Sink]) -> None:
     """
-    Take in the same stream again and again: a process of its own.
+    Read the same stream again and again, in a process of its own.
 
-    SIGTERM has it finish the last one; it exits with 1 if that is not right.
+    After SIGTERM it finishes the last one; it exits with 1 if the content was wrong.
     """
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))

@@ -1,8 +1,8 @@
 """
-What is expected to arrive, and what takes it in and compares.
+The content that should arrive, and the sinks that compare it.
 
-Everything that a client receives goes to a I{sink}: called with each piece and the
-time at which it arrived, and told when the stream has ended as it should.
+All that a client receives goes to a I{sink}, which is called with each piece and its
+time of arrival, and once more when the stream has ended properly.
 """
 
 from collections.abc import Callable
@@ -12,37 +12,37 @@ from attrs import define, evolve, field, frozen
 
 from tests.benchmarks.errors import Differs
 
-#: The most bytes that a sink is ever given at once.
+#: The most bytes that a sink gets at once.
 PIECE = 1 << 20
 
 
 class Sink(Protocol):
-    """Takes one stream in."""
+    """Receives one stream."""
 
     def __call__(self, piece: memoryview, now: float) -> None:
-        """A piece arrived. @raise Differs: if it is not what was expected."""
+        """Take a piece. @raise Differs: if it is not the expected one."""
 
     def ended(self) -> None:
-        """The stream is over. @raise Differs: if something has not arrived."""
+        """The stream has ended. @raise Differs: if something did not arrive."""
 
 
 @frozen
 class Content:
     """
-    A block, repeated until there are C{size} bytes, behind a C{head}.
+    A C{head}, then a block that is repeated up to C{size} bytes.
 
-    The length of a block is no multiple of any buffer's: what is lost, doubled or
-    moved shows.
+    The length of a block is no multiple of a buffer's size, so that lost, doubled or
+    moved bytes show.
 
-    @ivar lossy: the peer loses output at the end, or adds empty lines to it, and
-        so is only asked for a beginning of all this.
+    @ivar lossy: the peer loses output at the end, or adds empty lines; so only the
+        beginning has to arrive.
     """
 
     block: bytes
     size: int
     head: bytes = b""
     lossy: bool = False
-    #: Long enough to hold every piece, from wherever in the block it begins.
+    #: Long enough to hold any piece, wherever in the block it begins.
     _repeated: bytes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Content:
         return len(self.head) + self.size
 
     def holds(self, piece: memoryview, offset: int) -> bool:
-        """Whether C{piece} is what stands at C{offset}; at the speed of memory."""
+        """Whether the content has C{piece} at C{offset}; as fast as memory."""
         if offset + len(piece) > self.total:
             return False
         before = len(self.head) - offset
@@ -66,7 +66,7 @@ class Content:
         return not piece or self._repeated.startswith(piece, start)
 
     def altered(self, change: Callable[[bytes], bytes]) -> "Content":
-        """As a peer sends it that changes what it is given, and may lose its end."""
+        """The content as a peer sends it that changes output, and may lose its end."""
         count = self.size // len(self.block)
         block = change(self.block)
         return evolve(self, block=block, size=count * len(block), lossy=True)
@@ -74,7 +74,7 @@ class Content:
 
 @define(eq=False)
 class Whole:
-    """Takes a content in, and compares every byte."""
+    """Compares every byte with a content."""
 
     content: Content
     got: int = 0
@@ -108,10 +108,10 @@ class Whole:
 @define(eq=False)
 class Ticks:
     """
-    Takes a ticker in: a line for each tick, which says when it was written.
+    Measures ticks: lines that say when they were written.
 
-    @ivar delays: seconds between a tick's being written and its arrival.
-    @ivar count: how many there will be; L{None}: no end is known.
+    @ivar delays: of each tick, in seconds from writing to arrival.
+    @ivar count: how many there will be; L{None} if there is no end.
     """
 
     count: int | None = None

@@ -1,8 +1,8 @@
 """
-From what a server sends to the output in it: pure, and the same for all peers.
+Decodes the output in what a server sends. Pure, and the same for all peers.
 
-A decoder is given a buffer and where in it there is something new. It hands the
-output on and says up to where it has understood; the rest comes again, with more.
+A decoder gets a buffer and the range of new bytes in it. It passes the output on and
+returns how far it has decoded; the rest is given to it again, with more.
 """
 
 from typing import Protocol
@@ -14,32 +14,32 @@ from tests.benchmarks.errors import Cut, Refused
 
 
 class Body(Protocol):
-    """Understands the part of a stream in which the output is."""
+    """Decodes the body of a stream, which holds the output."""
 
     @property
     def ended(self) -> bool:
-        """Whether the end was seen, as the protocol marks it."""
+        """Whether the end came, as the protocol marks it."""
 
     def decode(
         self, view: memoryview, start: int, end: int, sink: Sink, now: float
     ) -> int:
-        """Hand on the output in C{view[start:end]}; returns where the rest begins."""
+        """Pass on the output in C{view[start:end]}; returns where the rest begins."""
 
     def eof(self) -> None:
-        """The connection was closed. @raise Cut: if that is not how this ends."""
+        """The connection was closed. @raise Cut: if that is not a proper end."""
 
 
 class Decoder(Body, Protocol):
-    """Understands one stream."""
+    """Decodes one stream."""
 
     @property
     def answered(self) -> bool:
-        """Whether whatever comes before the output has come."""
+        """Whether all that precedes the output has come."""
 
 
 @define
 class Raw:
-    """All that comes is output, until the close: pipes, HTTP/1.0."""
+    """Everything until the close is output: pipes, HTTP/1.0."""
 
     ended: bool = False
     answered: bool = True
@@ -56,11 +56,11 @@ class Raw:
 
 @define
 class Chunked:
-    """RFC 9112, 7.1; what has come of a chunk is handed on before the rest has."""
+    """Chunks (RFC 9112, 7.1), each passed on before all of it has come."""
 
     ended: bool = False
     _left: int = 0
-    #: Before the size of each chunk but the first stands the end of the last one.
+    #: The size of each chunk but the first follows the end of the one before.
     _lead: int = 0
 
     def decode(
@@ -94,7 +94,7 @@ class Chunked:
 
 @define
 class Sized:
-    """An answer that said how long it is."""
+    """A body with a Content-Length."""
 
     _left: int
 
@@ -115,7 +115,7 @@ class Sized:
 
 @define
 class Http:
-    """An answer in HTTP/1.0 or 1.1, to one request."""
+    """A response in HTTP/1.0 or 1.1."""
 
     _body: Body | None = None
 
@@ -160,11 +160,11 @@ def _body(head: bytes, rest: bytes) -> Body:
 @define
 class WebSocket:
     """
-    RFC 6455, as far as a server that streams uses it: frames of data, then a close.
+    The part of RFC 6455 that a streaming server uses: frames of data, then a close.
 
-    websocketd just closes the connection, so a close frame is not asked for.
+    A close frame is optional: websocketd only closes the connection.
 
-    @ivar _newline: put after each message: websocketd takes the end of a line away.
+    @ivar _newline: what to put after each message: websocketd removes line ends.
     """
 
     _newline: bool
@@ -202,7 +202,7 @@ class WebSocket:
         return end if self.ended else start
 
     def _header(self, buffer: bytearray, start: int, end: int) -> int:
-        """Read a frame's header; returns where its payload begins, 0 for not yet."""
+        """Read a frame's header; returns where its payload begins, or 0."""
         if end - start < 2:
             return 0
         first, short = buffer[start], buffer[start + 1]

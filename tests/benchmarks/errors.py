@@ -1,4 +1,4 @@
-"""What can go wrong with a measurement: each fails the benchmark, none is a time."""
+"""How a measurement can fail. These fail the benchmark; a slow time does not."""
 
 
 class Failed(Exception):
@@ -6,7 +6,7 @@ class Failed(Exception):
 
 
 class Differs(Failed):
-    """What arrived is not what the command wrote."""
+    """Other bytes arrived than the command wrote."""
 
 
 class Cut(Failed):
@@ -14,8 +14,8 @@ class Cut(Failed):
 
 
 class Refused(Failed):
-    """A server answered, but not with output."""
+    """A server answered with an error."""
 
 
 class Silent(Failed):
-    """Nothing came for longer than anything here takes."""
+    """A stream was silent for too long."""

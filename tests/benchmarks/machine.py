@@ -1,4 +1,4 @@
-"""The machine that it is all measured on: what it is, what it allows, what is left."""
+"""This machine: what it is, its processes, memory, ports and limits."""
 
 import ctypes
 import os
@@ -21,9 +21,10 @@ _ERRORS = (psutil.NoSuchProcess, psutil.AccessDenied)
 @contextmanager
 def everything_ended() -> Iterator[None]:
     """
-    See that no process is left that was started in here, however it ends.
+    End all processes that were started inside, however the block ends.
 
-    Those whose parent is gone become ours (prctl(2)): none gets away.
+    Orphans become children of this process (PR_SET_CHILD_SUBREAPER, prctl(2)), so that
+    none escapes.
     """
     if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError("this kernel has no PR_SET_CHILD_SUBREAPER")
@@ -56,7 +57,7 @@ def end(processes: list[psutil.Process]) -> None:
 
 
 def tree(pids: list[int]) -> list[psutil.Process]:
-    """These processes and all that they started."""
+    """These processes and all their descendants."""
     found: dict[int, psutil.Process] = {}
     for pid in pids:
         with suppress(*_ERRORS):
@@ -67,7 +68,7 @@ def tree(pids: list[int]) -> list[psutil.Process]:
 
 
 def program_of(process: psutil.Process) -> str:
-    """The program that a process executes; empty if it is gone."""
+    """The program that a process executes; empty if it has ended."""
     try:
         return str(process.exe())
     except _ERRORS:
@@ -75,7 +76,7 @@ def program_of(process: psutil.Process) -> str:
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """What they have taken of all processors, without their children."""
+    """The processor time of these processes, without their children."""
     took = 0.0
     for each in processes:
         with suppress(psutil.NoSuchProcess):
@@ -85,7 +86,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 
 
 def memory(processes: list[psutil.Process]) -> int:
-    """The bytes that they hold; what several share is counted once (PSS)."""
+    """The memory of these processes in bytes; shared memory counts once (PSS)."""
     held = 0
     for each in processes:
         with suppress(psutil.NoSuchProcess):
@@ -94,7 +95,7 @@ def memory(processes: list[psutil.Process]) -> int:
 
 
 def allow_open_files(wanted: int) -> int:
-    """Let this process, and all that it starts, open many files; returns how many."""
+    """Raise the limit of open files for this process and its children; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (max(hard, wanted), hard):
         try:
@@ -106,7 +107,7 @@ def allow_open_files(wanted: int) -> int:
 
 
 def _ports() -> Iterator[int]:
-    # Not those that the kernel gives to clients: one of ours could be faster.
+    # Not the ephemeral ports: the kernel could give one to a client of ours.
     below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     ports = range(max(below - 20_000, 1024), below)
     first = os.getpid() % len(ports)  # nor those of another benchmark
@@ -117,7 +118,7 @@ _PORTS = _ports()
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on, never the same."""
+    """An unused TCP port of the loopback interface; a new one each time."""
     for port in _PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -134,7 +135,7 @@ def _first(path: str, key: str) -> str:
 
 
 def description(folder: Path) -> Mapping[str, str]:
-    """What machine this is; C{folder} is where output is kept."""
+    """A description of this machine; C{folder} is where output is kept."""
     where = [
         each
         for each in psutil.disk_partitions(all=True)

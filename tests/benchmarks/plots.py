@@ -1,4 +1,4 @@
-"""Pictures of what was found. The only module that imports matplotlib."""
+"""Plots the results. The only module that imports matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.benchmarks.metrics.viewers import Viewers
 from tests.benchmarks.peers import PEERS, Kind
 from tests.benchmarks.results import OURS, Results
 
-# Text stays text: small files, which can be searched.
+# Text stays text: the files are small, and can be searched.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 9})
 
 _KINDS = {peer.name: peer.kind for peer in PEERS}
@@ -24,7 +24,7 @@ _COLOURS = {
 }
 
 
-#: What matters most: a picture that fits on a page.
+#: The most important columns, for a picture that fits on a page.
 SUMMARY = (("latency", "p50"), ("binary", "MB/s"), ("runs", "16"), ("streams", "runs"))
 
 
@@ -34,7 +34,7 @@ def _colour(row: str) -> str:
 
 
 def _bars(axes: Axes, metric: Metric, column: Column, results: Results) -> None:
-    """One bar a row, the best at the top."""
+    """One bar for each row, the best at the top."""
     found = [
         (row, value)
         for row in results.values[metric.name]
@@ -77,7 +77,7 @@ def _has(results: Results, metric: Metric, column: Column) -> bool:
 
 
 def plot_metric(metric: Metric, results: Results, folder: Path) -> Path:
-    """All columns of a metric."""
+    """Plot all columns of a metric."""
     wanted = [(metric, each) for each in metric.columns if _has(results, metric, each)]
     return _draw(wanted, results, folder / f"{metric.name}.svg")
 
@@ -85,7 +85,7 @@ def plot_metric(metric: Metric, results: Results, folder: Path) -> Path:
 def plot_summary(
     metrics: Sequence[Metric], results: Results, folder: Path
 ) -> list[Path]:
-    """Some columns, in one picture."""
+    """Plot some columns in one picture."""
     wanted = [
         (metric, column)
         for metric in metrics
@@ -100,7 +100,7 @@ def plot_summary(
 def plot_crowds(
     metrics: Sequence[Metric], results: Results, folder: Path
 ) -> list[Path]:
-    """How things change with the number of viewers."""
+    """Plot results by the number of viewers."""
     crowds = [each for each in metrics if isinstance(each, Viewers)]
     if len(crowds) < 2:
         return []

@@ -1,4 +1,4 @@
-"""What was found, as text for people, as JSON for programs, and as pictures."""
+"""The results as text for people, as JSON for programs, and as pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ class Report:
     """
     One run of the benchmark.
 
-    @ivar machine: what it ran on, and what was measured in which version.
-    @ivar skipped: peer, and what of its needs is not installed.
+    @ivar machine: the machine, and the versions of what was measured.
+    @ivar skipped: peers, and which of their needs are not installed.
     """
 
     metrics: Sequence[Metric]
@@ -31,7 +31,7 @@ class Report:
         return [each for each in self.metrics if each.name in self.results.values]
 
     def text(self) -> str:
-        """In Markdown."""
+        """The report in Markdown."""
         parts = ["# Benchmarks", self._machine()]
         if len(self.measured) > 1:
             parts += ["## In short", self.summary()]
@@ -60,7 +60,7 @@ class Report:
         return "\n".join(facts)
 
     def summary(self) -> str:
-        """The table of what matters most, with all peers that have any of it."""
+        """The table of the most important columns, with all peers that have one."""
         columns = [
             (metric, column)
             for metric in self.measured
@@ -76,7 +76,7 @@ class Report:
         return self._table(titles, rows, columns)
 
     def table(self, metric: Metric) -> str:
-        """Of all that was measured of one metric."""
+        """The table of one metric."""
         columns = [(metric, column) for column in metric.columns]
         titles = [column.title for column in metric.columns]
         return self._table(titles, list(self.results.values[metric.name]), columns)
@@ -87,7 +87,7 @@ class Report:
         names: Sequence[str],
         columns: Sequence[tuple[Metric, Column]],
     ) -> str:
-        """Of medians."""
+        """A table of medians."""
         head = ["", *titles]
         rows = [
             [name, *(self._cell(metric, name, column) for metric, column in columns)]
@@ -116,7 +116,7 @@ class Report:
         return "\n".join(lost)
 
     def json(self) -> str:
-        """All values of all rounds."""
+        """The values of all rounds."""
         return json.dumps(
             {
                 "machine": self.machine,

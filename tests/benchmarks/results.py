@@ -1,4 +1,4 @@
-"""What was found, and what is made of it: medians, and the bounds of the project."""
+"""The values that were measured, their medians, and the bounds of the project."""
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
@@ -32,9 +32,9 @@ _PEERS = _HTTP | {peer.name for peer in PEERS if peer.kind is Kind.OTHER}
 @define
 class Results:
     """
-    All values that were found, by metric, row and column: one for each round.
+    All values by metric, row and column, one for each round.
 
-    @ivar failures: metric, row, and why it could not be measured.
+    @ivar failures: metric, row, and why that could not be measured.
     """
 
     values: dict[str, dict[str, dict[str, list[float]]]] = field(factory=dict)
@@ -45,14 +45,14 @@ class Results:
         columns.setdefault(column, []).append(value)
 
     def median(self, metric: str, row: str, column: str) -> float | None:
-        """L{None} if it was not measured."""
+        """The median; L{None} if it was not measured."""
         found = self.values.get(metric, {}).get(row, {}).get(column)
         return median(found) if found else None
 
     def best(
         self, metric: str, column: str, rows: set[str], choose: Callable[..., float]
     ) -> float | None:
-        """The least or the greatest of these rows."""
+        """The best median of these rows."""
         found = [self.median(metric, row, column) for row in rows]
         there = [value for value in found if value is not None]
         return choose(there) if there else None
@@ -61,10 +61,10 @@ class Results:
 @frozen
 class Bound:
     """
-    A bound and what was found.
+    A bound, and the value that was found.
 
-    @ivar found: L{None} if something that it needs was not measured.
-    @ivar least: what C{found} may not be below, or L{None}; or above, C{most}.
+    @ivar found: L{None} if it was not measured.
+    @ivar least: the smallest allowed value, if there is one; C{most}: the greatest.
     """
 
     what: str
@@ -96,7 +96,7 @@ def _ratio(one: float | None, other: float | None) -> float | None:
 
 
 def bounds(results: Results) -> Sequence[Bound]:
-    """Those that the project has set itself."""
+    """The bounds that the project has set itself."""
     return list(_bounds(results))
 
 

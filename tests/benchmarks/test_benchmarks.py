@@ -1,4 +1,4 @@
-"""Tests for what the benchmarks trust: that a byte which is wrong does not pass."""
+"""Tests for the benchmarks: a wrong byte does not pass."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,9 +10,9 @@ from tests.benchmarks.content import Content, Ticks, Whole
 from tests.benchmarks.decode import Decoder, Http, Raw, WebSocket
 from tests.benchmarks.errors import Cut, Differs, Refused
 
-#: What a server writes at a time.
+#: Sizes of a server's writes.
 WRITES = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
-#: How much of the stream a client reads at a time.
+#: Sizes of a client's reads.
 READS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
 
@@ -26,11 +26,11 @@ class Kept:
         self.data += piece
 
     def ended(self) -> None:
-        """Nothing to compare with."""
+        """There is nothing to compare."""
 
 
 def feed(decoder: Decoder, wire: bytes, reads: Sequence[int] = (1 << 20,)) -> bytes:
-    """What a decoder makes of bytes that come in such pieces, and then a close."""
+    """What a decoder makes of bytes in these pieces, followed by a close."""
     sink, rest = Kept(), b""
     for piece in pieces(wire, reads):
         buffer = bytearray(rest + piece)
@@ -42,7 +42,7 @@ def feed(decoder: Decoder, wire: bytes, reads: Sequence[int] = (1 << 20,)) -> by
 
 
 def pieces(wire: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """The wire, cut into pieces of these sizes, again and again."""
+    """The wire, cut into pieces of these sizes in turn."""
     start = number = 0
     while start < len(wire):
         size = sizes[number % len(sizes)]
@@ -51,7 +51,7 @@ def pieces(wire: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
 
 
 def chunked(writes: Sequence[bytes]) -> bytes:
-    """An answer of HTTP/1.1."""
+    """A chunked response."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n"
     body = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in writes)
     return head + body + b"0\r\nA: b\r\n\r\n"
@@ -65,16 +65,16 @@ def frame(data: bytes, first: int) -> bytes:
 
 
 class DecoderTests(SynchronousTestCase):
-    """What arrives is understood, however it is cut."""
+    """Streams are decoded, however they are cut."""
 
     @given(WRITES, READS)
     def test_chunked(self, writes: list[bytes], reads: list[int]) -> None:
-        """A chunked answer holds what was written."""
+        """A chunked response holds the output."""
         self.assertEqual(feed(Http(), chunked(writes), reads), b"".join(writes))
 
     @given(WRITES, READS)
     def test_until_close(self, writes: list[bytes], reads: list[int]) -> None:
-        """So does one that ends with the connection, or after so many bytes."""
+        """So does a response that ends with the connection, or after its length."""
         body = b"".join(writes)
         for line in (b"", b"\r\nContent-Length: %d" % len(body)):
             wire = b"HTTP/1.0 200 OK%b\r\n\r\n%b" % (line, body)
@@ -82,14 +82,14 @@ class DecoderTests(SynchronousTestCase):
 
     @given(WRITES, READS)
     def test_pipe(self, writes: list[bytes], reads: list[int]) -> None:
-        """A pipe holds nothing else."""
+        """A pipe holds nothing but output."""
         self.assertEqual(feed(Raw(), b"".join(writes), reads), b"".join(writes))
 
     @given(WRITES, READS, st.booleans())
     def test_web_socket(
         self, writes: list[bytes], reads: list[int], newline: bool
     ) -> None:
-        """A WebSocket's messages follow each other, or are lines."""
+        """The messages of a WebSocket are joined, or are lines."""
         frames = b"".join(frame(each, 0x82) for each in writes)
         wire = b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + frames
         expected = b"".join(each + b"\n" * newline for each in writes)
@@ -97,7 +97,7 @@ class DecoderTests(SynchronousTestCase):
             self.assertEqual(feed(WebSocket(newline), wire + close, reads), expected)
 
     def test_cut(self) -> None:
-        """What ends before its end is no answer."""
+        """A stream that ends before its end is an error."""
         whole = chunked([b"one", b"two"])
         sized = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n123"
         message = b"HTTP/1.1 101 Yes\r\n\r\n" + frame(b"message", 0x81)[:-1]
@@ -112,7 +112,7 @@ class DecoderTests(SynchronousTestCase):
                 self.assertRaises(Cut, feed, decoder, wire)
 
     def test_refused(self) -> None:
-        """An error is no output."""
+        """An error status is not output."""
         wire = b"HTTP/1.1 503 Busy\r\nContent-Length: 3\r\n\r\nwhy"
         for decoder in (Http(), WebSocket(newline=True)):
             with self.subTest(decoder=decoder):
@@ -126,7 +126,7 @@ EXPECTED = b"head" + BLOCK * 5
 
 
 def take(content: Content, data: bytes, reads: Sequence[int] = (1 << 20,)) -> Whole:
-    """Take all of it in, and then the end."""
+    """Feed all of it to a sink, and then the end."""
     whole = Whole(content)
     for piece in pieces(data, reads):
         whole(memoryview(piece), 0.0)
@@ -139,19 +139,19 @@ class WholeTests(SynchronousTestCase):
 
     @given(READS)
     def test_right(self, reads: list[int]) -> None:
-        """What is as it should be passes, however it is cut."""
+        """The right content passes, however it is cut."""
         self.assertEqual(take(CONTENT, EXPECTED, reads).got, len(EXPECTED))
 
     @given(st.integers(0, len(EXPECTED) - 1), st.integers(1, 255), READS)
     def test_changed(self, offset: int, change: int, reads: list[int]) -> None:
-        """One other byte is found, wherever it is."""
+        """A single wrong byte is found, wherever it is."""
         data = bytearray(EXPECTED)
         data[offset] ^= change
         self.assertRaises(Differs, take, CONTENT, bytes(data), reads)
 
     @given(st.integers(0, len(EXPECTED)), st.integers(1, 200), READS)
     def test_lost_or_doubled(self, offset: int, size: int, reads: list[int]) -> None:
-        """Bytes that are missing or come twice are, too."""
+        """Missing and doubled bytes are found."""
         before, after = EXPECTED[:offset], EXPECTED[offset:]
         doubled = before + (after[:size] or EXPECTED[-size:]) + after
         self.assertRaises(Differs, take, CONTENT, doubled, reads)
@@ -160,7 +160,7 @@ class WholeTests(SynchronousTestCase):
 
     @given(st.integers(0, 60), st.integers(0, 3), READS)
     def test_lossy(self, lost: int, empty: int, reads: list[int]) -> None:
-        """Of a server that loses the end and adds empty lines, the rest is compared."""
+        """A server may lose the end and add empty lines; the rest is compared."""
         lines = Content(b"one\ntwo\n", 80)
         content = lines.altered(lambda block: block.replace(b"\n", b"\n\r\n"))
         sent = b"one\n\r\ntwo\n\r\n" * 10
@@ -174,7 +174,7 @@ class TicksTests(SynchronousTestCase):
     """A tick says when it was written."""
 
     def test_delays(self) -> None:
-        """Each is late by what it took, in however many pieces it comes."""
+        """The delay of each tick is found, in however many pieces it comes."""
         ticks = Ticks(2)
         ticks(memoryview(b"1.500\n2."), 2.0)
         ticks(memoryview(b"250\n"), 3.0)
@@ -182,7 +182,7 @@ class TicksTests(SynchronousTestCase):
         self.assertEqual(ticks.delays, [0.5, 0.75])
 
     def test_wrong(self) -> None:
-        """One that is missing, none, or not of this order is found."""
+        """A missing, malformed or misplaced tick is found."""
         missing = Ticks(2)
         missing(memoryview(b"1.500\n"), 2.0)
         self.assertRaises(Differs, missing.ended)

@@ -1,4 +1,4 @@
-"""The commands that all peers run, and what each is to write."""
+"""The commands that all peers run, and the output of each."""
 
 import shlex
 import shutil
@@ -10,16 +10,16 @@ from attrs import frozen
 from tests.benchmarks.content import Content
 from tests.benchmarks.errors import Failed
 
-#: How much output a command for throughput writes, in megabytes: a peer is asked
-#: for as much as it can send in a second or two.
+#: Sizes of output for throughput, in megabytes. A peer is asked for as much as it can
+#: send in a second or two.
 SIZES = (1, 4, 16, 64, 256, 1024)
 
-#: The length of a block, about: see L{Content}.
+#: The approximate length of a block: see L{Content}.
 _BLOCK = 1_000_003
 
 TICK = r"""
-# COUNT EVERY: ticks (0: for ever), seconds between them: a line that says when it
-# is written, by the clock that the harness looks at.
+# COUNT EVERY: how many ticks (0: without end), seconds between them. A tick is a line
+# that says when it is written, by the clock that the client uses.
 use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 my ($count, $every) = @ARGV;
 for (my $i = 0; !$count || $i < $count; $i++) {
@@ -29,8 +29,8 @@ for (my $i = 0; !$count || $i < $count; $i++) {
 """
 
 GATED = r"""
-# ORDERS BLOCK WRITTEN: takes its orders from a pipe: "tick N", a line at once, and
-# before it the time to another pipe; "bulk N", so many bytes of the block; "end".
+# ORDERS BLOCK WRITTEN: reads orders from a pipe: "tick N" writes a line, and before it
+# the time to another pipe; "bulk N" writes so many bytes of the block; then "end".
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 my ($orders, $from, $written) = @ARGV;
 open(my $block, "<:raw", $from) or die; local $/; my $bytes = <$block>; $/ = "\n";
@@ -52,7 +52,7 @@ while (<$order>) {
 }
 """
 
-#: Bytes of a line of either script.
+#: Bytes in a line of either script.
 TICK_SIZE = 20
 
 
@@ -61,8 +61,8 @@ class Workload:
     """
     A command with a name.
 
-    @ivar content: what it writes; L{None} for a ticker.
-    @ivar binary: whether what it writes is no text.
+    @ivar content: its output; L{None} for a ticker.
+    @ivar binary: whether its output is not text.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Workload:
 
     @property
     def shell(self) -> str:
-        """The same for peers that take a line of shell."""
+        """The command as a line of shell, for peers that take one."""
         return f"exec {shlex.join(self.argv)}"
 
     @property
@@ -90,7 +90,7 @@ def _program(name: str) -> str:
 
 
 def _binary() -> bytes:
-    """Bytes of all kinds, always the same, as of a Lehmer generator."""
+    """All kinds of bytes, always the same ones, from a Lehmer generator."""
     modulus = (1 << 61) - 1
     value, found = 1, bytearray()
     while len(found) < _BLOCK:
@@ -100,7 +100,7 @@ def _binary() -> bytes:
 
 
 def _text() -> bytes:
-    """Lines of 20 to 119 bytes, each another."""
+    """Lines of 20 to 119 bytes, all different."""
     lines, size, number = [], 0, 0
     while size < _BLOCK:
         number += 1
@@ -126,21 +126,21 @@ class Workloads:
         self._echo = _program("echo")
 
     def binary(self) -> Mapping[int, Workload]:
-        """By megabytes: C{cat}, which writes large pieces."""
+        """Commands by megabytes of output: C{cat}, which writes large pieces."""
         return {
             size: self._repeat(f"binary-{size}", (self._cat,), "block.bin", size)
             for size in SIZES
         }
 
     def lines(self) -> Mapping[int, Workload]:
-        """The same of text."""
+        """The same with text."""
         return {
             size: self._repeat(f"lines-{size}", (self._cat,), "block.txt", size)
             for size in SIZES
         }
 
     def written(self) -> Mapping[int, Workload]:
-        """The same of text, each line written by itself."""
+        """The same with text, each line in a write of its own."""
         grep = (self._grep, "--line-buffered", "-h", "")
         return {
             size: self._repeat(f"written-{size}", grep, "block.txt", size)
@@ -155,19 +155,19 @@ class Workloads:
         return Workload(name, (*argv, *files), whole, block.endswith(".bin"))
 
     def echo(self) -> Workload:
-        """One line, and over: what a run costs."""
+        """A command that writes one line: the cost of a run."""
         line = b"as short as output can be\n"
         argv = (self._echo, line.decode().rstrip())
         return Workload("echo", argv, Content(line, len(line)))
 
     def ticker(self, count: int = 0, every: float = 1.0) -> Workload:
-        """Ticks; for ever, if C{count} is 0."""
+        """A command that ticks; without end if C{count} is 0."""
         script = str(self.folder / "tick.pl")
         argv = (self._perl, script, str(count), str(every))
         return Workload("ticker", argv)
 
     def gated(self, orders: Path, written: Path, ticks: int, bulk: int) -> Workload:
-        """A command that does what it is told, and what it is going to be told."""
+        """A command that obeys orders, and the output of these orders."""
         block = "block.bin"
         argv = (
             self._perl,

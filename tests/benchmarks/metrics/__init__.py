@@ -1,4 +1,4 @@
-"""What is measured, each in a module by subject; L{Metric} says what that is."""
+"""The metrics, in a module for each subject; L{Metric} is their interface."""
 
 from tests.benchmarks.metrics.base import SMOKE, Bench, Column, Metric, Scale
 from tests.benchmarks.metrics.latency import Beside, Latency
@@ -10,7 +10,7 @@ from tests.benchmarks.metrics.viewers import Viewers
 
 
 def all_metrics(scale: Scale) -> list[Metric]:
-    """In the order in which they are measured and shown."""
+    """All metrics, in the order in which they are measured and shown."""
     return [
         Latency(),
         *THROUGHPUT,

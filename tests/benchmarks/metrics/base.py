@@ -1,4 +1,4 @@
-"""What a metric is, and the two ways in which servers are started for one."""
+"""The interface of a metric, and the two ways in which it starts servers."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ from tests.benchmarks.errors import Failed
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload, Workloads
 
-#: What a server or a program that cannot be measured is told by.
+#: Errors by which a server or a program shows that it cannot be measured.
 FAILURES = (Failed, OSError, psutil.Error, subprocess.SubprocessError)
 
-#: What was found in one turn, by column.
+#: The values of one turn, by column.
 Found = Mapping[str, float]
-#: How to measure each row once.
+#: Functions that measure each row once.
 Turns = Mapping[str, Callable[[], Found]]
 
 
@@ -30,15 +30,15 @@ class Scale:
     """
     How much is measured.
 
-    @ivar ticks: of a ticker whose latency is measured, and seconds between two.
-    @ivar seconds: that the output for throughput takes a peer, about.
-    @ivar largest: megabytes of output at most.
-    @ivar running: seconds of starting runs.
-    @ivar streams: how many are open at once, and for how long they are watched.
-    @ivar viewers: how many look at one run; each number is a metric.
-    @ivar bulk: megabytes that all of them receive together.
-    @ivar slow: megabytes of a slow reader's output, and seconds that it waits.
-    @ivar startups: of each client in a round.
+    @ivar ticks: number of ticks for latency, and seconds between two.
+    @ivar seconds: about how long the output for throughput takes a peer.
+    @ivar largest: the most megabytes of output.
+    @ivar running: seconds in which runs are started.
+    @ivar streams: how many are open at once, and for how many seconds.
+    @ivar viewers: how many viewers one run has; each number is a metric.
+    @ivar bulk: megabytes that all viewers receive together.
+    @ivar slow: megabytes of output for a slow reader, and seconds that it waits.
+    @ivar startups: how often each client is started in a round.
     """
 
     ticks: int = 500
@@ -55,7 +55,7 @@ class Scale:
     startups: int = 5
 
 
-#: A minute of all of it: shows that it works, and little else.
+#: One minute for everything: shows that it works, and little else.
 SMOKE = Scale(
     ticks=60,
     seconds=0.1,
@@ -76,7 +76,7 @@ class Column:
     """
     One number.
 
-    @ivar less: whether less is better.
+    @ivar less: whether a smaller value is better.
     """
 
     key: str
@@ -88,10 +88,10 @@ class Column:
 @frozen
 class Bench:
     """
-    What a metric is given.
+    What all metrics get.
 
     @ivar failed: called with a row and why it could not be measured.
-    @ivar skipped: called with a row, and what of its needs is not installed.
+    @ivar skipped: called with a row and those of its needs that are not installed.
     """
 
     folder: Path
@@ -106,7 +106,7 @@ class Metric:
     """
     One thing to measure.
 
-    @cvar title: what it is, in a line.
+    @cvar title: what it measures, in one line.
     @cvar about: how it is measured.
     """
 
@@ -116,11 +116,11 @@ class Metric:
     columns: tuple[Column, ...]
 
     def suits(self, peer: type[Peer]) -> bool:
-        """Whether it can be measured with such a peer."""
+        """Whether it can be measured with this peer."""
         return True
 
     def peers(self, bench: Bench) -> list[type[Peer]]:
-        """With which of those that there are it is measured."""
+        """The peers with which it is measured."""
         return [
             peer
             for peer in bench.peers
@@ -128,11 +128,11 @@ class Metric:
         ]
 
     def workloads(self, bench: Bench) -> Sequence[Workload]:
-        """What servers are to be able to run."""
+        """The commands that a server must be able to run."""
         raise NotImplementedError
 
     def turns(self, bench: Bench) -> AbstractContextManager[Turns]:
-        """Make everything ready to measure each row as often as is wanted."""
+        """Prepare everything, so that each row can be measured any number of times."""
         raise NotImplementedError
 
     def measure(self, bench: Bench, server: Peer) -> Found:
@@ -142,16 +142,16 @@ class Metric:
     def make(
         self, bench: Bench, peer: type[Peer], name: str, streams: int = 32
     ) -> Peer:
-        """A server of this kind, in a folder of its own."""
+        """Make a server of this kind, in a folder of its own."""
         place = f"{self.name}-{peer.__name__.lower()}{name}"
         return peer(bench.folder / place, self.workloads(bench), streams)
 
 
 class Standing(Metric):
-    """All servers are started once, before the first round."""
+    """A metric whose servers are all started once, before the first round."""
 
     def prepare(self, bench: Bench, server: Peer) -> None:
-        """What is to be done with a server before the first round."""
+        """Prepare a server before the first round."""
 
     @contextmanager
     def turns(self, bench: Bench) -> Iterator[Turns]:
@@ -180,13 +180,13 @@ class Standing(Metric):
 
 class Fresh(Metric):
     """
-    Each turn has a server that has only been warmed up: for what it holds.
+    A metric of memory: each turn has a new server, which has only been warmed up.
 
-    By the first of its workloads, as what is used for the first time is loaded then.
+    The first of its workloads warms it up, since servers load much at first use.
     """
 
     def streams(self, bench: Bench) -> int:
-        """How many it is to serve at once."""
+        """How many streams it has to serve at once."""
         return 32
 
     @contextmanager
@@ -206,7 +206,7 @@ class Fresh(Metric):
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent are not above."""
+    """The value that C{percent} of all values do not exceed."""
     if not values:
         raise Failed("nothing was measured")
     return sorted(values)[max(ceil(len(values) * percent / 100) - 1, 0)]

@@ -1,4 +1,4 @@
-"""How long a chunk takes, alone and beside a firehose."""
+"""The latency of a chunk, alone and beside a run that writes at full speed."""
 
 from collections.abc import Sequence
 from multiprocessing import get_context
@@ -11,12 +11,12 @@ from tests.benchmarks.metrics.throughput import climb
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
 
-#: The first ticks of a run find everything cold.
+#: The first ticks of a run, which find everything cold.
 WARM = 10
 
 
 def delays(server: Peer, ticker: Workload, count: int) -> list[float]:
-    """What each chunk of a ticker takes from its command to the client, in ms."""
+    """Milliseconds that each chunk of a ticker takes from its command to the client."""
     ticks = Ticks(count, server.sent(Content(b"\n", 1)).lossy)
     drain(server.source(ticker), ticks)
     return [delay * 1e3 for delay in ticks.delays[WARM:]]
@@ -42,9 +42,9 @@ class Latency(Standing):
 
 class Beside(Standing):
     """
-    The firehose is drunk by a process of its own, as fast as that can.
+    A process of its own reads the other run, as fast as it can.
 
-    As few ticks are late, but very, there are twice as many as elsewhere.
+    Few ticks are late, but these are very late; so there are twice as many ticks.
     """
 
     name = "beside"

@@ -1,4 +1,4 @@
-"""How many commands a second can be run, and with hundreds of streams open."""
+"""Commands run a second, alone and with hundreds of streams open."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,14 +18,14 @@ from tests.benchmarks.metrics.base import (
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
 
-#: Connections that are opened at once: what the backlog of any server bears.
+#: Connections that are opened at once: few enough for the backlog of any server.
 WAVE = 5
 
 
 def runs_a_second(
     source: Source, content: Content, clients: int, seconds: float
 ) -> float:
-    """So many clients, each of which runs one after the other."""
+    """Runs a second, with C{clients} that each run one command after the other."""
     count, began = 0, monotonic()
     with Client() as client:
         for _ in range(clients):
@@ -65,7 +65,7 @@ def _all_tick(tickers: Sequence[Ticks]) -> bool:
 
 
 class Streams(Fresh):
-    """The streams are tickers, each with a command of its own, a tick a second."""
+    """Streams of tickers: each has a command of its own, which ticks once a second."""
 
     name = "streams"
     about = (

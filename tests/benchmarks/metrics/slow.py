@@ -1,4 +1,4 @@
-"""What a reader that does not read costs."""
+"""The memory that a reader costs while it does not read."""
 
 from collections.abc import Sequence
 from time import monotonic, sleep

@@ -1,4 +1,4 @@
-"""How long a client takes, as a whole process, for an answer of one line."""
+"""The time of a whole client process for a response of one line."""
 
 import os
 import resource
@@ -102,6 +102,6 @@ class Startup(Metric):
 
 
 def _cpu() -> float:
-    """What all our children took that have been waited for."""
+    """The processor time of all children that have been waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

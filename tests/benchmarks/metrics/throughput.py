@@ -1,4 +1,4 @@
-"""How much output a second, and what it costs the server."""
+"""Megabytes of output a second, and the processor time that they cost the server."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,10 +19,10 @@ def climb(
     server: Peer, workloads: Mapping[int, Workload], seconds: float, largest: int
 ) -> Workload:
     """
-    The largest output that takes a server no longer than about so many seconds.
+    The largest output that takes a server no longer than about C{seconds}.
 
-    From the smallest up, so that a slow one is not asked for a gigabyte; it is
-    warm after that, too. What the first took is taken for what any run does.
+    It begins with the smallest, so that a slow server is not asked for a gigabyte; this
+    also warms the server up. The time of the smallest counts as the cost of a run.
     """
     found: Workload | None = None
     least: float | None = None
@@ -41,9 +41,9 @@ def climb(
 @define(eq=False)
 class Throughput(Standing):
     """
-    The processor time is that of the server's own processes, without the commands.
+    Processor time is that of the server's own processes, without the commands.
 
-    @ivar name: that of the method of L{Workloads} that makes the commands, too.
+    @ivar name: also that of the method of L{Workloads} that makes the commands.
     """
 
     name: str

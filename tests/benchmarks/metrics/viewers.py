@@ -1,4 +1,4 @@
-"""One run, and many who look at it."""
+"""One run with many viewers."""
 
 import os
 import select
@@ -18,9 +18,9 @@ from tests.benchmarks.metrics.throughput import MB
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import TICK_SIZE, Workload
 
-#: Chunks whose last viewer is waited for; the slowest counts.
+#: Chunks that are timed until the last viewer has them; the slowest counts.
 TICKS = 5
-#: A viewer may fall behind by what a run keeps; this is less.
+#: Bytes by which a viewer may fall behind: less than a run keeps.
 MOST = 32_000_000
 WAVE = 32
 
@@ -28,9 +28,9 @@ WAVE = 32
 @define(eq=False)
 class Audience:
     """
-    All who are to have received everything up to a C{mark}.
+    All viewers that have to receive everything up to a C{mark}.
 
-    @ivar seen: when the last of them had.
+    @ivar seen: when the last of them had received it.
     """
 
     mark: int = 0
@@ -43,7 +43,7 @@ class Audience:
 
 @define(eq=False)
 class Viewer(Whole):
-    """One of them, who compares every byte as well."""
+    """One viewer; it compares every byte as well."""
 
     audience: Audience = field(kw_only=True)
 
@@ -56,14 +56,14 @@ class Viewer(Whole):
 
 
 class Gate:
-    """Gives a gated command its orders, and hears when it wrote a tick."""
+    """Sends orders to a gated command, and gets the times at which it wrote ticks."""
 
     def __init__(self, folder: Path) -> None:
         self.orders, self.written = folder / "orders", folder / "written"
         for path in (self.orders, self.written):
             path.unlink(missing_ok=True)
             os.mkfifo(path)
-        # For both, or opening would wait for the command.
+        # For reading and writing, or opening would wait for the command.
         self._to = os.open(self.orders, os.O_RDWR)
         self._from = os.open(self.written, os.O_RDWR)
 
@@ -71,7 +71,7 @@ class Gate:
         os.write(self._to, f"{what}\n".encode())
 
     def tick_written(self) -> float:
-        """When it wrote a tick; waits for that. @raise Silent: if it does not."""
+        """Wait for a tick; returns its time. @raise Silent: if none is written."""
         if not select.select([self._from], [], [], PATIENCE)[0]:
             raise Silent("the command does not do what it is told")
         return float(os.read(self._from, TICK_SIZE))

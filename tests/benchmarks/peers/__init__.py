@@ -1,8 +1,7 @@
 """
-All that is measured beside each other, each in a file of its own.
+The servers that are compared, each in a file of its own.
 
-L{Peer} is what metrics know of them; the programs that some need are in
-C{tests/benchmarks/servers}.
+L{Peer} is their interface; the programs of some are in C{tests/benchmarks/servers}.
 """
 
 from tests.benchmarks.peers.aiohttp import Aiohttp
@@ -19,7 +18,7 @@ from tests.benchmarks.peers.twisted import Twisted
 from tests.benchmarks.peers.uvicorn import Uvicorn
 from tests.benchmarks.peers.websocketd import Websocketd
 
-#: In the order in which tables show them.
+#: All peers, in the order of the tables.
 PEERS: tuple[type[Peer], ...] = (
     Shellstream,
     InMemory,

@@ -4,7 +4,7 @@ from tests.benchmarks.peers.base import Kind, Peer
 
 
 class Aiohttp(Peer):
-    """As its documentation has it."""
+    """As in its documentation."""
 
     name = "aiohttp"
     kind = Kind.HTTP

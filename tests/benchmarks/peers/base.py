@@ -1,4 +1,4 @@
-"""What all peers have in common: the one interface that metrics know."""
+"""The interface of all peers, which is all that metrics know of them."""
 
 import importlib.util
 import json
@@ -22,15 +22,15 @@ from tests.benchmarks.content import Content
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.workloads import Workload
 
-#: Where the programs are that some peers run.
+#: The programs of some peers.
 SERVERS = Path(__file__).parents[1] / "servers"
 
-#: Seconds that a server may take to listen.
+#: Seconds that a server may take until it listens.
 _START = 30.0
 
 
 class Kind(Enum):
-    """What a peer is compared as."""
+    """In which group a peer is compared."""
 
     OURS = "ours"
     HTTP = "HTTP"
@@ -40,17 +40,17 @@ class Kind(Enum):
 
 class Peer:
     """
-    One server, or what takes its place, that runs the workloads it was given.
+    A server, or what takes its place, that runs the given workloads.
 
-    It is made, started with L{launch}, and asked for nothing before L{wait} has
-    returned. Whatever it needs is in its folder; L{stop} leaves nothing behind.
+    L{launch} starts it, and it may be asked when L{wait} has returned. All its files
+    are in its folder; L{stop} leaves nothing behind.
 
-    @cvar programs: what must be installed, beside C{packages} of Python.
-    @cvar concurrent: whether it serves more than one at a time.
-    @cvar many: whether it can be asked for hundreds of streams at once.
-    @cvar shares: whether several can view one run.
-    @cvar measurable: whether what is its own can be told from what the commands
-        take of processor and memory.
+    @cvar programs: what must be installed, besides the Python C{packages}.
+    @cvar concurrent: whether it serves more than one client at a time.
+    @cvar many: whether it can serve hundreds of streams at once.
+    @cvar shares: whether a run can have several viewers.
+    @cvar measurable: whether its processor time and memory can be told from those of
+        the commands.
     """
 
     name: ClassVar[str]
@@ -61,7 +61,7 @@ class Peer:
     many: ClassVar[bool] = True
     shares: ClassVar[bool] = False
     measurable: ClassVar[bool] = True
-    #: The only metrics that are of interest; L{None}: all.
+    #: The only metrics of interest; L{None} for all.
     only: ClassVar[frozenset[str] | None] = None
 
     def __init__(
@@ -70,7 +70,7 @@ class Peer:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.workloads = workloads
-        #: How many it must be able to serve at once.
+        #: How many clients it must be able to serve at once.
         self.streams = streams
         self.port = machine.free_port()
         self._started: list[subprocess.Popen[bytes]] = []
@@ -78,7 +78,7 @@ class Peer:
 
     @classmethod
     def missing(cls) -> list[str]:
-        """What of its needs is not installed."""
+        """Those of its needs that are not installed."""
         programs = [name for name in cls.programs if shutil.which(name) is None]
         packages = [
             name for name in cls.packages if importlib.util.find_spec(name) is None
@@ -89,24 +89,24 @@ class Peer:
         """Start the server, without waiting for it."""
 
     def source(self, workload: Workload) -> Source:
-        """What runs a workload and streams it."""
+        """The source that runs a workload and streams its output."""
         return Get(self.port, f"/{workload.name}")
 
     def shared(self, workload: Workload) -> Source:
-        """What shows every viewer the same run of a workload, once it has begun."""
+        """The source that shows all viewers the same run of a workload."""
         raise NotImplementedError
 
     def begin_shared(self, workload: Workload) -> None:
-        """Begin that run, where its first viewer does not."""
+        """Start that run, if its first viewer does not."""
 
     def sent(self, content: Content) -> Content:
-        """How a content arrives from here."""
+        """The content as this peer sends it."""
         return content
 
     def run(
         self, *argv: str, env: Mapping[str, str] = {}, log: str = "log"
     ) -> subprocess.Popen[bytes]:
-        """Start a program of the server's, in a session of its own."""
+        """Start a program of the server in a session of its own."""
         with (self.folder / log).open("ab") as said:
             program = subprocess.Popen(
                 argv,
@@ -121,17 +121,17 @@ class Peer:
         return program
 
     def run_python(self, name: str) -> None:
-        """Start one of our servers that are programs in Python."""
+        """Start one of L{SERVERS} that is written in Python."""
         self.run(sys.executable, str(SERVERS / name), str(self.port), self.commands())
 
     def commands(self) -> str:
-        """A file with the workloads, as our own servers read it."""
+        """Write the workloads into a file that L{SERVERS} read."""
         path = self.folder / "commands.json"
         path.write_text(json.dumps({each.name: each.argv for each in self.workloads}))
         return str(path)
 
     def wait(self) -> None:
-        """Return once it can be asked. @raise Failed: if it did not start."""
+        """Wait until it can be asked. @raise Failed: if it does not start."""
         if self._started:
             self.wait_for(self.listens)
         for each in machine.tree([each.pid for each in self._started]):
@@ -139,7 +139,7 @@ class Peer:
         self._own.discard("")
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
-        """Wait for what shows that a program has started."""
+        """Wait for the sign that a program has started."""
         until = monotonic() + _START
         while not ready():
             ended = [each for each in self._started if each.poll() is not None]
@@ -162,7 +162,7 @@ class Peer:
         return said.strip() or "it said nothing"
 
     def own(self) -> list[psutil.Process]:
-        """Its processes, without those of the commands that it runs."""
+        """Its own processes, without those of the commands."""
         started = [each.pid for each in self._started]
         return [
             each
@@ -171,7 +171,7 @@ class Peer:
         ]
 
     def stop(self) -> None:
-        """End it and all that it has started, at once, and take its folder away."""
+        """Kill it with all that it has started, and remove its folder."""
         started = {each.pid for each in self._started}
         left = machine.tree(list(started))
         for program in self._started:  # these first, or they might start more

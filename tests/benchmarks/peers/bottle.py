@@ -1,4 +1,4 @@
-"""The server of where it began."""
+"""Bottle on its default server."""
 
 import re
 import sys
@@ -13,10 +13,10 @@ SERVER = SERVERS.parents[1] / "interop" / "bottle_server.py"
 
 class Bottle(Peer):
     """
-    wsgiref, which serves one at a time, and one command; so one server for each.
+    wsgiref, which serves one client at a time; there is a server for each command.
 
-    It sends C{\\r\\n} after each line, and more of it until the process has
-    exited; what was written between its last read and that it loses.
+    It sends C{\\r\\n} after each line, and more of them until the process has
+    exited; it loses what the command writes between its last read and that moment.
     """
 
     name = "Bottle, the original"

@@ -18,7 +18,7 @@ cgi.assign = ("" => "")
 
 
 class Lighttpd(Peer):
-    """With a response that is streamed, and what is buffered of it bounded."""
+    """With streamed responses and a bounded buffer."""
 
     name = "lighttpd CGI"
     kind = Kind.HTTP

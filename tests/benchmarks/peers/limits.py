@@ -1,4 +1,4 @@
-"""What cannot be beaten: the commands with hardly anything between."""
+"""The limits: the commands with hardly anything between them and the client."""
 
 from tests.benchmarks.client import Pipe, Source
 from tests.benchmarks.peers.base import Kind, Peer
@@ -6,7 +6,7 @@ from tests.benchmarks.workloads import Workload
 
 
 class BarePipe(Peer):
-    """No server at all: a pipe from the command to the client."""
+    """No server: a pipe from the command to the client."""
 
     name = "a bare pipe"
     kind = Kind.LIMIT

@@ -35,7 +35,7 @@ http {{
 
 
 class Nginx(Peer):
-    """Nothing is buffered; fcgiwrap has a process for each stream beforehand."""
+    """Nothing is buffered; fcgiwrap starts a process for each stream beforehand."""
 
     name = "nginx+fcgiwrap"
     kind = Kind.HTTP

@@ -11,7 +11,7 @@ from tests.benchmarks.client import Pipe, Source
 from tests.benchmarks.peers.base import Kind, Peer
 from tests.benchmarks.workloads import Workload
 
-# SHLVL: or bash, started by sshd, reads a ~/.bashrc that may do anything.
+# SHLVL: without it bash, started by sshd, reads ~/.bashrc, which may do anything.
 CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
@@ -30,7 +30,7 @@ SetEnv SHLVL=1
 LogLevel ERROR
 """
 
-#: Where Debian's sshd wants a folder, which its service makes.
+#: The folder that Debian's sshd requires; its service makes it.
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
@@ -67,7 +67,7 @@ class Ssh(Peer):
             self._made = False
 
     def ssh(self, *words: str) -> tuple[str, ...]:
-        """The client, for this server."""
+        """The command line of the client for this server."""
         options = (
             f"Port={self.port}",
             f"IdentityFile={self.folder}/user",
@@ -86,7 +86,7 @@ class Ssh(Peer):
 
 
 class MultiplexedSsh(Ssh):
-    """All runs over one connection that is open already."""
+    """All runs use one connection that is open already."""
 
     name = "OpenSSH, multiplexed"
     many = True

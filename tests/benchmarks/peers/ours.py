@@ -48,7 +48,7 @@ class Shellstream(Peer):
 
 
 class InMemory(Shellstream):
-    """The same without a log on disk: what that costs."""
+    """The same without a log on disk, which shows what that costs."""
 
     name = "shellstream, log in memory"
     state = ":memory:"

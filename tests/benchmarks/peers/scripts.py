@@ -1,11 +1,11 @@
-"""Workloads as scripts in a folder, for peers that run what they find in one."""
+"""Workloads as scripts in a folder, for peers that run the scripts of a folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.workloads import Workload
 
-#: What a CGI script says first (RFC 3875, 6).
+#: The head of a CGI script's output (RFC 3875, 6).
 CGI = r"printf 'Content-Type: application/octet-stream\r\n\r\n'"
 
 

@@ -1,4 +1,4 @@
-"""Twisted as it is."""
+"""Twisted without shellstream."""
 
 from tests.benchmarks.client import Get, Source
 from tests.benchmarks.peers.base import Kind, Peer
@@ -6,7 +6,7 @@ from tests.benchmarks.workloads import Workload
 
 
 class Twisted(Peer):
-    """C{reactor.spawnProcess}, and C{request.write} for what it reads."""
+    """C{reactor.spawnProcess}; each piece goes to C{request.write}."""
 
     name = "stock Twisted"
     kind = Kind.HTTP

@@ -1,8 +1,8 @@
 """
 Gives a command the connection as its standard output: PORT COMMANDS.
 
-The answer ends with the close; nobody could stream with less. A process for each
-processor does it, since one that starts another waits until that executes.
+The response ends with the close; no server can stream with less work. There is a
+process for each processor, since a process that starts another waits for its exec.
 """
 
 import json
@@ -28,7 +28,7 @@ while True:
         argv = COMMANDS[request.split()[1].decode().strip("/")]
         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
         to_stdout = [(os.POSIX_SPAWN_DUP2, connection.fileno(), 1)]
-        # A command is not to ignore what we do, nor SIGPIPE, as Python does.
+        # Commands must not inherit ignored signals: ours, nor SIGPIPE, as Python does.
         os.posix_spawn(
             argv[0],
             argv,

@@ -1,8 +1,8 @@
 """
 Streams a command's output: PORT COMMANDS.
 
-Under C{/shared/} the first to come starts it, and all who come before it writes see
-the same.
+Under C{/shared/} the first client starts the command, and all clients that come before
+it writes see the same run.
 """
 
 import json
