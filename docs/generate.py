@@ -1,8 +1,9 @@
 """
 Writes the pages that say what the code says: run C{python docs/generate.py}.
 
-C{docs/reference/command-line.md}, C{daemon.md} and C{http-api.md} beside it, and the
-manual page C{deploy/shellstream.1}. With C{--check} it writes nothing, and exits with
+C{docs/reference/command-line.md}, C{daemon.md}, C{http-api.md} and C{configuration.md}
+beside it, the JSON Schema of the configuration, and the manual page
+C{deploy/shellstream.1}. With C{--check} it writes nothing, and exits with
 1 if a page is not what it would write.
 """
 
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from generate_configuration import pages as configuration_pages
 
 from shellstream.client.cli.exit_codes import CODES
 from shellstream.client.cli.options import (
@@ -58,6 +61,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("http-api.md", http_api),
     ):
         yield REFERENCE / name, "\n".join((_NOTE, "", *make())) + "\n"
+    yield from configuration_pages()
 
 
 # The client's command line, as Markdown.

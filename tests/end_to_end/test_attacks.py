@@ -304,4 +304,4 @@ params.file = {{type = "path", roots = ["{self.root}"], default = "{self.root}"}
         self.assertEqual(output.body, b"")
         found = json.loads((await self.ask(get(f"/runs/{waits['id']}"))).body)
         self.assertEqual(found["state"], "failed")
-        self.assertIn("lead elsewhere", found["failure"])
+        self.assertIn("leads elsewhere", found["failure"])
