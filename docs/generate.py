@@ -253,11 +253,11 @@ def _operation(
         schemas = [each.get("schema", {}) for each in content.values()]
         fields = _resolved(schemas[0], components).get("properties", {})
         if fields:
-            rows = [
+            table = (
                 (f"`{key}`", _sort(each), each.get("description", ""))
                 for key, each in fields.items()
-            ]
-            yield from _rows(("field", "values", "is"), rows)
+            )
+            yield from _rows(("field", "values", "is"), table)
     good = {
         code: each["description"]
         for code, each in operation["responses"].items()

@@ -49,7 +49,7 @@ def walk(name: str):
 class WalkthroughTests(TestCase):
     """A reader who types all that a document says gets through."""
 
-    timeout = 120
+    timeout = 300  # of a machine that does much else
     skip = needs(*PROGRAMS)
 
     async def prepare(self, reader: Walkthrough) -> None:
