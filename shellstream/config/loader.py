@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from attrs import evolve, frozen
 
 from shellstream.model.checks import count, duration, string
-from shellstream.model.errors import did_you_mean
+from shellstream.model.errors import CommandUnknown, NoDefaultCommand, did_you_mean
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import DEFAULT_RETENTION, Retention
 from shellstream.model.tables import Mistake, Table, section, setting
@@ -76,6 +76,20 @@ class Config:
         None,
         check_tls,
     )
+
+    def command(self, name: str | None) -> Command:
+        """
+        The command of this name; the default one for L{None}.
+
+        @raise CommandUnknown: if no command has this name.
+        @raise NoDefaultCommand: if no command is the default.
+        """
+        name = self.default if name is None else name
+        if name is None:
+            raise NoDefaultCommand
+        if name not in self.commands:
+            raise CommandUnknown(name, self.commands)
+        return self.commands[name]
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -97,10 +97,11 @@ class State(Enum):
     CANCELLED = "cancelled"
     LOST = "lost"
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing comes after this."""
-        return self not in (State.QUEUED, State.RUNNING)
+    #: Whether no other state follows.
+    ended: bool
+
+    def __init__(self, value: str) -> None:
+        self.ended = value not in ("queued", "running")
 
 
 class Reason(Enum):

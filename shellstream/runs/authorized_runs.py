@@ -6,13 +6,10 @@ from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
-from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
-    CommandUnknown,
     Forbidden,
     IdempotencyKeyReused,
-    NoDefaultCommand,
     RunUnknown,
 )
 from shellstream.model.events import State
@@ -80,21 +77,12 @@ class AuthorizedRuns:
         log: OutputLog = self._runs.events
         return log
 
-    def command(self, name: str | None) -> Command:
-        config = self.config
-        name = config.default if name is None else name
-        if name is None:
-            raise NoDefaultCommand
-        if name not in config.commands:
-            raise CommandUnknown(name, config.commands)
-        return self._runs.command(name)
-
     async def check(self) -> None:
         await self._runs.check()
 
     async def submit(self, request: RunRequest) -> tuple[IRun, bool]:
         self.require(Action.RUN)
-        self.command(request.command)
+        self.config.command(request.command)
         run, began = await self._runs.submit(evolve(request, by=self.caller))
         record = run.record
         if not self.allows(Action.RUN, record.command, record.principal):

@@ -1,6 +1,6 @@
 """All runs as they are recorded: the only room that holds the store and the logs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from shellstream.model.errors import CannotRecord, RunUnknown
 from shellstream.model.events import State, WallClock
@@ -228,7 +227,7 @@ class History:
 
     def save_soon(self, record: RunRecord) -> None:
         """The same, without waiting for it."""
-        Deferred.fromCoroutine(self.save(record)).addErrback(_unforeseen)
+        in_background(self.save(record))
 
     async def save_late(self, record: RunRecord) -> None:
         """Record an end that could not be, as soon as it can be or the daemon stops."""
@@ -258,7 +257,7 @@ class History:
 
     def adopt_ended(self, record: RunRecord) -> None:
         """Record how a run ended that was never active in this daemon."""
-        Deferred.fromCoroutine(self._adopt_ended(record)).addErrback(_unforeseen)
+        in_background(self._adopt_ended(record))
 
     async def make_room(self) -> None:
         """Forget the oldest runs, if there are more than may be kept."""
@@ -297,5 +296,8 @@ class History:
             await self.save_late(ended.record)
 
 
-def _unforeseen(failure: Failure) -> None:
-    _log.failure("while keeping the history", failure=failure)
+def in_background(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """Begin work for which no caller waits. What it raises is logged."""
+    return Deferred.fromCoroutine(work).addErrback(
+        lambda failure: _log.failure("while looking after runs", failure)
+    )

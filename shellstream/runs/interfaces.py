@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Sequence
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
-from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_input import StdinChunk, Tty
@@ -53,14 +52,6 @@ class IRuns(Interface):
     events: OutputLog = Attribute(
         "What happens to runs: each event is a chunk, and a JSON document."
     )
-
-    def command(name: str | None) -> Command:
-        """
-        The command of this name; the default one for L{None}.
-
-        @raise CommandUnknown: if no command has this name.
-        @raise NoDefaultCommand: if no command is the default.
-        """
 
     def check() -> Awaitable[None]:
         """

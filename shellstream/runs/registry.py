@@ -5,16 +5,12 @@ from collections.abc import Callable
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
     Busy,
-    CommandUnknown,
-    NoDefaultCommand,
     RunActive,
     RunForgotten,
     RunNotRunning,
@@ -29,13 +25,11 @@ from shellstream.output.log import OutputLog
 from shellstream.security.audit import Entry
 
 from .admission import Admission
-from .history import History
+from .history import History, in_background
 from .interfaces import IRuns, RunRequest
 from .reporter import RunReporter
 from .run import Run
 from .supervisor import RunSupervisor, Spawn
-
-_log = Logger()
 
 #: Seconds that the first viewer of a run that must have one is given to come, at
 #: least: it makes a request of its own, perhaps over a network that breaks.
@@ -85,21 +79,12 @@ class Registry:
     def events(self) -> OutputLog:
         return self._reporter.news
 
-    def command(self, name: str | None) -> Command:
-        name = self.config.default if name is None else name
-        if name is None:
-            raise NoDefaultCommand
-        try:
-            return self.config.commands[name]
-        except KeyError:
-            raise CommandUnknown(name, self.config.commands) from None
-
     async def check(self) -> None:
         self.supervisor.check_running()
         await self._history.check()
 
     async def submit(self, request: RunRequest) -> tuple[IRun, bool]:
-        command = self.command(request.command)
+        command = self.config.command(request.command)
         try:
             invocation = command.invoke(request.given, request.stdin, request.tty)
             if request.key is None:
@@ -226,8 +211,7 @@ class Registry:
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough. Never fails."""
-        tidying = Deferred.fromCoroutine(self._history.tidy())
-        return tidying.addErrback(_unforeseen)
+        return in_background(self._history.tidy())
 
     def _record(
         self, request: RunRequest, command: Command, invocation: Invocation
@@ -253,7 +237,7 @@ class Registry:
 
     def _requeue(self, record: RunRecord) -> None:
         try:
-            command = self.command(record.command)
+            command = self.config.command(record.command)
             given = {**record.params, **record.secrets}.items()
             invocation = command.invoke(given, record.stdin is not None, record.tty)
         except ShellstreamError as error:
@@ -280,7 +264,3 @@ class Registry:
         if run is not None and run.has_ended and not run.record.state.ended:
             return RunNotRunning("ending")
         return RunNotRunning((await self.find(run_id)).record.state.value)
-
-
-def _unforeseen(failure: Failure) -> None:
-    _log.failure("while looking after runs", failure=failure)

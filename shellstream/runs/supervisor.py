@@ -6,8 +6,6 @@ from typing import Protocol
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
 from shellstream.model.errors import Busy, CannotRecord, CannotStart
@@ -16,12 +14,10 @@ from shellstream.model.limits import Sync
 from shellstream.model.run_record import RunRecord
 
 from .admission import Admission
-from .history import History
+from .history import History, in_background
 from .reporter import RunReporter
 from .run import Child, Run
 from .run_state import Phase
-
-_log = Logger()
 
 
 class Spawn(Protocol):
@@ -126,7 +122,7 @@ class RunSupervisor:
     def launch_next(self) -> None:
         """Launch those that wait and have room now."""
         while not self.stopping and (run := self.admission.next()) is not None:
-            Deferred.fromCoroutine(self._launch_queued(run)).addErrback(_unforeseen)
+            in_background(self._launch_queued(run))
 
     def hurry(self) -> None:
         """Start nothing more, and stop what still runs now."""
@@ -164,8 +160,7 @@ class RunSupervisor:
 
     def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
-        ending = Deferred.fromCoroutine(self._record_end(run, outcome))
-        ending.addErrback(_unforeseen)
+        in_background(self._record_end(run, outcome))
         self.launch_next()
 
     async def _record_end(self, run: Run, outcome: RunRecord) -> None:
@@ -231,7 +226,3 @@ class RunSupervisor:
             waiting, self._idle = self._idle, []
             for each in waiting:
                 each.callback(None)
-
-
-def _unforeseen(failure: Failure) -> None:
-    _log.failure("while looking after runs", failure=failure)

@@ -54,7 +54,7 @@ class FileLogs:
         return max(0, wanted - self._active_size)
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
-        path = str(self._dir.log_path(run_id))  # a Path takes three times as much
+        path = self._dir.log_path(run_id)
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
         publish_later = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))

@@ -1,4 +1,4 @@
-"""The folder that holds what is to survive the daemon: the history, and outputs."""
+"""The state folder: the history and the outputs, which survive the daemon."""
 
 import fcntl
 import os
@@ -19,9 +19,8 @@ from shellstream.model.events import WallClock, rfc3339
 from .database import Database
 from .schema import DatabaseDamaged, why
 
-#: How many damaged histories are kept, with their outputs: each may take as much
-#: of the disk as the one in use. The newest are, since the oldest was looked at
-#: first, if ever.
+#: How many damaged histories are kept, with their outputs; the oldest goes first. Each
+#: may take as much of the disk as the one in use.
 KEEP_DAMAGED = 3
 
 _LOG = ".log"
@@ -29,7 +28,7 @@ _SET_ASIDE = ".log.damaged"
 
 
 class StateDirBusy(ShellstreamError):
-    """Another daemon uses the folder."""
+    """Another daemon uses the state folder."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(
@@ -39,7 +38,7 @@ class StateDirBusy(ShellstreamError):
 
 
 class StateDirUnusable(ShellstreamError):
-    """The folder, or something in it, cannot be written."""
+    """The state folder, or a file in it, cannot be written."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
@@ -50,10 +49,11 @@ class StateDirUnusable(ShellstreamError):
 
 def default_state_dir(environ: Mapping[str, str]) -> Path | None:
     """
-    Where the state belongs if nobody says; L{None} where there is no home for it.
+    Where the state belongs unless the operator says otherwise; L{None} if the
+    environment names no place.
 
-    See systemd.exec(5) and the XDG Base Directory Specification, by which a path
-    that is relative is to be ignored.
+    See systemd.exec(5), and the XDG Base Directory Specification: a relative path
+    must be ignored.
     """
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if os.path.isabs(given):
@@ -62,7 +62,7 @@ def default_state_dir(environ: Mapping[str, str]) -> Path | None:
     if os.path.isabs(states):
         return Path(states, "shellstream")
     home = environ.get("HOME", "")
-    # Who lives nowhere has a home like / or /nonexistent.
+    # System accounts have a home like / or /nonexistent.
     if os.path.isabs(home) and os.path.isdir(home) and home != "/":
         return Path(home, ".local", "state", "shellstream")
     return None
@@ -71,34 +71,37 @@ def default_state_dir(environ: Mapping[str, str]) -> Path | None:
 @define(eq=False)
 class StateDir:
     """
-    The one daemon's own folder: nobody else reads it, no other daemon uses it.
+    The state folder of one daemon: locked against others, readable by no other user.
 
-    It is to be opened after the daemon's last fork: neither the lock's process
-    id nor SQLite would survive one.
+    Open it after the daemon's last fork: the lock names a process, and a connection to
+    SQLite must not cross a fork.
 
     @ivar database: the history.
-    @ivar notices: what the operator should know of.
-    @ivar logs: the ids whose logs were there at first, until L{sweep}.
+    @ivar notices: messages for the operator.
+    @ivar logs: the ids of runs whose logs were found at the start, until L{sweep}.
     @ivar pepper: random bytes that are in no other file.
     """
 
     path: Path
     _lock: int
+    _outputs: str = field(init=False)
     database: Database = field(init=False)
     notices: list[str] = field(factory=list, init=False)
     logs: set[str] = field(factory=set, init=False)
     pepper: bytes = field(init=False, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._outputs = str(self.path / "output")
+
     @classmethod
     def open(cls, path: Path, clock: WallClock) -> Self:
         """
-        Take a folder, which is made if it is not there, and what is in it.
+        Lock a folder, which is made if it is missing, and open what is in it. A damaged
+        history is put aside, together with its outputs.
 
-        A history that is damaged is put aside, and its outputs with it.
-
-        @raise StateDirBusy: if another daemon has it.
-        @raise StateDirUnusable: if it cannot be written.
-        @raise DatabaseNewer: if a later version of this program has used it.
+        @raise StateDirBusy: if another daemon uses the folder.
+        @raise StateDirUnusable: if the folder cannot be written.
+        @raise DatabaseNewer: if a later version of this program made the history.
         """
         with ExitStack() as on_error:
             try:
@@ -110,7 +113,7 @@ class StateDir:
                 self.notices += writable
                 self._open_database(clock)
                 on_error.callback(self.database.close)
-                self._outputs.mkdir(mode=0o700, exist_ok=True)
+                os.makedirs(self._outputs, 0o700, exist_ok=True)
                 self.logs = _ids(self._outputs)
                 self.pepper = _pepper(path / "pepper")
             except OSError as error:
@@ -123,47 +126,44 @@ class StateDir:
         return self
 
     def close(self) -> None:
-        """Let others have the folder; the database must be closed before."""
+        """Unlock the folder. Close the database before."""
         os.close(self._lock)
 
-    def log_path(self, run_id: str) -> Path:
-        """Where the output of a run is."""
-        return self._outputs / f"{run_id}{_LOG}"
+    def log_path(self, run_id: str) -> str:
+        """Where the output of a run is. Not a C{Path}: that takes 20 calls to make."""
+        return f"{self._outputs}/{run_id}{_LOG}"
 
-    def set_aside_log(self, run_id: str) -> Path:
+    def set_aside_log(self, run_id: str) -> str:
         """
-        Make room for a new log where a damaged one is; it goes when its run does.
+        Rename a damaged log, so that it is not read again. It is deleted with its run.
+        Returns its new path.
 
-        @raise OSError: if that one is not there, or may not be renamed.
+        @raise OSError: if it cannot be renamed.
         """
-        aside = self._outputs / f"{run_id}{_SET_ASIDE}"
+        aside = f"{self._outputs}/{run_id}{_SET_ASIDE}"
         os.replace(self.log_path(run_id), aside)
         return aside
 
     def remove_logs(self, ids: Iterable[str]) -> None:
-        """Delete the outputs of runs, those that are there."""
+        """Delete what there is of the outputs of these runs."""
         for run_id in ids:
             for suffix in (_LOG, _SET_ASIDE):
                 with suppress(FileNotFoundError):
-                    os.unlink(self._outputs / f"{run_id}{suffix}")
+                    os.unlink(f"{self._outputs}/{run_id}{suffix}")
 
     def sweep(self, known: Container[str]) -> int:
         """
-        Delete the logs of unknown runs, which a crash may have left; how many.
+        Delete logs that a crash left without a run. Returns how many.
 
-        Only those that were there when the folder was opened: a new run's may be
-        there before the run is in the history.
+        Only logs that were found at the start: the log of a new run may be there
+        before the run is in the history.
 
-        @param known: those of L{logs} that are in the database.
+        @param known: those of L{logs} that are in the history.
         """
         orphans = [run_id for run_id in self.logs if run_id not in known]
         self.logs = set()
         self.remove_logs(orphans)
         return len(orphans)
-
-    @property
-    def _outputs(self) -> Path:
-        return self.path / "output"
 
     def _open_database(self, clock: WallClock) -> None:
         file = self.path / "runs.db"
@@ -185,27 +185,28 @@ class StateDir:
             shutil.rmtree(folder)
         stamp = rfc3339(clock()).replace(":", "")
         aside = Path(tempfile.mkdtemp(prefix=f"damaged-{stamp}-", dir=self.path))
-        # The main file goes last: if we are killed before, it is found damaged again.
-        for found in (self._outputs, *sorted(self.path.glob("runs.db*"), reverse=True)):
+        # The main file goes last: after a kill before that, it is found damaged again.
+        outputs = Path(self._outputs)
+        for found in (outputs, *sorted(self.path.glob("runs.db*"), reverse=True)):
             with suppress(FileNotFoundError):
                 found.rename(aside / found.name)
         return aside
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are not there, for nobody else."""
+    """Make a folder, and missing ones above it, that no other user may enter."""
     if not path.is_dir():
-        # Whoever may write there may put another in its place.
+        # Those above, too: a user who may write there could put in another one.
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _check(path: Path) -> list[str]:
     """
-    What the operator should know of who may change what is in a folder.
+    Messages for the operator about other users who could change the folder.
 
-    @raise StateDirUnusable: if it is another's, who may have put links there to files
-        of ours, runs that wait, or nothing where there were tokens.
+    @raise StateDirUnusable: if another user owns it, who could have put links to our
+        files there, or queued runs, or could remove tokens.
     """
     found = os.stat(path)
     if found.st_uid not in (os.geteuid(), 0):
@@ -218,7 +219,7 @@ def _check(path: Path) -> list[str]:
 
 
 def _take(path: Path) -> int:
-    """Lock a file for as long as the descriptor is open, and write who has it."""
+    """Lock a file while the descriptor is open, and write our process id into it."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with ExitStack() as on_error:
         on_error.callback(os.close, lock)
@@ -235,7 +236,7 @@ def _take(path: Path) -> int:
 
 
 def _pepper(path: Path) -> bytes:
-    """The random bytes of a file, which is made if it is not whole."""
+    """The random bytes in a file, which is made if it is missing or cut short."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with open(file, "r+b", buffering=0) as opened:
         found = opened.read(32)
@@ -246,8 +247,8 @@ def _pepper(path: Path) -> bytes:
         return found
 
 
-def _ids(folder: Path) -> set[str]:
-    """The ids of those runs that have a file, or two, in a folder."""
+def _ids(folder: str) -> set[str]:
+    """The ids of the runs whose logs are in a folder."""
     with os.scandir(folder) as entries:
         names = (entry.name for entry in entries)
         ours = (name for name in names if name.endswith((_LOG, _SET_ASIDE)))

@@ -172,12 +172,12 @@ class CommandTests(PermittedTestCase):
     def test_command(self) -> None:
         """No other can be asked for, and none is suggested."""
         runs = self.by(commands=("echo",))
-        self.assertIsInstance(runs.command("echo"), Command)
+        self.assertIsInstance(runs.config.command("echo"), Command)
         with self.assertRaises(NoDefaultCommand):
-            runs.command(None)
+            runs.config.command(None)
         for name in ("say", "nothing"):
             with self.assertRaises(CommandUnknown) as caught:
-                runs.command(name)
+                runs.config.command(name)
             self.assertEqual(str(caught.exception), str(CommandUnknown(name, ["echo"])))
 
     def test_submit(self) -> None:

@@ -29,20 +29,20 @@ class CommandTests(RegistryTestCase):
 
     def test_command(self) -> None:
         """Commands are found by name, and the default one without."""
-        self.assertIs(self.registry.command("echo"), ECHO)
-        self.assertIs(self.registry.command(None), SAY)
+        self.assertIs(self.registry.config.command("echo"), ECHO)
+        self.assertIs(self.registry.config.command(None), SAY)
 
     def test_unknown_command(self) -> None:
         """A name that no command has is refused, with the likely one."""
-        error = self.assertRaises(CommandUnknown, self.registry.command, "ehco")
+        error = self.assertRaises(CommandUnknown, self.registry.config.command, "ehco")
         self.assertEqual(error.name, "ehco")
         self.assertIn("did you mean 'echo'?", str(error))
-        self.assertRaises(CommandUnknown, self.registry.command, "")
+        self.assertRaises(CommandUnknown, self.registry.config.command, "")
 
     def test_no_default(self) -> None:
         """Where no command is the default, nothing stands in for it."""
         self.begin(evolve(CONFIG, default=None))
-        self.assertRaises(NoDefaultCommand, self.registry.command, None)
+        self.assertRaises(NoDefaultCommand, self.registry.config.command, None)
 
 
 class SubmitTests(RegistryTestCase):

@@ -57,7 +57,7 @@ class StateDirTests(SynchronousTestCase):
 
     def log(self, state: StateDir, *ids: str) -> None:
         for run_id in ids:
-            state.log_path(run_id).write_bytes(b"output")
+            Path(state.log_path(run_id)).write_bytes(b"output")
 
     def damage(self) -> None:
         (self.path / "runs.db").write_bytes(b"rubbish" * 999)
@@ -203,8 +203,8 @@ class StateDirTests(SynchronousTestCase):
         state = self.open()
         self.log(state, "1", "2")
         aside = state.set_aside_log("1")
-        self.assertEqual(aside.read_bytes(), b"output")
-        self.assertFalse(state.log_path("1").exists())
+        self.assertEqual(Path(aside).read_bytes(), b"output")
+        self.assertFalse(Path(state.log_path("1")).exists())
         self.log(state, "1")
         state.remove_logs(["1", "3"])
         self.assertEqual(os.listdir(self.path / "output"), ["2.log"])

@@ -144,9 +144,9 @@ class RunsContract(Contract):
     def test_command(self) -> None:
         """Commands go by their names; the default one has none."""
         runs = self.runs()
-        self.assertEqual(runs.command("echo"), CONTRACTED.commands["echo"])
-        self.assertEqual(runs.command(None), CONTRACTED.commands["say"])
-        self.assertRaises(CommandUnknown, self.runs().command, "ehco")
+        self.assertEqual(runs.config.command("echo"), CONTRACTED.commands["echo"])
+        self.assertEqual(runs.config.command(None), CONTRACTED.commands["say"])
+        self.assertRaises(CommandUnknown, runs.config.command, "ehco")
 
     def test_check(self) -> None:
         """Orders are taken, also where there is no room for one more just now."""

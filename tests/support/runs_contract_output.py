@@ -85,7 +85,7 @@ class OutputContract(Contract):
             run = self.ordered()
             run_id, viewer = run.record.id, Watcher()
             run.attach(viewer)
-            for _ in range(2 * self.runs().command(None).limits.retain >> 16):
+            for _ in range(2 * self.runs().config.command(None).limits.retain >> 16):
                 if self.waits(run_id):
                     break
                 self.say(run_id, b"x" * (1 << 16))

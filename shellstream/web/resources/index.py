@@ -46,7 +46,7 @@ class Commands(Resource):
         if not path:
             return self
         name = path.decode("utf-8", "replace")
-        return OneCommand(request.context.runs.command(name))
+        return OneCommand(request.context.runs.config.command(name))
 
     @requires()
     def render_GET(self, request: Request) -> None:

@@ -39,7 +39,7 @@ class Stream(Resource):
         return Stream(self._responder, path.decode("utf-8", "replace"))
 
     def allowed(self, request: Request) -> list[str]:
-        return self._allowed(request.context.runs.command(self._name))
+        return self._allowed(request.context.runs.config.command(self._name))
 
     def _allowed(self, command: Command) -> list[str]:
         # To make a command the default is to let GET /stream run it.
@@ -63,14 +63,14 @@ class Stream(Resource):
 
     @requires(Action.RUN, Action.READ)
     async def render_POST(self, request: Request) -> None:
-        command = request.context.runs.command(self._name)
+        command = request.context.runs.config.command(self._name)
         params, form = self._read_query(request, command)
         body = from_body(request.content_type, request.content.getvalue())
         params += [each for each in body if each[0] != CSRF_FIELD]
         await self._run(request, params, form)
 
     def _command_by_get(self, request: Request) -> Command:
-        command = request.context.runs.command(self._name)
+        command = request.context.runs.config.command(self._name)
         method = request.method.decode("ascii")
         if method not in (allowed := self._allowed(command)):
             why = " (the command may change something, so nobody runs it by accident)"
