@@ -138,7 +138,7 @@ JSON = (
     b"{%b}" % b",".join(b'"p%d": 1' % n for n in range(1_000_000)),
 )
 
-#: Forms, likewise.
+#: Bodies of forms.
 FORMS = (
     b"s=a&s=b",
     b"s=%ff",

@@ -1,4 +1,4 @@
-"""What schemathesis loads for L{tests.end_to_end.test_openapi}."""
+"""Hooks that schemathesis loads for L{tests.end_to_end.test_openapi}."""
 
 from itertools import count
 from typing import Any

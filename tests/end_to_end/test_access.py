@@ -1,4 +1,4 @@
-"""Who gets in, by what, and for how long: a daemon, and clients with credentials."""
+"""Access to a real daemon: which credentials let a client in, and for how long."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ class AccessTests(TokensTestCase):
         return run(self, "curl", "-sN", *argv)
 
     async def principal(self, *argv: str) -> str | int:
-        """Whose run it is that somebody starts, or how they are refused."""
+        """Start a run; returns its owner, or the refusal."""
         client = self.curl(*argv, "--json", "{}")
         self.assertEqual(await client.ended(), 0, client.err)
         answer = json.loads(client.out)
@@ -35,7 +35,7 @@ class AccessTests(TokensTestCase):
         return found
 
     async def test_revoked(self) -> None:
-        """What a token has opened is cut off, in every format, when it is revoked."""
+        """Streams that a token has opened are cut when it is revoked."""
         revoked, kept = await self.make("pi"), await self.make("tv")
         daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
         clients = []
@@ -57,7 +57,7 @@ class AccessTests(TokensTestCase):
         self.assertIsNone(other.status)
 
     async def test_certificate(self) -> None:
-        """A client certificate of somebody who is known needs no token beside it."""
+        """A known client certificate needs no token beside it."""
         ca = trustme.CA()
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
@@ -88,7 +88,7 @@ class AccessTests(TokensTestCase):
         self.assertEqual(await self.principal(*trusting), 401)
 
     async def test_proxy(self) -> None:
-        """A header says who asks only where a listed proxy sends it."""
+        """A header names the user only if a listed proxy sends it."""
         access = (
             '[access]\nproxies = ["127.0.0.1"]\nuser_header = "X-User"\n'
             '[principals.ann]\n[principals."*"]\nactions = ["read"]\n'

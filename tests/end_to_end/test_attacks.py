@@ -1,4 +1,4 @@
-"""What strangers may send, against the real daemon: each line of a table an attack."""
+"""Malicious requests to a real daemon: each line of a table is an attack."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class AttackTestCase(TestCase):
         return set(self.top.rglob("*"))
 
     async def ask(self, request: str | bytes) -> Watcher:
-        """Send a request; whatever it is, it is answered once, and well."""
+        """Send a request; it must get exactly one valid response."""
         found = await ask(self.daemon.port, request)
         self.assertNotEqual(found.status, 500, (request[:200], found.body[:500]))
         self.assertEqual(found.head.lower().count("http/1."), 1, found.head)
@@ -68,20 +68,20 @@ class AttackTestCase(TestCase):
         return found
 
     async def printed(self, command: str, **params: object) -> list[str]:
-        """What a command found in its parameters."""
+        """The parameters as the command received them."""
         found = await self.ask(post(f"/stream/{command}", params))
         self.assertEqual(found.status, 200, (params, found.body))
         return found.body.decode().split("\0")
 
     async def assert_nothing_ran(self, but: int = 0) -> None:
-        """So many runs were begun, and no file has come or gone."""
+        """Check how many runs were started, and that no file has come or gone."""
         listed = await fetch(self.daemon.port, "/runs?limit=1000")
         self.assertEqual(len(json.loads(listed.body)["runs"]), but)
         self.assertEqual(self.files(), self.before)
 
 
 class ParameterTests(AttackTestCase):
-    """What parameters can hold."""
+    """Malicious values of parameters."""
 
     async def test_shell(self) -> None:
         """Shell metacharacters reach the child as they are, or not at all."""
@@ -96,7 +96,7 @@ class ParameterTests(AttackTestCase):
         await self.assert_nothing_ran(2 * len(SHELL))
 
     async def test_options(self) -> None:
-        """Nothing becomes an option, whatever its type; what only looks so is text."""
+        """No value becomes an option; a text that looks like one stays text."""
         for command in ("argv", "shell"):
             for text in OPTIONS:
                 for name in "scinb":
@@ -108,7 +108,7 @@ class ParameterTests(AttackTestCase):
         await self.assert_nothing_ran(2 * (len(OPTIONS) + len(NO_OPTIONS)))
 
     async def test_look_alikes(self) -> None:
-        """What another would take for a number, a yes or a choice is none here."""
+        """Look-alikes of numbers, booleans and choices are refused."""
         for name, values in LOOK_ALIKES.items():
             for value in values:
                 for command in ("argv", "shell"):
@@ -120,7 +120,7 @@ class ParameterTests(AttackTestCase):
         await self.assert_nothing_ran()
 
     async def test_json(self) -> None:
-        """Twice, too deep, too many, too long, no number, no text: none is taken."""
+        """Members that are doubled, too deep, too many or no text are refused."""
         for body in JSON:
             await self.assert_refused(_body("/stream/argv", body))
             await self.assert_refused(
@@ -174,13 +174,13 @@ class ParameterTests(AttackTestCase):
 
 
 def _body(path: str, body: bytes, media_type: bytes = b"application/json") -> bytes:
-    """A request with a body, whatever it is."""
+    """A request with any body."""
     head = f"POST {path} HTTP/1.0\r\nContent-Length: {len(body)}\r\n".encode()
     return b"%bContent-Type: %b\r\n\r\n%b" % (head, media_type, body)
 
 
 class PathTests(AttackTestCase):
-    """What names, ids and paths can lead to."""
+    """Malicious names, ids and paths."""
 
     skip = None if sys.platform == "linux" else "some of it is about /proc"
 

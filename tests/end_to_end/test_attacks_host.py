@@ -1,4 +1,4 @@
-"""What the real daemon leaves to others on its machine: children, files, processes."""
+"""What a real daemon reveals on its machine, by children, files and processes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.end_to_end.state_daemons import StateTestCase
 from tests.support.http_watcher import ask, fetch_output, get, post, watch
 from tests.support.programs import Daemon, needs, start_daemon
 
-#: What the daemon may have in its environment, and nobody else is to see.
+#: Secrets in the daemon's environment that no child may see.
 SECRETS = {
     "SHELLSTREAM_TOKEN": "made",
     "SHELLSTREAM_TOKEN_FILE": "/made",
@@ -82,7 +82,7 @@ shell = "echo out; echo err >&2"
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """What is started meanwhile has this umask."""
+    """Processes that are started inside have this umask."""
     before = os.umask(mask)
     try:
         yield
@@ -97,7 +97,7 @@ class LeakTests(TestCase):
     skip = needs("setpriv", "nice", "stdbuf")
 
     async def printed(self, daemon: Daemon, command: str) -> bytes:
-        """What a command prints, with input or a terminal if that is its way."""
+        """The output of a command, with input or a terminal if it takes one."""
         order: dict[str, object] = {"command": command}
         order |= {wish: True for wish in ("stdin", "tty") if command.endswith(wish)}
         begun = await ask(daemon.port, post("/runs", order))
@@ -135,7 +135,7 @@ class LeakTests(TestCase):
 
 
 class FileTests(StateTestCase):
-    """What the daemon writes is for its user alone, whatever its umask."""
+    """The daemon's files are readable by its user alone, whatever its umask."""
 
     def assert_private(self, top: Path) -> set[str]:
         """Folders are 0700, files 0600; returns the names of all that is there."""
@@ -183,7 +183,7 @@ class StrangerTests(StateTestCase):
     skip = None if sys.platform == "linux" else "needs /proc"
 
     async def test_pid_reused(self) -> None:
-        """What has got a lost run's process id since is not ended in its place."""
+        """A process that has got the id of a lost run's process is not ended."""
         # Long before the run: processes that begin within 10 ms seem to do so at once.
         stranger = Popen(["sleep", "1000"], stdout=DEVNULL, start_new_session=True)
         self.addCleanup(stranger.wait)

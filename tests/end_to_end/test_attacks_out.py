@@ -1,4 +1,4 @@
-"""What comes out of the real daemon: its output, its log, its children, its files."""
+"""Malicious text on its way out of a real daemon: output, log, client."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ argv = ["sleep", "1000"]
 
 
 class OutputTests(TestCase):
-    """What commands print is that, and nothing else, for whoever reads it."""
+    """Output cannot pass for anything else, in any format."""
 
     timeout = 120
 
@@ -103,7 +103,7 @@ def _printed(records: Iterable[Any], stream: str) -> bytes:
 
 
 class TerminalTests(ClientTestCase):
-    """What the command line writes beside a command's own output steers nothing."""
+    """Messages of the command line cannot steer the terminal."""
 
     def assert_harmless(self, shown: bytes, *, ours: str = "") -> None:
         """All of it would just be printed, and no line is made to look like ours."""
@@ -113,7 +113,7 @@ class TerminalTests(ClientTestCase):
             self.assertTrue(not line or line.startswith(ours), line)
 
     async def test_parameters(self) -> None:
-        """What a client sent is listed and shown as text; JSON has it whole."""
+        """Parameters are listed as printable text; JSON has them unchanged."""
         await self.serve(CONFIG)
         order = {"command": "echo", "params": {"s": TERMINAL}}
         begun = await ask(self.daemon.port, post("/runs", order))
@@ -229,7 +229,7 @@ class _Hostile(Resource):
 
 
 class _At:
-    """What stands for a daemon."""
+    """Stands for a daemon at a port."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -243,7 +243,7 @@ async def _hostile(test: TestCase) -> Any:
 
 
 class LogTests(TestCase):
-    """What strangers send makes no line of the daemon's log, and steers no terminal."""
+    """Requests can neither forge a line of the daemon's log nor steer a terminal."""
 
     timeout = 60
 

@@ -104,7 +104,7 @@ class ClientTests(TestCase):
         self.assertEqual(client.out, b"\0\xff\r\n")
 
     async def test_refused_by_server(self) -> None:
-        """What the server has against a request is told, with the parameters."""
+        """The client shows why the server refused a request, with the parameters."""
         daemon = await start_daemon(
             self,
             '[commands.build]\nargv = ["true", "{jobs}"]\n'
@@ -120,7 +120,7 @@ class ClientTests(TestCase):
         )
 
     async def test_nobody_there(self) -> None:
-        """Nobody to connect to, no such host, no TLS: each is said."""
+        """No server, no such host, no TLS: each has its own message."""
         await self.fails(self.client("127.0.0.1:1"), 69, "connection refused")
         await self.fails(self.client("http://nowhere.invalid/"), 68, "no such host")
         plain = await self.server(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -128,7 +128,7 @@ class ClientTests(TestCase):
         await self.fails(client, 77, "TLS failed", "wrong version number")
 
     async def test_wrong_words(self) -> None:
-        """A command line that means nothing is told so."""
+        """A wrong command line has a message that says so."""
         await self.fails(self.client("build", "jobs"), 64, "NAME=VALUE")
         await self.fails(self.client("ftp://x/"), 64, "only http:// and https://")
         await self.fails(self.client("http://"), 64, "no URL")
@@ -165,7 +165,7 @@ class ClientTests(TestCase):
         await self.fails(client, 75, "not all of the output")
 
     async def test_no_http(self) -> None:
-        """What does not speak HTTP is named as such."""
+        """A server that does not speak HTTP is an error."""
         client = self.client(await self.server(b"SSH-2.0-OpenSSH\r\n"))
         await self.fails(client, 76, "no HTTP answer")
         await self.fails(self.client(await self.server(b"")), 76, "no HTTP answer")

@@ -1,4 +1,4 @@
-"""One program, many runs: nothing is lost, mixed up or left behind."""
+"""One program with many runs: nothing is lost, mixed up or left behind."""
 
 import json
 import os

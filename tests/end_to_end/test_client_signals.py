@@ -1,4 +1,4 @@
-"""What becomes of signals that the command line is sent."""
+"""Signals to the command line."""
 
 import os
 import sys
@@ -48,7 +48,7 @@ class SignalTests(ClientTestCase):
         return lifeline
 
     async def ends(self, code: int) -> str:
-        """The client ends like this; what it said."""
+        """Wait for the client's end; returns what it printed to stderr."""
         self.assertEqual(await self.program.ended(), code, self.program.err)
         return self.program.err.decode()
 
@@ -80,7 +80,7 @@ class SignalTests(ClientTestCase):
         await lifeline.cut()
 
     async def test_leave(self) -> None:
-        """One that does not even let itself be cancelled is left by the third."""
+        """The third Ctrl-C leaves a run that cannot even be cancelled."""
         lifeline = await self.begin(
             'trap "echo no" INT; trap "" TERM; '
             "echo ready; while :; do sleep 0.01; done",
@@ -112,7 +112,7 @@ class SignalTests(ClientTestCase):
         await lifeline.cut()
 
     async def test_detach(self) -> None:
-        """With C{--detach-on-int} the run goes on, and it is said how to come back."""
+        """With C{--detach-on-int} the run goes on, and a message says how to return."""
         await self.begin("echo ready; exec sleep 1000", "--detach-on-int")
         (run_,) = await self.runs()
         self.program.signal("INT")
@@ -138,7 +138,7 @@ class SignalTests(ClientTestCase):
             self.assertEqual((await client.ended(), client.err), (code, b""))
 
     async def test_stuck_stdout(self) -> None:
-        """Ctrl-C works though nobody takes what is written."""
+        """Ctrl-C works although nothing reads standard output."""
         await self.serve('[commands.x]\nargv = ["yes"]\n')
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)

@@ -1,4 +1,4 @@
-"""What comes in by the command line's standard input goes to the command."""
+"""The command line's standard input goes to the command."""
 
 import hashlib
 import sys
@@ -44,7 +44,7 @@ class StdinTests(ClientTestCase):
         return run(self, "/bin/sh", "-c", script, env=env)
 
     async def told(self, line: str, code: int = 0) -> str:
-        """What such a line writes."""
+        """The output of a line of shell."""
         program = self.shell(line)
         self.assertEqual(await program.ended(), code, (program.out, program.err))
         self.assertEqual(program.err, b"")
@@ -139,7 +139,7 @@ class StdinTests(ClientTestCase):
         self.assertEqual(await client.ended(), 130, client.err)
 
     async def test_detach(self) -> None:
-        """Input that is left before its end has not ended, and that is said."""
+        """Input that is left before its end stays open, and a message says so."""
         await self.serve(CONFIG)
         for eof in (False, True):
             client = self.client("--detach-on-int", "left")

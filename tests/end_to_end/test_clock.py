@@ -25,7 +25,7 @@ shell = """{gated}"""
 
 
 class ClockTests(StateTestCase):
-    """Whatever the clock says, runs are in their order, and end in their time."""
+    """Whatever the clock says, runs keep their order and their time limits."""
 
     skip = needs("faketime")
 

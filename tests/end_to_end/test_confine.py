@@ -1,4 +1,4 @@
-"""What a command has that its daemon has not, with the real one."""
+"""Confined commands of a real daemon."""
 
 import grp
 import json
@@ -18,7 +18,7 @@ TOOLS = needs("curl", "nice", "prlimit", "setpriv")
 
 
 class ConfineTests(TestCase):
-    """What is asked for holds before a command's first instruction."""
+    """Confinement holds before a command's first instruction."""
 
     timeout = 60
 
@@ -36,7 +36,7 @@ class ConfineTests(TestCase):
         return run(self, "curl", "-sN", "-X", "POST", url)
 
     async def ran(self, name: str) -> tuple[str, Any]:
-        """What a command wrote, and how it ended."""
+        """Run a command; returns its output and how it ended."""
         client = self.stream(name)
         self.assertEqual(await client.ended(), 0)
         *records, end = map(json.loads, client.out.splitlines())
@@ -118,7 +118,7 @@ class ConfineTests(TestCase):
         self.assertEqual(await self.printed("new"), ["NoNewPrivs:", "1"])
 
     async def test_processes(self) -> None:
-        """A user who may have no more processes cannot start one."""
+        """A command of a user with no processes left cannot start one."""
         shell = "trap 'kill -9 0' EXIT; sleep 99 & sleep 99 & sleep 99 & wait"
         await self.start(x=(shell, 'user = "games"', "processes = 3"))
         text, end = await self.ran("x")
@@ -138,7 +138,7 @@ class ConfineTests(TestCase):
         await processes_gone(runs)
 
     async def test_missing_program(self) -> None:
-        """A program that is not there is told as such, though a tool executes it."""
+        """A missing program is reported as missing, although a tool executes it."""
         config = '[commands.x]\nargv = ["no-such-program"]\nnice = 1\n'
         self.daemon = await start_daemon(self, config)
         client = self.stream("x")
@@ -146,7 +146,7 @@ class ConfineTests(TestCase):
         self.assertIn(b"its program was not found", client.out)
 
     async def test_refused(self) -> None:
-        """What cannot be had stops the daemon at its start, all of it at once."""
+        """Impossible confinement stops the daemon at its start, with all reasons."""
         path = Path(self.mktemp()).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(

@@ -15,7 +15,7 @@ from tests.support.http_watcher import RunOutput, ask, fetch_output, get, post, 
 from tests.support.programs import Daemon, Gate, needs, run
 
 #: Says half of what it has to say, waits to be let through, and says the rest: text,
-#: with characters of up to four bytes, and bytes that are none, on either stream.
+#: with characters of up to four bytes, and invalid bytes, on both streams.
 SPEAKER = """
 import os, random, sys
 rng = random.Random(int(sys.argv[1]))
@@ -74,7 +74,7 @@ class CutTestCase(StateTestCase):
         )
 
     async def begin(self, daemon: Daemon) -> str:
-        """A run that nobody watches."""
+        """Start a run without a viewer."""
         run_id = (await ask(daemon.port, post("/runs", {}))).run
         assert run_id is not None
         return run_id
@@ -98,11 +98,11 @@ class ResumeTests(CutTestCase):
         await self.check("ndjson")
 
     async def test_frames(self) -> None:
-        """So do frames."""
+        """Frames resume, too."""
         await self.check("frames")
 
     async def test_sse(self) -> None:
-        """So do events, by the id of the last one."""
+        """Events resume by the id of the last one."""
         await self.check("sse")
 
     async def check(self, form: str) -> None:
@@ -143,7 +143,7 @@ class ResumeTests(CutTestCase):
     async def cut(
         self, daemon: Daemon, run_id: str, form: str, offset: int, limit: int
     ) -> tuple[bytes, bool]:
-        """What came of an answer within C{limit} bytes, and whether it is all."""
+        """The first C{limit} bytes of a response, and whether that is all."""
         got = 0
 
         def noticed(size: int) -> None:

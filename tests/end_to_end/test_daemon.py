@@ -66,7 +66,7 @@ class DaemonTests(TestCase):
         self.assertNotIn("Traceback", said)
 
     async def test_port_taken_in_the_background(self) -> None:
-        """The terminal that a daemon was started from is told too, and no PID left."""
+        """A background daemon reports it to its terminal, and leaves no PID file."""
         daemon = await start_daemon(self)
         folder = self.folder()
         second = run(
@@ -144,7 +144,7 @@ class DaemonTests(TestCase):
             self.assertNotIn("Traceback", said)
 
     async def test_bad_port(self) -> None:
-        """A port that is none is one clear line."""
+        """An invalid port is reported in one clear line."""
         program = self.twistd("--port", "80000")
         self.assertEqual(await program.ended(), 1)
         self.assertIn(b"--port 80000", program.err)
@@ -215,7 +215,7 @@ class DaemonTests(TestCase):
         self.assertEqual(await daemon.program.ended(), -15)
 
     async def test_bare_checkout(self) -> None:
-        """twistd finds the plugin in a checkout that nobody has installed."""
+        """twistd finds the plugin in a checkout that is not installed."""
         checkout = self.folder()
         for name in ("shellstream", "twisted"):
             shutil.copytree(
@@ -223,7 +223,7 @@ class DaemonTests(TestCase):
                 checkout / name,
                 ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"),
             )
-        # -S and a path of our own: what is installed here, save shellstream.
+        # -S and a path of our own: all that is installed here except shellstream.
         libraries = self.folder()
         for each in map(Path, sys.path):
             if each.name == "site-packages":

@@ -43,7 +43,7 @@ class SystemdTests(TestCase):
         self.assertEqual(program.err, b"")
 
     async def test_service_runs(self) -> None:
-        """What the service starts streams, from the example configuration."""
+        """The daemon of the service streams, with the example configuration."""
         unit = ConfigParser(strict=False, interpolation=None)
         unit.read(DEPLOY / "shellstream.service")
         argv = self.exec_start("ExecStart=" + unit["Service"]["ExecStart"])

@@ -1,4 +1,4 @@
-"""A disk that is full or fails hurts nobody who is there; who comes is told."""
+"""A full or failing disk: those who watch lose nothing; new requests are refused."""
 
 import json
 import subprocess
@@ -63,11 +63,11 @@ class DiskTestCase(StateTestCase):
             raise SkipTest(f"no disk may be mounted: {mounted.stderr.strip()}")
 
     async def order(self, daemon: Daemon) -> Watcher:
-        """Ask for a run that nobody watches."""
+        """Start a run without a viewer."""
         return await ask(daemon.port, post("/runs", {"command": "short"}))
 
     async def gated(self, daemon: Daemon) -> Watcher:
-        """Someone who watches the gated command, which has said its first line."""
+        """A viewer of the gated command, which has printed its first line."""
         watcher = await watch(daemon.port, get("/stream?format=frames"))
         await watcher.seen(b"line 1\n")
         return watcher
@@ -88,7 +88,7 @@ class DiskTestCase(StateTestCase):
             pass  # it asks the disk once a second
 
     async def left(self, daemon: Daemon, run: str | None, whole: bytes) -> bytes:
-        """What is kept of a run that exited, all else being told as a gap."""
+        """The kept output of a run that exited; a gap must cover the rest."""
         answer = await fetch(daemon.port, f"/runs/{run}/output?format=frames")
         self.assertIn(b'"exited"', answer.body)
         return kept_bytes(whole, answer.body)
@@ -102,7 +102,7 @@ class DiskTestCase(StateTestCase):
 
 
 class FullDiskTests(DiskTestCase):
-    """A disk that is full hurts neither those who watch nor what runs."""
+    """A full disk affects neither viewers nor active runs."""
 
     async def test_larger_than_the_disk(self) -> None:
         """Output that does not fit is seen whole; its end is kept, and others run."""
@@ -136,7 +136,7 @@ class FullDiskTests(DiskTestCase):
         await self.assert_works(daemon)
 
     async def test_what_runs(self) -> None:
-        """What runs while it fills up goes on; its end is kept when there is room."""
+        """Runs go on while the disk fills up; their end is kept when there is room."""
         gate = Gate(self)
         config = gate.config + CONFIG
         daemon = await self.start(config)
@@ -211,7 +211,7 @@ class ReadOnlyTests(DiskTestCase):
 
 
 class BrokenDiskTests(DiskTestCase):
-    """A disk that fails is made read-only by the kernel, whoever writes to it."""
+    """A failing disk, which the kernel makes read-only."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -226,7 +226,7 @@ class BrokenDiskTests(DiskTestCase):
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
 
     async def test_while_it_runs(self) -> None:
-        """What runs is seen to its end; new runs are refused, and old ones told."""
+        """Active runs are seen to their end; new ones are refused, old ones shown."""
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         earlier = await fetch(daemon.port, "/stream/short")
@@ -250,7 +250,7 @@ class BrokenDiskTests(DiskTestCase):
         self.assertNotIn(b"Traceback", daemon.program.out)
 
     async def far_behind(self, daemon: Daemon) -> Watcher:
-        """Someone for whom C{held} waits, since it has not read what it said."""
+        """A viewer that has not read its response, so that C{held} waits for it."""
         watcher = await watch(daemon.port, get("/stream/held"))
         await watcher.headed
         watcher.transport.pauseProducing()

@@ -1,4 +1,4 @@
-"""What strangers may do to a daemon: many at once, too much, too slow, and vanish."""
+"""Clients that overload a daemon: too many, too much, too slow, or vanishing."""
 
 import json
 import resource
@@ -112,7 +112,7 @@ def tls(test: TestCase) -> tuple[str, SSLContext]:
 
 
 class FloodTestCase(TestCase):
-    """A daemon with low bounds, and those who try them."""
+    """A daemon with low limits."""
 
     timeout = 120
 
@@ -134,10 +134,10 @@ class FloodTestCase(TestCase):
 
 
 class SlowTests(FloodTestCase):
-    """Who takes too long is cut, and nobody else is kept waiting."""
+    """Slow clients are cut, and others do not wait for them."""
 
     async def test_heads(self) -> None:
-        """Three hundred who never end their heads are cut, however they dribble."""
+        """Three hundred clients that never end their heads are cut."""
         daemon = await self.serve("header_timeout = 3\n")
         flood = self.flood(daemon)
         begin = b"GET /stream HTTP/1.1\r\nHost: localhost\r\nX-0: "
@@ -148,7 +148,7 @@ class SlowTests(FloodTestCase):
         await self.assert_served(daemon)
 
     async def test_bodies(self) -> None:
-        """So are those whose bodies do not grow, and nothing is run for them."""
+        """Clients whose bodies do not grow are cut, and nothing is run for them."""
         daemon = await self.serve("body_timeout = 1\n")
         flood = self.flood(daemon)
         begin = post("/stream/wait", {"x": "y"}).encode()[:-1]
@@ -159,7 +159,7 @@ class SlowTests(FloodTestCase):
         self.assertEqual(json.loads(found.body)["runs"], [])
 
     async def test_silent(self) -> None:
-        """Those who say nothing at all are closed, and a viewer never is."""
+        """Silent clients are cut; a viewer never is."""
         daemon = await self.serve("header_timeout = 1\nidle_timeout = 1\n")
         viewer = await watch(daemon.port, get("/stream"))
         await viewer.seen(b"here\n")
@@ -174,10 +174,10 @@ class SlowTests(FloodTestCase):
 
 
 class HandshakeTests(FloodTestCase):
-    """Over TLS all of it holds before anything is said."""
+    """With TLS the limits hold before the first request."""
 
     async def test_none(self) -> None:
-        """Who never ends the handshake is closed; others are served meanwhile."""
+        """A client that never ends the handshake is cut; others are served."""
         listen, trust = tls(self)
         daemon = await start_daemon(
             self, CONFIG + "header_timeout = 2\n", "--listen", listen
@@ -191,7 +191,7 @@ class HandshakeTests(FloodTestCase):
         self.assertEqual(set(flood.wires.values()), {b""})
 
     async def test_one_address(self) -> None:
-        """Nobody shakes hands with one too many."""
+        """A connection beyond the limit of an address gets no handshake."""
         listen, trust = tls(self)
         http = "connections = 60\nconnections_per_address = 40\n"
         daemon = await start_daemon(self, CONFIG + http, "--listen", listen)
@@ -232,7 +232,7 @@ class ManyTests(FloodTestCase):
         self.assertIn(b"200", again.statuses())
 
     async def test_all(self) -> None:
-        """Of more than there may be in all the rest is told when to come back."""
+        """Connections beyond the limit are told when to try again."""
         daemon = await self.serve("connections = 40\nconnections_per_address = 40\n")
         first = self.flood(daemon, "127.0.0.2")
         await deferToThread(first.connect, 20)
@@ -247,7 +247,7 @@ class ManyTests(FloodTestCase):
         await self.assert_served(daemon)
 
     async def test_viewers(self) -> None:
-        """One viewer too many is refused, and its command is not run."""
+        """A viewer beyond the limit is refused, and its command is not run."""
         daemon = await self.serve("viewers = 1\n")
         viewer = await watch(daemon.port, get("/stream"))
         await viewer.seen(b"here\n")
@@ -259,7 +259,7 @@ class ManyTests(FloodTestCase):
 
 
 class LargeTests(FloodTestCase):
-    """What is too large is refused, and costs nothing."""
+    """Requests that are too large are refused, and cost nothing."""
 
     async def test_large(self) -> None:
         """Headers and bodies of 10 MB, a million of each, and chunks without end."""
@@ -308,7 +308,7 @@ class DescriptorTests(FloodTestCase):
     """A daemon without descriptors refuses, and goes on."""
 
     async def test_none_left(self) -> None:
-        """Those who come are closed, and all that is goes on."""
+        """Without descriptors new connections are closed, and the others go on."""
         gate = Gate(self)
         config = gate.config + '[commands.other]\nargv = ["true"]\n'
         daemon = await start_daemon(self, config)
@@ -379,7 +379,7 @@ class KeepaliveTests(TestCase):
     timeout = 60
 
     async def test_accepted(self) -> None:
-        """What is accepted has keepalive from the socket that listens."""
+        """Accepted connections inherit keepalive from the listening socket."""
         listen, _ = tls(self)
         for options in ((), ("--listen", listen)):
             daemon = await start_daemon(self, None, *options)

@@ -1,4 +1,4 @@
-"""What is put into runs of a real daemon: pipes, terminals, breaks, the end."""
+"""Input for runs of a real daemon: pipes, terminals, breaks, the end."""
 
 import hashlib
 import json
@@ -83,7 +83,7 @@ class Sender:
         while self.taken < len(data):
             piece = data[self.taken : self.taken + random.randrange(1, PIECE)]
             for _ in range(random.randrange(3)):
-                # All of it has gone, or nearly: nobody has heard how far it came.
+                # Nearly all was sent: the client does not know how much arrived.
                 self.break_off(piece, random.randrange(len(piece) + 200))
             before = self.taken
             status = self.send(piece)
@@ -125,7 +125,7 @@ class PipeTests(InputTestCase):
         self.assertEqual(stdin, {"offset": len(DATA), "open": False})
 
     async def test_count(self) -> None:
-        """A program that waits for the end of its input is told of it."""
+        """A program that waits for the end of its input gets it."""
         daemon = await self.start(CONFIG)
         run = await self.begin(daemon, "count")
         sender = Sender(daemon.port, run)
@@ -135,7 +135,7 @@ class PipeTests(InputTestCase):
         self.assertEqual((await fetch_output(daemon.port, run)).data, b"%d\n" % PIECE)
 
     async def test_never_reads(self) -> None:
-        """What is never read costs little, and keeps nobody from ending the run."""
+        """Input that is never read costs little, and the run can still be ended."""
         daemon = await self.start(CONFIG)
         runs = [await self.begin(daemon, "deaf") for _ in range(10)]
         before = resident(daemon.pid)

@@ -64,7 +64,7 @@ on_disconnect = "keep"
 
 @define
 class Client:
-    """What a client asked for, and what it saw until its daemon was killed."""
+    """A client's request, and the response until the daemon was killed."""
 
     command: str
     form: str
@@ -113,7 +113,7 @@ class Worker:
 
     async def load(self) -> list[Client]:
         """Watch several runs until so and so much was seen of them."""
-        # None: it was just started; the others: bytes, headers included.
+        # None: right after the start; else after so many bytes of the response.
         moments = [None, 0, 1_000, 30_000, 300_000, 3_000_000, 10_000_000]
         most = self.random.choice(moments)
         if most is None:
@@ -149,7 +149,7 @@ class Worker:
             self._kill.callback(None)
 
     async def compare(self, client: Client) -> None:
-        """What the next daemon replays is what was seen, and how it ended too."""
+        """The next daemon must replay what the client saw, and the same end."""
         test, command, saw = self.test, client.command, client.saw
         run = client.watcher.run
         replay = await fetch_output(self.daemon.port, run)
@@ -196,7 +196,7 @@ class Worker:
 
 
 class KillTests(TestCase):
-    """C{kill -9} takes nothing that anybody has seen, and starts nothing twice."""
+    """After C{kill -9} nothing that a client saw is lost, and nothing is run twice."""
 
     timeout = 900
 
@@ -207,7 +207,7 @@ class KillTests(TestCase):
         self.ran.touch()
 
     async def test_any_moment(self) -> None:
-        """Again and again, under load, at moments that nobody has chosen."""
+        """The daemon is killed again and again, under load, at random moments."""
         given = os.environ.get("SHELLSTREAM_SEED")
         seed = Random().randrange(1 << 32) if given is None else int(given)
         config = CONFIG.format(ran=self.ran)
@@ -223,7 +223,7 @@ class KillTests(TestCase):
         await self.assert_each_once(workers)
 
     async def assert_each_once(self, workers: list[Worker]) -> None:
-        """All of C{once} got their turn; those that ended ran once, none twice."""
+        """Check that each of C{once} ran, and none twice."""
         known: set[str] = set()
         exited: set[str] = set()
         for worker in workers:
@@ -242,7 +242,7 @@ class KillTests(TestCase):
         await processes_gone(known)
 
     async def test_queue(self) -> None:
-        """What was queued is run by the next daemon, in order; what ran is not."""
+        """The next daemon runs what was queued, in order, and not what was running."""
         gate = self.folder / "gate"
         line = f'echo "$SHELLSTREAM_RUN" >> "{self.ran}"; echo ran; '
         config = (

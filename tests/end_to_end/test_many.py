@@ -50,7 +50,7 @@ class Crowd:
             count -= len(new)
 
     def read(self) -> list[bytes]:
-        """What each but the slow ones is answered with, up to its end."""
+        """The whole responses of all viewers except the slow ones."""
         left = set(range(self._slow, len(self._sockets)))
         with selectors.DefaultSelector() as selector:
             for index, each in enumerate(self._sockets):
@@ -106,7 +106,7 @@ class ManyTestCase(StateTestCase):
         self.most = hard - 500
 
     def crowd(self, daemon: Daemon, path: str, slow: int = 0) -> Crowd:
-        """Nobody yet."""
+        """A crowd without viewers."""
         made = Crowd(daemon.port, get(path), slow)
         self.addCleanup(made.close)
         return made
@@ -133,7 +133,7 @@ class ViewerTests(ManyTestCase):
         self.assertEqual(set(bodies), {b"line 1\nline 2\nline 3\nover\n"})
 
     async def test_slow_beside_fast(self) -> None:
-        """Who takes a byte at a time delays none of a thousand, and misses nothing."""
+        """Slow viewers delay none of a thousand others, and miss nothing."""
         gate = Gate(self)
         shell = f"read go < {gate.path}; seq 1 60000"
         daemon = await self.start(SHELL.format(shell=shell))
@@ -203,7 +203,7 @@ class RunTests(ManyTestCase):
             return list(chain(*pool.map(some, [self.COUNT // 8] * 8)))
 
     def outputs(self, port: int, ids: Sequence[str]) -> list[bytes]:
-        """What each of them said, once it is over."""
+        """The output of each run, after its end."""
         connection = HTTPConnection("127.0.0.1", port)
         return [send(connection, "GET", f"/runs/{run}/output") for run in ids]
 

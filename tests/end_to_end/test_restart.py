@@ -17,7 +17,7 @@ from tests.support.http_watcher import (
 )
 from tests.support.programs import Daemon, Gate
 
-#: Seconds; longer than a test may take: who waited for it would be found out.
+#: Seconds; longer than a test may take, so that a wait for it would show.
 EVER = 1000
 
 
@@ -37,7 +37,7 @@ class DrainTests(StateTestCase):
         await daemon.program.seen(b"Closed)")
 
     async def test_ends_by_itself(self) -> None:
-        """What ends within its time is seen whole, and ends as it would have."""
+        """A run that ends within the grace time is seen whole, with its own end."""
         gate = Gate(self)
         daemon = await self.start(one(gate.shell))
         plain = await watch(daemon.port, get("/stream/one"))
@@ -62,7 +62,7 @@ class DrainTests(StateTestCase):
         self.assertEqual((again.data, again.end), (account.data, account.end))
 
     async def test_does_not_end(self) -> None:
-        """What goes on gets TERM after its time, and its viewers are told why."""
+        """A run that goes on gets TERM after that time, and its viewers see why."""
         daemon = await self.start(one("echo here; exec sleep 1000", drain=0.1))
         viewer = await watch(daemon.port, get("/stream/one?format=frames"))
         await viewer.seen(b"here")
@@ -75,7 +75,7 @@ class DrainTests(StateTestCase):
         self.assertEqual((await fetch_output(daemon.port, viewer.run)).end, end)
 
     async def test_nothing_new(self) -> None:
-        """Who is connected still, and wants a new run, is asked to come back."""
+        """A connected client that wants a new run is asked to come back."""
         gate = Gate(self)
         daemon = await self.start(one(gate.shell))
         running = await watch(daemon.port, get("/stream/one"))
@@ -101,7 +101,7 @@ class DrainTests(StateTestCase):
         self.assertEqual(listed.count(b'"id"'), 1)
 
     async def test_queued(self) -> None:
-        """Who waits for a run that is queued is sent away, and finds it run later."""
+        """A viewer of a queued run is sent away, and the next daemon runs it."""
         gate = Gate(self)
         more = 'max_running = 1\nwhen_busy = "queue"\non_disconnect = "keep"'
         config = one(f"echo $SHELLSTREAM_RUN; {gate.shell}", 0.1, more)
@@ -152,7 +152,7 @@ class DrainTests(StateTestCase):
 class ResumeTests(StateTestCase):
     """A viewer that was cut goes on where it was, at another daemon."""
 
-    #: One stream and the other, of several bytes a character, and of none.
+    #: Output on both streams, with characters of several bytes, and invalid ones.
     SHELL = (
         "exec < '{path}'; echo café 1; read x; printf '\\\\377 2\\\\n' >&2; read x; "
         "printf '\\\\303'; read x; printf '\\\\244 line 3\\\\n'; exec sleep 1000"

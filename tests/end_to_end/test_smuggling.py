@@ -29,7 +29,7 @@ def answers(port: int, data: bytes) -> list[bytes]:
 
 
 class SmugglingTests(TestCase):
-    """What a proxy may not have looked at is not executed."""
+    """Requests that a proxy may have read differently are not executed."""
 
     timeout = 120
 
@@ -46,7 +46,7 @@ class SmugglingTests(TestCase):
         self.assertEqual(await self.runs(daemon.port), 0)
 
     async def test_clear(self) -> None:
-        """What is clear is answered, and what is in a body is no request."""
+        """Unambiguous requests are answered, and a body is never a request."""
         daemon = await start_daemon(self, CONFIG)
         last = HIDDEN.replace(b"/stream/hidden", b"/commands")
         last = last.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")

@@ -30,7 +30,7 @@ class TwoDaemonsTests(StateTestCase):
     """A folder belongs to one daemon."""
 
     async def test_same_folder(self) -> None:
-        """A second one that is told to use it says who does, and does not start."""
+        """A second daemon on the same directory names the first, and does not start."""
         daemon = await self.start(CONFIG)
         second = self.twistd()
         self.assertEqual(await second.ended(), 1)
@@ -63,7 +63,7 @@ class TwoDaemonsTests(StateTestCase):
 
 
 class HistoryTests(StateTestCase):
-    """What is known of the runs is no run history any more, or not yet."""
+    """A history that is damaged, or of another version."""
 
     async def run_once(self) -> str:
         """Have a run in the history, and no daemon."""
@@ -74,7 +74,7 @@ class HistoryTests(StateTestCase):
         return answer.run
 
     async def test_damaged(self) -> None:
-        """One that is damaged is set aside, with its outputs, and a new one begun."""
+        """A damaged history is set aside with its outputs, and a new one begun."""
         for garbage in (b"no database\n" * 1000, b"SQLite format 3\0" + b"\xa5" * 9000):
             run = await self.run_once()
             (self.state / "runs.db").write_bytes(garbage)
@@ -93,7 +93,7 @@ class HistoryTests(StateTestCase):
             await self.stop(daemon)
 
     async def test_damaged_inside(self) -> None:
-        """One that opens, but whose pages are not what they were, is set aside too."""
+        """A history that opens but has damaged pages is set aside, too."""
         await self.run_once()
         file = self.state / "runs.db"
         content = bytearray(file.read_bytes())
@@ -105,7 +105,7 @@ class HistoryTests(StateTestCase):
         self.assertEqual((await fetch_output(daemon.port, answer.run)).data, WHOLE)
 
     async def test_newer(self) -> None:
-        """One of a later version is left alone, and the daemon does not start."""
+        """A history of a later version is left alone, and the daemon does not start."""
         run = await self.run_once()
         with sqlite3.connect(self.state / "runs.db") as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -122,7 +122,7 @@ class HistoryTests(StateTestCase):
 
 
 class OutputTests(StateTestCase):
-    """An output that was damaged is never told as if it were whole."""
+    """Damaged output never looks whole."""
 
     async def assert_told(self, damage: Callable[[Path], object], words: str) -> bytes:
         """
@@ -159,16 +159,16 @@ class OutputTests(StateTestCase):
         return left
 
     async def test_deleted(self) -> None:
-        """Of a file that is gone it is told that all is missing."""
+        """Of a deleted file all output is reported missing."""
         self.assertEqual(await self.assert_told(Path.unlink, "is gone"), b"")
 
     async def test_emptied(self) -> None:
-        """Of a file that is empty it is told that all is missing."""
+        """Of an emptied file all output is reported missing."""
         empty = partial(truncate, length=0)
         self.assertEqual(await self.assert_told(empty, "is cut short"), b"")
 
     async def test_truncated(self) -> None:
-        """Of a file that is shorter than it was there is what it still holds."""
+        """Of a truncated file the rest is shown."""
         shorter = partial(truncate, length=100_000)
         left = await self.assert_told(shorter, "is cut short")
         self.assertGreater(len(left), 10_000)
@@ -185,7 +185,7 @@ class OutputTests(StateTestCase):
         self.assertEqual(set(aside.read_bytes()), {0xA5})
 
     async def test_one_byte(self) -> None:
-        """What was written is told from what it has become, by a single byte."""
+        """A single changed byte is noticed."""
 
         def change(path: Path) -> None:
             content = bytearray(path.read_bytes())
@@ -198,7 +198,7 @@ class OutputTests(StateTestCase):
         self.assertTrue(left.endswith(WHOLE[-20_000:]))  # it is in another sector
 
     async def test_deleted_while_it_is_written(self) -> None:
-        """Who watches a run whose file is deleted under it sees all the same."""
+        """A viewer of a run whose file is deleted meanwhile still sees all."""
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         watcher = await watch(daemon.port, get("/stream?format=frames"))
@@ -215,7 +215,7 @@ class OutputTests(StateTestCase):
         self.assertEqual(late.body, whole)
         await watcher.gone
         self.assertIn(b'"exited"', watcher.body)
-        # Nobody can see it again, and that is said.
+        # It cannot be shown again, and the response says so.
         account = await fetch_output(daemon.port, watcher.run)
         self.assertEqual((account.start, account.data), (len(whole), b""))
         said = f"the output of run {watcher.run} is gone"

@@ -1,4 +1,4 @@
-"""What a real command's output and end look like to a real client."""
+"""The output and end of a real command, as a client sees them."""
 
 import hashlib
 import socket
@@ -152,7 +152,7 @@ class StreamTests(TestCase):
         await lifeline.cut()
 
     async def test_viewer_gone_term_ignored(self) -> None:
-        """Who ignores TERM gets KILL, grandchildren too."""
+        """Processes that ignore TERM get KILL, grandchildren too."""
         lifeline = Lifeline(self)
         daemon = await self.shell(
             f"trap '' TERM; exec 3> '{lifeline.path}'\n"
@@ -202,7 +202,7 @@ class StreamTests(TestCase):
         self.assertNotIn(b"hunter2", client.out)
 
     async def test_parameters_stay_data(self) -> None:
-        """What a client sends is one argv item, or one variable, whatever it is."""
+        """A client's value is one argument, or one variable, whatever it holds."""
         hostile = "a b; $(echo pwned) `id` '\"\\ * | > x \n&& é"
         daemon = await start_daemon(
             self,
@@ -223,7 +223,7 @@ class StreamTests(TestCase):
             self.assertEqual(client.out.decode(), wanted)
 
     async def test_cannot_start(self) -> None:
-        """What keeps a command from starting is said at once, without its path."""
+        """A command that cannot start is reported at once, without its path."""
         folder = cwd(self)
         with open(f"{self.folder}/plain", "w") as plain:
             plain.write("no program")
@@ -252,7 +252,7 @@ class StreamTests(TestCase):
             self.assertNotIn(b"/", client.out.partition(b"\r\n\r\n")[2])
 
     async def test_too_many(self) -> None:
-        """Beyond C{max_running} a client is told when to come back."""
+        """Beyond C{max_running} the response says when to try again."""
         gate = Gate(self)
         daemon = await start_daemon(self, "max_running = 1\n" + gate.config)
         first = self.curl(daemon)

@@ -10,7 +10,7 @@ from tests.support.programs import Daemon, Gate, Program, needs, run, start_daem
 
 
 class TLSTests(TestCase):
-    """Output streams over TLS, to those who trust the certificate."""
+    """Output streams over TLS to clients that trust the certificate."""
 
     timeout = 60
 
@@ -67,7 +67,7 @@ class TLSTests(TestCase):
     test_too_large.skip = needs("curl")
 
     async def test_not_trusted(self) -> None:
-        """An authority that nobody knows, and another host's name, are refused."""
+        """A certificate of an unknown authority or another host is refused."""
         for name, trusted, why in (
             ("127.0.0.1", False, b"certificate verify failed"),
             ("127.0.0.2", True, b"for another host"),

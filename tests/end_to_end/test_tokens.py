@@ -26,7 +26,7 @@ class ToolTests(TokensTestCase):
         self.assertIn(b"has no tokens", (await self.tool("list")).err)
 
     async def test_wrong(self) -> None:
-        """What cannot be done is 1, what makes no sense 2; stderr says what to do."""
+        """Exit code 1 is a failure, 2 a wrong command line; stderr says what to do."""
         program = await self.tool("revoke", "pi", status=1)
         self.assertIn(b"has no token 'pi'", program.err)
         for argv in ((), ("mak",), ("make", "a b")):
@@ -44,10 +44,10 @@ class ToolTests(TokensTestCase):
 
 
 class FirstStartTests(TokensTestCase):
-    """A daemon that others can reach lets nobody in who has no token."""
+    """A daemon beyond loopback requires a token."""
 
     async def start(self, *options: str) -> Program:
-        """A daemon that listens everywhere, and has said so."""
+        """A daemon that listens on all addresses."""
         config = Path(self.mktemp()).absolute()
         config.write_text(CONFIG)
         where = ("--state-dir", str(self.state), "--config", str(config))
@@ -103,7 +103,7 @@ class FirstStartTests(TokensTestCase):
         self.assertNotIn(secret, log)
 
     async def test_insecure(self) -> None:
-        """By --insecure nobody is asked, and at each start that is said."""
+        """With --insecure no token is required, and each start warns of that."""
         for _ in range(2):
             daemon = await self.start("--insecure")
             await daemon.seen(b"--insecure: anyone who can reach")
@@ -128,10 +128,10 @@ class FirstStartTests(TokensTestCase):
 
 
 class RunningTests(TokensTestCase):
-    """What the tool does a daemon that runs takes to heart."""
+    """A running daemon follows the changes of the tool."""
 
     async def test_taken_to_heart(self) -> None:
-        """From the first token on it is asked for; what is revoked gets nobody in."""
+        """From the first token on one is required; a revoked one is refused."""
         daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
         self.assertEqual(await self.status(f"{daemon.url}/stream"), "200")
         text = await self.make("pi")
@@ -145,7 +145,7 @@ class RunningTests(TokensTestCase):
         self.assertEqual(await self.status(*as_pi), "401")
 
     async def test_scoped(self) -> None:
-        """What a token may not do is refused, with the exit code for that."""
+        """A token's scope is enforced, with the exit code for that."""
         text = await self.make("watcher", "--actions", "read")
         daemon = await start_daemon(self, CONFIG, "--state-dir", str(self.state))
         env = {"SHELLSTREAM_URL": daemon.url, "SHELLSTREAM_TOKEN": text}
