@@ -1,4 +1,8 @@
-"""What can go wrong, what HTTP should say about it, and what to do about it."""
+"""
+The errors of the server: what happened, its HTTP status, and what the client can do.
+
+They stand by subject: requests, access, commands and parameters, runs, output.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -15,52 +19,40 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 class ShellstreamError(Exception):
     """
-    Base of every error this package raises on purpose.
+    Base of all errors that this package raises on purpose. Their text is for the
+    client: it says what happened and what to do, and names no path of the server.
 
-    @cvar status: the HTTP status that a server should answer with.
-    @ivar requested: the command that was ordered, and its parameters as they may be
-        shown, if it was about that.
+    @cvar status: the HTTP status of the response.
+    @cvar text: the text of an error that always has the same one.
+    @ivar retry_after: seconds after which the same request may succeed.
+    @ivar requested: the command that the request was about, and its parameters with
+        secrets masked; for the audit.
     """
 
     status: ClassVar[int] = 500
+    text: ClassVar[str] = ""
+    retry_after: int | None = None
     requested: tuple[str, Mapping[str, str]] = ("", {})
 
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or self.text)
+
     def headers(self) -> Mapping[str, str]:
-        """What the answer's headers say beside the status."""
-        return {}
+        """Headers of the response."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(self.retry_after)}
 
     def extensions(self) -> Mapping[str, object]:
-        """Members of the problem document beyond those of RFC 9457."""
+        """Extension members of the problem document (RFC 9457, 3.2)."""
         return {}
 
 
-@frozen
-class RefusedParameter:
-    """One parameter that was not taken, and what would have been."""
-
-    name: str
-    detail: str
-
-
-class ParametersRefused(ShellstreamError):
-    """One or more parameters of a request do not fit the command."""
-
-    status = 400
-
-    def __init__(self, refusals: Sequence[RefusedParameter]) -> None:
-        super().__init__("; ".join(f"{one.name}: {one.detail}" for one in refusals))
-        self.refusals = tuple(refusals)
-
-    def extensions(self) -> Mapping[str, object]:
-        return {
-            "parameters": [
-                {"name": one.name, "detail": one.detail} for one in self.refusals
-            ]
-        }
+# Requests
 
 
 class RequestMalformed(ShellstreamError):
-    """What came is no request that an HTTP server can make sense of."""
+    """The bytes that came are not an HTTP/1.1 request."""
 
     status = 400
 
@@ -72,119 +64,20 @@ class RequestMalformed(ShellstreamError):
 
 
 class BodyMalformed(ShellstreamError):
-    """The query or the body cannot be read as what it says it is."""
+    """The query or the body does not have the syntax of its media type."""
 
     status = 400
 
 
-class CrossSiteRequest(ShellstreamError):
-    """A page of another site asked a browser to run something here."""
-
-    status = 403
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a page of another site may not run commands here; "
-            "open the address itself, or use the page at /"
-        )
-
-
-class Unauthenticated(ShellstreamError):
-    """Nobody may do this without saying who they are, or what they said is no good."""
-
-    status = 401
-
-    def __init__(self, why: str = "this needs a token") -> None:
-        super().__init__(
-            f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
-            "--token-file FILE); twistd shellstream tokens make NAME makes one"
-        )
-
-    def headers(self) -> Mapping[str, str]:
-        # A browser asks its user for the second (RFC 6750, 3; RFC 7617, 2).
-        return {
-            "WWW-Authenticate": 'Bearer realm="shellstream", '
-            'Basic realm="shellstream", charset="UTF-8"'
-        }
-
-
-class Forbidden(ShellstreamError):
-    """Who asks may not do this, whatever it would be done to."""
-
-    status = 403
-
-    def __init__(self, name: str, action: str) -> None:
-        super().__init__(
-            f"{name} may not do this: it takes the action {action!r}, which this "
-            "credential does not have"
-        )
-
-
-class TooManyFailures(ShellstreamError):
-    """Wrong credentials came from one address, again and again."""
-
-    status = 429
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            "too many wrong credentials came from this address; "
-            f"try again in {retry_after} seconds"
-        )
-        self.retry_after = retry_after
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.retry_after)}
-
-
-class WrongHost(ShellstreamError):
-    """The request is for a name that this daemon does not go by."""
-
-    status = 421
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"this daemon does not go by the name {host[:80]!r}, and a page of "
-            "another site could use it to get here; if it is right, add it to hosts "
-            "in the table [access] of the configuration"
-        )
-
-
-class CommandUnknown(ShellstreamError):
-    """No command of this name is configured."""
-
-    status = 404
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__(
-            f"there is no command {name!r}{did_you_mean(name, known)}; "
-            "GET /commands lists those there are"
-        )
-        self.name = name
-
-
-class NoDefaultCommand(ShellstreamError):
-    """C{/stream} was asked for, and no command is the default one."""
-
-    status = 404
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no default command is configured; ask for /stream/NAME "
-            "(GET /commands lists the names)"
-        )
-
-
 class PathNotFound(ShellstreamError):
-    """No resource lives at this path."""
+    """There is no resource at this path."""
 
     status = 404
-
-    def __init__(self) -> None:
-        super().__init__("nothing lives at this path; GET / lists what there is")
+    text = "nothing lives at this path; GET / lists what there is"
 
 
 class MethodNotAllowed(ShellstreamError):
-    """The resource is there, but not for this method."""
+    """The resource does not have this method."""
 
     status = 405
 
@@ -199,9 +92,9 @@ class MethodNotAllowed(ShellstreamError):
 
 class NotAcceptable(ShellstreamError):
     """
-    The output does not come in any format that the client takes.
+    The client accepts none of the formats that the output comes in.
 
-    @ivar formats: the media types of those there are, by name.
+    @ivar formats: the media types of all formats, by name.
     """
 
     status = 406
@@ -225,8 +118,15 @@ class NotAcceptable(ShellstreamError):
         }
 
 
+class RequestTooSlow(ShellstreamError):
+    """The rest of a request did not come in time."""
+
+    status = 408
+    text = "the rest of the request did not come in time; send it again"
+
+
 class BodyTooLarge(ShellstreamError):
-    """The request's body is larger than what it is for may be."""
+    """The request's body is larger than its resource allows."""
 
     status = 413
 
@@ -235,7 +135,7 @@ class BodyTooLarge(ShellstreamError):
 
 
 class MediaTypeUnsupported(ShellstreamError):
-    """The request's body is of a type that holds no parameters."""
+    """The request's body has a media type that its resource does not read."""
 
     status = 415
 
@@ -247,38 +147,25 @@ class MediaTypeUnsupported(ShellstreamError):
         super().__init__(f"cannot read parameters from {media_type!r}; send {wanted}")
 
 
-class IdempotencyKeyReused(ShellstreamError):
-    """An C{Idempotency-Key} came again, with another request than before."""
-
-    status = 422
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this Idempotency-Key was sent before, with another request; send "
-            "the same request again, or a key of its own with each request"
-        )
-
-
-class RequestTooSlow(ShellstreamError):
-    """A request began, and the rest of it did not come in time."""
-
-    status = 408
-
-    def __init__(self) -> None:
-        super().__init__("the rest of the request did not come in time; send it again")
-
-
 class ExpectationUnknown(ShellstreamError):
-    """The client expects something that nobody here knows of."""
+    """The C{Expect} header asks for something unknown (RFC 9110, 10.1.1)."""
 
     status = 417
+    text = "the only Expect that this server knows is 100-continue; leave out others"
 
-    def __init__(self) -> None:
-        super().__init__("of what Expect may ask only 100-continue is done here")
+
+class IdempotencyKeyReused(ShellstreamError):
+    """An C{Idempotency-Key} came again with another request."""
+
+    status = 422
+    text = (
+        "this Idempotency-Key was sent before, with another request; send "
+        "the same request again, or a key of its own with each request"
+    )
 
 
 class TooManyConnections(ShellstreamError):
-    """One address has as many connections as it may have."""
+    """A client address has as many connections as it may have."""
 
     status = 429
 
@@ -289,12 +176,9 @@ class TooManyConnections(ShellstreamError):
         )
         self.retry_after = retry_after
 
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.retry_after)}
-
 
 class HeadersTooLarge(ShellstreamError):
-    """The request's line and headers are more than the server reads."""
+    """The request line and the headers are more than the server reads."""
 
     status = 431
 
@@ -306,13 +190,136 @@ class HeadersTooLarge(ShellstreamError):
         )
 
 
-class CannotStart(ShellstreamError):
-    """The command's process could not be started; the text names no path."""
+# Access
 
-    status = 500
+
+class Unauthenticated(ShellstreamError):
+    """The request has no credential, or one that is not valid."""
+
+    status = 401
+
+    def __init__(self, why: str = "this needs a token") -> None:
+        super().__init__(
+            f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
+            "--token-file FILE); twistd shellstream tokens make NAME makes one"
+        )
+
+    def headers(self) -> Mapping[str, str]:
+        # Bearer is for programs (RFC 6750, 3). For Basic a browser asks its user
+        # (RFC 7617, 2).
+        return {
+            "WWW-Authenticate": 'Bearer realm="shellstream", '
+            'Basic realm="shellstream", charset="UTF-8"'
+        }
+
+
+class Forbidden(ShellstreamError):
+    """The caller may not do this to anything."""
+
+    status = 403
+
+    def __init__(self, name: str, action: str) -> None:
+        super().__init__(
+            f"{name} may not do this: it takes the action {action!r}, which this "
+            "credential does not have"
+        )
+
+
+class CrossSiteRequest(ShellstreamError):
+    """A browser sent this on behalf of another site's page."""
+
+    status = 403
+    text = (
+        "a page of another site may not run commands here; "
+        "open the address itself, or use the page at /"
+    )
+
+
+class WrongHost(ShellstreamError):
+    """The C{Host} header has a name that is not one of this daemon's."""
+
+    status = 421
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"this daemon does not go by the name {host[:80]!r}, and a page of "
+            "another site could use it to get here; if it is right, add it to hosts "
+            "in the table [access] of the configuration"
+        )
+
+
+class TooManyFailures(ShellstreamError):
+    """A client address sent too many wrong credentials."""
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "too many wrong credentials came from this address; "
+            f"try again in {retry_after} seconds"
+        )
+        self.retry_after = retry_after
+
+
+# Commands and their parameters
+
+
+@frozen
+class RefusedParameter:
+    """A parameter that does not fit, and what would."""
+
+    name: str
+    detail: str
+
+
+class ParametersRefused(ShellstreamError):
+    """Parameters of a request do not fit."""
+
+    status = 400
+
+    def __init__(self, refused: Sequence[RefusedParameter]) -> None:
+        super().__init__("; ".join(f"{one.name}: {one.detail}" for one in refused))
+        self.refused = tuple(refused)
+
+    def extensions(self) -> Mapping[str, object]:
+        return {
+            "parameters": [
+                {"name": one.name, "detail": one.detail} for one in self.refused
+            ]
+        }
+
+
+class CommandUnknown(ShellstreamError):
+    """No command of this name is configured."""
+
+    status = 404
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"there is no command {name!r}{did_you_mean(name, known)}; "
+            "GET /commands lists those there are"
+        )
+        self.name = name
+
+
+class NoDefaultCommand(ShellstreamError):
+    """C{/stream} needs a default command, and none is configured."""
+
+    status = 404
+    text = (
+        "no default command is configured; ask for /stream/NAME "
+        "(GET /commands lists the names)"
+    )
+
+
+class CannotStart(ShellstreamError):
+    """The process of a command could not be started."""
 
     def __init__(self, command: str, why: str) -> None:
         super().__init__(f"command {command!r} cannot be started: {why}")
+
+
+# Runs
 
 
 class Busy(ShellstreamError):
@@ -324,12 +331,22 @@ class Busy(ShellstreamError):
         super().__init__(f"{why}; try again in {retry_after} seconds")
         self.retry_after = retry_after
 
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.retry_after)}
+
+class CannotRecord(ShellstreamError):
+    """The records of runs cannot be written or read."""
+
+    status = 503
+    retry_after = 30  # an operator may have made room by then
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"runs cannot be recorded: {why}; try again in {self.retry_after} seconds, "
+            "or ask the operator of the daemon"
+        )
 
 
 class RunUnknown(ShellstreamError):
-    """No run has this id, or it is forgotten."""
+    """No run has this id, or the run is not kept any more."""
 
     status = 404
 
@@ -341,14 +358,14 @@ class RunUnknown(ShellstreamError):
 
 
 class RunForgotten(ShellstreamError):
-    """The run that an C{Idempotency-Key} was used for is not kept any more."""
+    """The run that this C{Idempotency-Key} started is not kept any more."""
 
     status = 410
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"with this Idempotency-Key the run {run_id} was begun, which is not kept "
-            "any more; nothing was run again: to run the command once more, send the "
+            f"this Idempotency-Key started the run {run_id}, which is not kept any "
+            "more; nothing was run again: to run the command once more, send the "
             "request with another key"
         )
         self.run_id = run_id
@@ -358,9 +375,7 @@ class RunForgotten(ShellstreamError):
 
 
 class RunFailed(ShellstreamError):
-    """The run whose output was asked for never started, and so has none."""
-
-    status = 500
+    """A run never started, and so has no output."""
 
     def __init__(self, run_id: str, why: str) -> None:
         super().__init__(why)
@@ -371,7 +386,7 @@ class RunFailed(ShellstreamError):
 
 
 class RunActive(ShellstreamError):
-    """What was asked for can only be done to a run that has ended."""
+    """Only an ended run can be deleted."""
 
     status = 409
 
@@ -380,7 +395,7 @@ class RunActive(ShellstreamError):
 
 
 class RunNotRunning(ShellstreamError):
-    """What was asked for can only be done to a run that has a process."""
+    """Only a run that has a process can be controlled."""
 
     status = 409
 
@@ -388,26 +403,11 @@ class RunNotRunning(ShellstreamError):
         super().__init__(f"the run is not running, it is {state}")
 
 
-class CannotRecord(ShellstreamError):
-    """What is known of the runs can be neither kept nor read; the text has no path."""
-
-    status = 503
-
-    #: Seconds after which somebody may have made room.
-    RETRY_AFTER = 30
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"runs cannot be recorded: {why}; try again in {self.RETRY_AFTER} seconds, "
-            "or ask whoever runs the daemon"
-        )
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.RETRY_AFTER)}
+# Output
 
 
 class OffsetGone(ShellstreamError):
-    """The log no longer holds the bytes at this offset, or never did."""
+    """The log does not have the bytes at this offset, any more or at all."""
 
     status = 410
 
@@ -424,7 +424,7 @@ class OffsetGone(ShellstreamError):
 
 
 class RangeNotSatisfiable(ShellstreamError):
-    """The output of an ended run is shorter than what was asked for."""
+    """The output of an ended run ends before the offset that was asked for."""
 
     status = 416
 

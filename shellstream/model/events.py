@@ -1,4 +1,4 @@
-"""What happens in a run, as values."""
+"""The events of a run's life, as values."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from attrs import frozen
 
-#: Tells what time it is on the wall, in microseconds since 1970 (UTC). It may
-#: jump, and go backwards; durations are measured by an C{IReactorTime} instead.
+#: The time of day, in microseconds since 1970 (UTC). It may jump, even backwards, so
+#: durations are measured with an C{IReactorTime} instead.
 WallClock = Callable[[], int]
 
 
@@ -18,13 +18,13 @@ def rfc3339(time: int) -> str:
     return f"{_second(seconds)}.{micros:06}Z"
 
 
-@lru_cache(64)  # most of what happens in one is told several times
+@lru_cache(64)  # a viewer gets many chunks of the same second
 def _second(time: int) -> str:
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class Stream(Enum):
-    """Which of the child's file descriptors some output came from."""
+    """The file descriptor that a child wrote to."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
@@ -33,9 +33,9 @@ class Stream(Enum):
 @frozen
 class Chunk:
     """
-    Bytes of the output, and where they start in it.
+    Some bytes of the output, from C{offset} on.
 
-    @ivar time: when they arrived, in microseconds since 1970 (UTC).
+    @ivar time: when the daemon read them, in microseconds since 1970 (UTC).
     """
 
     offset: int
@@ -65,7 +65,7 @@ class Chunk:
 
 @frozen
 class Gap:
-    """Bytes that are not kept any more: from C{offset} up to, without, C{end}."""
+    """Bytes that are not kept any more: from C{offset} on, before C{end}."""
 
     offset: int
     end: int
@@ -74,7 +74,7 @@ class Gap:
 @frozen
 class ExitStatus:
     """
-    How a child ended: by itself with C{code}, or killed by C{signal}.
+    How a child ended: with an exit code, or by a signal; the other is L{None}.
 
     @ivar cpu: seconds of processor time that it and its reaped children took.
     @ivar memory: its peak resident memory, in bytes.
@@ -87,7 +87,7 @@ class ExitStatus:
 
 
 class State(Enum):
-    """Where a run is in its life."""
+    """The state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -105,7 +105,7 @@ class State(Enum):
 
 
 class Reason(Enum):
-    """Why a run ended where that was not its own doing."""
+    """Why the daemon ended a run."""
 
     TIMEOUT = "timeout"
     IDLE_TIMEOUT = "idle-timeout"
@@ -116,7 +116,7 @@ class Reason(Enum):
 
 
 class OnDisconnect(Enum):
-    """What becomes of a run whose last viewer vanished."""
+    """What the daemon does with a run whose last viewer has left."""
 
     CANCEL = "cancel"
     KEEP = "keep"
@@ -127,7 +127,8 @@ class End:
     """
     How a run ended.
 
-    @ivar signal: as kill(1) names it: C{TERM}; a number where it has no name.
+    @ivar signal: its name for kill(1), such as C{TERM}; a number if it has no name.
+    @ivar reason: L{None} if the command ended by itself.
     @ivar offset: the length of the whole output, in bytes.
     """
 

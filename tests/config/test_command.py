@@ -34,7 +34,7 @@ class InvokeTests(SynchronousTestCase):
     ) -> None:
         """Exactly these parameters are named, each with words like these."""
         error = self.assertRaises(ParametersRefused, asked.invoke, given)
-        found = {refusal.name: refusal.detail for refusal in error.refusals}
+        found = {refusal.name: refusal.detail for refusal in error.refused}
         self.assertEqual(set(found), set(expected))
         for name, words in expected.items():
             self.assertIn(words, found[name])
@@ -141,9 +141,9 @@ class InputTests(SynchronousTestCase):
         """The names of what is refused, each with what would help."""
         with self.assertRaises(ParametersRefused) as caught:
             command.invoke([], **wish)
-        for each in caught.exception.refusals:
+        for each in caught.exception.refused:
             self.assertIn(f"with {each.name} = true", each.detail)
-        return [each.name for each in caught.exception.refusals]
+        return [each.name for each in caught.exception.refused]
 
     def test_not_allowed(self) -> None:
         """By default there is neither."""
@@ -183,7 +183,7 @@ class LeadingDashTests(SynchronousTestCase):
             asked.invoke(values.items())
             return
         error = self.assertRaises(ParametersRefused, asked.invoke, values.items())
-        refused = [(each.name, each.detail) for each in error.refusals]
+        refused = [(each.name, each.detail) for each in error.refused]
         self.assertEqual(refused, [(name, "must not begin with '-'")])
 
     def test_leads(self) -> None:
@@ -211,7 +211,7 @@ class LeadingDashTests(SynchronousTestCase):
         asked = command("rm", "{user}-{file}", user=user, file=file)
         sent: list[tuple[str, object]] = [("user", ""), ("file", "rf")]
         error = self.assertRaises(ParametersRefused, asked.invoke, sent)
-        (refusal,) = error.refusals
+        (refusal,) = error.refused
         self.assertEqual(
             (refusal.name, refusal.detail), ("user", "must not be empty here")
         )
@@ -224,7 +224,7 @@ class LeadingDashTests(SynchronousTestCase):
         asked = command("x", "{a}-{b}", a=a, b=b)
         sent: list[tuple[str, object]] = [("a", ""), ("b", "-x")]
         error = self.assertRaises(ParametersRefused, asked.invoke, sent)
-        self.assertEqual([each.name for each in error.refusals], ["a"])
+        self.assertEqual([each.name for each in error.refused], ["a"])
 
     def test_empty_elsewhere(self) -> None:
         """An empty value does no harm where it bares no dash."""
@@ -242,7 +242,7 @@ class LeadingDashTests(SynchronousTestCase):
         for template in ("{a}-", "{a}{b}-x"):
             asked = command("x", template, a=a, b=b)
             error = self.assertRaises(ParametersRefused, asked.invoke, [])
-            self.assertEqual([each.name for each in error.refusals], ["a"])
+            self.assertEqual([each.name for each in error.refused], ["a"])
 
     def test_script_variables(self) -> None:
         """A script's variables may be used anywhere: none may begin with a dash."""

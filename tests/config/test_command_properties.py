@@ -216,8 +216,8 @@ class InvokeProperties(SynchronousTestCase):
         try:
             Command(name="c", argv=argv, params=case.params).invoke(sent)
         except ParametersRefused as refused:
-            self.assertTrue(refused.refusals)
-            for each in refused.refusals:
+            self.assertTrue(refused.refused)
+            for each in refused.refused:
                 self.assertIn(each.name, {*NAMES, *(name[:80] for name, _ in sent)})
                 self.assertTrue(each.detail)
 

@@ -180,6 +180,6 @@ class ParseProperties(SynchronousTestCase):
             try:
                 command.invoke([])
             except ParametersRefused as refused:
-                self.assertEqual({each.name for each in refused.refusals}, required)
+                self.assertEqual({each.name for each in refused.refused}, required)
             else:
                 self.assertEqual(required, set())

@@ -157,7 +157,7 @@ def parameters(data: bytes) -> None:
     try:
         found = command.invoke(given)
     except ParametersRefused as refused:
-        assert refused.refusals
+        assert refused.refused
         json.dumps(refused.extensions())
         return
     values = found.params

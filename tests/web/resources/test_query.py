@@ -23,7 +23,7 @@ class QueryTests(SynchronousTestCase):
     def refused(self, query: Query) -> dict[str, str]:
         """The refusals, by name."""
         error = self.assertRaises(ParametersRefused, query.validate)
-        return {each.name: each.detail for each in error.refusals}
+        return {each.name: each.detail for each in error.refused}
 
     def test_taken(self) -> None:
         """Every kind of field is taken as what it is."""
@@ -137,9 +137,7 @@ class QueryTests(SynchronousTestCase):
         try:
             query.validate()
         except ParametersRefused as error:
-            self.assertTrue(
-                {each.name for each in error.refusals} <= dict(given).keys()
-            )
+            self.assertTrue({each.name for each in error.refused} <= dict(given).keys())
         else:
             self.assertEqual(len(dict(given)), len(given))
             self.assertTrue(count is None or 1 <= count <= 10)
