@@ -164,6 +164,21 @@ class Command:
         argv = tuple(_fill(each, values) for each in self.argv)
         return Invocation(argv, {}, params, stdin, tty, secrets)
 
+    @property
+    def required(self) -> list[str]:
+        """The names of the parameters without a default."""
+        return [each.name for each in self.params.values() if each.default is None]
+
+    def parameter_schema(self) -> dict[str, object]:
+        """The parameters, as JSON Schema (draft 2020-12)."""
+        params = self.params.values()
+        return {
+            "type": "object",
+            "properties": {each.name: each.schema() for each in params},
+            "required": self.required,
+            "additionalProperties": False,
+        }
+
     def masked(self, given: Iterable[tuple[str, object]]) -> dict[str, str]:
         """
         Parameters as they may be shown. Undeclared ones are left out: one of them may

@@ -142,7 +142,8 @@ class Setting:
     A key with a value.
 
     @ivar about: one line on what it does.
-    @ivar shared: whether the top of the file may hold it too, for all commands.
+    @ivar shared: of a command's key: whether the top of the file may have it too, as
+        the default of all commands.
     """
 
     check: Check[Any]

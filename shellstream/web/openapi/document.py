@@ -15,7 +15,6 @@ from typing import Any
 from shellstream import __version__
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
-from shellstream.config.parameter_schema import parameter_schema
 
 #: Kept as text: each request completes a copy of its own.
 _DOCUMENT = get_data(__package__, "openapi.json") or b""
@@ -57,7 +56,7 @@ def _add_commands(
     template = json.dumps(paths.pop("/stream/{name}"))
     commands = config.commands.values()
     for command in commands:
-        schemas[f"Parameters.{command.name}"] = parameter_schema(command)
+        schemas[f"Parameters.{command.name}"] = command.parameter_schema()
         paths[f"/stream/{command.name}"] = _stream(template, command, command.get)
         order = _order(command, default=command.name == config.default)
         schemas["Order"]["anyOf"].append(order)
@@ -81,7 +80,7 @@ def _stream(template: str, command: Command, by_get: bool) -> dict[str, Any]:
         ours = {"$ref": "#/components/parameters/Format"}
         for operation in found.values():
             operation["parameters"].remove(ours)
-    found["post"]["requestBody"]["required"] = _needs_parameters(command)
+    found["post"]["requestBody"]["required"] = bool(command.required)
     if by_get:
         found["get"]["parameters"][:0] = [
             {
@@ -108,13 +107,9 @@ def _order(command: Command, *, default: bool) -> dict[str, Any]:
         if not command.stdin:
             members["stdin"] = {"enum": [False]}
     required = [] if default else ["command"]
-    if _needs_parameters(command):
+    if command.required:
         required.append("params")
     return {"properties": members, "required": required}
-
-
-def _needs_parameters(command: Command) -> bool:
-    return any(each.default is None for each in command.params.values())
 
 
 def _head(operations: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
 from shellstream.config.command import Command
-from shellstream.config.parameter_schema import parameter_schema
 from shellstream.output.negotiation import prefers_html
 from shellstream.web.server.request import Request
 
@@ -82,6 +81,6 @@ def to_document(command: Command) -> dict[str, object]:
         "timeout": command.limits.timeout,
         "parameters": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            **parameter_schema(command),
+            **command.parameter_schema(),
         },
     }
