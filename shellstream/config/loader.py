@@ -11,10 +11,10 @@ from shellstream.model.errors import CommandUnknown, NoDefaultCommand, did_you_m
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import DEFAULT_RETENTION, Retention
 from shellstream.model.tables import Mistake, Table, section, setting
-from shellstream.security.audit import DEFAULT_AUDITING, Auditing
+from shellstream.security.audit import DEFAULT_AUDIT, AuditSettings
 from shellstream.security.principals import (
-    EVERYBODY,
-    Access,
+    DEFAULT_ACCESS,
+    AccessSettings,
     check_access,
     read_principals,
 )
@@ -62,9 +62,11 @@ class Config:
         Retention,
         DEFAULT_RETENTION,
     )
-    audit: Auditing = section("The audit: who did what.", Auditing, DEFAULT_AUDITING)
-    access: Access = section(
-        "How clients reach the daemon.", Access, EVERYBODY, check_access
+    audit: AuditSettings = section(
+        "The audit: who did what.", AuditSettings, DEFAULT_AUDIT
+    )
+    access: AccessSettings = section(
+        "How clients reach the daemon.", AccessSettings, DEFAULT_ACCESS, check_access
     )
     http: HttpLimits = section(
         "What clients may use.", HttpLimits, DEFAULT_HTTP_LIMITS, check_http

@@ -31,7 +31,7 @@ from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
-from shellstream.security.request_origin import Names
+from shellstream.security.request_origin import HostNames
 from shellstream.storage.audit_file import AuditFile, AuditUnusable
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
@@ -190,10 +190,10 @@ class Daemon(Service):
         stopping.addCallback(lambda _: self._close())
         return stopping
 
-    def _host_names(self) -> Names:
+    def _host_names(self) -> HostNames:
         """The names that clients may use for this machine."""
         patterns = {*self._config.access.hosts, *own_names()}
-        return Names(patterns=patterns, wide=self.auth_policy.exposed)
+        return HostNames(patterns=patterns, exposed=self.auth_policy.exposed)
 
     def _make_launch_plans(self) -> Mapping[str, LaunchPlan]:
         try:

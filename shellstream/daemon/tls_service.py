@@ -31,7 +31,7 @@ from .errors import DaemonCannotStart
 _log = Logger(namespace="shellstream")
 
 #: Seconds between two looks whether files have changed.
-POLL = 5.0
+POLL_INTERVAL = 5.0
 
 #: For TLS 1.2, only ciphers with forward secrecy and authenticated encryption. TLS 1.3
 #: has no others, and its list is a separate one.
@@ -177,7 +177,7 @@ class TLSService(Service):
         if self._files:
             self._polling = LoopingCall(self._poll)
             self._polling.clock = self._reactor
-            self._polling.start(POLL, now=False)
+            self._polling.start(POLL_INTERVAL, now=False)
 
     def stopService(self) -> None:
         super().stopService()
@@ -207,8 +207,8 @@ class TLSService(Service):
         if folder is not None:
             return tls_files.load_or_create(folder, names, now)
         _log.warn(
-            "there is no state folder for the certificate: each start makes a new one, "
-            "and clients have to pin that"
+            "there is no state folder for the certificate: each start makes another, "
+            "and clients have to pin anew"
         )
         return tls_files.create(names, now)
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import did_you_mean
 from shellstream.security.authorization import (
-    USUAL_ACTIONS,
+    DEFAULT_ACTIONS,
     Action,
+    action_names,
     actions,
-    names_of,
     patterns,
 )
 from shellstream.security.tokens import LAST_TIME, token_name
@@ -81,9 +81,9 @@ def parser(now: int) -> ArgumentParser:
         "--actions",
         metavar="ACTION,...",
         type=_type(_actions),
-        default=USUAL_ACTIONS,
-        help=f"what it allows: some of {', '.join(names_of(Action))} "
-        f"(default: {','.join(names_of(USUAL_ACTIONS))})",
+        default=DEFAULT_ACTIONS,
+        help=f"what it allows: some of {', '.join(action_names(Action))} "
+        f"(default: {','.join(action_names(DEFAULT_ACTIONS))})",
     )
     making.add_argument(
         "--own", action="store_true", help="only runs that it has started"
@@ -112,7 +112,7 @@ def _type(check: Callable[[str], T]) -> Callable[[str], T]:
 
 def _actions(text: str) -> frozenset[Action]:
     names = [each.strip() for each in text.split(",")]
-    known = names_of(Action)
+    known = action_names(Action)
     hints = [did_you_mean(each, known) for each in names if each not in known]
     try:
         return actions(names)

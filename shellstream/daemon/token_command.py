@@ -14,8 +14,8 @@ from attrs import frozen
 
 from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import WallClock, rfc3339
-from shellstream.security.audit import line, token_entry
-from shellstream.security.authorization import Grant, named, names_of
+from shellstream.security.audit import render_line, token_entry
+from shellstream.security.authorization import Grant, action_names, grant_document
 from shellstream.security.tokens import Token, TokenTable, create_token
 from shellstream.storage.audit_file import append_line
 from shellstream.storage.state_dir import default_state_dir
@@ -164,7 +164,7 @@ class TokenTool:
 
     def _record(self, what: str, token: Token) -> None:
         entry = token_entry(what, token, self._account)
-        append_line(self._file.folder, line(entry, self._now))
+        append_line(self._file.folder, render_line(entry, self._now))
 
     def _say(self, text: str) -> None:
         self._err.write(f"shellstream: {text}\n")
@@ -182,7 +182,7 @@ def _validity(token: Token) -> str:
 
 
 def _permissions(grant: Grant) -> str:
-    what = ", ".join(names_of(grant.actions))
+    what = ", ".join(action_names(grant.actions))
     every = grant.commands == ("*",)
     which = "all commands" if every else f"commands {', '.join(grant.commands)}"
     return f"{what}: {which}{', own runs only' if grant.own else ''}"
@@ -200,7 +200,7 @@ def _row(token: Token, now: int) -> dict[str, object]:
     return {
         "id": token.id,
         "name": token.name,
-        **named(token.grant),
+        **grant_document(token.grant),
         "created": rfc3339(token.created),
         "expires": None if token.expires is None else rfc3339(token.expires),
         "expired": not token.is_valid(now),

@@ -17,7 +17,7 @@ from shellstream.model.run_input import StdinChunk
 from shellstream.model.run_record import RunFilter, RunRecord, signal_name
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import (
     EVERYTHING,
     Action,
@@ -42,7 +42,7 @@ class AuthorizedRuns:
 
     _runs: IRuns
     caller: Caller
-    _note: Callable[[Entry], object]
+    _note: Callable[[AuditEntry], object]
 
     def require(self, action: Action) -> None:
         """
@@ -140,7 +140,7 @@ class AuthorizedRuns:
     def _done(self, what: AuditAction, run: IRun, **facts: str) -> None:
         record = run.record
         self._note(
-            Entry.of(
+            AuditEntry.by_caller(
                 what, self.caller, command=record.command, run=record.id, facts=facts
             )
         )

@@ -16,7 +16,7 @@ from shellstream.model.run_input import StdinChunk, Tty
 from shellstream.model.run_record import RunFilter, RunRecord
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
-from shellstream.security.authorization import SOMEBODY, Caller
+from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
 
 
 @frozen
@@ -42,7 +42,7 @@ class RunRequest:
     key: str | None = None
     stdin: bool = False
     tty: Tty | None = None
-    by: Caller = SOMEBODY
+    by: Caller = ANONYMOUS_CALLER
 
 
 class IRuns(Interface):

@@ -22,7 +22,7 @@ from shellstream.model.run_input import StdinChunk, StdinState
 from shellstream.model.run_record import IdempotencyKey, RunFilter, RunRecord, next_id
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 
 from .admission import Admission
 from .history import History, in_background
@@ -50,7 +50,7 @@ class Registry:
     wall: WallClock
     _spawn: Spawn
     _history: History
-    _audit: Callable[[Entry], object]
+    _audit: Callable[[AuditEntry], object]
     _pepper: bytes = field(repr=False)
     supervisor: RunSupervisor = field(init=False)
     _reporter: RunReporter = field(init=False)

@@ -8,7 +8,7 @@ from attrs import define, field
 from shellstream.model.events import Stream, WallClock
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import OutputLog
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
 
 #: How much of the news is kept for clients that come back, in bytes of memory: with
@@ -25,7 +25,7 @@ class RunReporter:
     """
 
     _wall: WallClock
-    _audit: Callable[[Entry], object]
+    _audit: Callable[[AuditEntry], object]
     news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
 
     def report(self, event: str, record: RunRecord) -> None:
@@ -36,7 +36,7 @@ class RunReporter:
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """Audit that a caller started a run. Call it before the run can end."""
         self._audit(
-            Entry.of(
+            AuditEntry.by_caller(
                 AuditAction.START,
                 caller,
                 command=record.command,
@@ -51,9 +51,9 @@ class RunReporter:
         self.report("ended", record)
         end = record.end
         self._audit(
-            Entry(
-                what=AuditAction.END,
-                who=record.principal,
+            AuditEntry(
+                action=AuditAction.END,
+                principal=record.principal,
                 command=record.command,
                 run=record.id,
                 facts={

@@ -1,7 +1,7 @@
 """
-Who did what, from where, and how it ended: the values, and a line of each.
+The entries of the audit: which principal did what, from where, and how it ended.
 
-L{shellstream.security.audit_log} writes them down.
+L{security.audit_log} decides which are written, L{storage.audit_file} where.
 """
 
 import json
@@ -15,19 +15,20 @@ from shellstream.model.checks import integers, matching, size
 from shellstream.model.events import rfc3339
 from shellstream.model.tables import setting
 
-from .authorization import Caller, names_of
+from .authorization import Caller, action_names
 from .tokens import Token
 
-#: The longest text in a line, in characters, and that of all parameters' values.
-MAX_TEXT, MAX_PARAMS = 256, 4096
+#: The most characters of one text in a line, and of the values of all parameters.
+MAX_TEXT_LENGTH, MAX_PARAMS = 256, 4096
 
-#: For how many refusals in a minute there is a line each: of one address, in all.
-REFUSALS, ALL_REFUSALS = 60, 1000
+#: The most refusals in a minute that have a line each: of one address, and of all.
+#: Otherwise a flood of requests would rotate everything else out of the file.
+MAX_REFUSALS_EACH, MAX_REFUSALS = 60, 1000
 
 
 @frozen(kw_only=True)
-class Auditing:
-    """Where the audit is kept."""
+class AuditSettings:
+    """The table C{[audit]} of the configuration."""
 
     file: str | None = setting(
         "The audit file; without it, `audit.jsonl` in the state folder.",
@@ -45,12 +46,12 @@ class Auditing:
     keep: int = setting("How many of the earlier files are kept.", integers(1, 1000), 5)
 
 
-#: Unless the configuration says otherwise.
-DEFAULT_AUDITING = Auditing()
+#: The settings of a configuration without that table.
+DEFAULT_AUDIT = AuditSettings()
 
 
 class AuditAction(Enum):
-    """What is noted; C{GAP} says that lines are missing, and how many."""
+    """The kind of an entry; C{GAP} says how many lines are missing."""
 
     START = "start"
     END = "end"
@@ -67,16 +68,19 @@ class AuditAction(Enum):
 
 
 @frozen(kw_only=True)
-class Entry:
+class AuditEntry:
     """
-    One thing that somebody did, or that became of it.
+    One entry; texts that do not apply are empty.
 
+    @ivar principal: the name of the principal, or of an account of this machine.
+    @ivar credential: the kind of credential, and the id of a token.
+    @ivar address: the client's.
     @ivar params: the parameters of a command, secret ones masked.
-    @ivar facts: what else there is to say.
+    @ivar facts: further members of the line.
     """
 
-    what: AuditAction
-    who: str = ""
+    action: AuditAction
+    principal: str = ""
     credential: str = ""
     address: str = ""
     command: str = ""
@@ -85,49 +89,53 @@ class Entry:
     facts: Mapping[str, str | int | None] = {}
 
     @classmethod
-    def of(cls, what: AuditAction, by: Caller, **rest: Any) -> "Entry":
-        """What a caller did."""
+    def by_caller(
+        cls, action: AuditAction, caller: Caller, **rest: Any
+    ) -> "AuditEntry":
+        """An entry for what a caller did."""
         return cls(
-            what=what,
-            who=by.principal.name,
-            credential=by.principal.credential,
-            address=by.address,
+            action=action,
+            principal=caller.principal.name,
+            credential=caller.principal.credential,
+            address=caller.address,
             **rest,
         )
 
 
-def token_entry(what: str, token: Token, account: str = "") -> Entry:
+def token_entry(what: str, token: Token, account: str = "") -> AuditEntry:
     """
-    A token is C{made}, C{changed} or C{revoked}.
+    An entry for a token that was C{made}, C{changed} or C{revoked}.
 
     @param account: the account of this machine that did it; empty if it is unknown.
     """
-    return Entry(
-        what=AuditAction(f"token-{what}"),
-        who=account,
+    return AuditEntry(
+        action=AuditAction(f"token-{what}"),
+        principal=account,
         credential="account" if account else "",
         facts={
             "token": token.id,
             "name": token.name,
             "commands": ", ".join(token.grant.commands),
-            "actions": ", ".join(names_of(token.grant.actions)),
+            "actions": ", ".join(action_names(token.grant.actions)),
             "own": "true" if token.grant.own else None,
             "expires": None if token.expires is None else rfc3339(token.expires),
         },
     )
 
 
-def line(entry: Entry, time: int) -> str:
+def render_line(entry: AuditEntry, time: int) -> str:
     """
-    An entry as JSON, without the end of the line: printable ASCII, whatever it holds,
-    so that nobody can forge a line with it, or steer a terminal.
+    The line of an entry, in JSON and without its end.
+
+    It is printable ASCII whatever clients send: so they can neither forge a line nor
+    control the terminal that shows it.
 
     @param time: microseconds since 1970.
     """
     document: dict[str, object] = {
         "time": rfc3339(time),
-        "what": entry.what.value,
-        "who": entry.who,
+        "what": entry.action.value,
+        "who": entry.principal,
         "credential": entry.credential,
         "from": entry.address,
         "command": entry.command,
@@ -135,46 +143,48 @@ def line(entry: Entry, time: int) -> str:
         "params": dict(_params(entry.params)),
         **entry.facts,
     }
-    said = {
+    members = {
         name: _cut(value) if isinstance(value, str) else value
         for name, value in document.items()
         if value not in ("", {}, None)
     }
-    return json.dumps(said, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return json.dumps(members, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def _params(params: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    longest = min(MAX_TEXT, MAX_PARAMS // max(1, len(params)))
+    # A request may have 64 KiB of parameters, and each of them may be short.
+    longest = min(MAX_TEXT_LENGTH, MAX_PARAMS // max(1, len(params)))
     for name, value in params.items():
         yield name, _cut(value, longest)
 
 
-def _cut(text: str, longest: int = MAX_TEXT) -> str:
+def _cut(text: str, longest: int = MAX_TEXT_LENGTH) -> str:
     return text if len(text) <= longest else f"{text[:longest]}\u2026"
 
 
 @define
 class RefusalLimiter:
-    """Those of one minute: who floods us has some lines, and then a number."""
+    """Decides which refusals of one minute have a line, and counts the others."""
 
     _lines: dict[str, int] = field(factory=dict, init=False)
     _more: dict[str, int] = field(factory=dict, init=False)
     _all: int = field(default=0, init=False)
 
     def admit(self, address: str) -> bool:
-        """Whether one more from there has a line of its own."""
+        """Count one refusal; returns whether it has a line."""
         lines = self._lines.get(address, 0)
-        if lines < REFUSALS and self._all < ALL_REFUSALS:
+        if lines < MAX_REFUSALS_EACH and self._all < MAX_REFUSALS:
             self._lines[address] = lines + 1
             self._all += 1
             return True
-        known = address if lines else ""  # or there were a number for each stranger
+        # Addresses that have no line yet share one number: there may be very many.
+        known = address if lines else ""
         self._more[known] = self._more.get(known, 0) + 1
         return False
 
-    def close(self) -> Iterator[Entry]:
-        """How many more there were, an entry for each address."""
+    def summaries(self) -> Iterator[AuditEntry]:
+        """An entry for each address, with the number of its refusals without a line."""
         for address, times in self._more.items():
-            yield Entry(
-                what=AuditAction.REFUSED, address=address, facts={"times": times}
+            yield AuditEntry(
+                action=AuditAction.REFUSED, address=address, facts={"times": times}
             )

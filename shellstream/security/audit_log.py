@@ -1,4 +1,4 @@
-"""Keeps the audit (see L{security.audit}): nobody waits for it, or goes without."""
+"""The audit log: which entries are written, and what happens if that fails."""
 
 from collections.abc import Callable
 
@@ -8,24 +8,28 @@ from twisted.logger import Logger
 
 from shellstream.model.events import WallClock
 
-from .audit import AuditAction, Entry, RefusalLimiter, line
+from .audit import AuditAction, AuditEntry, RefusalLimiter, render_line
 
 _log = Logger()
 
 #: Seconds for which refusals are counted, and between two log lines that say that the
 #: audit cannot be written.
-MINUTE, COMPLAIN = 60.0, 60.0
+MINUTE, COMPLAINT_INTERVAL = 60.0, 60.0
 
-#: Of how many pairs of a run and somebody it is known that there was input before.
-INPUTS = 1024
+#: The most pairs of a run and a caller of which it remembers that there was input.
+MAX_INPUTS = 1024
 
 
 @define(eq=False)
 class AuditLog:
     """
-    Notes what was done, at once, where no client can reach it.
+    Writes entries at once.
 
-    Runs go on though it cannot be written; then it is told how much is missing.
+    Runs go on while they cannot be written; a C{gap} tells later how many are missing.
+    A daemon that refused to work without its audit would stop on a full disk.
+
+    @ivar _write: appends a line, or raises L{OSError}.
+    @ivar _missing: the lines that could not be written since the last one that could.
     """
 
     _clock: IReactorTime
@@ -37,58 +41,58 @@ class AuditLog:
     _complained: float | None = field(default=None, init=False)
     _minute: IDelayedCall | None = field(default=None, init=False)
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: AuditEntry) -> None:
         """
-        Something was done. Never fails.
+        Write an entry. This never fails.
 
-        Of many refusals only some have a line (see L{RefusalLimiter}). Of the input
-        to a run only the first piece has one.
+        Only some of many refusals have a line: see L{RefusalLimiter}. Of a caller's
+        input to a run only the first piece has one.
         """
-        if entry.what is AuditAction.REFUSED:
+        if entry.action is AuditAction.REFUSED:
             if self._minute is None:
                 self._minute = self._clock.callLater(MINUTE, self._next_minute)
             if not self._refusals.admit(entry.address):
                 return
-        if entry.what is AuditAction.INPUT and not self._is_first(entry):
+        if entry.action is AuditAction.INPUT and not self._is_first(entry):
             return
         self._put(entry)
 
     def close(self) -> None:
-        """Write what is only counted yet: nothing is noted any more."""
+        """Write the numbers of refusals, at the end of the daemon."""
         if self._minute is not None:
             self._minute.cancel()
             self._next_minute()
 
-    def _is_first(self, entry: Entry) -> bool:
-        key = (entry.run, entry.who, entry.credential, entry.address)
+    def _is_first(self, entry: AuditEntry) -> bool:
+        key = (entry.run, entry.principal, entry.credential, entry.address)
         if key in self._inputs:
             return False
         self._inputs[key] = None
-        if len(self._inputs) > INPUTS:
-            del self._inputs[next(iter(self._inputs))]
+        if len(self._inputs) > MAX_INPUTS:
+            del self._inputs[next(iter(self._inputs))]  # the oldest
         return True
 
     def _next_minute(self) -> None:
         self._minute, refusals = None, self._refusals
         self._refusals = RefusalLimiter()
-        for entry in refusals.close():
+        for entry in refusals.summaries():
             self._put(entry)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: AuditEntry) -> None:
         now = self._wall()
         try:
             if self._missing:
-                gap = Entry(what=AuditAction.GAP, facts={"times": self._missing})
-                self._write(line(gap, now))
+                gap = AuditEntry(action=AuditAction.GAP, facts={"times": self._missing})
+                self._write(render_line(gap, now))
                 self._missing = 0
-            self._write(line(entry, now))
+            self._write(render_line(entry, now))
         except OSError as error:
             self._missing += 1
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:
         now = self._clock.seconds()
-        if self._complained is not None and now < self._complained + COMPLAIN:
+        if self._complained is not None and now < self._complained + COMPLAINT_INTERVAL:
             return
         self._complained = now
         _log.error(

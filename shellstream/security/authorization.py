@@ -1,4 +1,4 @@
-"""Who may do what: the values that say so, and the one function that decides."""
+"""Grants, principals, and the one function that decides what they allow."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -12,11 +12,11 @@ from shellstream.model.tables import setting
 
 class Action(Enum):
     """
-    What may be done.
+    A kind of action that needs a permission.
 
-    C{READ} shows runs and their output, C{WRITE} is input and the size of a terminal,
-    C{SIGNAL} includes cancel, and makes a command wait for its viewer; C{ADMIN}
-    forgets ended runs.
+    C{READ} shows runs and their output. C{WRITE} sends input and sets the size of a
+    terminal. C{SIGNAL} includes cancel, and lossless viewing, which can delay a
+    command. C{ADMIN} deletes ended runs.
     """
 
     RUN = "run"
@@ -26,8 +26,8 @@ class Action(Enum):
     ADMIN = "admin"
 
 
-#: What a credential may if nobody says: all but to make something be forgotten.
-USUAL_ACTIONS = frozenset(Action) - {Action.ADMIN}
+#: The actions of a grant that names none: all but the one that destroys something.
+DEFAULT_ACTIONS = frozenset(Action) - {Action.ADMIN}
 
 
 #: Actions by their names.
@@ -46,7 +46,7 @@ patterns = list_of(
 
 @frozen(kw_only=True)
 class Grant:
-    """What somebody may do, and to what."""
+    """What a principal may do, and to which commands and runs."""
 
     commands: tuple[str, ...] = setting(
         "Patterns of the commands that the grant is for; `*` and `?` stand for other "
@@ -59,14 +59,14 @@ class Grant:
         "`write` sends input, `signal` sends signals and cancels, `admin` deletes "
         "ended runs.",
         actions,
-        USUAL_ACTIONS,
+        DEFAULT_ACTIONS,
     )
     own: bool = setting(
         "Whether the grant is only for runs of the principal's own.", boolean, False
     )
 
     def covers(self, command: str) -> bool:
-        """Whether it is for this command."""
+        """Whether the grant is for a command."""
         return any(fnmatchcase(command, each) for each in self.commands)
 
 
@@ -76,11 +76,12 @@ EVERYTHING = Grant(actions=frozenset(Action))
 @frozen(kw_only=True)
 class Principal:
     """
-    One who asks.
+    A user or program that sends requests.
 
-    @ivar name: whose the runs are that they start.
-    @ivar credential: what they have shown; whoever revokes it ends what it opened.
-    @ivar expires: when that is no longer good, in microseconds since 1970.
+    @ivar name: the owner of the runs that it starts.
+    @ivar credential: the credential that it showed. Revoking that closes the
+        connections opened with it.
+    @ivar expires: the end of the credential's validity, in microseconds since 1970.
     """
 
     name: str
@@ -89,32 +90,32 @@ class Principal:
     expires: int | None = None
 
 
-#: Who asks where nobody has to say who they are.
+#: The principal of requests without a credential, where none is required.
 ANONYMOUS = Principal(name="anonymous", grant=EVERYTHING, credential="none")
 
 
 @frozen
 class Caller:
     """
-    Somebody who asks, and where from.
+    The sender of a request.
 
-    @ivar address: of their machine, as far as it is known.
+    @ivar address: the client's, as far as it is known.
     """
 
     principal: Principal = ANONYMOUS
     address: str = ""
 
 
-#: Where nobody has to say who they are, nor where from.
-SOMEBODY = Caller()
+#: For programs that use the runs without HTTP.
+ANONYMOUS_CALLER = Caller()
 
 
 class Verdict(Enum):
     """
-    What is decided.
+    The result of a decision.
 
-    C{HIDDEN} is no different from what is not there: who may not see it is not to
-    learn that it is.
+    What is C{HIDDEN} must look as if it did not exist, so that a principal cannot learn
+    the names of commands and the ids of runs that it may not see.
     """
 
     ALLOWED = "allowed"
@@ -129,13 +130,13 @@ def decide(
     owner: str | None = None,
 ) -> Verdict:
     """
-    Whether somebody may do something.
+    Decide whether a principal may do something.
 
-    What depends on the action alone is decided alike for all commands and runs, and
-    before anybody looks whether they are there.
+    An action that the grant does not have at all is C{FORBIDDEN}, whether or not the
+    command or run exists: so that can be decided before anything is looked up.
 
-    @param command: what it is about, if it is about one.
-    @param owner: who started the run that it is about, if it is about one.
+    @param command: the command concerned, if it is one.
+    @param owner: the principal who started the run concerned, if it is one.
     """
     grant = principal.grant
     if action not in grant.actions:
@@ -147,15 +148,15 @@ def decide(
     return Verdict.ALLOWED
 
 
-def named(grant: Grant) -> dict[str, object]:
-    """A grant as a file or a list of tokens shows it."""
+def grant_document(grant: Grant) -> dict[str, object]:
+    """A grant as the file and the list of tokens show it."""
     return {
         "commands": list(grant.commands),
-        "actions": names_of(grant.actions),
+        "actions": action_names(grant.actions),
         "own": grant.own,
     }
 
 
-def names_of(actions: Iterable[Action]) -> list[str]:
+def action_names(actions: Iterable[Action]) -> list[str]:
     """The names of actions, in their usual order."""
     return [each.value for each in Action if each in actions]

@@ -1,8 +1,4 @@
-"""
-What certificates say, and one that no authority has signed.
-
-Values only: files are elsewhere, and connections too.
-"""
+"""Names and fingerprints of certificates, and a self-signed one."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -17,16 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL.crypto import X509
 
-#: How long a certificate of our own lasts: as with the host keys of ssh(1), its end
-#: protects nobody.
+#: The validity of a self-signed certificate. It is long because clients pin the
+#: certificate: like a host key of ssh(1), it is not safer when it expires.
 OWN_CERTIFICATE_LIFETIME = timedelta(days=3650)
 
-#: How far the clock of who looks at it may be behind.
+#: How far a client's clock may be behind.
 _SKEW = timedelta(days=1)
 
 
 @frozen
-class Name:
+class CertificateName:
     """
     A name that a certificate carries.
 
@@ -44,9 +40,9 @@ class Name:
 
 @frozen
 class Identity:
-    """Whom a certificate is for, and until when (UTC)."""
+    """The names in a certificate, and the end of its validity (UTC)."""
 
-    names: tuple[Name, ...]
+    names: tuple[CertificateName, ...]
     not_after: datetime
 
 
@@ -57,38 +53,37 @@ _KINDS = {
 }
 
 
-def names_of(certificate: X509 | x509.Certificate) -> Identity:
+def identity_of(certificate: X509 | x509.Certificate) -> Identity:
     """
-    The names that a certificate carries; whether to believe it was decided before.
+    The identity in a certificate that TLS has verified.
 
-    @raise ValueError: if it holds what RFC 5280 does not allow there. Who shows such
-        a one is nobody.
+    @raise ValueError: if it has content that RFC 5280 does not allow.
     """
     try:
         if isinstance(certificate, X509):
             certificate = certificate.to_cryptography()
         subject = certificate.subject.rfc4514_string()
-        names = [Name("subject", subject)] if subject else []
+        names = [CertificateName("subject", subject)] if subject else []
         names += _alternatives(certificate.extensions)
         return Identity(tuple(names), certificate.not_valid_after_utc)
     except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(str(error)) from None
 
 
-def _alternatives(extensions: x509.Extensions) -> Iterator[Name]:
+def _alternatives(extensions: x509.Extensions) -> Iterator[CertificateName]:
     try:
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return
     for name in found.value:
         if type(name) in _KINDS:
-            yield Name(_KINDS[type(name)], name.value)
+            yield CertificateName(_KINDS[type(name)], name.value)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
     """
-    What tells a certificate from all others, of its DER: in hexadecimal digits, as
-    browsers and C{openssl x509 -fingerprint -sha256} show it.
+    The SHA-256 of a certificate's DER, in hexadecimal digits, as browsers and
+    C{openssl x509 -fingerprint -sha256} show it.
     """
     der = certificate.public_bytes(serialization.Encoding.DER)
     return f"SHA256:{hashlib.sha256(der).hexdigest()}"
@@ -96,10 +91,10 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
     """
-    A new key (EC, P-256) and a certificate for it, both in PEM.
+    Create a key (EC, P-256) and a certificate for it, both in PEM.
 
-    @param names: host names and addresses that it is for, the first above all; what
-        can be neither is left out.
+    @param names: host names and IP addresses; the first becomes the common name. Others
+        are left out.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     hosts = list(filter(None, map(_host, dict.fromkeys(names))))

@@ -1,4 +1,4 @@
-"""The sessions of people who have shown their token to the page, and got a cookie."""
+"""Login sessions of browsers: a cookie in place of the token."""
 
 import hmac
 import secrets
@@ -10,23 +10,26 @@ from attrs import define, evolve, field, frozen
 
 from .authorization import Principal
 
-#: Seconds that a session lasts: a working day.
+#: Seconds that a session lasts: about a working day.
 SESSION_LIFETIME = 12 * 3600.0
 
 _KIND = "session "
 
-#: How many there may be in all, and within one credential, so that nobody can log all
-#: others out; the oldest goes first.
-MAX_SESSIONS, MAX_EACH = 1000, 100
+#: The most sessions in all, and of one credential; the oldest goes first. The second is
+#: lower, so that the owner of one credential cannot log everybody else out.
+MAX_SESSIONS, MAX_SESSIONS_EACH = 1000, 100
 
 
 @frozen
-class Session:
+class LoginSession:
     """
-    @ivar principal: who it is for; its credential is the session.
-    @ivar login_credential: the credential that was shown, without which it is no good.
-    @ivar csrf_token: what a page has to send along, to show that it is ours.
-    @ivar until: when it ends, in seconds of the clock that never jumps.
+    A login session.
+
+    @ivar principal: the principal of its requests; the credential is the session.
+    @ivar login_credential: the credential of the login; when it is revoked, the session
+        is no longer valid.
+    @ivar csrf_token: a text that only pages of this daemon know, and send along.
+    @ivar until: the end of the session, in seconds of a clock that is never set.
     """
 
     principal: Principal
@@ -35,28 +38,26 @@ class Session:
     until: float
 
     def csrf_matches(self, csrf_token: str) -> bool:
-        """Whether somebody sent along what only a page of ours knows."""
+        """Whether a request carries the right token."""
         return hmac.compare_digest(csrf_token.encode(), self.csrf_token.encode())
 
 
 @define(eq=False)
-class Sessions:
+class LoginSessions:
     """
-    Sessions by what is in their cookies, of which only a hash is kept.
-
-    They end with the daemon.
+    The sessions, by the hashes of their cookies. They end with the daemon.
     """
 
     _seconds: Callable[[], float]
-    _sessions: "OrderedDict[str, Session]" = field(factory=OrderedDict, init=False)
+    _sessions: "OrderedDict[str, LoginSession]" = field(factory=OrderedDict, init=False)
 
     def create(self, principal: Principal) -> str:
-        """Begin one, and get what its cookie is to hold."""
+        """Begin a session, and return the value of its cookie."""
         self._make_room(principal.credential)
         cookie = secrets.token_hex(32)
         key = _key(cookie)
         credential = f"{_KIND}{key}"
-        self._sessions[key] = Session(
+        self._sessions[key] = LoginSession(
             evolve(principal, credential=credential),
             principal.credential,
             secrets.token_hex(32),
@@ -70,12 +71,12 @@ class Sessions:
             for key, each in self._sessions.items()
             if each.login_credential == credential
         ]
-        if len(theirs) >= MAX_EACH:
+        if len(theirs) >= MAX_SESSIONS_EACH:
             del self._sessions[theirs[0]]
         elif len(self._sessions) >= MAX_SESSIONS:
             self._sessions.popitem(last=False)
 
-    def find(self, cookie: str) -> Session | None:
+    def find(self, cookie: str) -> LoginSession | None:
         """The session of a cookie, unless it has ended."""
         session = self._sessions.get(_key(cookie))
         if session is None or session.until <= self._seconds():
@@ -87,7 +88,7 @@ class Sessions:
         self._sessions.pop(_key(cookie), None)
 
     def login_credential_of(self, credential: str) -> str | None:
-        """What a session's credential depends on; L{None} if it has ended."""
+        """The credential of a session's login; L{None} if the session has ended."""
         session = self._sessions.get(credential.removeprefix(_KIND))
         if session is None or session.until <= self._seconds():
             return None

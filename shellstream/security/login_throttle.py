@@ -1,4 +1,4 @@
-"""How many wrong credentials one address may show."""
+"""A limit on wrong credentials from one client."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,15 +6,18 @@ from ipaddress import IPv6Address, ip_address
 
 from attrs import define, field
 
-#: How many may come at once, and seconds until one more may.
+#: Failures that a client may have at once, and seconds until it may have one more.
 BURST, EVERY = 10, 6.0
 
-#: How many addresses are remembered; those that failed last, if there are more.
+#: The most clients that are remembered: those that failed last.
 MAX_ADDRESSES = 10_000
 
 
-def network_of(address: str) -> str:
-    """What one client can have many addresses of: of IPv6, a network of 64 bits."""
+def client_network(address: str) -> str:
+    """
+    The network that counts as one client: an IPv4 address, or a /64 of IPv6, of which
+    one machine can take any address.
+    """
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -29,19 +32,21 @@ def network_of(address: str) -> str:
 @define(eq=False)
 class LoginThrottle:
     """
-    A leaky bucket for each address.
+    A leaky bucket for each client.
 
-    @ivar _seconds: the time, which never jumps.
+    @ivar _seconds: the time of a clock that is never set.
     """
 
     _seconds: Callable[[], float]
     _empty_at: "OrderedDict[str, float]" = field(factory=OrderedDict, init=False)
 
-    def one_more(self, address: str) -> int:
+    def record_failure(self, address: str) -> int:
         """
-        An address has failed: 0, or the seconds after which it may do so again.
+        Count a failure of an address.
+
+        @return: 0, or the seconds after which it may try again.
         """
-        key, now = network_of(address), self._seconds()
+        key, now = client_network(address), self._seconds()
         empty_at = max(self._empty_at.pop(key, now), now)
         if empty_at - now > (BURST - 1) * EVERY:
             self._empty_at[key] = empty_at

@@ -1,4 +1,4 @@
-"""Who is known by name, and how they show who they are, if not by a token."""
+"""Principals of the configuration, who authenticate by certificate or by a proxy."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,13 +12,13 @@ from shellstream.model.tables import Table, setting
 
 from .authorization import ANONYMOUS, Grant, Principal
 
-#: A peer that comes by a UNIX socket, as one of C{proxies}.
+#: In C{proxies}: every peer on a UNIX socket.
 UNIX = "unix"
 
-#: Whoever has no entry of their own.
-OTHERS = "*"
+#: The entry for all users, named by a proxy, that have no entry of their own.
+ANY_NAME = "*"
 
-#: What a principal may be called.
+#: The names that a principal may have.
 NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 
 Peer = IPv4Network | IPv6Network | str
@@ -60,8 +60,8 @@ def _proxy(value: object) -> Peer | None:
 
 
 @frozen(kw_only=True)
-class Known:
-    """Somebody who is known."""
+class KnownPrincipal:
+    """A table C{[principals.NAME]} of the configuration."""
 
     grant: Grant
     certificates: tuple[str, ...] = setting(
@@ -70,8 +70,12 @@ class Known:
 
 
 @frozen(kw_only=True)
-class Access:
-    """How clients reach this daemon, and how it knows their principals."""
+class AccessSettings:
+    """
+    The table C{[access]} of the configuration.
+
+    @ivar known: the tables C{[principals.NAME]}, by their names.
+    """
 
     hosts: tuple[str, ...] = setting(
         "Names of this daemon, beside `localhost` and this machine's own; `*` stands "
@@ -97,10 +101,10 @@ class Access:
     user_header: str | None = setting(
         "The header in which a proxy names the user.", _header.then(str.lower), None
     )
-    known: Mapping[str, Known] = {}
+    known: Mapping[str, KnownPrincipal] = {}
 
-    def trusts(self, peer: str) -> bool:
-        """Whether an address, or C{UNIX}, is a proxy's."""
+    def is_proxy(self, peer: str) -> bool:
+        """Whether a peer, an address or L{UNIX}, is a trusted proxy."""
         if not self.proxies:
             return False
         try:
@@ -112,16 +116,16 @@ class Access:
         return any((mapped or address) in each for each in networks)
 
     def by_proxy(self, name: str) -> Principal | None:
-        """Who a proxy says it is; L{None} if there is no grant for them."""
-        known = self.known.get(name) or self.known.get(OTHERS)
-        if known is None or name == OTHERS or name == ANONYMOUS.name:
+        """The principal with a name that a proxy sent; L{None} if it has no entry."""
+        known = self.known.get(name) or self.known.get(ANY_NAME)
+        if known is None or name == ANY_NAME or name == ANONYMOUS.name:
             return None
         return Principal(name=name, grant=known.grant, credential="proxy")
 
     def by_certificate(
         self, names: Iterable[str], expires: int | None = None
     ) -> Principal | None:
-        """Who a client certificate with these names is, if anybody."""
+        """The principal whose certificate has one of these names; L{None}: unknown."""
         there = set(names)
         for name, known in self.known.items():
             if not there.isdisjoint(known.certificates):
@@ -134,28 +138,28 @@ class Access:
         return None
 
 
-#: Whoever can connect.
-EVERYBODY = Access()
+#: The settings of a configuration without that table.
+DEFAULT_ACCESS = AccessSettings()
 
 
-def check_access(table: Table, access: Access) -> None:
+def check_access(table: Table, access: AccessSettings) -> None:
     """Report a header that no peer may send."""
     if access.user_header and not access.proxies:
         allowed = "user_header only beside proxies: the peers that may send it"
         table.report("user_header", repr(access.user_header), allowed)
 
 
-def read_principals(table: Table) -> dict[str, Known]:
+def read_principals(table: Table) -> dict[str, KnownPrincipal]:
     """The tables C{[principals.NAME]}."""
     return {each.name: _known(each) for each in table.tables("principals", NAME)}
 
 
-def _known(table: Table) -> Known:
-    known = table.read_settings(Known, grant=table.read_settings(Grant))
-    if table.name == OTHERS and known.certificates:
-        allowed = "certificates of somebody with a name"
+def _known(table: Table) -> KnownPrincipal:
+    known = table.read_settings(KnownPrincipal, grant=table.read_settings(Grant))
+    if table.name == ANY_NAME and known.certificates:
+        allowed = "certificates only beside the name of one principal"
         table.report("certificates", repr(list(known.certificates)), allowed)
     if table.name == ANONYMOUS.name:
-        table.report("commands", "the name 'anonymous'", "the name of somebody")
+        table.report("commands", "the name 'anonymous'", "another name")
     table.report_unknown()
     return known

@@ -1,9 +1,9 @@
 """
-Which names this daemon goes by, and which web sites may use it.
+The names of this daemon, and the web sites that may use it.
 
 A page of any site can make its reader's browser send requests to this machine, and by
-DNS rebinding even read the answers as if they were its own: what a browser says of
-a request decides, whatever credentials it carries.
+DNS rebinding it can even read the answers. Therefore C{Host} and the origin of a
+request are checked, whatever credentials it carries.
 """
 
 import re
@@ -22,24 +22,23 @@ _LOCAL = ("localhost", "*.localhost")  # never another machine's (RFC 6761, 6.3)
 
 
 @frozen(kw_only=True)
-class Names:
+class HostNames:
     """
     The names that a C{Host} header may have.
 
-    An address of its own cannot be made to mean another by DNS: where others may
-    connect, any is right, for they may know this machine by one that it does not
-    know itself.
+    DNS rebinding needs a name. So where other machines may connect, any IP address is
+    allowed: they may reach this one by an address that it does not know, behind NAT.
 
-    @ivar patterns: names, in which C{*} stands for others.
-    @ivar wide: whether others than this machine may connect.
+    @ivar patterns: names, in which C{*} stands for other characters.
+    @ivar exposed: whether other machines may connect.
     """
 
     patterns: Collection[str] = ()
-    wide: bool = False
+    exposed: bool = False
 
-    def include(self, host: str) -> bool:
-        """Whether a C{Host} header is right (RFC 9110, 7.2)."""
-        name = host_of(host)
+    def allow(self, host: str) -> bool:
+        """Whether a C{Host} header names this daemon (RFC 9110, 7.2)."""
+        name = host_name(host)
         if name is None:
             return False
         try:
@@ -51,21 +50,22 @@ class Names:
             return True
         if address.is_unspecified or address.is_multicast:
             return False
-        return address.is_loopback or self.wide
+        return address.is_loopback or self.exposed
 
 
-def host_of(header: str) -> str | None:
+def host_name(header: str) -> str | None:
     """The host of a C{Host} header, without port, brackets and the root's dot."""
     match = _HOST.fullmatch(header)
     return None if match is None else (match[1] or match[2]).lower().removesuffix(".")
 
 
-class Site(Enum):
+class RequestOrigin(Enum):
     """
-    Whose page made a browser send a request.
+    The kind of page that made a browser send a request.
 
-    C{LINK} is one that its reader followed from elsewhere, and that no script sees
-    the answer of.
+    C{OWN} is a page of this daemon, or no page at all; C{LISTED} one of a configured
+    origin. C{LINK} is a link that the reader followed on a page of another site, whose
+    scripts cannot see the answer. C{OTHER} is everything else.
     """
 
     OWN = "own"
@@ -74,25 +74,29 @@ class Site(Enum):
     OTHER = "other"
 
 
-def site_of(header: Callable[[str], str | None], origins: Collection[str] = ()) -> Site:
+def origin_of(
+    header: Callable[[str], str | None], origins: Collection[str] = ()
+) -> RequestOrigin:
     """
-    Whose page made a browser send a request (Fetch Metadata; RFC 6454).
+    The kind of page that made a browser send a request (Fetch Metadata; RFC 6454).
 
-    @param header: a header of the request, by its name in lower case. Who has none
-        of these is no browser, and asks by itself.
-    @param origins: those that may do what a page of our own may.
+    @param header: returns a header of the request, by its name in lower case. Programs
+        other than browsers send none of these headers.
+    @param origins: the origins that may do what pages of this daemon may.
     """
     origin, site = header("origin"), header("sec-fetch-site")
     if origin is not None and origin in origins:
-        return Site.LISTED
-    if site is not None:  # a browser knows best: proxies may rewrite Host
+        return RequestOrigin.LISTED
+    if site is not None:  # better than comparing with Host, which proxies rewrite
         if site == "none" or (site == "same-origin" and origin != "null"):
-            return Site.OWN
+            return RequestOrigin.OWN
         followed = header("sec-fetch-mode") == "navigate"
         shown = header("sec-fetch-dest") == "document"
-        return Site.LINK if followed and shown and origin is None else Site.OTHER
-    # Over plain HTTP browsers do not say more, and of a GET perhaps not even that.
+        if followed and shown and origin is None:
+            return RequestOrigin.LINK
+        return RequestOrigin.OTHER
+    # Over plain HTTP browsers send no Fetch Metadata, and with GET no Origin.
     page = header("referer") if origin is None else origin
     if page is None or page.partition("://")[2].partition("/")[0] == header("host"):
-        return Site.OWN
-    return Site.LINK if origin is None else Site.OTHER
+        return RequestOrigin.OWN
+    return RequestOrigin.LINK if origin is None else RequestOrigin.OTHER

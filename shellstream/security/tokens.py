@@ -14,7 +14,7 @@ from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.tables import Mistake, Table
 
-from .authorization import Grant, Principal, named
+from .authorization import Grant, Principal, grant_document
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ def render(saved: SavedTokens) -> str:
             each.id: {
                 "name": each.name,
                 "sha256": each.digest,
-                **named(each.grant),
+                **grant_document(each.grant),
                 "created": each.created,
                 "expires": each.expires,
             }
@@ -240,7 +240,7 @@ def parse(text: str) -> SavedTokens:
 
 
 def _token(table: Table) -> Token:
-    for each in named(Grant()):
+    for each in grant_document(Grant()):
         if each not in table:
             table.report(each, "nothing", "a value")
     token = Token(

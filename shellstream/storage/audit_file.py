@@ -10,7 +10,7 @@ from typing import Self
 from attrs import define, field
 
 from shellstream.model.errors import ShellstreamError
-from shellstream.security.audit import Auditing
+from shellstream.security.audit import AuditSettings
 
 #: The audit in a state folder; and the link there that leads to the file if the
 #: configuration names another. The token tool follows it: it reads no configuration.
@@ -47,7 +47,7 @@ class AuditFile:
     _torn: bool = field(default=False, init=False)
 
     @classmethod
-    def from_settings(cls, settings: Auditing, folder: Path | None) -> Self | None:
+    def from_settings(cls, settings: AuditSettings, folder: Path | None) -> Self | None:
         """
         Open the file that is configured; L{None} if there is no place for it.
 

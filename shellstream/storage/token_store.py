@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from shellstream.model.events import WallClock
-from shellstream.security.audit import Entry, token_entry
+from shellstream.security.audit import AuditEntry, token_entry
 from shellstream.security.authorization import Principal
 from shellstream.security.tokens import (
     SavedTokens,
@@ -25,7 +25,7 @@ from .token_file import FileStamp, TokenFile, TokensUnusable
 _log = Logger(namespace="shellstream")
 
 #: Seconds between two looks whether the file has changed.
-LOOK = 1.0
+POLL_INTERVAL = 1.0
 
 
 @define(eq=False)
@@ -51,7 +51,7 @@ class TokenStore:
     _clock: Any
     _now: WallClock
     _account: str
-    _record: Callable[[Entry], object]
+    _record: Callable[[AuditEntry], object]
     _records_edits: bool = True
     in_use: bool = field(default=False, init=False)
     _tokens: TokenTable = field(factory=dict, init=False, repr=False)
@@ -70,7 +70,7 @@ class TokenStore:
         self._refresh()
         self._looking = LoopingCall(self._look)
         self._looking.clock = self._clock
-        self._looking.start(LOOK, now=False)
+        self._looking.start(POLL_INTERVAL, now=False)
 
     def stop(self) -> None:
         """Stop watching the file."""

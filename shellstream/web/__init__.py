@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.runs.interfaces import IRuns
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.web.openapi.resource import OpenApi
 from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
@@ -31,7 +31,7 @@ def root(
     authenticator: Authenticator,
     clock: IReactorTime,
     now: Now,
-    record: Callable[[Entry], object] = lambda entry: None,
+    record: Callable[[AuditEntry], object] = lambda entry: None,
 ) -> AccessControl:
     """
     The resource for a L{Site}: all paths, behind access control.

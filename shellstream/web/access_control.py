@@ -10,10 +10,10 @@ from shellstream.model.errors import CrossSiteRequest, Unauthenticated
 from shellstream.output.negotiation import prefers_html
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Action, Caller, Grant, Principal
-from shellstream.security.login_sessions import Session
-from shellstream.security.request_origin import Site
+from shellstream.security.login_sessions import LoginSession
+from shellstream.security.request_origin import RequestOrigin
 from shellstream.web.resources.base import Resource
 from shellstream.web.resources.pages import CSRF_FIELD, login_page, respond_with_page
 from shellstream.web.resources.request_params import essence, from_body
@@ -59,7 +59,7 @@ class AccessControl(TwistedResource):
         self,
         authenticator: Authenticator,
         runs: IRuns,
-        record: Callable[[Entry], object],
+        record: Callable[[AuditEntry], object],
         tree: Resource,
     ) -> None:
         super().__init__()
@@ -83,8 +83,8 @@ class AccessControl(TwistedResource):
 
         # Origin. What it forbids depends on the rule; but a browser sends a preflight
         # without credentials, so that is answered here.
-        site = authenticator.site(request)
-        if site is Site.LISTED:
+        site = authenticator.origin(request)
+        if site is RequestOrigin.LISTED:
             _share(request)
             if request.method == b"OPTIONS":
                 return _answer_preflight(request)
@@ -110,7 +110,7 @@ class AccessControl(TwistedResource):
         # Rule.
         handler, rule = resource.handler_and_rule(request)
         starts = request.method not in (b"GET", b"HEAD") or Action.RUN in rule
-        if site is Site.OTHER or (starts and site is Site.LINK):
+        if site is RequestOrigin.OTHER or (starts and site is RequestOrigin.LINK):
             raise CrossSiteRequest
         for action in rule:
             context.runs.require(action)
@@ -145,7 +145,7 @@ class AccessControl(TwistedResource):
         return RequestContext(runs, session)
 
 
-def _check_csrf(request: Request, session: Session) -> None:
+def _check_csrf(request: Request, session: LoginSession) -> None:
     """
     Check that a page of ours sent a request that has a login cookie: a browser sends
     cookies along with the requests of any page.

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import parse
-from shellstream.security.audit import DEFAULT_AUDITING, Auditing
+from shellstream.security.audit import DEFAULT_AUDIT, AuditSettings
 from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 SCRIPT = "[commands.x]\nshell = 'a'\n[commands.x.params.p]\n"
@@ -14,11 +14,11 @@ class AuditTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """All that it may hold, and what goes for what is left out."""
-        self.assertEqual(parse(COMMAND).audit, DEFAULT_AUDITING)
+        self.assertEqual(parse(COMMAND).audit, DEFAULT_AUDIT)
         text = "file = '/var/log/a.jsonl'\nmax_size = '1 MiB'\nkeep = 1000"
         found = parse(f"{COMMAND}[audit]\n{text}").audit
         self.assertEqual(
-            found, Auditing(file="/var/log/a.jsonl", max_size=1 << 20, keep=1000)
+            found, AuditSettings(file="/var/log/a.jsonl", max_size=1 << 20, keep=1000)
         )
 
     def test_wrong(self) -> None:

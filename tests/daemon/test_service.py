@@ -20,10 +20,10 @@ from shellstream.daemon.service import IN_MEMORY, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.security.authorization import EVERYTHING
-from shellstream.security.principals import Access, Known
+from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.security.tokens import create_token
 from shellstream.storage.token_file import TokenFile
-from shellstream.storage.token_store import LOOK
+from shellstream.storage.token_store import POLL_INTERVAL
 from tests.support.daemons import HERE, SIGNALS, WIDE, DaemonTestCase
 from tests.support.http import Connection
 from tests.support.registries import CONFIG, limited
@@ -207,7 +207,7 @@ class AuthTests(DaemonTestCase):
 
     def test_known(self) -> None:
         """Who is known otherwise is asked for it, and no token is made."""
-        known = {"alice": Known(grant=EVERYTHING)}
+        known = {"alice": KnownPrincipal(grant=EVERYTHING)}
         config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
         for address in (HERE, WIDE):
             daemon = self.daemon(self.where, config, address)
@@ -237,7 +237,7 @@ class AuthTests(DaemonTestCase):
         for tokens in (1, 0):
             self.where = os.path.abspath(self.mktemp())
             self.file = TokenFile(Path(self.where))
-            hosts = Access(hosts=("shellstream.test",))
+            hosts = AccessSettings(hosts=("shellstream.test",))
             daemon = self.daemon(self.where, evolve(CONFIG, access=hosts))
             before, after = (Connection(daemon.site) for _ in range(2))
             self.assertEqual(before.ask("GET", "/events").status, 200)
@@ -245,7 +245,7 @@ class AuthTests(DaemonTestCase):
             self.add()
             if not tokens:  # it is revoked before it was seen
                 self.file.change(lambda _: {}, unrecorded)
-            self.reactor.advance(LOOK)
+            self.reactor.advance(POLL_INTERVAL)
             self.assertTrue(before.wire.disconnected)
             self.assertEqual(after.ask("GET", "/commands").status, 401)
             before.lose()

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from shellstream.daemon.errors import DaemonCannotStart
 from shellstream.daemon.service import IN_MEMORY
-from shellstream.security.audit import Auditing
+from shellstream.security.audit import AuditSettings
 from shellstream.storage.token_file import account
 from tests.support.daemons import WIDE, DaemonTestCase
 from tests.support.registries import CONFIG
@@ -42,7 +42,7 @@ class AuditTests(DaemonTestCase):
     def test_elsewhere(self) -> None:
         """In another file, also where the state is in memory."""
         self.file = Path(self.mktemp()).absolute()
-        config = evolve(CONFIG, audit=Auditing(file=str(self.file)))
+        config = evolve(CONFIG, audit=AuditSettings(file=str(self.file)))
         for where in (self.where, IN_MEMORY):
             daemon = self.daemon(where, config)
             self.submit(daemon)
@@ -68,7 +68,7 @@ class AuditTests(DaemonTestCase):
             path = os.path.abspath(file)
             if file.endswith("x"):
                 os.mkdir(path)
-            config = evolve(CONFIG, audit=Auditing(file=path))
+            config = evolve(CONFIG, audit=AuditSettings(file=path))
             error = self.assertRaises(DaemonCannotStart, self.daemon, IN_MEMORY, config)
             self.assertIn(f"the audit cannot be kept in {path}: ", str(error))
 
@@ -93,7 +93,7 @@ class AuditTests(DaemonTestCase):
     def test_link(self) -> None:
         """The state folder leads to an audit elsewhere, as long as it is there."""
         self.file = Path(self.mktemp()).absolute()
-        config = evolve(CONFIG, audit=Auditing(file=str(self.file)))
+        config = evolve(CONFIG, audit=AuditSettings(file=str(self.file)))
         link = Path(self.where, "audit")
         self.stop(self.daemon(self.where, config))
         self.assertEqual(os.readlink(link), os.path.realpath(self.file))

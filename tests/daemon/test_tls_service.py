@@ -20,8 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
-from shellstream.daemon.tls_service import POLL, TLSService
-from shellstream.security.certificates import Name, fingerprint, names_of
+from shellstream.daemon.tls_service import POLL_INTERVAL, TLSService
+from shellstream.security.certificates import CertificateName, fingerprint, identity_of
 from shellstream.storage.tls_files import read_certified_key
 from shellstream.web import Site
 from shellstream.web.server.channel import LINGER
@@ -131,7 +131,7 @@ class ShownTests(TLSTestCase):
             first, second = self.start(TLS()), self.start(TLS())
         self.assertNotEqual(first.fingerprint, second.fingerprint)
         said = "\n".join(map(str, map(formatEvent, logged)))
-        self.assertIn("clients have to pin that", said)
+        self.assertIn("clients have to pin anew", said)
         self.assertIn(f"fingerprint {first.fingerprint}", said)
 
     def test_cannot_start(self) -> None:
@@ -251,7 +251,7 @@ class ReloadTests(TLSTestCase):
             os.replace(path, there)
         self.assertEqual(self.shown(), before)
         with capturedLogs() as logged:
-            self.clock.advance(POLL)
+            self.clock.advance(POLL_INTERVAL)
         self.assertEqual(self.shown(), expected)
         self.assertEqual(open_.say(b"still here"), b"still here")
         (event,) = logged
@@ -261,7 +261,7 @@ class ReloadTests(TLSTestCase):
         """Nothing is read, or said, as long as nothing changes."""
         self.start()
         with capturedLogs() as logged:
-            self.clock.pump([POLL] * 3)
+            self.clock.pump([POLL_INTERVAL] * 3)
         self.assertEqual(logged, [])
 
     def test_half_written(self) -> None:
@@ -272,16 +272,16 @@ class ReloadTests(TLSTestCase):
         expected = self.of(cert, key)
         os.replace(cert, self.cert)
         with capturedLogs() as logged:
-            self.clock.pump([POLL] * 3)
+            self.clock.pump([POLL_INTERVAL] * 3)
             os.utime(self.cert)
-            self.clock.pump([POLL] * 3)
+            self.clock.pump([POLL_INTERVAL] * 3)
         self.assertEqual(self.shown(), before)
         (event,) = logged
         said = str(formatEvent(event))
         self.assertIn(f"{self.key}: it does not hold the key", said)
         self.assertIn("stays the old one", said)
         os.replace(key, self.key)
-        self.clock.advance(POLL)
+        self.clock.advance(POLL_INTERVAL)
         self.assertEqual(self.shown(), expected)
 
     def test_gone(self) -> None:
@@ -290,10 +290,10 @@ class ReloadTests(TLSTestCase):
         before, away = self.shown(), f"{self.key}.away"
         os.rename(self.key, away)
         with capturedLogs() as logged:
-            self.clock.advance(POLL)
+            self.clock.advance(POLL_INTERVAL)
         self.assertIn("No such file", str(formatEvent(logged[0])))
         os.rename(away, self.key)
-        self.clock.advance(POLL)
+        self.clock.advance(POLL_INTERVAL)
         self.assertEqual(self.shown(), before)
 
     def test_client_ca(self) -> None:
@@ -305,7 +305,7 @@ class ReloadTests(TLSTestCase):
         client = client_context(cert=cert, key=key)
         self.assertIsNotNone(self.connect(client).error)
         other.cert_pem.write_to_path(self.ca)
-        self.clock.advance(POLL)
+        self.clock.advance(POLL_INTERVAL)
         self.assertIsNone(self.connect(client).error)
 
     def test_stopped(self) -> None:
@@ -347,8 +347,8 @@ class ClientCertificateTests(TLSTestCase):
             self.serve(wanted)
             found = self.connect(client)
             self.assertEqual(found.say(b"hello"), b"hello")
-            names = names_of(found.server.getPeerCertificate()).names
-            self.assertIn(Name("DNS", "ann.test"), names)
+            names = identity_of(found.server.getPeerCertificate()).names
+            self.assertIn(CertificateName("DNS", "ann.test"), names)
 
     def test_none(self) -> None:
         """Who has none gets in if it is optional, and an alert if it is required."""

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.token_arguments import parser
 from shellstream.daemon.token_command import main
-from shellstream.security.authorization import USUAL_ACTIONS, Action, Grant
+from shellstream.security.authorization import DEFAULT_ACTIONS, Action, Grant
 from shellstream.security.tokens import Token, find_token
 from shellstream.storage.token_file import TokenFile, account
 
@@ -316,4 +316,4 @@ class OptionsTests(SynchronousTestCase):
                 self.assertEqual(end.code, 2)
             else:
                 self.assertGreater(found.expires, NOW)
-                self.assertEqual(found.actions, USUAL_ACTIONS)
+                self.assertEqual(found.actions, DEFAULT_ACTIONS)

@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from shellstream.config.loader import Config
 from shellstream.security.authorization import Grant
-from shellstream.security.principals import Access, Known
-from shellstream.security.request_origin import Names
+from shellstream.security.principals import AccessSettings, KnownPrincipal
+from shellstream.security.request_origin import HostNames
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import Authenticator
 from tests.fuzz.byte_source import ByteSource
@@ -22,11 +22,11 @@ from tests.support.fakes import ECHO, HEAR, SAY, FakeSpawn, make_registry, wall
 from tests.support.frames import pieces
 from tests.support.http import Connection, NoTokens
 
-NAMES = Names(patterns=["x"])
-ACCESS = Access(
+NAMES = HostNames(patterns=["x"])
+ACCESS = AccessSettings(
     proxies=(ip_network("127.0.0.0/8"),),
     user_header="remote-user",
-    known={"*": Known(grant=Grant(commands=("say",), own=True))},
+    known={"*": KnownPrincipal(grant=Grant(commands=("say",), own=True))},
 )
 
 

@@ -25,8 +25,8 @@ from shellstream.output.interfaces import IRun
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.authorization import (
+    ANONYMOUS_CALLER,
     EVERYTHING,
-    SOMEBODY,
     Action,
     Caller,
     Principal,
@@ -45,7 +45,7 @@ class EverythingTests(runs_memory.MemoryRuns):
     """Whoever may do everything finds a registry as it is: the contract holds."""
 
     def runs(self) -> IRuns:
-        return AuthorizedRuns(self.registry, SOMEBODY, lambda entry: None)
+        return AuthorizedRuns(self.registry, ANONYMOUS_CALLER, lambda entry: None)
 
 
 class PermittedTestCase(RegistryTestCase):

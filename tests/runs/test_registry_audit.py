@@ -18,7 +18,12 @@ from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.audit import AuditAction
-from shellstream.security.authorization import EVERYTHING, SOMEBODY, Caller, Principal
+from shellstream.security.authorization import (
+    ANONYMOUS_CALLER,
+    EVERYTHING,
+    Caller,
+    Principal,
+)
 from tests.support.registries import CONFIG, LOGIN, SECRET, RegistryTestCase, limited
 
 GIVEN = (("who", "me"), ("password", SECRET))
@@ -33,7 +38,8 @@ class NotedTests(RegistryTestCase):
     def noted_as(self) -> list[tuple[Any, ...]]:
         """What was noted since it was asked for last, of which runs."""
         found = [
-            (each.what.value, each.run, each.facts.get("state")) for each in self.noted
+            (each.action.value, each.run, each.facts.get("state"))
+            for each in self.noted
         ]
         self.noted.clear()
         return found
@@ -46,15 +52,15 @@ class NotedTests(RegistryTestCase):
         )
         (started,) = self.noted
         self.assertEqual(
-            (started.who, started.credential, started.address),
+            (started.principal, started.credential, started.address),
             ("ci", "token 1", "192.0.2.1"),
         )
-        self.assertEqual((started.what, started.command), (AuditAction.START, "echo"))
+        self.assertEqual((started.action, started.command), (AuditAction.START, "echo"))
         self.assertEqual((started.params, run.record.principal), ({"x": "1"}, "ci"))
         self.spawn.started[-1].exit(None, 9)
         _, end = self.noted
         self.assertEqual(
-            (end.what, end.who, end.run), (AuditAction.END, "ci", run.record.id)
+            (end.action, end.principal, end.run), (AuditAction.END, "ci", run.record.id)
         )
         expected = {"state": "signaled", "code": None, "signal": "KILL"}
         self.assertEqual(end.facts, {**expected, "reason": None, "failure": None})
@@ -131,7 +137,7 @@ class NotedTests(RegistryTestCase):
 
     def test_key_of_another(self) -> None:
         """Keys belong to who sent them: another's order with the same is another."""
-        for by in (CI, SOMEBODY):
+        for by in (CI, ANONYMOUS_CALLER):
             asked = RunRequest("say", (), OnDisconnect.KEEP, "k", by=by)
             _, began = self.successResultOf(
                 Deferred.fromCoroutine(self.registry.submit(asked))

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.audit import (
-    ALL_REFUSALS,
     MAX_PARAMS,
-    MAX_TEXT,
-    REFUSALS,
+    MAX_REFUSALS,
+    MAX_REFUSALS_EACH,
+    MAX_TEXT_LENGTH,
     AuditAction,
-    Entry,
+    AuditEntry,
     RefusalLimiter,
-    line,
+    render_line,
 )
 from shellstream.security.authorization import EVERYTHING, Caller, Principal
 
@@ -24,9 +24,9 @@ CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0
 #: Whatever a client may send, the worst of it often.
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from('\n\r\0\x1b\x7f"\\\u2028')))
 ENTRIES = st.builds(
-    Entry,
-    what=st.sampled_from(AuditAction),
-    who=TEXTS,
+    AuditEntry,
+    action=st.sampled_from(AuditAction),
+    principal=TEXTS,
     credential=TEXTS,
     address=TEXTS,
     command=TEXTS,
@@ -39,9 +39,9 @@ ENTRIES = st.builds(
 )
 
 
-def said(entry: Entry) -> dict[str, Any]:
+def said(entry: AuditEntry) -> dict[str, Any]:
     """What a line says."""
-    found: dict[str, Any] = json.loads(line(entry, NOON))
+    found: dict[str, Any] = json.loads(render_line(entry, NOON))
     return found
 
 
@@ -50,7 +50,7 @@ class LineTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """It says when, what, who, from where, and all else there is to say."""
-        entry = Entry.of(
+        entry = AuditEntry.by_caller(
             AuditAction.START,
             CI,
             command="build",
@@ -59,7 +59,7 @@ class LineTests(SynchronousTestCase):
             facts={"state": "running", "code": 0, "signal": None},
         )
         self.assertEqual(
-            line(entry, NOON),
+            render_line(entry, NOON),
             '{"time":"2026-01-01T12:00:00.000001Z","what":"start","who":"ci",'
             '"credential":"token 1","from":"192.0.2.1","command":"build","run":"1",'
             '"params":{"x":"","y":"2"},"state":"running","code":0}',
@@ -67,29 +67,35 @@ class LineTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """What is not known is left out."""
-        self.assertEqual(set(said(Entry(what=AuditAction.REFUSED))), {"time", "what"})
+        self.assertEqual(
+            set(said(AuditEntry(action=AuditAction.REFUSED))), {"time", "what"}
+        )
 
     @given(ENTRIES)
-    def test_forged(self, entry: Entry) -> None:
+    def test_forged(self, entry: AuditEntry) -> None:
         """Whatever somebody sent, it is one line of printable ASCII that says so."""
-        text = line(entry, NOON)
+        text = render_line(entry, NOON)
         self.assertTrue(text.isascii() and text.isprintable(), text)
         found = json.loads(text)
-        self.assertEqual(found["what"], entry.what.value)
-        for name, value in {"who": entry.who, "from": entry.address}.items():
-            if len(value) <= MAX_TEXT:
+        self.assertEqual(found["what"], entry.action.value)
+        for name, value in {"who": entry.principal, "from": entry.address}.items():
+            if len(value) <= MAX_TEXT_LENGTH:
                 self.assertEqual(found.get(name, ""), value)
 
     def test_long(self) -> None:
         """What is long is cut, and marked as such."""
-        entry = Entry(
-            what=AuditAction.REFUSED, who="x" * 9999, facts={"reason": "y" * 9999}
+        entry = AuditEntry(
+            action=AuditAction.REFUSED,
+            principal="x" * 9999,
+            facts={"reason": "y" * 9999},
         )
         found = said(entry)
-        self.assertEqual(found["who"], "x" * MAX_TEXT + "\u2026")
-        self.assertEqual(len(found["reason"]), MAX_TEXT + 1)
+        self.assertEqual(found["who"], "x" * MAX_TEXT_LENGTH + "\u2026")
+        self.assertEqual(len(found["reason"]), MAX_TEXT_LENGTH + 1)
         params = {f"p{n}": "z" * 9999 for n in range(100)}
-        values = said(Entry(what=AuditAction.START, params=params))["params"].values()
+        values = said(AuditEntry(action=AuditAction.START, params=params))[
+            "params"
+        ].values()
         self.assertEqual(len(values), 100)
         self.assertLessEqual(sum(len(each) - 1 for each in values), MAX_PARAMS)
 
@@ -100,24 +106,24 @@ class RefusalsTests(SynchronousTestCase):
     def test_one(self) -> None:
         """An address has so many lines, then a number; others are none the worse."""
         refusals = RefusalLimiter()
-        admitted = [refusals.admit("a") for _ in range(REFUSALS + 7)]
-        self.assertEqual(admitted, [True] * REFUSALS + [False] * 7)
+        admitted = [refusals.admit("a") for _ in range(MAX_REFUSALS_EACH + 7)]
+        self.assertEqual(admitted, [True] * MAX_REFUSALS_EACH + [False] * 7)
         self.assertTrue(refusals.admit("b"))
-        (entry,) = refusals.close()
+        (entry,) = refusals.summaries()
         self.assertEqual(said(entry)["from"], "a")
         self.assertEqual((said(entry)["what"], said(entry)["times"]), ("refused", 7))
 
     def test_many(self) -> None:
         """So have all together; whoever comes then is one of the others."""
         refusals = RefusalLimiter()
-        admitted = [refusals.admit(str(n)) for n in range(ALL_REFUSALS + 5)]
-        self.assertEqual(sum(admitted), ALL_REFUSALS)
+        admitted = [refusals.admit(str(n)) for n in range(MAX_REFUSALS + 5)]
+        self.assertEqual(sum(admitted), MAX_REFUSALS)
         self.assertFalse(refusals.admit("0"))
-        found = {entry.address: entry.facts["times"] for entry in refusals.close()}
+        found = {entry.address: entry.facts["times"] for entry in refusals.summaries()}
         self.assertEqual(found, {"": 5, "0": 1})
 
     def test_few(self) -> None:
         """Where each had its line there is nothing to add."""
         refusals = RefusalLimiter()
         self.assertTrue(refusals.admit("a"))
-        self.assertEqual(list(refusals.close()), [])
+        self.assertEqual(list(refusals.summaries()), [])

@@ -7,8 +7,13 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.security.audit import REFUSALS, AuditAction, Entry
-from shellstream.security.audit_log import COMPLAIN, INPUTS, MINUTE, AuditLog
+from shellstream.security.audit import MAX_REFUSALS_EACH, AuditAction, AuditEntry
+from shellstream.security.audit_log import (
+    COMPLAINT_INTERVAL,
+    MAX_INPUTS,
+    MINUTE,
+    AuditLog,
+)
 from tests.support.fakes import wall
 
 
@@ -27,7 +32,7 @@ class AuditLogTests(SynchronousTestCase):
         self.lines.append(line)
 
     def record(self, what: AuditAction, **rest: Any) -> None:
-        self.log.record(Entry(what=what, **rest))
+        self.log.record(AuditEntry(action=what, **rest))
 
     def said(self) -> list[dict[str, Any]]:
         """What was written since it was asked for last, but the time."""
@@ -40,17 +45,17 @@ class AuditLogTests(SynchronousTestCase):
     def test_at_once(self) -> None:
         """An entry is written at once, with the time."""
         self.clock.advance(1)
-        self.record(AuditAction.CANCEL, who="ci", run="1")
+        self.record(AuditAction.CANCEL, principal="ci", run="1")
         (line,) = self.lines
         self.assertIn('"time":"2026-01-01T00:00:01.000000Z"', line)
 
     def test_flood(self) -> None:
         """A flood has some lines, and at the end of the minute one with the number."""
-        for _ in range(REFUSALS + 3):
+        for _ in range(MAX_REFUSALS_EACH + 3):
             self.record(AuditAction.REFUSED, address="a")
         self.record(AuditAction.REFUSED, address="b")
         self.record(AuditAction.START, address="a")
-        self.assertEqual(len(self.said()), REFUSALS + 2)
+        self.assertEqual(len(self.said()), MAX_REFUSALS_EACH + 2)
         self.clock.advance(MINUTE)
         counted = {"what": "refused", "from": "a", "times": 3}
         self.assertEqual(self.said(), [counted])
@@ -62,7 +67,7 @@ class AuditLogTests(SynchronousTestCase):
 
     def test_close(self) -> None:
         """At the end what was only counted is told, and nothing is waited for."""
-        for _ in range(REFUSALS + 1):
+        for _ in range(MAX_REFUSALS_EACH + 1):
             self.record(AuditAction.REFUSED, address="a")
         self.said()
         self.log.close()
@@ -77,16 +82,16 @@ class AuditLogTests(SynchronousTestCase):
     def test_input(self) -> None:
         """Of what is typed into a run there is one line for each who does."""
         for who, run in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("b", "1")):
-            self.record(AuditAction.INPUT, who=who, run=run)
+            self.record(AuditAction.INPUT, principal=who, run=run)
         found = [(each["who"], each["run"]) for each in self.said()]
         self.assertEqual(found, [("a", "1"), ("b", "1"), ("a", "2")])
 
     def test_inputs(self) -> None:
         """So many are remembered, and no more."""
-        for n in range(INPUTS + 1):
+        for n in range(MAX_INPUTS + 1):
             self.record(AuditAction.INPUT, run=str(n))
         self.said()
-        self.record(AuditAction.INPUT, run=str(INPUTS))
+        self.record(AuditAction.INPUT, run=str(MAX_INPUTS))
         self.assertEqual(self.said(), [])
         self.record(AuditAction.INPUT, run="0")
         self.assertEqual(len(self.said()), 1)
@@ -109,6 +114,6 @@ class AuditLogTests(SynchronousTestCase):
         with capturedLogs() as logged:
             for _ in range(3):
                 self.record(AuditAction.START)
-            self.clock.advance(COMPLAIN)
+            self.clock.advance(COMPLAINT_INTERVAL)
             self.record(AuditAction.START)
         self.assertEqual([each["missing"] for each in logged], [1, 4])

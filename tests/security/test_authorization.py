@@ -8,14 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.tables import Mistake, Table
 from shellstream.security.authorization import (
     ANONYMOUS,
+    DEFAULT_ACTIONS,
     EVERYTHING,
-    USUAL_ACTIONS,
     Action,
     Grant,
     Principal,
     Verdict,
     decide,
-    named,
+    grant_document,
 )
 
 ALICE = Principal(name="alice", grant=Grant(), credential="test")
@@ -53,7 +53,7 @@ class DecideTests(SynchronousTestCase):
     def test_usual(self) -> None:
         """By default nobody makes runs be forgotten."""
         self.assertIs(may(Grant(), Action.ADMIN, "build", "alice"), Verdict.FORBIDDEN)
-        self.assertEqual(USUAL_ACTIONS, frozenset(Action) - {Action.ADMIN})
+        self.assertEqual(DEFAULT_ACTIONS, frozenset(Action) - {Action.ADMIN})
 
     @given(
         st.sampled_from(list(Action)),
@@ -101,7 +101,7 @@ class ReadTests(SynchronousTestCase):
     def test_round(self) -> None:
         """What is shown of a grant reads as the same grant."""
         for grant in (Grant(), EVERYTHING, Grant(commands=("a*", "b"), own=True)):
-            self.assertEqual(self.read(named(grant)), (grant, []))
+            self.assertEqual(self.read(grant_document(grant)), (grant, []))
 
     def test_mistakes(self) -> None:
         """What is wrong is told, with what would be right."""

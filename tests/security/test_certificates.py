@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.certificates import (
     OWN_CERTIFICATE_LIFETIME,
-    Name,
+    CertificateName,
     fingerprint,
-    names_of,
+    identity_of,
     self_signed,
 )
 
@@ -59,7 +59,7 @@ class NamesTests(SynchronousTestCase):
                 x509.NameAttribute(NameOID.COMMON_NAME, "ann"),
             ]
         )
-        found = names_of(
+        found = identity_of(
             certificate(
                 subject,
                 [
@@ -77,12 +77,12 @@ class NamesTests(SynchronousTestCase):
             "URI:spiffe://example/ann",
         ]
         self.assertEqual([str(name) for name in found.names], expected)
-        self.assertEqual(found.names[1], Name("DNS", "ann.example"))
+        self.assertEqual(found.names[1], CertificateName("DNS", "ann.example"))
         self.assertEqual(found.not_after, NOW + timedelta(days=1))
 
     def test_none(self) -> None:
         """A certificate need not carry any."""
-        self.assertEqual(names_of(certificate(x509.Name([]), [])).names, ())
+        self.assertEqual(identity_of(certificate(x509.Name([]), [])).names, ())
 
     def test_of_connection(self) -> None:
         """What a connection of Twisted's gives is taken as well."""
@@ -90,17 +90,19 @@ class NamesTests(SynchronousTestCase):
         issued = authority.issue_cert("ann@example.org", common_name="ann")
         pem = issued.cert_chain_pems[0].bytes()
         peer = crypto.load_certificate(crypto.FILETYPE_PEM, pem)
-        self.assertEqual(names_of(peer), names_of(load(pem)))
-        self.assertIn(Name("email", "ann@example.org"), names_of(peer).names)
+        self.assertEqual(identity_of(peer), identity_of(load(pem)))
+        self.assertIn(
+            CertificateName("email", "ann@example.org"), identity_of(peer).names
+        )
 
     def test_malformed(self) -> None:
         """A certificate that cannot be read is no one's."""
         odd = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
-        self.assertEqual(names_of(certificate(x509.Name([]), [odd])).names, ())
+        self.assertEqual(identity_of(certificate(x509.Name([]), [odd])).names, ())
         good = certificate(x509.Name([]), [x509.DNSName("ann.example")])
         der = good.public_bytes(serialization.Encoding.DER)
         bad = der.replace(b"ann.example", b"ann.\xff\xfeample")
-        self.assertRaises(ValueError, names_of, x509.load_der_x509_certificate(bad))
+        self.assertRaises(ValueError, identity_of, x509.load_der_x509_certificate(bad))
 
 
 class SelfSignedTests(SynchronousTestCase):
@@ -120,18 +122,19 @@ class SelfSignedTests(SynchronousTestCase):
             [str(each) for each in names.get_values_for_type(x509.IPAddress)],
             ["127.0.0.1", "fe80::1"],
         )
-        self.assertEqual(names_of(self.certificate).names[0].value, "CN=vm")
+        self.assertEqual(identity_of(self.certificate).names[0].value, "CN=vm")
 
     def test_nameless(self) -> None:
         """A machine without a name has a certificate all the same."""
         found = load(self_signed([], NOW)[1])
-        self.assertEqual(names_of(found).names[0].value, "CN=shellstream")
+        self.assertEqual(identity_of(found).names[0].value, "CN=shellstream")
 
     def test_long_name(self) -> None:
         """A host's name may be longer than a common name."""
         name = ".".join(["a" * 60] * 4)
         self.assertIn(
-            Name("DNS", name), names_of(load(self_signed([name], NOW)[1])).names
+            CertificateName("DNS", name),
+            identity_of(load(self_signed([name], NOW)[1])).names,
         )
 
     def test_valid(self) -> None:

@@ -6,11 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.authorization import Grant, Principal
 from shellstream.security.login_sessions import (
-    MAX_EACH,
     MAX_SESSIONS,
+    MAX_SESSIONS_EACH,
     SESSION_LIFETIME,
-    Session,
-    Sessions,
+    LoginSession,
+    LoginSessions,
 )
 
 ALICE = Principal(name="alice", grant=Grant(own=True), credential="token 1")
@@ -21,9 +21,9 @@ class SessionsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sessions = Sessions(self.clock.seconds)
+        self.sessions = LoginSessions(self.clock.seconds)
 
-    def found(self, cookie: str) -> Session:
+    def found(self, cookie: str) -> LoginSession:
         session = self.sessions.find(cookie)
         assert session is not None
         return session
@@ -85,12 +85,12 @@ class SessionsTests(SynchronousTestCase):
         """There are only so many; the oldest goes, first of all one's own."""
         bob = self.sessions.create(evolve(ALICE, credential="token 2"))
         first, second = self.sessions.create(ALICE), self.sessions.create(ALICE)
-        for _ in range(MAX_EACH - 1):
+        for _ in range(MAX_SESSIONS_EACH - 1):
             self.sessions.create(ALICE)
         self.assertIsNone(self.sessions.find(first))
         self.found(second)
         self.found(bob)
-        for number in range(MAX_SESSIONS - MAX_EACH):
+        for number in range(MAX_SESSIONS - MAX_SESSIONS_EACH):
             self.sessions.create(evolve(ALICE, credential=f"another {number}"))
         self.assertIsNone(self.sessions.find(bob))
         self.found(second)

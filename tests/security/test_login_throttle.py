@@ -10,7 +10,7 @@ from shellstream.security.login_throttle import (
     EVERY,
     MAX_ADDRESSES,
     LoginThrottle,
-    network_of,
+    client_network,
 )
 
 
@@ -24,14 +24,14 @@ class FailuresTests(SynchronousTestCase):
     def fail_often(self, address: str) -> int:
         """How often an address may fail now."""
         count = 0
-        while not self.failures.one_more(address):
+        while not self.failures.record_failure(address):
             count += 1
         return count
 
     def test_burst(self) -> None:
         """Some at once are taken, then one each few seconds."""
         self.assertEqual(self.fail_often("192.0.2.1"), BURST)
-        again = self.failures.one_more("192.0.2.1")
+        again = self.failures.record_failure("192.0.2.1")
         self.assertEqual(again, EVERY + 1)
         self.clock.advance(again)
         self.assertEqual(self.fail_often("192.0.2.1"), 1)
@@ -41,23 +41,23 @@ class FailuresTests(SynchronousTestCase):
     def test_each(self) -> None:
         """One address does not fail for another."""
         self.fail_often("192.0.2.1")
-        self.assertEqual(self.failures.one_more("192.0.2.2"), 0)
+        self.assertEqual(self.failures.record_failure("192.0.2.2"), 0)
 
     def test_network(self) -> None:
         """All addresses of an IPv6 network are one client's."""
         self.fail_often("2001:db8:0:1::1")
-        self.assertNotEqual(self.failures.one_more("2001:db8:0:1:ffff::2"), 0)
-        self.assertEqual(self.failures.one_more("2001:db8:0:2::1"), 0)
-        self.assertEqual(network_of("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(network_of("fe80::1%eth0"), "fe80::")
-        self.assertEqual(network_of("unix"), "unix")
+        self.assertNotEqual(self.failures.record_failure("2001:db8:0:1:ffff::2"), 0)
+        self.assertEqual(self.failures.record_failure("2001:db8:0:2::1"), 0)
+        self.assertEqual(client_network("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_network("fe80::1%eth0"), "fe80::")
+        self.assertEqual(client_network("unix"), "unix")
 
     def test_bounded(self) -> None:
         """Those that failed long ago are forgotten, if too many do."""
         self.fail_often("first")
         for number in range(MAX_ADDRESSES):
-            self.failures.one_more(str(number))
-        self.assertEqual(self.failures.one_more("first"), 0)
+            self.failures.record_failure(str(number))
+        self.assertEqual(self.failures.record_failure("first"), 0)
 
     @given(st.lists(st.floats(0, 100), max_size=60))
     def test_rate(self, waits: list[float]) -> None:
@@ -67,5 +67,5 @@ class FailuresTests(SynchronousTestCase):
         taken = 0
         for wait in waits:
             clock.advance(wait)
-            taken += failures.one_more("a") == 0
+            taken += failures.record_failure("a") == 0
         self.assertLessEqual(taken, BURST + sum(waits) / EVERY + 1e-6)

@@ -4,12 +4,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import ConfigError, parse
 from shellstream.security.authorization import Action, Grant
-from shellstream.security.principals import EVERYBODY, Access
+from shellstream.security.principals import DEFAULT_ACCESS, AccessSettings
 
 COMMAND = '[commands.x]\nargv = ["true"]\n'
 
 
-def access(text: str) -> Access:
+def access(text: str) -> AccessSettings:
     """What a configuration says of access."""
     return parse(text + COMMAND).access
 
@@ -19,7 +19,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Without them anybody who can connect is welcome, by no name of ours."""
-        self.assertEqual(access(""), EVERYBODY)
+        self.assertEqual(access(""), DEFAULT_ACCESS)
 
     def test_all(self) -> None:
         """Every key is read."""
@@ -109,10 +109,10 @@ class AccessTests(SynchronousTestCase):
     def test_trusts(self) -> None:
         """Only listed peers are proxies."""
         for peer in ("127.0.0.1", "10.9.8.7", "fd00::1", "unix", "::ffff:10.0.0.1"):
-            self.assertTrue(self.access.trusts(peer), peer)
+            self.assertTrue(self.access.is_proxy(peer), peer)
         for peer in ("127.0.0.2", "11.0.0.1", "fe80::1", "", "10.0.0.0/8", "::1"):
-            self.assertFalse(self.access.trusts(peer), peer)
-        self.assertFalse(EVERYBODY.trusts("unix"))
+            self.assertFalse(self.access.is_proxy(peer), peer)
+        self.assertFalse(DEFAULT_ACCESS.is_proxy("unix"))
 
     def test_by_proxy(self) -> None:
         """A proxy's users are known by name, or as all others."""
@@ -125,7 +125,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(bob.grant.actions, {Action.READ})
         for name in ("*", "anonymous"):
             self.assertIsNone(self.access.by_proxy(name))
-        self.assertIsNone(EVERYBODY.by_proxy("bob"))
+        self.assertIsNone(DEFAULT_ACCESS.by_proxy("bob"))
 
     def test_by_certificate(self) -> None:
         """A certificate is somebody's by one of its names, exactly."""

@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.security.request_origin import Names, Site, host_of, site_of
+from shellstream.security.request_origin import (
+    HostNames,
+    RequestOrigin,
+    host_name,
+    origin_of,
+)
 
 
 class NamesTests(SynchronousTestCase):
@@ -12,7 +17,7 @@ class NamesTests(SynchronousTestCase):
 
     def test_loopback(self) -> None:
         """Where nobody else can connect, this machine is localhost."""
-        names = Names(patterns=["laptop", "laptop.local"])
+        names = HostNames(patterns=["laptop", "laptop.local"])
         for host in (
             "localhost",
             "LocalHost:8000",
@@ -25,7 +30,7 @@ class NamesTests(SynchronousTestCase):
             "laptop",
             "Laptop.local:8000",
         ):
-            self.assertTrue(names.include(host), host)
+            self.assertTrue(names.allow(host), host)
         for host in (
             "",
             "evil.example",
@@ -52,54 +57,54 @@ class NamesTests(SynchronousTestCase):
             "2130706433",
             "0x7f.1",
         ):
-            self.assertFalse(names.include(host), host)
+            self.assertFalse(names.allow(host), host)
 
     def test_wide(self) -> None:
         """Where others may connect, an address is right: DNS does not change it."""
-        names = Names(wide=True)
+        names = HostNames(exposed=True)
         for host in ("192.0.2.1:8000", "[2001:db8::1]:8000", "127.0.0.1", "localhost"):
-            self.assertTrue(names.include(host), host)
+            self.assertTrue(names.allow(host), host)
         for host in ("0.0.0.0", "[::]", "224.0.0.1", "laptop.local", "evil.example"):
-            self.assertFalse(names.include(host), host)
+            self.assertFalse(names.allow(host), host)
 
     def test_listed(self) -> None:
         """Names that the operator lists are right, with a star for others."""
-        names = Names(patterns=["CI.example.org", "*.lan", "192.0.2.7"])
+        names = HostNames(patterns=["CI.example.org", "*.lan", "192.0.2.7"])
         for host in ("ci.example.org:443", "CI.EXAMPLE.ORG", "pi.lan", "192.0.2.7"):
-            self.assertTrue(names.include(host), host)
+            self.assertTrue(names.allow(host), host)
         for host in ("example.org", "x.ci.example.org", "lan", "192.0.2.8"):
-            self.assertFalse(names.include(host), host)
+            self.assertFalse(names.allow(host), host)
 
     def test_any(self) -> None:
         """C{*} is every name, for those who know what they do."""
-        self.assertTrue(Names(patterns=["*"]).include("anything.example:1"))
+        self.assertTrue(HostNames(patterns=["*"]).allow("anything.example:1"))
 
     @given(st.text())
     def test_total(self, host: str) -> None:
         """Whatever comes is a name, or none."""
-        found = host_of(host)
+        found = host_name(host)
         self.assertTrue(found is None or (found and found == found.lower()))
-        Names(patterns=["a"], wide=True).include(host)
+        HostNames(patterns=["a"], exposed=True).allow(host)
 
 
 class SiteTests(SynchronousTestCase):
     """Whose page made a browser ask."""
 
-    def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> Site:
+    def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> RequestOrigin:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return site_of(named.get, origins)
+        return origin_of(named.get, origins)
 
     def test_none(self) -> None:
         """curl and its like ask by themselves."""
-        self.assertIs(self.site(host="x"), Site.OWN)
+        self.assertIs(self.site(host="x"), RequestOrigin.OWN)
 
     def test_own(self) -> None:
         """Pages of ours, and what is typed, are our own doing."""
-        self.assertIs(self.site(host="x:1", origin="http://x:1"), Site.OWN)
-        self.assertIs(self.site(sec_fetch_site="none"), Site.OWN)
+        self.assertIs(self.site(host="x:1", origin="http://x:1"), RequestOrigin.OWN)
+        self.assertIs(self.site(sec_fetch_site="none"), RequestOrigin.OWN)
         for origin in ({}, {"origin": "https://proxy.test"}):
             found = self.site(host="x", sec_fetch_site="same-origin", **origin)
-            self.assertIs(found, Site.OWN)
+            self.assertIs(found, RequestOrigin.OWN)
 
     def test_other(self) -> None:
         """Everybody else is not, whatever they leave out."""
@@ -121,7 +126,9 @@ class SiteTests(SynchronousTestCase):
                 "origin": "http://evil.example",
             },
         ):
-            self.assertIs(self.site(host="x:1", **headers), Site.OTHER, headers)
+            self.assertIs(
+                self.site(host="x:1", **headers), RequestOrigin.OTHER, headers
+            )
 
     def test_link(self) -> None:
         """A link that a reader follows leads here, and shows nothing to its page."""
@@ -131,17 +138,17 @@ class SiteTests(SynchronousTestCase):
                 sec_fetch_mode="navigate",
                 sec_fetch_dest="document",
             )
-            self.assertIs(found, Site.LINK)
+            self.assertIs(found, RequestOrigin.LINK)
 
     def test_referer(self) -> None:
         """Where browsers say no more, what they say of the page before counts."""
         for referer, site in (
-            ("http://x:1/", Site.OWN),
-            ("http://x:1/runs?a=b", Site.OWN),
-            ("http://evil.example/http://x:1/", Site.LINK),
-            ("http://x:1.evil.example/", Site.LINK),
-            ("http://x:2/", Site.LINK),
-            ("about:client", Site.LINK),
+            ("http://x:1/", RequestOrigin.OWN),
+            ("http://x:1/runs?a=b", RequestOrigin.OWN),
+            ("http://evil.example/http://x:1/", RequestOrigin.LINK),
+            ("http://x:1.evil.example/", RequestOrigin.LINK),
+            ("http://x:2/", RequestOrigin.LINK),
+            ("about:client", RequestOrigin.LINK),
         ):
             self.assertIs(self.site(host="x:1", referer=referer), site, referer)
 
@@ -149,10 +156,10 @@ class SiteTests(SynchronousTestCase):
         """An origin that the operator lists may do what ours may; no other."""
         listed = ("https://dash.example",)
         for origin, site in (
-            ("https://dash.example", Site.LISTED),
-            ("http://dash.example", Site.OTHER),
-            ("https://dash.example:8443", Site.OTHER),
-            ("https://dash.example.evil.example", Site.OTHER),
+            ("https://dash.example", RequestOrigin.LISTED),
+            ("http://dash.example", RequestOrigin.OTHER),
+            ("https://dash.example:8443", RequestOrigin.OTHER),
+            ("https://dash.example.evil.example", RequestOrigin.OTHER),
         ):
             found = self.site(listed, origin=origin, sec_fetch_site="cross-site")
             self.assertIs(found, site, origin)

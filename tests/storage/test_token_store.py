@@ -8,11 +8,11 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Grant
 from shellstream.security.tokens import Token, create_token
 from shellstream.storage.token_file import TokenFile, TokensUnusable
-from shellstream.storage.token_store import LOOK, TokenStore
+from shellstream.storage.token_store import POLL_INTERVAL, TokenStore
 from tests.support.tokens import unrecorded
 
 
@@ -32,8 +32,8 @@ class TokensTests(SynchronousTestCase):
         now = lambda: self.now  # noqa: E731
         return TokenStore(file, self.clock, now, "me", self.record, edits)
 
-    def record(self, entry: Entry) -> None:
-        self.recorded.append((entry.what.value, entry.facts["name"], entry.who))
+    def record(self, entry: AuditEntry) -> None:
+        self.recorded.append((entry.action.value, entry.facts["name"], entry.principal))
 
     def change(self, *tokens: Token) -> None:
         """What the tool would do."""
@@ -48,7 +48,7 @@ class TokensTests(SynchronousTestCase):
     def look(self) -> list[str]:
         """It looks again; what it says in the log."""
         with capturedLogs() as logged:
-            self.clock.advance(LOOK)
+            self.clock.advance(POLL_INTERVAL)
         return [str(formatEvent(each)) for each in logged]
 
     def good(self) -> bool:

@@ -16,7 +16,7 @@ from shellstream.model.run_input import Tty
 from shellstream.runs.history import History
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import MemoryLogs
 from shellstream.storage.run_store import InThread, RunStore
@@ -127,7 +127,7 @@ def make_registry(
     clock: Clock,
     spawn: FakeSpawn,
     in_thread: InThread = maybeDeferred,
-    note: Callable[[Entry], object] = lambda entry: None,
+    note: Callable[[AuditEntry], object] = lambda entry: None,
 ) -> Registry:
     """A registry that keeps all in memory, and waits for no thread of its own."""
     store, now = RunStore(Database.open(":memory:"), in_thread), wall(clock)

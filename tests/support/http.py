@@ -16,9 +16,9 @@ from zope.interface import implementer
 
 from shellstream.config.loader import Config
 from shellstream.process.file_limits import scarce
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
-from shellstream.security.request_origin import Names
+from shellstream.security.request_origin import HostNames
 from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
@@ -186,7 +186,7 @@ class WebTestCase(SynchronousTestCase):
         """Begin anew, with this configuration."""
         self.clock = Clock()
         self.spawn = FakeSpawn()
-        self.noted: list[Entry] = []
+        self.noted: list[AuditEntry] = []
         self.registry = make_registry(
             config, self.clock, self.spawn, self.in_thread, self.noted.append
         )
@@ -209,7 +209,7 @@ class WebTestCase(SynchronousTestCase):
     def make_gate(self, config: Config) -> Authenticator:
         """What decides who asks: anybody, unless a test says otherwise."""
         return Authenticator(
-            Names(patterns=["shellstream.test", "localhost", "x"]),
+            HostNames(patterns=["shellstream.test", "localhost", "x"]),
             config.access,
             NoTokens(),
             required=False,

@@ -24,7 +24,7 @@ from shellstream.runs.history import History
 from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Run
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
 from shellstream.storage.run_store import RunStore
@@ -159,7 +159,7 @@ class RegistryTestCase(SynchronousTestCase):
         self.logs = self.make_logs()
         now = wall(self.clock)
         history = History(config.keep, self.clock, now, self.store, self.logs)
-        self.noted: list[Entry] = []
+        self.noted: list[AuditEntry] = []
         self.registry = Registry(
             config,
             self.clock,

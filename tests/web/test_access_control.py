@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from shellstream.security.principals import Access
+from shellstream.security.principals import AccessSettings
 from shellstream.web.resources.pages import POLICY
 from shellstream.web.server.channel import DEFAULT_POLICY, FIXED_HEADERS
 from tests.support.authentication import GateTestCase
@@ -65,7 +65,7 @@ class ListedTests(GateTestCase):
     """Pages of origins that the operator lists."""
 
     config = evolve(
-        GateTestCase.config, access=Access(origins=("https://dash.example",))
+        GateTestCase.config, access=AccessSettings(origins=("https://dash.example",))
     )
 
     def test_preflight(self) -> None:

@@ -9,9 +9,9 @@ from attrs import evolve
 from shellstream.config.loader import Config
 from shellstream.model.errors import CannotStart
 from shellstream.model.limits import Limits
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Action
-from shellstream.security.principals import Access
+from shellstream.security.principals import AccessSettings
 from tests.support.authentication import GateTestCase
 from tests.support.fakes import ECHO, HEAR, SAY
 from tests.support.http import PEER, WebTestCase
@@ -42,7 +42,7 @@ class NotedTests(WebTestCase):
         self.noted.clear()
         return reply.headers["shellstream-run"]
 
-    def entry(self) -> Entry:
+    def entry(self) -> AuditEntry:
         """The one that there is."""
         (entry,) = self.noted
         self.noted.clear()
@@ -51,14 +51,14 @@ class NotedTests(WebTestCase):
     def assert_done(self, what: AuditAction, run: str, **facts: Any) -> None:
         """This was noted, and nothing else."""
         entry = self.entry()
-        self.assertEqual((entry.what, entry.run, entry.facts), (what, run, facts))
-        self.assertEqual((entry.who, entry.credential), ("anonymous", "none"))
+        self.assertEqual((entry.action, entry.run, entry.facts), (what, run, facts))
+        self.assertEqual((entry.principal, entry.credential), ("anonymous", "none"))
         self.assertEqual(entry.address, HERE)
 
-    def assert_refused(self, request: str, status: int, reason: str) -> Entry:
+    def assert_refused(self, request: str, status: int, reason: str) -> AuditEntry:
         """A refusal was noted, and nothing else."""
         entry = self.entry()
-        self.assertIs(entry.what, AuditAction.REFUSED)
+        self.assertIs(entry.action, AuditAction.REFUSED)
         self.assertEqual(entry.facts["request"], request)
         self.assertEqual(entry.facts["status"], status)
         self.assertIn(reason, str(entry.facts["reason"]))
@@ -142,7 +142,7 @@ class NotedTests(WebTestCase):
         """Nobody knows who sent what is no request; from where is known."""
         self.connection.send(b"no request\r\n\r\n")
         entry = self.assert_refused("", 400, "no well-formed")
-        self.assertEqual(entry.who, "")
+        self.assertEqual(entry.principal, "")
 
     def test_nothing_here(self) -> None:
         """A path where nothing is, as browsers ask for by themselves, is no entry."""
@@ -156,7 +156,7 @@ class NotedTests(WebTestCase):
         self.assertEqual(self.ask("POST", "/stream/say").status, 500)
         first, second = self.noted
         self.assertEqual(
-            (first.what, second.what), (AuditAction.START, AuditAction.END)
+            (first.action, second.action), (AuditAction.START, AuditAction.END)
         )
         self.assertIn("was not found", str(second.facts["failure"]))
 
@@ -208,7 +208,9 @@ class GateTests(GateTestCase):
         """The one entry there is says so."""
         (entry,) = self.noted
         self.noted.clear()
-        self.assertEqual((entry.what, entry.who, entry.address), (what, who, HERE))
+        self.assertEqual(
+            (entry.action, entry.principal, entry.address), (what, who, HERE)
+        )
         for name, value in facts.items():
             self.assertEqual(entry.facts[name], value)
 
@@ -254,11 +256,13 @@ class GateTests(GateTestCase):
         self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
         self.assert_noted(AuditAction.CANCEL, "bob")
         self.started.exit(None, 15)
-        self.assertEqual(self.noted[-1].who, "alice")
+        self.assertEqual(self.noted[-1].principal, "alice")
 
     def test_through_a_proxy(self) -> None:
         """Where the client is, and not the proxy that we trust."""
-        self.serve(evolve(self.config, access=Access(proxies=(ip_network(HERE),))))
+        self.serve(
+            evolve(self.config, access=AccessSettings(proxies=(ip_network(HERE),)))
+        )
         headers = {"X-Forwarded-For": "192.0.2.7"}
         self.ask("GET", "/runs", headers=headers)
         self.ask("GET", "/login", headers=headers)

@@ -2,7 +2,7 @@
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.output.negotiation import prefers_html
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
 from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
@@ -45,7 +45,7 @@ class Login(Resource):
             respond_with_page(request, login_page(then, wrong))
             return
         caller = Caller(principal, request.address)
-        request.site.record(Entry.of(AuditAction.LOGIN, caller))
+        request.site.record(AuditEntry.by_caller(AuditAction.LOGIN, caller))
         _set_cookie(request, self._authenticator.sessions.create(principal))
         _redirect(request, then)
 

@@ -8,11 +8,11 @@ from attrs import define, field
 
 from shellstream.model.errors import TooManyFailures, Unauthenticated, WrongHost
 from shellstream.security.authorization import ANONYMOUS, Principal
-from shellstream.security.certificates import names_of
-from shellstream.security.login_sessions import Session, Sessions
+from shellstream.security.certificates import identity_of
+from shellstream.security.login_sessions import LoginSession, LoginSessions
 from shellstream.security.login_throttle import LoginThrottle
-from shellstream.security.principals import Access
-from shellstream.security.request_origin import Names, Site, site_of
+from shellstream.security.principals import AccessSettings
+from shellstream.security.request_origin import HostNames, RequestOrigin, origin_of
 
 from .refusal_audit import host_of
 from .request import Request
@@ -45,35 +45,35 @@ class Authenticator:
     @ivar wall: the time of day, in microseconds since 1970.
     """
 
-    names: Names
-    access: Access
+    names: HostNames
+    access: AccessSettings
     tokens: Tokens
     required: bool
     seconds: Callable[[], float]
     wall: Callable[[], int]
-    sessions: Sessions = field(init=False)
+    sessions: LoginSessions = field(init=False)
     _throttle: LoginThrottle = field(init=False)
     _open: "dict[Principal, set[Request]]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.sessions = Sessions(self.seconds)
+        self.sessions = LoginSessions(self.seconds)
         self._throttle = LoginThrottle(self.seconds)
 
     def check_host(self, request: Request) -> None:
         """@raise WrongHost: if a request is for a name that is not this daemon's."""
         hosts = request.header_lines("host")
         # Only HTTP/1.0 may leave it out: see request_syntax.check_head().
-        if hosts and not self.names.include(hosts[0]):
+        if hosts and not self.names.allow(hosts[0]):
             raise WrongHost(hosts[0])
 
-    def site(self, request: Request) -> Site:
+    def origin(self, request: Request) -> RequestOrigin:
         """The kind of page that made a browser send a request."""
-        return site_of(request.header, self.access.origins)
+        return origin_of(request.header, self.access.origins)
 
     def client_address(self, request: Request) -> str:
         """Where a request is from, as far as trusted proxies say."""
         peer = host_of(request.getClientAddress())
-        if not self.access.trusts(peer):
+        if not self.access.is_proxy(peer):
             return peer
         lines = request.header_lines("x-forwarded-for")
         hops = [each.strip() for line in lines for each in line.split(",")]
@@ -82,11 +82,11 @@ class Authenticator:
                 ip_address(hop)
             except ValueError:
                 break
-            if not self.access.trusts(hop):
+            if not self.access.is_proxy(hop):
                 return hop
         return peer
 
-    def authenticate(self, request: Request, session: Session | None) -> Principal:
+    def authenticate(self, request: Request, session: LoginSession | None) -> Principal:
         """
         The principal of a request.
 
@@ -118,7 +118,7 @@ class Authenticator:
         """
         principal = self._find_token(text)
         if principal is None:
-            again = self._throttle.one_more(address)
+            again = self._throttle.record_failure(address)
             if again:
                 raise TooManyFailures(again)
             raise Unauthenticated("this token is not, or no longer, good")
@@ -127,7 +127,7 @@ class Authenticator:
     def _find_token(self, text: str) -> Principal | None:
         return self.tokens.find(text) if len(text) <= MAX_CREDENTIAL else None
 
-    def find_session(self, request: Request) -> Session | None:
+    def find_session(self, request: Request) -> LoginSession | None:
         """The login session that a browser's cookie names, if it is valid."""
         if not request.received_cookies:
             return None
@@ -191,7 +191,7 @@ class Authenticator:
         if certificate is None:
             return None
         try:
-            identity = names_of(certificate)
+            identity = identity_of(certificate)
         except ValueError as error:
             raise Unauthenticated(f"the certificate cannot be read: {error}") from None
         expires = int(identity.not_after.timestamp() * 1_000_000)
@@ -199,7 +199,7 @@ class Authenticator:
 
     def _by_proxy(self, request: Request) -> Principal | None:
         header = self.access.user_header
-        if header is None or not self.access.trusts(
+        if header is None or not self.access.is_proxy(
             host_of(request.getClientAddress())
         ):
             return None

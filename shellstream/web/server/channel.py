@@ -67,7 +67,7 @@ from shellstream.model.errors import (
     RequestTooSlow,
     ShellstreamError,
 )
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
 from .connection_limits import ConnectionLimiter
@@ -114,7 +114,7 @@ class ChannelRequest(Protocol):
     def expect_body(self, size: int) -> None:
         """At least so many more bytes of the body will come."""
 
-    def refusal(self, error: ShellstreamError) -> Entry:
+    def refusal(self, error: ShellstreamError) -> AuditEntry:
         """The refusal of this request, for the audit."""
 
 
@@ -128,7 +128,7 @@ class ChannelSite(Protocol):
     lingering: int
     #: Whether a new connection's descriptor is among the last ones.
     is_scarce: Callable[[int], bool]
-    record: Callable[[Entry], object]
+    record: Callable[[AuditEntry], object]
 
 
 class _Wait(Enum):

@@ -4,7 +4,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from shellstream.model.errors import PathNotFound, RunFailed, ShellstreamError
-from shellstream.security.audit import AuditAction, Entry
+from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
 from shellstream.security.principals import UNIX
 
@@ -28,7 +28,7 @@ def is_audited(error: ShellstreamError) -> bool:
 
 def refused(
     error: ShellstreamError, address: str, by: Caller | None = None, asked: str = ""
-) -> Entry:
+) -> AuditEntry:
     """
     A refusal.
 
@@ -37,9 +37,9 @@ def refused(
     @param asked: method and path, without secrets.
     """
     command, params = error.requested
-    return Entry(
-        what=AuditAction.REFUSED,
-        who="" if by is None else by.principal.name,
+    return AuditEntry(
+        action=AuditAction.REFUSED,
+        principal="" if by is None else by.principal.name,
         credential="" if by is None else by.principal.credential,
         address=address,
         command=command,

@@ -19,9 +19,9 @@ from twisted.web.server import Request as TwistedRequest
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import BodyTooLarge, Busy, ShellstreamError
 from shellstream.runs.authorized_runs import AuthorizedRuns
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Caller
-from shellstream.security.login_sessions import Session
+from shellstream.security.login_sessions import LoginSession
 
 from .access_log import masked
 from .channel import Channel
@@ -61,7 +61,7 @@ class RequestContext:
     """
 
     runs: AuthorizedRuns
-    session: Session | None = None
+    session: LoginSession | None = None
 
 
 class Handler(Protocol):
@@ -87,7 +87,7 @@ class RequestSite(Protocol):
 
     limits: HttpLimits
     resource: Handler
-    record: Callable[[Entry], object]
+    record: Callable[[AuditEntry], object]
     #: The names of parameters whose values the logs leave out.
     secrets: Container[str]
     #: The bytes of input that no run has taken yet.
@@ -251,7 +251,7 @@ class Request(TwistedRequest):
         if is_audited(error):
             self.site.record(self.refusal(error))
 
-    def refusal(self, error: ShellstreamError) -> Entry:
+    def refusal(self, error: ShellstreamError) -> AuditEntry:
         """A refusal of this request, for the audit."""
         address = self.address or host_of(self.getClientAddress())
         asked = ""

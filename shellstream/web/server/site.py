@@ -7,7 +7,7 @@ from twisted.internet.task import LoopingCall
 from twisted.web.server import Site as TwistedSite
 
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
-from shellstream.security.audit import Entry
+from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
 
 from .access_log import log_line
@@ -43,7 +43,7 @@ class Site(TwistedSite):
         reactor: Any,
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         *,
-        record: Callable[[Entry], object] = lambda entry: None,
+        record: Callable[[AuditEntry], object] = lambda entry: None,
         secrets: Container[str] = (),
         is_scarce: Callable[[int], bool] = lambda fd: False,
     ) -> None:

@@ -24,7 +24,7 @@ from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 from shellstream.output.formats import FORMATS
 from shellstream.output.viewer import PING_INTERVAL
 from shellstream.runs.authorized_runs import AuthorizedRuns
-from shellstream.security.authorization import SOMEBODY, Action
+from shellstream.security.authorization import ANONYMOUS_CALLER, Action
 from shellstream.web.resources.base import Resource
 from shellstream.web.resources.query import MAX_OFFSET
 from shellstream.web.resources.run_output import MAX_TAIL, TRAILERS
@@ -155,7 +155,7 @@ class TreeTests(OpenApiTestCase):
     def answered(self) -> dict[str, set[str]]:
         """Every path of the resources, and the methods that they say they answer."""
         request = Request(Connection(self.site).channel)
-        runs = AuthorizedRuns(self.registry, SOMEBODY, self.noted.append)
+        runs = AuthorizedRuns(self.registry, ANONYMOUS_CALLER, self.noted.append)
         request.context = RequestContext(runs)
         found = dict(tree(self.access_control.tree))
         for path, resource in tuple(found.items()):

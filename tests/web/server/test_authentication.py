@@ -112,7 +112,7 @@ class RuleTests(GateTestCase):
             self.assertEqual(connection.reply().status, status, header)
             self.assertTrue(connection.wire.half_closed)
             noted = self.noted[-1]
-            self.assertEqual(noted.who, "reader" if status == 403 else "")
+            self.assertEqual(noted.principal, "reader" if status == 403 else "")
             self.assertEqual(noted.facts["request"], "POST /runs/x/stdin")
 
     def test_signal_alone(self) -> None:

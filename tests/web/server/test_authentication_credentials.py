@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 
 from shellstream.security.authorization import EVERYTHING, Principal
 from shellstream.security.login_throttle import BURST
-from shellstream.security.principals import Access, Known
+from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.web.server.authentication import MAX_CREDENTIAL
 from tests.support.authentication import GateTestCase
 from tests.support.fakes import wall
@@ -164,10 +164,10 @@ class ProxyTests(GateTestCase):
 
     config = evolve(
         GateTestCase.config,
-        access=Access(
+        access=AccessSettings(
             proxies=("unix",),
             user_header="x-remote-user",
-            known={"alice": Known(grant=EVERYTHING)},
+            known={"alice": KnownPrincipal(grant=EVERYTHING)},
         ),
     )
 
