@@ -79,10 +79,10 @@ def command_line() -> Iterator[str]:
     yield from ("```", "", "## Subcommands", "")
     for name, subcommand in SUBCOMMANDS.items():
         own = _own(subcommand.options)
-        words = " ".join(_word(each) for each in own if each.is_word)
+        words = " ".join(_word(each) for each in own if each.is_positional)
         yield from (f"### `{f'{name} {words}'.strip()}`", "")
         yield from (_sentence(subcommand.help), "")
-        yield from _option_table([each for each in own if not each.is_word])
+        yield from _option_table([each for each in own if not each.is_positional])
         shared = [
             title
             for title, options in (("show output", SHOWING), ("connect", CONNECTING))
@@ -126,7 +126,7 @@ def _names(option: Option) -> str:
 
 
 def _word(option: Option) -> str:
-    value, many = _value(option), option.given.get("nargs")
+    value, many = _value(option), option.keywords.get("nargs")
     if many is None or value.startswith("["):
         return value
     return f"[{value}{' ...' if many == '*' else ''}]"
@@ -134,14 +134,14 @@ def _word(option: Option) -> str:
 
 def _value(option: Option) -> str:
     """What stands for the value of an option, or for a word."""
-    choices = option.given.get("choices")
-    return str(option.given.get("metavar") or ("|".join(choices) if choices else ""))
+    choices = option.keywords.get("choices")
+    return str(option.keywords.get("metavar") or ("|".join(choices) if choices else ""))
 
 
 def _help(option: Option) -> str:
-    text = str(option.given["help"])
+    text = str(option.keywords["help"])
     if "%(default)" in text:
-        text %= {"default": option.given["default"]}
+        text %= {"default": option.keywords["default"]}
     return text
 
 
@@ -330,10 +330,10 @@ def manual() -> Iterator[str]:
     yield from (".fi", ".SH SUBCOMMANDS")
     for name, subcommand in SUBCOMMANDS.items():
         own = _own(subcommand.options)
-        words = " ".join(_roff_word(option) for option in own if option.is_word)
+        words = " ".join(_roff_word(option) for option in own if option.is_positional)
         yield from (".TP", rf"\fBshellstream {name}\fR {words}".rstrip())
         yield _roff(subcommand.help)
-        options = [option for option in own if not option.is_word]
+        options = [option for option in own if not option.is_positional]
         if options:
             yield from (".RS", *_roff_options(options), ".RE")
     yield ".SH OPTIONS OF RUN, ATTACH AND OUTPUT"
@@ -363,7 +363,7 @@ def _roff_options(options: Sequence[Option]) -> Iterator[str]:
 
 
 def _roff_word(option: Option) -> str:
-    value, many = _value(option), option.given.get("nargs")
+    value, many = _value(option), option.keywords.get("nargs")
     if value.startswith("["):
         return _roff(value)
     word = rf"\fI{_roff(value)}\fR"

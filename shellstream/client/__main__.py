@@ -1,8 +1,11 @@
 """The command line: C{shellstream}, C{python -m shellstream.client}."""
 
 import gc
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
+
+from .errors import CannotWrite, ClientError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -10,57 +13,81 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    # Nearly all of a short run is imports: to look for garbage among what is there
-    # to stay would make them longer.
+    # A short run is nearly all imports, and what they make stays: to search it for
+    # garbage again and again would only make them slower.
     gc.disable()
-    from shellstream.client.cli.arguments import arguments
-    from shellstream.client.cli.messages import note
-    from shellstream.client.cli.stdout import occupy
-
-    from .errors import ClientError
+    from .cli.arguments import parse_arguments
+    from .cli.messages import print_message
 
     try:
-        occupy()
-        code = _do(arguments(sys.argv[1:]))
+        _reserve_standard_fds()
+        code = _run(parse_arguments(sys.argv[1:]))
     except ClientError as error:
-        note(str(error))
+        print_message(str(error))
         code = error.code
     except BrokenPipeError:
         code = 141
-    except KeyboardInterrupt:  # before there was anything to steer
+    except KeyboardInterrupt:  # before the reactor handles signals
         code = 130
     sys.exit(code)
 
 
-def _do(given: "Namespace") -> int:
-    name = given.subcommand
+def _run(args: "Namespace") -> int:
+    """
+    Carry out a subcommand; returns the exit code.
+
+    Each imports what it needs and no more: the reactor and HTTP take ten times as long
+    to load as all the rest.
+    """
+    name = args.subcommand
     if name == "demo":
         from .demo import demo
 
         return demo()
     if name == "completion":
-        from shellstream.client.cli.arguments import completion
+        from .cli.arguments import print_completion
 
-        return completion(given.shell)
+        return print_completion(args.shell)
     if name == "doctor":
-        from shellstream.client.cli.doctor import doctor
+        from .cli.doctor import doctor
 
-        _loaded()
-        return doctor(given)
-    import asyncio
+        _freeze()
+        return doctor(args)
+    from twisted.internet import reactor
+
+    from .cli.signals import run_until_done
 
     if name in ("run", "attach", "output"):
-        from shellstream.client.cli import run as module
+        from .cli import run
+
+        subcommand = getattr(run, name)
     else:
-        from shellstream.client.cli import manage as module  # type: ignore[no-redef]
-    _loaded()
-    code: int = asyncio.run(getattr(module, name)(given))
-    return code
+        from .cli.manage import manage as subcommand
+    _freeze()
+    return run_until_done(reactor, lambda: subcommand(reactor, args))
 
 
-def _loaded() -> None:
-    gc.freeze()  # nor need all of it be looked through at the exit
+def _freeze() -> None:
+    """Leave what was imported out of all further searches for garbage."""
+    gc.freeze()
     gc.enable()
+
+
+def _reserve_standard_fds() -> None:
+    """
+    Open C{/dev/null} where standard input or error is closed, or else one of our
+    connections would get its number.
+
+    @raise CannotWrite: if standard output is closed.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            if fd == 1:
+                raise CannotWrite("standard output is closed") from None
+            taken = os.open(os.devnull, os.O_RDWR)
+            assert taken == fd, taken  # open(2) takes the lowest free number
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from collections.abc import (
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from shellstream.client.transport.documents import Server, check
-from shellstream.client.transport.wire import Answer, Wire
+from shellstream.client.transport.documents import ServerApi, check_status
+from shellstream.client.transport.wire import Response, Wire
 
 from .errors import ContractViolation, ServerError, Usage
 from .events import CommandInfo, RunInfo
@@ -50,13 +50,13 @@ class Client:
         *,
         token: str | None = None,
         retry_for: float = 60.0,
-        noted: Callable[[ServerError, float], object] = lambda error, delay: None,
+        on_retry: Callable[[ServerError, float], object] = lambda error, delay: None,
     ) -> None:
         """
         @param server: its URL: C{http://laptop:8000}.
         @param token: what it asks for, if anything.
         @param retry_for: seconds for which a cut stream is tried to be taken up.
-        @param noted: is told of every cut, and of the seconds until the next try.
+        @param on_retry: called with each error, and the seconds until the next try.
         """
         if wire is None:
             from shellstream.client.transport.asyncio_wire import AsyncioWire
@@ -65,9 +65,9 @@ class Client:
         self.server = server.rstrip("/")
         self._wire = wire
         self._retry_for = retry_for
-        self._noted = noted
+        self._on_retry = on_retry
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self._server = Server(self.server, wire, self._headers)
+        self._server = ServerApi(self.server, wire, self._headers)
 
     # Watching
 
@@ -94,7 +94,7 @@ class Client:
         path = "/stream" if command is None else f"/stream/{quote(command, safe='')}"
         body = urlencode(list(_pairs(params))).encode()
 
-        async def begin() -> Answer:
+        async def begin() -> Response:
             return await self._server.ask("POST", path, headers, body)
 
         return self._following(View(lossless=True, timed=timed), begin=begin)
@@ -112,7 +112,7 @@ class Client:
 
     async def get(
         self, url: str, params: Params = (), *, timed: bool = False
-    ) -> "Following | Answer":
+    ) -> "Following | Response":
         """
         Follow what any server answers to a GET.
 
@@ -127,12 +127,12 @@ class Client:
         if server_of(url) == self.server:
             headers["accept"] = f"{accept}, */*;q=0.5"
         answer = await self._wire.request("GET", url, headers)
-        await check(url, answer)
+        await check_status(url, answer)
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         if media_type != accept or "shellstream-run" not in answer.headers:
             return answer
 
-        async def begin() -> Answer:
+        async def begin() -> Response:
             return answer
 
         return self._following(View(lossless=True, timed=timed), begin=begin)
@@ -308,7 +308,7 @@ class Client:
         view: View,
         *,
         run: str | None = None,
-        begin: Callable[[], Awaitable[Answer]] | None = None,
+        begin: Callable[[], Awaitable[Response]] | None = None,
     ) -> Following:
         return Following(
             view,
@@ -321,9 +321,9 @@ class Client:
         )
 
     def _tries(self) -> RetryPolicy:
-        return RetryPolicy(self._wire, self._retry_for, self._noted)
+        return RetryPolicy(self._wire, self._retry_for, self._on_retry)
 
-    async def _output(self, run: str, view: View) -> Answer:
+    async def _output(self, run: str, view: View) -> Response:
         """Ask for a part of a run's output."""
         given = {
             "tail": view.tail,

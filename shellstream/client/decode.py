@@ -103,7 +103,7 @@ class _Decoder(ABC):
         return None
 
 
-class Frames(_Decoder):
+class FrameDecoder(_Decoder):
     """
     C{application/vnd.shellstream.frames}: stream, 3 zero bytes, length, payload.
 
@@ -156,7 +156,7 @@ class Frames(_Decoder):
         return False
 
 
-class Ndjson(_Decoder):
+class NdjsonDecoder(_Decoder):
     """C{application/x-ndjson}: an object a line, with the time of each."""
 
     def feed(self, data: bytes) -> list[Event]:

@@ -19,7 +19,7 @@ class Usage(ClientError):
     code = 64
 
 
-class ConfigWrong(ClientError):
+class ConfigError(ClientError):
     """A file that was to be read is not right (C{EX_CONFIG})."""
 
     code = 78

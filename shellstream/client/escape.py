@@ -3,7 +3,7 @@
 import json
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """One line for a person: what a terminal does not just print is spelled out."""
     if text.isprintable():
         return text
@@ -13,7 +13,7 @@ def shown(text: str) -> str:
     )
 
 
-def json_shown(
+def printable_json(
     document: object,
     *,
     indent: int | None = None,

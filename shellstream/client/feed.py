@@ -5,11 +5,11 @@ from typing import NamedTuple, Protocol
 
 from .errors import ContractViolation, Refused, ServerError
 from .events import RunInfo
-from .retry import LOST, MAX_DELAY, RetryPolicy, passing
+from .retry import MAX_DELAY, RETRYABLE, RetryPolicy, is_temporary
 
 #: The most that is sent at once, in bytes: little enough to come through a slow
 #: network before the server counts as silent.
-PIECE = 1 << 18
+CHUNK_SIZE = 1 << 18
 
 
 class Tty(NamedTuple):
@@ -24,7 +24,7 @@ class Tty(NamedTuple):
     term: str = "xterm"
 
 
-class SendPiece(Protocol):
+class SendChunk(Protocol):
     """Sends a piece of input; returns how much of it all is taken by then."""
 
     def __call__(
@@ -47,7 +47,7 @@ class StdinFeeder:
         run: str,
         offset: int,
         *,
-        send: SendPiece,
+        send: SendChunk,
         show: Callable[[str], Awaitable[RunInfo]],
         seconds: Callable[[], float],
         tries: RetryPolicy,
@@ -71,8 +71,8 @@ class StdinFeeder:
         but that.
         """
         async for data in source:
-            for start in range(0, len(data), PIECE):
-                if not await self._put(data[start : start + PIECE], eof=False):
+            for start in range(0, len(data), CHUNK_SIZE):
+                if not await self._put(data[start : start + CHUNK_SIZE], eof=False):
                     return
         await self._put(b"", eof=True)
 
@@ -84,9 +84,9 @@ class StdinFeeder:
             rest = data[self.offset - end :] if self.offset < end else b""
             try:
                 taken = await self._send(self._run, rest, offset=self.offset, eof=eof)
-            except LOST as error:
+            except RETRYABLE as error:
                 refused = isinstance(error, Refused) and error.status == 409
-                if not (refused or passing(error)):
+                if not (refused or is_temporary(error)):
                     raise
                 why = error
             else:
@@ -116,8 +116,8 @@ class StdinFeeder:
         while True:
             try:
                 found = await self._show(self._run)
-            except LOST as error:
-                if not passing(error):
+            except RETRYABLE as error:
+                if not is_temporary(error):
                     raise
                 await self._wait(error)
             else:

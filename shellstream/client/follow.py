@@ -4,13 +4,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .decode import DecodeError, Frames, Ndjson
+from .decode import DecodeError, FrameDecoder, NdjsonDecoder
 from .errors import ContractViolation, CutShort, NoResponse, ServerError
 from .events import Begun, End, Event, Output
-from .retry import LOST, passing
+from .retry import RETRYABLE, is_temporary
 
 if TYPE_CHECKING:
-    from shellstream.client.transport.wire import Answer
+    from shellstream.client.transport.wire import Response
 
     from .retry import RetryPolicy
 
@@ -65,8 +65,8 @@ class Following:
         self,
         view: View,
         *,
-        begin: "Callable[[], Awaitable[Answer]] | None" = None,
-        resume: "Callable[[str, View], Awaitable[Answer]]",
+        begin: "Callable[[], Awaitable[Response]] | None" = None,
+        resume: "Callable[[str, View], Awaitable[Response]]",
         run: str | None = None,
         size: "Callable[[str], Awaitable[int]]",
         tries: "RetryPolicy",
@@ -89,8 +89,8 @@ class Following:
         self._size = size
         self._tries = tries
         self._pending: deque[Event] = deque()
-        self._answer: Answer | None = None
-        self._decoder: Frames | Ndjson | None = None
+        self._answer: Response | None = None
+        self._decoder: FrameDecoder | NdjsonDecoder | None = None
         # Whether the server may have heard of us.
         self._asked = heard and run is not None
         self._until: int | None = None
@@ -128,10 +128,10 @@ class Following:
     async def _open(self) -> None:
         try:
             answer = await self._ask()
-        except LOST as error:
+        except RETRYABLE as error:
             # One that was never there at all is not waited for.
             sent = isinstance(error, NoResponse | CutShort)
-            if not (passing(error) and (self._asked or sent)):
+            if not (is_temporary(error) and (self._asked or sent)):
                 raise
             self._asked = True
             await self._wait(error)
@@ -140,11 +140,11 @@ class Following:
         if self._over:  # closed meanwhile
             answer.close()
             return
-        kind = Ndjson if self._view.timed else Frames
+        kind = NdjsonDecoder if self._view.timed else FrameDecoder
         self._answer = answer
         self._decoder = kind(self.offset, partial=self._view.only is not None)
 
-    async def _ask(self) -> "Answer":
+    async def _ask(self) -> "Response":
         if self.run is None:
             assert self._begin is not None
             again = self._asked
@@ -166,7 +166,7 @@ class Following:
             self._until = await self._size(self.run)
         return await self._resume(self.run, view)
 
-    async def _read(self, answer: "Answer") -> None:
+    async def _read(self, answer: "Response") -> None:
         assert self._decoder is not None
         try:
             data = await answer.read(SILENCE)

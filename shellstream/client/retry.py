@@ -26,14 +26,14 @@ FIRST_DELAY, MAX_DELAY = 0.2, 10.0
 _AWAY = (408, 429, 502, 503, 504)
 
 #: What can mean that the server cannot be reached just now; see L{passing}.
-LOST = (NoResponse, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
+RETRYABLE = (NoResponse, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
 
 
-def passing(error: ServerError) -> bool:
+def is_temporary(error: ServerError) -> bool:
     """Whether an error may be gone the next time."""
     if isinstance(error, Refused | ServerFailed):
         return error.status in _AWAY
-    return isinstance(error, LOST)
+    return isinstance(error, RETRYABLE)
 
 
 class RetryPolicy:
@@ -46,15 +46,15 @@ class RetryPolicy:
         self,
         wire: "Wire",
         retry_for: float,
-        noted: Callable[[ServerError, float], object],
+        on_retry: Callable[[ServerError, float], object],
     ) -> None:
         """
         @param retry_for: seconds to try, from the moment that the way broke.
-        @param noted: is told of each failure, and of how long is waited now.
+        @param on_retry: is told of each failure, and of how long is waited now.
         """
         self._wire = wire
         self._retry_for = retry_for
-        self._noted = noted
+        self._on_retry = on_retry
         self._since: float | None = None  # when the way broke
         self._count = 0
 
@@ -79,7 +79,7 @@ class RetryPolicy:
         most = min(FIRST_DELAY * 2.0 ** min(self._count - 1, 10), MAX_DELAY)
         delay = min(uniform(most / 2, most), left) if self._count else 0  # noqa: S311  # nosec B311  # to spread load
         self._count += 1
-        self._noted(error, delay)
+        self._on_retry(error, delay)
         if delay:
             await self._wire.sleep(delay)
         return True
@@ -87,7 +87,7 @@ class RetryPolicy:
     def given_up(self, what: str, error: ServerError, then: str) -> CutShort:
         """That something was not to be, and what can be done now."""
         tried = f" for {self._retry_for:g} s" if self._retry_for else ""
-        return CutShort(what, f"not taken up again{tried} ({error.why}); {then}")
+        return CutShort(what, f"not resumed{tried} ({error.why}); {then}")
 
     async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """
@@ -99,9 +99,9 @@ class RetryPolicy:
         while True:
             try:
                 answer = await call()
-            except LOST as error:
+            except RETRYABLE as error:
                 heard = heard or isinstance(error, NoResponse | CutShort)
-                if not (heard and passing(error)):
+                if not (heard and is_temporary(error)):
                     raise
                 if not await self.wait(error):
                     then = "nobody knows whether it was carried out"

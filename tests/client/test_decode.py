@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.decode import MAX_RECORD, DecodeError, Frames, Ndjson
+from shellstream.client.decode import (
+    MAX_RECORD,
+    DecodeError,
+    FrameDecoder,
+    NdjsonDecoder,
+)
 from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
 from shellstream.model import events as server
 from shellstream.output.formats import Format
@@ -28,9 +33,9 @@ ENDS = st.builds(
 )
 CUTS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
-PAIRS: Sequence[tuple[Format, type[Frames | Ndjson]]] = (
-    (FramesWriter(), Frames),
-    (NdjsonWriter(), Ndjson),
+PAIRS: Sequence[tuple[Format, type[FrameDecoder | NdjsonDecoder]]] = (
+    (FramesWriter(), FrameDecoder),
+    (NdjsonWriter(), NdjsonDecoder),
 )
 
 
@@ -124,7 +129,7 @@ class PropertyTests(SynchronousTestCase):
     @given(st.binary(max_size=60), CUTS)
     def test_anything(self, wire, cuts) -> None:
         """Bytes of any kind are read, or refused as such."""
-        for kind in (Frames, Ndjson):
+        for kind in (FrameDecoder, NdjsonDecoder):
             decoder = kind(0)
             try:
                 for piece in pieces(wire, cuts):
@@ -150,7 +155,7 @@ class RecordTests(SynchronousTestCase):
             Output(9, "stderr", b"c"),
             End("exited", 0, None, None, 10),
         ]
-        self.assertEqual(Frames().feed(wire), expected)
+        self.assertEqual(FrameDecoder().feed(wire), expected)
         lines = (
             '{"offset":5,"time":"T","stream":"stderr","base64":"/w=="}\n'
             '{"type":"gap","offset":6,"end":8,"bytes":2}\n'
@@ -161,17 +166,19 @@ class RecordTests(SynchronousTestCase):
             Gap(6, 8),
             Output(8, "stdout", "é".encode(), "T"),
         ]
-        self.assertEqual(Ndjson().feed(lines.encode()), expected)
+        self.assertEqual(NdjsonDecoder().feed(lines.encode()), expected)
 
     def test_at_once(self) -> None:
         """Output is told before its frame is complete."""
-        decoder = Frames(0)
+        decoder = FrameDecoder(0)
         self.assertEqual(
             decoder.feed(frame(1, b"hello")[:10]), [Output(0, "stdout", b"he")]
         )
         self.assertEqual(decoder.offset, 2)
 
-    def refuse(self, decoder: Frames | Ndjson, wire: bytes, why: str) -> None:
+    def refuse(
+        self, decoder: FrameDecoder | NdjsonDecoder, wire: bytes, why: str
+    ) -> None:
         error = self.assertRaises(DecodeError, decoder.feed, wire)
         self.assertIn(why, str(error))
 
@@ -183,31 +190,39 @@ class RecordTests(SynchronousTestCase):
             BEGUN + control(**END, offset=1),
             BEGUN + control(type="gap", offset=4, end=5),
         ):
-            self.refuse(Frames(), wire, "was to come")
-        self.refuse(Frames(7), BEGUN, "offset 0 where 7 was to come")
+            self.refuse(FrameDecoder(), wire, "was to come")
+        self.refuse(FrameDecoder(7), BEGUN, "offset 0 where 7 was to come")
         line = b'{"offset":1,"time":"T","stream":"stdout","text":"a"}\n'
-        self.refuse(Ndjson(0), line, "was to come")
-        self.refuse(Frames(2, partial=True), control(type="ping", offset=1), "to come")
-        self.refuse(Frames(0), control(type="gap", offset=0, end=0), "a gap from 0")
+        self.refuse(NdjsonDecoder(0), line, "was to come")
+        self.refuse(
+            FrameDecoder(2, partial=True), control(type="ping", offset=1), "to come"
+        )
+        self.refuse(
+            FrameDecoder(0), control(type="gap", offset=0, end=0), "a gap from 0"
+        )
 
     def test_after_the_end(self) -> None:
         """Nothing comes after the end."""
         end = control(**END, offset=0)
-        self.refuse(Frames(0), end + control(type="ping", offset=0), "behind the end")
+        self.refuse(
+            FrameDecoder(0), end + control(type="ping", offset=0), "behind the end"
+        )
         line = json.dumps({**END, "offset": 0}).encode() + b"\n"
-        self.refuse(Ndjson(0), line + line, "behind the end")
+        self.refuse(NdjsonDecoder(0), line + line, "behind the end")
 
     def test_frames(self) -> None:
         """What is no frame is not taken for one."""
-        self.refuse(Frames(0), b"\1\0\0\1\0\0\0\1a", "no frame begins with")
-        self.refuse(Frames(0), frame(3, b"a"), "no frame begins with")
-        self.refuse(Frames(), frame(1, b"a"), "before its offset")
-        self.refuse(Frames(0), struct.pack(">B3xI", 0, MAX_RECORD + 1), "a record of")
-        self.refuse(Frames(0), struct.pack(">B3xI", 0, 0), "a record of 0")
+        self.refuse(FrameDecoder(0), b"\1\0\0\1\0\0\0\1a", "no frame begins with")
+        self.refuse(FrameDecoder(0), frame(3, b"a"), "no frame begins with")
+        self.refuse(FrameDecoder(), frame(1, b"a"), "before its offset")
+        self.refuse(
+            FrameDecoder(0), struct.pack(">B3xI", 0, MAX_RECORD + 1), "a record of"
+        )
+        self.refuse(FrameDecoder(0), struct.pack(">B3xI", 0, 0), "a record of 0")
 
     def test_bounded(self) -> None:
         """A line without end is given up."""
-        decoder = Ndjson(0)
+        decoder = NdjsonDecoder(0)
         decoder.feed(b"x" * MAX_RECORD)
         self.refuse(decoder, b"x", "a line of more than")
 
@@ -223,8 +238,8 @@ class RecordTests(SynchronousTestCase):
             (b'{"type": "ping", "offset": true}', "no offset"),
             (json.dumps({**END, "offset": 0, "code": "0"}).encode(), "no exit code"),
         ):
-            self.refuse(Frames(0), frame(0, payload), why)
-            self.refuse(Ndjson(0), payload + b"\n", why)
+            self.refuse(FrameDecoder(0), frame(0, payload), why)
+            self.refuse(NdjsonDecoder(0), payload + b"\n", why)
         for line, why in (
             (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
             (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "no output"),
@@ -239,4 +254,4 @@ class RecordTests(SynchronousTestCase):
             ),
             (b'{"offset":0,"time":"T","stream":"x","text":"a"}', "stream 'x'"),
         ):
-            self.refuse(Ndjson(0), line + b"\n", why)
+            self.refuse(NdjsonDecoder(0), line + b"\n", why)

@@ -20,7 +20,7 @@ from shellstream.client.errors import (
     ServerFailed,
 )
 from shellstream.client.events import End
-from shellstream.client.feed import PIECE
+from shellstream.client.feed import CHUNK_SIZE
 from shellstream.client.retry import MAX_DELAY
 from tests.support.client_wires import (
     Asked,
@@ -126,10 +126,10 @@ class FeedTests(SynchronousTestCase):
     def test_large(self) -> None:
         """What comes at once goes in pieces that a slow network can carry."""
         wire = Pipe()
-        data = bytes(range(256)) * (PIECE // 100)
+        data = bytes(range(256)) * (CHUNK_SIZE // 100)
         self.assertEqual(self.feed(wire, data), len(data))
         self.assertEqual(wire.got, data)
-        self.assertEqual(max(len(each.body) for each in wire.asked), PIECE)
+        self.assertEqual(max(len(each.body) for each in wire.asked), CHUNK_SIZE)
 
     def test_one_at_a_time(self) -> None:
         """The next is asked for when the last was taken."""
@@ -186,7 +186,7 @@ class FeedTests(SynchronousTestCase):
         """A server that cannot be reached any more is given up."""
         for error in (CUT, CannotConnect("h"), ServerFailed("h", 503, "busy")):
             wire = FakeWire([error])
-            self.assertIn("not taken up again for 60 s", self.fails(wire, CutShort))
+            self.assertIn("not resumed for 60 s", self.fails(wire, CutShort))
             self.assertGreater(wire.now, 50)
 
     def test_refused(self) -> None:

@@ -47,7 +47,7 @@ class FollowingTestCase(SynchronousTestCase):
         def noted(error: ClientError, delay: float) -> None:
             self.noted.append((error, delay))
 
-        return Client("http://h/", self.wire, retry_for=retry_for, noted=noted)
+        return Client("http://h/", self.wire, retry_for=retry_for, on_retry=noted)
 
     def all_of(self, following: Following) -> Sequence[Event]:
         """Its events, to the end."""

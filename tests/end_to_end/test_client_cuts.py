@@ -187,7 +187,7 @@ class CutTests(ClientTestCase):
         words = ("--server", self.url, "-v", "--no-stdin", "count")
         client = await self.done(*words, code=3)
         self.assertEqual(proxy.cuts, 0)
-        told = [line for line in client.err.splitlines() if b"taken up again" in line]
+        told = [line for line in client.err.splitlines() if b"reconnecting" in line]
         self.assertGreaterEqual(len(told), 5, client.err[-500:])
 
     async def test_given_up(self) -> None:
@@ -201,4 +201,4 @@ class CutTests(ClientTestCase):
                 break
             program = self.client("--server", self.url, "--retry-for", "0", "short")
         self.assertEqual(program.status, 75)
-        self.assertIn(b"not taken up again", program.err)
+        self.assertIn(b"not resumed", program.err)

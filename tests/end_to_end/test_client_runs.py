@@ -200,7 +200,7 @@ class LostTests(ClientTestCase):
         client = self.client("-v", "x")
         await client.seen(b"before\n")
         self.daemon.program.signal("KILL")
-        await client.seen(b"it is taken up again in")
+        await client.seen(b"reconnecting in")
         await self.serve(
             config, "--state-dir", state, f"--listen=tcp:{port}:interface=127.0.0.1"
         )
@@ -225,7 +225,7 @@ class LostTests(ClientTestCase):
         client = self.client("-v", "x")
         await client.seen(b"x\n")
         self.daemon.program.signal("KILL")
-        await client.seen(b"it is taken up again in")
+        await client.seen(b"reconnecting in")
         listen = f"--listen=tcp:{port}:interface=127.0.0.1"
         await self.serve(config, "--state-dir", ":memory:", listen)
         self.assertEqual(await client.ended(), 65, client.err)
@@ -280,7 +280,7 @@ class LibraryTests(ClientTestCase):
 _LIGHT = """
 import atexit, re, sys
 sys.argv[0] = "shellstream"
-heavy = ("twisted.internet.reactor", "httptools", "tomllib", "shtab", "difflib")
+heavy = ("twisted.internet.asyncioreactor", "httptools", "tomllib", "shtab", "difflib")
 
 def tell():
     found = [name for name in heavy if name in sys.modules]

@@ -99,7 +99,7 @@ class SeenTests(TmuxTestCase):
         self.daemon.program.signal("KILL")
         await self.until(
             "why it ended",
-            lambda lines: "not taken up again" in " ".join(lines),
+            lambda lines: "not resumed" in " ".join(lines),
         )
         await self.shows(PROMPT.strip())
         self.assertEqual(await self.state(*switched), ["0", "0", "0"])

@@ -143,7 +143,7 @@ class LeavingTests(TerminalTestCase):
         program = await self.stuck("--retry-for", "0.1")
         self.daemon.program.signal("KILL")
         self.assertIn("shellstream: ", await self.left(75))
-        self.assertIn(b"not taken up again", program.out)
+        self.assertIn(b"not resumed", program.out)
 
     async def test_signals(self) -> None:
         """SIGTERM cancels the run; SIGQUIT leaves, and who closes the terminal."""

@@ -14,15 +14,17 @@ from tests.support.outputs import each, each_told, laid_out, viewed
 
 def frames(data: bytes) -> None:
     """Any bytes in any pieces decode to the same events, or are all refused."""
-    _decode(decode.Frames, ByteSource(data))
+    _decode(decode.FrameDecoder, ByteSource(data))
 
 
 def ndjson(data: bytes) -> None:
     """The same for C{ndjson}."""
-    _decode(decode.Ndjson, ByteSource(data))
+    _decode(decode.NdjsonDecoder, ByteSource(data))
 
 
-def _decode(kind: type[decode.Frames | decode.Ndjson], source: ByteSource) -> None:
+def _decode(
+    kind: type[decode.FrameDecoder | decode.NdjsonDecoder], source: ByteSource
+) -> None:
     partial, known = source.one_of((True, False)), source.one_of((None, 0, 7))
     sizes = [source.number(40) + 1 for _ in range(3)]
     wire = source.rest()

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from shellstream.client.decode import Frames
+from shellstream.client.decode import FrameDecoder
 from shellstream.client.events import Begun, End, Gap, Output, Ping
 
 
@@ -99,7 +99,7 @@ def sse(wire: bytes) -> list[Any]:
 def frames(wire: bytes) -> list[Any]:
     """Payloads behind headers, as our own client reads them."""
     told: list[Any] = []
-    for event in Frames(partial=True).feed(wire):
+    for event in FrameDecoder(partial=True).feed(wire):
         match event:
             case Output(offset, stream, data):
                 told.append(Told(offset, stream, data))

@@ -23,7 +23,7 @@ from shellstream.client.errors import (
     NotHTTP,
     Usage,
 )
-from shellstream.client.transport.wire import Answer, Wire
+from shellstream.client.transport.wire import Response, Wire
 
 if TYPE_CHECKING:
     _Base = TestCase
@@ -111,12 +111,12 @@ class WireContract(_Base):
         self.addCleanup(deferToThread, server.close)  # the reactor may have to close it
         return server
 
-    async def ask(self, *steps: bytes | str, timeout: float | None = None) -> Answer:
+    async def ask(self, *steps: bytes | str, timeout: float | None = None) -> Response:
         """The answer of such a server."""
         server = self.serve(*steps)
         return await self.wire().request("GET", server.url, {}, b"", timeout)
 
-    async def whole(self, answer: Answer) -> bytes:
+    async def whole(self, answer: Response) -> bytes:
         """All that an answer holds."""
         parts = []
         while data := await answer.read():

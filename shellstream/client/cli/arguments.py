@@ -1,4 +1,4 @@
-"""Read a command line, and print what it may hold."""
+"""Parses the command line, and prints its help and completions."""
 
 import argparse
 import sys
@@ -13,57 +13,55 @@ from .options import DESCRIPTION, ENVIRONMENT, SUBCOMMANDS, Subcommand
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with our own exit code."""
+    """A parser whose errors are one line, with an exit code of ours."""
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}; see {self.prog} --help")
 
 
-def epilog() -> str:
-    """What the help says below the options."""
-    lines = ["environment:"]
-    lines += [f"  {name:<24}{what}" for name, what in ENVIRONMENT.items()]
-    lines += ["", "exit codes, where they are not the command's own:"]
-    lines += [f"  {code:<5}{what}" for code, what in CODES.items()]
-    return "\n".join(lines)
-
-
-def arguments(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """
-    Read the command line.
+    Parse the command line. A subcommand is its first word; anything else is for C{run}.
 
-    @return: what it says, C{subcommand} among it.
-    @raise Usage: if it makes no sense.
+    @return: the options, and C{subcommand}; C{argv} is the command after C{doctor --}.
+    @raise Usage: if it is malformed.
     """
     words = list(argv)
-    index = _first_word(words)
-    if index is None and {"-h", "--help", "--version"} & set(words):
-        whole_parser().parse_args(words)
-    name = "run"
-    if index is not None and words[index] in SUBCOMMANDS:
-        name = words.pop(index)
-    sub = SUBCOMMANDS[name]
+    named = bool(words) and words[0] in SUBCOMMANDS
+    if not named:
+        for word in words:
+            if word in ("-h", "--help", "--version"):
+                build_parser().parse_args([word])  # prints, and exits
+    name = words.pop(0) if named else "run"
+    subcommand = SUBCOMMANDS[name]
     command = None
     if name == "doctor" and "--" in words:
         dashes = words.index("--")
         words, command = words[:dashes], words[dashes + 1 :]
-    parser = Parser(f"shellstream {name}", allow_abbrev=False, **sub.given)
-    _fill(parser, sub)
+    parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
+    _add_options(parser, subcommand)
     found, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
-        parser.error(f"{unknown[0]!r} is unknown here{_meant(unknown[0], sub)}")
+        hint = _option_hint(unknown[0], subcommand)
+        parser.error(f"{unknown[0]!r} is unknown{hint}")
+    if not named and found.words and found.words[0] in SUBCOMMANDS:
+        # To run the command of this name instead would surprise most users.
+        parser.error(
+            f"{found.words[0]!r}: a subcommand comes before its options; a command of "
+            f"this name runs with: shellstream run {found.words[0]}"
+        )
     found.subcommand, found.argv = name, command
     return found
 
 
-def whole_parser() -> Parser:
-    """All of it, for who reads, completes or prints it."""
+def build_parser() -> Parser:
+    """A parser of all subcommands, for help and completions."""
     parser = Parser(
         "shellstream",
         usage="shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]\n"
         "       shellstream SUBCOMMAND [OPTIONS] ...",
         description=DESCRIPTION,
-        epilog=epilog(),
+        epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -72,13 +70,19 @@ def whole_parser() -> Parser:
     )
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
     for name, sub in SUBCOMMANDS.items():
-        each = subparsers.add_parser(name, help=sub.help, **sub.given)
-        _fill(each, sub)
+        _add_options(subparsers.add_parser(name, help=sub.help, **sub.keywords), sub)
     return parser
 
 
-def _meant(word: str, sub: Subcommand) -> str:
-    """A hint for who mistyped an option."""
+def _epilog() -> str:
+    lines = ["environment:"]
+    lines += [f"  {name:<24}{text}" for name, text in ENVIRONMENT.items()]
+    lines += ["", "exit codes, where they are not the command's own:"]
+    lines += [f"  {code:<5}{text}" for code, text in CODES.items()]
+    return "\n".join(lines)
+
+
+def _option_hint(word: str, sub: Subcommand) -> str:
     from difflib import get_close_matches
 
     known = [name for option in sub.options for name in option.names]
@@ -86,38 +90,15 @@ def _meant(word: str, sub: Subcommand) -> str:
     return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
 
 
-def _fill(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
+def _add_options(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
     for option in sub.options:
-        parser.add_argument(*option.names, **option.given)
+        parser.add_argument(*option.names, **option.keywords)
 
 
-def _first_word(words: Sequence[str]) -> int | None:
-    """Where the first word is that is neither an option nor the value of one."""
-    valued = {
-        name
-        for sub in SUBCOMMANDS.values()
-        for option in sub.options
-        if option.takes_value
-        for name in option.names
-    }
-    skip = False
-    for index, word in enumerate(words):
-        if skip:
-            skip = False
-        elif word == "--":
-            return None  # what follows is no subcommand
-        elif word in valued:
-            skip = True
-        elif not word.startswith("-"):
-            return index
-    return None
-
-
-def completion(shell: str) -> int:
-    """Print it, for C{eval} or a file."""
+def print_completion(shell: str) -> int:
+    """Print what makes a shell complete this command line, for C{eval} or a file."""
     import shtab
 
-    script = shtab.complete(whole_parser(), shell=shell)  # nosec B604  # its name
-    sys.stdout.write(script)
-    sys.stdout.write("\n")
+    script = shtab.complete(build_parser(), shell=shell)  # nosec B604  # its name
+    sys.stdout.write(f"{script}\n")
     return 0

@@ -1,4 +1,4 @@
-"""C{doctor}: who holds output back."""
+"""C{doctor}: finds what holds output back."""
 
 import os
 from argparse import Namespace
@@ -7,13 +7,15 @@ from shellstream.client import doctor as examination
 from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.urls import http_url
 
-from .settings import settings
+from .settings import load_settings
 
 
 def doctor(given: Namespace) -> int:
-    """Examine a command, a stream, or the server that is meant if none is named."""
-    where = settings(given, os.environ, given.url and http_url(given.url))
-    secrets = {} if where.token is None else {"Authorization": f"Bearer {where.token}"}
-    trust = where.tls()
+    """Examine a command, a stream, or a server: the default one unless one is named."""
+    settings = load_settings(given, os.environ, given.url and http_url(given.url))
+    secrets = {}
+    if settings.token is not None:
+        secrets = {"Authorization": f"Bearer {settings.token}"}
+    trust = settings.checked_trust()
     asker = ProbeClient(None if trust is None else trust.context(), secrets)
-    return examination.doctor(given, where.url, asker)
+    return examination.doctor(given, settings.url, asker)

@@ -1,37 +1,35 @@
-"""How the command line exits."""
+"""The exit codes of the command line."""
 
 from shellstream.client.events import End
 
-#: Its own codes, from C{sysexits.h}, which no common program returns; each comes
-#: with a line on stderr that says more.
+#: The client's own codes, from C{sysexits.h} of BSD, since common programs return none
+#: of these. With each comes a line on stderr that says more.
 CODES = {
     64: "the command line is wrong",
     65: "the server refused the request (HTTP 3xx, 4xx)",
-    66: "standard input, or the command that doctor is to examine, is not to be had",
+    66: "cannot read standard input, or cannot run the command to examine",
     68: "no such host",
     69: "cannot connect",
     70: "the server failed (HTTP 5xx), or could not start the command",
     71: "the run is lost: its daemon or machine went down under it",
     72: "the run went well, but part of its output is not kept any more",
     73: "the run was cancelled before it began",
-    74: "standard output cannot be written to",
-    75: "the output was cut short, and could not be taken up again",
-    76: "what answered does not speak HTTP, or not as a shellstream",
+    74: "cannot write to standard output",
+    75: "the output was cut short, and could not be resumed",
+    76: "the server does not speak HTTP, or is not a shellstream server",
     77: "no trusted TLS connection",
     78: "the configuration, or a file that it names, is wrong",
-    129: "hung up, or left by ~.: the run is ended soon after",
+    129: "hung up, or left with ~.: the run is ended soon after",
     130: "interrupted (Ctrl-C) for the third time, or before the run began or after it",
-    141: "nobody reads standard output any more, as after | head -1",
+    141: "the reader of standard output has gone, as after | head -1",
     143: "terminated for the second time, or before the run began",
 }
 
-_STATES = {"lost": 71, "failed": 70, "cancelled": 73}
-
-#: What is said of it where the command's code does not tell.
-_WORDS = {
-    "lost": "the run is lost: its daemon or machine went down under it",
-    "failed": "the command could not be started",
-    "cancelled": "the run was cancelled before it began",
+#: Codes and messages for the ends in which the command itself returned nothing.
+_STATES = {
+    "lost": (71, CODES[71]),
+    "failed": (70, "the command could not be started"),
+    "cancelled": (73, CODES[73]),
 }
 
 _REASONS = {
@@ -45,16 +43,17 @@ _REASONS = {
 
 
 def exit_code(end: End, *, gaps: bool = False) -> int:
-    """As a shell would see the command exit; 128 + n for a signal."""
+    """The code with which a shell sees the command exit; 128 + n for signal n."""
     if end.state == "exited" and end.code is not None:
         return end.code or (72 if gaps else 0)
     if end.state == "signaled" and end.signal is not None:
         return 128 + signal_number(end.signal)
-    return _STATES.get(end.state, 76)
+    code, _ = _STATES.get(end.state, (76, ""))
+    return code
 
 
 def signal_number(name: str) -> int:
-    """A signal by its name, or its number; 0 for one that is not known here."""
+    """The number of a signal by its name or number; 0 if this system lacks it."""
     import signal
 
     known = signal.Signals.__members__.get(f"SIG{name}")
@@ -63,11 +62,10 @@ def signal_number(name: str) -> int:
     return int(name) if name.isdecimal() and len(name) < 3 else 0
 
 
-def words(end: End) -> str | None:
-    """What a person would want to know of an end, if anything."""
-    if end.state in _WORDS:
-        return _WORDS[end.state]
+def describe_end(end: End) -> str | None:
+    """What the exit code does not tell a user of an end, if anything."""
+    if end.state in _STATES:
+        return _STATES[end.state][1]
     if end.reason is not None:
-        why = _REASONS.get(end.reason, end.reason)
-        return f"the run was ended: {why}"
+        return f"the run was ended: {_REASONS.get(end.reason, end.reason)}"
     return None

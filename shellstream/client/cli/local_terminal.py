@@ -1,4 +1,4 @@
-"""The terminal that we are started at, while it belongs to a run."""
+"""The user's own terminal, while it belongs to a run."""
 
 import os
 import re
@@ -9,76 +9,77 @@ from collections.abc import Mapping
 from shellstream.client.errors import Usage
 from shellstream.client.feed import Tty
 
-#: What the server takes: rows and columns, and types.
+#: The most rows or columns, and the names of terminals, that the server accepts.
 _MAX_SIDE, _TERM = 4096, re.compile("[A-Za-z0-9][A-Za-z0-9+._-]{0,63}")
 
 
-class Terminal:
+class LocalTerminal:
     """
-    A terminal that is made raw, so that all that is typed goes to the run, and
-    L{restore}d, whatever happens.
+    The terminal that the client was started on. In raw mode every key goes to the run;
+    L{restore} brings back the modes that it had.
     """
 
     def __init__(self, fd: int = 0) -> None:
-        """@raise Usage: if there is none."""
+        """@raise Usage: if C{fd} is not a terminal."""
         self._fd = fd
         try:
             self._modes = termios.tcgetattr(fd)
         except termios.error:
-            why = "--tty needs a terminal to sit at, and standard input is none"
-            raise Usage(why) from None
+            raise Usage("--tty needs a terminal as standard input") from None
 
     def size(self) -> tuple[int, int] | None:
-        """Its rows and columns, if it knows them."""
+        """Its rows and columns; L{None} if it does not know, like a serial line."""
         columns, rows = os.get_terminal_size(self._fd)
-        if rows < 1 or columns < 1:  # as serial lines are
+        if rows < 1 or columns < 1:
             return None
         return min(rows, _MAX_SIDE), min(columns, _MAX_SIDE)
 
-    def like(self, environ: Mapping[str, str]) -> Tty:
-        """What a terminal has to be like that passes for this one."""
-        usual = Tty()
-        rows, columns = self.size() or (usual.rows, usual.columns)
+    def describe(self, environ: Mapping[str, str]) -> Tty:
+        """The terminal that a run has to have to look like this one."""
+        default = Tty()
+        rows, columns = self.size() or (default.rows, default.columns)
         term = environ.get("TERM", "")
-        return Tty(rows, columns, term if _TERM.fullmatch(term) else usual.term)
+        return Tty(rows, columns, term if _TERM.fullmatch(term) else default.term)
 
-    def raw(self) -> None:
-        """From now on nothing is echoed, and no key means anything here."""
+    def set_raw(self) -> None:
+        """Switch off echo, and the meaning that keys such as Ctrl-C have here."""
         tty.setraw(self._fd, termios.TCSANOW)
 
     def restore(self) -> None:
-        """As it was found. Harmless when repeated."""
+        """Bring back its own modes. Harmless when repeated."""
         try:
             termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)
-        except termios.error:  # it was closed: there is nothing to restore
+        except termios.error:  # its window was closed
             return
 
 
-class Escape:
+class EscapeDetector:
     """
-    Finds C{~.} at the beginning of a line, as ssh(1) does: who types it leaves.
-    C{~~} there is one C{~}; before anything else it is nothing special.
+    Finds C{~.} at the beginning of a line, with which a user leaves, as in ssh(1).
+    There C{~~} sends one C{~}; with any other key, C{~} is sent as it is.
+
+    @ivar found: whether it was typed.
     """
 
     def __init__(self) -> None:
-        self.typed = False
-        self._fresh = True  # at the beginning of a line
-        self._held = False  # a ~ that came there
+        self.found = False
+        self._line_start = True
+        self._tilde = False  # typed at the start of a line, and not sent yet
 
     def feed(self, data: bytes) -> bytes:
-        """What of this is to be sent; C{typed} tells whether it was found."""
+        """Take what was typed; returns what to send of it."""
         sent = bytearray()
-        for byte in b"" if self.typed else data:
-            if self._held:
-                self._held = False
+        for byte in b"" if self.found else data:
+            if self._tilde:
+                self._tilde = False
                 if byte == ord("."):
-                    self.typed = True
+                    self.found = True
                     break
                 if byte != ord("~"):
                     sent.append(ord("~"))
-            elif self._fresh and byte == ord("~"):
-                self._held, self._fresh = True, False
+            elif self._line_start and byte == ord("~"):
+                self._tilde, self._line_start = True, False
                 continue
             sent.append(byte)
-            self._fresh = byte in b"\r\n"
+            self._line_start = byte in b"\r\n"
         return bytes(sent)

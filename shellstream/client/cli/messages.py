@@ -1,46 +1,42 @@
-"""Lines of ours on stderr."""
+"""The client's own messages on stderr."""
 
 import os
 
 from shellstream.client.errors import ServerError
-from shellstream.client.escape import shown
+from shellstream.client.escape import printable
 
 
 class Messages:
     """
-    Lines of ours on stderr, as many as are wanted.
+    Prints messages, as many as the user wants.
 
-    @ivar ending: what ends a line; a terminal that is raw wants more than others.
+    @ivar line_end: a raw terminal needs a carriage return too.
     """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self.ending = "\n"
+        self.line_end = "\n"
         self._quiet = quiet
         self._verbose = verbose
 
-    def say(self, text: str) -> None:
-        """Something that most want to know."""
+    def info(self, text: str) -> None:
+        """Print what most users want to know; not with C{--quiet}."""
         if not self._quiet:
-            note(text, self.ending)
+            print_message(text, self.line_end)
 
-    def tell(self, text: str) -> None:
-        """Something that few want to know."""
+    def detail(self, text: str) -> None:
+        """Print what few users want to know; only with C{--verbose}."""
         if self._verbose:
-            note(text, self.ending)
+            print_message(text, self.line_end)
 
-    def cut(self, error: ServerError, delay: float) -> None:
-        """A stream was cut, and is taken up again."""
+    def retrying(self, error: ServerError, delay: float) -> None:
+        """Tell that a stream was cut, and when the next try is."""
         when = f" in {delay:.1f} s" if delay else ""
-        self.tell(f"cut ({error.why}); it is taken up again{when}")
+        self.detail(f"cut ({error.why}); reconnecting{when}")
 
 
-def note(text: str, ending: str = "\n") -> None:
-    """
-    Write a line to stderr, whatever it is: what servers and files say is shown.
-
-    Not to be heard is no reason to end.
-    """
+def print_message(text: str, line_end: str = "\n") -> None:
+    """Write one line to stderr, safe for any terminal. Errors are ignored."""
     try:
-        os.write(2, f"shellstream: {shown(text)}{ending}".encode())
-    except OSError:
+        os.write(2, f"shellstream: {printable(text)}{line_end}".encode())
+    except OSError:  # a closed stderr is no reason to lose the output on stdout
         return

@@ -1,68 +1,75 @@
-"""What a command line may hold."""
+"""The subcommands and options of the command line, as data, with their help."""
 
 import argparse
 from typing import Any, NamedTuple
 
-#: Seconds for which a cut stream is tried to be taken up, if nobody says.
+#: Seconds for which the client tries to resume a stream, by default.
 RETRY_FOR = 60.0
 
-#: Seconds for which the doctor watches, if nobody says: Envoy cuts after 15.
+#: Seconds for which the doctor watches a stream, by default: Envoy cuts one after 15.
 SECONDS = 20.0
 
 DOCTOR = """\
   shellstream doctor http://pi:8000                     a shellstream server
   shellstream doctor http://pi:8000 --via https://pi.example.org
-                                                        and a proxy before it
+                                                        and a proxy in front of it
   shellstream doctor http://host/their/stream           any other stream, by GET
   shellstream doctor -- make -C /srv/app                a command of this machine: it
                                                         is run up to five times
 
-It exits with 0 if it is clean, and with 1 if something was found; 64 and above mean
-that it could not be examined.
+Exit codes: 0 if nothing holds output back, 1 if something does, 64 and above if it
+cannot be examined.
 """
 
 DESCRIPTION = """\
-Runs commands of a shellstream server and shows their output as it is written:
-stdout to stdout, stderr to stderr, every byte, and exits as the command did.
+Runs commands of a shellstream server and shows their output as it is written: stdout
+to stdout, stderr to stderr, every byte. It exits as the command did.
 
   shellstream                      the default command of this machine's daemon
   shellstream build target=all     the command "build", with a parameter
-  shellstream http://pi:8000/stream   this URL; any other streaming server will do
-  shellstream load < dump          what comes in by standard input goes to "load"
+  shellstream http://pi:8000/stream   this URL; other streaming servers work too
+  shellstream load < dump          the command "load", which reads standard input
   shellstream --tty sh             a terminal there, as with ssh; Enter ~ . leaves
-  shellstream demo                 everything at once: a daemon, and a client
-  shellstream doctor               who holds output back
+  shellstream demo                 a daemon and a client, to see it work
+  shellstream doctor               find what holds output back
+
+A subcommand comes first, and its options after it. "shellstream run ps" runs a command
+that has the name of a subcommand.
 """
 
 _SERVER = "http://127.0.0.1:8000"
 
 ENVIRONMENT = {
     "SHELLSTREAM_URL": f"the server, or its name, instead of {_SERVER}",
-    "SHELLSTREAM_TOKEN": "the token that it asks for",  # nosec B105  # is none
-    "SHELLSTREAM_TOKEN_FILE": "a file that holds it",  # nosec B105  # nor is this
+    "SHELLSTREAM_TOKEN": "the token for the server",  # nosec B105  # its help
+    "SHELLSTREAM_TOKEN_FILE": "a file with the token",  # nosec B105  # its help
     "SHELLSTREAM_PIN": "the fingerprint of its certificate, as for --pin",
 }
 
 
 class Option(NamedTuple):
-    """An option, as argparse takes it."""
+    """
+    An option or a positional argument.
+
+    @ivar keywords: what C{add_argument} of argparse takes beside the names.
+    """
 
     names: tuple[str, ...]
-    given: dict[str, Any]
+    keywords: dict[str, Any]
 
     @property
-    def is_word(self) -> bool:
-        """Whether it is no option at all, but a word at its place."""
+    def is_positional(self) -> bool:
+        """Whether it is an argument without a name of its own."""
         return not self.names[0].startswith("-")
 
     @property
     def takes_value(self) -> bool:
-        """Whether what follows it belongs to it."""
-        return not self.is_word and "action" not in self.given
+        """Whether the word after it belongs to it."""
+        return not self.is_positional and "action" not in self.keywords
 
 
-def _option(*names: str, **given: Any) -> Option:
-    return Option(names, given)
+def _option(*names: str, **keywords: Any) -> Option:
+    return Option(names, keywords)
 
 
 def _offset(text: str) -> int:
@@ -79,7 +86,7 @@ def _seconds(text: str) -> float:
     return number
 
 
-# argparse names a type that it cannot convert to by its function.
+# argparse's error messages contain the function's name.
 _offset.__name__, _seconds.__name__ = "number", "number of seconds"
 
 CONNECTING = (
@@ -88,17 +95,20 @@ CONNECTING = (
         metavar="URL",
         help=f"the server, or its name in the configuration (default: {_SERVER})",
     ),
-    _option("--token-file", metavar="FILE", help="holds the token for the server"),
-    _option("--cacert", metavar="FILE", help="trust these authorities (PEM), only"),
+    _option("--token-file", metavar="FILE", help="a file with the token"),
+    _option("--cacert", metavar="FILE", help="trust these authorities (PEM) only"),
     _option(
         "--pin",
         metavar="FINGERPRINT",
-        help="trust this certificate, only; its daemon prints it at its start",
+        help="trust this certificate only; the daemon prints its fingerprint when "
+        "it starts",
     ),
-    _option("--cert", metavar="FILE", help="show this certificate (PEM)"),
-    _option("--key", metavar="FILE", help="the key of --cert, if it is not in it"),
-    _option("-q", "--quiet", action="store_true", help="say nothing but errors"),
-    _option("-v", "--verbose", action="store_true", help="say what happens"),
+    _option("--cert", metavar="FILE", help="the certificate of this client (PEM)"),
+    _option(
+        "--key", metavar="FILE", help="the key of --cert, if it is in another file"
+    ),
+    _option("-q", "--quiet", action="store_true", help="print errors only"),
+    _option("-v", "--verbose", action="store_true", help="print what happens"),
 )
 
 SHOWING = (
@@ -106,21 +116,30 @@ SHOWING = (
         "--format",
         choices=("plain", "ndjson"),
         default="plain",
-        help="the bytes themselves, or an object a line, the last of type end",
+        help="the bytes themselves, or a JSON object a line; the last has type end",
     ),
-    _option("-t", "--timestamps", action="store_true", help="each line's time (UTC)"),
-    _option("--prefix", action="store_true", help="each line's command and stream"),
+    _option(
+        "-t",
+        "--timestamps",
+        action="store_true",
+        help="print the time (UTC) before each line",
+    ),
+    _option(
+        "--prefix",
+        action="store_true",
+        help="print the command and the stream before each line",
+    ),
     _option(
         "--retry-for",
         metavar="SECONDS",
         type=_seconds,
         default=RETRY_FOR,
-        help="try so long to take up a stream that was cut (default: %(default)g)",
+        help="how long to try to resume a stream that was cut (default: %(default)g)",
     ),
 )
 
 _DETACH = _option(
-    "--detach-on-int", action="store_true", help="Ctrl-C leaves the run going"
+    "--detach-on-int", action="store_true", help="on Ctrl-C leave; the run goes on"
 )
 
 _INPUT = (
@@ -128,13 +147,13 @@ _INPUT = (
         "--no-stdin",
         action="store_false",
         dest="stdin",
-        help="leave standard input alone; else, if it is no terminal, it goes to a "
-        "command that takes some",
+        help="do not read standard input; without this option a command that takes "
+        "input gets it, unless it is a terminal",
     ),
     _option(
         "--tty",
         action="store_true",
-        help="sit down at the command, on a terminal; Enter ~ . leaves",
+        help="use the command on a terminal; Enter ~ . leaves",
     ),
 )
 
@@ -142,7 +161,7 @@ _DOCUMENT = _option(
     "--format",
     choices=("plain", "json"),
     default="plain",
-    help="for people, or for scripts",
+    help="for people or for scripts",
 )
 
 _WORDS = _option("words", nargs="*", metavar="NAME=VALUE", help="parameters")
@@ -151,35 +170,37 @@ _RUN = _option("run", metavar="ID", help="the id of a run")
 
 class Subcommand(NamedTuple):
     """
-    What is done with a command line that begins with its name.
+    A subcommand.
 
-    @ivar more: what its help says beyond C{help}.
+    @ivar help: what it does, in one line.
+    @ivar usage: if argparse's own would mislead.
+    @ivar details: further help.
     """
 
     help: str
     options: tuple[Option, ...]
     usage: str | None = None
-    more: str = ""
+    details: str = ""
 
     @property
-    def given(self) -> dict[str, Any]:
-        """For the parser of its part."""
+    def keywords(self) -> dict[str, Any]:
+        """What a parser for it takes."""
         return {
             "usage": self.usage,
-            "description": f"{self.help}\n\n{self.more}" if self.more else self.help,
+            "description": f"{self.help}\n\n{self.details}".strip(),
             "formatter_class": argparse.RawDescriptionHelpFormatter,
         }
 
 
 SUBCOMMANDS = {
     "run": Subcommand(
-        "run a command and follow it; the word may be left out",
+        "run a command and follow it; the word run may be left out",
         (
             _option(
                 "words",
                 nargs="*",
                 metavar="[NAME | URL] [NAME=VALUE ...]",
-                help="a command of the server, or what to GET; and parameters",
+                help="a command of the server, or a URL to GET; parameters",
             ),
             *SHOWING,
             *_INPUT,
@@ -189,7 +210,7 @@ SUBCOMMANDS = {
         "shellstream [run] [OPTIONS] [NAME | URL] [NAME=VALUE ...]",
     ),
     "start": Subcommand(
-        "start a run that nobody need watch; prints its id",
+        "start a run without following it; prints its id",
         (
             _option("name", metavar="NAME", nargs="?", help="a command of the server"),
             _WORDS,
@@ -236,25 +257,25 @@ SUBCOMMANDS = {
     "ps": Subcommand(
         "list the runs that are active",
         (
-            _option("-a", "--all", action="store_true", help="those that ended, too"),
+            _option("-a", "--all", action="store_true", help="list ended runs too"),
             _option(
                 "-n",
                 "--limit",
                 metavar="N",
                 type=_offset,
-                help="no more than so many, the newest",
+                help="only the N newest",
             ),
-            _option("--command", metavar="NAME", help="those of this command"),
+            _option("--command", metavar="NAME", help="only runs of this command"),
             _option(
                 "--format",
                 choices=("plain", "ndjson", "json"),
                 default="plain",
-                help="for people, or for scripts; with -q only ids",
+                help="for people or for scripts; with -q only ids",
             ),
             *CONNECTING,
         ),
     ),
-    "show": Subcommand("tell all about a run", (_RUN, _DOCUMENT, *CONNECTING)),
+    "show": Subcommand("show all about a run", (_RUN, _DOCUMENT, *CONNECTING)),
     "cancel": Subcommand("end a run: TERM, then KILL", (_RUN, _DOCUMENT, *CONNECTING)),
     "signal": Subcommand(
         "send a signal to all processes of a run",
@@ -266,11 +287,11 @@ SUBCOMMANDS = {
         ),
     ),
     "commands": Subcommand(
-        "list what may be run, and with which parameters",
+        "list the commands of the server, and their parameters",
         (_DOCUMENT, *CONNECTING),
     ),
     "doctor": Subcommand(
-        "find out who holds output back, and what to change",
+        "find what holds output back, and what to change",
         (
             _option("url", nargs="?", metavar="URL", help="the server, or a stream"),
             _option(
@@ -278,24 +299,23 @@ SUBCOMMANDS = {
                 action="append",
                 default=[],
                 metavar="URL",
-                help="the same by way of a proxy; of several, first the one next to "
-                "the server",
+                help="the same through a proxy; give several from the server outwards",
             ),
-            _option("--json", action="store_true", help="for programs"),
+            _option("--json", action="store_true", help="print JSON, for programs"),
             _option(
                 "--seconds",
                 type=_seconds,
                 default=SECONDS,
                 metavar="N",
-                help="how long the longest stream, or the command, is watched "
+                help="how long to watch the longest stream, or the command "
                 "(default: %(default)g)",
             ),
             _option(
                 "--idle",
                 type=_seconds,
                 metavar="N",
-                help="try whether a stream survives so many silent seconds, and take "
-                "as long; 70 finds the limits that proxies have by themselves",
+                help="also test whether a stream survives N silent seconds; 70 finds "
+                "the default limits of proxies",
             ),
             *CONNECTING,
         ),
@@ -303,9 +323,9 @@ SUBCOMMANDS = {
         "       shellstream doctor [OPTIONS] -- COMMAND [ARGUMENT ...]",
         DOCTOR,
     ),
-    "demo": Subcommand("start a daemon, and show its demo", ()),
+    "demo": Subcommand("start a daemon, and show its demo with this client", ()),
     "completion": Subcommand(
-        "print what makes a shell complete this command line",
+        "print the completions of this command line for a shell",
         (_option("shell", choices=("bash", "zsh", "tcsh"), help="which shell"),),
     ),
 }

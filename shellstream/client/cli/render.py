@@ -1,73 +1,74 @@
-"""Events, as they are shown."""
+"""Writes a run's events to stdout and stderr."""
 
 from base64 import b64encode
 
-from shellstream.client.escape import json_shown, shown
+from shellstream.client.escape import printable, printable_json
 from shellstream.client.events import Begun, End, Event, Gap, Output
 
 from .stdout import OutputWriter
 
 
-class Plain:
-    """
-    Every byte to where it belongs: stdout to stdout, stderr to stderr.
-
-    @ivar timestamps: put the time in front of each line.
-    @ivar prefix: and this, if it is not empty, with the stream's name.
-    """
+class PlainRenderer:
+    """Writes stdout to stdout and stderr to stderr, every byte."""
 
     def __init__(
         self,
-        out: OutputWriter,
-        err: OutputWriter,
+        stdout: OutputWriter,
+        stderr: OutputWriter,
         *,
         timestamps: bool = False,
         prefix: str = "",
     ) -> None:
-        self._outs = {"stdout": out, "stderr": err}
+        """
+        @param timestamps: put the time in front of each line.
+        @param prefix: put this and the stream's name in front of each line, unless it
+            is empty.
+        """
+        self._writers = {"stdout": stdout, "stderr": stderr}
         self._timestamps = timestamps
-        self._prefix = shown(prefix)
-        self._within = {"stdout": False, "stderr": False}  # a line
+        self._prefix = printable(prefix)
+        # Whether the last byte of each stream was in the middle of a line.
+        self._in_line = {"stdout": False, "stderr": False}
 
     async def show(self, event: Event) -> None:
-        """Write what an event holds."""
+        """Write the output that an event holds."""
         if isinstance(event, Output):
             data = event.data
             if self._timestamps or self._prefix:
-                data = self._labelled(event)
-            await self._outs[event.stream].write(data)
+                data = self._add_labels(event)
+            await self._writers[event.stream].write(data)
         elif isinstance(event, Gap):
             size = event.end - event.offset
             note = f"shellstream: {size} bytes are missing here: not kept any more\n"
-            await self._outs["stderr"].write(note.encode())
+            await self._writers["stderr"].write(note.encode())
 
-    def _labelled(self, event: Output) -> bytes:
+    def _add_labels(self, event: Output) -> bytes:
         label = f"[{self._prefix}/{event.stream}] " if self._prefix else ""
         if self._timestamps:
-            label = f"{shown(event.time or '')} {label}"
-        start, within = label.encode(), self._within[event.stream]
+            label = f"{printable(event.time or '')} {label}"
+        start, in_line = label.encode(), self._in_line[event.stream]
         *lines, rest = event.data.split(b"\n")
         parts = []
         for line in lines:
-            parts.append(line if within else start + line)
-            within = False
-        self._within[event.stream] = within or bool(rest)
-        parts.append(rest if within or not rest else start + rest)
+            parts.append(line if in_line else start + line)
+            in_line = False
+        self._in_line[event.stream] = in_line or bool(rest)
+        parts.append(rest if in_line or not rest else start + rest)
         return b"\n".join(parts)
 
 
-class Ndjson:
-    """An object a line, as the server's format of this name; the last is the end."""
+class NdjsonRenderer:
+    """Writes a JSON object a line, like the server's format ndjson; the end is last."""
 
-    def __init__(self, out: OutputWriter) -> None:
-        self._out = out
+    def __init__(self, stdout: OutputWriter) -> None:
+        self._stdout = stdout
 
     async def show(self, event: Event) -> None:
-        """Write an event, unless it is news of nothing."""
+        """Write an event, unless it is a L{Ping}, which only keeps connections open."""
         fields = self._fields(event)
         if fields is not None:
-            text = json_shown(fields, separators=(",", ":"))
-            await self._out.write(text.encode() + b"\n")
+            text = printable_json(fields, separators=(",", ":"))
+            await self._stdout.write(text.encode() + b"\n")
 
     def _fields(self, event: Event) -> dict[str, object] | None:
         match event:

@@ -1,47 +1,56 @@
-"""C{run}, C{attach}, C{output}: output, as it comes."""
+"""C{run}, C{attach}, C{output}: show output as it comes."""
 
-import asyncio
 import os
 from argparse import Namespace
-from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from shellstream.client.api import Client
 from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
-from shellstream.client.transport.wire import Answer
+from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of
 
-from .exit_codes import exit_code, words
+from .exit_codes import describe_end, exit_code
 from .messages import Messages
-from .render import Ndjson, Plain
-from .settings import settings, wire_to
+from .render import NdjsonRenderer, PlainRenderer
+from .settings import load_settings, make_wire
 from .signals import SignalHandler
-from .stdin import StdinReader, is_given
+from .stdin import StdinReader, is_redirected
 from .stdout import OutputWriter
-from .target import Target, meant
+from .target import Target, subcommand_hint
 
 if TYPE_CHECKING:
-    from .local_terminal import Terminal
+    from .local_terminal import LocalTerminal
 
 _T = TypeVar("_T")
 
 
-async def run(given: Namespace) -> int:
+async def run(reactor: Any, args: Namespace) -> int:
     """C{run}: a command of the server, or a URL."""
-    target = Target(given.words)
-    timed = _timed(given)
-    _check(given, target)
+    target = Target(args.words)
+    _check_options(args, target)
     terminal = None
-    if given.tty:
-        from .local_terminal import Terminal
+    if args.tty:
+        from .local_terminal import LocalTerminal
 
-        terminal = Terminal()
-    session = _Session(given, target.url)
-    client = session.client
+        terminal = LocalTerminal()
+    with _Session(reactor, args, target.url) as session:
+        return await _run(session, args, target, terminal)
+
+
+async def _run(
+    session: "_Session",
+    args: Namespace,
+    target: Target,
+    terminal: "LocalTerminal | None",
+) -> int:
+    client, timed = session.client, _needs_times(args)
     if target.url is not None:
         found = await client.get(target.url, target.params, timed=timed)
         if not isinstance(found, Following):
@@ -49,216 +58,243 @@ async def run(given: Namespace) -> int:
         return await session.follow(found)
     try:
         stdin = terminal is None and await session.sends_input(target.name)
-        if not (stdin or terminal or given.detach_on_int):
+        if not (stdin or terminal or args.detach_on_int):
             following = client.run(target.name, target.params, timed=timed)
             return await session.follow(following, target.name)
-        # What is to have input is begun before it is followed; so is that whose
-        # viewers may leave.
-        begun = await client.start(
+        # POST /stream starts and follows in one request, but takes neither input nor
+        # a terminal, and ends with its viewers: all else takes two requests.
+        started = await client.start(
             target.name,
             target.params,
             stdin=stdin,
-            tty=None if terminal is None else terminal.like(os.environ),
-            on_disconnect="keep" if given.detach_on_int else "cancel",
+            tty=None if terminal is None else terminal.describe(os.environ),
+            on_disconnect="keep" if args.detach_on_int else "cancel",
         )
     except ClientError as error:
         if target.name and getattr(error, "status", None) == 404:
-            error.args = (f"{error}{meant(target.name)}",)
+            error.args = (f"{error}{subcommand_hint(target.name)}",)
         raise
-    if given.detach_on_int and begun["on_disconnect"] != "keep":
-        session.notes.say("this command is ended when its viewers leave: Ctrl-C too")
+    if args.detach_on_int and started["on_disconnect"] != "keep":
+        session.messages.info(
+            "this command is ended when its viewers leave: Ctrl-C too"
+        )
     view = View(lossless=True, timed=timed)
-    following = client.follow(begun["id"], view)
+    following = client.follow(started["id"], view)
     if terminal is not None:
-        return await session.sit(terminal, begun, following)
+        return await session.use_terminal(terminal, started, following)
     if stdin:
-        return await session.feed(begun, following)
-    return await session.follow(following, begun["command"])
+        return await session.feed(started, following)
+    return await session.follow(following, started["command"])
 
 
-def _check(given: Namespace, target: Target) -> None:
-    """@raise Usage: if options and words do not go together."""
-    if target.url is not None and given.detach_on_int:
+def _check_options(args: Namespace, target: Target) -> None:
+    """@raise Usage: if options and words contradict each other."""
+    if target.url is not None and args.detach_on_int:
         raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
-    if not given.tty:
+    if not args.tty:
         return
     if target.url is not None:
         raise Usage("--tty: a run that a URL begins has no input; name the command")
-    if given.detach_on_int:
+    if args.detach_on_int:
         raise Usage("--detach-on-int: with --tty Ctrl-C goes to the command")
-    if given.timestamps or given.prefix or given.format != "plain":
-        raise Usage("--tty shows what the command does to its screen, and no more")
+    if args.timestamps or args.prefix or args.format != "plain":
+        raise Usage("--tty shows the command's screen as it is; drop other formats")
 
 
-async def attach(given: Namespace) -> int:
-    """C{attach}: a run to its end."""
-    view = _view(given)
-    session = _Session(given)
-    return await session.follow(session.client.follow(given.run, view))
+async def attach(reactor: Any, args: Namespace) -> int:
+    """C{attach}: follow a run to its end."""
+    view = _view(args)
+    with _Session(reactor, args) as session:
+        return await session.follow(session.client.follow(args.run, view))
 
 
-async def output(given: Namespace) -> int:
-    """C{output}: what there is."""
-    view = _view(given)._replace(follow=False)
-    session = _Session(given)
-    return await session.follow(session.client.follow(given.run, view), ends=False)
+async def output(reactor: Any, args: Namespace) -> int:
+    """C{output}: what a run has written until now."""
+    view = _view(args)._replace(follow=False)
+    with _Session(reactor, args) as session:
+        following = session.client.follow(args.run, view)
+        return await session.follow(following, to_end=False)
 
 
-def _view(given: Namespace) -> View:
-    if given.offset is not None and given.tail is not None:
+def _view(args: Namespace) -> View:
+    if args.offset is not None and args.tail is not None:
         raise Usage("--from and --tail exclude each other")
-    return View(given.offset or 0, given.tail, timed=_timed(given))
+    return View(args.offset or 0, args.tail, timed=_needs_times(args))
 
 
-def _timed(given: Namespace) -> bool:
-    ndjson: bool = given.format == "ndjson"
-    if ndjson and (given.timestamps or given.prefix):
+def _needs_times(args: Namespace) -> bool:
+    ndjson: bool = args.format == "ndjson"
+    if ndjson and (args.timestamps or args.prefix):
         raise Usage("--format ndjson tells times and streams; drop the other options")
-    return ndjson or bool(given.timestamps)
+    return ndjson or bool(args.timestamps)
 
 
 class _Session:
-    """One run on its way to stdout and stderr."""
+    """One run on its way to stdout and stderr. Use it as a context manager."""
 
-    def __init__(self, given: Namespace, url: str | None = None) -> None:
+    def __init__(self, reactor: Any, args: Namespace, url: str | None = None) -> None:
         server = None if url is None else server_of(url) or url
-        where = settings(given, os.environ, server)
-        self.notes = Messages(quiet=given.quiet, verbose=given.verbose)
-        self._given = given
-        self._out = OutputWriter(1, "standard output")
-        self._err = OutputWriter(2, "standard error")
+        settings = load_settings(args, os.environ, server)
+        self._reactor = reactor
+        self._args = args
+        self.messages = Messages(quiet=args.quiet, verbose=args.verbose)
+        self._stdout = OutputWriter(reactor, 1, "standard output")
+        self._stderr = OutputWriter(reactor, 2, "standard error")
         self.client = Client(
-            where.url,
-            wire_to(where),
-            token=where.token,
-            retry_for=given.retry_for,
-            noted=self.notes.cut,
+            settings.url,
+            make_wire(reactor, settings),
+            token=settings.token,
+            retry_for=args.retry_for,
+            on_retry=self.messages.retrying,
         )
-        self._steering = SignalHandler(self.client, self.notes)
-        self._out.watch(lambda: self._steering.leave(141))
+        self._signals = SignalHandler(reactor, self.client, self.messages)
+        self._stdout.watch_reader(lambda: self._signals.exit(141))
 
-    async def copy(self, answer: Answer) -> int:
-        """What any server answers, byte for byte."""
-        if (
-            self._given.timestamps
-            or self._given.prefix
-            or self._given.format != "plain"
-        ):
-            raise Usage("this is the output of no run: it can be shown as it is, only")
-        while data := await answer.read():
-            await self._out.write(data)
+    def __enter__(self) -> "_Session":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stdout.close()
+        self._stderr.close()
+
+    async def copy(self, response: Response) -> int:
+        """Show the response of a server that is no shellstream, byte for byte."""
+        args = self._args
+        if args.timestamps or args.prefix or args.format != "plain":
+            raise Usage("this is no shellstream run: it can only be shown as it is")
+        while data := await response.read():
+            await self._stdout.write(data)
         return 0
 
     async def sends_input(self, name: str | None) -> bool:
         """
-        Whether our standard input is for this command: somebody gave us some, and
-        the server says that the command takes it. No other is asked about.
+        Whether our standard input goes to this command: it is redirected, and the
+        server says that the command reads input.
         """
-        if not (self._given.stdin and is_given()):
+        if not (self._args.stdin and is_redirected()):
             return False
         command = await self.client.command(name)
-        takes = command is not None and command.get("stdin", False)
-        if not takes:
-            self.notes.tell("standard input is left alone: the command takes none")
-        return takes
+        takes_input = command is not None and command.get("stdin", False)
+        if not takes_input:
+            self.messages.detail("standard input is not read: the command takes none")
+        return takes_input
 
-    async def feed(self, begun: RunInfo, following: Following) -> int:
-        """A run's output, while our standard input goes into it."""
-        with closing(StdinReader(0, "standard input")) as source:
-            shown = self.follow(following, begun["command"])
-            return await beside(shown, self._fed(begun["id"], source))
+    async def feed(self, started: RunInfo, following: Following) -> int:
+        """Show a run's output, and send it our standard input."""
+        with closing(StdinReader(self._reactor, 0, "standard input")) as source:
+            showing = self.follow(following, started["command"])
+            return await until_done(showing, self._send_input(started["id"], source))
 
-    async def _fed(self, run_id: str, source: StdinReader) -> None:
-        self._steering.feeding = True
+    async def _send_input(self, run_id: str, source: StdinReader) -> None:
+        self._signals.sending_input = True
         await self.client.feed(run_id, source)
-        self._steering.feeding = False
+        self._signals.sending_input = False
 
-    async def sit(
-        self, terminal: "Terminal", begun: RunInfo, following: Following
+    async def use_terminal(
+        self, terminal: "LocalTerminal", started: RunInfo, following: Following
     ) -> int:
-        """A run, and somebody at its terminal."""
+        """Show a run's terminal on ours, and send it our keys."""
         from .tty_session import TtySession
 
-        sitting = TtySession(terminal, begun, self.client, self.notes, self._steering)
-        with sitting:
-            shown = self._shown(following, begun["command"], seen=sitting.screen.feed)
-            gaps = await beside(shown, sitting.type(), sitting.resize())
-        return await self._ended(following, gaps=gaps)
+        session = TtySession(
+            self._reactor, terminal, started, self.client, self.messages, self._signals
+        )
+        with session:
+            showing = self._show(
+                following, started["command"], on_data=session.modes.feed
+            )
+            gaps = await until_done(showing, session.send_keys(), session.send_sizes())
+        return await self._report_end(following, gaps=gaps)
 
     async def follow(
-        self, following: Following, command: str | None = None, *, ends: bool = True
+        self, following: Following, command: str | None = None, *, to_end: bool = True
     ) -> int:
-        """A run's output, up to its end or up to now."""
-        gaps = await self._shown(following, command, ends=ends)
-        return await self._ended(following, gaps=gaps, ends=ends)
+        """
+        Show a run's output.
 
-    async def _shown(
+        @param command: its name, if that is known.
+        @param to_end: to the run's end, or else up to now.
+        """
+        gaps = await self._show(following, command, to_end=to_end)
+        return await self._report_end(following, gaps=gaps, to_end=to_end)
+
+    async def _show(
         self,
         following: Following,
         command: str | None,
         *,
-        ends: bool = True,
-        seen: Callable[[bytes], object] | None = None,
+        to_end: bool = True,
+        on_data: Callable[[bytes], object] = lambda data: None,
     ) -> bool:
         """
         Show it; returns whether some of it is missing.
 
-        @param seen: is told of each piece before it is shown.
+        @param on_data: gets output before it is shown.
         """
-        given, gaps = self._given, False
-        printer: Plain | Ndjson | None = None
+        args, gaps = self._args, False
+        renderer: PlainRenderer | NdjsonRenderer | None = None
         async with following:
-            if ends:
-                self._steering.steer(following, detach=given.detach_on_int)
+            if to_end:
+                self._signals.follow(following, detach=args.detach_on_int)
             async for event in following:
-                if printer is None:
+                if renderer is None:
                     assert following.run is not None
-                    self.notes.tell(f"this is run {following.run}")
-                    if given.prefix and command is None:
+                    self.messages.detail(f"this is run {following.run}")
+                    if args.prefix and command is None:
                         command = (await self.client.show(following.run))["command"]
-                    printer = self._printer(command or "")
+                    renderer = self._renderer(command or "")
                 gaps = gaps or isinstance(event, Gap)
-                if seen is not None and isinstance(event, Output):
-                    seen(event.data)
-                await printer.show(event)
+                if isinstance(event, Output):
+                    on_data(event.data)
+                await renderer.show(event)
         return gaps
 
-    async def _ended(
-        self, following: Following, *, gaps: bool, ends: bool = True
+    async def _report_end(
+        self, following: Following, *, gaps: bool, to_end: bool = True
     ) -> int:
-        """Say how it ended, and exit so."""
+        """Tell how the run ended; returns the exit code."""
         end = following.end
-        if end is None or not ends:
+        if end is None or not to_end:
             return 72 if gaps else 0
-        said = words(end)
+        text = describe_end(end)
         if end.state == "failed":
             assert following.run is not None
-            said = f"{said}: {(await self.client.show(following.run))['failure']}"
-        if said is not None:
-            self.notes.say(said)
-        self.notes.tell(f"the run ended: {end.state}, {end.offset} bytes in all")
+            text = f"{text}: {(await self.client.show(following.run))['failure']}"
+        if text is not None:
+            self.messages.info(text)
+        self.messages.detail(f"the run ended: {end.state}, {end.offset} bytes in all")
         return exit_code(end, gaps=gaps)
 
-    def _printer(self, command: str) -> Plain | Ndjson:
-        given = self._given
-        if given.format == "ndjson":
-            return Ndjson(self._out)
-        prefix = command if given.prefix else ""
-        return Plain(self._out, self._err, timestamps=given.timestamps, prefix=prefix)
+    def _renderer(self, command: str) -> PlainRenderer | NdjsonRenderer:
+        args = self._args
+        if args.format == "ndjson":
+            return NdjsonRenderer(self._stdout)
+        prefix = command if args.prefix else ""
+        return PlainRenderer(
+            self._stdout, self._stderr, timestamps=args.timestamps, prefix=prefix
+        )
 
 
-async def beside(shown: Coroutine[Any, Any, _T], *others: Awaitable[object]) -> _T:
-    """What C{shown} comes to; then nothing else matters. If another fails, that."""
-    task = asyncio.ensure_future(shown)
-    tasks = {task, *map(asyncio.ensure_future, others)}
+async def until_done(
+    main: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]
+) -> _T:
+    """
+    Run coroutines at once until C{main} is done, and return its result; then cancel
+    the others. An error of any of them ends all.
+    """
+    done: Deferred[_T] = Deferred()
+
+    def failed(failure: Failure) -> None:
+        if not done.called:  # what a cancelled coroutine raises comes too late
+            done.errback(failure)
+
+    running = Deferred.fromCoroutine(main)
+    tasks: list[Deferred[Any]] = [running, *map(Deferred.fromCoroutine, others)]
+    running.addCallback(done.callback)
+    for task in tasks:
+        task.addErrback(failed)
     try:
-        waiting = tasks
-        while not task.done():
-            done, waiting = await asyncio.wait(waiting, return_when=FIRST_COMPLETED)
-            for each in done:
-                each.result()
-        return task.result()
+        return await done
     finally:
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            task.cancel()

@@ -1,4 +1,4 @@
-"""Which server, and how to prove to each other who we are."""
+"""Which server to ask, and the secrets and certificates that it takes."""
 
 import re
 from argparse import Namespace
@@ -7,97 +7,102 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from shellstream.client.errors import ConfigWrong, Usage
-from shellstream.client.transport.asyncio_wire import AsyncioWire
-from shellstream.client.transport.fingerprint import digest
-from shellstream.client.transport.treq_wire import http_client
-from shellstream.client.transport.trust import BOTH, Trust
+from shellstream.client.errors import ConfigError, Usage
+from shellstream.client.transport.fingerprint import parse_fingerprint
+from shellstream.client.transport.treq_wire import TreqWire, http_client
+from shellstream.client.transport.trust import PIN_AND_CACERT, Trust
 from shellstream.client.urls import http_url
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
-#: What may be said of a server in the configuration.
+#: The keys of a [servers.NAME] table in the configuration.
 _KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
 
 
 class Settings(NamedTuple):
-    """A server, and what it takes to talk to it."""
+    """A server, and what a client needs to talk to it."""
 
     url: str
     token: str | None = None
     trust: Trust = Trust()
 
-    def tls(self) -> Trust | None:
+    def checked_trust(self) -> Trust | None:
         """
-        How to speak TLS; L{None} for the usual way.
+        The certificates to use; L{None} for the system's authorities.
 
-        @raise Usage: if it was asked for where there is none.
+        @raise Usage: if they would protect nothing, or contradict each other.
         """
-        given = self.trust._asdict()
-        if not any(given.values()):
+        given = {name: value for name, value in self.trust._asdict().items() if value}
+        if not given:
             return None
         if not self.url.startswith("https:"):
-            name = next(name for name, value in given.items() if value)
+            option = next(iter(given))
             raise Usage(
-                f"{self.url} is not https://, so --{name} would protect nothing"
+                f"{self.url} is not https://, so --{option} would protect nothing"
             )
         if self.trust.key and not self.trust.cert:
-            raise Usage("--key needs --cert: the certificate that it is for")
+            raise Usage("--key needs --cert, the certificate that it belongs to")
         if self.trust.pin and self.trust.cacert:
-            raise Usage(BOTH)
+            raise Usage(PIN_AND_CACERT)
         return self.trust
 
 
-def settings(
-    given: Namespace, environ: Mapping[str, str], other: str | None = None
+def load_settings(
+    args: Namespace, environ: Mapping[str, str], url: str | None = None
 ) -> Settings:
     """
-    What the command line says, then the environment, then the configuration.
+    Read the command line, then the environment, then the configuration.
 
-    @param other: a URL that is asked for instead. What is known of a server is for
-        that server: another one is shown nothing but what the command line names. A
-        token in the environment is for the server that is named there; for this
-        URL, if none is named anywhere.
-    @raise Usage: if a URL is none.
-    @raise ConfigWrong: if a file is not right.
+    Secrets go only to the server that they are meant for. What the configuration holds
+    for a server is never used for another C{url}; nor is a token in the environment
+    where C{SHELLSTREAM_URL} names its server. What the command line names is always
+    used.
+
+    @param url: a URL to ask instead of the server's.
+    @raise Usage: if a URL is malformed.
+    @raise ConfigError: if a file is malformed.
     """
-    config = _configuration(environ)
+    config = _load_configuration(environ)
     servers: dict[str, dict[str, str]] = config.get("servers", {})
-    theirs = environ.get("SHELLSTREAM_URL")
-    wanted = given.server or theirs or config.get("server")
-    entry = servers.get(wanted or "", {})
+    named_by_environ = environ.get("SHELLSTREAM_URL")
+    name = args.server or named_by_environ or config.get("server")
+    entry = servers.get(name or "", {})
 
     def url_of(name: str) -> str:
         return http_url(servers.get(name, {}).get("url") or name, servers)
 
-    url = url_of(wanted or DEFAULT_SERVER)
-    token = None
-    if given.server and theirs and _origin(url_of(theirs)) != _origin(url):
+    server = url_of(name or DEFAULT_SERVER)
+    if (
+        args.server
+        and named_by_environ
+        and _origin(url_of(named_by_environ)) != _origin(server)
+    ):
         environ = {}
-    if other is not None and wanted and _origin(other) != _origin(url):
+    if url is not None and name and _origin(url) != _origin(server):
         entry, environ = {}, {}
-    if given.token_file:
-        token = _token(given.token_file)
+    token = None
+    if args.token_file:
+        token = _read_token(args.token_file)
     elif "token_file" in entry:
-        token = _token(entry["token_file"])
+        token = _read_token(entry["token_file"])
     elif environ.get("SHELLSTREAM_TOKEN"):
-        token = _checked(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
+        token = _check_token(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
     elif environ.get("SHELLSTREAM_TOKEN_FILE"):
-        token = _token(environ["SHELLSTREAM_TOKEN_FILE"])
+        token = _read_token(environ["SHELLSTREAM_TOKEN_FILE"])
 
-    def file(name: str) -> str | None:
-        path = getattr(given, name) or entry.get(name)
+    def file(key: str) -> str | None:
+        path = getattr(args, key) or entry.get(key)
         return path and str(Path(path).expanduser())
 
     pin = None
-    if given.pin:
-        pin = _pin(given.pin, "--pin", Usage)
+    if args.pin:
+        pin = _check_pin(args.pin, "--pin", Usage)
     elif "pin" in entry:
-        pin = _pin(entry["pin"], f"servers.{wanted}.pin", ConfigWrong)
+        pin = _check_pin(entry["pin"], f"servers.{name}.pin", ConfigError)
     elif environ.get("SHELLSTREAM_PIN"):
-        pin = _pin(environ["SHELLSTREAM_PIN"], "$SHELLSTREAM_PIN", ConfigWrong)
+        pin = _check_pin(environ["SHELLSTREAM_PIN"], "$SHELLSTREAM_PIN", ConfigError)
     trust = Trust(file("cacert"), file("cert"), file("key"), pin)
-    return Settings(other or url, token, trust)
+    return Settings(url or server, token, trust)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -105,61 +110,61 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-def _pin(text: str, where: str, kind: type[Usage | ConfigWrong]) -> str:
+def _check_pin(text: str, where: str, kind: type[Usage | ConfigError]) -> str:
     try:
-        digest(text)
+        parse_fingerprint(text)
     except ValueError as error:
         raise kind(f"{where}: {error}") from None
     return text
 
 
-def _token(path: str) -> str:
+def _read_token(path: str) -> str:
     try:
         text = Path(path).expanduser().read_text("utf-8")
     except OSError as error:
-        raise ConfigWrong(f"{path}: {error.strerror}") from None
+        raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeError:
-        raise ConfigWrong(f"{path}: it is no text") from None
-    return _checked(text.strip(), path)
+        raise ConfigError(f"{path}: it is not text") from None
+    return _check_token(text.strip(), path)
 
 
-def _checked(token: str, where: str) -> str:
-    # RFC 6750, 2.1
+def _check_token(token: str, where: str) -> str:
+    # The syntax of bearer tokens, RFC 6750, section 2.1.
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
-        raise ConfigWrong(f"{where}: it holds no token, which is one word")
+        raise ConfigError(f"{where}: it does not hold a token, which is one word")
     return token
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the configuration is, if there is one (XDG Base Directory)."""
+    """Where the configuration is (XDG Base Directory Specification)."""
     home = environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(home).expanduser() / "shellstream" / "client.toml"
 
 
-def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
+def _load_configuration(environ: Mapping[str, str]) -> dict[str, Any]:
     path = config_path(environ)
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise ConfigWrong(f"{path}: {error.strerror}") from None
+        raise ConfigError(f"{path}: {error.strerror}") from None
     import tomllib
 
     try:
         found = tomllib.loads(data.decode())
     except ValueError as error:
-        raise ConfigWrong(f"{path}: {error}") from None
-    wrong = list(_faults(found))
-    if wrong:
-        raise ConfigWrong(f"{path}: {'; '.join(wrong)}")
+        raise ConfigError(f"{path}: {error}") from None
+    faults = _faults(found)
+    if faults:
+        raise ConfigError(f"{path}: {'; '.join(faults)}")
     return found
 
 
-def _faults(found: Mapping[str, Any]) -> "list[str]":
-    """All that is wrong with a configuration."""
+def _faults(found: Mapping[str, Any]) -> list[str]:
+    """All mistakes in a configuration, so that a user can mend them in one go."""
     faults = [
-        f"{name}: is unknown here; there are server and [servers.NAME]"
+        f"{name}: is unknown; the keys are server and [servers.NAME]"
         for name in found
         if name not in ("server", "servers")
     ]
@@ -176,18 +181,18 @@ def _faults(found: Mapping[str, Any]) -> "list[str]":
         for key, value in entry.items():
             if key not in _KEYS:
                 known = ", ".join(_KEYS)
-                faults.append(f"{where}.{key}: is unknown here; there are {known}")
+                faults.append(f"{where}.{key}: is unknown; the keys are {known}")
             elif not isinstance(value, str):
                 faults.append(f"{where}.{key}: must be a string")
     return faults
 
 
-def wire_to(where: Settings) -> AsyncioWire:
+def make_wire(reactor: Any, load_settings: Settings) -> TreqWire:
     """
-    What asks this server.
+    The wire to a server.
 
-    @raise ClientError: if what it takes to trust each other is not right.
+    @raise ClientError: if the certificates cannot be used.
     """
-    trust = where.tls()
+    trust = load_settings.checked_trust()
     policy = None if trust is None else trust.policy()
-    return AsyncioWire(lambda reactor: http_client(reactor, policy))
+    return TreqWire(reactor, http_client(reactor, policy))

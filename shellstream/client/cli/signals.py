@@ -1,10 +1,13 @@
-"""Signals that we are sent, and what becomes of them."""
+"""Signals that the command line receives, and what it does about them."""
 
-import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NoReturn
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from shellstream.client.api import Client
 from shellstream.client.errors import ClientError, Refused
@@ -12,71 +15,126 @@ from shellstream.client.follow import Following
 
 from .messages import Messages
 
+#: The signals that end a program.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def on_signal(reactor: Any, number: int, handler: Callable[[], object]) -> None:
+    """Have the reactor call C{handler} for each signal of this number."""
+    # Python calls signal handlers between any two instructions; the reactor calls
+    # ours between two events, where nothing is half done.
+    signal.signal(number, lambda number, frame: reactor.callFromThread(handler))
+
+
+def on_ending_signals(reactor: Any, handler: Callable[[int], object]) -> None:
+    """The same for INT, TERM and HUP, unless they are ignored, as under nohup(1)."""
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            on_signal(reactor, number, partial(handler, number))
+
+
+def run_until_done(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """
+    Run a reactor until a coroutine has returned or raised.
+
+    INT, TERM or HUP cancels the coroutine, and the reactor runs until it has cleaned
+    up; a coroutine may call L{on_ending_signals} to handle them in its own way.
+
+    @param main: makes the coroutine.
+    @return: the coroutine's result, or 128 + the number of the signal that ended it.
+    """
+    outcomes: list[int | Failure] = []
+    received: list[int] = []
+
+    def start() -> None:
+        running = Deferred.fromCoroutine(main())
+        running.addBoth(outcomes.append)
+        running.addCallback(lambda _: reactor.stop())
+        cancels.append(running.cancel)
+
+    def cancel(number: int) -> None:
+        received.append(number)
+        for each in cancels:
+            each()
+
+    cancels: list[Callable[[], None]] = []
+    on_ending_signals(reactor, cancel)
+    reactor.callWhenRunning(start)
+    # Twisted's own handlers would stop the reactor at once.
+    reactor.run(installSignalHandlers=False)
+    (outcome,) = outcomes
+    if received:
+        return 128 + received[0]
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+    return outcome
+
 
 class SignalHandler:
     """
-    Ctrl-C is sent on to the run; a second one cancels it; a third leaves. SIGTERM
-    cancels; a second one leaves. SIGHUP leaves, and so does each of them when there is
-    no run to be told of it: not yet, or not any more, as when a slow terminal is still
-    shown what it has written.
+    Turns signals into requests, and leaves when they are repeated.
 
-    @ivar feeding: whether the run waits for more input from us. Who leaves it does
-        not end that: what was cut off must not look like the whole.
+    The first INT (Ctrl-C) is sent on to the run, the second cancels the run, the third
+    leaves. The first TERM cancels, the second leaves. HUP leaves. All of them leave at
+    once where no run can be told: before it began, and after its end, as when a slow
+    terminal still shows the last of the output.
+
+    @ivar sending_input: whether the run waits for more input from us. Leaving then
+        does not end the input: half of it must not look like all of it.
     """
 
-    def __init__(self, client: Client, notes: Messages) -> None:
+    def __init__(self, reactor: Any, client: Client, messages: Messages) -> None:
         self._client = client
-        self._notes = notes
+        self._messages = messages
         self._following: Following | None = None
-        self.feeding = False
+        self.sending_input = False
         self._detach = False
-        self._came: dict[int, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._before: Callable[[], object] | None = None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
-                loop.add_signal_handler(number, self._signalled, number)
+        self._counts: dict[int, int] = {}
+        self._cleanup: Callable[[], object] | None = None
+        on_ending_signals(reactor, self._received)
 
-    def steer(self, following: Following, *, detach: bool) -> None:
+    def follow(self, following: Following, *, detach: bool) -> None:
         """
-        From now on there may be a run.
+        Send signals to the run of C{following} from now on.
 
-        @param detach: whether Ctrl-C leaves it going.
+        @param detach: Ctrl-C leaves, and the run goes on.
         """
         self._following = following
         self._detach = detach
 
-    def before_leaving(self, do: Callable[[], object] | None) -> None:
-        """What is still to be done when we leave, wherever that is decided."""
-        self._before = do
+    def set_cleanup(self, cleanup: Callable[[], object] | None) -> None:
+        """Have this called before the program exits, wherever that is decided."""
+        self._cleanup = cleanup
 
-    def leave(self, code: int) -> NoReturn:
-        """End now: all output is written, sockets close themselves."""
-        if self._before is not None:
-            self._before()
+    def exit(self, code: int) -> NoReturn:
+        """End the program now."""
+        if self._cleanup is not None:
+            self._cleanup()
+        # Output is never buffered here, and the system closes the connections; to
+        # unwind instead could wait for a terminal that takes no more.
         os._exit(code)
 
-    def _signalled(self, number: int) -> None:
+    def _received(self, number: int) -> None:
         run = None if self._following is None else self._following.run
-        step = self._came.get(number, 0)
-        self._came[number] = step + 1
+        count = self._counts[number] = self._counts.get(number, 0) + 1
         if run is None:
-            self.leave(128 + number)
+            self.exit(128 + number)
         elif number == signal.SIGINT and self._detach:
-            on = "on, and its input stays open" if self.feeding else "on"
-            self._notes.say(f"the run goes {on}; shellstream attach {run} follows it")
-            self.leave(128 + number)
-        elif number == signal.SIGINT and step == 0:
-            self._notes.tell("interrupted; again to cancel the run")
-            self._do(number, self._interrupt(run))
-        elif number == signal.SIGTERM and step == 0:
-            self._do(number, self._client.cancel(run))
-        elif number == signal.SIGINT and step == 1:
-            self._notes.say("cancelling; again to leave without waiting for its end")
-            self._do(number, self._cancel(run))
+            on = "on, and its input stays open" if self.sending_input else "on"
+            self._messages.info(
+                f"the run goes {on}; shellstream attach {run} follows it"
+            )
+            self.exit(128 + number)
+        elif number == signal.SIGINT and count == 1:
+            self._messages.detail("interrupted; again to cancel the run")
+            self._request(number, self._interrupt(run))
+        elif number == signal.SIGTERM and count == 1:
+            self._request(number, self._client.cancel(run))
+        elif number == signal.SIGINT and count == 2:
+            self._messages.info("cancelling; again to leave without waiting")
+            self._request(number, self._cancel(run))
         else:
-            self.leave(128 + number)
+            self.exit(128 + number)
 
     async def _interrupt(self, run: str) -> None:
         try:
@@ -87,7 +145,7 @@ class SignalHandler:
             if (await self._client.show(run))["ended"] is None:  # it is queued
                 await self._client.cancel(run)
             else:
-                self._leave_ended(run)
+                self._exit_after_end(run)
 
     async def _cancel(self, run: str) -> None:
         try:
@@ -95,22 +153,18 @@ class SignalHandler:
         except Refused as error:
             if error.status != 409:
                 raise
-            self._leave_ended(run)
+            self._exit_after_end(run)
 
-    def _leave_ended(self, run: str) -> NoReturn:
-        what = f"shellstream attach {run} shows all of its output"
-        self._notes.say(f"the run has ended; {what}")
-        self.leave(128 + signal.SIGINT)
+    def _exit_after_end(self, run: str) -> NoReturn:
+        how = f"shellstream attach {run} shows all of its output"
+        self._messages.info(f"the run has ended; {how}")
+        self.exit(128 + signal.SIGINT)
 
-    def _do(self, number: int, what: Awaitable[object]) -> None:
-        async def told() -> None:
-            try:
-                await what
-            except ClientError as error:
-                self._notes.say(str(error))
-                if number == signal.SIGTERM:  # whoever sent it will not wait for long
-                    self.leave(128 + number)
+    def _request(self, number: int, request: Coroutine[Any, Any, object]) -> None:
+        def failed(failure: Failure) -> None:
+            failure.trap(ClientError)
+            self._messages.info(str(failure.value))
+            if number == signal.SIGTERM:  # the sender, say systemd, soon sends KILL
+                self.exit(128 + number)
 
-        task = asyncio.ensure_future(told())
-        self._tasks.add(task)  # or nobody would hold it
-        task.add_done_callback(self._tasks.discard)
+        Deferred.fromCoroutine(request).addErrback(failed)

@@ -1,4 +1,4 @@
-"""The words of a command line that make a request."""
+"""What the words of a command line ask for."""
 
 from shellstream.client.errors import Usage
 from shellstream.client.urls import http_url
@@ -7,14 +7,14 @@ from .options import SUBCOMMANDS
 
 
 class Target:
-    """What the words of a command line ask for: a URL or a command, and parameters."""
+    """A URL or a command, or neither for the default command; and parameters."""
 
     def __init__(self, words: list[str]) -> None:
-        """@raise Usage: if they make no request."""
+        """@raise Usage: if the words are not a target and parameters."""
         self.url: str | None = None
         self.name: str | None = None
         rest = words
-        if words and _is_target(words[0]):
+        if words and _names_target(words[0]):
             first, *rest = words
             if _is_url(first):
                 self.url = http_url(first)
@@ -26,13 +26,13 @@ class Target:
 def _parameter(word: str, name: str | None) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not equals or not key:
-        hint = meant(name or "")
-        raise Usage(f"{word!r} is no parameter; write NAME=VALUE{hint}")
+        hint = subcommand_hint(name or "")
+        raise Usage(f"{word!r} is not a parameter; write NAME=VALUE{hint}")
     return key, value
 
 
-def meant(name: str) -> str:
-    """A hint for who mistyped a subcommand: it is taken for a command's name."""
+def subcommand_hint(name: str) -> str:
+    """A hint, as a mistyped subcommand is taken for a command's name; or nothing."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(SUBCOMMANDS), n=1)
@@ -43,5 +43,5 @@ def _is_url(word: str) -> bool:
     return "://" in word or "/" in word or ":" in word
 
 
-def _is_target(word: str) -> bool:
+def _names_target(word: str) -> bool:
     return "=" not in word or _is_url(word.partition("=")[0])

@@ -1,10 +1,10 @@
-"""What a run does to our screen beside writing on it."""
+"""The modes that a run leaves the local terminal in."""
 
 import re
 
-#: Private modes of xterm, and whether they are on at a terminal as one finds it: keys
-#: of the cursor, reverse video, origin, wrapping, the cursor itself, mice, other
-#: screens, brackets around what is pasted.
+#: xterm's private modes (DECSET), and whether a new terminal has them on: cursor keys,
+#: reverse video and origin; wrapping and the cursor; mice; the alternate screen and
+#: bracketed paste. See "Private Modes" in xterm's ctlseqs.
 _DEFAULT_MODES = {
     **dict.fromkeys((1, 5, 6), False),
     **dict.fromkeys((7, 25), True),
@@ -12,28 +12,29 @@ _DEFAULT_MODES = {
     **dict.fromkeys((47, 1047, 1049, 2004), False),
 }
 
-#: Modes, colours or other keys, margins (CSI); the keypad; a reset of everything.
+#: Sequences that change modes, colours, modified keys or margins (CSI), the keypad, or
+#: reset everything (RIS).
 _SWITCH = re.compile(rb"\x1b(?:\[([?>]?)([0-9;]{0,60})([hlmr])|([=>c]))")
-_BEGUN = re.compile(rb"\x1b(?:\[[?>]?[0-9;]{0,60})?\Z")
+_UNFINISHED = re.compile(rb"\x1b(?:\[[?>]?[0-9;]{0,60})?\Z")
 
 
 class TerminalModes:
     """
-    Sees what a run switches, so that it can be switched back when the run cannot do
-    so any more: an editor that lost its network leaves no screen of its own behind.
+    Tracks the modes that a run switches, to switch them back where the run cannot: an
+    editor whose connection broke does not leave its alternate screen behind.
     """
 
     def __init__(self) -> None:
-        self._held = b""  # the beginning of a sequence
-        self._found()
+        self._unfinished = b""  # the beginning of a sequence
+        self._set_defaults()
 
     def feed(self, data: bytes) -> None:
-        """This is written to the terminal."""
-        data = self._held + data
-        for kind, numbers, what, single in _SWITCH.findall(data):
-            match kind + what or single:
+        """Take what the run writes to the terminal."""
+        data = self._unfinished + data
+        for prefix, numbers, final, single in _SWITCH.findall(data):
+            match prefix + final or single:
                 case b"?h" | b"?l":
-                    on = what == b"h"
+                    on = final == b"h"
                     wanted = {int(each) for each in numbers.split(b";") if each}
                     self._modes.update(
                         dict.fromkeys(wanted & _DEFAULT_MODES.keys(), on)
@@ -47,25 +48,26 @@ class TerminalModes:
                 case b"=" | b">":
                     self._keypad = single == b"="
                 case b"c":
-                    self._found()
-        begun = _BEGUN.search(data)
-        self._held = b"" if begun is None else begun[0]
+                    self._set_defaults()
+        unfinished = _UNFINISHED.search(data)
+        self._unfinished = b"" if unfinished is None else unfinished[0]
 
-    def undo(self) -> bytes:
-        """What switches all of that back; from then on it counts as done."""
+    def reset(self) -> bytes:
+        """Start afresh; returns the sequences that switch everything back."""
         sent = [
-            b"\x1b[?%d%c" % (number, b"h" if usual else b"l")
-            for number, usual in _DEFAULT_MODES.items()
-            if self._modes[number] != usual
+            b"\x1b[?%d%c" % (number, b"h" if default else b"l")
+            for number, default in _DEFAULT_MODES.items()
+            if self._modes[number] != default
         ]
         sent += [b"\x1b[>4m"] if self._keys else []
         sent += [b"\x1b>"] if self._keypad else []
         sent += [b"\x1b[m"] if self._coloured else []
-        sent += [b"\x1b7\x1b[r\x1b8"] if self._margins else []  # it moves the cursor
-        self._found()
+        sent += (
+            [b"\x1b7\x1b[r\x1b8"] if self._margins else []
+        )  # margins move the cursor
+        self._set_defaults()
         return b"".join(sent)
 
-    def _found(self) -> None:
-        """As a terminal is found."""
+    def _set_defaults(self) -> None:
         self._modes = dict(_DEFAULT_MODES)
         self._coloured = self._keys = self._keypad = self._margins = False

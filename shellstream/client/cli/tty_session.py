@@ -1,78 +1,88 @@
-"""C{--tty}: somebody sits at a run's terminal."""
+"""C{--tty}: a user at a run's terminal."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import DeferredQueue
 
 from shellstream.client.api import Client
 from shellstream.client.errors import Refused
 from shellstream.client.events import RunInfo
 
-from .local_terminal import Escape, Terminal
+from .local_terminal import EscapeDetector, LocalTerminal
 from .messages import Messages
-from .signals import SignalHandler
+from .signals import SignalHandler, on_signal
 from .stdin import StdinReader
 from .terminal_modes import TerminalModes
-
-_WATCHED = (signal.SIGWINCH, signal.SIGCONT, signal.SIGQUIT)
 
 
 class TtySession:
     """
-    A terminal here and one there: keys and sizes go there, one request of a kind at
-    a time. Use it as a context: outside it, the terminal is as it was found.
+    Connects the local terminal with a run's: keys and sizes are sent, one request of
+    each kind at a time. Use it as a context manager: on exit the local terminal is as
+    it was found.
 
-    @ivar screen: is told what the run writes.
+    @ivar modes: has to be fed what the run writes.
     """
 
     def __init__(
         self,
-        terminal: Terminal,
+        reactor: Any,
+        terminal: LocalTerminal,
         run: RunInfo,
         client: Client,
-        notes: Messages,
-        steering: SignalHandler,
+        messages: Messages,
+        signals: SignalHandler,
     ) -> None:
+        self._reactor = reactor
         self._terminal = terminal
         self._run = run
         self._client = client
-        self._notes = notes
-        self._steering = steering
-        self._escape = Escape()
-        self.screen = TerminalModes()
-        self._resized = asyncio.Event()
+        self._messages = messages
+        self._signals = signals
+        self._escape = EscapeDetector()
+        self.modes = TerminalModes()
+        self._resizes: DeferredQueue[None] = DeferredQueue()
 
     def __enter__(self) -> "TtySession":
-        self._keys = StdinReader(0, "standard input", self._heed, self._leave(129))
-        self._notes.ending = "\r\n"
-        self._steering.before_leaving(self._restore)
-        self._terminal.raw()
-        handlers = (
-            self._resized.set,
-            self._continued,
-            self._leave(128 + signal.SIGQUIT),
+        self._keys = StdinReader(
+            self._reactor,
+            0,
+            "standard input",
+            filter_data=self._filter_keys,
+            on_eof=partial(self._signals.exit, 128 + signal.SIGHUP),
         )
-        for number, handler in zip(_WATCHED, handlers, strict=True):
-            asyncio.get_running_loop().add_signal_handler(number, handler)
+        self._messages.line_end = "\r\n"
+        self._signals.set_cleanup(self._restore)
+        self._terminal.set_raw()
+        handlers: dict[int, Callable[[], object]] = {
+            signal.SIGWINCH: self._note_resize,
+            signal.SIGCONT: self._resume,
+            signal.SIGQUIT: partial(self._signals.exit, 128 + signal.SIGQUIT),
+        }
+        self._before = {number: signal.getsignal(number) for number in handlers}
+        for number, handler in handlers.items():
+            on_signal(self._reactor, number, handler)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._keys.close()
-        for number in _WATCHED:
-            asyncio.get_running_loop().remove_signal_handler(number)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         self._restore()
-        self._steering.before_leaving(None)
+        self._signals.set_cleanup(None)
 
-    async def type(self) -> None:
-        """Send what is typed."""
+    async def send_keys(self) -> None:
+        """Send what the user types."""
         await self._client.feed(self._run["id"], self._keys)
 
-    async def resize(self) -> None:
-        """Send each new size, or of many that come at once the last."""
+    async def send_sizes(self) -> None:
+        """Send each new size; of several that come during a request, the last."""
         while True:
-            await self._resized.wait()
-            self._resized.clear()
+            await self._resizes.get()
             size = self._terminal.size()
             try:
                 if size is not None:
@@ -80,33 +90,34 @@ class TtySession:
             except Refused as error:
                 if error.status != 409:
                     raise
-                return  # it has ended
+                return  # the run has ended
 
-    def _heed(self, data: bytes) -> bytes:
+    def _note_resize(self) -> None:
+        if not self._resizes.pending:
+            self._resizes.put(None)
+
+    def _filter_keys(self, data: bytes) -> bytes:
         sent = self._escape.feed(data)
-        if self._escape.typed:
+        if self._escape.found:
             self._restore()
-            self._notes.say(self._parting())
-            self._steering.leave(129)
+            self._messages.info(self._farewell())
+            self._signals.exit(128 + signal.SIGHUP)
         return sent
 
-    def _parting(self) -> str:
-        then = f"shellstream attach {self._run['id']} shows its output"
+    def _farewell(self) -> str:
+        how = f"shellstream attach {self._run['id']} shows its output"
         if self._run["on_disconnect"] == "keep":
-            return f"left; the run goes on; {then}"
-        return f"left; the run is ended soon, unless somebody watches it; {then}"
+            return f"left; the run goes on; {how}"
+        return f"left; the run is ended soon, unless another client watches it; {how}"
 
-    def _continued(self) -> None:
-        # Whoever stopped us has had the terminal meanwhile.
-        self._terminal.raw()
-        self._resized.set()
-
-    def _leave(self, code: int) -> Callable[[], None]:
-        return lambda: self._steering.leave(code)
+    def _resume(self) -> None:
+        # While we were stopped, the shell has used the terminal in its own mode.
+        self._terminal.set_raw()
+        self._note_resize()
 
     def _restore(self) -> None:
-        undo = self.screen.undo()
-        if undo and os.isatty(1):
-            os.write(1, undo)
+        reset = self.modes.reset()
+        if reset and os.isatty(1):
+            os.write(1, reset)
         self._terminal.restore()
-        self._notes.ending = "\n"
+        self._messages.line_end = "\n"

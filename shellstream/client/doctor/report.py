@@ -7,7 +7,7 @@ from textwrap import fill
 
 from attrs import asdict
 
-from shellstream.client.escape import shown
+from shellstream.client.escape import printable
 
 from .findings import Finding, Report, duration, in_bursts
 
@@ -46,7 +46,7 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
     if finding.cure:
         yield "  Change:"
         # Never filled: a setting must stay in one line.
-        yield from (f"      {shown(line)}" for line in finding.cure)
+        yield from (f"      {printable(line)}" for line in finding.cure)
 
 
 def _fact_line(fact: Mapping[str, object]) -> str:
@@ -90,7 +90,7 @@ def _precise(seconds: float) -> str:
 
 def _filled(text: str, indent: str = "", hang: str = "") -> str:
     return fill(
-        shown(text),
+        printable(text),
         _WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + hang,

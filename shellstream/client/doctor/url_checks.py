@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from shellstream.client.errors import NotHTTP
-from shellstream.client.escape import shown
+from shellstream.client.escape import printable
 
 from . import server_diagnosis, stream_diagnosis
 from .errors import NotExamined, NothingSeen
@@ -191,7 +191,7 @@ def _advice(exchange: Exchange) -> str:
     match exchange.status:
         case status if status in _REDIRECTED:
             where = exchange.headers.get("location", "where it points to")
-            return f": examine {shown(where)}"
+            return f": examine {printable(where)}"
         case 401 | 403:
             return ": it wants a token"
         case 404:
@@ -200,5 +200,5 @@ def _advice(exchange: Exchange) -> str:
             return ": the server does not know this host name as its own"
         case 503:
             after = exchange.headers.get("retry-after", "some")
-            return f": try again in {shown(after)} seconds"
+            return f": try again in {printable(after)} seconds"
     return ""

@@ -188,7 +188,7 @@ class ConnectionPerRequestAgent:
     def _explained(
         self, failure: Failure, endpoints: _Endpoints
     ) -> "Failure | Deferred[Failure]":
-        from .pinned_openssl import explained
+        from .pinned_openssl import explain_refusal
 
         watched = endpoints.watched
-        return explained(failure, watched.host, watched.tcp, self._reactor)
+        return explain_refusal(failure, watched.host, watched.tcp, self._reactor)

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from .treq_wire import TreqAnswer, TreqWire, http_client
+from .treq_wire import TreqResponse, TreqWire, http_client
 
 T = TypeVar("T")
 
@@ -47,14 +47,14 @@ class AsyncioWire:
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout: float | None = None,  # the wire's contract
-    ) -> "AsyncioAnswer":
+    ) -> "AsyncioResponse":
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._reactors = _reactors(loop)
             reactor = await anext(self._reactors)
             self._wire, self._loop = TreqWire(reactor, self._http(reactor)), loop
         asking = self._wire.request(method, url, headers, body, timeout)
-        return AsyncioAnswer(await _done(asking), self._reactors)
+        return AsyncioResponse(await _done(asking), self._reactors)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -63,10 +63,10 @@ class AsyncioWire:
         return asyncio.get_running_loop().time()
 
 
-class AsyncioAnswer:
-    """An L{Answer} that asyncio can wait for."""
+class AsyncioResponse:
+    """An L{Response} that asyncio can wait for."""
 
-    def __init__(self, answer: TreqAnswer, reactors: object) -> None:
+    def __init__(self, answer: TreqResponse, reactors: object) -> None:
         self.status = answer.status
         self.phrase = answer.phrase
         self.headers = answer.headers

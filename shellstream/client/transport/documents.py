@@ -12,9 +12,9 @@ from shellstream.client.errors import (
     Refused,
     ServerFailed,
 )
-from shellstream.client.escape import shown
+from shellstream.client.escape import printable
 
-from .wire import Answer, Wire
+from .wire import Response, Wire
 
 #: The most that is read of an answer that is a document, in bytes, and of one that
 #: is an error.
@@ -24,7 +24,7 @@ MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
 REQUEST_TIMEOUT = 60.0
 
 
-class Server:
+class ServerApi:
     """
     Where short answers come from.
 
@@ -40,7 +40,7 @@ class Server:
 
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Answer:
+    ) -> Response:
         """
         Ask, and wait for the head of an answer.
 
@@ -50,7 +50,7 @@ class Server:
         headers = {**self._headers, **headers}
         answer = await self._wire.request(method, url, headers, body, REQUEST_TIMEOUT)
         self.heard = True
-        await check(url, answer)
+        await check_status(url, answer)
         return answer
 
     async def document(
@@ -71,7 +71,7 @@ class Server:
             headers["content-type"] = "application/json"
         answer = await self.ask(method, path, headers, body)
         try:
-            return json.loads(await whole(answer, MAX_DOCUMENT))
+            return json.loads(await read_body(answer, MAX_DOCUMENT))
         except (ValueError, RecursionError):
             why = "it is no JSON; is this a shellstream?"
             raise ContractViolation(self._url + path, why) from None
@@ -88,7 +88,7 @@ class Server:
         return await self.document(method, path, document)
 
 
-async def check(url: str, answer: Answer) -> None:
+async def check_status(url: str, answer: Response) -> None:
     """
     See that an answer is what was asked for.
 
@@ -97,19 +97,19 @@ async def check(url: str, answer: Answer) -> None:
     if 200 <= answer.status < 300:
         return
     try:
-        body = await whole(answer, MAX_PROBLEM)
+        body = await read_body(answer, MAX_PROBLEM)
     except CutShort:
         body = b""  # half an explanation misleads; the status tells enough
-    text = f"{answer.status} {line(answer.phrase)}"
+    text = f"{answer.status} {one_line(answer.phrase)}"
     detail = _detail(answer.headers.get("content-type", ""), body)
     to = answer.headers.get("location")
     if answer.status < 400 and to:
-        detail = f"it sends us to {line(to)}; ask there, if you trust it"
+        detail = f"it sends us to {one_line(to)}; ask there, if you trust it"
     cls = Refused if answer.status < 500 else ServerFailed
     raise cls(url, answer.status, f"{text}: {detail}" if detail else text)
 
 
-async def whole(answer: Answer, most: int) -> bytes:
+async def read_body(answer: Response, most: int) -> bytes:
     """An answer up to its end, or up to so many bytes; then it is closed."""
     body = bytearray()
     try:
@@ -129,12 +129,12 @@ def _detail(media_type: str, body: bytes) -> str:
             found = json.loads(text)
         except (ValueError, RecursionError):
             return ""
-        return line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
+        return one_line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
     if media_type.startswith("text/plain"):
-        return line(text.strip().partition("\n")[0])
+        return one_line(text.strip().partition("\n")[0])
     return ""
 
 
-def line(text: str) -> str:
+def one_line(text: str) -> str:
     """A server's words, as far as they are worth a line."""
-    return shown(text[:1000])
+    return printable(text[:1000])

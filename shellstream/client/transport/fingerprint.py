@@ -4,11 +4,11 @@ import re
 from base64 import b64decode
 
 
-class Untrusted(Exception):
+class UntrustedCertificate(Exception):
     """A server shows another certificate than it should; the text says what to do."""
 
 
-def digest(text: str) -> bytes:
+def parse_fingerprint(text: str) -> bytes:
     """
     A SHA-256 fingerprint: as daemons print it, C{SHA256:} and hexadecimal digits, as
     OpenSSL and browsers do, with colons between them, or in Base64.
@@ -27,29 +27,30 @@ def digest(text: str) -> bytes:
     )
 
 
-def fingerprint(found: bytes) -> str:
+def format_fingerprint(found: bytes) -> str:
     """As daemons print it."""
     return f"SHA256:{found.hex()}"
 
 
-def other(pin: bytes, found: bytes) -> str:
-    """What is to be said of a certificate that is not the pinned one."""
+def mismatch_message(pin: bytes, found: bytes) -> str:
+    """The error message for a certificate that is not the pinned one."""
     return (
-        f"its certificate is {fingerprint(found)}, not {fingerprint(pin)} as pinned: "
-        "somebody may be in between, or it has a new one; ask whoever runs it"
+        f"its certificate is {format_fingerprint(found)}, not "
+        f"{format_fingerprint(pin)} as pinned: another machine may be in between, or "
+        "the server has a new certificate; ask its operator"
     )
 
 
-def self_signed(found: bytes) -> str:
-    """What is to be said of a certificate that no authority vouches for."""
+def self_signed_message(found: bytes) -> str:
+    """The error message for a certificate that no authority has signed."""
     return (
-        f"no authority vouches for its certificate, {fingerprint(found)}; compare that "
-        "with what the daemon printed at its start, and if they are the same, give it "
-        "as --pin"
+        "no authority has signed its certificate, "
+        f"{format_fingerprint(found)}; compare it with what the daemon printed at its "
+        "start, and if they are the same, give it as --pin"
     )
 
 
-def blocks(data: bytes, kind: bytes) -> list[bytes]:
+def pem_blocks(data: bytes, kind: bytes) -> list[bytes]:
     """The blocks of a PEM file (RFC 7468) whose label ends so."""
     label = rb"-----%s (?:[A-Z0-9]+ )*" + kind + rb"-----"
     return re.findall(rb"(?s)" + label % b"BEGIN" + rb".+?" + label % b"END", data)

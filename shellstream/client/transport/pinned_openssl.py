@@ -20,24 +20,24 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 from zope.interface import implementer
 
-from .fingerprint import Untrusted, other, self_signed
+from .fingerprint import UntrustedCertificate, mismatch_message, self_signed_message
 from .tls_errors import tls_reason
 from .wire import CONNECT_TIMEOUT
 
 #: C{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT} of OpenSSL's C{x509_vfy.h}.
 _SELF_SIGNED = 18
 
-#: What decides: of the fingerprint of a server's certificate, and what OpenSSL has
-#: against it (0 for nothing). Whoever does not want it raises an L{Untrusted}.
-Judge = Callable[[bytes, int], None]
+#: Takes the fingerprint of a server's certificate and OpenSSL's error number for it (0
+#: for no error); raises L{UntrustedCertificate} to refuse the server.
+CertificateCheck = Callable[[bytes, int], None]
 
 
-def pinned(pin: bytes) -> Judge:
+def require_fingerprint(pin: bytes) -> CertificateCheck:
     """Whoever shows this certificate, and nobody else."""
 
     def judge(found: bytes, error: int) -> None:
         if not hmac.compare_digest(found, pin):
-            raise Untrusted(other(pin, found))
+            raise UntrustedCertificate(mismatch_message(pin, found))
 
     return judge
 
@@ -46,7 +46,9 @@ def pinned(pin: bytes) -> Judge:
 class FingerprintVerifier:
     """Who answers is who shows the right certificate: no authority, name or date."""
 
-    def __init__(self, context: SSL.Context, hostname: str, judge: Judge) -> None:
+    def __init__(
+        self, context: SSL.Context, hostname: str, judge: CertificateCheck
+    ) -> None:
         self._context = context
         self._hostname = hostname
         self._judge = judge
@@ -66,7 +68,7 @@ class FingerprintVerifier:
             der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
             try:
                 self._judge(hashlib.sha256(der).digest(), error)
-            except Untrusted:
+            except UntrustedCertificate:
                 tls.failVerification(Failure())
                 return False
             return True
@@ -79,7 +81,7 @@ class FingerprintVerifier:
         return connection
 
 
-def explained(
+def explain_refusal(
     failure: Failure, hostname: str, tcp: IStreamClientEndpoint, reactor: Any
 ) -> "Failure | Deferred[Failure]":
     """
@@ -94,7 +96,9 @@ def explained(
     def looked(found: bytes | None) -> Failure:
         if found is None:
             return failure
-        return Failure(ResponseFailed([Failure(Untrusted(self_signed(found)))]))
+        return Failure(
+            ResponseFailed([Failure(UntrustedCertificate(self_signed_message(found)))])
+        )
 
     looking = Deferred.fromCoroutine(_look(hostname, tcp, reactor))
     looking.addTimeout(CONNECT_TIMEOUT, reactor)
@@ -119,7 +123,7 @@ async def _look(
     def judge(found: bytes, error: int) -> None:
         if error == _SELF_SIGNED:
             seen.append(found)
-        raise Untrusted("it was only to be looked at")
+        raise UntrustedCertificate("it was only to be looked at")
 
     creator = FingerprintVerifier(CertificateOptions().getContext(), hostname, judge)
     factory = Factory.forProtocol(_Looking)

@@ -5,7 +5,7 @@ import hmac
 import ssl
 from typing import Any, NoReturn, Self
 
-from .fingerprint import other
+from .fingerprint import mismatch_message
 
 
 class _Judged(ssl.SSLObject):
@@ -14,8 +14,10 @@ class _Judged(ssl.SSLObject):
         context: Any = self.context
         found = hashlib.sha256(self.getpeercert(binary_form=True) or b"").digest()
         if not hmac.compare_digest(found, context.pin):
-            error = ssl.SSLCertVerificationError(1, other(context.pin, found))
-            error.verify_message = other(context.pin, found)
+            error = ssl.SSLCertVerificationError(
+                1, mismatch_message(context.pin, found)
+            )
+            error.verify_message = mismatch_message(context.pin, found)
             raise error
 
 

@@ -36,13 +36,13 @@ from shellstream.client.errors import (
 )
 
 from .agent import ConnectionPerRequestAgent
-from .fingerprint import Untrusted
+from .fingerprint import UntrustedCertificate
 from .tls_errors import tls_reason
 from .wire import ALWAYS, READ_AHEAD
 
 
 @implementer(IAgent)
-class LiveAgent:
+class IdentityAgent:
     """Ask for bytes as they are: treq offers gzip, which holds output back."""
 
     def __init__(self, agent: IAgent) -> None:
@@ -94,7 +94,7 @@ def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClie
         L{Trust.policy}'s, or any other.
     """
     agent = ConnectionPerRequestAgent(reactor, policy or BrowserLikePolicyForHTTPS())
-    return HTTPClient(LiveAgent(agent), data_to_body_producer=_Bytes)
+    return HTTPClient(IdentityAgent(agent), data_to_body_producer=_Bytes)
 
 
 class TreqWire:
@@ -118,7 +118,7 @@ class TreqWire:
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout: float | None = None,  # the wire's contract
-    ) -> "TreqAnswer":
+    ) -> "TreqResponse":
         try:
             asked = self._http.request(
                 method,
@@ -130,11 +130,11 @@ class TreqWire:
                 reactor=self._reactor,  # or treq would install the global one
             )
             if timeout is not None:
-                asked.addTimeout(timeout, self._clock, onTimeoutCancel=_late)
+                asked.addTimeout(timeout, self._clock, onTimeoutCancel=_raise_timeout)
             response = await asked
         except Exception as error:
-            raise _unanswered(url, error, timeout) from error
-        return TreqAnswer(url, response, self._clock)
+            raise _request_error(url, error, timeout) from error
+        return TreqResponse(url, response, self._clock)
 
     async def sleep(self, seconds: float) -> None:
         await deferLater(self._clock, seconds)
@@ -157,8 +157,8 @@ class _Paced(proxyForInterface(IResponse, "response")):  # type: ignore[misc]
         self.response.deliverBody(protocol)
 
 
-class TreqAnswer:
-    """An L{Answer} that treq collects."""
+class TreqResponse:
+    """An L{Response} that treq collects."""
 
     def __init__(self, url: str, response: Any, clock: IReactorTime) -> None:
         self.status: int = response.code
@@ -250,7 +250,7 @@ class TreqAnswer:
         self._over = True
         self._expect(None)
         if self._error is None:
-            self._error = CutShort(self._url, _why(reason.value))
+            self._error = CutShort(self._url, _describe(reason.value))
         self._tell()
 
     def _tell(self) -> None:
@@ -258,16 +258,16 @@ class TreqAnswer:
             self._news.callback(None)
 
 
-def _late(result: object, timeout: float) -> None:
+def _raise_timeout(result: object, timeout: float) -> None:
     """Whatever an agent makes of being cancelled."""
     raise DeferredTimeout(timeout)
 
 
-def _why(error: BaseException | None) -> str:
+def _describe(error: BaseException | None) -> str:
     """In few words; of several errors the first is what happened."""
     match error:
         case ResponseFailed() if error.reasons:
-            return _why(error.reasons[0].value)
+            return _describe(error.reasons[0].value)
         case neterror.ConnectionDone():
             return "the connection was closed"
         case neterror.ConnectionLost():
@@ -275,7 +275,7 @@ def _why(error: BaseException | None) -> str:
     return str(error) or type(error).__name__
 
 
-def _unanswered(url: str, error: Exception, timeout: float | None) -> Exception:
+def _request_error(url: str, error: Exception, timeout: float | None) -> Exception:
     match error:
         case neterror.DNSLookupError():
             return NoSuchHost(url)
@@ -290,7 +290,7 @@ def _unanswered(url: str, error: Exception, timeout: float | None) -> Exception:
         case SchemeNotSupported():
             return Usage(f"{url}: only http:// and https:// are spoken here")
         case ResponseFailed() | RequestTransmissionFailed():
-            return _broken(url, error.reasons)
+            return _connection_error(url, error.reasons)
         case Error():
             return NotHTTP(url, str(error))
         case ValueError():
@@ -298,11 +298,11 @@ def _unanswered(url: str, error: Exception, timeout: float | None) -> Exception:
     return error
 
 
-def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
+def _connection_error(url: str, reasons: Sequence[Failure]) -> ClientError:
     """Why a connection ended before its answer began."""
     values = [reason.value for reason in reasons]
     for error in values:
-        if isinstance(error, Untrusted):
+        if isinstance(error, UntrustedCertificate):
             return TLSFailed(url, str(error))
         # Named, not imported: a plain-HTTP client need not load OpenSSL.
         module = type(error).__module__
@@ -311,7 +311,7 @@ def _broken(url: str, reasons: Sequence[Failure]) -> ClientError:
         if module.startswith("OpenSSL"):
             return TLSFailed(url, tls_reason(error))
         if isinstance(error, ResponseFailed):
-            return _broken(url, error.reasons)
+            return _connection_error(url, error.reasons)
     lost = (neterror.ConnectionLost, neterror.ConnectionDone)
     kind = NoResponse if all(isinstance(each, lost) for each in values) else NotHTTP
-    return kind(url, "; ".join(map(_why, values)))
+    return kind(url, "; ".join(map(_describe, values)))

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from shellstream.client.errors import ConfigWrong
+from shellstream.client.errors import ConfigError
 
-from .fingerprint import digest
+from .fingerprint import parse_fingerprint
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -37,12 +37,12 @@ class Trust(NamedTuple):
 
         @raise ConfigWrong: if a file does not hold what it should, or the pin.
         """
-        from .trust_policy import policy
+        from .trust_policy import make_policy
 
         pin = self._pin()
         try:
             cacert, cert, key = map(_read, self._files())
-            return policy(cacert, cert, key, pin)
+            return make_policy(cacert, cert, key, pin)
         except (OSError, ValueError) as error:
             raise self._wrong(error) from None
 
@@ -76,21 +76,23 @@ class Trust(NamedTuple):
         if self.pin is None:
             return None
         if self.cacert is not None:
-            raise ConfigWrong(BOTH)
+            raise ConfigError(PIN_AND_CACERT)
         try:
-            return digest(self.pin)
+            return parse_fingerprint(self.pin)
         except ValueError as error:
-            raise ConfigWrong(str(error)) from None
+            raise ConfigError(str(error)) from None
 
-    def _wrong(self, error: Exception) -> ConfigWrong:
+    def _wrong(self, error: Exception) -> ConfigError:
         why = getattr(error, "strerror", None) or str(error)
         files = ", ".join(filter(None, self._files()))
         named = getattr(error, "filename", None) or files
-        return ConfigWrong(f"{named}: {why}")
+        return ConfigError(f"{named}: {why}")
 
 
 #: What is said of a pin beside authorities: which of them is meant nobody can know.
-BOTH = "pin and cacert exclude each other: a pin says which certificate it has to be"
+PIN_AND_CACERT = (
+    "pin and cacert exclude each other: a pin says which certificate it has to be"
+)
 
 
 def _read(path: str | None) -> bytes | None:

@@ -17,12 +17,12 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from .fingerprint import blocks
-from .pinned_openssl import FingerprintVerifier, pinned
+from .fingerprint import pem_blocks
+from .pinned_openssl import FingerprintVerifier, require_fingerprint
 from .tls_errors import tls_reason
 
 
-def policy(
+def make_policy(
     cacert: bytes | None,
     cert: bytes | None,
     key: bytes | None,
@@ -85,11 +85,11 @@ class _Policy:
             more["privateKey"] = self._shown.privateKey.original
             more["certificate"] = self._shown.original
         context = CertificateOptions(**more).getContext()
-        return FingerprintVerifier(context, host, pinned(self._pin))
+        return FingerprintVerifier(context, host, require_fingerprint(self._pin))
 
 
 def _block(data: bytes, kind: bytes) -> bytes:
-    found = blocks(data, kind)
+    found = pem_blocks(data, kind)
     if not found:
         raise ValueError(f"there is no {kind.decode().lower()} in PEM")
     return found[0]
@@ -97,7 +97,7 @@ def _block(data: bytes, kind: bytes) -> bytes:
 
 def _certificates(data: bytes) -> list[Certificate]:
     _block(data, b"CERTIFICATE")
-    return [Certificate.loadPEM(each) for each in blocks(data, b"CERTIFICATE")]
+    return [Certificate.loadPEM(each) for each in pem_blocks(data, b"CERTIFICATE")]
 
 
 def _key(data: bytes) -> bytes:

@@ -25,7 +25,7 @@ ALWAYS = {
 }
 
 
-class Answer(Protocol):
+class Response(Protocol):
     """
     An answer to a request, as far as its headers; the rest is read.
 
@@ -59,7 +59,7 @@ class Wire(Protocol):
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """
         Ask, and wait for the headers of the answer. No redirect is followed.
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,8 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream import __version__
 from shellstream.client import __main__ as client
 from shellstream.client.api import Client
-from shellstream.client.cli.arguments import arguments, whole_parser
-from shellstream.client.cli.exit_codes import CODES, exit_code, words
+from shellstream.client.cli.arguments import build_parser, parse_arguments
+from shellstream.client.cli.exit_codes import CODES, describe_end, exit_code
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
 from shellstream.client.cli.target import Target
 from shellstream.client.errors import ClientError, Usage
@@ -32,7 +33,7 @@ class ArgumentTests(SynchronousTestCase):
     def said(self, *argv: str) -> str:
         """What is printed before the command line exits well."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            error = self.assertRaises(SystemExit, arguments, list(argv))
+            error = self.assertRaises(SystemExit, parse_arguments, list(argv))
         self.assertEqual(error.code, 0)
         return out.getvalue()
 
@@ -43,37 +44,46 @@ class ArgumentTests(SynchronousTestCase):
             "-- build a=-1",
             "build -- a=-1",
             "run build a=-1",
-            "-q --server http://x run build a=-1",
+            "-q --server http://x build a=-1",
             "run --retry-for 5 build --timestamps a=-1",
             "build a=-1 -v",
         ):
-            found = arguments(shlex.split(line))
+            found = parse_arguments(shlex.split(line))
             self.assertEqual(found.subcommand, "run")
             self.assertEqual(found.words, ["build", "a=-1"])
-        self.assertEqual(arguments([]).words, [])
+        self.assertEqual(parse_arguments([]).words, [])
 
     def test_subcommands(self) -> None:
-        """A subcommand is the first word, whatever options stand before it."""
+        """A subcommand is the first word; behind any other it is none."""
         for line, subcommand in (
             ("ps", "ps"),
-            ("--server ps show x", "show"),
-            ("--server=ps -q cancel x", "cancel"),
+            ("show x --server ps", "show"),
+            ("cancel --server=ps -q x", "cancel"),
             ("run ps", "run"),
-            ("-- ps", "run"),
+            ("--server ps x", "run"),
             ("x ps", "run"),
             ("x=1", "run"),
         ):
-            self.assertEqual(arguments(shlex.split(line)).subcommand, subcommand, line)
+            self.assertEqual(
+                parse_arguments(shlex.split(line)).subcommand, subcommand, line
+            )
+
+    def test_subcommand_too_late(self) -> None:
+        """A subcommand behind options is no command's name by mistake."""
+        for line in ("-q ps", "--server pi ps", "-- ps"):
+            error = self.assertRaises(Usage, parse_arguments, shlex.split(line))
+            self.assertIn("'ps': a subcommand comes before its options", str(error))
+            self.assertIn("shellstream run ps", str(error))
 
     def test_run_named_as_subcommand(self) -> None:
         """C{run} says that what follows is a command's name, whatever it is."""
         for name in SUBCOMMANDS:
-            self.assertEqual(arguments(["run", name]).words, [name])
+            self.assertEqual(parse_arguments(["run", name]).words, [name])
 
     def test_attach(self) -> None:
         """Where to begin is a number."""
-        self.assertEqual(arguments(["attach", "r", "--from", "7"]).offset, 7)
-        self.assertEqual(arguments(["attach", "--tail=3", "r"]).tail, 3)
+        self.assertEqual(parse_arguments(["attach", "r", "--from", "7"]).offset, 7)
+        self.assertEqual(parse_arguments(["attach", "--tail=3", "r"]).tail, 3)
 
     def test_usage(self) -> None:
         """What is no option is told in one line, with where to read on."""
@@ -81,7 +91,7 @@ class ArgumentTests(SynchronousTestCase):
             ("--nonsense", "shellstream run --help"),
             ("build -x", "--help"),
             ("attach", "ID"),
-            ("attach r s", "'s' is unknown here; see"),
+            ("attach r s", "'s' is unknown; see"),
             ("attach r --from x", "invalid number value: 'x'"),
             ("attach r --tail -1", "--tail"),
             ("build --retry-for nan", "invalid number of seconds"),
@@ -89,9 +99,9 @@ class ArgumentTests(SynchronousTestCase):
             ("show r --format ndjson", "invalid choice"),
             ("completion fish", "invalid choice"),
             ("signal r", "SIG"),
-            ("build --serv x", "'--serv' is unknown here (did you mean --server?)"),
+            ("build --serv x", "'--serv' is unknown (did you mean --server?)"),
         ):
-            error = self.assertRaises(Usage, arguments, shlex.split(line))
+            error = self.assertRaises(Usage, parse_arguments, shlex.split(line))
             self.assertIn(why, str(error))
             self.assertNotIn("\n", str(error))
 
@@ -108,7 +118,7 @@ class ArgumentTests(SynchronousTestCase):
             said = self.said(name, "--help")
             self.assertIn(f"shellstream {name}" if name != "run" else "[run]", said)
             for option in subcommand.options:
-                self.assertIn(option.given.get("metavar", option.names[-1]), said)
+                self.assertIn(option.keywords.get("metavar", option.names[-1]), said)
 
     def test_version(self) -> None:
         """The version is that of the package."""
@@ -156,9 +166,9 @@ class WordsTests(SynchronousTestCase):
     def test_usage(self) -> None:
         """Words that make no request are told as such."""
         wrong = {
-            ("build", "x"): "'x' is no parameter; write NAME=VALUE",
-            ("=x",): "'=x' is no parameter",
-            ("a=1", "b"): "'b' is no parameter",
+            ("build", "x"): "'x' is not a parameter; write NAME=VALUE",
+            ("=x",): "'=x' is not a parameter",
+            ("a=1", "b"): "'b' is not a parameter",
             ("attch", "x"): "did you mean the subcommand 'attach'?",
             ("ftp://h/",): "only http:// and https://",
             ("http://",): "is no URL",
@@ -222,12 +232,12 @@ class CodeTests(SynchronousTestCase):
 
     def test_told(self) -> None:
         """Why a run ended is told where it was not its own doing."""
-        self.assertIsNone(words(self.end("exited", 3)))
-        self.assertIsNone(words(self.end("signaled", signal="TERM")))
+        self.assertIsNone(describe_end(self.end("exited", 3)))
+        self.assertIsNone(describe_end(self.end("signaled", signal="TERM")))
         for state in ("lost", "failed", "cancelled"):
-            self.assertTrue(words(self.end(state)))
+            self.assertTrue(describe_end(self.end(state)))
         for reason, said in (("timeout", "its timeout"), ("new", "new")):
-            said_ = words(End("signaled", None, "TERM", reason, 0))
+            said_ = describe_end(End("signaled", None, "TERM", reason, 0))
             self.assertIn(said, said_)
 
     def test_all(self) -> None:
@@ -246,33 +256,28 @@ class PrintedTests(SynchronousTestCase):
     def test_parser(self) -> None:
         """The parser that is printed knows what the one that reads knows."""
         for name, subcommand in SUBCOMMANDS.items():
-            found = whole_parser().format_help()
+            found = build_parser().format_help()
             self.assertIn(subcommand.help, " ".join(found.split()), name)
 
 
 class MainTests(SynchronousTestCase):
     """Mistakes end the program before anything is asked of the network."""
 
-    def run_main(self, *argv: str) -> tuple[object, str]:
+    def run_main(self, *argv: str, **env: str) -> tuple[int, str]:
         """Exit code, and what is said on stderr."""
-        self.addCleanup(gc.enable)  # a program that ends does without
-        self.patch(sys, "argv", ["shellstream", *argv])
-        reader, writer = os.pipe()
-        kept = os.dup(2)
-        os.dup2(writer, 2)
-        try:
-            code = self.assertRaises(SystemExit, client.main).code
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(writer)
-        with os.fdopen(reader) as said:
-            return code, said.read()
+        # In a process of its own, since a reactor runs once only.
+        done = subprocess.run(
+            [sys.executable, "-m", "shellstream.client", *argv],
+            env={**os.environ, **env},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return done.returncode, done.stderr
 
     def test_usage(self) -> None:
         """One line on stderr, and the exit code for usage."""
         code, said = self.run_main("build", "x")
-        expected = "shellstream: 'x' is no parameter; write NAME=VALUE\n"
+        expected = "shellstream: 'x' is not a parameter; write NAME=VALUE\n"
         self.assertEqual((code, said), (64, expected))
         for argv in (
             ["--nonsense"],
@@ -285,8 +290,7 @@ class MainTests(SynchronousTestCase):
 
     def test_server(self) -> None:
         """The server comes from the environment."""
-        self.patch(os, "environ", {**os.environ, "SHELLSTREAM_URL": "ftp://x"})
-        code, said = self.run_main("build")
+        code, said = self.run_main("build", SHELLSTREAM_URL="ftp://x")
         self.assertEqual(code, 64)
         self.assertIn("'ftp://x': only http:// and https://", said)
         self.assertFalse(Path("ftp:").exists())

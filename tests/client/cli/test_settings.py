@@ -6,8 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.settings import DEFAULT_SERVER, Settings, settings
-from shellstream.client.errors import ConfigWrong, Usage
+from shellstream.client.cli.settings import DEFAULT_SERVER, Settings, load_settings
+from shellstream.client.errors import ConfigError, Usage
 from shellstream.client.transport.trust import Trust
 
 LAPTOP = """
@@ -37,11 +37,11 @@ class SettingsTests(SynchronousTestCase):
         names = ("server", "token_file", "cacert", "pin", "cert", "key")
         found = Namespace(**{name: given.get(name) for name in names})
         environ = {"XDG_CONFIG_HOME": str(self.folder), **environ}
-        return settings(found, environ, other)
+        return load_settings(found, environ, other)
 
     def at(self, server: str, **given: str) -> Callable[[], Trust | None]:
         """What tells whom to trust of this server."""
-        return self.read({}, None, server=server, **given).tls
+        return self.read({}, None, server=server, **given).checked_trust
 
     def test_default(self) -> None:
         """Without a word it is this machine's daemon, and nobody in particular."""
@@ -102,25 +102,25 @@ class SettingsTests(SynchronousTestCase):
 
     def test_no_token(self) -> None:
         """A file that holds no token, or is not there, is told by its name."""
-        for text, why in (("", "no token"), ("a b", "no token"), ("é", "no token")):
+        for text, why in (("", "one word"), ("a b", "one word"), ("é", "one word")):
             (self.folder / "bad").write_text(text)
             error = self.assertRaises(
-                ConfigWrong, self.read, token_file=f"{self.folder}/bad"
+                ConfigError, self.read, token_file=f"{self.folder}/bad"
             )
             self.assertIn(why, str(error))
             self.assertIn(f"{self.folder}/bad", str(error))
         (self.folder / "bad").write_bytes(b"\xff")
         for name in ("bad", "none"):
             path = f"{self.folder}/{name}"
-            self.assertRaises(ConfigWrong, self.read, token_file=path)
-        error = self.assertRaises(ConfigWrong, self.read, {"SHELLSTREAM_TOKEN": "a\n"})
+            self.assertRaises(ConfigError, self.read, token_file=path)
+        error = self.assertRaises(ConfigError, self.read, {"SHELLSTREAM_TOKEN": "a\n"})
         self.assertIn("$SHELLSTREAM_TOKEN", str(error))
         self.assertNotIn("a\n", str(error))
 
     def test_wrong(self) -> None:
         """Everything that is wrong with a configuration is told at once."""
         for text, faults in (
-            ("servr = 1", ["servr: is unknown here; there are server"]),
+            ("servr = 1", ["servr: is unknown; the keys are server"]),
             ("server = 1", ["server: must be"]),
             ("servers = 1", ["servers: must be tables"]),
             ("[servers.a]\nurl = 1\nkeys = 2", ["a.url: must be a string", "a.keys"]),
@@ -129,14 +129,14 @@ class SettingsTests(SynchronousTestCase):
             ("x", ["Expected"]),
         ):
             self.config.write_text(text)
-            error = self.assertRaises(ConfigWrong, self.read)
+            error = self.assertRaises(ConfigError, self.read)
             for each in (str(self.config), *faults):
                 self.assertIn(each, str(error))
         self.config.write_bytes(b"\xff")
-        self.assertRaises(ConfigWrong, self.read)
+        self.assertRaises(ConfigError, self.read)
         self.config.unlink()
         self.config.mkdir()
-        self.assertRaises(ConfigWrong, self.read)
+        self.assertRaises(ConfigError, self.read)
 
     def test_unknown_name(self) -> None:
         """A name that is none is told with those that are."""
@@ -146,7 +146,7 @@ class SettingsTests(SynchronousTestCase):
 
     def test_tls(self) -> None:
         """Files for TLS are used with it, or refused; never passed over."""
-        self.assertIsNone(self.read(server="https://h").tls())
+        self.assertIsNone(self.read(server="https://h").checked_trust())
         files = {"cacert": "a", "cert": "c", "key": "k"}
         self.assertEqual(self.at("https://h", **files)(), Trust("a", "c", "k"))
         error = self.assertRaises(Usage, self.at("http://h", cacert="a"))
@@ -167,10 +167,12 @@ class SettingsTests(SynchronousTestCase):
             ("pi", {}, three),
         ):
             found = self.read(environ, server=server, **given)
-            self.assertEqual(found.tls(), Trust(pin=expected))
-        self.assertEqual(self.read(environ, "https://h").tls(), Trust(pin=three))
+            self.assertEqual(found.checked_trust(), Trust(pin=expected))
+        self.assertEqual(
+            self.read(environ, "https://h").checked_trust(), Trust(pin=three)
+        )
         environ["SHELLSTREAM_URL"] = "pi"  # whose it is then
-        self.assertIsNone(self.read(environ, "https://other").tls())
+        self.assertIsNone(self.read(environ, "https://other").checked_trust())
         error = self.assertRaises(Usage, self.at("http://h", pin=one))
         self.assertIn("--pin would protect nothing", str(error))
         error = self.assertRaises(Usage, self.at("https://h", pin=one, cacert="a"))
@@ -181,8 +183,8 @@ class SettingsTests(SynchronousTestCase):
         self.config.write_text('[servers.h]\nurl = "https://h"\npin = "x"\n')
         for environ, given, kind, where in (
             ({}, {"server": "https://h", "pin": "x"}, Usage, "--pin"),
-            ({}, {"server": "h"}, ConfigWrong, "servers.h.pin"),
-            ({"SHELLSTREAM_PIN": "x"}, {}, ConfigWrong, "$SHELLSTREAM_PIN"),
+            ({}, {"server": "h"}, ConfigError, "servers.h.pin"),
+            ({"SHELLSTREAM_PIN": "x"}, {}, ConfigError, "$SHELLSTREAM_PIN"),
         ):
             error = self.assertRaises(kind, self.read, environ, **given)
             self.assertIn(f"{where}: 'x' is no fingerprint; it is SHA256:", str(error))

@@ -1,28 +1,32 @@
 """Tests for what the client's command line reads: standard input, and keys."""
 
-import asyncio
 import os
 import socket
 import termios
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.client.cli.local_terminal import Escape, Terminal
-from shellstream.client.cli.run import beside
-from shellstream.client.cli.stdin import StdinReader, is_given
+from shellstream.client.cli.local_terminal import EscapeDetector, LocalTerminal
+from shellstream.client.cli.run import until_done
+from shellstream.client.cli.stdin import StdinReader, is_redirected
 from shellstream.client.errors import CannotRead, Usage
-from shellstream.client.feed import PIECE, Tty
+from shellstream.client.feed import CHUNK_SIZE, Tty
+from tests.support.processes import turn
 
-T = TypeVar("T")
 
-
-class DescriptorTestCase(SynchronousTestCase):
+class DescriptorTestCase(TestCase):
     """Descriptors of all kinds."""
+
+    timeout = 30
 
     def own(self, fd: int) -> int:
         """To be closed after the test."""
@@ -40,115 +44,111 @@ class DescriptorTestCase(SynchronousTestCase):
         return self.own(master), self.own(slave)
 
 
-class IntoTests(DescriptorTestCase):
+class ReaderTests(DescriptorTestCase):
     """L{StdinReader} gives what there is, the moment that it is there."""
 
-    def read(
-        self,
-        fd: int,
-        use: Callable[[StdinReader], Awaitable[T]],
-        **more: Callable[..., bytes],
-    ) -> T:
-        """Read, on a loop of its own."""
+    def reader(self, fd: int, **more: Callable[..., bytes]) -> StdinReader:
+        """What reads a descriptor, until the test ends."""
+        reader = StdinReader(reactor, fd, "standard input", **more)
+        self.addCleanup(reader.close)
+        return reader
 
-        async def read() -> T:
-            into = StdinReader(fd, "standard input", **more)
-            try:
-                return await use(into)
-            finally:
-                into.close()
-
-        return asyncio.run(read())
-
-    async def whole(self, into: StdinReader) -> bytes:
+    async def whole(self, reader: StdinReader) -> bytes:
         """All that comes."""
-        return b"".join([data async for data in into])
+        return b"".join([data async for data in reader])
 
-    def test_live(self) -> None:
+    async def test_live(self) -> None:
         """Each piece is there when it was written; then the end."""
-        reader, writer = self.pipe()
+        fd, writer = self.pipe()
+        reader = self.reader(fd)
+        for data in (b"one", b"two"):
+            os.write(writer, data)
+            self.assertEqual(await anext(reader), data)
+        os.close(writer)
+        self.assertEqual(await self.whole(reader), b"")
 
-        async def alternately(into: StdinReader) -> list[bytes]:
-            found = []
-            for data in (b"one", b"two"):
-                os.write(writer, data)
-                found.append(await anext(into))
-            os.close(writer)
-            return found + [data async for data in into]
-
-        self.assertEqual(self.read(reader, alternately), [b"one", b"two"])
-
-    def test_kinds(self) -> None:
+    async def test_kinds(self) -> None:
         """Files, sockets and devices are read to their ends."""
         path = Path(self.mktemp())
-        data = os.urandom(PIECE * 2 + 1)
+        data = os.urandom(CHUNK_SIZE * 2 + 1)
         path.write_bytes(data)
         fd = self.own(os.open(path, os.O_RDONLY))
-        self.assertEqual(self.read(fd, self.whole), data)
+        self.assertEqual(await self.whole(self.reader(fd)), data)
         fd = self.own(os.open(os.devnull, os.O_RDONLY))
-        self.assertEqual(self.read(fd, self.whole), b"")
+        self.assertEqual(await self.whole(self.reader(fd)), b"")
         ours, theirs = socket.socketpair()
         theirs.sendall(b"hi")
         theirs.close()
-        with ours:
-            self.assertEqual(self.read(ours.fileno(), self.whole), b"hi")
+        self.addCleanup(ours.close)
+        self.assertEqual(await self.whole(self.reader(ours.fileno())), b"hi")
 
-    def test_gathers(self) -> None:
+    async def test_gathers(self) -> None:
         """What comes while nobody takes it is one piece, and no more than that."""
-        reader, writer = self.pipe()
+        fd, writer = self.pipe()
         os.set_blocking(writer, False)
-
-        async def gather(into: StdinReader) -> bytes:
-            written = idle = 0
-            while idle < 10:
-                try:
-                    written += os.write(writer, bytes(4096))
-                    idle = 0
-                except BlockingIOError:
-                    idle += 1
-                await asyncio.sleep(0)
-            self.assertGreaterEqual(written, PIECE)
-            first = await anext(into)
-            self.assertEqual(len(first), PIECE)
-            os.close(writer)
-            rest = await self.whole(into)
-            self.assertEqual(len(first + rest), written)
-            return rest
-
-        self.assertLessEqual(len(self.read(reader, gather)), PIECE)
-
-    def test_shared(self) -> None:
-        """That others have the pipe open, too, does not make it non-blocking."""
-        reader, writer = self.pipe()
+        reader = self.reader(fd)
+        written = idle = 0
+        while idle < 10:
+            try:
+                written += os.write(writer, bytes(4096))
+                idle = 0
+            except BlockingIOError:
+                idle += 1
+            await turn()
+        self.assertGreaterEqual(written, CHUNK_SIZE)
+        first = await anext(reader)
+        self.assertEqual(len(first), CHUNK_SIZE)
         os.close(writer)
-        self.assertEqual(self.read(reader, self.whole), b"")
-        self.assertTrue(os.get_blocking(reader))
+        rest = await self.whole(reader)
+        self.assertEqual(len(first + rest), written)
+        self.assertLessEqual(len(rest), CHUNK_SIZE)
 
-    def test_cannot_read(self) -> None:
+    async def test_shared(self) -> None:
+        """That others have the pipe open, too, does not make it non-blocking."""
+        fd, writer = self.pipe()
+        os.close(writer)
+        self.assertEqual(await self.whole(self.reader(fd)), b"")
+        self.assertTrue(os.get_blocking(fd))
+
+    async def test_next_writer(self) -> None:
+        """A named pipe ends with its last writer; one that comes at once is heard."""
+        path = self.mktemp()
+        os.mkfifo(path)
+        fd = self.own(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        writer = os.open(path, os.O_WRONLY)
+        reader = self.reader(fd)
+        os.close(writer)
+        writer = os.open(path, os.O_WRONLY)
+        reader.connectionLost(Failure(ConnectionDone()))
+        os.write(writer, b"hi")
+        self.assertEqual(await anext(reader), b"hi")
+        os.close(writer)
+        self.assertEqual(await self.whole(reader), b"")
+
+    async def test_cannot_read(self) -> None:
         """What cannot be read is an error that says so."""
         for path, why in (("/", "Is a directory"), (os.devnull, "Bad file")):
             flags = os.O_RDONLY if path == "/" else os.O_WRONLY
             fd = self.own(os.open(path, flags))
-            error = self.assertRaises(CannotRead, self.read, fd, self.whole)
-            self.assertIn(f"standard input: {why}", str(error))
+            with self.assertRaises(CannotRead) as raised:
+                await self.whole(self.reader(fd))
+            self.assertIn(f"standard input: {why}", str(raised.exception))
 
-    def test_heeded(self) -> None:
+    async def test_filtered(self) -> None:
         """What comes is seen at once, though nobody takes it."""
-        reader, writer = self.pipe()
+        fd, writer = self.pipe()
         seen = []
 
-        def heed(data: bytes) -> bytes:
+        def shout(data: bytes) -> bytes:
             seen.append(data)
             return data.upper()
 
-        async def wait(into: StdinReader) -> bytes:
-            os.write(writer, b"abc")
-            while not seen:
-                await asyncio.sleep(0)
-            os.close(writer)
-            return await self.whole(into)
-
-        self.assertEqual(self.read(reader, wait, heed=heed), b"ABC")
+        reader = self.reader(fd, filter_data=shout)
+        os.write(writer, b"abc")
+        while not seen:
+            await turn()
+        os.close(writer)
+        self.assertEqual(await self.whole(reader), b"ABC")
         self.assertEqual(seen, [b"abc"])
 
     def test_given(self) -> None:
@@ -160,21 +160,21 @@ class IntoTests(DescriptorTestCase):
         file = self.own(os.open(path, os.O_RDONLY))
         null = self.own(os.open(os.devnull, os.O_RDWR))
         for fd in (reader, file):
-            self.assertTrue(is_given(fd))
+            self.assertTrue(is_redirected(fd))
         for fd in (null, self.terminal()[1]):
-            self.assertFalse(is_given(fd))
+            self.assertFalse(is_redirected(fd))
 
 
 class TerminalTests(DescriptorTestCase):
-    """L{Terminal} is as it was, in the end."""
+    """L{LocalTerminal} is as it was, in the end."""
 
     def test_raw(self) -> None:
         """It is raw for a time, as often as one likes."""
         _, slave = self.terminal()
         found = termios.tcgetattr(slave)
-        terminal = Terminal(slave)
+        terminal = LocalTerminal(slave)
         for _ in range(2):
-            terminal.raw()
+            terminal.set_raw()
             self.assertFalse(
                 termios.tcgetattr(slave)[3] & (termios.ECHO | termios.ISIG)
             )
@@ -185,7 +185,7 @@ class TerminalTests(DescriptorTestCase):
     def test_gone(self) -> None:
         """One that was closed needs no more."""
         master, slave = os.openpty()
-        terminal = Terminal(slave)
+        terminal = LocalTerminal(slave)
         os.close(slave)
         os.close(master)
         terminal.restore()
@@ -194,20 +194,20 @@ class TerminalTests(DescriptorTestCase):
         """What is no terminal cannot be sat at."""
         reader, writer = self.pipe()
         os.close(writer)
-        self.assertIn("--tty", str(self.assertRaises(Usage, Terminal, reader)))
+        self.assertIn("--tty", str(self.assertRaises(Usage, LocalTerminal, reader)))
 
-    def test_like(self) -> None:
+    def test_describe(self) -> None:
         """Another is to have its size and type, as far as it knows them."""
         _, slave = self.terminal()
-        terminal = Terminal(slave)
+        terminal = LocalTerminal(slave)
         usual = Tty()
-        self.assertEqual(terminal.like({}), usual)
+        self.assertEqual(terminal.describe({}), usual)
         self.assertIsNone(terminal.size())
         termios.tcsetwinsize(slave, (50, 9999))
         expected = Tty(50, 4096, "screen-256color")
-        self.assertEqual(terminal.like({"TERM": "screen-256color"}), expected)
+        self.assertEqual(terminal.describe({"TERM": "screen-256color"}), expected)
         for odd in ("", "../x", "a b", "x" * 65):
-            self.assertEqual(terminal.like({"TERM": odd}).term, usual.term)
+            self.assertEqual(terminal.describe({"TERM": odd}).term, usual.term)
 
 
 class EscapeTests(SynchronousTestCase):
@@ -215,9 +215,9 @@ class EscapeTests(SynchronousTestCase):
 
     def feed(self, *parts: bytes) -> tuple[bytes, bool]:
         """What is sent of such keys, and whether it was found."""
-        escape = Escape()
+        escape = EscapeDetector()
         sent = b"".join(map(escape.feed, parts))
-        return sent, escape.typed
+        return sent, escape.found
 
     def test_rules(self) -> None:
         """As ssh(1) has it."""
@@ -246,33 +246,33 @@ class EscapeTests(SynchronousTestCase):
         self.assertEqual(self.feed(data), (data, False))
 
 
-class BesideTests(SynchronousTestCase):
+class UntilDoneTests(SynchronousTestCase):
     """What is done beside showing a run."""
 
-    def run_beside(self, shown: Awaitable[int], *others: Awaitable[object]) -> int:
-        async def both() -> int:
-            async def main() -> int:
-                return await shown
-
-            return await beside(main(), *others)
-
-        return asyncio.run(both())
+    def run_all(
+        self, main: Coroutine[Any, Any, int], *others: Coroutine[Any, Any, object]
+    ) -> "Deferred[int]":
+        return Deferred.fromCoroutine(until_done(main, *others))
 
     def test_ends(self) -> None:
         """When it is shown, nothing else matters; what ended before did no harm."""
+        shown: Deferred[int] = Deferred()
+        cancelled: list[object] = []
 
-        async def soon() -> int:
-            for _ in range(5):
-                await asyncio.sleep(0)
-            return 7
+        async def show() -> int:
+            return await shown
 
         async def at_once() -> None:
             return
 
         async def never() -> None:
-            await asyncio.Event().wait()
+            await Deferred(cancelled.append)
 
-        self.assertEqual(self.run_beside(soon(), at_once(), never()), 7)
+        done = self.run_all(show(), at_once(), never())
+        self.assertNoResult(done)
+        shown.callback(7)
+        self.assertEqual(self.successResultOf(done), 7)
+        self.assertEqual(len(cancelled), 1)
 
     def test_fails(self) -> None:
         """If anything beside it fails, so does all."""
@@ -280,8 +280,8 @@ class BesideTests(SynchronousTestCase):
 
         async def never() -> int:
             try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
+                await Deferred()
+            except CancelledError:
                 cancelled.append(1)
                 raise
             return 0
@@ -289,5 +289,5 @@ class BesideTests(SynchronousTestCase):
         async def fails() -> None:
             raise CannotRead("standard input: broken")
 
-        self.assertRaises(CannotRead, self.run_beside, never(), fails())
+        self.failureResultOf(self.run_all(never(), fails()), CannotRead)
         self.assertEqual(cancelled, [1])

@@ -1,6 +1,5 @@
 """Tests for what the client's command line writes, and how."""
 
-import asyncio
 import errno
 import json
 import os
@@ -13,17 +12,24 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.client.cli.messages import Messages
-from shellstream.client.cli.render import Ndjson, Plain
+from shellstream.client.cli.render import NdjsonRenderer, PlainRenderer
 from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.errors import CannotWrite, CutShort
 from shellstream.client.events import Begun, End, Event, Gap, Output, Ping
+from tests.support.processes import turn
 
 
-class OutTests(SynchronousTestCase):
+class WriterTests(TestCase):
     """L{OutputWriter} writes all there is, or says why it cannot."""
+
+    timeout = 30
 
     def setUp(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -37,18 +43,14 @@ class OutTests(SynchronousTestCase):
         self.open.remove(fd)
         os.close(fd)
 
-    def write(self, fd: int, *pieces: bytes) -> None:
-        """Write, on a loop of its own."""
-
-        async def write() -> None:
-            out = OutputWriter(fd, "standard output")
-            try:
-                for data in pieces:
-                    await out.write(data)
-            finally:
-                out.close()
-
-        asyncio.run(write())
+    async def write(self, fd: int, *pieces: bytes) -> None:
+        """Write, and give back what that takes."""
+        out = OutputWriter(reactor, fd, "standard output")
+        try:
+            for data in pieces:
+                await out.write(data)
+        finally:
+            out.close()
 
     def read(self, fd: int, size: int) -> tuple[threading.Thread, list[bytes]]:
         """Somebody who takes so much, bit by bit."""
@@ -62,19 +64,19 @@ class OutTests(SynchronousTestCase):
         thread.start()
         return thread, found
 
-    def test_writes(self) -> None:
+    async def test_writes(self) -> None:
         """What is written is there at once."""
-        self.write(self.writer, b"one", b"", b"\0\xfftwo\n")
+        await self.write(self.writer, b"one", b"", b"\0\xfftwo\n")
         self.assertEqual(os.read(self.reader, 100), b"one\0\xfftwo\n")
 
-    def test_in_parts(self) -> None:
+    async def test_in_parts(self) -> None:
         """What the system takes in parts is written whole."""
         write = os.write
         self.patch(os, "write", lambda fd, data: write(fd, data[:3]))
-        self.write(self.writer, b"0123456789")
+        await self.write(self.writer, b"0123456789")
         self.assertEqual(os.read(self.reader, 100), b"0123456789")
 
-    def test_slow(self) -> None:
+    async def test_slow(self) -> None:
         """Slow readers are waited for: pipes, sockets, terminals, blocking or not."""
         data = bytes(range(256)).replace(b"\n", b" ") * 1200
         near, far = socket.socketpair()
@@ -86,35 +88,29 @@ class OutTests(SynchronousTestCase):
             for blocking in (True, False):
                 os.set_blocking(writing, blocking)
                 thread, found = self.read(reading, len(data))
-                self.write(writing, data)
-                thread.join()
+                await self.write(writing, data)
+                await deferToThread(thread.join)
                 self.assertEqual(b"".join(found), data)
                 # It is not ours alone.
                 self.assertEqual(os.get_blocking(writing), blocking)
         thread, found = self.read(master, 100_000)
-        self.write(slave, b"x" * 100_000)
-        thread.join()
+        await self.write(slave, b"x" * 100_000)
+        await deferToThread(thread.join)
         self.assertEqual(b"".join(found), b"x" * 100_000)
 
-    def test_others_go_on(self) -> None:
+    async def test_others_go_on(self) -> None:
         """While nobody takes what is written, the loop does other things."""
-        done: list[str] = []
+        out = OutputWriter(reactor, self.writer, "standard output")
+        self.addCleanup(out.close)
+        writing = Deferred.fromCoroutine(out.write(b"x" * (1 << 20)))
+        await turn()
+        self.assertNoResult(writing)
+        thread, found = self.read(self.reader, 1 << 20)
+        await writing
+        await deferToThread(thread.join)
+        self.assertEqual(sum(map(len, found)), 1 << 20)
 
-        async def test() -> None:
-            out = OutputWriter(self.writer, "standard output")
-            writing = asyncio.ensure_future(out.write(b"x" * (1 << 20)))
-            await asyncio.sleep(0)
-            done.append("went on")
-            thread, found = self.read(self.reader, 1 << 20)
-            await writing
-            await asyncio.get_running_loop().run_in_executor(None, thread.join)
-            done.append(f"{sum(map(len, found))}")
-            out.close()
-
-        asyncio.run(test())
-        self.assertEqual(done, ["went on", str(1 << 20)])
-
-    def test_blocks(self) -> None:
+    async def test_blocks(self) -> None:
         """Where a descriptor cannot be opened once more, a thread may block."""
         open_ = os.open
 
@@ -127,63 +123,64 @@ class OutTests(SynchronousTestCase):
         for blocking in (True, False):
             os.set_blocking(self.writer, blocking)
             thread, found = self.read(self.reader, 300_000)
-            self.write(self.writer, b"x" * 300_000)
-            thread.join()
+            await self.write(self.writer, b"x" * 300_000)
+            await deferToThread(thread.join)
             self.assertEqual(b"".join(found), b"x" * 300_000)
 
-    def test_nobody_reads(self) -> None:
+    async def test_nobody_reads(self) -> None:
         """A reader that has gone is no error of ours to tell."""
         self.close(self.reader)
-        self.assertRaises(BrokenPipeError, self.write, self.writer, b"x")
+        with self.assertRaises(BrokenPipeError):
+            await self.write(self.writer, b"x")
         near, far = socket.socketpair()
         near.close()
         self.open.add(fd := far.detach())
-        self.assertRaises(BrokenPipeError, self.write, fd, b"x")
+        with self.assertRaises(BrokenPipeError):
+            await self.write(fd, b"x")
 
-    def test_cannot_write(self) -> None:
+    async def test_cannot_write(self) -> None:
         """Any other reason is told in the system's words."""
         path = Path(self.mktemp())
         path.touch()
         self.open.add(fd := os.open(path, os.O_RDONLY))
         for number, code in ((fd, errno.EBADF), (-1, errno.EBADF)):
-            error = self.assertRaises(CannotWrite, self.write, number, b"x")
-            self.assertEqual(str(error), f"standard output: {os.strerror(code)}")
+            with self.assertRaises(CannotWrite) as raised:
+                await self.write(number, b"x")
+            why = os.strerror(code)
+            self.assertEqual(str(raised.exception), f"standard output: {why}")
 
-    def test_full(self) -> None:
+    async def test_full(self) -> None:
         """A full disk is told as such."""
         self.open.add(fd := os.open("/dev/full", os.O_WRONLY))
-        error = self.assertRaises(CannotWrite, self.write, fd, b"x")
-        self.assertEqual(str(error), f"standard output: {os.strerror(errno.ENOSPC)}")
+        with self.assertRaises(CannotWrite) as raised:
+            await self.write(fd, b"x")
+        why = os.strerror(errno.ENOSPC)
+        self.assertEqual(str(raised.exception), f"standard output: {why}")
 
-    def watched(self, fd: int) -> bool:
+    async def watched(self, fd: int) -> bool:
         """Whether the end of the reader is noticed when there is nothing to write."""
+        gone: Deferred[None] = Deferred()
+        out = OutputWriter(reactor, fd, "standard output")
+        out.watch_reader(lambda: gone.callback(None))
+        if self.reader in self.open:
+            self.close(self.reader)
+        try:
+            await gone.addTimeout(0.2, reactor)
+        except DeferredTimeout:
+            return False
+        finally:
+            out.close()
+        return True
 
-        async def test() -> bool:
-            gone = asyncio.get_running_loop().create_future()
-            out = OutputWriter(fd, "standard output")
-            out.watch(lambda: gone.done() or gone.set_result(None))  # type: ignore[func-returns-value]
-            if self.reader in self.open:
-                self.close(self.reader)
-            try:
-                async with asyncio.timeout(0.2):
-                    await gone
-            except TimeoutError:
-                return False
-            finally:
-                out.close()
-            return True
-
-        return asyncio.run(test())
-
-    def test_watched(self) -> None:
+    async def test_watched(self) -> None:
         """A pipe is watched for its reader's end; what has none is not."""
-        self.assertTrue(self.watched(self.writer))
+        self.assertTrue(await self.watched(self.writer))
         path = Path(self.mktemp())
         self.open.add(fd := os.open(path, os.O_WRONLY | os.O_CREAT))
-        self.assertFalse(self.watched(fd))
+        self.assertFalse(await self.watched(fd))
         os.mkfifo(f"{path}.fifo")
         self.open.add(fd := os.open(f"{path}.fifo", os.O_RDWR))
-        self.assertFalse(self.watched(fd))
+        self.assertFalse(await self.watched(fd))
 
     if not sys.platform.startswith("linux"):
         test_watched.skip = "only Linux tells"  # type: ignore[attr-defined]
@@ -208,7 +205,7 @@ class PrintingTests(SynchronousTestCase):
     ) -> tuple[bytes, bytes]:
         """What is on stdout and on stderr."""
         out, err = FakeOut(), FakeOut()
-        plain = Plain(out, err, timestamps=timestamps, prefix=prefix)  # type: ignore[arg-type]
+        plain = PlainRenderer(out, err, timestamps=timestamps, prefix=prefix)  # type: ignore[arg-type]
         for event in events:
             self.run_through(plain.show(event))
         return out.data, err.data
@@ -267,7 +264,7 @@ class PrintingTests(SynchronousTestCase):
         self.assertEqual(out, label + b"\x1b[2J\n")
         written = FakeOut()
         begun = Begun("r\x7f\x9b", "\u2028\ud800\U000e0041é\\", 0)
-        self.run_through(Ndjson(written).show(begun))  # type: ignore[arg-type]
+        self.run_through(NdjsonRenderer(written).show(begun))  # type: ignore[arg-type]
         self.assertTrue(written.data.decode().rstrip("\n").isprintable())
         expected = {"type": "run", **begun._asdict()}
         self.assertEqual(json.loads(written.data), expected)
@@ -283,7 +280,7 @@ class PrintingTests(SynchronousTestCase):
             Begun("r", "c", 6),
             End("signaled", None, "TERM", "timeout", 6),
         ):
-            self.run_through(Ndjson(out).show(event))  # type: ignore[arg-type]
+            self.run_through(NdjsonRenderer(out).show(event))  # type: ignore[arg-type]
         end = {"type": "end", "state": "signaled", "code": None, "signal": "TERM"}
         self.assertEqual(
             [json.loads(line) for line in out.data.splitlines()],
@@ -296,25 +293,25 @@ class PrintingTests(SynchronousTestCase):
             ],
         )
 
-    def test_notes(self) -> None:
+    def test_messages(self) -> None:
         """What is said depends on how much is wanted."""
         reader, writer = os.pipe()
         kept = os.dup(2)
         os.dup2(writer, 2)
         try:
             for quiet, verbose in ((True, False), (False, False), (False, True)):
-                notes = Messages(quiet=quiet, verbose=verbose)
-                notes.say("say")
-                notes.cut(CutShort("h", "gone"), 0.25)
-                notes.cut(CutShort("h", "gone"), 0)
-                notes.tell("\x1b[2J\nshellstream: \udc9b")
+                messages = Messages(quiet=quiet, verbose=verbose)
+                messages.info("info")
+                messages.retrying(CutShort("h", "gone"), 0.25)
+                messages.retrying(CutShort("h", "gone"), 0)
+                messages.detail("\x1b[2J\nshellstream: \udc9b")
         finally:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(writer)
         with os.fdopen(reader) as said:
             lines = [line.removeprefix("shellstream: ") for line in said]
-        cut = "cut (gone); it is taken up again"
-        expected = ["say\n", "say\n", f"{cut} in 0.2 s\n", f"{cut}\n"]
+        cut = "cut (gone); reconnecting"
+        expected = ["info\n", "info\n", f"{cut} in 0.2 s\n", f"{cut}\n"]
         expected += [r"\x1b[2J\nshellstream: \udc9b" + "\n"]
         self.assertEqual(lines, expected)

@@ -26,13 +26,13 @@ PIECES = (
 
 def undo(*written: bytes) -> bytes:
     """What undoes this."""
-    screen = TerminalModes()
+    modes = TerminalModes()
     for each in written:
-        screen.feed(each)
-    return screen.undo()
+        modes.feed(each)
+    return modes.reset()
 
 
-class ScreenTests(SynchronousTestCase):
+class TerminalModesTests(SynchronousTestCase):
     """L{TerminalModes} knows what is to be undone."""
 
     def test_switched(self) -> None:
@@ -51,10 +51,10 @@ class ScreenTests(SynchronousTestCase):
 
     def test_undone(self) -> None:
         """What is undone is undone once."""
-        screen = TerminalModes()
-        screen.feed(b"".join(SWITCHES))
-        screen.undo()
-        self.assertEqual(screen.undo(), b"")
+        modes = TerminalModes()
+        modes.feed(b"".join(SWITCHES))
+        modes.reset()
+        self.assertEqual(modes.reset(), b"")
 
     @given(st.lists(st.sampled_from(PIECES)), st.data())
     def test_cut(self, pieces: list[bytes], data: st.DataObject) -> None:

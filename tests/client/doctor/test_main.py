@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.arguments import arguments
+from shellstream.client.cli.arguments import parse_arguments
 from shellstream.client.cli.options import SECONDS
 from shellstream.client.doctor import doctor
 from shellstream.client.doctor.command_diagnosis import PIPE
@@ -37,7 +37,7 @@ SERVER = "http://127.0.0.1:1"
 
 
 def parsed(words: Sequence[str]) -> Namespace:
-    return arguments(["doctor", *words])
+    return parse_arguments(["doctor", *words])
 
 
 def main(words: Sequence[str], server: str) -> int:
@@ -82,7 +82,7 @@ class ArgumentTests(SynchronousTestCase):
         """The help names the exit codes."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertRaises(SystemExit, main, ["--help"], SERVER)
-        self.assertIn("with 1 if something was found", out.getvalue())
+        self.assertIn("1 if something does", out.getvalue())
 
 
 class MainTests(SynchronousTestCase):

@@ -34,7 +34,7 @@ from shellstream.client.errors import (
     TLSFailed,
     Usage,
 )
-from shellstream.client.transport.treq_wire import LiveAgent
+from shellstream.client.transport.treq_wire import IdentityAgent
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
 URL = "http://shellstream.test/stream"
@@ -128,14 +128,14 @@ class AgentTests(SynchronousTestCase):
     def test_verified(self) -> None:
         """The agent provides what treq asks of one, as does the fake."""
         verifyObject(IAgent, FakeAgent())
-        verifyObject(IAgent, LiveAgent(FakeAgent()))
+        verifyObject(IAgent, IdentityAgent(FakeAgent()))
 
     def test_headers(self) -> None:
         """No compression is offered, whatever others would have offered."""
         agent = FakeAgent()
         sent = Headers({"accept-encoding": ["gzip"], "x-other": ["1"]})
         for headers in (None, sent):
-            failed = LiveAgent(agent).request(b"GET", URL.encode(), headers)
+            failed = IdentityAgent(agent).request(b"GET", URL.encode(), headers)
             self.failureResultOf(failed, neterror.ConnectionRefusedError)
             found = agent.asked[-1][2]
             assert found is not None

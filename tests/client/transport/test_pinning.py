@@ -20,8 +20,11 @@ from twisted.web.static import Data
 from zope.interface.verify import verifyObject
 
 from shellstream.client import TreqWire, Trust, http_client
-from shellstream.client.errors import ConfigWrong, TLSFailed
-from shellstream.client.transport.fingerprint import digest, fingerprint
+from shellstream.client.errors import ConfigError, TLSFailed
+from shellstream.client.transport.fingerprint import (
+    format_fingerprint,
+    parse_fingerprint,
+)
 from shellstream.security.certificates import self_signed
 from tests.support.trust import Files
 
@@ -40,14 +43,14 @@ class DigestTests(SynchronousTestCase):
         base64 = b64encode(found).decode()
         for form in (hexadecimal, ":".join(pairs), base64, base64.rstrip("=")):
             for prefix in ("", "SHA256:", "sha256:"):
-                self.assertEqual(digest(prefix + form), found)
-        self.assertEqual(digest(fingerprint(found)), found)
+                self.assertEqual(parse_fingerprint(prefix + form), found)
+        self.assertEqual(parse_fingerprint(format_fingerprint(found)), found)
 
     @given(st.text(max_size=80))
     def test_others(self, text: str) -> None:
         """Whatever else there is becomes 32 bytes or an error."""
         try:
-            self.assertEqual(len(digest(text)), 32)
+            self.assertEqual(len(parse_fingerprint(text)), 32)
         except ValueError as error:
             self.assertIn("is no fingerprint", str(error))
 
@@ -62,7 +65,7 @@ class DigestTests(SynchronousTestCase):
             "a" * 42,
             "\u0663" * 64,
         ):
-            self.assertRaises(ValueError, digest, text)
+            self.assertRaises(ValueError, parse_fingerprint, text)
 
 
 class TrustTests(SynchronousTestCase):
@@ -70,7 +73,7 @@ class TrustTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.files = Files(self.mktemp())
-        self.pin = fingerprint(b"x" * 32)
+        self.pin = format_fingerprint(b"x" * 32)
 
     def test_right(self) -> None:
         """Both kinds of programs can have one."""
@@ -88,7 +91,7 @@ class TrustTests(SynchronousTestCase):
             (Trust(cert=f"{self.files.cert}x", pin=self.pin), f"{self.files.cert}x"),
         ):
             for make in (trust.policy, trust.context):
-                self.assertIn(why, str(self.assertRaises(ConfigWrong, make)))
+                self.assertIn(why, str(self.assertRaises(ConfigError, make)))
 
     def test_no_socket(self) -> None:
         """A context that pins makes nothing that would not look at the certificate."""
@@ -157,7 +160,7 @@ class PolicyTests(PinnedTestCase):
         pin = "ab" * 32
         said = await self.refused(Trust(pin=pin))
         self.assertIn(f"its certificate is SHA256:{self.pin}, not SHA256:{pin}", said)
-        self.assertIn("somebody may be in between", said)
+        self.assertIn("may be in between", said)
 
     async def test_authority_is_no_help(self) -> None:
         """Nor one that an authority vouches for, or with the pinned one behind it."""
@@ -166,7 +169,7 @@ class PolicyTests(PinnedTestCase):
         own = ssl.PrivateCertificate.loadPEM(Path(files.both).read_bytes())
         pin = self.pin
         self.listen(own.options())
-        self.assertIn("somebody may be in between", await self.refused(Trust(pin=pin)))
+        self.assertIn("may be in between", await self.refused(Trust(pin=pin)))
         self.listen(
             ssl.CertificateOptions(
                 privateKey=own.privateKey.original,
@@ -174,7 +177,7 @@ class PolicyTests(PinnedTestCase):
                 extraCertChain=[behind.original],
             )
         )
-        self.assertIn("somebody may be in between", await self.refused(Trust(pin=pin)))
+        self.assertIn("may be in between", await self.refused(Trust(pin=pin)))
 
     async def test_shown(self) -> None:
         """A certificate of ours is shown to who was pinned."""
@@ -215,7 +218,7 @@ class ExplainedTests(PinnedTestCase):
         for trust in (Trust(), Trust(Files(self.mktemp()).ca)):
             said = await self.refused(trust)
             self.assertIn(f"SHA256:{self.pin}", said)
-            self.assertIn("compare that with what the daemon printed", said)
+            self.assertIn("compare it with what the daemon printed", said)
             self.assertIn("--pin", said)
 
     async def test_expired(self) -> None:

@@ -12,7 +12,7 @@ from twisted.web.static import Data
 from zope.interface.verify import verifyObject
 
 from shellstream.client import TreqWire, Trust, http_client
-from shellstream.client.errors import ClientError, ConfigWrong, TLSFailed
+from shellstream.client.errors import ClientError, ConfigError, TLSFailed
 from tests.support.trust import Files
 
 
@@ -49,9 +49,9 @@ class TrustTests(SynchronousTestCase):
             (Trust(cert=cert), cert),
         ):
             for make in (trust.policy, trust.context):
-                error = self.assertRaises(ConfigWrong, make)
+                error = self.assertRaises(ConfigError, make)
                 self.assertIn(named.partition(":")[0], str(error))
-        error = self.assertRaises(ConfigWrong, Trust(f"{ca}x").policy)
+        error = self.assertRaises(ConfigError, Trust(f"{ca}x").policy)
         self.assertIn(f"{ca}x: No such file", str(error))
 
     def test_password(self) -> None:
@@ -62,7 +62,7 @@ class TrustTests(SynchronousTestCase):
         subprocess.run(argv, check=True)
         trust = Trust(cert=self.files.cert, key=locked)
         for make in (trust.policy, trust.context):
-            error = self.assertRaises(ConfigWrong, make)
+            error = self.assertRaises(ConfigError, make)
             self.assertIn("the key has a password", str(error))
 
 
