@@ -164,7 +164,7 @@ class LeavingTests(TerminalTestCase):
             (("nothing",), 65, "there is no command 'nothing'"),
             ((f"{self.daemon.url}/stream",), 64, "name the command"),
             (("sh", "--detach-on-int"), 64, "goes to the command"),
-            (("sh", "--prefix"), 64, "to its screen"),
+            (("sh", "--prefix"), 64, "screen as it is"),
         ):
             self.sit("--tty", *words)
             self.assertIn(said, await self.left(code))
