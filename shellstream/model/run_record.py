@@ -1,4 +1,4 @@
-"""What is kept of a run, apart from its output."""
+"""What is recorded of a run, apart from its output."""
 
 import json
 import secrets
@@ -29,9 +29,9 @@ class RunRecord:
     """
     One run, as it stands. Times are in microseconds since 1970 (UTC).
 
-    @ivar params: the parameters as they were given, those left out included, and
-        secret ones masked.
-    @ivar secrets: the values of these, while it waits for its turn: no longer.
+    @ivar params: all parameters, defaults included; secret ones are masked.
+    @ivar secrets: the values of secret parameters, while the run waits for its turn.
+        They are deleted when it starts.
     @ivar failure: why a run that is C{failed} never started.
     @ivar start: the oldest byte of the output that is kept.
     @ivar size: the length of the whole output, in bytes.
@@ -39,10 +39,10 @@ class RunRecord:
     @ivar cpu: seconds of processor time, once ended.
     @ivar memory: peak resident memory of its process in bytes, once ended.
     @ivar stdin: what it has taken of its input, if it has any.
-    @ivar tty: its terminal, likewise.
+    @ivar tty: its terminal, if it has one.
     @ivar pid: its process and process group, once started.
-    @ivar pid_start: when that process began, as its kernel counts: two of the
-        same id began at different times.
+    @ivar pid_start: when that process began, in the unit of its kernel. A later
+        process may have the same id, but not the same start.
     """
 
     id: str
@@ -71,40 +71,51 @@ class RunRecord:
 
     @property
     def end(self) -> End:
-        """How it ended; only for one that has."""
+        """How it ended. Only a run that has ended may be asked."""
         assert self.state.ended, self.state
         name = None if self.signal is None else signal_name(self.signal)
         return End(self.state, self.code, name, self.reason, self.size)
 
 
 @frozen
-class RunFilter:
+class RunQuery:
     """
-    Some of all runs: those of commands whose names match a pattern, of one owner.
+    A page of runs, newest first.
 
-    @ivar commands: patterns, in which C{*} and C{?} stand for others.
-    @ivar owner: whose runs; L{None} for everybody's.
+    @ivar limit: how many at most.
+    @ivar after: only runs that are older than the one of this id.
+    @ivar state: only runs in this state.
+    @ivar command: only runs of this command.
+    @ivar visible: only runs of commands that match one of these patterns, in which
+        C{*} stands for any text and C{?} for a character.
+    @ivar owner: only runs of this principal.
     """
 
-    commands: tuple[str, ...]
+    limit: int
+    after: str | None = None
+    state: State | None = None
+    command: str | None = None
+    visible: tuple[str, ...] = ("*",)
     owner: str | None = None
 
 
 @frozen
 class IdempotencyKey:
     """
-    An C{Idempotency-Key}, and what it was sent with.
+    An C{Idempotency-Key} of a principal, and what it was sent with.
 
     @ivar fingerprint: a hash of all that the request asked for.
     """
 
     key: str
     fingerprint: str
+    principal: str = "anonymous"
 
     @classmethod
-    def of(
+    def of_request(
         cls,
         key: str,
+        principal: str,
         command: str | None,
         params: Mapping[str, str],
         stdin: bool = False,
@@ -113,17 +124,20 @@ class IdempotencyKey:
         pepper: bytes = b"",
     ) -> "IdempotencyKey":
         """
-        One that was sent with an order for this.
+        The key of a request for this.
 
-        @param pepper: without it nobody can try out what a secret may have been.
+        @param pepper: random bytes. Without them a reader of the history could try
+            out what a secret parameter was.
         """
         asked: list[object] = [command, sorted(params.items())]
-        if stdin:  # keys that were kept before there was such have none
+        # Left out where there is none, so that keys which were kept before there was
+        # input and secrets still match.
+        if stdin:
             asked.append(None if tty is None else asdict(tty))
         if secrets:
             text = json.dumps(sorted(secrets.items())).encode()
             asked.append(digest(pepper, text, "sha256").hex())
-        return cls(key, sha256(json.dumps(asked).encode()).hexdigest())
+        return cls(key, sha256(json.dumps(asked).encode()).hexdigest(), principal)
 
 
 @frozen(kw_only=True)
@@ -143,8 +157,8 @@ DEFAULT_RETENTION = Retention()
 
 def next_id(now: int, newest: str | None) -> str:
     """
-    An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest one
-    even where the clock was set back.
+    An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest id even
+    if the clock was set back, so that ids sort by the order of requests.
 
     @param now: microseconds since 1970.
     """

@@ -12,9 +12,8 @@ from shellstream.model.errors import (
     IdempotencyKeyReused,
     RunUnknown,
 )
-from shellstream.model.events import State
 from shellstream.model.run_input import StdinChunk
-from shellstream.model.run_record import RunFilter, RunRecord, signal_name
+from shellstream.model.run_record import RunQuery, RunRecord, signal_name
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
 from shellstream.security.audit import AuditAction, AuditEntry
@@ -93,20 +92,12 @@ class AuthorizedRuns:
     async def find(self, run_id: str) -> IRun:
         return await self._find(run_id, Action.READ)
 
-    async def page(
-        self,
-        limit: int,
-        after: str | None,
-        state: State | None,
-        command: str | None,
-        only: RunFilter | None = None,
-    ) -> list[RunRecord]:
+    async def page(self, query: RunQuery) -> list[RunRecord]:
         self.require(Action.READ)
         principal = self.caller.principal
         grant = principal.grant
-        if only is None and (grant.own or "*" not in grant.commands):
-            only = RunFilter(grant.commands, principal.name if grant.own else None)
-        return await self._runs.page(limit, after, state, command, only)
+        owner = principal.name if grant.own else None
+        return await self._runs.page(evolve(query, visible=grant.commands, owner=owner))
 
     async def feed(self, run_id: str, chunk: StdinChunk) -> int:
         run = await self._find(run_id, Action.WRITE)

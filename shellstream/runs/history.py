@@ -14,7 +14,7 @@ from shellstream.model.errors import CannotRecord, RunUnknown
 from shellstream.model.events import State, WallClock
 from shellstream.model.limits import Limits
 from shellstream.model.run_input import StdinState
-from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.output.log import OutputLog
 
 from .ended_run import EndedRun
@@ -34,21 +34,12 @@ class Tables(Protocol):
     """@see: L{shellstream.storage.database.Database}"""
 
     def add(self, record: RunRecord, key: IdempotencyKey | None) -> None: ...
-    def add_key(
-        self, run_id: str, key: IdempotencyKey, principal: str, created: int
-    ) -> None: ...
-    def run_of_key(self, principal: str, key: IdempotencyKey) -> str | None: ...
-    def delete_key(self, principal: str, key: IdempotencyKey) -> None: ...
+    def add_key(self, run_id: str, key: IdempotencyKey, created: int) -> None: ...
+    def run_of_key(self, key: IdempotencyKey) -> str | None: ...
+    def delete_key(self, key: IdempotencyKey) -> None: ...
     def update(self, record: RunRecord) -> bool: ...
     def get(self, run_id: str) -> RunRecord | None: ...
-    def page(
-        self,
-        limit: int,
-        after: str | None,
-        state: State | None,
-        command: str | None,
-        only: RunFilter | None,
-    ) -> list[RunRecord]: ...
+    def page(self, query: RunQuery) -> list[RunRecord]: ...
     def unended(self) -> list[RunRecord]: ...
     def newest_id(self) -> str | None: ...
     def delete(self, run_id: str) -> bool: ...
@@ -122,28 +113,24 @@ class History:
             lambda tables: tables.add(record, key), synced=key is not None
         )
 
-    def join(
-        self, record: RunRecord, key: IdempotencyKey, principal: str
-    ) -> Deferred[None]:
-        """Record that a new key of this principal leads to a run that is there."""
+    def join(self, record: RunRecord, key: IdempotencyKey) -> Deferred[None]:
+        """Record that a new key leads to a run that is there."""
         run_id, created = record.id, record.created
         return self._store.transact(
-            lambda tables: tables.add_key(run_id, key, principal, created), synced=True
+            lambda tables: tables.add_key(run_id, key, created), synced=True
         )
 
-    def run_of_key(self, principal: str, key: IdempotencyKey) -> Deferred[str | None]:
+    def run_of_key(self, key: IdempotencyKey) -> Deferred[str | None]:
         """
         The id of the run that a key leads to; L{None} for a new key.
 
         @raise IdempotencyKeyReused: if the key was sent with another request.
         """
-        return self._store.transact(lambda tables: tables.run_of_key(principal, key))
+        return self._store.transact(lambda tables: tables.run_of_key(key))
 
-    def delete_key(self, principal: str, key: IdempotencyKey) -> Deferred[None]:
+    def delete_key(self, key: IdempotencyKey) -> Deferred[None]:
         """A request was refused after all: it may come again with this key."""
-        return self._store.transact(
-            lambda tables: tables.delete_key(principal, key), synced=True
-        )
+        return self._store.transact(lambda tables: tables.delete_key(key), synced=True)
 
     def check(self) -> Deferred[None]:
         """@raise CannotRecord: if the disk takes nothing."""
@@ -178,18 +165,9 @@ class History:
         # Others may have asked for it meanwhile: they share one log.
         return self._ended.setdefault(run_id, EndedRun(record, self.logs.open_ended))
 
-    async def page(
-        self,
-        limit: int,
-        after: str | None,
-        state: State | None,
-        command: str | None,
-        only: RunFilter | None,
-    ) -> list[RunRecord]:
+    async def page(self, query: RunQuery) -> list[RunRecord]:
         """@see: L{shellstream.runs.interfaces.IRuns.page}"""
-        page = await self._store.transact(
-            lambda tables: tables.page(limit, after, state, command, only)
-        )
+        page = await self._store.transact(lambda tables: tables.page(query))
         known = (self._ended.get(each.id) for each in page)
         return [
             each if ended is None else ended.record

@@ -11,9 +11,9 @@ from attrs import frozen
 from zope.interface import Attribute, Interface
 
 from shellstream.config.loader import Config
-from shellstream.model.events import OnDisconnect, State
+from shellstream.model.events import OnDisconnect
 from shellstream.model.run_input import StdinChunk, Tty
-from shellstream.model.run_record import RunFilter, RunRecord
+from shellstream.model.run_record import RunQuery, RunRecord
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
 from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
@@ -86,20 +86,8 @@ class IRuns(Interface):
         @raise RunUnknown: if there is none, or it is forgotten.
         """
 
-    def page(
-        limit: int,
-        after: str | None,
-        state: State | None,
-        command: str | None,
-        only: RunFilter | None = None,
-    ) -> Awaitable[list[RunRecord]]:
-        """
-        The newest runs, newest first.
-
-        @param limit: how many at most.
-        @param after: only runs that are older than the one of this id.
-        @param only: only runs that this filter lets through.
-        """
+    def page(query: RunQuery) -> Awaitable[list[RunRecord]]:
+        """The newest runs that a query asks for, newest first."""
 
     def feed(run_id: str, chunk: StdinChunk) -> Awaitable[int]:
         """

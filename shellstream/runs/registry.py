@@ -19,7 +19,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import OnDisconnect, Reason, State, WallClock
 from shellstream.model.run_input import StdinChunk, StdinState
-from shellstream.model.run_record import IdempotencyKey, RunFilter, RunRecord, next_id
+from shellstream.model.run_record import IdempotencyKey, RunQuery, RunRecord, next_id
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
 from shellstream.security.audit import AuditEntry
@@ -100,15 +100,17 @@ class Registry:
         """Submit a request, or find the run that its key leads to."""
         asked = (invocation.params, invocation.stdin, invocation.tty)
         hidden = (invocation.secrets, self._pepper)
-        key = IdempotencyKey.of(text, request.command, *asked, *hidden)
         principal = request.by.principal.name
+        key = IdempotencyKey.of_request(
+            text, principal, request.command, *asked, *hidden
+        )
         # One request of a key at a time: so it stays as new as it is found here.
         while (principal, text) in self._keys:
             await self._history.flush()
         self._keys.add((principal, text))
         try:
             # Before any request is refused, or replaces a run, for what is running.
-            first = await self._history.run_of_key(principal, key)
+            first = await self._history.run_of_key(key)
             if first is None:
                 return await self._submit(request, command, invocation, key)
             try:
@@ -131,7 +133,7 @@ class Registry:
         joined = await supervisor.joinable(command, invocation, owner)
         if joined is not None:
             if key is not None:
-                await history.join(joined.record, key, principal.name)
+                await history.join(joined.record, key)
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, command, invocation), command, invocation)
@@ -146,7 +148,7 @@ class Registry:
             await supervisor.begin(run)
         except Busy:
             if key is not None:  # or the next request with it would find a failed run
-                await history.delete_key(principal.name, key)
+                await history.delete_key(key)
             raise
         if request.on_disconnect is OnDisconnect.CANCEL:
             run.await_viewer(FIRST_VIEWER_GRACE)  # its client may be gone already
@@ -159,15 +161,8 @@ class Registry:
         # A run whose end cannot be recorded yet may have told its viewers long ago.
         return await self._history.find(run_id, None if run is None else run.record)
 
-    async def page(
-        self,
-        limit: int,
-        after: str | None,
-        state: State | None,
-        command: str | None,
-        only: RunFilter | None = None,
-    ) -> list[RunRecord]:
-        page = await self._history.page(limit, after, state, command, only)
+    async def page(self, query: RunQuery) -> list[RunRecord]:
+        page = await self._history.page(query)
         known = (self.active.get(each.id) for each in page)
         return [
             each if run is None else run.snapshot()

@@ -13,8 +13,7 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from shellstream.model.errors import IdempotencyKeyReused
-from shellstream.model.events import State
-from shellstream.model.run_record import IdempotencyKey, Retention, RunFilter, RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 
 from .schema import (
     INSERT,
@@ -127,32 +126,29 @@ class Database:
             added before.
         """
         if key is not None:
-            self.add_key(record.id, key, record.principal, record.created)
+            self.add_key(record.id, key, record.created)
         self._connection.execute(INSERT, to_row(record))
         if record.state.ended:
             self._count(1, record.stored)
 
-    def add_key(
-        self, run_id: str, key: IdempotencyKey, principal: str, created: int
-    ) -> None:
+    def add_key(self, run_id: str, key: IdempotencyKey, created: int) -> None:
         """
-        Remember that a key leads to a run.
+        Remember that a key leads to a run, which may belong to another principal.
 
-        @param principal: whose key it is; the run may belong to another.
         @param created: microseconds since 1970 (UTC).
         @raise sqlite3.IntegrityError: if this principal used the key before.
         """
         self._do(
             "INSERT INTO keys (principal, key, fingerprint, run, created) "
             "VALUES (?, ?, ?, ?, ?)",
-            principal,
+            key.principal,
             key.key,
             key.fingerprint,
             run_id,
             created,
         )
 
-    def run_of_key(self, principal: str, key: IdempotencyKey) -> str | None:
+    def run_of_key(self, key: IdempotencyKey) -> str | None:
         """
         The id of the run that a key leads to; L{None} for a new key.
 
@@ -160,7 +156,7 @@ class Database:
         """
         known = self._one(
             "SELECT run, fingerprint FROM keys WHERE principal = ? AND key = ?",
-            principal,
+            key.principal,
             key.key,
         )
         if known is None:
@@ -169,9 +165,10 @@ class Database:
             raise IdempotencyKeyReused
         return str(known[0])
 
-    def delete_key(self, principal: str, key: IdempotencyKey) -> None:
+    def delete_key(self, key: IdempotencyKey) -> None:
         """Forget a key: the next request with it begins a run."""
-        self._do("DELETE FROM keys WHERE principal = ? AND key = ?", principal, key.key)
+        sql = "DELETE FROM keys WHERE principal = ? AND key = ?"
+        self._do(sql, key.principal, key.key)
 
     def update(self, record: RunRecord) -> bool:
         """
@@ -187,36 +184,23 @@ class Database:
         """A run, or L{None} if there is none of this id."""
         return next(self._runs("WHERE id = ?", run_id), None)
 
-    def page(
-        self,
-        limit: int,
-        after: str | None = None,
-        state: State | None = None,
-        command: str | None = None,
-        only: RunFilter | None = None,
-    ) -> list[RunRecord]:
-        """
-        The newest runs, newest first.
-
-        @param limit: how many at most.
-        @param after: only runs that are older than the one of this id.
-        @param only: only runs that this filter lets through.
-        """
+    def page(self, query: RunQuery) -> list[RunRecord]:
+        """The newest runs that a query asks for, newest first."""
         wanted = {
-            "id < ?": after,
-            "state = ?": None if state is None else state.value,
-            "command = ?": command,
-            "principal = ?": None if only is None else only.owner,
+            "id < ?": query.after,
+            "state = ?": None if query.state is None else query.state.value,
+            "command = ?": query.command,
+            "principal = ?": query.owner,
         }
         given = {term: value for term, value in wanted.items() if value is not None}
         terms, values = list(given), list(given.values())
-        if only is not None:
-            patterns = " OR ".join("command GLOB ?" for _ in only.commands)
+        if "*" not in query.visible:
+            patterns = " OR ".join("command GLOB ?" for _ in query.visible)
             terms.append(f"({patterns})")
-            values.extend(only.commands)
+            values.extend(query.visible)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         last = "ORDER BY id DESC LIMIT ?"
-        return list(self._runs(f"{where} {last}", *values, limit))
+        return list(self._runs(f"{where} {last}", *values, query.limit))
 
     def unended(self) -> list[RunRecord]:
         """The runs that are queued or running, oldest first."""

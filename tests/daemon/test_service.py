@@ -19,6 +19,7 @@ from shellstream.daemon.errors import DaemonCannotStart
 from shellstream.daemon.service import IN_MEMORY, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
+from shellstream.model.run_record import RunQuery
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.security.tokens import create_token
@@ -66,7 +67,7 @@ class DaemonTests(DaemonTestCase):
         daemon = self.daemon(where, config)
         states = {
             each.id: each.state
-            for each in self.successResultOf(daemon.registry.page(9, None, None, None))
+            for each in self.successResultOf(daemon.registry.page(RunQuery(9)))
         }
         self.assertEqual(
             states,

@@ -99,13 +99,18 @@ class KeyTests(SynchronousTestCase):
             ("a", {}, True, Tty()),
             ("a", {}, True, Tty(rows=1)),
         ]
-        found = {IdempotencyKey.of("k", *wish).fingerprint for wish in wishes}  # type: ignore[arg-type]
+        found = {
+            IdempotencyKey.of_request("k", "ann", *wish).fingerprint  # type: ignore[arg-type]
+            for wish in wishes
+        }
         self.assertEqual(len(found), len(wishes))
 
     def test_kept(self) -> None:
         """Those that a daemon without input has written down are the same."""
         plain = sha256(b'["a", [["x", "1"]]]').hexdigest()
-        self.assertEqual(IdempotencyKey.of("k", "a", {"x": "1"}).fingerprint, plain)
+        self.assertEqual(
+            IdempotencyKey.of_request("k", "ann", "a", {"x": "1"}).fingerprint, plain
+        )
 
 
 class DescribedTests(SynchronousTestCase):

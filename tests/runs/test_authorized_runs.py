@@ -21,6 +21,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_input import StdinChunk
+from shellstream.model.run_record import RunQuery
 from shellstream.output.interfaces import IRun
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
@@ -145,7 +146,10 @@ class RunTests(PermittedTestCase):
 
         def page(runs: AuthorizedRuns, *asked: Any) -> list[int]:
             wanted = asked or (9, None, None, None)
-            return [mine.index(each.id) for each in self.result(runs.page(*wanted))]
+            return [
+                mine.index(each.id)
+                for each in self.result(runs.page(RunQuery(*wanted)))
+            ]
 
         self.assertEqual(page(alice), [3, 2, 1, 0])
         self.assertEqual(page(self.by(own=True)), [2, 0])
@@ -154,7 +158,7 @@ class RunTests(PermittedTestCase):
         self.assertEqual(page(self.by(commands=("hear", "none"))), [1])
         self.assertEqual(page(self.by(commands=("he",))), [])
         self.assertEqual(page(self.by(commands=("hear",)), 9, None, None, "say"), [])
-        error = self.error(self.by(actions=ALL - {Action.READ}).page(1, *[None] * 3))
+        error = self.error(self.by(actions=ALL - {Action.READ}).page(RunQuery(1)))
         self.assertIsInstance(error, Forbidden)
 
 

@@ -17,7 +17,7 @@ from shellstream.model.errors import (
     RunUnknown,
 )
 from shellstream.model.events import ExitStatus, OnDisconnect, State
-from shellstream.model.run_record import Retention
+from shellstream.model.run_record import Retention, RunQuery
 from shellstream.runs.ended_run import EndedRun
 from shellstream.runs.registry import FIRST_VIEWER_GRACE
 from tests.support.fakes import ECHO, SAY
@@ -108,7 +108,7 @@ class SubmitTests(RegistryTestCase):
             run = self.submit()
             self.assertEqual(run.record, self.kept(run.id))
         self.assert_nothing_left()
-        for record in self.database.page(10):
+        for record in self.database.page(RunQuery(10)):
             self.assertIs(record.state, State.FAILED)
             self.assertIn("was not found", record.failure or "")
         self.spawn.error = None
@@ -227,7 +227,7 @@ class EndTests(RegistryTestCase):
         self.failureResultOf(self.registry.find(ids[0]), RunUnknown)
         self.clock.advance(61)
         self.successResultOf(self.registry.tidy())
-        self.assertEqual(self.database.page(10), [])
+        self.assertEqual(self.database.page(RunQuery(10)), [])
 
     def test_tidy_fails(self) -> None:
         """That old runs cannot be forgotten for now troubles nobody else."""

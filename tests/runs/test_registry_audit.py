@@ -15,7 +15,7 @@ from shellstream.config.parameters import Integer, Path
 from shellstream.model.errors import Busy, IdempotencyKeyReused, ParametersRefused
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.limits import WhenBusy
-from shellstream.model.run_record import RunRecord, to_document
+from shellstream.model.run_record import RunQuery, RunRecord, to_document
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.audit import AuditAction
 from shellstream.security.authorization import (
@@ -161,7 +161,7 @@ class SecretTests(RegistryTestCase):
 
     def page(self) -> list[RunRecord]:
         """All runs, newest first."""
-        asked = self.registry.page(10, None, None, None)
+        asked = self.registry.page(RunQuery(10))
         return self.successResultOf(Deferred.fromCoroutine(asked))
 
     def test_masked(self) -> None:

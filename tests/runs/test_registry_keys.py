@@ -8,6 +8,7 @@ from shellstream.model.errors import (
     RunForgotten,
 )
 from shellstream.model.events import State
+from shellstream.model.run_record import RunQuery
 from tests.support.registries import CONFIG, BusyTestCase
 
 
@@ -90,7 +91,7 @@ class KeyTests(BusyTestCase):
         """Who was asked to come again later may do so with the same key."""
         self.spawn.error = Busy("the machine has no room for a process", 5)
         self.failureResultOf(self.ask(key="k"), Busy)
-        (failed,) = self.database.page(10)
+        (failed,) = self.database.page(RunQuery(10))
         self.assertIs(failed.state, State.FAILED)
         self.spawn.error = None
         run, began = self.successResultOf(self.ask(key="k"))

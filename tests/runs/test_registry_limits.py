@@ -5,6 +5,7 @@ from attrs import evolve
 from shellstream.model.errors import Busy, CannotRecord, CannotStart
 from shellstream.model.events import Reason, State
 from shellstream.model.limits import WhenBusy
+from shellstream.model.run_record import RunQuery
 from tests.support.registries import BusyTestCase
 
 
@@ -19,7 +20,7 @@ class RejectTests(BusyTestCase):
         self.assertEqual(error.headers(), {"Retry-After": "5"})
         self.assertIn("2 commands are running already", str(error))
         self.assertEqual(len(self.spawn.started), 2)
-        self.assertEqual(len(self.database.page(10)), 2)
+        self.assertEqual(len(self.database.page(RunQuery(10))), 2)
         self.spawn.started[0].exit()
         self.submit()
         self.assertEqual(len(self.spawn.started), 3)

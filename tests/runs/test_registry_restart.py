@@ -11,6 +11,7 @@ from shellstream.model.errors import Busy, CannotRecord, RunNotRunning
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_input import StdinChunk, StdinState, Tty
+from shellstream.model.run_record import RunQuery
 from shellstream.runs.history import RETRY
 from shellstream.runs.interfaces import RunRequest
 from tests.support.fakes import ECHO, HEAR, SAY
@@ -54,7 +55,7 @@ class LostTests(RegistryTestCase):
         self.assertIs(self.kept(run_id).state, State.RUNNING)
         found = self.successResultOf(self.registry.find(run_id))
         self.assertIs(found.record.state, State.LOST)
-        (listed,) = self.successResultOf(self.registry.page(10, None, None, None))
+        (listed,) = self.successResultOf(self.registry.page(RunQuery(10)))
         self.assertEqual(listed, found.record)
         self.failureResultOf(self.registry.cancel(run_id), RunNotRunning)
         self.clock.advance(RETRY)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
-from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
     MIGRATIONS,
@@ -97,8 +97,8 @@ class DatabaseTests(SynchronousTestCase):
         for one in records:
             self.database.add(one, None)
 
-    def ids(self, *args, **kwargs) -> str:
-        return "".join(one.id for one in self.database.page(*args, **kwargs))
+    def ids(self, *args: Any) -> str:
+        return "".join(one.id for one in self.database.page(RunQuery(*args)))
 
     def test_every_field(self) -> None:
         """A run comes back as it went in, with all of its fields or none."""
@@ -181,7 +181,7 @@ class DatabaseTests(SynchronousTestCase):
                 sqlite3.IntegrityError, self.database.add, record("2"), key
             )
         self.assertEqual(self.ids(10), "1")
-        self.database.delete_key("anonymous", key)
+        self.database.delete_key(key)
         self.assertIsNone(self.first("k"))
 
     def test_key_of_another(self) -> None:
@@ -189,10 +189,10 @@ class DatabaseTests(SynchronousTestCase):
         self.add(record("1"))
         for run_id, principal in (("2", "ann"), ("3", "bob")):
             mine = record(run_id, principal=principal)
-            self.database.add(mine, IdempotencyKey("k", run_id))
-        self.database.add_key("1", IdempotencyKey("k", "print"), "cid", 0)
-        key = IdempotencyKey("k", "print")
-        self.assertEqual(self.database.run_of_key("cid", key), "1")
+            self.database.add(mine, IdempotencyKey("k", run_id, principal))
+        key = IdempotencyKey("k", "print", "cid")
+        self.database.add_key("1", key, 0)
+        self.assertEqual(self.database.run_of_key(key), "1")
 
     def test_key_outlives_its_run(self) -> None:
         """A request that is repeated does not run again, even if its run is gone."""
@@ -211,7 +211,7 @@ class DatabaseTests(SynchronousTestCase):
 
     def first(self, key: str, fingerprint: str = "print") -> str | None:
         """The run that a key leads to."""
-        return self.database.run_of_key("anonymous", IdempotencyKey(key, fingerprint))
+        return self.database.run_of_key(IdempotencyKey(key, fingerprint))
 
     def test_expire(self) -> None:
         """Runs go by age, by number and by what they take on disk, oldest first."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import MAX_SIDE, StdinState, Tty
-from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.storage.database import KEY_AGE, Database, Expired
 
 IDS = st.sampled_from("abcdefgh")
@@ -46,7 +46,12 @@ RECORDS = st.builds(
     pid=st.none() | COUNTS,
     pid_start=st.none() | COUNTS,
 )
-KEY = st.builds(IdempotencyKey, st.sampled_from("kl"), st.sampled_from("fg"))
+KEY = st.builds(
+    IdempotencyKey,
+    st.sampled_from("kl"),
+    st.sampled_from("fg"),
+    st.sampled_from(["ann", "bob"]),
+)
 KEYS = st.none() | KEY
 KEEPS = st.builds(
     Retention,
@@ -57,7 +62,7 @@ KEEPS = st.builds(
 STEPS = st.one_of(
     st.tuples(st.just("add"), RECORDS, KEYS),
     st.tuples(st.just("update"), RECORDS),
-    st.tuples(st.just("run_of_key"), st.sampled_from(["ann", "bob"]), KEY),
+    st.tuples(st.just("run_of_key"), KEY),
     st.tuples(st.just("delete"), IDS),
     st.tuples(st.just("expire"), TIMES, KEEPS),
 )
@@ -92,21 +97,21 @@ class Model:
     def find(self, run_id: str) -> Kept | None:
         return next((one for one in self.kept if one.record.id == run_id), None)
 
-    def run_of_key(self, principal: str, key: IdempotencyKey) -> object:
-        if (principal, key.key) not in self.keys:
+    def run_of_key(self, key: IdempotencyKey) -> object:
+        if (key.principal, key.key) not in self.keys:
             return None
-        known, first, _ = self.keys[principal, key.key]
+        known, first, _ = self.keys[key.principal, key.key]
         return first.record.id if known == key else IdempotencyKeyReused
 
     def add(self, record: RunRecord, key: IdempotencyKey | None) -> object:
-        known = key is not None and (record.principal, key.key) in self.keys
+        known = key is not None and (key.principal, key.key) in self.keys
         if known or self.find(record.id) is not None:
             return IntegrityError
         one = Kept(record)
         one.put(record)
         self.kept.append(one)
         if key is not None:
-            self.keys[record.principal, key.key] = key, one, record.created
+            self.keys[key.principal, key.key] = key, one, record.created
         return None
 
     def update(self, record: RunRecord) -> bool:
@@ -181,9 +186,9 @@ class DatabasePropertyTests(SynchronousTestCase):
             for name, *values in steps:
                 expected = getattr(model, name)(*values)
                 self.assertEqual(self.do(database, name, *values), expected)
-            self.assertEqual(database.page(*asked), model.page(*asked))
+            self.assertEqual(database.page(RunQuery(*asked)), model.page(*asked))
             everything = model.page(99, None, None, None)
-            self.assertEqual(database.page(99), everything)
+            self.assertEqual(database.page(RunQuery(99)), everything)
             unended = [one for one in everything[::-1] if not one.state.ended]
             self.assertEqual(database.unended(), unended)
             ids = {one.id for one in everything}

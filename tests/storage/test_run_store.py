@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.model.errors import CannotRecord, IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_record import IdempotencyKey, RunRecord
+from shellstream.model.run_record import IdempotencyKey, RunQuery, RunRecord
 from shellstream.storage.database import Database
 from shellstream.storage.run_store import MAX_WAITING, RunStore
 
@@ -76,7 +76,7 @@ class StoreTestCase(SynchronousTestCase):
     def key(self, fingerprint: str) -> Deferred[str | None]:
         """The run of the key C{k}."""
         key = IdempotencyKey("k", fingerprint)
-        return self.store.transact(lambda base: base.run_of_key("anonymous", key))
+        return self.store.transact(lambda base: base.run_of_key(key))
 
 
 class SynchronousTests(StoreTestCase):
@@ -343,5 +343,5 @@ class ThreadTests(TestCase):
         other = Database.open(path)
         self.addCleanup(other.close)
         with other.transaction():
-            self.assertEqual(len(other.page(200)), 100)
+            self.assertEqual(len(other.page(RunQuery(200))), 100)
         await store.close()

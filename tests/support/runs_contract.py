@@ -29,7 +29,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import OnDisconnect, Reason, State, Stream
 from shellstream.model.limits import Limits
-from shellstream.model.run_record import RunRecord
+from shellstream.model.run_record import RunQuery, RunRecord
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
 from shellstream.runs.interfaces import IRuns, RunRequest
@@ -171,7 +171,7 @@ class RunsContract(Contract):
         self.refused(self.order("ehco"), CommandUnknown)
         self.refused(self.order("echo"), ParametersRefused)
         self.refused(self.order("echo", ("x", "1"), ("x", "1")), ParametersRefused)
-        self.assertEqual(self.result(self.runs().page(10, None, None, None)), [])
+        self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
 
     def test_busy(self) -> None:
         """At the limit an order is refused, until there is room."""
@@ -191,7 +191,7 @@ class RunsContract(Contract):
             self.refused(self.order("echo", ("x", "2"), key="k"), IdempotencyKeyReused)
             if again.record.state is State.RUNNING:
                 self.exit(run_id)
-        self.assertEqual(len(self.result(self.runs().page(10, None, None, None))), 1)
+        self.assertEqual(len(self.result(self.runs().page(RunQuery(10)))), 1)
 
     def test_end(self) -> None:
         """How a run ended is known for good, by its code or its signal."""
@@ -227,7 +227,7 @@ class RunsContract(Contract):
         runs = self.runs()
 
         def page(*asked: Any) -> list[str]:
-            return [each.id for each in self.result(runs.page(*asked))]
+            return [each.id for each in self.result(runs.page(RunQuery(*asked)))]
 
         self.assertEqual(page(10, None, None, None), ids)
         self.assertEqual(page(2, None, None, None), ids[:2])
@@ -237,7 +237,7 @@ class RunsContract(Contract):
         self.assertEqual(page(10, None, State.EXITED, "echo"), ids[1:])
         self.assertEqual(page(10, None, None, "say"), [])
         self.say(ids[0], b"hello")
-        newest = self.result(runs.page(1, None, None, None))
+        newest = self.result(runs.page(RunQuery(1)))
         self.assertEqual(newest, [self.record(ids[0])])
         self.assertEqual(newest[0].size, 5)
 
@@ -275,7 +275,7 @@ class RunsContract(Contract):
         self.result(runs.delete(run_id))
         self.refused(runs.find(run_id), RunUnknown)
         self.refused(runs.delete(run_id), RunUnknown)
-        self.assertEqual(self.result(runs.page(10, None, None, None)), [])
+        self.assertEqual(self.result(runs.page(RunQuery(10))), [])
 
     def test_events(self) -> None:
         """What happens to runs is told as JSON, a chunk each, in its order."""

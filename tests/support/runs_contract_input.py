@@ -23,6 +23,7 @@ from shellstream.model.run_input import (
     StdinState,
     Tty,
 )
+from shellstream.model.run_record import RunQuery
 from shellstream.runs.interfaces import RunRequest
 from tests.support.runs_contract import UNKNOWN, Contract, deferred
 
@@ -138,7 +139,7 @@ class InputContract(Contract):
             RunRequest("say", (), OnDisconnect.KEEP, None, False, Tty()),
         ):
             self.refused(self.runs().submit(order), ParametersRefused)
-        self.assertEqual(self.result(self.runs().page(10, None, None, None)), [])
+        self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
 
     def test_terminal(self) -> None:
         """A terminal has the size that it was ordered with, and then another."""
@@ -179,4 +180,4 @@ class InputContract(Contract):
                 self.result(ordered(*wish))
             else:
                 self.refused(ordered(*wish), IdempotencyKeyReused)
-        self.assertEqual(len(self.result(self.runs().page(10, None, None, None))), 1)
+        self.assertEqual(len(self.result(self.runs().page(RunQuery(10)))), 1)

@@ -7,7 +7,7 @@ from twisted.web.resource import Resource as TwistedResource
 
 from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.events import OnDisconnect, State
-from shellstream.model.run_record import to_document
+from shellstream.model.run_record import RunQuery, to_document
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
@@ -68,7 +68,9 @@ class Runs(Resource):
         query.validate()
         command = query.text("command")
         # One more tells whether there is a next page.
-        page = await request.context.runs.page(limit + 1, after, state, command)
+        page = await request.context.runs.page(
+            RunQuery(limit + 1, after, state, command)
+        )
         following = None
         if len(page) > limit:
             page = page[:limit]
