@@ -22,12 +22,12 @@ from shellstream.process.environment import environment, inherited
 
 
 def command(*argv: str, shell: str | None = None, **params: Parameter) -> Command:
-    """A command with these parameters, each under the name it has."""
+    """A command with these parameters, each under its own name."""
     return Command(name="c", argv=argv, shell=shell, params=params)
 
 
 class InvokeTests(SynchronousTestCase):
-    """A L{Command} is filled with what fits, and names what does not."""
+    """A L{Command} accepts values that fit, and names those that do not."""
 
     def assert_refused(
         self, asked: Command, given: list[tuple[str, object]], **expected: str
@@ -40,7 +40,7 @@ class InvokeTests(SynchronousTestCase):
             self.assertIn(words, found[name])
 
     def test_as_configured(self) -> None:
-        """A command without parameters is executed as it stands, braces and all."""
+        """A command without parameters is executed unchanged, with its braces."""
         argv = (
             "awk",
             "{print $1}",
@@ -70,12 +70,12 @@ class InvokeTests(SynchronousTestCase):
         self.assertEqual(found.env, {})
 
     def test_literal_braces(self) -> None:
-        """Double braces stand for single ones, and are filled with nothing."""
+        """Double braces stand for single ones, and are not filled."""
         asked = command("echo", "{{t}}", "{{t}}{t}", t=String(name="t"))
         self.assertEqual(asked.invoke([("t", "x")]).argv, ("echo", "{t}", "{t}x"))
 
     def test_not_filled_twice(self) -> None:
-        """A value that looks like a placeholder stays what it is."""
+        """A value that looks like a placeholder is not filled."""
         asked = command("echo", "{a}{b}", a=String(name="a"), b=String(name="b"))
         found = asked.invoke([("a", "{b}"), ("b", "{{a}}")])
         self.assertEqual(found.argv, ("echo", "{b}{{a}}"))
@@ -100,7 +100,7 @@ class InvokeTests(SynchronousTestCase):
         self.assertEqual(found.env, {"t": '"; id', "b": "true"})
 
     def test_all_refused_at_once(self) -> None:
-        """Every parameter that does not fit is named, whatever its fault."""
+        """Every parameter that does not fit is named."""
         self.assert_refused(
             command(
                 "x",
@@ -119,7 +119,7 @@ class InvokeTests(SynchronousTestCase):
         )
 
     def test_repeated(self) -> None:
-        """A parameter sent twice is refused, though both values be the same."""
+        """A parameter sent twice is refused, even with the same value."""
         asked = command("x", "{a}", a=String(name="a"))
         twice: list[tuple[str, object]] = [("a", "1"), ("a", "1")]
         self.assert_refused(asked, twice, a="more than once")
@@ -127,7 +127,7 @@ class InvokeTests(SynchronousTestCase):
         self.assert_refused(asked, unknown, z="is not a parameter")
 
     def test_long_name(self) -> None:
-        """A name of any length is answered in few words."""
+        """A very long name is cut in the answer."""
         asked = command("x")
         self.assert_refused(
             asked, [("n" * 60_000, "")], **{"n" * 80: "is not a parameter"}
@@ -135,10 +135,10 @@ class InvokeTests(SynchronousTestCase):
 
 
 class InputTests(SynchronousTestCase):
-    """What a client wishes for beside parameters, the operator has to allow."""
+    """The operator must allow input and terminals."""
 
     def refused(self, command: Command, **wish: Any) -> list[str]:
-        """The names of what is refused, each with what would help."""
+        """The names of refused wishes, each with the key that would allow it."""
         with self.assertRaises(ParametersRefused) as caught:
             command.invoke([], **wish)
         for each in caught.exception.refused:
@@ -146,7 +146,7 @@ class InputTests(SynchronousTestCase):
         return [each.name for each in caught.exception.refused]
 
     def test_not_allowed(self) -> None:
-        """By default there is neither."""
+        """By default neither is allowed."""
         command = Command(name="c", argv=("c",))
         self.assertEqual(self.refused(command, stdin=True), ["stdin"])
         self.assertEqual(self.refused(command, tty=Tty()), ["tty"])
@@ -154,7 +154,7 @@ class InputTests(SynchronousTestCase):
         self.assertEqual(command.invoke([]).stdin, False)
 
     def test_each_for_itself(self) -> None:
-        """To allow the one is not to allow the other; a terminal has its input."""
+        """Each is allowed alone; a terminal includes its input."""
         reads = Command(name="c", argv=("c",), stdin=True)
         self.assertEqual(self.refused(reads, stdin=True, tty=Tty()), ["tty"])
         self.assertTrue(reads.invoke([], stdin=True).stdin)
@@ -165,7 +165,7 @@ class InputTests(SynchronousTestCase):
             self.assertEqual((made.stdin, made.tty), (True, Tty(rows=1)))
 
     def test_type(self) -> None:
-        """C{TERM} is the terminal's, unless the operator knows better."""
+        """C{TERM} comes from the client's terminal, unless C{env} has one."""
         for env, expected in (({}, "vt100"), ({"TERM": "dumb"}, "dumb")):
             command = Command(name="c", argv=("c",), tty=True, env=env)
             made = command.invoke([], tty=Tty(term="vt100"))
@@ -175,10 +175,10 @@ class InputTests(SynchronousTestCase):
 
 
 class LeadingDashTests(SynchronousTestCase):
-    """No value makes an item an option, unless the operator has said that it may."""
+    """No value makes an item an option, unless the operator allowed it."""
 
     def assert_dash(self, asked: Command, name: str | None, **values: object) -> None:
-        """These values are refused for C{name}'s dash; L{None}: they are taken."""
+        """These values are refused for C{name}'s dash; L{None}: they are accepted."""
         if name is None:
             asked.invoke(values.items())
             return
@@ -187,7 +187,7 @@ class LeadingDashTests(SynchronousTestCase):
         self.assertEqual(refused, [(name, "must not begin with '-'")])
 
     def test_leads(self) -> None:
-        """A value that an item begins with may not begin with a dash."""
+        """A value at the start of an item may not begin with a dash."""
         asked = command("rm", "{f}", f=String(name="f"))
         for text in ("-", "-rf", "--no-preserve-root"):
             self.assert_dash(asked, "f", f=text)
@@ -199,7 +199,7 @@ class LeadingDashTests(SynchronousTestCase):
         self.assert_dash(asked, None, f="-rf")
 
     def test_past_empty(self) -> None:
-        """Where the first value is empty, the next one leads."""
+        """Where the first value is empty, the next one is at the start."""
         asked = command("x", "{a}{b}", a=String(name="a"), b=String(name="b"))
         self.assert_dash(asked, "b", a="", b="-rf")
         self.assert_dash(asked, "a", a="-", b="")
@@ -219,7 +219,7 @@ class LeadingDashTests(SynchronousTestCase):
         self.assertEqual(fine.argv, ("rm", "u-"))
 
     def test_empty_is_named(self) -> None:
-        """It is the empty value that is refused, not one with a dash further on."""
+        """The empty value is refused, not a later one with a dash."""
         a, b = String(name="a"), String(name="b")
         asked = command("x", "{a}-{b}", a=a, b=b)
         sent: list[tuple[str, object]] = [("a", ""), ("b", "-x")]
@@ -227,7 +227,7 @@ class LeadingDashTests(SynchronousTestCase):
         self.assertEqual([each.name for each in error.refused], ["a"])
 
     def test_empty_elsewhere(self) -> None:
-        """An empty value does no harm where it bares no dash."""
+        """An empty value is accepted where no dash follows it."""
         a, b = String(name="a", default=""), String(name="b", default="")
         for template in (
             "{a}",
@@ -250,18 +250,18 @@ class LeadingDashTests(SynchronousTestCase):
         self.assert_dash(asked, "f", f="-rf")
 
     def test_allowed(self) -> None:
-        """The operator may say so."""
+        """The operator may allow it."""
         asked = command("x", "{f}", f=String(name="f", allow_leading_dash=True))
         self.assertEqual(asked.invoke([("f", "-x")]).argv, ("x", "-x"))
 
     def test_choices(self) -> None:
-        """Who lists a choice with a dash has said so; no other value profits."""
+        """A choice with a dash is allowed; no other value is."""
         asked = command("x", "{f}", f=String(name="f", choices=("-v", "-q")))
         self.assertEqual(asked.invoke([("f", "-v")]).argv, ("x", "-v"))
         self.assertRaises(ParametersRefused, asked.invoke, [("f", "-x")])
 
     def test_negative_numbers(self) -> None:
-        """Who allows numbers below zero has said so; nobody else."""
+        """A negative minimum allows the dash of negative numbers."""
         for kind in (Integer, Number):
             below, above, either = (kind(name="n", min=low) for low in (-5, 0, None))
             self.assert_dash(command("x", "{n}", n=below), None, n=-3)
@@ -269,12 +269,12 @@ class LeadingDashTests(SynchronousTestCase):
             self.assert_dash(command("x", "{n}", n=either), "n", n=-3)
 
     def test_negative_zero(self) -> None:
-        """The one negative number that is not below zero is no way in."""
+        """Negative zero is refused, too."""
         asked = command("x", "{n}", n=Number(name="n", min=0))
         self.assert_dash(asked, "n", n="-0.0")
 
     def test_paths(self) -> None:
-        """A path is absolute once resolved, so it may be called anything."""
+        """A path is absolute once it is resolved, so its name may have a dash."""
         path = Path(name="f", roots=("/srv",), resolve=lambda text: text)
         self.assert_dash(command("x", "{f}", f=path), None, f="-rf")
 
@@ -283,7 +283,7 @@ class PlaceholderTests(SynchronousTestCase):
     """L{placeholders} names what an item is filled with."""
 
     def test_found(self) -> None:
-        """Single braces round a name are a placeholder, nothing else is."""
+        """Only single braces round a name are a placeholder."""
         found = {
             "{a}": ["a"],
             "x{a}y{b_1}{a}": ["a", "b_1", "a"],
@@ -301,7 +301,7 @@ class EnvironmentTests(SynchronousTestCase):
     """A child's environment is an allow-list."""
 
     def test_allow_list(self) -> None:
-        """Little of the daemon's passes; the command's goes above, values on top."""
+        """It has a few variables of the daemon, the command's, and the values."""
         daemon = {
             "PATH": "/bin",
             "HOME": "/root",
@@ -330,7 +330,7 @@ class EnvironmentTests(SynchronousTestCase):
         )
 
     def test_run(self) -> None:
-        """Which run it is, neither a configuration nor a client can make up."""
+        """Neither a configuration nor a client can set the id of the run."""
         name = "SHELLSTREAM_RUN"
         asked = Command(name="c", shell="x", env={name: "forged"})
         filled = Invocation(("x",), {name: "forged"}, {})

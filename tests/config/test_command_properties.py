@@ -37,7 +37,7 @@ TRICKS = st.sampled_from(
 
 @frozen
 class Literal:
-    """Text of the operator's."""
+    """Text that the operator wrote."""
 
     text: str
 
@@ -63,7 +63,7 @@ def template(item: list[Literal | Filled | Braces]) -> str:
 
 
 def parts(item: list[Literal | Filled | Braces], texts: dict[str, str]) -> list[str]:
-    """What each piece of an item ought to become, found without looking for braces."""
+    """The expected text of each piece of an item, found without looking for braces."""
     found = []
     for piece in item:
         match piece:
@@ -81,7 +81,7 @@ WORDS = st.sampled_from(["-v", "x", ""])
 
 
 def declared(name: str) -> st.SearchStrategy[tuple[Parameter, object]]:
-    """A parameter with a value for it, mostly one that fits."""
+    """A parameter and a value for it, which mostly fits."""
     named, dash = st.just(name), st.booleans()
     low = st.sampled_from([None, -9, -9])
     a_string = st.builds(String, name=named, allow_leading_dash=dash)
@@ -155,7 +155,7 @@ def leaders(item: list[Literal | Filled | Braces], texts: dict[str, str]) -> lis
 def invoked(
     command: Command, sent: list[tuple[str, object]]
 ) -> tuple[Invocation, dict[str, str]]:
-    """What is executed, and the text of each parameter; not for what is refused."""
+    """The invocation, and the text of each parameter; L{None} if it is refused."""
     try:
         found = command.invoke(sent)
     except ParametersRefused:
@@ -171,7 +171,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, ITEMS)
     def test_argv(self, case, items) -> None:
-        """As many items as configured, all literal text in place, each value in its."""
+        """The argv has as many items as configured, with all literal text in place."""
         argv = ("program", *map(template, items))
         command = Command(name="c", argv=argv, params=case.params)
         found, texts = invoked(command, case.sent)
@@ -180,7 +180,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, st.lists(DASHED, min_size=1, max_size=3))
     def test_dash(self, case, items) -> None:
-        """No value makes an item begin with a dash, unless the operator said so."""
+        """No value makes an item begin with a dash, unless the operator allowed it."""
         argv = ("program", *map(template, items))
         command = Command(name="c", argv=argv, params=case.params)
         found, texts = invoked(command, case.sent)
@@ -192,7 +192,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, ITEMS)
     def test_again(self, case, items) -> None:
-        """What a run is known by gives the same run again, after a restart."""
+        """The recorded parameters give the same run again, after a restart."""
         argv = ("program", *map(template, items))
         command = Command(name="c", argv=argv, params=case.params)
         found, _ = invoked(command, case.sent)
@@ -211,7 +211,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, ITEMS, ANYTHING)
     def test_refused(self, case, items, sent) -> None:
-        """All else is refused, with at least one parameter named."""
+        """Everything else is refused, with at least one parameter named."""
         argv = ("program", *map(template, items))
         try:
             Command(name="c", argv=argv, params=case.params).invoke(sent)
@@ -223,7 +223,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, st.dictionaries(st.text(max_size=5), st.text(max_size=3)))
     def test_environment(self, case, daemon) -> None:
-        """A child's variables are its parameters, the command's own, and few more."""
+        """A child's variables are its parameters, the command's own, and a few more."""
         command = Command(name="c", shell="x", params=case.params, env={"OWN": "1"})
         found, _ = invoked(command, case.sent)
         given = {**daemon, "PATH": "/bin", "TOKEN": "x"}

@@ -32,14 +32,14 @@ KEYS = {
 
 
 class TableTests(SynchronousTestCase):
-    """Each bound can be set, and what is wrong with one is told like the rest."""
+    """Each limit can be set, and its mistakes are reported."""
 
     def test_all(self) -> None:
         """There is a key for each."""
         self.assertEqual(set(KEYS), {each.name for each in fields(HttpLimits)})
 
     def test_right(self) -> None:
-        """It is what the file says, and the others are as they were."""
+        """A key of the file changes its limit alone."""
         for key, (_, text, value) in KEYS.items():
             found = parse(f"{COMMAND}[http]\n{key} = {text}\n").http
             self.assertEqual(getattr(found, key), value)
@@ -47,7 +47,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(asdict(found), rest)
 
     def test_none(self) -> None:
-        """Without a table all are as they were."""
+        """Without the table all limits have their defaults."""
         self.assertEqual(parse(COMMAND).http, DEFAULT)
 
     def test_wrong(self) -> None:
@@ -77,18 +77,18 @@ class TableTests(SynchronousTestCase):
             self.assertEqual((found, allowed), (f"http.{key}", words))
 
     def test_unknown(self) -> None:
-        """A key that there is not is told, with the one that was meant."""
+        """An unknown key is reported, with the likely one."""
         ((found, shown, _),) = mistakes(f"{COMMAND}[http]\nconnection = 1\n")
         self.assertEqual(found, "http.connection")
         self.assertIn("did you mean 'connections'", shown)
 
 
 class CapTests(SynchronousTestCase):
-    """There are no more connections than descriptors for them."""
+    """There are never more connections than file descriptors for them."""
 
     @given(st.integers(1, 1 << 62), st.integers(1, 10**6))
     def test_capped(self, files: int, runs: int) -> None:
-        """Runs have what they need, but not more than half; the rest is as it was."""
+        """Runs have the descriptors that they need, but not more than half."""
         found = DEFAULT.capped_to(files, runs)
         self.assertLessEqual(found.connections, DEFAULT.connections)
         self.assertLessEqual(found.connections, files)
@@ -112,7 +112,7 @@ class CapTests(SynchronousTestCase):
         self.assertEqual(few.per_address, 7)
 
     def test_inputs(self) -> None:
-        """Nor all of the room for input, unless there is room for one piece only."""
+        """One address never has all room for input, unless it is one piece only."""
         self.assertLess(DEFAULT.inputs_per_address, DEFAULT.inputs_size)
         only = HttpLimits(input_size=10, inputs_size=10)
         self.assertEqual(only.inputs_per_address, 10)

@@ -7,10 +7,10 @@ from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 
 class WrongTests(SynchronousTestCase):
-    """What is wrong is told by key, with what was found and what is allowed."""
+    """A mistake names its key, what was found, and what is allowed."""
 
     def assert_wrong(self, text: str, key: str, found: str, allowed: str) -> None:
-        """The one mistake of this file has this key, and words like these."""
+        """The only mistake of this file has this key and these words."""
         with self.subTest(text=text):
             ((a_key, a_found, an_allowed),) = mistakes(text)
             self.assertEqual(a_key, key)
@@ -18,7 +18,7 @@ class WrongTests(SynchronousTestCase):
             self.assertIn(allowed, an_allowed)
 
     def test_syntax(self) -> None:
-        """What is no TOML is told with its line."""
+        """A file that is not TOML is reported with the line."""
         self.assert_wrong("a = \n", "(file)", "line 1", "TOML 1.0")
         self.assert_wrong("[x\ny]", "(file)", "line 1", "TOML 1.0")
         self.assert_wrong(COMMAND + COMMAND, "(file)", "line 3", "TOML 1.0")
@@ -42,7 +42,7 @@ class WrongTests(SynchronousTestCase):
             )
 
     def test_unknown_keys(self) -> None:
-        """At every level a key that is not known is told, with the likely one."""
+        """An unknown key is reported at every level, with the likely one."""
         hint = "an unknown key (did you mean "
         self.assert_wrong(f"defualt = 'x'\n{COMMAND}", "defualt", hint, "commands, cpu")
         key = "commands.x.timout"
@@ -95,7 +95,7 @@ class WrongTests(SynchronousTestCase):
         self.assert_wrong(COMMAND + "env = {'a-b' = ''}", "commands.x.env", "", "'a-b'")
 
     def test_what_to_run(self) -> None:
-        """A command has an argv or a script, and one that can run."""
+        """A command has either an argv or a script, and it is not empty."""
         either = "either argv (a list) or shell (a script)"
         self.assert_wrong("[commands.x]", "commands.x.argv", "nothing to run", either)
         both = COMMAND + "shell = 'a'"
@@ -124,7 +124,7 @@ class WrongTests(SynchronousTestCase):
         self.assert_wrong(text, "commands.x.params.p", "is not used", "{p}")
 
     def test_wrong_argv(self) -> None:
-        """Of a command whose argv is wrong no more is told than that."""
+        """A wrong argv is the only mistake reported of its command."""
         text = "[commands.x]\nargv = []\n[commands.x.params.P]\ntype = 'string'"
         self.assert_wrong(text, "commands.x.argv", "[]", "a list of strings")
 

@@ -13,7 +13,7 @@ class AuditTests(SynchronousTestCase):
     """The table C{[audit]} says where the audit is kept."""
 
     def test_right(self) -> None:
-        """All that it may hold, and what goes for what is left out."""
+        """Every key is read, and has a default."""
         self.assertEqual(parse(COMMAND).audit, DEFAULT_AUDIT)
         text = "file = '/var/log/a.jsonl'\nmax_size = '1 MiB'\nkeep = 1000"
         found = parse(f"{COMMAND}[audit]\n{text}").audit
@@ -22,7 +22,7 @@ class AuditTests(SynchronousTestCase):
         )
 
     def test_wrong(self) -> None:
-        """What it may not hold."""
+        """Wrong values and unknown keys are reported."""
         for line, found, allowed in (
             ("file = 'a.jsonl'", "'a.jsonl'", "a file's absolute path"),
             ("file = '/var/log/'", "'/var/log/'", "a file's absolute path"),
@@ -42,10 +42,10 @@ class AuditTests(SynchronousTestCase):
 
 
 class SecretTests(SynchronousTestCase):
-    """A parameter may be secret, where it can stay so."""
+    """A parameter may be secret where others cannot see it."""
 
     def test_right(self) -> None:
-        """One of any kind, of a script."""
+        """A parameter of a script may be secret, of every type."""
         for rest in (
             "type = 'string'",
             "type = 'integer'\nmin = 0",
@@ -60,7 +60,7 @@ class SecretTests(SynchronousTestCase):
             self.assertEqual(config.secrets, set())
 
     def test_wrong(self) -> None:
-        """Not one that other users of the machine see, or that all clients know."""
+        """Not in an argv, which ps shows, nor with choices, which clients see."""
         for text, found, allowed in (
             (f"{PARAMETER}type = 'string'", "true, with argv", "ps shows argv"),
             (f"{SCRIPT}type='string'\nchoices=['a']", "true beside", "one of the two"),

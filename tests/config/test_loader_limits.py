@@ -39,10 +39,10 @@ LIMITS = {
 
 
 class WrongLimitTests(SynchronousTestCase):
-    """What is wrong with a limit is told like the rest."""
+    """The mistakes of a limit are reported."""
 
     def assert_wrong(self, text: str, key: str, allowed: str) -> None:
-        """The one mistake of this file has this key, and words like these."""
+        """The only mistake of this file has this key and these words."""
         with self.subTest(text=text):
             ((a_key, _, an_allowed),) = mistakes(text)
             self.assertEqual(a_key, key)
@@ -57,7 +57,7 @@ class WrongLimitTests(SynchronousTestCase):
                 self.assert_wrong(COMMAND + line, f"commands.x.{name}", allowed)
 
     def test_how_many(self) -> None:
-        """How many may run at once, of one command too, and how many may wait."""
+        """The numbers of running and waiting runs have a range."""
         for text, key in (
             (f"max_running = 0\n{COMMAND}", "max_running"),
             (f"max_queued = 0\n{COMMAND}", "max_queued"),
@@ -66,14 +66,14 @@ class WrongLimitTests(SynchronousTestCase):
             self.assert_wrong(text, key, "an integer from 1 to 1000000000")
 
     def test_of_the_daemon(self) -> None:
-        """What is the daemon's is no limit of a command."""
+        """Keys of the daemon are unknown in a command."""
         for name in ("max_queued", "drain", "keep"):
             text = f"{COMMAND}{name} = 1\n"
             self.assert_wrong(text, f"commands.x.{name}", "the keys argv, ")
         self.assert_wrong(f"drain = -1\n{COMMAND}", "drain", "0 for none")
 
     def test_keep(self) -> None:
-        """How much is kept of what has ended has a range too."""
+        """The keys of C{[keep]} have ranges."""
         for key, value, allowed in (
             ("keep.age", "0", "seconds above 0"),
             ("keep.runs", "0", "an integer from 1"),

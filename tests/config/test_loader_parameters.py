@@ -10,10 +10,10 @@ from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 
 class WrongParameterTests(SynchronousTestCase):
-    """What is wrong with a parameter is told like the rest."""
+    """The mistakes of a parameter are reported."""
 
     def assert_wrong(self, lines: str, name: str, found: str, allowed: str) -> None:
-        """The one mistake of a parameter with these lines."""
+        """The only mistake of a parameter with these lines."""
         with self.subTest(lines=lines):
             ((key, a_found, an_allowed),) = mistakes(PARAMETER + lines)
             self.assertEqual(key, f"commands.x.params.p.{name}")
@@ -28,13 +28,13 @@ class WrongParameterTests(SynchronousTestCase):
         self.assert_wrong("type = 'strng'", "type", "did you mean 'string'?", words)
 
     def test_type_is_no_word(self) -> None:
-        """A type that is no string is one mistake, not two."""
+        """A type that is not a string is one mistake, not two."""
         self.assertEqual(
             [found for _, found, _ in mistakes(PARAMETER + "type = 1")], ["1"]
         )
 
     def test_limits(self) -> None:
-        """Limits are of the type's own kind, and leave room."""
+        """Limits are values of the type, and the minimum is not above the maximum."""
         wrong = (
             ("string", "pattern = '['", "pattern", "", "a regular expression"),
             ("string", "choices = []", "choices", "[]", "not empty"),
@@ -56,14 +56,14 @@ class WrongParameterTests(SynchronousTestCase):
             self.assert_wrong(f"type = '{kind}'\n{lines}", name, found, allowed)
 
     def test_choices(self) -> None:
-        """Every choice fits the other limits."""
+        """Every choice must fit the other limits."""
         lines = "type = 'string'\nchoices = ['a', 'bb']\nmax_length = 1"
         self.assert_wrong(lines, "choices", "'bb'", "it is longer than 1 characters")
         lines = "type = 'string'\nchoices = ['a', 'B']\npattern = '[a-z]'"
         self.assert_wrong(lines, "choices", "'B'", "it must match [a-z]")
 
     def test_default(self) -> None:
-        """A default is a value of the type, and one that the parameter takes."""
+        """A default must be a value that the parameter accepts."""
         wrong = (
             ("type = 'integer'\ndefault = '3'", "'3'", "a value of type integer"),
             ("type = 'boolean'\ndefault = 'true'", "'true'", "a value of type boolean"),
@@ -81,7 +81,7 @@ class WrongParameterTests(SynchronousTestCase):
             self.assert_wrong(lines, "default", found, allowed)
 
     def test_default_with_dash(self) -> None:
-        """A default is one that the command takes, or nobody could leave it out."""
+        """The command must accept a default, or no client could use it."""
         for lines in (
             "type = 'string'\ndefault = '-v'",
             "type = 'integer'\ndefault = -1",
@@ -96,7 +96,7 @@ class WrongParameterTests(SynchronousTestCase):
             self.assertTrue(command.invoke([]).argv[1].startswith("-"))
 
     def test_default_path(self) -> None:
-        """A path is kept as it is written, and looked at each time it is used."""
+        """The default of a path is kept as written, and resolved each time."""
         root = Path(self.mktemp()).absolute()
         for name in ("one", "two", "-f"):
             (root / name).mkdir(parents=True)
@@ -120,12 +120,12 @@ class WrongParameterTests(SynchronousTestCase):
                 self.assertRaises(CannotStart, command.recheck_paths, taken)
 
     def test_undeclared(self) -> None:
-        """What is not declared has no default that could be wrong too."""
+        """An undeclared placeholder is one mistake, not two."""
         ((key, found, _),) = mistakes("[commands.x]\nargv = ['a', '{q}-f']")
         self.assertEqual((key, found), ("commands.x.argv", "the placeholder {q}"))
 
     def test_empty_default(self) -> None:
-        """Nor may a default bare the dash behind it, in an item or a script."""
+        """A default may not be read as an option, in an argv or a script."""
         text = "[commands.x]\nargv = ['a', '{p}-f']\n[commands.x.params.p]\n"
         ((key, _, allowed),) = mistakes(text + "type = 'string'\ndefault = ''")
         self.assertEqual(key, "commands.x.params.p.default")
@@ -136,7 +136,7 @@ class WrongParameterTests(SynchronousTestCase):
         self.assertEqual(key, "commands.x.params.p.default")
 
     def test_required(self) -> None:
-        """A parameter is required, or has a default; never both, never neither."""
+        """A parameter is either required or has a default."""
         lines = "type = 'string'\nrequired = true\ndefault = 'a'"
         self.assert_wrong(lines, "required", "true beside a default", "one of the two")
         lines = "type = 'string'\nrequired = false"
@@ -148,14 +148,14 @@ class WrongParameterTests(SynchronousTestCase):
 
 
 class HugeNumberTests(SynchronousTestCase):
-    """Numbers beyond all measure are mistakes like any other."""
+    """Huge numbers are mistakes like any other."""
 
     def test_huge_number(self) -> None:
-        """A number that Python would not read is a mistake like any other."""
+        """A number that Python does not read is a mistake."""
         self.assertEqual(len(mistakes(f"max_running = {'9' * 5000}\n{COMMAND}")), 1)
 
     def test_huge_hexadecimal(self) -> None:
-        """So is one that Python reads, but would not write."""
+        """So is a number that Python reads, but does not write."""
         huge = "0x" + "f" * 4000
         self.assertEqual(len(mistakes(f"max_running = {huge}\n{COMMAND}")), 1)
         for bounds in (

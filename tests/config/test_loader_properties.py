@@ -136,10 +136,10 @@ def document(values: dict[str, object]) -> str:
 
 
 class ParseProperties(SynchronousTestCase):
-    """Whatever is in a file, L{parse} gives a L{Config} or tells the mistakes."""
+    """Whatever is in a file, L{parse} returns a L{Config} or reports mistakes."""
 
     def parsed(self, text: str) -> Config | None:
-        """The configuration, unless there are mistakes, which are told in full."""
+        """The configuration; L{None} if there are mistakes, which must be complete."""
         try:
             config = parse(text)
         except ConfigError as mistaken:
@@ -153,18 +153,18 @@ class ParseProperties(SynchronousTestCase):
 
     @given(st.text() | st.text("[]{}=.'\"\n ax1", max_size=40))
     def test_any_text(self, text) -> None:
-        """Text that is no configuration is a mistake, never another error."""
+        """Text that is not a configuration is a mistake, never another error."""
         self.assertIsNone(self.parsed(text))
 
     @given(st.dictionaries(TEXTS, ANYTHING, max_size=4))
     def test_any_document(self, values) -> None:
-        """Nor is any TOML that is no configuration."""
+        """TOML that is not a configuration is a mistake, never another error."""
         self.assertEqual(set(tomllib.loads(document(values))), set(values))
         self.assertIsNone(self.parsed(document(values)))
 
     @given(DOCUMENTS)
     def test_almost_right(self, values) -> None:
-        """What is taken has every command it names, and each of them can be filled."""
+        """An accepted configuration has all of its commands, and each can be filled."""
         config = self.parsed(document(values))
         if config is None:
             return

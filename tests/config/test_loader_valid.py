@@ -116,7 +116,7 @@ class RightTests(SynchronousTestCase):
     """A right file becomes frozen values."""
 
     def test_whole(self) -> None:
-        """Every key there is arrives where it belongs."""
+        """Every key reaches its field."""
         build = Command(
             name="build",
             description="Builds it",
@@ -203,7 +203,7 @@ class RightTests(SynchronousTestCase):
         )
 
     def test_least(self) -> None:
-        """A command needs no more than what it runs."""
+        """A command needs nothing but what it runs."""
         expected = Config(commands={"x": Command(name="x", argv=("a",))})
         self.assertEqual(parse(COMMAND), expected)
         self.assertIsNone(expected.default)
@@ -218,7 +218,7 @@ class RightTests(SynchronousTestCase):
         self.assertEqual((limits.stall_timeout, limits.retain), (3600.0, 64 << 20))
 
     def test_demo(self) -> None:
-        """What runs without a file is a command that anyone may try."""
+        """Without a file there is a command that anyone may try."""
         assert DEMO.default is not None
         demo = DEMO.commands[DEMO.default]
         self.assertTrue(demo.get)

@@ -13,7 +13,7 @@ from tests.support.parameters import TEXTS, ParameterTestCase, accepted
 
 
 class PathTests(ParameterTestCase):
-    """A L{Path} stays inside its roots, whatever is written and linked."""
+    """A L{Path} stays inside its roots, with any dots and links."""
 
     def setUp(self) -> None:
         self.base = FilePath(self.mktemp()).absolute()
@@ -23,7 +23,7 @@ class PathTests(ParameterTestCase):
         self.path = Path(name="p", roots=(str(self.app),))
 
     def test_inside(self) -> None:
-        """Absolute, relative, not yet there, or the root itself: all resolved."""
+        """Absolute and relative paths are resolved; they need not exist."""
         inside = {
             "sub": "sub",
             "sub/new": "sub/new",
@@ -41,7 +41,7 @@ class PathTests(ParameterTestCase):
                 self.assertEqual(found, str(self.app / expected))
 
     def test_outside(self) -> None:
-        """Neither dots nor a sibling that begins alike lead out."""
+        """Dots do not lead out, and a sibling with a longer name is outside."""
         outside = (
             "..",
             "../app2",
@@ -55,7 +55,7 @@ class PathTests(ParameterTestCase):
         self.assert_refused(self.path, f"{self.app}/../app2", f"{self.app}x")
 
     def test_symlinks(self) -> None:
-        """A link that leads out is outside, one that stays inside is its target."""
+        """A link that leads out is refused; one that stays inside is resolved."""
         links = {
             "out": self.app2,
             "up": FilePath(".."),
@@ -76,7 +76,7 @@ class PathTests(ParameterTestCase):
         self.assertEqual(self.path.accept("loop"), str(self.app / "loop"))
 
     def test_circle(self) -> None:
-        """A link to itself is no place to hide the rest of a path behind."""
+        """A path behind a link to itself is refused."""
         links: dict[str, str | FilePath] = {"loop": "loop", "out": self.app2}
         links |= {"one": "two", "two": "one", "behind": "loop/../out"}
         for name, goal in links.items():
@@ -88,14 +88,14 @@ class PathTests(ParameterTestCase):
         self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
 
     def test_long(self) -> None:
-        """What is taken once is taken again: as it is passed on it is not too long."""
+        """A resolved path is accepted again: it is not too long."""
         self.assert_refused(self.path, "0" * MAX_LENGTH)
         fits = "0" * (MAX_LENGTH - len(str(self.app)) - 1)
         found = self.path.accept(fits)
         self.assertEqual(self.path.accept(found), found)
 
     def test_linked_root(self) -> None:
-        """A root may itself be a link: inside is inside its target."""
+        """A root may be a link: the paths inside its target are accepted."""
         os.symlink(self.app, self.base / "current")
         path = Path(name="p", roots=(str(self.base / "current"),))
         for value in ("sub", f"{self.base}/current/sub", f"{self.app}/sub"):
@@ -103,14 +103,14 @@ class PathTests(ParameterTestCase):
         self.assert_refused(path, "../app2", f"{self.base}/other")
 
     def test_second_root(self) -> None:
-        """Any root will do, though a relative path starts at the first."""
+        """A path may be inside any root; a relative one starts at the first."""
         path = Path(name="p", roots=(str(self.app), str(self.app2)))
         self.assertEqual(path.accept("../app2/x"), str(self.app2 / "x"))
         self.assertEqual(path.accept("x"), str(self.app / "x"))
         self.assert_refused(path, str(self.base))
 
     def test_everywhere(self) -> None:
-        """The root of all roots allows every path."""
+        """The root C{/} allows every path."""
         path = Path(name="p", roots=("/",), resolve=lambda text: text)
         self.assertEqual(path.accept("/etc"), "/etc")
 
@@ -120,7 +120,7 @@ class PathTests(ParameterTestCase):
         self.assertEqual(len(path.accept("/" + "x" * (MAX_LENGTH - 1))), MAX_LENGTH)
 
     def test_unfit(self) -> None:
-        """Nothing empty, nothing too long, nothing but text."""
+        """Empty text, text that is too long and other types are refused."""
         texts = ("", "\0", "a\0", "\ud800", "x" * (MAX_LENGTH + 1))
         self.assert_refused(self.path, *texts, 1, True, None, [])
 
@@ -142,7 +142,7 @@ class PathProperties(SynchronousTestCase):
 
     @given(ROOTS, PATHS | PATHS.map("/srv/app".__add__) | TEXTS)
     def test_inside(self, roots, value) -> None:
-        """What is taken is a root, or lies inside one, and has no dots left."""
+        """An accepted path is a root or inside one, and has no dots left."""
         path = Path(name="p", roots=roots, resolve=normpath)
         text = accepted(path, value)
         assume(text is not None)
@@ -155,7 +155,7 @@ class PathProperties(SynchronousTestCase):
 
     @given(PATHS)
     def test_everything_inside(self, value) -> None:
-        """A path that stays inside is taken, however it winds."""
+        """A path that stays inside is accepted, whatever its dots."""
         assume("\0" not in value and value and not value.startswith("/"))
         expected = normpath(f"/srv/app/{value}")
         inside = (expected + "/").startswith("/srv/app/")

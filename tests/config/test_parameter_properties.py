@@ -55,7 +55,7 @@ ODD_CASES = st.one_of(*(st.tuples(parameter, VALUES) for parameter, _ in LIKELY)
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> bool:
-    """Whether a value is valid by a schema, as far as our schemas go."""
+    """Whether a value is valid by a schema that a parameter may have."""
     types: dict[str, Any] = {"string": str, "integer": int, "boolean": bool}
     wanted = types.get(schema["type"], int | float)
     if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
@@ -75,7 +75,7 @@ class AcceptProperties(SynchronousTestCase):
 
     @given(CASES | ODD_CASES)
     def test_only_what_the_schema_says(self, case) -> None:
-        """What is taken is valid by the schema: the value, or what its text means."""
+        """An accepted value is valid by the schema, or what its text means is."""
         parameter, value = case
         text = accepted(parameter, value)
         if text is not None:
@@ -86,14 +86,14 @@ class AcceptProperties(SynchronousTestCase):
 
     @given(CASES)
     def test_all_that_the_schema_says(self, case) -> None:
-        """What is valid by the schema is taken."""
+        """A value that is valid by the schema is accepted."""
         parameter, value = case
         assume(fits(parameter.schema(), value))
         self.assertIsNotNone(accepted(parameter, value))
 
     @given(CASES | ODD_CASES)
     def test_clean(self, case) -> None:
-        """What is taken can be an argv item: text without NUL that encodes."""
+        """An accepted value can be an argv item: text without NUL that encodes."""
         text = accepted(*case)
         if text is not None:
             self.assertIs(type(text), str)
@@ -102,13 +102,13 @@ class AcceptProperties(SynchronousTestCase):
 
     @given(st.text(st.characters(codec=None), max_size=5))
     def test_any_text(self, text) -> None:
-        """A string takes all text, but for NUL and halves of surrogate pairs."""
+        """A string accepts all text except NUL and halves of surrogate pairs."""
         clean = "\0" not in text and not re.search("[\ud800-\udfff]", text)
         self.assertEqual(accepted(String(name="p"), text), text if clean else None)
 
     @given(CASES)
     def test_canonical(self, case) -> None:
-        """What a value becomes is itself taken, and becomes no other."""
+        """The text of an accepted value is accepted, and does not change again."""
         text = accepted(*case)
         assume(text is not None)
         self.assertEqual(accepted(case[0], text), text)

@@ -32,10 +32,10 @@ NEVER: tuple[object, ...] = (
 
 
 class StringTests(ParameterTestCase):
-    """A L{String} is text that fits all that the operator asks for."""
+    """A L{String} is text that fits the limits of the operator."""
 
     def test_any(self) -> None:
-        """Text is passed on as it is, whatever is in it."""
+        """Text is passed on unchanged."""
         for text in (
             "",
             "a b",
@@ -48,12 +48,12 @@ class StringTests(ParameterTestCase):
             self.assertEqual(String(name="p").accept(text), text)
 
     def test_unfit(self) -> None:
-        """No NUL, no half of a surrogate pair, nothing too long, nothing but text."""
+        """NUL, halves of surrogate pairs, long text and other types are refused."""
         unfit = ("\0", "a\0b", "\ud800", "a\udcff", "x" * (MAX_LENGTH + 1))
         self.assert_refused(String(name="p"), *unfit, 1, 1.5, True, None, [], {})
 
     def test_what_was_found(self) -> None:
-        """What is no string is told in JSON's words."""
+        """The refusal of another type uses the words of JSON."""
         for value, word in (
             (1, "a number"),
             (1.5, "a number"),
@@ -97,7 +97,7 @@ class IntegerTests(ParameterTestCase):
     """An L{Integer} is passed on in plain decimal digits."""
 
     def test_canonical(self) -> None:
-        """However it is written, the same number gives the same text."""
+        """The same number gives the same text, however it is written."""
         parameter = Integer(name="p")
         for value in (7, "7", "+7", "007"):
             self.assertEqual(parameter.accept(value), "7")
@@ -123,13 +123,13 @@ class IntegerTests(ParameterTestCase):
         self.assert_refused(Integer(name="p"), float("nan"), float("inf"))
 
     def test_bounds(self) -> None:
-        """Both bounds are themselves allowed."""
+        """Both limits are themselves accepted."""
         parameter = Integer(name="p", min=-2, max=3)
         self.assertEqual([parameter.accept(n) for n in (-2, 3)], ["-2", "3"])
         self.assert_refused(parameter, -3, 4, "-3", "4")
 
     def test_oversize(self) -> None:
-        """Forty digits are enough for anybody, and no work is done for more."""
+        """More than forty digits are refused without any work."""
         self.assertEqual(Integer(name="p").accept("9" * 40), "9" * 40)
         self.assert_refused(
             Integer(name="p"), 10**40, -(10**40), "9" * 41, "9" * 100_000
@@ -147,13 +147,13 @@ class NumberTests(ParameterTestCase):
         self.assertEqual(parameter.accept(-1.5), "-1.5")
 
     def test_canonical(self) -> None:
-        """However it is written, the same number gives the same text."""
+        """The same number gives the same text, however it is written."""
         parameter = Number(name="p")
         for values in ((4, "4", 4.0, "4e0"), (10**39, str(10**39), 1e39)):
             self.assertEqual(len({parameter.accept(value) for value in values}), 1)
 
     def test_unfit(self) -> None:
-        """What is not finite, not decimal or no number is refused."""
+        """Infinite numbers, other notations and other types are refused."""
         texts = (
             "",
             "nan",
@@ -171,7 +171,7 @@ class NumberTests(ParameterTestCase):
         self.assert_refused(Number(name="p"), *floats, 10**40, 10**400)
 
     def test_bounds(self) -> None:
-        """Both bounds are themselves allowed, and nothing slips past them."""
+        """Both limits are themselves accepted, and nothing beyond them."""
         parameter = Number(name="p", min=0, max=1.5)
         self.assertEqual([parameter.accept(n) for n in (0, 1.5)], ["0", "1.5"])
         self.assert_refused(parameter, -0.1, "1.6", "nan", float("nan"))
@@ -181,19 +181,19 @@ class BooleanTests(ParameterTestCase):
     """A L{Boolean} is passed on as C{true} or C{false}."""
 
     def test_taken(self) -> None:
-        """JSON's own words are taken, as values and as text."""
+        """JSON's own words are accepted, as values and as text."""
         parameter = Boolean(name="p")
         self.assertEqual([parameter.accept(v) for v in (True, "true")], ["true"] * 2)
         self.assertEqual([parameter.accept(v) for v in (False, "false")], ["false"] * 2)
 
     def test_unfit(self) -> None:
-        """No other word and no number stands for one."""
+        """Other words and numbers are refused."""
         words = ("True", "TRUE", "yes", "on", "1", "0", "", " true")
         self.assert_refused(Boolean(name="p"), *words, *NEVER, 0, 1, 1.0)
 
 
 class SchemaTests(SynchronousTestCase):
-    """Each type says as JSON Schema what it takes."""
+    """Each type describes what it accepts as JSON Schema."""
 
     def test_schemas(self) -> None:
         """The schema holds all limits, and the default as the type's own value."""
@@ -229,13 +229,13 @@ class SchemaTests(SynchronousTestCase):
         )
 
     def test_path(self) -> None:
-        """A path's schema does not tell where on the machine it is."""
+        """The schema of a path does not show its roots."""
         schema = Path(name="p", roots=("/srv/app",)).schema()
         self.assertNotIn("/srv/app", repr(schema))
         self.assertEqual(schema["type"], "string")
 
     def test_kinds(self) -> None:
-        """Each type is known by the name that configurations use."""
+        """Each type is found by its name in the configuration."""
         names = {"string", "integer", "number", "boolean", "path"}
         self.assertEqual(set(KINDS), names)
         for name, kind in KINDS.items():

@@ -12,20 +12,20 @@ COMMAND = '[commands.x]\nargv = ["x"]\n'
 
 
 def tls(text: str) -> Config:
-    """A configuration with this in C{[tls]}."""
+    """The TLS settings of a configuration with this in C{[tls]}."""
     return parse(f"{COMMAND}[tls]\n{text}")
 
 
 class ReadTests(SynchronousTestCase):
-    """What may be said of TLS, and what is made of it."""
+    """The table C{[tls]} is read."""
 
     def test_none(self) -> None:
-        """Without the table no TLS is spoken; an empty one asks for it."""
+        """Without the table there is no TLS; an empty table turns it on."""
         self.assertIsNone(parse(COMMAND).tls)
         self.assertEqual(tls("").tls, TLS())
 
     def test_whole(self) -> None:
-        """Everything may be said at once."""
+        """All keys may be there at once."""
         found = tls(
             'certificate = "/c"\nkey = "/k"\nclient_ca = "/a"\n'
             'client_certificate = "required"\nminimum = "1.3"'
@@ -40,14 +40,14 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(found, expected)
 
     def test_defaults(self) -> None:
-        """TLS 1.2 will do, and clients may come without a certificate."""
+        """By default TLS 1.2 is allowed, and client certificates are optional."""
         found = tls('certificate = "/c"\nkey = "/c"\nclient_ca = "/a"').tls
         assert found is not None
         self.assertIs(found.minimum, Minimum.TLS_1_2)
         self.assertIs(found.client_certificate, ClientCertificate.OPTIONAL)
 
     def test_wrong(self) -> None:
-        """Each mistake is told by its key, with what may stand there."""
+        """Each mistake names its key, and what is allowed."""
         for text, key, allowed in (
             ('certificate = "/c"', "tls.key", "a file beside certificate"),
             ('key = "/k"', "tls.certificate", "a file beside key"),
@@ -68,6 +68,6 @@ class ReadTests(SynchronousTestCase):
             self.assertIn(allowed, mistake.allowed)
 
     def test_no_table(self) -> None:
-        """What is no table is told as such."""
+        """A value that is not a table is reported."""
         error = self.assertRaises(ConfigError, parse, f"tls = true\n{COMMAND}")
         self.assertIn("tls: found true; allowed: a table", str(error))

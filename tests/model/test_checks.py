@@ -94,10 +94,10 @@ class Colour(Enum):
 
 
 class CheckTests(SynchronousTestCase):
-    """A check gives a value as the program wants it, or says what it takes."""
+    """A check returns the value as the program uses it, or says what it takes."""
 
     def test_takes(self) -> None:
-        """What fits is given on."""
+        """A value that fits is returned."""
         for check, fitting, _ in CHECKS:
             for value, expected in fitting:
                 with self.subTest(check=check.allowed, value=value):
@@ -105,7 +105,7 @@ class CheckTests(SynchronousTestCase):
                     self.assertEqual((found, type(found)), (expected, type(expected)))
 
     def test_refuses(self) -> None:
-        """What does not fit is refused with words for what does."""
+        """A value that does not fit is refused, with words for what does."""
         for check, _, unfit in CHECKS:
             for value in unfit:
                 with self.subTest(check=check.allowed, value=value):
@@ -126,12 +126,12 @@ class CheckTests(SynchronousTestCase):
                         self.assertFalse(schema.is_valid(value))
 
     def test_huge_numbers(self) -> None:
-        """An integer beyond every float is refused like any other that does not fit."""
+        """An integer beyond every float is refused."""
         self.assertRaises(NotAllowed, checks.seconds, 10**400)
         self.assertRaises(NotAllowed, checks.number, 10**400)
 
     def test_one_of(self) -> None:
-        """A value of an enumeration is its member; for others those there are."""
+        """A value of an enumeration becomes its member; another is refused."""
         check = checks.one_of(Colour)
         self.assertIs(check("red"), Colour.RED)
         wrong: tuple[object, ...] = ("RED", "", 1, True, ["red"], {}, None)
@@ -140,7 +140,7 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(str(error), "one of 'red', 'blue'")
 
     def test_pattern(self) -> None:
-        """A regular expression is compiled; a wrong one is refused, and why."""
+        """A regular expression is compiled; a wrong one is refused with the reason."""
         self.assertEqual(checks.pattern("[a-z]+"), re.compile("[a-z]+"))
         error = self.assertRaises(NotAllowed, checks.pattern, "[a-")
         self.assertIn("unterminated character set", str(error))

@@ -21,7 +21,7 @@ class AbbreviatedTests(SynchronousTestCase):
     """A message shows a value in few words."""
 
     def test_abbreviated(self) -> None:
-        """A value is shown in TOML's words, and short."""
+        """A value is shown in few words, which are those of TOML."""
         self.assertEqual((abbreviated(True), abbreviated(False)), ("true", "false"))
         self.assertEqual(abbreviated("a"), "'a'")
         self.assertEqual(abbreviated(date(2026, 1, 2)), "datetime.date(2026, 1, 2)")
@@ -31,7 +31,7 @@ class AbbreviatedTests(SynchronousTestCase):
         self.assertEqual(len(abbreviated("x" * 1000)), 60)
 
     def test_abbreviated_whatever_it_is(self) -> None:
-        """A value that Python would not write out is shown all the same."""
+        """A value that Python would not write is shown, too."""
         # Both can be written in a file: get.a.a.a… = 1, get = 0xfff…
         nested: object = 1
         for _ in range(5000):
@@ -41,7 +41,7 @@ class AbbreviatedTests(SynchronousTestCase):
 
 
 class TableTests(SynchronousTestCase):
-    """A L{Table} is emptied key by key, and what is wrong is noted."""
+    """A L{Table} is read key by key, and mistakes are reported."""
 
     def setUp(self) -> None:
         self.mistakes: list[Mistake] = []
@@ -50,7 +50,7 @@ class TableTests(SynchronousTestCase):
         return Table("b", key, values, self.mistakes)
 
     def test_take(self) -> None:
-        """A value that fits is given on, a default stands in for one that is absent."""
+        """A value that fits is returned; an absent one is the default."""
         table = self.table({"count": 3})
         self.assertEqual(table.read("count", checks.count, 1), 3)
         self.assertEqual(table.read("other", checks.count, 7), 7)
@@ -61,7 +61,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual((table.raw("count"), table.raw("other")), (3, None))
 
     def test_wrong(self) -> None:
-        """What does not fit is noted, with what would; the default goes on."""
+        """A value that does not fit is reported, and replaced by the default."""
         self.assertEqual(self.table({"count": "x"}).read("count", checks.count, 7), 7)
         expected = Mistake("a.b.count", "'x'", "an integer from 1 to 1000000000")
         self.assertEqual(self.mistakes, [expected])
@@ -71,12 +71,12 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_top(self) -> None:
-        """The file itself adds nothing to a key."""
+        """The top of the file adds nothing to a key."""
         self.table({"count": "x"}, key="").read("count", checks.count, 7)
         self.assertEqual([each.key for each in self.mistakes], ["count"])
 
     def test_unknown(self) -> None:
-        """A key that nobody took is noted, with those there are and a likely one."""
+        """An unknown key is reported, with the known keys and the likely one."""
         table = self.table({"cuont": 3, "odd key": 1})
         table.read("count", checks.count, 1)
         table.report_unknown()
@@ -93,7 +93,7 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_tables(self) -> None:
-        """Tables inside are given under their names, all else is noted."""
+        """Tables inside have their names; everything else is reported."""
         values: dict[str, object] = {"x": {"good": {"k": 1}, "b d": {}, "no": 1}}
         table = self.table(values)
         (good,) = table.tables("x", re.compile("[a-z]+"))
@@ -108,7 +108,7 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_table(self) -> None:
-        """A table inside has its own keys; one that is not there is empty."""
+        """A table inside has its own keys; an absent one is empty."""
         table = self.table({"x": {"k": 1, "z": 2}, "y": 3})
         inside = table.table("x")
         self.assertEqual((inside.name, inside.key), ("x", "a.b.x"))
@@ -121,7 +121,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(self.mistakes[1:], [Mistake("a.b.y", "3", "a table")])
 
     def test_no_tables(self) -> None:
-        """Where a table is wanted something else is noted, and nothing is found."""
+        """A value in the place of a table is reported, and the table is empty."""
         self.assertEqual(list(self.table({"x": 3}).tables("x", re.compile(""))), [])
         self.assertEqual(self.mistakes, [Mistake("a.b.x", "3", "a table")])
 

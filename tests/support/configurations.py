@@ -9,7 +9,7 @@ from shellstream.config.loader import ConfigError, parse
 
 
 def mistakes(text: str) -> list[tuple[str, str, str]]:
-    """All that is wrong with a file: key, found, allowed."""
+    """The mistakes of a file: key, found, allowed."""
     try:
         parse(text)
     except ConfigError as mistaken:
@@ -28,6 +28,6 @@ PARAMETER = '[commands.x]\nargv = ["a", "{p}"]\n[commands.x.params.p]\n'
 
 
 def schema_errors(text: str) -> list[str]:
-    """What the JSON Schema for editors finds wrong with a file."""
+    """The errors that the JSON Schema for editors finds in a file."""
     errors = SCHEMA.iter_errors(tomllib.loads(text))
     return [f"{each.json_path}: {each.message}" for each in errors]

@@ -35,10 +35,10 @@ def accepted(parameter: Parameter, value: object) -> str | None:
 
 
 class ParameterTestCase(SynchronousTestCase):
-    """What the tests of all types share."""
+    """The base of the tests of all types."""
 
     def assert_refused(self, parameter: Parameter, *values: object) -> None:
-        """None of these is taken, and the text says something about each."""
+        """Each of these values is refused, with a text."""
         for value in values:
             with self.subTest(value=value):
                 error = self.assertRaises(InvalidValue, parameter.accept, value)

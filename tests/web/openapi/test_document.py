@@ -64,7 +64,7 @@ UNKNOWN_AS = {"{id}": UNKNOWN}
 
 
 class OpenApiTestCase(WebTestCase):
-    """A daemon with commands of all kinds, and what it says of itself."""
+    """A daemon with commands of all kinds, and its document."""
 
     config = evolve(CONFIG, default="say")
 
@@ -73,7 +73,7 @@ class OpenApiTestCase(WebTestCase):
         self._document: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
-        """The document; it is the same as long as the configuration is."""
+        """The document; it is fetched once for each configuration."""
         if self._document is None:
             self._document = self._fetch()
         return self._document
@@ -86,27 +86,27 @@ class OpenApiTestCase(WebTestCase):
         return found
 
     def once(self, method: str, path: str, *asked: Any) -> Reply:
-        """An answer, as far as it comes at once, to a client that then leaves."""
+        """The part of an answer that comes at once; then the client leaves."""
         connection = Connection(self.site)
         reply = connection.ask(method, path, *asked)
         connection.lose()
         return reply
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Path, method and operation of all that the document tells of."""
+        """Path, method and operation of everything in the document."""
         for path, methods in self.document()["paths"].items():
             for method, operation in methods.items():
                 yield path, method.upper(), operation
 
     def resolve(self, item: dict[str, Any]) -> dict[str, Any]:
-        """What a reference stands for."""
+        """The object that a reference refers to."""
         found: Any = self.document()
         for name in item.get("$ref", "").split("/")[1:]:
             found = found[name]
         return found if "$ref" in item else item
 
     def assert_fits(self, value: object, schema: str) -> None:
-        """It is as the document says that such are."""
+        """A value is valid by a schema of the document."""
         wanted = {**self.document(), "$ref": f"#/components/schemas/{schema}"}
         Draft202012Validator.check_schema(wanted)
         errors = list(Draft202012Validator(wanted).iter_errors(value))
@@ -118,10 +118,10 @@ class OpenApiTestCase(WebTestCase):
 
 
 class ValidTests(OpenApiTestCase):
-    """It is what OpenAPI 3.1 says."""
+    """The document is valid OpenAPI 3.1."""
 
     def test_valid(self) -> None:
-        """It is so with any configuration: many commands, none, no default one."""
+        """It is valid with many commands, with no commands and with no default."""
         for config in (self.config, CONFIG, Config(commands={})):
             self.serve(config)
             found = self.document()
@@ -130,7 +130,7 @@ class ValidTests(OpenApiTestCase):
             self.assertEqual([str(each) for each in errors], [])
 
     def test_references(self) -> None:
-        """Whatever it refers to is there, and what is there is referred to."""
+        """Every reference leads somewhere, and every component is used."""
         document = self.document()
         text = json.dumps(document)
         referred = set(re.findall(r'"\$ref": "#/components/([^"]+)"', text))
@@ -150,10 +150,10 @@ class ValidTests(OpenApiTestCase):
 
 
 class TreeTests(OpenApiTestCase):
-    """What the document tells of is what there is."""
+    """The document describes the resources, and nothing else."""
 
     def answered(self) -> dict[str, set[str]]:
-        """Every path of the resources, and the methods that they say they answer."""
+        """Every path of the resources, and the methods that they answer."""
         request = Request(Connection(self.site).channel)
         runs = AuthorizedRuns(self.registry, ANONYMOUS_CALLER, self.noted.append)
         request.context = RequestContext(runs)
@@ -167,14 +167,14 @@ class TreeTests(OpenApiTestCase):
         return {path: set(found[path].allowed(request)) for path in found}
 
     def below(self, path: str) -> list[str]:
-        """What is made when it is asked for."""
+        """The names of children that are created on demand."""
         commands = list(self.config.commands)
         return {"/stream": commands, "/commands": commands, "/runs": ["{id}"]}.get(
             path, []
         )
 
     def told(self) -> dict[str, set[str]]:
-        """Every path of the document, and the methods that it is told to answer."""
+        """Every path of the document, and its methods."""
         found: dict[str, set[str]] = {}
         for path, method, _ in self.operations():
             names = self.config.commands if "{name}" in path else [""]
@@ -183,17 +183,17 @@ class TreeTests(OpenApiTestCase):
         return found
 
     def test_same(self) -> None:
-        """Every path and method of the resources is told of, and no other."""
+        """The document has every path and method of the resources, and no other."""
         self.assertEqual(self.told(), self.answered())
 
     def test_no_default(self) -> None:
-        """Without a default command there is nothing at C{/stream} to tell of."""
+        """Without a default command there is no C{/stream}."""
         self.serve(CONFIG)
         self.assertNotIn("/stream", self.told())
         self.assertEqual(self.once("GET", "/stream").status, 404)
 
     def test_methods(self) -> None:
-        """Methods that are not told of are not answered, and those that are, are."""
+        """A path answers 405 to every method that is not in the document."""
         for path, methods in self.told().items():
             for method in METHODS:
                 reply = self.once(method, path.replace("{id}", UNKNOWN), b"")
@@ -202,7 +202,7 @@ class TreeTests(OpenApiTestCase):
                     self.assertEqual(set(reply.headers["allow"].split(", ")), methods)
 
     def test_queries(self) -> None:
-        """The parameters of a query are those that the daemon says there are."""
+        """The parameters of a query are those that the daemon accepts."""
         run_id = self.begin().run.id
         seen = 0
         for path, method, operation in self.operations():
@@ -223,7 +223,7 @@ class TreeTests(OpenApiTestCase):
         self.assertGreater(seen, 4)
 
     def test_refusals(self) -> None:
-        """Whatever may be answered when something is wrong is told of."""
+        """The document has the status of every error."""
         told = self.document()["components"]["responses"]
         kinds = [ShellstreamError]
         for kind in kinds:
@@ -231,7 +231,7 @@ class TreeTests(OpenApiTestCase):
             self.assertIn(str(kind.status), told)
 
     def test_headers(self) -> None:
-        """A problem has the headers that are told of as always there."""
+        """A problem has all of its required headers."""
         cases = (
             ("GET", "/runs/x", 404),
             ("PUT", "/runs", 405),
@@ -252,7 +252,7 @@ class TreeTests(OpenApiTestCase):
         self.assert_as_told(reply)
 
     def assert_as_told(self, reply: Reply) -> None:
-        """A problem is one that the document tells of."""
+        """A problem is as the document describes it."""
         told = self.document()["components"]["responses"][str(reply.status)]
         self.assertIn(reply.headers["content-type"], told["content"])
         self.assert_fits(json.loads(reply.body), "Problem")
@@ -333,7 +333,7 @@ class ValueTests(OpenApiTestCase):
         self.assertFalse(self.fits({"signal": "term"}, "Signal"))
 
     def test_formats(self) -> None:
-        """Output is told of in every format; plain output with its trailers."""
+        """Output has every format; plain output has its trailers."""
         media_types = {each.media_type for each in FORMATS}
         for path in ("/stream/say", "/runs/{id}/output", "/doctor"):
             answer = self.document()["paths"][path]["get"]["responses"]["200"]
@@ -343,14 +343,14 @@ class ValueTests(OpenApiTestCase):
 
 
 class CallerTests(GateTestCase):
-    """Whoever asks is told of what is there for them."""
+    """The document depends on the caller."""
 
     def told(self, token: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.by(token, path="/openapi.json").body)
         return found
 
     def test_commands(self) -> None:
-        """Commands that somebody may not run are not there for them."""
+        """It has only the commands that the caller may run."""
         paths = set(self.told(self.tokens.make("root"))["paths"])
         some = set(self.told(self.tokens.make("some", commands=("s*",)))["paths"])
         self.assertEqual(paths - some, {"/stream/echo", "/stream/hear"})
@@ -359,7 +359,7 @@ class CallerTests(GateTestCase):
         self.assertEqual([each for each in reader if "stream" in each], [])
 
     def test_security(self) -> None:
-        """Whether they have to say who they are is told, and how; the cookie's name."""
+        """It says whether and how to authenticate, with the name of the cookie."""
         token = self.tokens.make("root")
         found = self.told(token)
         self.assertNotIn({}, found["security"])
@@ -372,7 +372,7 @@ class CallerTests(GateTestCase):
         self.assertIn({}, self.told(token)["security"])
 
     def test_public(self) -> None:
-        """What is told to be for everybody is, and nothing else."""
+        """Only operations without security are answered without a credential."""
         for path, methods in self.told(self.tokens.make("root"))["paths"].items():
             if "{" in path:
                 continue
@@ -384,7 +384,7 @@ class CallerTests(GateTestCase):
 
 
 class CommandTests(OpenApiTestCase):
-    """Every command is told of, with its own parameters."""
+    """The document has every command, with its parameters."""
 
     def given(self, path: str, method: str) -> dict[str, dict[str, Any]]:
         """The parameters of the query, by name."""
@@ -405,7 +405,7 @@ class CommandTests(OpenApiTestCase):
             self.assertEqual(self.resolve(each["schema"]), shown["parameters"])
 
     def test_query(self) -> None:
-        """By GET they are in the query; those without a default are required."""
+        """GET has them in the query; those without a default are required."""
         self.serve(Config(commands={"x": evolve(EVERY, name="x", get=True)}))
         given = self.given("/stream/x", "get")
         for name, each in EVERY.params.items():
@@ -423,7 +423,7 @@ class CommandTests(OpenApiTestCase):
         self.assertNotIn("format", self.given("/stream/every-kind.of", "post"))
 
     def test_order(self) -> None:
-        """What C{POST /runs} takes is told for each command, and what it does not."""
+        """The schema of C{POST /runs} accepts what the daemon accepts."""
         cases: tuple[tuple[int, dict[str, Any]], ...] = (
             (201, {}),
             (201, {"command": None}),
@@ -450,14 +450,14 @@ class CommandTests(OpenApiTestCase):
             self.assertEqual(self.fits(body, "Order"), status == 201, body)
 
     def test_order_without_default(self) -> None:
-        """Where no command is the default one, an order names one."""
+        """Without a default command, an order must name one."""
         self.serve(CONFIG)
         self.assertFalse(self.fits({}, "Order"))
         self.assertTrue(self.fits({"command": "say"}, "Order"))
 
 
 class AnswerTests(OpenApiTestCase):
-    """What is answered is as it is told."""
+    """Answers are valid by the schemas of the document."""
 
     def json(self, path: str) -> Any:
         reply = self.once("GET", path)
@@ -465,14 +465,14 @@ class AnswerTests(OpenApiTestCase):
         return json.loads(reply.body)
 
     def test_fixed(self) -> None:
-        """So are the index, the commands, and how the daemon is."""
+        """The index, the commands and the health are valid."""
         self.assert_fits(self.json("/"), "Index")
         self.assert_fits(self.json("/commands"), "Commands")
         self.assert_fits(self.json("/commands/say"), "Command")
         self.assert_fits(self.json("/healthz"), "Health")
 
     def test_all_told(self) -> None:
-        """No member of an answer is left out."""
+        """The document has every member of an answer."""
         document = self.document()["components"]["schemas"]
         run = self.begin().run
         for path, name in (
@@ -486,7 +486,7 @@ class AnswerTests(OpenApiTestCase):
             self.assertEqual(set(self.json(path)), set(document[name]["properties"]))
 
     def test_runs(self) -> None:
-        """So is a run, whatever has become of it."""
+        """A run is valid in every state."""
         body = json.dumps({"command": "hear", "tty": True}).encode()
         self.once("POST", "/runs", body)
         ended, killed, running = self.begin(), self.begin(), self.begin()
@@ -504,7 +504,7 @@ class AnswerTests(OpenApiTestCase):
         return [json.loads(line) for line in self.once("GET", path).body.splitlines()]
 
     def test_records(self) -> None:
-        """So is each line of ndjson: output, text or not, gaps, pings, the end."""
+        """Each line of ndjson is valid: output, gaps, pings and the end."""
         small = evolve(SAY, limits=Limits(retain=300))
         self.serve(Config(commands={"say": small}))
         started = self.begin()
@@ -530,13 +530,13 @@ class AnswerTests(OpenApiTestCase):
             self.assert_fits(each, "Record")
 
     def events(self, body: bytes) -> list[dict[str, str]]:
-        """Server-sent events that have data."""
+        """The server-sent events that have data."""
         blocks = body.decode().split("\n\n")
         pairs = [[line.split(": ", 1) for line in each.splitlines()] for each in blocks]
         return [found for found in map(dict, pairs) if "data" in found]
 
     def test_output_events(self) -> None:
-        """So is each event of an output, and what it holds."""
+        """Each event of an output is valid, and so is its data."""
         started = self.begin()
         started.say(b"hello")
         started.exit()
@@ -548,7 +548,7 @@ class AnswerTests(OpenApiTestCase):
             self.assert_fits(json.loads(each["data"]), "Record")
 
     def test_run_events(self) -> None:
-        """So is each event of a run, and what it holds."""
+        """Each event of a run is valid, and so is its data."""
         connection = Connection(self.site)
         connection.ask("GET", "/events", None, {"Last-Event-ID": "1@0"})
         self.begin().exit()
