@@ -131,13 +131,14 @@ class TokenTool:
         """Show the tokens, without their secrets."""
         tokens = self._file.read_as_owner().values()
         ordered = sorted(tokens, key=lambda each: each.created)
-        rows = [_row(each, self._now) for each in ordered]
         if arguments.json:
+            rows = [_document(each, self._now) for each in ordered]
             self._out.write(json.dumps(rows, indent=1) + "\n")
-        elif not rows:
+        elif not ordered:
             self._say(f"{self._file.folder} has no tokens")
         else:
-            for line in _columns([_HEAD, *map(_cells, rows)]):
+            cells = (_cells(each, self._now) for each in ordered)
+            for line in _columns([_HEAD, *cells]):
                 self._out.write(f"{line}\n")
 
     def revoke(self, arguments: Namespace) -> None:
@@ -196,7 +197,7 @@ def _is_readable_by_others(stream: TextIO) -> bool:
     return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
 
 
-def _row(token: Token, now: int) -> dict[str, object]:
+def _document(token: Token, now: int) -> dict[str, object]:
     return {
         "id": token.id,
         "name": token.name,
@@ -210,22 +211,21 @@ def _row(token: Token, now: int) -> dict[str, object]:
 _HEAD = ("ID", "NAME", "COMMANDS", "ACTIONS", "RUNS", "CREATED", "EXPIRES")
 
 
-def _cells(row: Mapping[str, object]) -> Sequence[str]:
-    expires = "never" if row["expires"] is None else str(row["expires"])[:19] + "Z"
+def _cells(token: Token, now: int) -> Sequence[str]:
+    expires = "never" if token.expires is None else _to_seconds(token.expires)
     return (
-        str(row["id"]),
-        str(row["name"]),
-        _commas(row["commands"]),
-        _commas(row["actions"]),
-        "own" if row["own"] else "all",
-        str(row["created"])[:19] + "Z",
-        f"{expires} (expired)" if row["expired"] else expires,
+        token.id,
+        token.name,
+        ",".join(token.grant.commands),
+        ",".join(action_names(token.grant.actions)),
+        "own" if token.grant.own else "all",
+        _to_seconds(token.created),
+        expires if token.is_valid(now) else f"{expires} (expired)",
     )
 
 
-def _commas(names: object) -> str:
-    assert isinstance(names, list)
-    return ",".join(names)
+def _to_seconds(time: int) -> str:
+    return f"{rfc3339(time)[:19]}Z"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -22,27 +22,18 @@ _SKEW = timedelta(days=1)
 
 
 @frozen
-class CertificateName:
-    """
-    A name that a certificate carries.
-
-    @ivar kind: C{subject}, whose value is as RFC 4514 writes it (C{CN=ann,O=x}), or
-        C{DNS}, C{email} or C{URI}, a subject alternative name.
-    """
-
-    kind: str
-    value: str
-
-    def __str__(self) -> str:
-        """As a configuration has it: no subject looks like one of the others."""
-        return self.value if self.kind == "subject" else f"{self.kind}:{self.value}"
-
-
-@frozen
 class Identity:
-    """The names in a certificate, and the end of its validity (UTC)."""
+    """
+    What a certificate says of its owner.
 
-    names: tuple[CertificateName, ...]
+    @ivar names: the subject as RFC 4514 writes it (C{CN=ann,O=x}), and subject
+        alternative names with their kind (C{DNS:}, C{email:} or C{URI:}), as the
+        configuration has them. A subject has a C{=} before any colon, so that none
+        looks like one of the others.
+    @ivar not_after: the end of its validity (UTC).
+    """
+
+    names: tuple[str, ...]
     not_after: datetime
 
 
@@ -63,21 +54,21 @@ def identity_of(certificate: X509 | x509.Certificate) -> Identity:
         if isinstance(certificate, X509):
             certificate = certificate.to_cryptography()
         subject = certificate.subject.rfc4514_string()
-        names = [CertificateName("subject", subject)] if subject else []
+        names = [subject] if subject else []
         names += _alternatives(certificate.extensions)
         return Identity(tuple(names), certificate.not_valid_after_utc)
     except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(str(error)) from None
 
 
-def _alternatives(extensions: x509.Extensions) -> Iterator[CertificateName]:
+def _alternatives(extensions: x509.Extensions) -> Iterator[str]:
     try:
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return
     for name in found.value:
         if type(name) in _KINDS:
-            yield CertificateName(_KINDS[type(name)], name.value)
+            yield f"{_KINDS[type(name)]}:{name.value}"
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from attrs import define, field
 
@@ -18,15 +18,12 @@ def client_network(address: str) -> str:
     The network that counts as one client: an IPv4 address, or a /64 of IPv6, of which
     one machine can take any address.
     """
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
+    if ":" not in address:  # no need to parse what each IPv4 connection brings
         return address
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(IPv6Address(int(found) >> 64 << 64))
-    return address
+    found = IPv6Address(address)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
 
 
 @define(eq=False)

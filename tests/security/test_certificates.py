@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.certificates import (
     OWN_CERTIFICATE_LIFETIME,
-    CertificateName,
     fingerprint,
     identity_of,
     self_signed,
@@ -77,7 +76,7 @@ class NamesTests(SynchronousTestCase):
             "URI:spiffe://example/ann",
         ]
         self.assertEqual([str(name) for name in found.names], expected)
-        self.assertEqual(found.names[1], CertificateName("DNS", "ann.example"))
+        self.assertEqual(found.names[1], "DNS:ann.example")
         self.assertEqual(found.not_after, NOW + timedelta(days=1))
 
     def test_none(self) -> None:
@@ -91,9 +90,7 @@ class NamesTests(SynchronousTestCase):
         pem = issued.cert_chain_pems[0].bytes()
         peer = crypto.load_certificate(crypto.FILETYPE_PEM, pem)
         self.assertEqual(identity_of(peer), identity_of(load(pem)))
-        self.assertIn(
-            CertificateName("email", "ann@example.org"), identity_of(peer).names
-        )
+        self.assertIn("email:ann@example.org", identity_of(peer).names)
 
     def test_malformed(self) -> None:
         """A certificate that cannot be read is no one's."""
@@ -122,18 +119,18 @@ class SelfSignedTests(SynchronousTestCase):
             [str(each) for each in names.get_values_for_type(x509.IPAddress)],
             ["127.0.0.1", "fe80::1"],
         )
-        self.assertEqual(identity_of(self.certificate).names[0].value, "CN=vm")
+        self.assertEqual(identity_of(self.certificate).names[0], "CN=vm")
 
     def test_nameless(self) -> None:
         """A machine without a name has a certificate all the same."""
         found = load(self_signed([], NOW)[1])
-        self.assertEqual(identity_of(found).names[0].value, "CN=shellstream")
+        self.assertEqual(identity_of(found).names[0], "CN=shellstream")
 
     def test_long_name(self) -> None:
         """A host's name may be longer than a common name."""
         name = ".".join(["a" * 60] * 4)
         self.assertIn(
-            CertificateName("DNS", name),
+            f"DNS:{name}",
             identity_of(load(self_signed([name], NOW)[1])).names,
         )
 

@@ -49,7 +49,7 @@ class FailuresTests(SynchronousTestCase):
         self.assertNotEqual(self.failures.record_failure("2001:db8:0:1:ffff::2"), 0)
         self.assertEqual(self.failures.record_failure("2001:db8:0:2::1"), 0)
         self.assertEqual(client_network("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(client_network("fe80::1%eth0"), "fe80::")
+        self.assertEqual(client_network("fe80::1%eth0"), "fe80::/64")
         self.assertEqual(client_network("unix"), "unix")
 
     def test_bounded(self) -> None:

@@ -195,7 +195,7 @@ class Authenticator:
         except ValueError as error:
             raise Unauthenticated(f"the certificate cannot be read: {error}") from None
         expires = int(identity.not_after.timestamp() * 1_000_000)
-        return self.access.by_certificate(map(str, identity.names), expires)
+        return self.access.by_certificate(identity.names, expires)
 
     def _by_proxy(self, request: Request) -> Principal | None:
         header = self.access.user_header

@@ -1,13 +1,12 @@
 """How many connections one client, and all clients together, may have open."""
 
-from ipaddress import IPv6Address, ip_address
-
 from attrs import define, field
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import Busy, ShellstreamError, TooManyConnections
+from shellstream.security.login_throttle import client_network
 
 _log = Logger()
 
@@ -18,19 +17,10 @@ RETRY_AFTER = 5
 LOG_INTERVAL = 60.0
 
 
-def client_network(peer: IAddress) -> str | None:
-    """
-    The network that counts as one client: an IPv4 address, or a /64 of IPv6, of which
-    one machine can take any address; L{None} for a UNIX socket.
-    """
+def client_of(peer: IAddress) -> str | None:
+    """The network that counts as one client; L{None} for a UNIX socket."""
     host: str | None = getattr(peer, "host", None)
-    if host is None or ":" not in host:
-        return host
-    address = ip_address(host)
-    assert isinstance(address, IPv6Address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return None if host is None else client_network(host)
 
 
 @define(eq=False)
@@ -102,7 +92,7 @@ class ConnectionLimiter:
 
         @param scarce: whether there are hardly any descriptors left.
         """
-        client = client_network(peer)
+        client = client_of(peer)
         if not scarce and self.admitted.acquire(client):
             return None
         self._refused += 1
@@ -114,7 +104,7 @@ class ConnectionLimiter:
 
     def release(self, peer: IAddress) -> None:
         """A connection that was admitted has closed."""
-        self.admitted.release(client_network(peer))
+        self.admitted.release(client_of(peer))
 
     def _log_refused(self) -> None:
         self._log_call = None

@@ -25,7 +25,7 @@ from shellstream.security.login_sessions import LoginSession
 
 from .access_log import masked
 from .channel import Channel
-from .connection_limits import RETRY_AFTER, SharedQuota, client_network
+from .connection_limits import RETRY_AFTER, SharedQuota, client_of
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, is_audited, refused
@@ -192,7 +192,7 @@ class Request(TwistedRequest):
             raise BodyTooLarge(limits.input_size, how)
 
     def _hold_input(self, size: int) -> None:
-        if not self.site.input_quota.acquire(client_network(self.client), size):
+        if not self.site.input_quota.acquire(client_of(self.client), size):
             why = "commands have to read what was sent to them already"
             raise Busy(why, RETRY_AFTER)
         self._held += size
@@ -200,7 +200,7 @@ class Request(TwistedRequest):
     def _release(self) -> None:
         """The request is over: others may use what it used."""
         if self._held:
-            self.site.input_quota.release(client_network(self.client), self._held)
+            self.site.input_quota.release(client_of(self.client), self._held)
             self._held = 0
         if self._logged is not None and not self._released:
             self._released = True

@@ -22,7 +22,7 @@ from shellstream.web.server.connection_limits import (
     LOG_INTERVAL,
     ConnectionLimiter,
     SharedQuota,
-    client_network,
+    client_of,
 )
 from tests.support.fakes import ECHO, SAY
 from tests.support.http import Connection, WebTestCase, Wire, parsed
@@ -52,7 +52,7 @@ class OriginTests(SynchronousTestCase):
             (UNIXAddress("/run/x"), None),
             (UNIXAddress(None), None),
         ):
-            self.assertEqual(client_network(peer), where)
+            self.assertEqual(client_of(peer), where)
 
 
 class SharedQuotaTests(SynchronousTestCase):
