@@ -84,7 +84,8 @@ class AuthorizedRuns:
         self.config.command(request.command)
         run, began = await self._runs.submit(evolve(request, by=self.caller))
         record = run.record
-        if not self.allows(Action.RUN, record.command, record.principal):
+        owner = record.principal
+        if not began and not self.allows(Action.RUN, record.command, owner):
             # Another token of the same name, which may see more, used this key.
             raise IdempotencyKeyReused
         return run, began

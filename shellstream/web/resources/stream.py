@@ -39,16 +39,17 @@ class Stream(Resource):
         return Stream(self._responder, path.decode("utf-8", "replace"))
 
     def allowed(self, request: Request) -> list[str]:
-        return self._allowed(request.context.runs.config.command(self._name))
-
-    def _allowed(self, command: Command) -> list[str]:
         # To make a command the default is to let GET /stream run it.
-        by_get = command.get or self._name is None
+        by_get = self._command(request).get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
+
+    def _command(self, request: Request) -> Command:
+        return request.context.runs.config.command(self._name)
 
     @requires(Action.RUN, Action.READ)
     async def render_GET(self, request: Request) -> None:
-        params, form = self._read_query(request, self._command_by_get(request))
+        self._check_by_get(request)
+        params, form = self._read_query(request)
         last = request.header("last-event-id")
         if form.name == "sse" and last is not None:
             await self._resume(request, form, last)
@@ -57,33 +58,32 @@ class Stream(Resource):
 
     def render_HEAD(self, request: Request) -> None:
         # It starts nothing: what a GET would answer with is known without a run.
-        _, form = self._read_query(request, self._command_by_get(request))
+        self._check_by_get(request)
+        _, form = self._read_query(request)
         self._responder.set_headers(request, form)
         request.finish()
 
     @requires(Action.RUN, Action.READ)
     async def render_POST(self, request: Request) -> None:
-        command = request.context.runs.config.command(self._name)
-        params, form = self._read_query(request, command)
+        params, form = self._read_query(request)
         body = from_body(request.content_type, request.content.getvalue())
         params += [each for each in body if each[0] != CSRF_FIELD]
         await self._run(request, params, form)
 
-    def _command_by_get(self, request: Request) -> Command:
-        command = request.context.runs.config.command(self._name)
-        method = request.method.decode("ascii")
-        if method not in (allowed := self._allowed(command)):
+    def _check_by_get(self, request: Request) -> None:
+        method, allowed = request.method.decode("ascii"), self.allowed(request)
+        if method not in allowed:
             why = " (the command may change something, so nobody runs it by accident)"
             raise MethodNotAllowed(method, allowed, why)
-        return command
 
-    def _read_query(self, request: Request, command: Command) -> tuple[Params, Format]:
+    def _read_query(self, request: Request) -> tuple[Params, Format]:
         """The command's parameters, and the format that the client asks for."""
-        params = from_query(query_of(request))
-        wanted = None
-        if "format" not in command.params:
-            wanted = next((str(v) for k, v in params if k == "format"), None)
+        params, wanted = from_query(query_of(request)), None
+        formats = [str(value) for name, value in params if name == "format"]
+        # A command may have a parameter of this name.
+        if formats and "format" not in self._command(request).params:
             params = [each for each in params if each[0] != "format"]
+            wanted = formats[0]
         return params, negotiate(request.header("accept"), wanted)
 
     async def _run(
