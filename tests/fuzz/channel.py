@@ -43,10 +43,10 @@ def channel(data: bytes) -> None:
     source = ByteSource(data)
     size = source.number(256)
     required = size % 8 == 7  # by one of these everybody has to say who they are
-    gate = Authenticator(
+    authenticator = Authenticator(
         NAMES, ACCESS, NoTokens(), required, clock.seconds, wall(clock)
     )
-    site = Site(root(registry, gate, clock, now), clock)
+    site = Site(root(registry, authenticator, clock, now), clock)
     log = Lines()
     site._logFile, site._logDateTime = log, ""
     connection = Connection(site)

@@ -1,4 +1,4 @@
-"""What the tests of the gate share: tokens, and a daemon that asks for them."""
+"""What the tests of authentication share: tokens, and a daemon that requires them."""
 
 import json
 from collections.abc import Iterator
@@ -44,19 +44,19 @@ class FakeTokens:
         return text
 
 
-class GateTestCase(WebTestCase):
-    """A daemon that asks everybody who they are."""
+class AuthenticationTestCase(WebTestCase):
+    """A daemon that requires authentication."""
 
     config = evolve(
         WebTestCase.config, commands={**WebTestCase.config.commands, "hear": HEAR}
     )
     required = True
 
-    def make_gate(self, config: Config) -> Authenticator:
+    def make_authenticator(self, config: Config) -> Authenticator:
         self.tokens = FakeTokens()
-        gate = super().make_gate(config)
-        gate.tokens, gate.required = self.tokens, self.required
-        return gate
+        made = super().make_authenticator(config)
+        made.tokens, made.required = self.tokens, self.required
+        return made
 
     def by(
         self,

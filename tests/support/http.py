@@ -191,9 +191,11 @@ class WebTestCase(SynchronousTestCase):
             config, self.clock, self.spawn, self.in_thread, self.noted.append
         )
         now = Now(wall(self.clock), self.clock.seconds)
-        self.gate = self.make_gate(config)
+        self.authenticator = self.make_authenticator(config)
         record = self.noted.append
-        self.access_control = root(self.registry, self.gate, self.clock, now, record)
+        self.access_control = root(
+            self.registry, self.authenticator, self.clock, now, record
+        )
         self.site = Site(
             self.access_control,
             self.clock,
@@ -206,8 +208,8 @@ class WebTestCase(SynchronousTestCase):
         self.ask = self.connection.ask
         self.reply = self.connection.reply
 
-    def make_gate(self, config: Config) -> Authenticator:
-        """What decides who asks: anybody, unless a test says otherwise."""
+    def make_authenticator(self, config: Config) -> Authenticator:
+        """The authenticator; by default it requires no credentials."""
         return Authenticator(
             HostNames(patterns=["shellstream.test", "localhost", "x"]),
             config.access,

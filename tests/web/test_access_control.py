@@ -1,19 +1,19 @@
-"""Tests for C{entrance}: names, pages of other sites, and what browsers are told."""
+"""Tests for L{shellstream.web.access_control}: hosts, origins, fixed headers."""
 
 from attrs import evolve
 
 from shellstream.security.principals import AccessSettings
 from shellstream.web.resources.pages import POLICY
 from shellstream.web.server.channel import DEFAULT_POLICY, FIXED_HEADERS
-from tests.support.authentication import GateTestCase
+from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, Reply
 
 #: The headers of every answer that is not a page.
 GUARDED = {**FIXED_HEADERS, "Content-Security-Policy": DEFAULT_POLICY}
 
 
-class HostTests(GateTestCase):
-    """Only for a name of ours is a request for us."""
+class HostTests(AuthenticationTestCase):
+    """Only requests for a name of the daemon are answered."""
 
     required = False
 
@@ -31,7 +31,7 @@ class HostTests(GateTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_absent(self) -> None:
-        """Only HTTP/1.0 may leave it out; nobody may send two."""
+        """Only HTTP/1.0 may leave it out; two are always refused."""
         self.assertEqual(self.raw("GET / HTTP/1.1").status, 400)
         twice = "GET / HTTP/1.1\r\nHost: x\r\nHost: evil.example"
         self.assertEqual(self.raw(twice).status, 400)
@@ -39,8 +39,8 @@ class HostTests(GateTestCase):
         self.assertEqual(self.raw("GET / HTTP/1.0\r\nHost: evil.example").status, 421)
 
 
-class GuardedTests(GateTestCase):
-    """What every answer tells a browser."""
+class GuardedTests(AuthenticationTestCase):
+    """The headers of every response."""
 
     def test_headers(self) -> None:
         """No other site shows or reads it, and nothing in it is run."""
@@ -61,11 +61,12 @@ class GuardedTests(GateTestCase):
         self.assertEqual(reply.headers["cross-origin-opener-policy"], "same-origin")
 
 
-class ListedTests(GateTestCase):
+class ListedTests(AuthenticationTestCase):
     """Pages of origins that the operator lists."""
 
     config = evolve(
-        GateTestCase.config, access=AccessSettings(origins=("https://dash.example",))
+        AuthenticationTestCase.config,
+        access=AccessSettings(origins=("https://dash.example",)),
     )
 
     def test_preflight(self) -> None:

@@ -12,7 +12,7 @@ from shellstream.model.limits import Limits
 from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Action
 from shellstream.security.principals import AccessSettings
-from tests.support.authentication import GateTestCase
+from tests.support.authentication import AuthenticationTestCase
 from tests.support.fakes import ECHO, HEAR, SAY
 from tests.support.http import PEER, WebTestCase
 from tests.support.registries import LOGIN, SECRET
@@ -139,7 +139,7 @@ class NotedTests(WebTestCase):
         self.assertEqual((entry.command, entry.params), ("echo", {}))
 
     def test_malformed(self) -> None:
-        """Nobody knows who sent what is no request; from where is known."""
+        """For a malformed request the audit has an address, but no caller."""
         self.connection.send(b"no request\r\n\r\n")
         entry = self.assert_refused("", 400, "no well-formed")
         self.assertEqual(entry.principal, "")
@@ -186,7 +186,7 @@ class SecretTests(WebTestCase):
         self.assertEqual(len(self.noted), 4)
 
     def test_commands(self) -> None:
-        """What it is by default is told to nobody, only that it need not be sent."""
+        """Its default is shown to no client, only that it may be left out."""
         reply = self.ask("GET", "/commands/login")
         schema = json.loads(reply.body)["parameters"]
         pin = {"type": "string", "maxLength": 4096, "writeOnly": True}
@@ -194,14 +194,14 @@ class SecretTests(WebTestCase):
         self.assertEqual(schema["required"], ["who", "password"])
 
     def test_page(self) -> None:
-        """The page has a field for it that shows nothing, and that nobody fills."""
+        """The page has a field for it that shows nothing and is not filled in."""
         reply = self.ask("GET", "/", headers={"Accept": "text/html"})
         self.assertNotIn(b"0000", reply.body)
         field = b'<input type="password" autocomplete="off" name="pin" title="" />'
         self.assertIn(field, reply.body)
 
 
-class GateTests(GateTestCase):
+class GateTests(AuthenticationTestCase):
     """Who is not let in is noted, and who logs in."""
 
     def assert_noted(self, what: AuditAction, who: str = "", **facts: Any) -> None:

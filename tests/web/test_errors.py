@@ -68,7 +68,7 @@ class BodyTests(ProblemTestCase):
     """A body that cannot be read as what it says it is starts nothing."""
 
     def test_json(self) -> None:
-        """What is no JSON object is told as such."""
+        """A body that is not a JSON object is refused with the reason."""
         wrong = {
             b'{"x": ': "not valid JSON",
             b"{'x': 'a'}": "not valid JSON",
@@ -91,7 +91,7 @@ class BodyTests(ProblemTestCase):
                 self.assertIn(words, found["detail"])
 
     def test_form(self) -> None:
-        """What is not percent-encoded UTF-8 is told as such, in query and body."""
+        """Text that is not percent-encoded UTF-8 is refused, in query and body."""
         for text in (b"x=%ff", b"x=%c3", b"%ff=x", b"x=%ed%a0%80", b"x=\xc3\xbc"):
             found = self.refused("/stream/echo", text)
             self.assertEqual(found["status"], 400)
@@ -101,7 +101,7 @@ class BodyTests(ProblemTestCase):
             self.assertIn("percent-encoded UTF-8", found["detail"])
 
     def test_too_many(self) -> None:
-        """Hundreds of parameters are none."""
+        """Hundreds of parameters are refused."""
         pairs = "&".join(f"p{n}=" for n in range(MAX_FIELDS + 1))
         document = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1))))
         for path, body, media_type in (
@@ -188,7 +188,7 @@ class AnyErrorTests(ProblemTestCase):
         self.assertTrue(self.connection.wire.disconnecting)
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is told without a word about our insides."""
+        """The response to an unforeseen error tells nothing about the daemon."""
         self.spawn.error = FileNotFoundError(2, "No such file", "/srv/secret/path")
         self.ask("GET", "/stream/say")
         found = self.problem()

@@ -64,7 +64,7 @@ class KeyTests(SlowTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_other_key(self) -> None:
-        """The same request with another key, or none, is for another run."""
+        """The same request with another key, or without one, is for another run."""
         for key in ("1", "2", None):
             headers = {} if key is None else {"Idempotency_Key": key}
             self.assertEqual(self.post("/runs", ECHO_A, **headers).status, 201)
@@ -263,7 +263,7 @@ class LeavingTests(SlowTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cannot_start(self) -> None:
-        """An error that nobody hears is not even logged."""
+        """An error of a client that has left is not logged."""
         self.leave("GET", "/runs/nothing")
 
     def test_ended(self) -> None:
@@ -284,7 +284,7 @@ class LeavingTests(SlowTestCase):
                 self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_created(self) -> None:
-        """A run that nobody need watch is begun nevertheless."""
+        """A run that needs no viewer starts nevertheless."""
         self.leave("GET", "/runs")
         self.thread.manual = True
         connection = Connection(self.site)

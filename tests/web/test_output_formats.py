@@ -31,10 +31,10 @@ def ended(found: list[Any]) -> list[dict[str, Any]]:
 
 
 class NegotiationTests(RunsTestCase):
-    """Which format an answer is in, and what is answered where there is none."""
+    """The format of a response, and the refusal of unknown ones."""
 
     def test_named(self) -> None:
-        """C{?format=} and C{Accept} name one, wherever output is to be had."""
+        """C{?format=} and C{Accept} name one, on every path with output."""
         path = f"/runs/{self.begin().run.id}/output"
         for name, content_type in TYPES.items():
             media_type = content_type.partition(";")[0]
@@ -151,7 +151,7 @@ class RecordTests(OutputTestCase):
             self.assertEqual((end["reason"], end["offset"]), ("cancelled", 3))
 
     def test_no_end(self) -> None:
-        """Who does not follow is told of no end: there is none yet."""
+        """A viewer that does not follow gets no end record before the end."""
         self.run_.say(b"abc")
         for name in DECODERS:
             reply = self.output(f"?format={name}&follow=false")

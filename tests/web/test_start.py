@@ -41,7 +41,7 @@ class StartTests(WebTestCase):
         self.assertEqual(names, ["say", "say"])
 
     def test_default_by_get(self) -> None:
-        """To be the default is to be run by GET, though only without the name."""
+        """GET runs the default command, though only without its name."""
         self.serve(evolve(self.config, default="echo"))
         self.assertEqual(self.ask("GET", "/stream/echo?x=1").status, 405)
         self.assertEqual(self.ask("GET", "/stream?x=1").status, 200)
@@ -128,7 +128,7 @@ class RefusedStartTests(WebTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_not_found(self) -> None:
-        """No such command, no default one, no such path."""
+        """An unknown command, no default command, an unknown path."""
         for method in ("GET", "POST", "PUT"):
             for path in ("/stream/no", "/stream", "/stream/", "/stream/say/x", "/no"):
                 self.assert_problem(404, method, path)

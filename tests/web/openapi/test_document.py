@@ -37,7 +37,7 @@ from shellstream.web.resources.tick_stream import (
     MAX_INTERVAL,
 )
 from shellstream.web.server.request import Request, RequestContext
-from tests.support.authentication import GateTestCase, tree
+from tests.support.authentication import AuthenticationTestCase, tree
 from tests.support.fakes import HEAR
 from tests.support.http import Connection, Reply, WebTestCase
 from tests.support.runs_contract import UNKNOWN
@@ -342,7 +342,7 @@ class ValueTests(OpenApiTestCase):
                 self.assertLessEqual(set(TRAILERS), set(answer["headers"]), path)
 
 
-class CallerTests(GateTestCase):
+class CallerTests(AuthenticationTestCase):
     """The document depends on the caller."""
 
     def told(self, token: str) -> dict[str, Any]:
@@ -368,7 +368,7 @@ class CallerTests(GateTestCase):
             {*schemes}, {name for each in found["security"] for name in each}
         )
         self.assertEqual(schemes["session"]["name"], "shellstream")
-        self.gate.required = False
+        self.authenticator.required = False
         self.assertIn({}, self.told(token)["security"])
 
     def test_public(self) -> None:

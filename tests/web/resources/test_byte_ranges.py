@@ -85,7 +85,7 @@ class ResolveTests(SynchronousTestCase):
                 self.assertIsNone(resolve(header, 4, 10, ended=ended), header)
 
     def test_live(self) -> None:
-        """While it grows, an open range is what is there; a far one goes on."""
+        """While it grows, an open range ends at the newest byte; a far one goes on."""
         for wanted, expected in {
             "5-": "bytes 5-9/*",
             "5-7": "bytes 5-7/*",
@@ -102,7 +102,7 @@ class ResolveTests(SynchronousTestCase):
 
     @given(MAYBE, MAYBE, st.integers(0, 20), st.integers(0, 20), st.booleans())
     def test_sound(self, first, last, start, size, ended) -> None:
-        """Whatever is asked, what is found lies where it may, and is not empty."""
+        """Every resolved range lies within the output, and is not empty."""
         end = start + size
         text = f"{'' if first is None else first}-{'' if last is None else last}"
         try:

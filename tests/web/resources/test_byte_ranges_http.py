@@ -118,7 +118,7 @@ class LiveTests(RangeTestCase):
         self.run_.say(b"hello")
 
     def test_open(self) -> None:
-        """An open range is what is there now, of a length that nobody knows."""
+        """An open range ends at the newest byte; the whole length is unknown."""
         reply = self.part("1-")
         self.assertEqual((reply.status, reply.body, reply.whole), (206, b"ello", True))
         self.assertEqual(reply.headers["content-range"], "bytes 1-4/*")

@@ -46,7 +46,7 @@ class HealthTests(WebTestCase):
 
     def test_strangers(self) -> None:
         """Nobody has to say who they are, where all else asks for it."""
-        self.gate.required = True
+        self.authenticator.required = True
         self.assertEqual(self.look().status, 200)
         self.assertEqual(self.ask("GET", "/").status, 401)
 
@@ -55,7 +55,7 @@ class HealthTests(WebTestCase):
         self.assertEqual(self.ask("GET", "/healthz?t=1767225600").status, 200)
 
     def test_head(self) -> None:
-        """HEAD is answered likewise, well or not."""
+        """HEAD has the same status, healthy or not."""
         self.assertEqual(self.ask("HEAD", "/healthz").status, 200)
         self.registry.supervisor.stop()
         self.clock.advance(FRESH)
@@ -80,7 +80,7 @@ class HealthTests(WebTestCase):
         self.assert_not_ready(self.look())
 
     def test_disk(self) -> None:
-        """Where runs cannot be recorded none are taken, until they can be again."""
+        """A daemon that cannot record runs is not ready, until it can again."""
         self.thread.broken = True
         self.assert_not_ready(self.look())
         self.thread.broken = False
@@ -114,7 +114,7 @@ class HealthTests(WebTestCase):
         self.assertEqual(len(self.thread.waiting), 1)
 
     def test_who_left(self) -> None:
-        """Those who left while it was found out keep it from nobody."""
+        """Clients that leave during a check do not keep its result from others."""
         self.thread.manual = True
         gone = Connection(self.site)
         self.look_later(gone)
@@ -124,7 +124,7 @@ class HealthTests(WebTestCase):
         self.assertEqual(self.reply().status, 200)
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is in the log, and nobody is left waiting."""
+        """An unforeseen error is logged, and no client is left waiting."""
         self.thread.error = RuntimeError("no thread")
         self.assert_not_ready(self.look())
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

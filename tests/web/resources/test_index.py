@@ -161,7 +161,7 @@ class PersonTests(IndexTestCase):
         return Page(self.source)
 
     def test_policy(self) -> None:
-        """No script may run, nobody may frame the page, forms go nowhere else."""
+        """No script may run, no site may frame the page, forms go nowhere else."""
         page = self.page()
         for name, value in {
             "default-src": "'none'",

@@ -1,13 +1,13 @@
-"""Tests for C{entrance}: people who type their token into a page."""
+"""Tests for L{shellstream.web.resources.login}: login and logout in a browser."""
 
 from shellstream.security.login_sessions import SESSION_LIFETIME
 from shellstream.security.login_throttle import BURST
 from shellstream.web.resources.pages import CSRF_FIELD
-from tests.support.authentication import GateTestCase
+from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, Reply
 
 
-class LoginTests(GateTestCase):
+class LoginTests(AuthenticationTestCase):
     """A person with a browser shows a token once, and has a cookie then."""
 
     html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
@@ -150,13 +150,13 @@ class LoginTests(GateTestCase):
             connection = Connection(self.site)
             reply = connection.ask("GET", "/events", headers={"Cookie": cookie})
             self.assertEqual(reply.status, 200)
-            self.gate.abort_revoked()
+            self.authenticator.abort_revoked()
             self.assertFalse(connection.wire.disconnected)
             if ends == "time":
                 self.clock.advance(SESSION_LIFETIME)
             else:
                 del self.tokens.there[token]
-            self.gate.abort_revoked()
+            self.authenticator.abort_revoked()
             self.assertTrue(connection.wire.disconnected, ends)
             self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
 

@@ -70,7 +70,7 @@ class FromQueryTests(SynchronousTestCase):
 
     @given(BODIES)
     def test_any_bytes(self, query) -> None:
-        """Any bytes are pairs of clean text, or told to be none."""
+        """Any bytes are pairs of clean text, or refused."""
         try:
             pairs = from_query(query)
         except BodyMalformed:
@@ -117,7 +117,7 @@ class FromBodyTests(SynchronousTestCase):
 
     @given(st.sampled_from([FORM, JSON]), BODIES)
     def test_any_bytes(self, media_type, body) -> None:
-        """Any bytes are pairs, or told to be none; nothing else can happen."""
+        """Any bytes are pairs, or refused; nothing else can happen."""
         try:
             pairs = from_body(media_type, body)
         except BodyMalformed as malformed:
@@ -157,7 +157,7 @@ class FromJsonTests(SynchronousTestCase):
 
     @given(BODIES)
     def test_any_bytes(self, body) -> None:
-        """Any bytes are members, or told to be none; nothing else can happen."""
+        """Any bytes are members, or refused; nothing else can happen."""
         try:
             members = from_json(JSON, body)
         except BodyMalformed as malformed:

@@ -99,7 +99,7 @@ class FeedTests(InputTestCase):
         self.assertEqual(self.site.input_quota.used, 0)
 
     def test_left(self) -> None:
-        """Who leaves meanwhile has sent what was taken, and blocks nobody."""
+        """A client that leaves has sent what was taken, and blocks no other."""
         started = self.hearing()
         started.child.room = 2
         connection = Connection(self.site)
@@ -139,7 +139,7 @@ class FeedTests(InputTestCase):
         self.assert_problem(409, "it is exited")
 
     def test_no_input(self) -> None:
-        """A run that was started without input has none."""
+        """A run that was started without input takes none."""
         self.feed(self.begin().run.id, b"x")
         self.assert_problem(409, 'start one with {"stdin": true}')
 
@@ -269,7 +269,7 @@ class OrderTests(InputTestCase):
     """C{POST /runs} may ask for input and for a terminal."""
 
     def test_stdin(self) -> None:
-        """Input is asked for, or there is none."""
+        """Only a run that was started with input takes input."""
         for wish, expected in (({"stdin": True}, True), ({"stdin": False}, False)):
             started = self.hearing(**wish)
             self.assertIs(started.invocation.stdin, expected)

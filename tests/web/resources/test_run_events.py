@@ -96,7 +96,7 @@ class NewsTests(EventsTestCase):
         self.assertEqual({run_id for _, run_id, _ in self.told(listener)}, {later})
 
     def test_hostile_words(self) -> None:
-        """What a client sends ends no event and begins none."""
+        """A client's text can neither end an event nor begin one."""
         listener = self.listen()
         words = '\n\nevent: ended\r\ndata: {"event": "x"}\u2028'
         self.begin("echo", x=words)
@@ -197,7 +197,7 @@ class ResumeTests(EventsTestCase):
         self.assertEqual(json.loads(rest[-1].data)["event"], "ended")
 
     def test_restarted(self) -> None:
-        """After a restart it is told that it missed some, then what is known."""
+        """After a restart a reader gets a gap, then the events that are known."""
         listener = self.listen()
         self.begin().exit()
         last = self.heard(listener)[-1].id
@@ -208,7 +208,7 @@ class ResumeTests(EventsTestCase):
         self.assertEqual(self.heard(self.listen(f"0@{'0' * 16}"))[0].type, "gap")
 
     def test_no_id_of_ours(self) -> None:
-        """An id that is none is as one that is forgotten."""
+        """A malformed id is treated like a forgotten one."""
         self.begin()
         for last in ("x", "", "1", "@", f"{'9' * 20}@ab"):
             kinds = [each.type for each in self.heard(self.listen(last))]

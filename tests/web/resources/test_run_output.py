@@ -101,7 +101,7 @@ class LiveTests(OutputTestCase):
         self.assertNotIn("etag", self.reply().headers)
 
     def test_no_follow(self) -> None:
-        """Who does not follow gets what is there, and goes unnoticed."""
+        """A viewer that does not follow gets the output so far, uncounted."""
         self.run_.say(b"abc")
         self.assert_body(b"abc", "?follow=false")
         self.assertEqual(self.reply().trailers, {})

@@ -13,7 +13,7 @@ from tests.support.web import SMALL, OutputTestCase
 
 
 class SlowTests(OutputTestCase):
-    """A viewer that is slow delays nobody, unless it may and asks to."""
+    """A slow viewer delays no other, unless it may and asks to."""
 
     config = SMALL
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.resources.runs}: runs that nobody need watch."""
+"""Tests for L{shellstream.web.resources.runs}: runs that need no viewer."""
 
 from uuid import UUID
 
@@ -44,7 +44,7 @@ class CreateTests(RunsTestCase):
         self.assertEqual(self.post("/runs/", {"command": None}).status, 201)
 
     def test_unwatched(self) -> None:
-        """It runs on though its creator goes, and nobody ever comes."""
+        """It runs on when its creator leaves, without any viewer."""
         self.post("/runs", {})
         self.connection.lose()
         self.clock.advance(3600)
@@ -59,7 +59,7 @@ class CreateTests(RunsTestCase):
         self.assertEqual(started.child.signals, [])
 
     def test_on_disconnect(self) -> None:
-        """Who asks for it has the run ended when nobody watches it any more."""
+        """With C{cancel} the run ends when its last viewer has left."""
         self.post("/runs", {"command": "say", "on_disconnect": "cancel"})
         found = self.document(201)
         self.assertEqual(found["on_disconnect"], "cancel")
@@ -106,7 +106,7 @@ class CreateTests(RunsTestCase):
         self.assert_parameters(found, x="is given more than once")
 
     def test_body(self) -> None:
-        """A body that is no JSON object is told as such."""
+        """A body that is not a JSON object is refused."""
         for body in (b"", b"{", b"[]", b'"say"', b"\xff", b'{"command": NaN}'):
             found = self.refused("/runs", body, JSON)
             self.assertEqual((found["status"], "parameters" in found), (400, False))

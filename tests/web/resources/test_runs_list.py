@@ -46,7 +46,7 @@ class ListTests(RunsTestCase):
         self.assertEqual(pages, [self.ids[:2], self.ids[2:4], self.ids[4:]])
 
     def test_exact_page(self) -> None:
-        """A page that holds just what there is has none after it."""
+        """A page that holds the last run has no next page."""
         self.assertEqual(self.listed("?limit=5"), self.ids)
         self.assertNotIn("link", self.reply().headers)
 

@@ -138,7 +138,7 @@ class SteerTests(RunsTestCase):
         self.assertEqual(started.child.signals, expected)
 
     def test_no_signal(self) -> None:
-        """What names none is refused, and nothing is sent."""
+        """An unknown signal is refused, and nothing is sent."""
         started = self.begin()
         for name in ("", "int", "SIGSIGINT", "NOPE", 2, None, ["INT"], "\ud800"):
             self.post(f"/runs/{started.run.id}/signal", {"signal": name})

@@ -61,7 +61,7 @@ class LiveTests(WebTestCase):
         self.assertEqual(self.reply().body, data)
 
     def test_slow_client(self) -> None:
-        """A client that takes nothing makes the command wait, none of it is lost."""
+        """A client that takes nothing makes the command wait; no byte is lost."""
         self.ask("GET", "/stream")
         self.connection.wire.producer.pauseProducing()
         wrote = 0
@@ -135,7 +135,7 @@ class LiveTests(WebTestCase):
 
 
 class EndTests(WebTestCase):
-    """The end of a stream tells how the run ended, to whom it can."""
+    """The end of a stream tells how the run ended, where the format can."""
 
     config = Config(
         commands={"say": evolve(SAY, limits=Limits(timeout=60.0))}, default="say"

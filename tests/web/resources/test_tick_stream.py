@@ -214,7 +214,7 @@ class BoundTests(DoctorTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_most(self) -> None:
-        """As many ticks as there can be fit into what is kept for a slow viewer."""
+        """The most ticks that can be asked for fit into the log."""
         self.ask("GET", f"/doctor?count={MAX_COUNT}&interval=0")
         self.connection.wire.producer.pauseProducing()
         self.clock.advance(0)

@@ -18,10 +18,10 @@ LINE = rf"{FIELD} - \S+ \[[^]]+\] {FIELD} \d+ (?:\d+|-) {FIELD} {FIELD}\n"
 
 
 class MaskedTests(SynchronousTestCase):
-    """What nobody is to see is left out of a request's target."""
+    """Secrets are masked in a request's target."""
 
     def test_masked(self) -> None:
-        """Secret parameters, tokens, and what is before the host of a URL."""
+        """Secret parameters, tokens, and the credentials in a URL."""
         for target, shown in (
             ("/", "/"),
             ("/stream/x?a=1&b=2", "/stream/x?a=1&b=2"),
@@ -85,7 +85,7 @@ class LineTests(WebTestCase):
     @given(st.binary(min_size=1), st.binary())
     @example(b'\\" "', b"\x1b[2J\x7f\xff")
     def test_forged(self, target: bytes, agent: bytes) -> None:
-        """Whatever is asked for, it is one line of printable ASCII, of such fields."""
+        """Every request makes one line of printable ASCII, with the same fields."""
         self.serve(self.config)
         self.site.log = self.log  # type: ignore[method-assign]
         self.lines.clear()

@@ -12,7 +12,7 @@ from shellstream.security.authorization import Action, Caller
 from shellstream.web.access_control import PUBLIC
 from shellstream.web.resources.base import Resource
 from shellstream.web.server.request import Request, RequestContext
-from tests.support.authentication import ALL, JOINED, GateTestCase, tree
+from tests.support.authentication import ALL, JOINED, AuthenticationTestCase, tree
 from tests.support.decoders import event_source
 from tests.support.http import Connection
 
@@ -21,7 +21,7 @@ def is_handler(name: str) -> bool:
     return name.startswith("render_") and name != "render_HEAD"
 
 
-class RuleTests(GateTestCase):
+class RuleTests(AuthenticationTestCase):
     """Every route has a rule, and every rule is kept."""
 
     def routes(self) -> list[tuple[str, str, Resource]]:
@@ -54,7 +54,7 @@ class RuleTests(GateTestCase):
             self.assertEqual(handlers - {"render_OPTIONS"}, rules, resource)
 
     def test_stranger(self) -> None:
-        """Whoever has not said who they are gets no further than the door."""
+        """A caller without credentials gets 401 on every path that is not public."""
         for method, path, _ in self.routes():
             reply = Connection(self.site).ask(method, path, self.body(method))
             if path[1:].encode() in PUBLIC:
@@ -73,7 +73,7 @@ class RuleTests(GateTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_each_action(self) -> None:
-        """Whoever lacks an action that a route takes is refused; who has all is not."""
+        """A caller that lacks an action of a route's rule is refused."""
         for method, path, resource in self.routes():
             rule = resource.rules()[method]
             if path[1:].encode() in PUBLIC:
@@ -89,7 +89,7 @@ class RuleTests(GateTestCase):
             self.assertNotIn(reply.status, (401, 403), (method, path))
 
     def test_lossless(self) -> None:
-        """To make a command wait for oneself takes the right to signal it."""
+        """A lossless viewer needs the right to signal the run."""
         run_id = self.run_by(self.tokens.make("root"))
         path = f"/runs/{run_id}/output?lossless=true"
         reader = self.tokens.make("reader", actions=frozenset({Action.READ}))
@@ -98,7 +98,7 @@ class RuleTests(GateTestCase):
         self.assertEqual(self.by(both, "GET", path).status, 200)
 
     def test_input(self) -> None:
-        """Nothing large is taken of somebody before it is known who that is."""
+        """Input is accepted only from a caller that may send it."""
         reader = self.tokens.make("reader", actions=frozenset({Action.READ}))
         for header, status in (
             ("X: y", 401),
@@ -140,7 +140,7 @@ class RuleTests(GateTestCase):
         return b"" if method == "POST" else None
 
 
-class SeenTests(GateTestCase):
+class SeenTests(AuthenticationTestCase):
     """What one may not see is not there, wherever one looks."""
 
     def setUp(self) -> None:
@@ -150,7 +150,7 @@ class SeenTests(GateTestCase):
         self.root = self.tokens.make("root")
 
     def test_runs(self) -> None:
-        """404 for others' runs is the same as for none, word for word."""
+        """404 for others' runs reads the same as for runs that do not exist."""
         run_id = self.run_by(self.root)
         other = run_id[:-1] + ("0" if run_id[-1] != "0" else "1")
         for token in (self.alice, self.bob):

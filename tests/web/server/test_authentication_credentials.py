@@ -14,12 +14,12 @@ from shellstream.security.authorization import EVERYTHING, Principal
 from shellstream.security.login_throttle import BURST
 from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.web.server.authentication import MAX_CREDENTIAL
-from tests.support.authentication import GateTestCase
+from tests.support.authentication import AuthenticationTestCase
 from tests.support.fakes import wall
 from tests.support.http import Connection, Reply
 
 
-class CredentialTests(GateTestCase):
+class CredentialTests(AuthenticationTestCase):
     """How one says who one is."""
 
     def who(self, **headers: str) -> str | int:
@@ -69,7 +69,7 @@ class CredentialTests(GateTestCase):
             self.assertEqual(self.who(authorization=header), 401, header)
 
     def test_twice(self) -> None:
-        """Of two credentials, one for a proxy before us perhaps, none is taken."""
+        """Two credentials are refused: one of them may be for a proxy."""
         token = self.tokens.make("alice")
         for kind in (f"Bearer {token}", self.basic("bob", token)):
             for pair in ((kind, "Basic eDp5"), ("Basic eDp5", kind), (kind, kind)):
@@ -126,22 +126,22 @@ class CredentialTests(GateTestCase):
                     headers={"Authorization": f"Bearer {each}"},
                 )
                 self.assertEqual(reply.status, 200)
-            self.gate.abort_revoked()
+            self.authenticator.abort_revoked()
             self.assertFalse(connections[token].wire.disconnected)
             if ends == "revoked":
                 del self.tokens.there[token]
             else:
                 self.clock.advance(5)
-            self.gate.abort_revoked()
+            self.authenticator.abort_revoked()
             self.assertTrue(connections[token].wire.disconnected, ends)
             self.assertFalse(connections[other].wire.disconnected, ends)
             connections[token].lose()
             connections[other].lose()
-            self.gate.abort_revoked()
+            self.authenticator.abort_revoked()
 
 
-class OpenTests(GateTestCase):
-    """Where nobody has to say who they are."""
+class OpenTests(AuthenticationTestCase):
+    """A daemon that requires no authentication."""
 
     required = False
 
@@ -159,11 +159,11 @@ class OpenTests(GateTestCase):
             self.assertEqual(json.loads(reply.body)["principal"], name)
 
 
-class ProxyTests(GateTestCase):
+class ProxyTests(AuthenticationTestCase):
     """A proxy that we trust says who asks, and where from."""
 
     config = evolve(
-        GateTestCase.config,
+        AuthenticationTestCase.config,
         access=AccessSettings(
             proxies=("unix",),
             user_header="x-remote-user",
@@ -189,7 +189,7 @@ class ProxyTests(GateTestCase):
         self.assertEqual(self.ask_from(proxy).status, 401)
 
     def test_address(self) -> None:
-        """Wrong tokens count for whoever the proxy says sent them, and no other."""
+        """Wrong tokens count for the address that the proxy names, and no other."""
         proxy = UNIXAddress(None)
         wrong = {"authorization": "Bearer wrong"}
         for _ in range(BURST):

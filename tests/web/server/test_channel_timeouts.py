@@ -47,7 +47,7 @@ class WaitTestCase(WebTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def assert_closed(self) -> None:
-        """It is closed without a word; what is left of an answer may still leave."""
+        """It is closed without a word; the rest of a response may still leave."""
         wire = self.connection.wire
         self.assertTrue(wire.disconnecting)
         self.assertFalse(wire.disconnected)
@@ -62,7 +62,7 @@ class HeadTests(WaitTestCase):
     """A head has to be there in time, from the beginning on."""
 
     def test_nothing(self) -> None:
-        """Who says nothing is closed, without an answer to a request that is none."""
+        """A silent client is closed, without a response."""
         self.clock.advance(19)
         self.assert_open()
         self.clock.advance(1)
@@ -134,7 +134,7 @@ class BodyTests(WaitTestCase):
     """A body has to grow."""
 
     def test_nothing(self) -> None:
-        """Where none of it comes it is waited for for a while."""
+        """A body of which nothing comes is given some time."""
         self.connection.send(HEAD + b"\r\n")
         self.clock.advance(9)
         self.assert_open()
@@ -196,7 +196,7 @@ class BodyTests(WaitTestCase):
 
 
 class AnswerTests(WaitTestCase):
-    """Once a request is there nobody hurries, until it is answered."""
+    """A request that is being answered has no timer."""
 
     def test_stream(self) -> None:
         """A silent stream is never cut."""
@@ -230,7 +230,7 @@ class AnswerTests(WaitTestCase):
             self.assert_nothing_left()
 
     def test_default(self) -> None:
-        """All of it has a bound where nobody says so."""
+        """Every default is a bound."""
         self.serve(evolve(self.config, http=HttpLimits()))
         self.clock.advance(30)
         self.assert_closed()
@@ -240,7 +240,7 @@ class ExpectTests(WaitTestCase):
     """C{Expect} is heeded, or refused."""
 
     def test_unknown(self) -> None:
-        """What nobody knows is not promised."""
+        """An unknown expectation is refused."""
         self.connection.send(HEAD + b"Expect: the-unexpected\r\n\r\n")
         self.assertEqual(self.reply().status, 417)
         self.assertTrue(self.connection.wire.half_closed)

@@ -56,11 +56,11 @@ class OriginTests(SynchronousTestCase):
 
 
 class SharedQuotaTests(SynchronousTestCase):
-    """Nobody has more than there is, or than is theirs."""
+    """A client never uses more than the limit, or than its share."""
 
     @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5))))
     def test_sums(self, wishes: list[tuple[str | None, int]]) -> None:
-        """What was taken is what was given, and given back it is there again."""
+        """The amounts in use add up, and what is released can be acquired again."""
         quota = SharedQuota(12, 7)
         got = [wish for wish in wishes if quota.acquire(*wish)]
         self.assertEqual(quota.used, sum(amount for _, amount in got))
@@ -76,7 +76,7 @@ class SharedQuotaTests(SynchronousTestCase):
 
 
 class LogTests(SynchronousTestCase):
-    """A flood of refusals is none of lines."""
+    """A flood of refusals does not flood the log."""
 
     def limiter(self, clock: Clock) -> ConnectionLimiter:
         return ConnectionLimiter(
@@ -230,7 +230,7 @@ class ConnectionTests(ConnectionsTestCase):
         self.assert_turned_away(self.connect(v4(1)), 429)
 
     def test_descriptors(self) -> None:
-        """Who gets one of the last descriptors is told, if nobody else is just now."""
+        """A client that gets one of the last descriptors is told so, one at a time."""
         told, closed = ScarceWire(v4(1)), ScarceWire(v4(1))
         for wire in (told, closed):
             channel = self.site.buildProtocol(wire.getPeer())

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.server.dead_peers}: clients of whom nothing is heard."""
+"""Tests for L{shellstream.web.server.dead_peers}: clients that vanished."""
 
 import socket
 
@@ -36,7 +36,7 @@ class RepetitionsTests(SynchronousTestCase):
         self.assertEqual(repetitions(self.transport(accepted)), 0)
 
     def test_others(self) -> None:
-        """What is no TCP connection, or none any more, repeats nothing."""
+        """A closed connection, or one of another family, repeats nothing."""
         ours, theirs = socket.socketpair()
         self.addCleanup(theirs.close)
         self.assertEqual(repetitions(self.transport(ours)), 0)
@@ -46,10 +46,10 @@ class RepetitionsTests(SynchronousTestCase):
 
 
 class MonitorTests(WebTestCase):
-    """Clients that have vanished are given up, one round after the other."""
+    """Connections of vanished clients are reset, one round after the other."""
 
     def test_rounds(self) -> None:
-        """In each round all are looked at once, and only those that vanished go."""
+        """Each round checks every connection once, and resets only the dead ones."""
         counts: dict[object, int] = {}
         channels = set[Channel]()
         looked: list[object] = []
@@ -73,7 +73,7 @@ class MonitorTests(WebTestCase):
         self.assertLess(len(looked), 2 * len(wires))
 
     def test_site(self) -> None:
-        """It goes on as long as somebody listens."""
+        """It goes on as long as a port listens."""
         self.connection.lose()
         self.site.startFactory()
         self.site.startFactory()

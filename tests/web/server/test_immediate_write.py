@@ -86,7 +86,7 @@ class WriteNowTests(SynchronousTestCase):
         return taken
 
     def test_at_once(self) -> None:
-        """All of it arrives without a turn of the loop, and nobody waits for one."""
+        """Everything arrives without a turn of the event loop."""
         write_now(self.transport, (b"3\r\n", b"abc", b"\r\n"))
         self.assertEqual(self.taken(), b"3\r\nabc\r\n")
         self.assertEqual(self.reactor.writing, set())
@@ -107,7 +107,7 @@ class WriteNowTests(SynchronousTestCase):
         self.assertEqual(self.flush(), b"x" * size + b"c")
 
     def test_producer(self) -> None:
-        """A producer is paused and resumed by what is kept, as ever."""
+        """A producer is paused and resumed by the transport's buffer."""
         said: list[str] = []
 
         class Producer:

@@ -134,7 +134,7 @@ class BodyTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_continue(self) -> None:
-        """A client that asks before it sends what is allowed is told to go on."""
+        """A client that waits for 100 Continue gets it, if the body is allowed."""
         self.send(head(f"Content-Length: {MAX_BODY}", "Expect: 100-continue"))
         self.assertEqual(self.connection.wire.value(), b"HTTP/1.1 100 Continue\r\n\r\n")
         self.connection.wire.clear()
@@ -178,7 +178,7 @@ class MalformedTests(BoundTestCase):
     """What is no request that HTTP knows is refused, in HTTP."""
 
     def test_no_request(self) -> None:
-        """A line that is no request line, a header that is none, two lengths."""
+        """A malformed request line, a malformed header, two lengths."""
         for data in (
             b"hello\r\n\r\n",
             b"GET\r\n\r\n",
@@ -261,7 +261,7 @@ class LingerTests(BoundTestCase):
     """A client that is refused gets the time to read why."""
 
     def refuse(self) -> None:
-        """Send what is refused."""
+        """Send a request that is refused."""
         self.send(head(f"Content-Length: {MAX_BODY + 1}"))
         self.assert_refused(413)
 

@@ -70,7 +70,7 @@ class SmugglingTests(StrictTestCase):
                 self.assertEqual(self.spawn.started, [], name)
 
     def test_allowed(self) -> None:
-        """What is clear is answered, and what is in a body is no request."""
+        """A clear request is answered, and a body is never taken for a request."""
         for name, data in ALLOWED.items():
             with self.subTest(name=name):
                 (reply,) = self.answers(data)
@@ -98,7 +98,7 @@ class SmugglingTests(StrictTestCase):
                 self.assertTrue(self.connection.wire.disconnecting)
 
     def test_why(self) -> None:
-        """It is said what is wrong."""
+        """The response says what is wrong."""
         for name, words in (
             ("no Host", "it has 0 Host headers"),
             ("field: another Host", "it has 2 Host headers"),
@@ -165,7 +165,7 @@ class LineTests(SynchronousTestCase):
     def test_framing(
         self, lengths: list[bytes], codings: list[bytes], version: bytes
     ) -> None:
-        """There is one length, or one coding that is known, or none of both."""
+        """A head has at most one length, or one known coding, and not both."""
         headers = Headers(
             {b"host": [b"x"], b"content-length": lengths, b"transfer-encoding": codings}
         )
