@@ -92,7 +92,7 @@ class MethodNotAllowed(ShellstreamError):
 
 class NotAcceptable(ShellstreamError):
     """
-    The client accepts none of the formats that the output comes in.
+    The client accepts no format that the output comes in.
 
     @ivar formats: the media types of all formats, by name.
     """
@@ -103,6 +103,7 @@ class NotAcceptable(ShellstreamError):
         if wanted is None:
             what = "output comes in no media type that the Accept header allows"
         else:
+            # Cut, since the client chose it: a response must not grow with a request.
             hint = did_you_mean(wanted[:80], formats)
             what = f"there is no format {wanted[:80]!r}{hint}"
         known = ", ".join(f"{name} ({kind})" for name, kind in formats.items())
@@ -157,7 +158,7 @@ class ExpectationUnknown(ShellstreamError):
 class IdempotencyKeyReused(ShellstreamError):
     """An C{Idempotency-Key} came again with another request."""
 
-    status = 422
+    status = 422  # as draft-ietf-httpapi-idempotency-key-header has it
     text = (
         "this Idempotency-Key was sent before, with another request; send "
         "the same request again, or a key of its own with each request"
@@ -238,6 +239,8 @@ class CrossSiteRequest(ShellstreamError):
 class WrongHost(ShellstreamError):
     """The C{Host} header has a name that is not one of this daemon's."""
 
+    # Another site can have its own name resolve to our address (DNS rebinding). Its
+    # page's requests then look like those of our own pages but for this header.
     status = 421
 
     def __init__(self, host: str) -> None:
@@ -303,7 +306,7 @@ class CommandUnknown(ShellstreamError):
 
 
 class NoDefaultCommand(ShellstreamError):
-    """C{/stream} needs a default command, and none is configured."""
+    """C{/stream} needs a default command; the configuration has no default."""
 
     status = 404
     text = (
@@ -315,6 +318,7 @@ class NoDefaultCommand(ShellstreamError):
 class CannotStart(ShellstreamError):
     """The process of a command could not be started."""
 
+    # 500: the configuration or the machine is at fault, not the request.
     def __init__(self, command: str, why: str) -> None:
         super().__init__(f"command {command!r} cannot be started: {why}")
 
@@ -360,6 +364,7 @@ class RunUnknown(ShellstreamError):
 class RunForgotten(ShellstreamError):
     """The run that this C{Idempotency-Key} started is not kept any more."""
 
+    # Not 404 and not a new run: the client retries, and must never run a command twice.
     status = 410
 
     def __init__(self, run_id: str) -> None:

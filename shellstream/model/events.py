@@ -51,7 +51,7 @@ class Chunk:
     def since(self, offset: int) -> "Chunk":
         """The part of this chunk that begins at C{offset}."""
         if offset == self.offset:
-            return self
+            return self  # all readers share one object: nothing is copied
         return Chunk(offset, self.stream, self.time, self.data[offset - self.offset :])
 
     def until(self, offset: int) -> "Chunk":

@@ -28,7 +28,8 @@ WIRE_LIMIT = 96 * 1024
 #: The largest offset there can be: stores and other languages have 64 bits.
 MAX_OFFSET = 2**63 - 1
 
-#: Stream, 3 zero bytes, length of the payload.
+#: Stream, 3 zero bytes, length of the payload: the header of C{docker attach}'s stream
+#: (Docker Engine API, ContainerAttach), for which clients have decoders.
 _HEADER = struct.Struct(">B3xI")
 _NUMBERS = {Stream.STDOUT: 1, Stream.STDERR: 2}
 

@@ -7,6 +7,7 @@ from json import JSONEncoder
 from operator import attrgetter
 
 from shellstream.model.events import Chunk, End, Gap, Stream, rfc3339
+from shellstream.model.run_record import end_document
 
 from .utf8 import decode_pieces
 
@@ -67,11 +68,4 @@ def gap_fields(gap: Gap) -> Fields:
 
 def end_fields(end: End) -> Fields:
     """How a run ended; what does not apply is null."""
-    return {
-        "type": "end",
-        "state": end.state.value,
-        "code": end.code,
-        "signal": end.signal,
-        "reason": end.reason and end.reason.value,
-        "offset": end.offset,
-    }
+    return {"type": "end", **end_document(end)}

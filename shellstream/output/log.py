@@ -168,6 +168,7 @@ class OutputLog:
             except OSError as error:
                 self._storage_failed(error)
                 self._write_failed = True
+        # Into memory even if the storage has it: live viewers share this very object.
         self._chunks.append(chunk)
         self._total_cost += len(data) + OVERHEAD
         self._costs.append(self._total_cost)
@@ -306,6 +307,7 @@ class OutputLog:
             del self._chunks[:count], self._costs[:count]
 
     def _wake(self) -> None:
+        # A copy: a subscriber may leave, or a new one join, while others are woken.
         for each in tuple(self._subscribers):
             if each in self._subscribers:  # an earlier one may have ended this one
                 each.wake()

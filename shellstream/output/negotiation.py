@@ -63,11 +63,11 @@ def negotiate(
     It is the one that C{wanted} names, or else the one that the C{Accept} header ranks
     first. Where the header has no preference, it is the first of C{formats}.
 
-    @raise NotAcceptable: if there is no format of that name, or none is accepted.
+    @raise NotAcceptable: if there is no format of that name, or no format is accepted.
     """
     if wanted is not None:
         for one in formats:
-            if one.name == wanted:
+            if one.name == wanted:  # the query wins: browsers cannot set the header
                 return one
         raise NotAcceptable({one.name: one.media_type for one in formats}, wanted)
     ranges = list(_ranges(accept))

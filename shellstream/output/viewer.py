@@ -18,15 +18,15 @@ Three parts take turns, all in the reactor's thread:
 Pressure goes the other way, in three steps, each with its own memory and its own rule:
 
  1. A full consumer calls C{pauseProducing}, often from inside C{write}. The viewer
-    stops writing and starts the stall timer. Nobody else is slowed down: the other
-    viewers, the log and the command go on. C{resumeProducing} stops the timer.
+    stops writing and starts the stall timer. The other viewers, the log and the
+    command go on as before. C{resumeProducing} stops the timer.
  2. The log has bounded room and drops its oldest bytes, whether a viewer has had them
     or not. A viewer that was overrun finds L{OffsetGone}. If the format can say that
     bytes are missing, or the client asked to skip them, it goes on behind the gap;
     otherwise the connection is aborted, because a client must be able to tell a whole
     output from one with a hole.
  3. A lossless viewer must not be overrun. Before the next read could make the log drop
-    a byte that such a viewer has not had, the run stops reading the child's pipe
+    a byte that a lossless viewer has not had, the run stops reading the child's pipe
     (C{IRun.apply_backpressure}). The pipe fills, and the child blocks in write(2), as
     it would at a slow terminal. This is the only way in which a viewer touches the
     child. The stall timer bounds it: a client that takes nothing for

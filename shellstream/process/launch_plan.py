@@ -93,7 +93,7 @@ _HINTS = {
     "nice": "only root may go below the daemon's own niceness",
     "prlimit": "a limit may not be above the daemon's own hard one (ulimit -Ha), and "
     "must leave a program enough to start",
-    "setpriv": "only root may run commands as somebody else, and setpriv must be that "
+    "setpriv": "only root may run commands as another user, and setpriv must be that "
     "of util-linux, 2.33 or newer",
 }
 

@@ -29,7 +29,7 @@ def open_output_pty() -> tuple[int, int]:
     program that asks for something there gets an error at once. It is no controlling
     terminal, so that asking for a password by C{/dev/tty} fails too.
 
-    @raise OSError: if there is no terminal left (C{ENOSPC}), or none at all.
+    @raise OSError: if no terminal is left (C{ENOSPC}), or the system has no pty(7).
     """
     with ExitStack() as stack, ExitStack() as on_error:
         try:
@@ -51,7 +51,7 @@ def open_tty(size: Tty) -> tuple[int, int, str]:
 
     It does what terminals do: echo, line editing, Ctrl-C.
 
-    @raise OSError: if there is no terminal left (C{ENOSPC}), or none at all.
+    @raise OSError: if no terminal is left (C{ENOSPC}), or the system has no pty(7).
     """
     with ExitStack() as on_error:
         try:

@@ -197,5 +197,5 @@ def _start_error(command: Command, error: OSError) -> ShellstreamError:
     parts = {command.cwd: "working directory", PTMX: "terminal"}
     what = parts.get(error.filename, "program")
     why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")
-    ask = "whoever runs the daemon finds more in its log"
+    ask = "the operator finds more in the daemon's log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")

@@ -29,7 +29,7 @@ class Preload:
 
 #: Perl has no variable for this, but one for the option C{-M}. Of this value it makes
 #: C{use strict();$|=1;}: a module that every script has, of which nothing is imported,
-#: then the statement that we want. Perl splits the variable at spaces: there are none.
+#: then the statement that we want. Perl splits it at spaces, so it must not have any.
 _PERL = "-Mstrict();$|=1"
 
 _AUTO = {"PYTHONUNBUFFERED": "1", "PERL5OPT": _PERL}

@@ -33,7 +33,7 @@ class RingFile:
     A file of the newest bytes of an output, which outlives the process that writes it.
 
     An appended chunk is in the kernel's hands when L{append} returns. The first append
-    creates the file: a silent run has none. Only L{sync} may be called from any thread.
+    creates the file: a silent run has no file. Only L{sync} is safe in other threads.
 
     @ivar path: no file may be there yet, or L{append} fails.
     @ivar retain: how many of the newest bytes are kept. It keeps less if the file may
@@ -106,7 +106,7 @@ class RingFile:
         assert not self._closed, "append after close"
         if self._fd is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._fd = os.open(self.path, flags, 0o600)
+            self._fd = os.open(self.path, flags, 0o600)  # output may hold secrets
         extent = ring.next_extent(len(chunk.data))
         if extent is not None and self._full is None:
             self._append_here(extent, chunk)
@@ -203,7 +203,7 @@ class RingFile:
         with self._closing:
             if self._fd is None:
                 return
-            fd = os.dup(self._fd)
+            fd = os.dup(self._fd)  # close() must not wait for the disk
         try:
             os.fdatasync(fd)
         finally:
