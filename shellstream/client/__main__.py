@@ -48,11 +48,6 @@ def _run(args: "Namespace") -> int:
         from .cli.arguments import print_completion
 
         return print_completion(args.shell)
-    if name == "doctor":
-        from .cli.doctor import doctor
-
-        _freeze()
-        return doctor(args)
     from twisted.internet import reactor
 
     from .cli.signals import run_until_done
@@ -61,6 +56,8 @@ def _run(args: "Namespace") -> int:
         from .cli import run
 
         subcommand = getattr(run, name)
+    elif name == "doctor":
+        from .cli.doctor import doctor as subcommand
     else:
         from .cli.manage import manage as subcommand
     _freeze()

@@ -9,9 +9,6 @@ import sys
 from typing import Any
 
 import trustme
-from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from tests.interop.real_clients import folder, start_bottle
@@ -143,39 +140,6 @@ class ProxyTests(DoctorTestCase):
         self.assertEqual(self.named(report), expected)
         self.assertIn("corporate", report["findings"][0]["seen"])
         self.assertIn("real", report["findings"][1]["seen"])
-
-    async def test_secrets(self) -> None:
-        """A server without a trusted certificate is examined, but told no secrets."""
-        where = folder(self)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(where / "ca.pem"))
-        issued = authority.issue_cert("127.0.0.1")
-        issued.private_key_and_cert_chain_pem.write_to_path(str(where / "all.pem"))
-        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={where}/all.pem"
-        factory = Factory.forProtocol(EchoServer)
-        port = await serverFromString(reactor, endpoint).listen(factory)
-        self.addCleanup(port.stopListening)
-        url = f"https://127.0.0.1:{port.getHost().port}/"
-        ask = (
-            "import asyncio, sys\n"
-            "from shellstream.client.doctor.probe_client import ProbeClient\n"
-            "client = ProbeClient(secrets={'Authorization': 'Bearer secret'})\n"
-            "print(asyncio.run(client.ask(sys.argv[1], 9)).sample.decode())\n"
-        )
-        for trusted in (True, False):
-            env = {"SSL_CERT_FILE": str(where / "ca.pem")} if trusted else {}
-            asked = run(self, sys.executable, "-c", ask, url, env=env)
-            self.assertEqual(await asked.ended(), 0, asked.err)
-            self.assertIn(b"GET / HTTP/1.1", asked.out)
-            self.assertEqual(b"Bearer secret" in asked.out, trusted)
-
-
-class EchoServer(Protocol):
-    """Answers with what it received."""
-
-    def dataReceived(self, data: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + data)
-        self.transport.loseConnection()
 
 
 class ForeignTests(DoctorTestCase):

@@ -12,7 +12,7 @@ class FakeProbeClient(ProbeClient):
 
     def __init__(self, first: Exchange | None = None, **ways: Way) -> None:
         """@param first: the answer to everything, if it is not to be ticks."""
-        super().__init__()
+        super().__init__(None)
         self.ways = ways
         self.asked: list[tuple[str, dict[str, str], bool]] = []
         self.first = first
@@ -35,7 +35,7 @@ class StreamProbeClient(ProbeClient):
     """Answers with one stream, as it comes with gzip offered and without."""
 
     def __init__(self, offered: Exchange, bare: Exchange | None = None) -> None:
-        super().__init__()
+        super().__init__(None)
         self._answers = {True: offered, False: bare}
         self.asked: list[bool] = []
 

@@ -1,175 +1,214 @@
 """An HTTP client that records when each part of a response arrived."""
 
-import asyncio
-import os
-import socket
-import ssl
+import time
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
 from shellstream import __version__
-from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
+from shellstream.client.errors import CannotConnect, NotHTTP
+from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
+from shellstream.client.transport.treq_wire import connection_error, request_error
+from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
 from .exchange import Certificate, Ending, Exchange, ResponseRecorder
-
-#: Seconds until a server that does not take our connection counts as away.
-CONNECT_TIMEOUT = 15.0
 
 
 class ProbeClient:
     """
-    Asks, on the event loop that runs.
+    Asks for each exchange on a connection of its own.
 
-    Who has no trusted certificate is asked nevertheless, to be examined; but is told
-    no secrets.
-
-    @ivar secrets: headers that only who is trusted may see.
+    Not by treq, as the rest of the client: what is to be examined, such as framing,
+    compression and untrusted certificates, is what treq deals with by itself.
     """
 
     def __init__(
         self,
-        tls: ssl.SSLContext | None = None,
+        reactor: Any,
+        policy: IPolicyForHTTPS | None = None,
         secrets: Mapping[str, str] = {},
     ) -> None:
-        self._tls = tls
+        """
+        @param policy: whom to trust; the system's authorities if not given.
+        @param secrets: headers for trusted servers only. A server whose certificate is
+            not trusted is examined without them.
+        """
+        self._reactor = reactor
+        self._policy = policy or BrowserLikePolicyForHTTPS()
         self._secrets = secrets
 
     async def ask(
         self, url: str, timeout: float, *, query: str = "", gzip: bool = False
     ) -> Exchange:
         """
-        GET, and watch the answer until it ends, or for so many seconds.
+        Send a GET request, and record the response.
 
-        @raise ClientError: if there was no answer that HTTP knows.
+        @param timeout: seconds after which recording ends, if the response does not.
+        @param query: a query to add to the URL.
+        @param gzip: whether to offer compression.
+        @raise ClientError: if the server cannot be reached or does not speak HTTP.
         """
-        loop = asyncio.get_running_loop()
         connection, certificate = await self._connect(url)
-        asked = f"{url}?{query}" if query else url
-        secrets = self._secrets
-        if certificate is not None and certificate.problem is not None:
-            secrets = {}
-        recorder = connection.ask(loop.time(), _request(asked, gzip, secrets))
+        trusted = certificate is None or certificate.problem is None
+        url_asked = f"{url}?{query}" if query else url
+        request = _request(url_asked, gzip, self._secrets if trusted else {})
+        recorder = connection.send(request)
         try:
-            async with asyncio.timeout(timeout):
-                await connection.over
-        except TimeoutError:
-            recorder.stop(loop.time(), Ending.OVERDUE)
+            await connection.recorded.addTimeout(timeout, self._reactor)
+        except DeferredTimeout:
+            recorder.stop(time.monotonic(), Ending.OVERDUE)
         finally:
-            connection.close()
+            connection.abort()
         if recorder.error is not None:
             raise NotHTTP(url, recorder.error)
         recorder.exchange.certificate = certificate
         return recorder.exchange
 
     async def _connect(self, url: str) -> tuple["_Connection", Certificate | None]:
+        """A connection, and the certificate of the server; L{None} without TLS."""
         if not url.startswith("https:"):
-            return await _connected(url, None), None
-        trusting = self._tls or ssl.create_default_context()
+            return await self._open(url), None
+        from . import certificates
+
+        host = (urlsplit(url).hostname or "").encode("ascii")
+        creator = self._policy.creatorForNetloc(host, urlsplit(url).port or 443)
+        connection = await self._open(url, creator)
+        problem = await self._handshake(url, connection)
+        if problem is not None:
+            # OpenSSL has ended this connection, and did not show the certificate.
+            strict = connection.tls
+            connection = await self._open(url, certificates.accept_any(host))
+            await self._handshake(url, connection)
+            problem = certificates.explain(problem, strict, connection.tls)
+        issuer = certificates.issuer(connection.tls)
+        return connection, Certificate(issuer, problem)
+
+    async def _open(
+        self, url: str, creator: IOpenSSLClientConnectionCreator | None = None
+    ) -> "_Connection":
+        """
+        Connect.
+
+        @param creator: begins a TLS handshake; there is none if not given.
+        """
+        secure = creator is not None
+        factory: Any = Factory.forProtocol(partial(_Connection, secure))
+        factory.noisy = False
+        if creator is not None:
+            from twisted.protocols.tls import TLSMemoryBIOFactory
+
+            factory = TLSMemoryBIOFactory(creator, True, factory, self._reactor)
+        parts = urlsplit(url)
+        port = parts.port or (443 if secure else 80)
+        endpoint = HappyEyeballsEndpoint(self._reactor, parts.hostname or "", port)
         try:
-            connection = await _connected(url, trusting)
-        except ssl.SSLCertVerificationError as error:
-            any_ = ssl.create_default_context()
-            any_.check_hostname = False
-            any_.verify_mode = ssl.CERT_NONE
-            try:
-                connection = await _connected(url, any_)
-            except ssl.SSLError as again:
-                raise TLSFailed(url, again.reason or str(again)) from None
-            return connection, connection.certificate(error.verify_message)
-        except ssl.SSLError as error:
-            raise TLSFailed(url, error.reason or str(error)) from None
-        return connection, connection.certificate()
+            protocol: Any = await endpoint.connect(factory)
+        except Exception as error:
+            raise request_error(url, error) from error
+        connection: _Connection = protocol.wrappedProtocol if secure else protocol
+        return connection
+
+    async def _handshake(self, url: str, connection: "_Connection") -> str | None:
+        """
+        Wait until TLS is set up.
+
+        @return: why the certificate is not trusted; L{None} if it is.
+        @raise ClientError: if it fails for any other reason.
+        """
+        from .certificates import is_refusal
+
+        try:
+            await connection.secured.addTimeout(CONNECT_TIMEOUT, self._reactor)
+        except DeferredTimeout:
+            connection.abort()
+            raise CannotConnect(url, "no answer to the TLS handshake") from None
+        except Exception as error:
+            failed = connection_error(url, [Failure()])
+            if not is_refusal(error):
+                raise failed from error
+            return failed.why
+        return None
 
 
-class _Connection(asyncio.Protocol):
-    """One answer, and its moments."""
+@implementer(IHandshakeListener)
+class _Connection(Protocol):
+    """
+    One request and its response.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[None] = self._loop.create_future()
+    @ivar secured: fires after the TLS handshake, or fails as that does.
+    @ivar recorded: fires when the recorder is done.
+    """
+
+    def __init__(self, secure: bool) -> None:
+        self._secure = secure
+        self.secured: Deferred[None] = Deferred()
+        self.recorded: Deferred[None] = Deferred()
         self._recorder: ResponseRecorder | None = None
-        self._transport: asyncio.Transport | None = None
+        self._lost: Failure | None = None
 
-    def ask(self, now: float, request: bytes) -> ResponseRecorder:
-        assert self._transport is not None
-        self._recorder = ResponseRecorder(now)
-        if self._transport.is_closing():
-            self.connection_lost(None)
-        self._transport.write(request)
+    @property
+    def tls(self) -> Any:
+        """pyOpenSSL's connection."""
+        transport: Any = self.transport
+        return transport.getHandle()
+
+    def send(self, request: bytes) -> ResponseRecorder:
+        """Send the request; what comes from now on is the response."""
+        transport: Any = self.transport
+        self._recorder = ResponseRecorder(time.monotonic())
+        transport.write(request)
+        if self._lost is not None:
+            self.connectionLost(self._lost)
         return self._recorder
 
-    def certificate(self, trouble: str | None = None) -> Certificate:
-        assert self._transport is not None
-        tls: ssl.SSLObject = self._transport.get_extra_info("ssl_object")
-        return Certificate(_issuer(tls.getpeercert(binary_form=True)), trouble)
+    def abort(self) -> None:
+        """Close the connection now."""
+        transport: Any = self.transport
+        transport.abortConnection()
 
-    def close(self) -> None:
-        assert self._transport is not None
-        self._transport.abort()
+    def handshakeCompleted(self) -> None:
+        self.secured.callback(None)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         if self._recorder is not None:
-            self._recorder.receive(self._loop.time(), data)
-            self._check_done()
+            self._recorder.receive(time.monotonic(), data)
+            self._check_done(self._recorder)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = reason
+        if self._secure and not self.secured.called:
+            self.secured.errback(reason)
         if self._recorder is not None:
-            self._recorder.connection_lost(self._loop.time(), orderly=exc is None)
-            self._check_done()
+            # Over TLS Twisted tells a reset and an end without close_notify as one, and
+            # many servers leave close_notify out. So neither counts as a cut.
+            orderly = self._secure or reason.check(ConnectionDone) is not None
+            self._recorder.connection_lost(time.monotonic(), orderly=orderly)
+            self._check_done(self._recorder)
 
-    def _check_done(self) -> None:
-        assert self._recorder is not None
-        if self._recorder.done and not self.over.done():
-            self.over.set_result(None)
-
-
-async def _connected(url: str, tls: ssl.SSLContext | None) -> _Connection:
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    loop, connection = asyncio.get_running_loop(), _Connection()
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            await loop.create_connection(
-                lambda: connection, parts.hostname, port, ssl=tls
-            )
-    except TimeoutError:
-        why = "no answer to the connection attempt"
-        raise CannotConnect(url, why) from None
-    except ssl.SSLError:  # it is an OSError
-        raise
-    except (socket.gaierror, UnicodeError):
-        raise NoSuchHost(url) from None
-    except ConnectionRefusedError:
-        raise CannotConnect(url, "connection refused; does it run?") from None
-    except OSError as error:
-        # asyncio has words of its own for it, and several for several addresses.
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotConnect(url, why) from None
-    return connection
-
-
-def _issuer(der: bytes | None) -> str:
-    """Who issued a certificate, whether it is trusted or not."""
-    from cryptography import x509
-
-    if der is None:
-        return "unknown"
-    try:
-        return x509.load_der_x509_certificate(der).issuer.rfc4514_string()
-    except ValueError as error:
-        return f"unreadable: {error}"
+    def _check_done(self, recorder: ResponseRecorder) -> None:
+        if recorder.done and not self.recorded.called:
+            self.recorded.callback(None)
 
 
 def _request(url: str, gzip: bool, secrets: Mapping[str, str]) -> bytes:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {
-        "Host": parts.netloc.rpartition("@")[2],
+        "Host": parts.netloc,
         "User-Agent": f"shellstream/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": "gzip" if gzip else "identity",

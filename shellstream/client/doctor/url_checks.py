@@ -1,9 +1,12 @@
 """Examines addresses: what to ask for at each, how often, and for how long."""
 
-import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from shellstream.client.errors import NotHTTP
 from shellstream.client.escape import printable
@@ -16,6 +19,8 @@ from .hops import Hop, Length, Probe
 from .probe_client import ProbeClient
 from .stream_diagnosis import StreamProbe
 from .ticks import measure_baseline, ticks
+
+T = TypeVar("T")
 
 #: The ticks of a short stream, and the seconds between them. HAProxy holds a tick back
 #: for 200 ms; a longer interval keeps one late tick from looking like a batch of two.
@@ -50,6 +55,36 @@ _SHORT = tuple(
 )
 
 
+def may_be_server(url: str) -> bool:
+    """Whether a URL may be that of a server; with any other path it is a stream."""
+    parts = urlsplit(url)
+    return not parts.query and (parts.path or "/").endswith(("/", "/doctor"))
+
+
+async def check_urls(
+    client: ProbeClient,
+    urls: Sequence[str],
+    watch: float,
+    idle: float | None,
+    *,
+    is_server: bool,
+) -> Report:
+    """
+    Examine a server of ours, or a stream of any server.
+
+    @param urls: its addresses, from the server outwards.
+    @param watch: seconds to watch the stream, or the longest one of several.
+    @param idle: seconds of silence to try at a server; L{None} for none.
+    @param is_server: whether it is known to be a server, so that need not be asked.
+    @raise ClientError: if an address cannot be examined.
+    """
+    if may_be_server(urls[0]):
+        doctors = [f"{each.removesuffix('doctor').rstrip('/')}/doctor" for each in urls]
+        if is_server or await is_ours(client, doctors[0]):
+            return await check_server(client, doctors, watch, idle)
+    return await check_stream(client, urls, watch)
+
+
 async def check_server(
     client: ProbeClient, urls: Sequence[str], longest: float, idle: float | None
 ) -> Report:
@@ -65,7 +100,7 @@ async def check_server(
         # Beyond the moment at which a silent stream would be cut: only a busy stream
         # that lasts longer shows that silence was the reason.
         longest = max(longest, idle + 1)
-    hops = await asyncio.gather(*(_hop(client, url, longest, idle) for url in urls))
+    hops = await _gather(_hop(client, url, longest, idle) for url in urls)
     return server_diagnosis.diagnose(hops, idle=idle, longest=longest)
 
 
@@ -86,17 +121,27 @@ async def _hop(
         # Plain stays silent; frames break the silence every 15 s.
         probes += [Probe("plain", Length.IDLE), Probe("frames", Length.IDLE)]
     asked = {probe: _query(probe, longest, idle) for probe in probes}
-    exchanges = await asyncio.gather(
-        *(
-            client.ask(url, lasts + REQUEST_TIMEOUT, query=query, gzip=probe.gzip)
-            for probe, (query, lasts) in asked.items()
-        )
+    exchanges = await _gather(
+        client.ask(url, lasts + REQUEST_TIMEOUT, query=query, gzip=probe.gzip)
+        for probe, (query, lasts) in asked.items()
     )
     for exchange in exchanges:
         # It answered a moment ago: no answer now means that it was held back, or cut.
         if exchange.answered is not None and exchange.status not in _GATEWAY_FAILED:
             _check_status(url, exchange)
     return Hop(url, base, dict(zip(asked, exchanges, strict=True)))
+
+
+async def _gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines at once; if one of them fails, cancel the others."""
+    running = [Deferred.fromCoroutine(each) for each in coroutines]
+    try:
+        return await gatherResults(running, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
+    finally:
+        for each in running:
+            each.cancel()
 
 
 def _query(probe: Probe, longest: float, idle: float | None) -> tuple[str, float]:

@@ -26,11 +26,11 @@ from zope.interface import implementer
 
 from shellstream.client.errors import (
     CannotConnect,
-    ClientError,
     CutShort,
     NoResponse,
     NoSuchHost,
     NotHTTP,
+    ServerError,
     TLSFailed,
     Usage,
 )
@@ -133,7 +133,7 @@ class TreqWire:
                 asked.addTimeout(timeout, self._clock, onTimeoutCancel=_raise_timeout)
             response = await asked
         except Exception as error:
-            raise _request_error(url, error, timeout) from error
+            raise request_error(url, error, timeout) from error
         return TreqResponse(url, response, self._clock)
 
     async def sleep(self, seconds: float) -> None:
@@ -275,7 +275,14 @@ def _describe(error: BaseException | None) -> str:
     return str(error) or type(error).__name__
 
 
-def _request_error(url: str, error: Exception, timeout: float | None) -> Exception:
+def request_error(
+    url: str, error: Exception, timeout: float | None = None
+) -> Exception:
+    """
+    The L{ClientError} for an error of a request; any other error as it is.
+
+    @param timeout: the seconds that the request was given.
+    """
     match error:
         case neterror.DNSLookupError():
             return NoSuchHost(url)
@@ -290,7 +297,7 @@ def _request_error(url: str, error: Exception, timeout: float | None) -> Excepti
         case SchemeNotSupported():
             return Usage(f"{url}: only http:// and https:// are spoken here")
         case ResponseFailed() | RequestTransmissionFailed():
-            return _connection_error(url, error.reasons)
+            return connection_error(url, error.reasons)
         case Error():
             return NotHTTP(url, str(error))
         case ValueError():
@@ -298,7 +305,7 @@ def _request_error(url: str, error: Exception, timeout: float | None) -> Excepti
     return error
 
 
-def _connection_error(url: str, reasons: Sequence[Failure]) -> ClientError:
+def connection_error(url: str, reasons: Sequence[Failure]) -> ServerError:
     """Why a connection ended before its answer began."""
     values = [reason.value for reason in reasons]
     for error in values:
@@ -311,7 +318,7 @@ def _connection_error(url: str, reasons: Sequence[Failure]) -> ClientError:
         if module.startswith("OpenSSL"):
             return TLSFailed(url, tls_reason(error))
         if isinstance(error, ResponseFailed):
-            return _connection_error(url, error.reasons)
+            return connection_error(url, error.reasons)
     lost = (neterror.ConnectionLost, neterror.ConnectionDone)
     kind = NoResponse if all(isinstance(each, lost) for each in values) else NotHTTP
     return kind(url, "; ".join(map(_describe, values)))

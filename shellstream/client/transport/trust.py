@@ -8,8 +8,6 @@ from shellstream.client.errors import ConfigError
 from .fingerprint import parse_fingerprint
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from twisted.web.iweb import IPolicyForHTTPS
 
 
@@ -46,29 +44,6 @@ class Trust(NamedTuple):
         except (OSError, ValueError) as error:
             raise self._wrong(error) from None
 
-    def context(self) -> "SSLContext":
-        """
-        For asyncio.
-
-        @raise ConfigWrong: if a file does not hold what it should, or the pin.
-        """
-        import ssl
-
-        pin = self._pin()
-        try:
-            if pin is None:
-                context = ssl.create_default_context(cafile=self.cacert)
-            else:
-                from .pinned_ssl import PinnedContext
-
-                context = PinnedContext.of(pin)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if self.cert:
-                context.load_cert_chain(self.cert, self.key, password=_no_password)
-        except (OSError, ValueError) as error:  # SSLError is an OSError
-            raise self._wrong(error) from None
-        return context
-
     def _files(self) -> tuple[str | None, str | None, str | None]:
         return self.cacert, self.cert, self.key
 
@@ -97,7 +72,3 @@ PIN_AND_CACERT = (
 
 def _read(path: str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
-
-
-def _no_password() -> str:
-    raise ValueError("the key has a password; give one without")

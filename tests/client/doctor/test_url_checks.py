@@ -1,9 +1,9 @@
 """Tests for L{shellstream.client.doctor.url_checks}: what is asked for."""
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.errors import NotExamined, NothingSeen
@@ -36,12 +36,19 @@ class ChecksTestCase(SynchronousTestCase):
     """Examinations that take no time."""
 
     def result(self, examining: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(examining)
+        return self.successResultOf(Deferred.fromCoroutine(examining))
+
+    def error(
+        self, kind: type[ClientError], examining: Coroutine[Any, Any, object]
+    ) -> str:
+        """Why an examination fails."""
+        failure = self.failureResultOf(Deferred.fromCoroutine(examining), kind)
+        return str(failure.value)
 
     def refused(self, kind: type[ClientError], first: Exchange) -> str:
         """Why an examination fails whose first answer is this."""
         examining = check_server(FakeProbeClient(first), [URL], 20, None)
-        return str(self.assertRaises(kind, asyncio.run, examining))
+        return self.error(kind, examining)
 
 
 class ServerTests(ChecksTestCase):
@@ -152,8 +159,8 @@ class StreamTests(ChecksTestCase):
         quiet: dict[str, Any] = {"ending": Ending.OVERDUE, "ended": 20.0}
         client = StreamProbeClient(answer(headers=GOOD, **quiet))
         examining = check_stream(client, [URL], 20)
-        error = self.assertRaises(NothingSeen, asyncio.run, examining)
-        self.assertIn("nothing came in 20 seconds", str(error))
+        error = self.error(NothingSeen, examining)
+        self.assertIn("nothing came in 20 seconds", error)
         client = StreamProbeClient(answer(headers={}, version="1.0", **quiet))
         report = self.result(check_stream(client, [URL], 20))
         self.assertIn(Kind.NO_CHUNKS, {each.kind for each in report.findings})
@@ -167,5 +174,4 @@ class StreamTests(ChecksTestCase):
         ):
             client = StreamProbeClient(answer(status=status, headers={}))
             examining = check_stream(client, [URL], 20)
-            error = self.assertRaises(NotExamined, asyncio.run, examining)
-            self.assertIn(said, str(error))
+            self.assertIn(said, self.error(NotExamined, examining))

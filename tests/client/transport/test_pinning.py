@@ -1,8 +1,6 @@
 """Tests for C{--pin}: the one certificate to trust, by its fingerprint."""
 
-import asyncio
 import hashlib
-import ssl as stdlib_ssl
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet import reactor, ssl
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.server import Site
@@ -76,12 +73,10 @@ class TrustTests(SynchronousTestCase):
         self.pin = format_fingerprint(b"x" * 32)
 
     def test_right(self) -> None:
-        """Both kinds of programs can have one."""
+        """A pin makes a policy, with and without a certificate of ours."""
         shown = Trust(cert=self.files.cert, key=self.files.key, pin=self.pin)
         for trust in (Trust(pin=self.pin), shown):
             verifyObject(IPolicyForHTTPS, trust.policy())
-            context = trust.context()
-            self.assertEqual(context.minimum_version, stdlib_ssl.TLSVersion.TLSv1_2)
 
     def test_wrong(self) -> None:
         """No fingerprint, an authority beside it, or a wrong file: it is said which."""
@@ -90,13 +85,7 @@ class TrustTests(SynchronousTestCase):
             (Trust(self.files.ca, pin=self.pin), "exclude each other"),
             (Trust(cert=f"{self.files.cert}x", pin=self.pin), f"{self.files.cert}x"),
         ):
-            for make in (trust.policy, trust.context):
-                self.assertIn(why, str(self.assertRaises(ConfigError, make)))
-
-    def test_no_socket(self) -> None:
-        """A context that pins makes nothing that would not look at the certificate."""
-        context = Trust(pin=self.pin).context()
-        self.assertRaises(NotImplementedError, context.wrap_socket, None)
+            self.assertIn(why, str(self.assertRaises(ConfigError, trust.policy)))
 
 
 class PinnedTestCase(TestCase):
@@ -279,31 +268,3 @@ class ExplainedTests(PinnedTestCase):
                 return left.pop() if left else SSL.Context(SSL.TLS_SERVER_METHOD)
 
         return Once()
-
-
-class ContextTests(PinnedTestCase):
-    """The same for asyncio, as the doctor has it."""
-
-    def connected(self, context: stdlib_ssl.SSLContext) -> "Any":
-        """A connection in a thread that has an event loop of its own."""
-
-        async def connect() -> None:
-            _, writer = await asyncio.open_connection(
-                "127.0.0.1", self.port, ssl=context
-            )
-            writer.close()
-
-        return deferToThread(lambda: asyncio.run(connect()))
-
-    async def test_pinned(self) -> None:
-        """The handshake succeeds with the pinned certificate."""
-        await self.connected(Trust(pin=self.pin).context())
-
-    async def test_other(self) -> None:
-        """With another it fails, and says both."""
-        failed = self.connected(Trust(pin="ab" * 32).context())
-        error: Any = await self.assertFailure(
-            failed, stdlib_ssl.SSLCertVerificationError
-        )
-        self.assertIn(f"SHA256:{self.pin}", error.verify_message)
-        self.assertIn(f"SHA256:{'ab' * 32}", error.verify_message)

@@ -30,14 +30,8 @@ class TrustTests(SynchronousTestCase):
             verifyObject(IPolicyForHTTPS, trust.policy())
         verifyObject(IPolicyForHTTPS, Trust(cert=self.files.both).policy())
 
-    def test_context(self) -> None:
-        """The same files make a context of the standard library."""
-        context = Trust(self.files.ca, self.files.cert, self.files.key).context()
-        self.assertEqual(len(context.get_ca_certs()), 1)
-        self.assertTrue(context.check_hostname)
-
     def test_wrong(self) -> None:
-        """What is wrong is told by the names of the files, by both."""
+        """Wrong files are named."""
         ca, cert, key = self.files.ca, self.files.cert, self.files.key
         other = Files(self.mktemp()).key
         for trust, named in (
@@ -48,9 +42,8 @@ class TrustTests(SynchronousTestCase):
             (Trust(cert=cert, key=other), f"{cert}, {other}"),
             (Trust(cert=cert), cert),
         ):
-            for make in (trust.policy, trust.context):
-                error = self.assertRaises(ConfigError, make)
-                self.assertIn(named.partition(":")[0], str(error))
+            error = self.assertRaises(ConfigError, trust.policy)
+            self.assertIn(named.partition(":")[0], str(error))
         error = self.assertRaises(ConfigError, Trust(f"{ca}x").policy)
         self.assertIn(f"{ca}x: No such file", str(error))
 
@@ -61,9 +54,8 @@ class TrustTests(SynchronousTestCase):
         argv += ["-in", self.files.key, "-out", locked]
         subprocess.run(argv, check=True)
         trust = Trust(cert=self.files.cert, key=locked)
-        for make in (trust.policy, trust.context):
-            error = self.assertRaises(ConfigError, make)
-            self.assertIn("the key has a password", str(error))
+        error = self.assertRaises(ConfigError, trust.policy)
+        self.assertIn("the key has a password", str(error))
 
 
 class ShownTests(TestCase):
