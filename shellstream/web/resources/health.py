@@ -1,12 +1,11 @@
 """C{/healthz}: whether the daemon lives and takes runs."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.runs.interfaces import IRuns
@@ -51,41 +50,34 @@ class Health(Resource):
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__()
         self._clock = clock
+        self._checking = DeferredLock()
         self._ready = False
         self._until = float("-inf")
-        self._waiting: list[Deferred[bool]] = []
 
     @requires()
     async def render_GET(self, request: Request) -> None:
-        if not await self._is_ready(request.context.runs):
+        await self._checking.acquire()
+        try:
+            if self._clock.seconds() >= self._until:
+                self._ready = await self._check(request.context.runs)
+                self._until = self._clock.seconds() + FRESH
+        finally:
+            self._checking.release()
+        if not self._ready:
             raise NotReady
         respond_json(request, {"status": "ok"})
 
-    def _is_ready(self, runs: IRuns) -> Deferred[bool]:
-        found: Deferred[bool] = Deferred()
-        if self._clock.seconds() < self._until:
-            found.callback(self._ready)
-            return found
-        self._waiting.append(found)
-        if len(self._waiting) == 1:
-            checking = Deferred.fromCoroutine(_check(runs))
-            checking.addTimeout(HEALTH_TIMEOUT, self._clock)
-            checking.addErrback(_not_ready).addCallback(self._answer_all)
-        return found
-
-    def _answer_all(self, ready: bool) -> None:
-        self._ready, self._until = ready, self._clock.seconds() + FRESH
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(ready)
+    async def _check(self, runs: IRuns) -> bool:
+        checking = Deferred.fromCoroutine(_wait_for(runs.check()))
+        try:
+            await checking.addTimeout(HEALTH_TIMEOUT, self._clock)
+        except (ShellstreamError, TookTooLong):
+            return False
+        except Exception:  # noqa: BLE001  # any other is a mistake of ours
+            _log.failure("while checking whether runs can be taken")
+            return False
+        return True
 
 
-async def _check(runs: IRuns) -> bool:
-    await runs.check()
-    return True
-
-
-def _not_ready(failure: Failure) -> bool:
-    if not failure.check(ShellstreamError, TookTooLong):
-        _log.failure("while looking whether runs can be taken", failure)
-    return False
+async def _wait_for(check: Awaitable[None]) -> None:
+    await check

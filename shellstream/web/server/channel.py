@@ -119,14 +119,12 @@ class ChannelRequest(Protocol):
 
 
 class ChannelSite(Protocol):
-    """What a connection needs of the site that accepted it."""
+    """What a connection needs of its site: see L{server.site.Site}."""
 
     limits: HttpLimits
     connections: ConnectionLimiter
     channels: "set[Channel]"
-    #: How many connections that were not admitted linger.
     lingering: int
-    #: Whether a new connection's descriptor is among the last ones.
     is_scarce: Callable[[int], bool]
     record: Callable[[AuditEntry], object]
 

@@ -65,34 +65,23 @@ class RequestContext:
 
 
 class Handler(Protocol):
-    """What answers requests."""
+    """What answers requests; both methods raise L{ShellstreamError} to refuse one."""
 
     def authorize_input(self, request: "Request") -> None:
-        """
-        Decide from its head whether a request may send input.
-
-        @raise ShellstreamError: if not.
-        """
+        """Decide from its head whether a request may send input."""
 
     def render(self, request: "Request") -> object:
-        """
-        Answer a request, now or later.
-
-        @raise ShellstreamError: if it is refused.
-        """
+        """Answer a request, now or later."""
 
 
 class RequestSite(Protocol):
-    """What a request needs of the site that it came to."""
+    """What a request needs of its site: see L{server.site.Site}."""
 
     limits: HttpLimits
     resource: Handler
     record: Callable[[AuditEntry], object]
-    #: The names of parameters whose values the logs leave out.
     secrets: Container[str]
-    #: The bytes of input that no run has taken yet.
     input_quota: SharedQuota
-    #: How many streamed responses go on.
     viewers: int
 
 
