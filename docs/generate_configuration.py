@@ -20,7 +20,7 @@ from shellstream.model import checks
 from shellstream.model.limits import Limits
 from shellstream.model.tables import Section, Setting, settings_of
 from shellstream.security.authorization import Action, Grant
-from shellstream.security.principals import NAME, OTHERS, Known
+from shellstream.security.principals import ANY_NAME, NAME, KnownPrincipal
 
 REFERENCE = Path(__file__).parent / "reference"
 SCHEMA_FILE = "shellstream.schema.json"
@@ -46,7 +46,7 @@ SECTIONS = {
 }
 COMMAND = _settings(Command, Limits, Confinement)
 SHARED = {name: each for name, each in COMMAND.items() if each.shared}
-PRINCIPAL = _settings(Known, Grant)
+PRINCIPAL = _settings(KnownPrincipal, Grant)
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -184,7 +184,7 @@ def json_schema() -> dict[str, Any]:
         "description": "What proxies and client certificates name.",
         "properties": {
             "anonymous": _NEVER,
-            OTHERS: {"not": {"required": ["certificates"]}},
+            ANY_NAME: {"not": {"required": ["certificates"]}},
         },
     }
     commands = {

@@ -137,6 +137,11 @@ class WrongTests(SynchronousTestCase):
             key = f"commands.x.params.{name}"
             self.assert_wrong(text, key, f"the name '{name}'", "a lower-case letter")
 
+    def test_odd_origin(self) -> None:
+        """Half of an IPv6 address is a mistake like any other."""
+        text = f"{COMMAND}[access]\norigins = ['http://[x']"
+        self.assert_wrong(text, "access.origins", "http", "a list of origins")
+
     def test_all_at_once(self) -> None:
         """One reading finds every mistake, and the text has a line for each."""
         text = """
