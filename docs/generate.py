@@ -8,6 +8,7 @@ C{deploy/shellstream.1}. With C{--check} it writes nothing, and exits with
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -215,12 +216,14 @@ def http_api() -> Iterator[str]:
     yield "them to programs (OpenAPI 3.1), with the commands of that daemon."
     yield "[Output over HTTP](output.md) explains formats, offsets and the end of an"
     yield "answer, [Runs](runs.md) the states of a run. `HEAD` is allowed wherever"
-    yield "`GET` is. Here `demo` stands for the name of any command."
+    yield "`GET` is. `/stream` is `/stream/NAME` for the default command. `GET` runs"
+    yield "the default command, and commands with `get = true`."
     yield from ("", "## Paths", "")
-    for path, operations in api["paths"].items():
+    for path, operations in sorted(api["paths"].items()):
         for method, operation in operations.items():
-            if method != "head":
-                yield from _operation(f"{method.upper()} {path}", operation, components)
+            if method != "head" and path != "/stream":
+                name = f"{method} {path}".replace(f"/{DEMO.default}", "/NAME")
+                yield from _operation(name, operation, components)
     yield from ("## Errors", "")
     yield "An error is `application/problem+json` (RFC 9457). Its `detail` says what to"
     yield "do. Any path may answer with one of these:"
@@ -238,7 +241,9 @@ def http_api() -> Iterator[str]:
 def _operation(
     name: str, operation: Mapping[str, Any], components: Mapping[str, Any]
 ) -> Iterator[str]:
-    yield from (f"### `{name}`", "", _sentence(operation["summary"]), "")
+    method, path = name.split()
+    summary = operation["summary"].replace(f"Run {DEMO.default}", "Run NAME")
+    yield from (f"### `{method.upper()} {path}`", "", _sentence(summary), "")
     given = [_resolved(each, components) for each in operation.get("parameters", ())]
     rows = [
         (f"`{each['name']}`", each["in"], _sort(each["schema"]), each["description"])
@@ -253,11 +258,8 @@ def _operation(
         schemas = [each.get("schema", {}) for each in content.values()]
         fields = _resolved(schemas[0], components).get("properties", {})
         if fields:
-            table = (
-                (f"`{key}`", _sort(each), each.get("description", ""))
-                for key, each in fields.items()
-            )
-            yield from _rows(("field", "values", "is"), table)
+            table = ((f"`{key}`", _sort(each)) for key, each in fields.items())
+            yield from _rows(("field", "values"), table)
     good = {
         code: each["description"]
         for code, each in operation["responses"].items()
@@ -277,9 +279,8 @@ def _resolved(value: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
 def _sort(schema: Mapping[str, Any]) -> str:
     """What a value may be, in a word or two."""
     if "enum" in schema:
-        return ", ".join(
-            f"`{each}`" for each in schema["enum"] if len(schema["enum"]) < 9
-        )
+        few = len(schema["enum"]) < 9  # not all signals there are
+        return ", ".join(f"`{each}`" for each in schema["enum"]) if few else "a name"
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(filter(None, map(_sort, schema["anyOf"]))))
     kind = str(schema.get("format", schema.get("type", "")))
@@ -287,7 +288,9 @@ def _sort(schema: Mapping[str, Any]) -> str:
     bounds = "" if low is None else f" from {low:g}" if high is None else ""
     if low is not None and high is not None and high < 2**32:
         bounds = f" from {low:g} to {high:g}"
-    default = f", default `{schema['default']}`" if "default" in schema else ""
+    default = (
+        f", default `{json.dumps(schema['default'])}`" if "default" in schema else ""
+    )
     return f"{kind}{bounds}{default}"
 
 
