@@ -48,7 +48,7 @@ RAISED = (
 
 
 class ErrorTests(SynchronousTestCase):
-    """Every error knows what HTTP says about it, and says what to do."""
+    """Every error has an HTTP status, and a text that says what to do."""
 
     def test_all_are_here(self) -> None:
         """These tests look at every error there is."""
@@ -104,13 +104,13 @@ class ErrorTests(SynchronousTestCase):
         self.assertIn("PUT is not allowed here; use one of: GET, HEAD", str(error))
 
     def test_retry_after(self) -> None:
-        """Who is busy says when to come back, in the text and in the header."""
+        """A busy daemon says when to come back, in the text and in the header."""
         error = errors.Busy("full", 5)
         self.assertEqual(error.headers(), {"Retry-After": "5"})
         self.assertEqual(str(error), "full; try again in 5 seconds")
 
     def test_beyond_the_end(self) -> None:
-        """Who asks for more than there is, or what is gone, is told what there is."""
+        """A client that asks for bytes that do not exist is told which do."""
         error = errors.RangeNotSatisfiable(7, 3)
         self.assertEqual(error.headers(), {"Content-Range": "bytes */3"})
         self.assertEqual(error.extensions(), {"size": 3})
@@ -128,7 +128,7 @@ class ErrorTests(SynchronousTestCase):
         self.assertIn("'bild' (did you mean 'build'?)", str(error))
 
     def test_cannot_start(self) -> None:
-        """Which command cannot be started is told, and why."""
+        """The text names the command and the reason."""
         error = errors.CannotStart("build", "its program was not found")
         expected = "command 'build' cannot be started: its program was not found"
         self.assertEqual(str(error), expected)
@@ -171,7 +171,7 @@ class ClientErrorTests(SynchronousTestCase):
 
 
 class ChunkTests(SynchronousTestCase):
-    """A L{Chunk} knows where in the output it lies."""
+    """A L{Chunk} has a place in the output."""
 
     def test_since(self) -> None:
         """The rest of a chunk begins where it was asked to, and ends where it did."""

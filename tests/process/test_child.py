@@ -110,13 +110,13 @@ class SpawnTests(TestCase):
     def assert_ended(
         self, status: ExitStatus, code: int | None, number: int | None = None
     ) -> None:
-        """It ended like this, and what it took is plausible."""
+        """It ended like this, and its processor time and memory are plausible."""
         self.assertEqual((status.code, status.signal), (code, number))
         assert status.cpu is not None
         self.assertTrue(0 <= status.cpu < 60, status)
 
     async def test_streams_and_code(self) -> None:
-        """Both streams are told apart, and the code is the child's."""
+        """The two streams stay apart, and the code is the child's."""
         _, told = self.start("echo out; echo err >&2; exit 3")
         self.assert_ended(await told.ended, 3)
         self.assertEqual(
@@ -124,7 +124,7 @@ class SpawnTests(TestCase):
         )
 
     async def test_signal(self) -> None:
-        """A signal reaches the whole group, and is told as the end."""
+        """A signal reaches the whole group, and is reported as its end."""
         child, told = self.start("sleep 1000 & echo here; wait")
         await told.seen
         self.assertTrue(child.group_lives())
@@ -133,7 +133,7 @@ class SpawnTests(TestCase):
         child.signal(signal.SIGTERM)  # harmless when nobody is left
 
     async def test_zombies(self) -> None:
-        """A group of which there are but zombies, which nobody reaps, is gone."""
+        """A group of unreaped zombies counts as gone."""
         child, told = self.start(f"{sys.executable} -c '{NEGLIGENT}' & exit 0")
         await told.ended
         parent = int(told.output_[Stream.STDOUT])
@@ -195,7 +195,7 @@ class SpawnTests(TestCase):
         self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
 
     async def test_run(self) -> None:
-        """The child knows the id of its run, and we when it began."""
+        """The child gets the id of its run, and we its start time."""
         child, told = self.start("echo $SHELLSTREAM_RUN; sleep 1000")
         await told.seen
         self.assertEqual(told.output_[Stream.STDOUT], b"id\n")
@@ -203,7 +203,7 @@ class SpawnTests(TestCase):
         self.assertIsNotNone(child.start_time)
 
     async def test_what_it_took(self) -> None:
-        """How much processor time and memory it took is told at its end."""
+        """Its processor time and memory are reported at its end."""
         busy = (
             'import time; x = b"x" * (300 << 20)\nwhile time.process_time() < 0.2: pass'
         )
@@ -238,7 +238,7 @@ class CannotSpawnTests(SynchronousTestCase):
         return str(caught.exception)
 
     def test_program(self) -> None:
-        """No such program, none that may be run, none that can be."""
+        """The program is missing, not executable, or of an unknown format."""
         self.assertIn("program was not found", self.why("/nonexistent/x"))
         self.assertIn("program was not found", self.why("no-such-program-at-all"))
         self.assertIn("program may not be used", self.why("/"))
@@ -254,7 +254,7 @@ class CannotSpawnTests(SynchronousTestCase):
         self.assertIn("directory was not found", self.why("true", cwd="/dev/null"))
 
     def test_too_long(self) -> None:
-        """More than the system takes (execve(2)) is named as such."""
+        """Parameters that are too long for execve(2) have an error of their own."""
         self.assertIn("too long", self.why("true", "x" * 10_000_000))
 
     def test_no_room(self) -> None:

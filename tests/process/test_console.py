@@ -90,7 +90,7 @@ class ConsoleTests(ConsoleTestCase):
         self.assertEqual(self.out(told).split(), ["1", "e1", "2", "e2", "3", "e3"])
 
     async def test_typed(self) -> None:
-        """What is typed is shown, and read by the line."""
+        """Typed characters are echoed, and read line by line."""
         _, told, stdin = self.start('read a; echo "you said $a"')
         self.assertEqual(await stdin.feed(StdinChunk(b"hi\x7fello\r")), 8)
         self.assertEqual((await told.ended).code, 0)
@@ -104,7 +104,7 @@ class ConsoleTests(ConsoleTestCase):
         self.assertEqual(self.out(told).splitlines()[-1], "[x]")
 
     async def test_password(self) -> None:
-        """Who asks for a password gets it, and it is not shown."""
+        """A program that asks for a password gets it, and it is not echoed."""
         script = "bash -c 'read -s -p Password: p < /dev/tty; echo; echo \"${#p}\"'"
         _, told, stdin = self.start(script)
         await self.shown(told, "Password:")
@@ -120,7 +120,7 @@ class ConsoleTests(ConsoleTestCase):
         self.assertEqual((await told.ended).signal, signal.SIGINT)
 
     async def test_resize(self) -> None:
-        """The terminal can have another size, of which programs are told."""
+        """The terminal can be resized, and programs notice it."""
         script = "trap 'stty size; exit 3' WINCH; echo here; while :; do read a; done"
         child, told, _ = self.start(script)
         await self.shown(told, "here")
@@ -144,7 +144,7 @@ class ConsoleTests(ConsoleTestCase):
         self.assertEqual(self.out(told), "dumb\r\n")
 
     async def test_much(self) -> None:
-        """A program that reads every key gets all of them, and none is changed."""
+        """A program that reads every key gets all of them unchanged."""
         keys = bytes(range(256)) * 2000
         script = "stty raw -echo; echo here; head -c 512000 | sha256sum; stty sane"
         _, told, stdin = self.start(script)
@@ -156,10 +156,10 @@ class ConsoleTests(ConsoleTestCase):
 
 
 class EndTests(ConsoleTestCase):
-    """The end of what is typed, and of who reads it."""
+    """The end of typed input, and of its reader."""
 
     async def test_eof(self) -> None:
-        """The end of input is one for who reads lines, wherever it comes."""
+        """The end of input ends a program that reads lines, wherever it comes."""
         for typed in (b"", b"a\n", b"a\nb", b"a\x04"):
             _, told, stdin = self.start("stty -echo; cat; echo over")
             await stdin.feed(StdinChunk(typed, eof=True))
@@ -198,7 +198,7 @@ class EndTests(ConsoleTestCase):
         await closed
 
     async def test_eof_of_nobody(self) -> None:
-        """It is for nobody when all have closed the terminal."""
+        """Input has no reader when all programs have closed the terminal."""
         master, slave, _ = open_tty(Tty())
         os.close(slave)
         closed: Deferred[None] = Deferred()
@@ -238,7 +238,7 @@ class CannotSitTests(SynchronousTestCase):
     """What keeps a command from its input or its terminal leaves nothing open."""
 
     def assert_refused(self, error: type[Exception], command: Command) -> str:
-        """It cannot be started, either way; what is said of it names no path."""
+        """It cannot be started, either way; the error names no path."""
         before = len(os.listdir("/dev/fd"))
         found = ""
         for tty in (Tty(), None):
@@ -249,7 +249,7 @@ class CannotSitTests(SynchronousTestCase):
         return found
 
     def test_no_program(self) -> None:
-        """No program, or none that can be executed."""
+        """The program is missing or not executable."""
         path = os.path.abspath(self.mktemp())
         with open(path, "w") as plain:
             plain.write("\x01")

@@ -16,7 +16,7 @@ def reading(data: bytes) -> Read:
 
 
 def program(bits: int, order: str, machine: int, path: bytes | None) -> bytes:
-    """A program for some machine, with the loader at C{path} or none (elf(5))."""
+    """An ELF program (elf(5)) with the loader at C{path}, or static."""
     wide = bits == 64
     ident = (
         b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
@@ -42,7 +42,7 @@ class LoaderTests(SynchronousTestCase):
     """L{loader_of} tells two loaders apart, and whether there is any."""
 
     def test_kinds(self) -> None:
-        """Class, byte order, machine and path are told, of all kinds of ELF."""
+        """Class, byte order, machine and path are read from all kinds of ELF."""
         for bits, order, machine, ident in (
             (64, "<", 62, b"\2\1"),
             (32, "<", 3, b"\1\1"),
@@ -53,7 +53,7 @@ class LoaderTests(SynchronousTestCase):
             self.assertEqual(loader_of(read), Loader(ident, machine, b"/lib/ld.so.1"))
 
     def test_static(self) -> None:
-        """A program without a loader has none."""
+        """A static program has no loader."""
         self.assertIsNone(loader_of(reading(program(64, "<", 62, None))))
 
     def test_this(self) -> None:
@@ -67,7 +67,7 @@ class LoaderTests(SynchronousTestCase):
 
     @given(st.binary(max_size=200))
     def test_anything(self, data: bytes) -> None:
-        """No file is too damaged to be looked at."""
+        """A damaged file raises no error."""
         self.assertIsNone(loader_of(reading(data)))
 
     @given(st.integers(0, 400), st.binary(max_size=40), st.sampled_from([32, 64]))
@@ -83,7 +83,7 @@ class InterpreterTests(SynchronousTestCase):
     """L{interpreter_of} reads C{#!} as Linux does."""
 
     def test_lines(self) -> None:
-        """The first word counts, whatever is round it."""
+        """Only the first word of the line counts."""
         for text, expected in (
             (b"#!/bin/sh\n", b"/bin/sh"),
             (b"#! \t/bin/sh -e\nexit", b"/bin/sh"),

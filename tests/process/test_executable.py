@@ -40,7 +40,7 @@ class LocateTests(FilesTestCase):
     """L{locate} finds what execvp(3) would execute, or says why it would not."""
 
     def fails(self, name: str, path: str, cwd: str | None = None) -> tuple[object, ...]:
-        """The error number, and what it is about."""
+        """The number and the file name of the error."""
         error = self.assertRaises(OSError, locate, name, path, cwd)
         return error.errno, error.filename
 
@@ -72,7 +72,7 @@ class LocateTests(FilesTestCase):
         self.assertEqual(self.fails(f"{right}/z", "/bin")[0], errno.ENOENT)
 
     def test_working_directory(self) -> None:
-        """What is relative is from there; if it is not there, it is to blame."""
+        """Relative paths begin at the working directory, which errors may name."""
         right = self.file("a/x")
         folder = str(self.folder)
         self.assertEqual(locate("x", "a", folder), right)
@@ -105,7 +105,7 @@ class LoaderTests(FilesTestCase):
         self.assertRaises(FileNotFoundError, find_loader, path)
 
     def test_unknown(self) -> None:
-        """What is no program, or only in circles, has no loader."""
+        """A file of another format, or a circle of scripts, has no loader."""
         loop = str(self.folder / "loop")
         for path in (
             self.file("text", "echo"),
@@ -130,21 +130,21 @@ class LoaderTests(FilesTestCase):
         self.assertIsNone(find_loader(path))
 
     def test_set_user_id(self) -> None:
-        """One that changes its user or group has none."""
+        """A set-user-id or set-group-id program has no usable loader."""
         path = self.file("x")
         for mode in (0o4755, 0o2755):
             os.chmod(path, mode)
             self.assertIsNone(find_loader(path))
 
     def test_unreadable(self) -> None:
-        """One that may be executed but not read has none."""
+        """An unreadable program has no known loader."""
         path = self.file("x", mode=0o711)
         refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with patch.object(os, "open", side_effect=refused):  # root may read it
             self.assertIsNone(find_loader(path))
 
     def test_static(self) -> None:
-        """One that is linked statically has none."""
+        """A statically linked program has no loader."""
         self.assertIsNone(find_loader(self.compile("cc", "-static")))
 
     def test_other_libc(self) -> None:
@@ -164,7 +164,7 @@ class PreloadTests(FilesTestCase):
     """L{find_preload} asks stdbuf, and does not take its word."""
 
     def found(self, answer: str | None) -> object:
-        """What is found where stdbuf is a script that does this, or is not there."""
+        """The preload that is found if stdbuf is this script, or is missing."""
         if answer is not None:
             self.file("stdbuf", f"#!/bin/sh\n{answer}\n")
         shutil.copy(locate("env", None, None), self.folder / "env")
@@ -180,7 +180,7 @@ class PreloadTests(FilesTestCase):
         self.assertEqual(found.loader, find_loader(locate("sh", None, None)))
 
     def test_asked(self) -> None:
-        """What it sets is taken, if it is a file that everybody may read."""
+        """The library that it sets is used if every user may read it."""
         library = self.file("x.so", mode=0o644)
         answer = f"echo LD_PRELOAD={library}; echo _STDBUF_O=L"
         found = self.found(answer)
@@ -202,7 +202,7 @@ class PreloadTests(FilesTestCase):
             self.assertIsNone(self.found(answer), answer)
 
     def test_stdbuf_of_no_loader(self) -> None:
-        """Where stdbuf itself could not take the library, nobody is given it."""
+        """A library that stdbuf itself cannot load is not used."""
         library = self.file("x.so", mode=0o644)
         script = f"#!/bin/sh\necho LD_PRELOAD={library}\n"
         self.file("stdbuf", script, mode=0o4755)
@@ -218,7 +218,7 @@ class SilentTests(TestCase):
     timeout = 60
 
     async def test_silent(self) -> None:
-        """A static program and one of another libc run as if there were none."""
+        """A static program and one of another libc run without the library."""
         source = str(Path(self.mktemp()).absolute())
         Path(source).parent.mkdir(parents=True, exist_ok=True)
         Path(f"{source}.c").write_text(

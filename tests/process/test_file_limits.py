@@ -8,7 +8,7 @@ from shellstream.process.file_limits import file_limit, scarce
 
 
 class ScarceTests(SynchronousTestCase):
-    """What is given one of the last descriptors is not to begin."""
+    """Nothing new begins with one of the last descriptors."""
 
     def limit(self, soft: int) -> None:
         """Let so many files be open."""

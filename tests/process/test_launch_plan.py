@@ -82,14 +82,14 @@ class PrepareTests(SynchronousTestCase):
 
 
 class CannotPrepareTests(SynchronousTestCase):
-    """All that cannot be had is told, with its command, its key, and what to do."""
+    """What the system cannot do is named with command, key and cure."""
 
     def reasons(self, *commands: Command) -> list[str]:
         """Why these cannot be had."""
         return list(self.assertRaises(CannotPrepare, prepare, commands).reasons)
 
     def test_unknown(self) -> None:
-        """A user or a group that nobody knows."""
+        """An unknown user or group."""
         asked = command(user="no-such-user", group="no-such-group")
         self.assertEqual(
             self.reasons(asked),
@@ -100,7 +100,7 @@ class CannotPrepareTests(SynchronousTestCase):
         )
 
     def test_all(self) -> None:
-        """One command's are told beside another's, and the others' not at all."""
+        """Reasons of all commands come together; one that works has no reason."""
         bad = command("a", user="no-such-user"), command("b", group="no-such-group")
         reasons = self.reasons(command("c"), *bad, command("d"))
         self.assertEqual(
@@ -108,7 +108,7 @@ class CannotPrepareTests(SynchronousTestCase):
         )
 
     def test_no_tools(self) -> None:
-        """A system without the tools, such as macOS."""
+        """A system without the tools."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         for program in ("nice", "true"):

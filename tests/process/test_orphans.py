@@ -35,7 +35,7 @@ class FindTests(SynchronousTestCase):
             self.assertEqual(find_orphans([record]), {})
 
     def test_zombie(self) -> None:
-        """What has ended is not left over, even if nobody has asked how it did."""
+        """An ended process is not left over, even if it is not reaped."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         os.kill(started.pid, signal.SIGKILL)
@@ -96,7 +96,7 @@ class FindTests(SynchronousTestCase):
 
 
 class EndTests(SynchronousTestCase):
-    """L{end} ends what is left of runs."""
+    """L{end_orphans} ends what is left of runs."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -149,7 +149,7 @@ class EndTests(SynchronousTestCase):
         self.assertIsNotNone(process_start(started.pid))
 
     def test_zombies(self) -> None:
-        """Where nobody looks after orphans, they are waited for no longer than live."""
+        """Orphans that stay zombies are not waited for."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         ended = end_orphans([record], self.clock, 5)

@@ -18,7 +18,7 @@ DATA = Random(1).randbytes(3_000_000)
 
 
 class InputTestCase(TestCase):
-    """A process, and what it is given to read."""
+    """A process and its input."""
 
     timeout = 60
 
@@ -51,7 +51,7 @@ class InputTests(InputTestCase):
         self.assertEqual((stdin.offset, stdin.state.open), (len(DATA), False))
 
     async def test_open(self) -> None:
-        """It stays open between pieces, and nobody waits for a line."""
+        """It stays open between writes, and each write arrives at once."""
         child, told, stdin = self.start("head -c 1; cat")
         await turn()
         self.assertFalse(told.deaf.called)
@@ -71,7 +71,7 @@ class InputTests(InputTestCase):
         self.assertEqual(self.out(told), b"hello")
 
     async def test_both_ways(self) -> None:
-        """Nobody waits for the other while both write more than a pipe holds."""
+        """Input and output do not block each other when both exceed a pipe."""
         child, told, stdin = self.start("head -c 2000000 /dev/zero; exec wc -c")
         child.pause()
         feeding = stdin.feed(StdinChunk(DATA[: 1 << 20], eof=True))
@@ -83,13 +83,13 @@ class InputTests(InputTestCase):
         self.assertEqual(self.out(told)[2_000_000:], b"1048576\n")
 
     async def test_no_input(self) -> None:
-        """Without any asked for there is none, from the start."""
+        """Without stdin, the child reads the end of file at once."""
         _, told = start(self, Command(name="c", shell="exec cat"))
         self.assertEqual((await told.ended).code, 0)
         self.assertFalse(told.deaf.called)
 
     async def test_waits(self) -> None:
-        """What is not read is not taken: a pipe's worth, and no more."""
+        """Only a pipe's worth is taken of input that is not read."""
         child, told, stdin = self.start("echo; exec sleep 1000")
         await told.seen
         feeding = stdin.feed(StdinChunk(DATA[: 1 << 20]))
@@ -120,7 +120,7 @@ class InputTests(InputTestCase):
         self.assertTrue(told.deaf.called)
 
     async def test_grandchild(self) -> None:
-        """When the process has exited nothing more is taken, whoever could read it."""
+        """After the exit no input is taken, even if a grandchild could read it."""
         script = "exec 3<&0; sleep 1000 <&3 >&- 2>&- & exit 0"
         child, told, stdin = self.start(script)
         await told.deaf
@@ -129,7 +129,7 @@ class InputTests(InputTestCase):
         child.signal(signal.SIGKILL)
 
     async def test_descriptors(self) -> None:
-        """None is left open."""
+        """All descriptors are closed."""
         counts = set()
         for script in ("exec cat", "exec true", "exec cat", "exec true"):
             _, told, stdin = self.start(script)

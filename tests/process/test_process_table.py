@@ -41,13 +41,13 @@ class ProcessStartTests(SynchronousTestCase):
         self.assertGreater(began(os.getpid()), began(1))
 
     def test_none(self) -> None:
-        """What is not there has never begun."""
+        """A process that does not exist has no start time."""
         started = Started(self, "echo")
         started.wait()
         self.assertIsNone(process_start(started.pid))
 
     def test_odd_name(self) -> None:
-        """Whatever a program is called, its state is read from where it stands."""
+        """An odd program name does not confuse the reading of its state."""
         name = Path(self.mktemp()).absolute()
         name.mkdir(parents=True)
         program = name / "a) S 1 (b"
@@ -59,10 +59,10 @@ class ProcessStartTests(SynchronousTestCase):
 
 
 class DescriptorTests(SynchronousTestCase):
-    """Without a descriptor nobody can look, and nothing is taken for gone."""
+    """Without a free descriptor, nothing is taken for gone."""
 
     def test_living(self) -> None:
-        """A group that nobody can look into lives: one KILL too many does no harm."""
+        """A group that cannot be inspected counts as alive: a KILL more is harmless."""
         started = Started(self, STUBBORN)
         with no_descriptor():
             self.assertEqual(living_member(started.pid), started.pid)
@@ -75,7 +75,7 @@ class SessionTests(SynchronousTestCase):
     """L{session_groups} finds the groups of a session that live."""
 
     def test_jobs(self) -> None:
-        """Each job of a shell has its own; one that has ended is none."""
+        """Each job of a shell has a group of its own, until it ends."""
         started = Started(self, JOBS)
         job = int(started.said)
         self.assertEqual(session_groups(started.pid), {started.pid, job})
@@ -111,13 +111,13 @@ class LivingMemberTests(SynchronousTestCase):
             self.assertEqual(living_member(started.pid, last), int(started.said))
 
     def test_none(self) -> None:
-        """Of an empty group there is none."""
+        """An empty group has no living member."""
         started = Started(self, "echo")
         started.wait()
         self.assertIsNone(living_member(started.pid))
 
     def test_zombie(self) -> None:
-        """Nor is there one where all have ended, though nobody asked how."""
+        """A group of unreaped zombies has no living member."""
         started = Started(self, "echo; exec sleep 99")
         os.kill(started.pid, signal.SIGKILL)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
@@ -125,7 +125,7 @@ class LivingMemberTests(SynchronousTestCase):
         self.assertIsNone(living_member(started.pid, started.pid))
 
     def test_first_thread_ended(self) -> None:
-        """Who goes on without its first thread lives, though it looks like a zombie."""
+        """A process without its first thread looks like a zombie, but is alive."""
         started = Started(self, f"exec '{sys.executable}' -c '{THREADS}'")
         stat = Path(f"/proc/{started.pid}/stat")
         while b") Z " not in stat.read_bytes():
@@ -133,6 +133,6 @@ class LivingMemberTests(SynchronousTestCase):
         self.assertEqual(living_member(started.pid), started.pid)
 
     def test_another_users(self) -> None:
-        """That all are another user's is told."""
+        """A group of another user raises an error."""
         with patch("os.killpg", side_effect=PermissionError):
             self.assertRaises(PermissionError, living_member, 4242)

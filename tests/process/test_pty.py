@@ -96,7 +96,7 @@ class BytesTests(TestCase):
         self.assertEqual(told.output_, {Stream.STDOUT: b"o\n", Stream.STDERR: b"e\n"})
 
     async def test_password(self) -> None:
-        """Who asks for a password finds nobody to ask, at once: by no way at all."""
+        """A program that asks for a password fails at once, however it asks."""
         script = "read a < /dev/tty; read b; read c <&1; read d <&2; echo $?"
         _, told = start(self, on_terminal(f"bash -c '{script}'"))
         self.assertEqual((await told.ended).code, 0)
@@ -198,7 +198,7 @@ class NoTerminalTests(SynchronousTestCase):
     """What keeps a terminal from being had is an error that names no path."""
 
     def test_no_more(self) -> None:
-        """Where all are taken the machine is busy; where there are none, it is not."""
+        """The machine is busy if all terminals are taken, not if it has none."""
         for number, error, why in (
             (errno.ENOSPC, Busy, "no room for a terminal"),
             (errno.EMFILE, Busy, "no room for a terminal"),

@@ -64,7 +64,7 @@ ORDER = (Unbuffer.OFF, Unbuffer.AUTO, Unbuffer.PTY)
 
 
 class HeldTests(TestCase):
-    """What is held back, and what is live."""
+    """Programs that hold their output back, and programs that do not."""
 
     timeout = 120
     maxDiff = None
@@ -139,7 +139,7 @@ class HeldTests(TestCase):
 
 
 def in_table() -> dict[str, tuple[str, ...]]:
-    """The table: what it says of each program."""
+    """The table of programs."""
     table = DOCUMENT.read_text("utf-8").partition(HEAD)[2]
     found = {}
     for line in table.partition("\n\n")[0].splitlines():

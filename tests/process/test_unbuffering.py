@@ -37,7 +37,7 @@ class UnbufferedTests(SynchronousTestCase):
         self.assertEqual(found, {"PYTHONUNBUFFERED": "1", "PERL5OPT": PERL})
 
     def test_pty(self) -> None:
-        """On a terminal there is all that too, and nobody who would turn pages."""
+        """On a terminal all that is set too, and pagers and colors are off."""
         found = unbuffered(Unbuffer.PTY, {"TERM": "xterm"}, PRELOAD)
         more = {"TERM": "xterm", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
         self.assertEqual(found, {**unbuffered(Unbuffer.AUTO, {}, PRELOAD), **more})
@@ -72,7 +72,7 @@ class UnbufferedTests(SynchronousTestCase):
 
 
 class PerlTests(SynchronousTestCase):
-    """Perl flushes what it prints, and nothing else about it is changed."""
+    """Perl flushes its output, and changes nothing else."""
 
     def perl(
         self, *argv: str, given: dict[str, str] = {}, stdin: str = ""

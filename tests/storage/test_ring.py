@@ -34,11 +34,11 @@ def ring(retain: int, most: int = 1 << 50) -> Ring:
 
 
 class RingTests(SynchronousTestCase):
-    """A L{Ring} knows where all is that is promised, and where more may go."""
+    """A L{Ring} keeps what it promises, and allocates room for more."""
 
     @given(RETAINS, SIZES)
     def test_pieces(self, retain, sizes) -> None:
-        """An append's extents are all of it in order, none over a sector's edge."""
+        """An append's extents cover it in order, and none crosses a sector's end."""
         tried = ring(retain)
         for size in sizes:
             offset = tried.end
@@ -61,7 +61,7 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES, st.integers(0, 20_000), st.booleans())
     def test_map(self, retain, sizes, most, full) -> None:
-        """Every byte that is kept is where it is said to be, overwritten by none."""
+        """Every kept byte is where the ring says, and is not overwritten."""
         tried, lies = ring(retain, most), {}
         for size in sizes:
             for extent in append(tried, size, full=full and tried.end > 2000):
@@ -77,7 +77,7 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES, st.integers(0, 20_000))
     def test_bounded(self, retain, sizes, most) -> None:
-        """The file is no larger than it may be, whatever is written."""
+        """The file never grows beyond its bound."""
         tried = ring(retain, most)
         sector = tried.signature.sector
         for size in [*sizes, *[1] * 200]:
@@ -103,7 +103,7 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES, st.integers(0, 20_000), st.integers(1, 9000), st.booleans())
     def test_start_after(self, retain, sizes, most, size, full) -> None:
-        """Where it will start is never less than told, and little less than that."""
+        """start_after() is an upper bound of the later start, and a close one."""
         tried = ring(retain, most)
         for each in [*sizes, 600]:
             append(tried, each)
@@ -124,7 +124,7 @@ class RingTests(SynchronousTestCase):
         self.assertEqual(ring(4096).start_after(4096, full=False), 0)
 
     def test_compact(self) -> None:
-        """What is remembered does not grow with what was written."""
+        """Memory does not grow with the size of the output."""
         tried = ring(1 << 20)
         for _ in range(5000):
             append(tried, 60_000)

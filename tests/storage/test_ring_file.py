@@ -46,7 +46,7 @@ class FileTestCase(SynchronousTestCase):
         return made
 
     def again(self) -> RingFile:
-        """What is found in the file after the daemon was killed."""
+        """The file as it is found after the daemon was killed."""
         found = RingFile.open(self.path)
         self.addCleanup(found.close)
         return found
@@ -62,7 +62,7 @@ class RingFileTests(FileTestCase):
     """A L{RingFile} keeps the newest output in a file that outlives its writer."""
 
     def test_small(self) -> None:
-        """Little output is a little file, for nobody else's eyes."""
+        """A little output takes a little file, which only its owner may read."""
         file = self.file(64 << 20)
         self.assertFalse(self.path.exists())
         file.append(Chunk(0, Stream.STDERR, 1_700_000_000_000_000, b"x" * 20))
@@ -100,7 +100,7 @@ class RingFileTests(FileTestCase):
         st.sampled_from([1, 37, 1 << 16]),
     )
     def test_keeps(self, sizes, retain, size) -> None:
-        """The newest bytes are kept, here and for who comes after a kill."""
+        """The newest bytes are kept, in this process and after a kill."""
         file = self.file(retain)
         write(file, *sizes)
         self.assertEqual(file.end, sum(sizes))
@@ -146,7 +146,7 @@ class RingFileTests(FileTestCase):
 
     @given(st.lists(st.integers(1, 900), min_size=1, max_size=30), st.data())
     def test_goes_on(self, sizes, data) -> None:
-        """Where a reader goes on it is given the same as one who begins there."""
+        """A reader that goes on gets the same bytes as one that begins there."""
         file = self.file(1 << 20)
         write(file, *sizes)
         offset = 0
@@ -159,7 +159,7 @@ class RingFileTests(FileTestCase):
         file.close()
 
     def test_reserved(self) -> None:
-        """What is foretold has its room on the disk, which is given back in the end."""
+        """Reserved room is taken on the disk, and freed by close()."""
         file = self.file()
         write(file, 100)
         self.assertEqual(file.reserve(1000), 0)
@@ -172,7 +172,7 @@ class RingFileTests(FileTestCase):
         self.assertEqual(self.path.stat().st_size, file.stored)
 
     def test_granted_once(self) -> None:
-        """What it was told that a file may grow is true until it has."""
+        """A granted growth stays granted until it is used."""
         asked: list[int] = []
 
         def request_growth(more: int) -> bool:
@@ -200,7 +200,7 @@ class RingFileTests(FileTestCase):
         self.assert_holds(self.again(), file.start, 8000)
 
     def test_two_sectors_at_least(self) -> None:
-        """Every run may have two sectors, even if there is room for none."""
+        """Every run gets two sectors, even if no growth is granted."""
         file = self.file(most=0)
         write(file, *[200] * 40)
         self.assertEqual(self.path.stat().st_size, 1024)
@@ -228,7 +228,7 @@ class RingFileTests(FileTestCase):
 
 
 class RecoveryTests(FileTestCase):
-    """Whatever happened to a file: only what was written is read from it."""
+    """Only what was written is ever read from a file, however damaged it is."""
 
     def damaged(self, *changes: tuple[int, bytes]) -> RingFile:
         with self.path.open("r+b") as file:
@@ -238,7 +238,7 @@ class RecoveryTests(FileTestCase):
         return self.again()
 
     def test_geometry_from_the_file(self) -> None:
-        """How much was to be kept need not be known."""
+        """A file is opened without knowing its retain."""
         for retain in (100, RETAIN, 1 << 20, 64 << 20):
             file = self.file(retain)
             write(file, *[9000] * 40)
@@ -251,7 +251,7 @@ class RecoveryTests(FileTestCase):
         self.assertEqual((found.start, found.end, found.stored), (0, 0, 0))
 
     def test_useless(self) -> None:
-        """A file that holds nothing of ours is said to be damaged."""
+        """A file without any record of ours counts as damaged."""
         for content in (b"x", bytes(100_000), b"#!/bin/sh\n" * 500):
             self.path.write_bytes(content)
             self.assertRaises(LogDamaged, RingFile.open, self.path)
@@ -325,7 +325,7 @@ class RecoveryTests(FileTestCase):
         self.assertEqual(replay(found), data[found.start :])
 
     def test_missing_sector(self) -> None:
-        """What is older than a sector that is gone is not taken for its neighbour."""
+        """A sector older than a missing one is not taken for its neighbour."""
         file = self.file()
         write(file, *[1] * 100)  # so short that the offsets alone could not tell
         found = self.damaged((512 * 3, bytes(512)))
@@ -344,7 +344,7 @@ class RecoveryTests(FileTestCase):
         self.assertEqual(found.read(2 * ROOM, 10)[0].data, pattern(2 * ROOM, 10))
 
     def test_much_damaged_inside(self) -> None:
-        """Who meets damage is told of the next sector that is intact, or the end."""
+        """The error of a damaged sector names the next intact one, or the end."""
         file = self.file()
         write(file, 5 * ROOM)
         file = self.again()

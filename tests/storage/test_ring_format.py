@@ -52,11 +52,11 @@ def sector(chunks: list[Chunk], sequence: int = 7) -> bytes:
 
 
 class RecordTests(SynchronousTestCase):
-    """What is written into a sector is read from it, or known to be damaged."""
+    """A sector gives back what was written, or an error."""
 
     @given(CHUNKS, OFFSETS, st.binary(max_size=80))
     def test_round_trip(self, chunks, offset, rest) -> None:
-        """All chunks are read again, whatever lies behind them."""
+        """All chunks are read again, whatever bytes follow."""
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest
@@ -120,7 +120,7 @@ class RecordTests(SynchronousTestCase):
             self.assertEqual(found, there[: there.index(bad)])
 
     def test_intact_behind_damage(self) -> None:
-        """Of a sector with a bad payload in it, what is newer is the intact part."""
+        """The part after a damaged payload is the newest intact one."""
         chunks = [(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")]
         there = written([*chunks, (Stream.STDERR, 2, b"cd")], 5)
         lie = sector(there).replace(b"b", b"x")
@@ -129,7 +129,7 @@ class RecordTests(SynchronousTestCase):
         self.assertEqual(decode(SIGNATURE, lie, place, 7, 9), there[2:])
 
     def test_earlier_sequence(self) -> None:
-        """What is left of an earlier sequence is no record, even if its offset fits."""
+        """A record of an earlier sequence is ignored, even if its offset fits."""
         there = written([(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")], 0)
         lie = sector(there[:1], sequence=9) + sector(there[1:], sequence=8)
         self.assertEqual(len(list(scan(SIGNATURE, lie, Cursor(0, 0)))), 1)
@@ -165,7 +165,7 @@ class RecordTests(SynchronousTestCase):
 
     @given(st.integers(0, 1 << 40))
     def test_sector(self, retain) -> None:
-        """A sector is an eighth of what is kept or less, from 512 bytes to 256 KiB."""
+        """A sector is an eighth of retain or less, from 512 bytes to 256 KiB."""
         size = FileSignature.of(retain, 0).sector
         self.assertIn(size, [1 << shift for shift in SHIFTS])
         self.assertTrue(size == 512 or size <= retain / 8)

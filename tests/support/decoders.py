@@ -19,7 +19,7 @@ from shellstream.client.events import Begun, End, Gap, Output, Ping
 
 @frozen
 class Told:
-    """One piece of output as a reader got it; C{None} where a format is silent."""
+    """A piece of output as a reader got it; C{None} for what the format leaves out."""
 
     offset: int
     stream: str
@@ -47,7 +47,7 @@ def _object(fields: dict[str, Any]) -> Told | dict[str, Any]:
 
 
 def ndjson(wire: bytes) -> list[Any]:
-    """Objects, a line each, whatever the reader thinks ends a line."""
+    """Objects, one a line, for readers with any idea of line ends."""
     assert wire == b"" or wire.endswith(b"\n"), wire
     return [_object(json.loads(line)) for line in wire.decode().splitlines()]
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class FakeChild:
-    """A process that does as it is told by the test, and remembers the run's words."""
+    """A process that the test controls, and that records what the run does to it."""
 
     lives: bool = True
     pid: int = 4242

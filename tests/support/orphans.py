@@ -73,7 +73,7 @@ class Started:
         return self._process.wait(10)
 
     def rest(self) -> str:
-        """What else was said, once nobody is left who could say more."""
+        """The rest of the output, once all writers are gone."""
         assert self._process.stdout is not None
         return self._process.stdout.read().decode()
 

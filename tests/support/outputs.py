@@ -70,7 +70,7 @@ def viewed(
     start: int = 0,
     only: Stream | None = None,
 ) -> bytes:
-    """All that a viewer is sent of output that comes by such steps, then ends."""
+    """All bytes that a viewer gets of output that arrives in these steps."""
     total = chunks[-1].end if chunks else 0
     wire, offset, reach = format_.begin("r", "c", start), start, start
     for step in cycle(steps):
@@ -95,7 +95,7 @@ def each(chunks: Sequence[Chunk]) -> list[tuple[int, str, int]]:
 
 
 def each_told(told: Sequence[object]) -> list[tuple[int, str, int]]:
-    """Every byte that a reader was told of."""
+    """Every byte that a reader got."""
     return [
         (offset, one.stream, byte)
         for one in told

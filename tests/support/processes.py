@@ -21,7 +21,7 @@ PLAIN = LaunchPlan()
 
 @define
 class Told:
-    """A run that remembers what its child told it."""
+    """A run that remembers its child's events."""
 
     output_: dict[Stream, bytes] = field(factory=dict)
     seen: "Deferred[None]" = field(factory=Deferred)

@@ -7,8 +7,8 @@ from tests.support.registries import text
 from tests.support.run_cases import LimitTestCase
 
 
-class HeldTests(LimitTestCase):
-    """Where output has to be on the disk before anybody sees it."""
+class PublishLaterTests(LimitTestCase):
+    """Output that must be on the disk before a viewer gets it."""
 
     def setUp(self) -> None:
         self.begin(OutputLog(4 * UNSYNCED, None, True))
@@ -20,7 +20,7 @@ class HeldTests(LimitTestCase):
         self.host.syncs.pop(0).callback(None)
 
     def test_seen_when_safe(self) -> None:
-        """Nobody sees a byte before; what comes meanwhile is the next round's."""
+        """No viewer gets a byte before; what comes meanwhile waits for another."""
         self.say(2)
         self.say(3)
         self.assertEqual((self.run_.log.end, len(self.host.syncs)), (0, 1))
@@ -59,7 +59,7 @@ class HeldTests(LimitTestCase):
         self.assert_over(State.EXITED, None)
 
     def test_late(self) -> None:
-        """Nor when everybody has been told of the end."""
+        """A disk that is done after the end was published does no harm."""
         self.say()
         self.exit()
         ((outcome, _),) = self.host.ends
