@@ -1,4 +1,4 @@
-"""What goes into a run: what a client may wish for, and what becomes of it."""
+"""The standard input and the terminal of a run, and the errors of input."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ TERM = "[A-Za-z0-9][A-Za-z0-9+._-]{0,63}"
 @frozen(kw_only=True)
 class Tty:
     """
-    A terminal that a run is to have for its input and its output.
+    A terminal for the input and output of a run.
 
     @ivar term: its type, for C{TERM}.
     """
@@ -38,7 +38,7 @@ class StdinState:
     """
     How much of its input a run has taken.
 
-    @ivar offset: in bytes; L{None}: the daemon that knew is gone.
+    @ivar offset: in bytes; L{None}: not known, since the daemon was killed.
     @ivar open: whether it takes more.
     """
 
@@ -49,9 +49,9 @@ class StdinState:
 @frozen
 class StdinChunk:
     """
-    A piece of a run's input.
+    A chunk of a run's input.
 
-    @ivar offset: where in the input it begins; L{None}: behind all that was taken.
+    @ivar offset: where in the input it begins; L{None}: after all that was taken.
     @ivar eof: whether it is the last.
     """
 
@@ -62,9 +62,9 @@ class StdinChunk:
 
 class InputNotTaken(ShellstreamError):
     """
-    A piece of input was not taken, or not all of it.
+    A chunk of input was not taken, or only a part of it.
 
-    @ivar offset: how much of the whole input is taken: where to go on, if at all.
+    @ivar offset: how many bytes of the whole input are taken. A client goes on there.
     """
 
     status = 409
@@ -81,7 +81,7 @@ class InputNotTaken(ShellstreamError):
 
 
 class InputMisplaced(InputNotTaken):
-    """A piece begins behind bytes that are still missing."""
+    """A chunk begins after bytes that are still missing."""
 
     def __init__(self, asked: int, offset: int) -> None:
         why = (
@@ -92,7 +92,7 @@ class InputMisplaced(InputNotTaken):
 
 
 class InputBusy(InputNotTaken):
-    """A piece without an offset came while another waits for the command."""
+    """A chunk without an offset came while another waits for the command."""
 
     def __init__(self, offset: int) -> None:
         why = (
@@ -106,7 +106,7 @@ class InputBusy(InputNotTaken):
 
 
 class InputReplaced(InputNotTaken):
-    """While a piece waited for the command, the same or another came in its place."""
+    """While a chunk waited for the command, a newer one replaced it."""
 
     def __init__(self, offset: int) -> None:
         why = (
@@ -116,7 +116,7 @@ class InputReplaced(InputNotTaken):
 
 
 class InputClosed(InputNotTaken):
-    """The command reads no more input, or has been told that there is no more."""
+    """The command reads no more input, or its input was ended."""
 
     def __init__(self, offset: int) -> None:
         why = f"the input of this run is closed, after {offset} bytes; send no more"
@@ -124,7 +124,7 @@ class InputClosed(InputNotTaken):
 
 
 class NoInput(ShellstreamError):
-    """Input was sent to a run that has none."""
+    """Input was sent to a run that was started without."""
 
     status = 409
 
@@ -135,7 +135,7 @@ class NoInput(ShellstreamError):
 
 
 class NoTerminal(ShellstreamError):
-    """What only a terminal can do was asked of a run that has none."""
+    """A new terminal size was sent to a run that was started without a terminal."""
 
     status = 409
 

@@ -1,4 +1,4 @@
-"""The runs that one caller may see, and what they may do with them."""
+"""The runs that one caller may see, and the permission for all that it does."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ class AuthorizedRuns:
 
     _runs: IRuns
     caller: Caller
-    _note: Callable[[AuditEntry], object]
+    _audit: Callable[[AuditEntry], object]
 
     def require(self, action: Action) -> None:
         """
@@ -131,7 +131,7 @@ class AuthorizedRuns:
 
     def _done(self, what: AuditAction, run: IRun, **facts: str) -> None:
         record = run.record
-        self._note(
+        self._audit(
             AuditEntry.by_caller(
                 what, self.caller, command=record.command, run=record.id, facts=facts
             )

@@ -15,7 +15,7 @@ from shellstream.output.log import OutputLog
 @implementer(IRun)
 @define(eq=False)
 class EndedRun:
-    """A run that has ended, as its record and what is kept of its output tell."""
+    """A run that has ended: its record, and the part of its output that is kept."""
 
     record: RunRecord
     _open_log: Callable[[RunRecord], OutputLog]

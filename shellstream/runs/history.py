@@ -1,4 +1,4 @@
-"""All runs as they are recorded: the only room that holds the store and the logs."""
+"""All runs as they are recorded. Only the history holds the store and the logs."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
@@ -96,6 +96,7 @@ class History:
     _wall: WallClock
     _store: Store
     logs: Logs
+    # Weak: all who look at an ended run share one log, and its memory goes with them.
     _ended: "WeakValueDictionary[str, EndedRun]" = field(
         factory=WeakValueDictionary, init=False
     )
@@ -142,8 +143,8 @@ class History:
 
     async def unended(self) -> tuple[list[RunRecord], str | None]:
         """
-        What another daemon left queued or running, oldest first; and the id of the
-        newest run of all.
+        The runs that another daemon left queued or running, oldest first, and the id
+        of the newest run of all.
         """
         return await self._store.transact(
             lambda tables: (tables.unended(), tables.newest_id())
@@ -275,7 +276,7 @@ class History:
 
 
 def in_background(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
-    """Begin work for which no caller waits. What it raises is logged."""
+    """Begin work for which no caller waits. Its errors are logged."""
     return Deferred.fromCoroutine(work).addErrback(
         lambda failure: _log.failure("while looking after runs", failure)
     )

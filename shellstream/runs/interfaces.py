@@ -26,8 +26,8 @@ class RunRequest:
 
     @ivar command: a command's name; L{None} for the default command.
     @ivar given: parameters as they were sent, repeats included.
-    @ivar on_disconnect: what becomes of the run without viewers, where its
-        command does not say.
+    @ivar on_disconnect: what happens to the run without viewers, unless its
+        command decides that.
     @ivar key: an C{Idempotency-Key}: the same request with the same key, again,
         leads to the same run.
     @ivar stdin: whether the run has a standard input that clients can write to.
@@ -48,7 +48,7 @@ class RunRequest:
 class IRuns(Interface):
     """All runs, and all that can be done with them."""
 
-    config: Config = Attribute("What the operator decided.")
+    config: Config = Attribute("The configuration of the daemon.")
     events: OutputLog = Attribute(
         "What happens to runs: each event is a chunk, and a JSON document."
     )

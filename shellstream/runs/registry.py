@@ -104,12 +104,14 @@ class Registry:
         key = IdempotencyKey.of_request(
             text, principal, request.command, *asked, *hidden
         )
-        # One request of a key at a time: so it stays as new as it is found here.
+        # One request of a key at a time: a key that is new here stays new until it is
+        # added.
         while (principal, text) in self._keys:
             await self._history.flush()
         self._keys.add((principal, text))
         try:
-            # Before any request is refused, or replaces a run, for what is running.
+            # First of all: a repeated request must not be refused as busy, or replace
+            # the very run that it asks for.
             first = await self._history.run_of_key(key)
             if first is None:
                 return await self._submit(request, command, invocation, key)
@@ -143,6 +145,7 @@ class Registry:
         except ShellstreamError:
             supervisor.drop(run)
             raise
+        # Before the run can end: or its end would come first in the audit.
         self._reporter.report_request(run.record, request.by)
         try:
             await supervisor.begin(run)
@@ -158,7 +161,8 @@ class Registry:
         run = self.active.get(run_id)
         if run is not None and not run.log.storage_closed:
             return run
-        # A run whose end cannot be recorded yet may have told its viewers long ago.
+        # A run whose end cannot be recorded yet may be closed for its viewers: then it
+        # is found like any ended run, by what is known of its end.
         return await self._history.find(run_id, None if run is None else run.record)
 
     async def page(self, query: RunQuery) -> list[RunRecord]:
@@ -190,9 +194,8 @@ class Registry:
 
     async def recover(self) -> list[RunRecord]:
         """
-        Take over what another daemon left. Its queue is run; what it ran is lost.
-
-        Returns the runs that are lost, as that daemon recorded them last.
+        Take over the runs of another daemon: its queue waits again, and what it ran is
+        lost. Returns the lost runs, as that daemon recorded them last.
         """
         unended, self._newest = await self._history.unended()
         lost = [each for each in unended if each.state is State.RUNNING]

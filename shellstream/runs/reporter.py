@@ -1,4 +1,4 @@
-"""What happens to runs, told to subscribers of the news and to the audit."""
+"""Reports what happens to runs: to subscribers of the news, and to the audit."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ NEWS = 1 << 17
 @define(eq=False)
 class RunReporter:
     """
-    Tells that runs are created, start and end.
+    Reports that runs are created, start and end.
 
     @ivar news: each event is a chunk, and a JSON document.
     """
@@ -29,7 +29,7 @@ class RunReporter:
     news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
 
     def report(self, event: str, record: RunRecord) -> None:
-        """Tell subscribers of an event of a run."""
+        """Send an event of a run to the subscribers."""
         document = json.dumps({"event": event, "run": to_document(record)})
         self.news.append(Stream.STDOUT, self._wall(), document.encode())
 
@@ -47,7 +47,7 @@ class RunReporter:
         )
 
     def report_end(self, record: RunRecord) -> None:
-        """Audit how a run ended, and tell subscribers. Call it before viewers know."""
+        """Audit the end of a run, and send it to subscribers, before viewers know."""
         self.report("ended", record)
         end = record.end
         self._audit(

@@ -27,7 +27,8 @@ from shellstream.output.log import READ_SIZE, OutputLog
 from .run_state import HAVE_PROCESS, OVER, Event, Phase, after
 from .stdin import Sink, Stdin
 
-#: How much may be written that is not yet on the disk where it has to be, in bytes.
+#: With C{sync = "always"}: how many bytes of output may wait for the disk, until the
+#: command has to wait as well.
 UNSYNCED = 1 << 20
 
 
@@ -102,8 +103,8 @@ class Run:
     _child: Child | None = field(default=None, init=False)
     _stdin: Stdin | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
-    # The viewers that the command waits for, and the others. Ordered, and smaller than
-    # sets.
+    # The viewers that the command waits for, and the others. Dictionaries, since sets
+    # would be larger, and thousands of runs may be active.
     _lossless: dict[IViewer, None] = field(factory=dict, init=False)
     _lossy: dict[IViewer, None] = field(factory=dict, init=False)
     _paused: bool = field(default=False, init=False)
@@ -151,7 +152,7 @@ class Run:
         )
 
     def take_turn(self) -> None:
-        """There is room for it: its process is about to be started."""
+        """There is room for it: its process will be started at once."""
         self._advance(Event.TURN)
         self.record = evolve(self.record, state=State.RUNNING, secrets={})
 

@@ -20,31 +20,31 @@ B{Start.} A run that got its turn at once is started at once. One that comes fro
 the queue is first recorded as running, synced: if the daemon died between the start and
 that record, the next daemon would find it queued and start it again. If no process can
 be started, the run ends as C{failed} without a process. Otherwise it is RUNNING, and
-its process id is recorded soon; nobody waits for that, since the next daemon also finds
-the process by C{$SHELLSTREAM_RUN} in its environment.
+its process id is recorded soon. Nothing waits for that, since the next daemon also
+finds the process by C{$SHELLSTREAM_RUN} in its environment.
 
-B{Stop.} A run may be told to end: by a client, a limit, the loss of its last viewer, or
-the end of the daemon. Without a process it ends at once, as C{cancelled}. Otherwise its
+B{Stop.} A client, a limit, the loss of the last viewer, or the end of the daemon stops
+a run. Without a process it ends at once, as C{cancelled}. Otherwise its
 process group gets TERM (STOPPING), and KILL after the command's grace time (KILLED). If
 the leader is reaped before the group is empty, the rest of the group still has its
-grace time (REAPED): they may be finishing what the leader began.
+grace time (REAPED): it may be finishing the work of the leader.
 
 B{End.} Once the process is reaped, its output read, and a stopped group gone, the
 outcome is fixed (ENDED). The run's place goes to the next one at once. Then, in this
-order: the output is synced, the outcome is recorded, the end is in the audit and in the
-news, and the viewers are told (PUBLISHED). So a viewer that was told of an end finds
-the same end later, whatever happens. If the outcome cannot be recorded, the viewers are
-told nevertheless: they have waited long enough, and the daemon may have to stop. Until
-then it is tried again every L{history.RETRY} seconds. If that never works, the next
-daemon takes the run for C{lost}.
+order: the output is synced, the outcome is recorded, the end is written to the audit
+and the news, and the log is closed, by which viewers learn of the end (PUBLISHED). So a
+viewer that saw an end finds the same end later, even after a crash. If the outcome
+cannot be recorded, the log is closed nevertheless: viewers have waited long enough, and
+the daemon may have to stop. It is tried again every L{history.RETRY} seconds. If that
+never works, the run is C{lost} for the next daemon.
 
 B{Stop of the daemon.} Queued runs are left to the next daemon (LEFT_QUEUED): they stay
 recorded as queued, and their viewers are cut off so that clients come back. The others
 have the time that C{drain} gives them, and are then stopped.
 
 B{Death of the daemon.} Nothing is undone. The next daemon finds runs recorded as
-running: these are C{lost}; what is left of their process groups is ended, and their
-output stays. Those recorded as queued wait again, in the old order.
+running: these are C{lost}. It ends their process groups, and keeps their output. Runs
+recorded as queued wait again, in the old order.
 """
 
 from collections.abc import Mapping
@@ -68,12 +68,12 @@ class Phase(StrEnum):
 
 
 class Event(StrEnum):
-    """What leads from one phase to the next."""
+    """An event that leads from one phase to the next."""
 
     TURN = auto()  # there is room for one more
     START = auto()  # its process is there
     FAIL = auto()  # its process could not be started
-    STOP = auto()  # it is told to end
+    STOP = auto()  # a client or a limit stops it
     KILL = auto()  # its grace time is over
     EXIT = auto()  # its process is reaped, and all its output read
     GROUP_GONE = auto()  # its process group is empty
@@ -122,7 +122,7 @@ OVER = frozenset({Phase.ENDED, Phase.PUBLISHED, Phase.LEFT_QUEUED})
 
 
 def after(phase: Phase, event: Event) -> Phase:
-    """The phase that follows. What the table does not list is a mistake of ours."""
+    """The phase that follows. An event that the table does not list is our mistake."""
     follows = _NEXT[phase].get(event)
     assert follows is not None, f"{event} of a run that is {phase}"
     return follows

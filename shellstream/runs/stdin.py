@@ -33,7 +33,7 @@ class Sink(Protocol):
 
 @define(eq=False)
 class _Waiting:
-    """A chunk of which the process has not taken all yet, and what fires then."""
+    """A chunk that the process has not taken yet, and the Deferred that fires then."""
 
     rest: memoryview
     eof: bool

@@ -21,7 +21,7 @@ from .run_state import Phase
 
 
 class Spawn(Protocol):
-    """Starts the process of a command, and tells the run what becomes of it."""
+    """Starts the process of a command, whose output and end go to the run."""
 
     def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child: ...
 
@@ -30,7 +30,7 @@ class Spawn(Protocol):
 class RunSupervisor:
     """
     The active runs: those that wait, those that run, and those whose end is not
-    recorded yet. L{shellstream.runs.run_state} tells what happens in which order.
+    recorded yet. L{shellstream.runs.run_state} has the order of events.
 
     @ivar runs: all of them, by id.
     @ivar admission: which of them wait.
@@ -102,6 +102,7 @@ class RunSupervisor:
         try:
             self._launch(run)
         except CannotStart:
+            # The request is answered with this end, which must be recorded before.
             while not run.record.state.ended:
                 await self._history.flush()
 
@@ -125,7 +126,7 @@ class RunSupervisor:
             in_background(self._launch_queued(run))
 
     def hurry(self) -> None:
-        """Start nothing more, and stop what still runs now."""
+        """Start nothing more, and stop all runs that have a process."""
         self._begin_to_stop()
         for run in tuple(self.runs.values()):
             if not run.can_stay_queued:
@@ -133,8 +134,8 @@ class RunSupervisor:
 
     def stop(self) -> Deferred[None]:
         """
-        Start nothing more, and stop what has not ended by itself after C{drain}
-        seconds. Fires when all has ended. Queued runs are left to the next daemon.
+        Start nothing more, and stop all runs that have not ended after C{drain}
+        seconds. Fires when all have ended. Queued runs are left to the next daemon.
         """
         self._begin_to_stop()
         for run in tuple(self.admission.queue):
@@ -168,7 +169,7 @@ class RunSupervisor:
         if synced and outcome.size:
             await self.sync(run)
         recorded = await self._history.save(outcome, synced=synced)
-        # In the audit before anybody may do something because of it.
+        # In the audit before a client can do anything because of it.
         self._reporter.report_end(outcome)
         run.publish_end(outcome)
         if not recorded:
@@ -185,7 +186,7 @@ class RunSupervisor:
             failure = str(error)
         if run.has_ended:
             return
-        if self.stopping:
+        if self.stopping:  # since the disk was asked
             run.leave_queued()
             await self._history.save(run.record, synced=True)
             self._leave(run)

@@ -39,7 +39,7 @@ BATCH = 250
 @frozen
 class Expired:
     """
-    What L{Database.expire} did.
+    The result of L{Database.expire}.
 
     @ivar runs: the ids of those that are forgotten.
     @ivar more: whether there may be more to do at once.
@@ -63,7 +63,7 @@ class Database:
     #: How many runs have ended, and what they take on disk, in bytes. One value, so
     #: that another thread never sees half of a change.
     _totals: tuple[int, int] = field(default=(0, 0), init=False)
-    _synced: bool | None = field(default=None, init=False)  # as SQLite was told last
+    _synced: bool | None = field(default=None, init=False)  # the last PRAGMA
 
     @classmethod
     def open(cls, path: str) -> Self:

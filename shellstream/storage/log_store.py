@@ -30,7 +30,7 @@ TAIL = 3 * (READ_SIZE + OVERHEAD)
 #: small disk an eighth of it.
 RESERVE = 1 << 26
 
-#: Without files: what is kept of one output, and of all ended runs, in bytes.
+#: Without files: how much is kept of one output, and of all ended runs, in bytes.
 IN_MEMORY, ALL_IN_MEMORY = 1 << 18, 1 << 26
 
 
@@ -46,8 +46,9 @@ class FileLogs:
     _limit: int
     _in_thread: InThread
     _active: dict[str, RingFile] = field(factory=dict, init=False)
-    #: What the active files took when one was retired last, and their growth since.
-    #: A file that grows asks for each sector: no time to add up all of them.
+    #: The size of the active files when one was retired last, and their growth since.
+    #: A file asks for each sector that it grows by: adding up all files there would
+    #: make growth slow with many runs.
     _active_size: int = field(default=0, init=False)
 
     def room(self, wanted: int) -> int:

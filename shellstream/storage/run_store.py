@@ -36,8 +36,8 @@ its whole transaction synced. These are synced:
   - the end of a run, unless its command says C{sync = "never"}: a viewer that was told
     of an end finds the same end later.
 
-All else (a new run without a key, its process id, what is forgotten) needs to survive
-only the daemon: if the power fails, the run is gone as well.
+All else (a new run without a key, its process id, a deletion) needs to survive only the
+daemon: if the power fails, the process is gone as well.
 """
 
 import sqlite3
@@ -138,7 +138,8 @@ class RunStore:
     def _deliver(self, results: list[Any], batch: list[_Call]) -> None:
         for call, result in zip(batch, results, strict=True):
             call.answer.callback(result)  # a Failure makes it fail
-        # Only now: who was answered may have asked again, and shares this commit.
+        # Only now: a caller that was answered may have asked again, and its call shares
+        # the next commit.
         self._under_way = False
         if self._waiting:
             self._next()
@@ -157,7 +158,7 @@ def _perform(database: Database, calls: list[_Call]) -> list[object]:
     """
     Make calls as one transaction: the result of each, or its failure.
 
-    @raise sqlite3.Error: if none of several was made.
+    @raise sqlite3.Error: if there were several, and all failed together.
     """
     synced = any(call.synced for call in calls)
     if len(calls) > 1:
@@ -166,7 +167,7 @@ def _perform(database: Database, calls: list[_Call]) -> list[object]:
     try:
         with database.transaction(synced=synced):
             return [calls[0].make(database)]
-    except Exception as error:  # noqa: BLE001  # it goes to whoever asked
+    except Exception as error:  # noqa: BLE001  # it goes to the caller
         return [_failed(error)]
 
 
@@ -181,7 +182,7 @@ def _attempt(database: Database, make: Callable[[Database], object]) -> object:
 
 
 def _failed(error: Exception) -> Failure:
-    """What a caller is told of an error: only that of a wrong call stays as it is."""
+    """The failure of one call: an error of the disk says so in words of ours."""
     if isinstance(error, DatabaseDamaged):
         return Failure(CannotRecord(str(error)))
     refused = isinstance(error, sqlite3.IntegrityError)

@@ -69,7 +69,7 @@ class DatabaseNewer(ShellstreamError):
 
 
 class DatabaseDamaged(ShellstreamError):
-    """The file is no database, or holds what this program never wrote."""
+    """The file is no database, or holds data that this program never wrote."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the state is damaged: {detail}")
@@ -99,7 +99,7 @@ def damaged(error: sqlite3.Error) -> bool:
 
 
 def why(error: sqlite3.Error) -> str:
-    """What an error of SQLite means to an operator; the text has no path."""
+    """An error of SQLite in words for an operator. Clients see it: it has no path."""
     if damaged(error):
         return str(DatabaseDamaged(str(error)))
     return _WHY.get(code(error), f"the state cannot be used ({error})")
@@ -113,7 +113,7 @@ def _params(text: str) -> dict[str, str]:
 
 
 def _object(kind: Callable[..., object]) -> Callable[[str | None], object]:
-    """Read what L{_to_json} made of an object that may be missing."""
+    """Read an object from JSON, or L{None} if it is missing."""
     return lambda text: None if text is None else kind(**json.loads(text))
 
 
@@ -149,7 +149,7 @@ _COLUMNS: Mapping[str, Any] = {
     "params": dict,
     "secrets": dict,
 }
-#: What is the same for the whole life of a run, and so is written once.
+#: These never change, and so are written once.
 _CONSTANT = {"id", "command", "params", "created", "on_disconnect", "principal"}
 
 SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # nosec B608  # names of ours
@@ -157,7 +157,7 @@ INSERT = (
     f"INSERT INTO runs ({', '.join(_COLUMNS)}, since) "  # noqa: S608  # nosec B608  # names of ours
     f"VALUES (:{', :'.join(_COLUMNS)}, :since)"
 )
-#: An end is final: what has one is not changed any more.
+#: An end is final: a run that has one is not changed any more.
 UPDATE = (
     f"UPDATE runs SET "  # noqa: S608  # nosec B608  # names of ours
     f"{', '.join(f'{name} = :{name}' for name in _COLUMNS if name not in _CONSTANT)}, "

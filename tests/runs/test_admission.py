@@ -20,11 +20,11 @@ from shellstream.output.log import OutputLog
 from shellstream.runs.admission import RETRY_AFTER, Admission
 from shellstream.runs.run import Run
 from tests.support.fakes import FakeChild, wall
-from tests.support.registries import FakeHost
+from tests.support.registries import FakeOwner
 
 
 @define(eq=False)
-class Host(FakeHost):
+class Owner(FakeOwner):
     """Gives the places of what has ended to others, as a registry does."""
 
     admission: Admission = field(factory=lambda: Admission(2, 2))
@@ -72,20 +72,20 @@ class AdmissionTests(SynchronousTestCase):
     """An L{Admission} keeps the number of runs below its limits."""
 
     def setUp(self) -> None:
-        self.host = Host()
-        self.admission = self.host.admission
+        self.owner = Owner()
+        self.admission = self.owner.admission
 
     def admit(self, command: Command) -> Run:
         """A run that has got a place, and is started if that is not in the queue."""
-        run = self.host.run(command)
+        run = self.owner.run(command)
         if self.admission.admit(run):
-            self.host.start(run)
+            self.owner.start(run)
         run.recorded = True
         return run
 
     def test_room(self) -> None:
         """While there is room whoever comes may run."""
-        run = self.host.run(command("a", WhenBusy.REJECT))
+        run = self.owner.run(command("a", WhenBusy.REJECT))
         self.assertTrue(self.admission.admit(run))
         self.assertEqual(self.admission.queue, [])
 
@@ -93,12 +93,12 @@ class AdmissionTests(SynchronousTestCase):
         """Where there is none the reason is told, and when to ask again."""
         a = command("a", WhenBusy.REJECT, 1)
         self.admit(a)
-        error = self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
         self.assertEqual(error.retry_after, RETRY_AFTER)
         self.assertIn("'a' is running already, 1 times", str(error))
         b = command("b", WhenBusy.REJECT)
         self.admit(b)
-        error = self.assertRaises(Busy, self.admission.admit, self.host.run(b))
+        error = self.assertRaises(Busy, self.admission.admit, self.owner.run(b))
         self.assertIn("2 commands are running already", str(error))
 
     def test_queue(self) -> None:
@@ -127,7 +127,7 @@ class AdmissionTests(SynchronousTestCase):
         second.recorded = False
         self.admission.leave(first)
         self.assertIsNone(self.admission.next())
-        third = self.host.run(a)
+        third = self.owner.run(a)
         self.assertFalse(self.admission.admit(third))
         second.recorded = True
         self.assertIs(self.admission.next(), second)
@@ -137,7 +137,7 @@ class AdmissionTests(SynchronousTestCase):
         a, b = command("a", WhenBusy.QUEUE), command("b", WhenBusy.QUEUE)
         for each in (a, b, a, b):
             self.admit(each)
-        error = self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
         self.assertIn("2 runs are waiting already", str(error))
 
     def test_join(self) -> None:
@@ -147,7 +147,7 @@ class AdmissionTests(SynchronousTestCase):
         a = Command(name="a", argv=("a", "{x}"), params={"x": x}, limits=limits)
         same, another = a.invoke([("x", "1")]), a.invoke([("x", "2")])
         self.assertIsNone(self.admission.joinable(a, same))
-        run = self.host.run(a, ("x", "1"))
+        run = self.owner.run(a, ("x", "1"))
         self.assertTrue(self.admission.admit(run))
         self.assertIs(self.admission.joinable(a, same), run)
         self.assertIsNone(self.admission.joinable(a, another))
@@ -163,7 +163,7 @@ class AdmissionTests(SynchronousTestCase):
         a = Command(name="a", argv=("a",), stdin=True, tty=True, limits=limits)
         plain, fed, typed = a.invoke([]), a.invoke([], True), a.invoke([], tty=Tty())
         for first in (plain, fed, typed):
-            run = self.host.run(a)
+            run = self.owner.run(a)
             run.invocation = first
             self.assertTrue(self.admission.admit(run))
             for second in (plain, fed, typed):
@@ -175,7 +175,7 @@ class AdmissionTests(SynchronousTestCase):
         """What runs is told to end, what waits is over, and who came is next."""
         a = command("a", WhenBusy.REPLACE, 1)
         runs = [self.admit(a) for _ in range(3)]
-        child = self.host.children[runs[0].id]
+        child = self.owner.children[runs[0].id]
         self.assertEqual(child.signals, ["SIGTERM", "SIGCONT"])
         self.assertIs(runs[1].record.state, State.CANCELLED)
         self.assertIs(runs[1].record.reason, Reason.CANCELLED)
@@ -185,9 +185,9 @@ class AdmissionTests(SynchronousTestCase):
         """No other command's run is ended for it."""
         a, b = command("a", WhenBusy.REPLACE), command("b", WhenBusy.QUEUE)
         runs = [self.admit(b), self.admit(b)]
-        self.assertRaises(Busy, self.admission.admit, self.host.run(a))
+        self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
         for run in runs:
-            self.assertEqual(self.host.children[run.id].signals, [])
+            self.assertEqual(self.owner.children[run.id].signals, [])
 
 
 STEPS = st.lists(
@@ -215,22 +215,22 @@ class AdmissionProperties(SynchronousTestCase):
         No more run than may, none waits that is written down and could run, and when
         all are gone there is room for as many as at first.
         """
-        host = Host(admission=Admission(3, 3))
-        admission = host.admission
+        owner = Owner(admission=Admission(3, 3))
+        admission = owner.admission
         running: list[Run] = []
         pending: list[Run] = []
 
         def launch() -> None:
             while (run := admission.next()) is not None:
-                host.start(run)
+                owner.start(run)
                 running.append(run)
 
         for step, value in steps:
             if step == "come":
-                run = host.run(COMMANDS[value])
+                run = owner.run(COMMANDS[value])
                 try:
                     if admission.admit(run):
-                        host.start(run)
+                        owner.start(run)
                         running.append(run)
                     else:
                         pending.append(run)
@@ -239,7 +239,7 @@ class AdmissionProperties(SynchronousTestCase):
             elif step == "record" and pending:
                 pending.pop(value % len(pending)).recorded = True
             elif step == "go" and running:
-                host.exit(running.pop(value % len(running)))
+                owner.exit(running.pop(value % len(running)))
             launch()
             self.assertLessEqual(len(running), 3)
             self.assertLessEqual(len(admission.queue), 3)
@@ -250,9 +250,9 @@ class AdmissionProperties(SynchronousTestCase):
             run.recorded = True
         launch()
         while running:
-            host.exit(running.pop())
+            owner.exit(running.pop())
             launch()
         self.assertEqual(admission.queue, [])
         free = command("free", WhenBusy.REJECT)
         for _ in range(3):
-            self.assertTrue(admission.admit(host.run(free)))
+            self.assertTrue(admission.admit(owner.run(free)))

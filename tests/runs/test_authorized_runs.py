@@ -34,7 +34,7 @@ from shellstream.security.authorization import (
 )
 from tests.support import runs_memory
 from tests.support.fakes import HEAR
-from tests.support.registries import CONFIG, RegistryTestCase, order
+from tests.support.registries import CONFIG, RegistryTestCase, run_request
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class PermittedTestCase(RegistryTestCase):
 
     def run_by(self, runs: AuthorizedRuns, command: str = "say") -> str:
         """The id of a run that a caller started."""
-        run: IRun = self.result(runs.submit(order(command)))[0]
+        run: IRun = self.result(runs.submit(run_request(command)))[0]
         return run.record.id
 
     def error(self, asked: Any) -> ShellstreamError:
@@ -188,24 +188,24 @@ class CommandTests(PermittedTestCase):
         """Nor can it be run, by whatever name."""
         runs = self.by(commands=("hear",))
         for name, kind in (("say", CommandUnknown), (None, NoDefaultCommand)):
-            self.assertIsInstance(self.error(runs.submit(order(name))), kind)
+            self.assertIsInstance(self.error(runs.submit(run_request(name))), kind)
         reader = self.by(actions=frozenset({Action.READ}))
-        self.assertIsInstance(self.error(reader.submit(order("hear"))), Forbidden)
+        self.assertIsInstance(self.error(reader.submit(run_request("hear"))), Forbidden)
         self.assertEqual(self.spawn.started, [])
 
     def test_keys(self) -> None:
         """What others have used a key for is nobody else's run."""
         alice, bob = self.by(), self.by("bob")
-        one, _ = self.result(alice.submit(order("say", key="k")))
-        other, began = self.result(bob.submit(order("say", key="k")))
+        one, _ = self.result(alice.submit(run_request("say", key="k")))
+        other, began = self.result(bob.submit(run_request("say", key="k")))
         self.assertTrue(began)
         self.assertNotEqual(one.record.id, other.record.id)
-        again, began = self.result(alice.submit(order("say", key="k")))
+        again, began = self.result(alice.submit(run_request("say", key="k")))
         self.assertEqual((again.record.id, began), (one.record.id, False))
 
 
 class JoinTests(PermittedTestCase):
-    """Where an order may join a run that is there."""
+    """Where a request may join a run that is there."""
 
     limits = Limits(max_running=1, when_busy=WhenBusy.JOIN)
     config = evolve(
@@ -219,13 +219,13 @@ class JoinTests(PermittedTestCase):
         alice = self.run_by(self.by(own=True))
         self.assertEqual(self.run_by(self.by("bob")), alice)
         self.assertEqual(self.run_by(self.by("alice", own=True)), alice)
-        error = self.error(self.by("bob", own=True).submit(order("say")))
+        error = self.error(self.by("bob", own=True).submit(run_request("say")))
         self.assertEqual(error.status, 503)
 
     def test_key(self) -> None:
-        """A key is of whoever sent it, also with an order that joined another's run."""
+        """A key belongs to its sender, even if the run belongs to another."""
         alice, bob = self.by(), self.by("bob")
-        with_key = order("say", key="k")
+        with_key = run_request("say", key="k")
         theirs = self.run_by(alice)
         joined, _ = self.result(bob.submit(with_key))
         self.assertEqual(joined.record.id, theirs)
@@ -239,7 +239,7 @@ class JoinTests(PermittedTestCase):
     def test_key_of_another(self) -> None:
         """Whose tokens have the same name, but not the same grants, see no more."""
         self.run_by(self.by())
-        with_key = order("say", key="k")
+        with_key = run_request("say", key="k")
         self.result(self.by("bob").submit(with_key))
         error = self.error(self.by("bob", own=True).submit(with_key))
         self.assertIsInstance(error, IdempotencyKeyReused)

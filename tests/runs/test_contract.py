@@ -17,7 +17,7 @@ class FileTests(runs_memory.MemoryRuns, FileTestCase):
         """When a run has ended and nobody reads it, no file of it is open."""
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(5):
-            run_id = self.ordered().record.id
+            run_id = self.requested().record.id
             self.say(run_id, b"hello")
             self.exit(run_id)
             log = self.result(self.registry.find(run_id)).log
@@ -26,7 +26,7 @@ class FileTests(runs_memory.MemoryRuns, FileTestCase):
 
     def test_deleted(self) -> None:
         """When a run is forgotten its file is gone too."""
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.say(run_id, b"hello")
         self.exit(run_id)
         output = self.folder / "output"

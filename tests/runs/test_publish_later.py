@@ -12,22 +12,22 @@ class PublishLaterTests(LimitTestCase):
 
     def setUp(self) -> None:
         self.begin(OutputLog(4 * UNSYNCED, None, True))
-        self.host.at_once = False
+        self.owner.at_once = False
         self.start()
 
     def synced(self) -> None:
         """The disk is done, once."""
-        self.host.syncs.pop(0).callback(None)
+        self.owner.syncs.pop(0).callback(None)
 
     def test_seen_when_safe(self) -> None:
         """No viewer gets a byte before; what comes meanwhile waits for another."""
         self.say(2)
         self.say(3)
-        self.assertEqual((self.run_.log.end, len(self.host.syncs)), (0, 1))
+        self.assertEqual((self.run_.log.end, len(self.owner.syncs)), (0, 1))
         self.synced()
-        self.assertEqual((self.run_.log.end, len(self.host.syncs)), (2, 1))
+        self.assertEqual((self.run_.log.end, len(self.owner.syncs)), (2, 1))
         self.synced()
-        self.assertEqual((self.run_.log.end, self.host.syncs), (5, []))
+        self.assertEqual((self.run_.log.end, self.owner.syncs), (5, []))
         self.assertEqual(text(self.run_.log), b"xxxxx")
 
     def test_slow_disk(self) -> None:
@@ -52,7 +52,7 @@ class PublishLaterTests(LimitTestCase):
         """A disk that is done after the end does no harm."""
         self.say()
         self.exit()
-        ((outcome, _),) = self.host.ends
+        ((outcome, _),) = self.owner.ends
         self.assertEqual(outcome.size, 1)
         self.synced()
         self.run_.publish_end(outcome)
@@ -62,8 +62,8 @@ class PublishLaterTests(LimitTestCase):
         """A disk that is done after the end was published does no harm."""
         self.say()
         self.exit()
-        ((outcome, _),) = self.host.ends
+        ((outcome, _),) = self.owner.ends
         self.run_.publish_end(outcome)
         self.synced()
-        self.assertEqual((self.run_.log.end, self.host.syncs), (1, []))
+        self.assertEqual((self.run_.log.end, self.owner.syncs), (1, []))
         self.assert_over(State.EXITED, None)

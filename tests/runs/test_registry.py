@@ -88,7 +88,7 @@ class SubmitTests(RegistryTestCase):
         self.assertIn("SIGTERM", self.last.child.signals)
 
     def test_ids(self) -> None:
-        """Ids are UUIDs of version 7, and sort by the order of the orders."""
+        """Ids are UUIDs of version 7, and sort by the order of requests."""
         ids = []
         for _ in range(20):
             ids.append(self.submit().id)
@@ -116,7 +116,7 @@ class SubmitTests(RegistryTestCase):
         self.assertEqual(len(self.registry.active), 1)
 
     def test_on_disconnect(self) -> None:
-        """What becomes of it without viewers the command says, or else the order."""
+        """The command, or else the request, decides about a run without viewers."""
         for asked in OnDisconnect:
             run = self.submit(on_disconnect=asked)
             self.assertIs(run.record.on_disconnect, asked)
@@ -141,7 +141,7 @@ class SubmitTests(RegistryTestCase):
         self.assertEqual(self.last.child.signals, [])
 
     def test_events(self) -> None:
-        """That a run is created, starts and ends is told, in this order."""
+        """A run is reported when it is created, starts and ends, in this order."""
         run = self.submit()
         self.last.exit(3)
         said = [json.loads(each.data) for each in self.registry.events.read(0)]

@@ -45,7 +45,7 @@ class NotedTests(RegistryTestCase):
         return found
 
     def test_whole(self) -> None:
-        """A start says who ordered what, an end what became of it."""
+        """A start is audited with its caller, an end with its outcome."""
         asked = RunRequest("echo", [("x", "1")], OnDisconnect.KEEP, by=CI)
         run, _ = self.successResultOf(
             Deferred.fromCoroutine(self.registry.submit(asked))
@@ -118,14 +118,14 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(self.noted_as(), [("end", second.id, "exited")])
 
     def test_again(self) -> None:
-        """The same order with the same key starts nothing, and is not noted."""
+        """The same request with the same key starts nothing, and is not audited."""
         self.submit(key="k")
         self.noted.clear()
         self.successResultOf(self.ask(key="k"))
         self.assertEqual(self.noted, [])
 
     def test_refused(self) -> None:
-        """A refusal knows what was ordered, as far as that may be shown."""
+        """A refusal has the command and the parameters, secret ones masked."""
         self.begin(Config(commands={"login": LOGIN}))
         given = (*GIVEN, ("passwrod", SECRET), ("who", "you"))
         failure = self.failureResultOf(self.ask("login", given), ParametersRefused)
@@ -136,7 +136,7 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(self.noted, [])
 
     def test_key_of_another(self) -> None:
-        """Keys belong to who sent them: another's order with the same is another."""
+        """Keys belong to their senders: the same key of another starts another run."""
         for by in (CI, ANONYMOUS_CALLER):
             asked = RunRequest("say", (), OnDisconnect.KEEP, "k", by=by)
             _, began = self.successResultOf(
@@ -235,7 +235,7 @@ class SecretTests(RegistryTestCase):
         self.assertNotIn(SECRET, self.rows())
 
     def test_key(self) -> None:
-        """With a key another secret is another order, also after a restart."""
+        """With a key another secret is another request, also after a restart."""
         run = self.submit("login", GIVEN, key="k")
         for _ in range(2):
             again = self.successResultOf(self.ask("login", GIVEN, key="k"))[0]

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.runs.registry}: an order that comes again with its key."""
+"""Tests for L{shellstream.runs.registry}: a request that comes again with its key."""
 
 from shellstream.model.errors import (
     Busy,
@@ -16,7 +16,7 @@ class KeyTests(BusyTestCase):
     """An C{Idempotency-Key} makes it safe to ask again."""
 
     def test_again(self) -> None:
-        """The same order with the same key is for the same run, also when it ended."""
+        """A request repeated with its key leads to the same run, even an ended one."""
         run = self.submit("echo", [("x", "1")], "k")
         for _ in range(2):
             again, began = self.successResultOf(self.ask("echo", [("x", "1")], "k"))
@@ -26,7 +26,7 @@ class KeyTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_other_order(self) -> None:
-        """Another order with the same key is refused, and starts nothing."""
+        """Another request with the same key is refused, and starts nothing."""
         self.submit("echo", [("x", "1")], "k")
         self.failureResultOf(self.ask("echo", [("x", "2")], "k"), IdempotencyKeyReused)
         self.failureResultOf(self.ask("say", [], "k"), IdempotencyKeyReused)

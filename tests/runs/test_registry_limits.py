@@ -64,7 +64,7 @@ class QueueTests(BusyTestCase):
     when_busy = WhenBusy.QUEUE
 
     def test_in_order(self) -> None:
-        """Who waits is started as soon as there is room, in the order of coming."""
+        """Queued runs start as soon as there is room, in the order of requests."""
         runs = [self.submit() for _ in range(5)]
         self.assertEqual(self.queue(), runs[2:])
         for index, run in enumerate(runs[2:]):
@@ -161,7 +161,7 @@ class JoinTests(BusyTestCase):
     when_busy = WhenBusy.JOIN
 
     def test_same(self) -> None:
-        """An order for the same is for the same run; below the limit it is not."""
+        """A request for the same joins the run, but only at the limit."""
         self.begin(evolve(self.one(), max_running=9))
         run = self.submit("echo", [("x", "1")])
         joined, began = self.successResultOf(self.ask("echo", [("x", "1")]))
@@ -170,7 +170,7 @@ class JoinTests(BusyTestCase):
         self.assertIsNot(self.submit("echo", [("x", "1")]), run)
 
     def test_other(self) -> None:
-        """An order for something else is turned away."""
+        """A request for something else is refused."""
         self.begin(self.one())
         self.submit("echo", [("x", "1")])
         self.failureResultOf(self.ask("echo", [("x", "2")]), Busy)
@@ -287,7 +287,7 @@ class ReplaceTests(BusyTestCase):
         self.assertEqual(self.last.child.signals, [])
 
     def test_key(self) -> None:
-        """The same order, again, does not replace itself."""
+        """The same request, again, does not replace its own run."""
         run = self.submit(key="k")
         self.assertIs(self.submit(key="k"), run)
         self.assertEqual(self.last.child.signals, [])

@@ -76,7 +76,7 @@ class QueuedTests(RegistryTestCase):
     config = QUEUEING
 
     def test_in_order(self) -> None:
-        """In the order of coming, as far as there is room."""
+        """In the order of requests, as far as there is room."""
         runs = [self.submit("echo", [("x", str(n))]) for n in range(5)]
         self.clock.advance(60)
         self.restart(QUEUEING)
@@ -287,7 +287,7 @@ class StopTests(RegistryTestCase):
         self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
 
     def test_comes_to_nothing(self) -> None:
-        """A stop is over as well when an order that it waits for comes to nothing."""
+        """A stop ends as well if a run that it waits for is never recorded."""
         self.begin(evolve(QUEUEING, drain=10.0))
         self.thread.manual = True
         asked = self.ask()

@@ -68,7 +68,7 @@ class StopTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_starts_nothing_more(self) -> None:
-        """After the stop has begun an order is refused, while runs end and later."""
+        """After the stop has begun a request is refused, while runs end and later."""
         self.submit()
         self.registry.supervisor.stop()
         for _ in range(2):

@@ -178,7 +178,7 @@ class AbandonTests(LimitTestCase):
         self.run_.detach(viewer)
         self.run_.cancel(Reason.SHUTDOWN)
         self.assertIs(self.run_.record.state, State.QUEUED)
-        self.assertEqual((self.host.ends, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.owner.ends, self.clock.getDelayedCalls()), ([], []))
 
 
 class PauseTests(LimitTestCase):

@@ -50,12 +50,12 @@ class RecordTests(RunTestCase):
 
     def test_told_when_safe(self) -> None:
         """While its end is not durable a run is over, but nobody knows how."""
-        self.host.at_once = False
+        self.owner.at_once = False
         self.exit(3)
         self.assertTrue(self.run_.has_ended)
         self.assertIs(self.run_.record.state, State.RUNNING)
         self.assertFalse(self.run_.log.closed)
-        ((outcome, _),) = self.host.ends
+        ((outcome, _),) = self.owner.ends
         self.run_.publish_end(outcome)
         self.assert_over(State.EXITED, None)
 

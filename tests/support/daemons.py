@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.service import Daemon
 from tests.support.fakes import FakeSpawn
-from tests.support.registries import CONFIG, order
+from tests.support.registries import CONFIG, run_request
 
 HERE, WIDE = (IPv4Address("TCP", host, 80) for host in ("127.0.0.1", "192.0.2.7"))
 
@@ -61,7 +61,7 @@ class DaemonTestCase(SynchronousTestCase):
 
     def submit(self, daemon: Daemon) -> str:
         """The id of a new run."""
-        run, _ = self.successResultOf(daemon.registry.submit(order()))
+        run, _ = self.successResultOf(daemon.registry.submit(run_request()))
         run_id: str = run.record.id
         return run_id
 

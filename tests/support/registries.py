@@ -1,4 +1,4 @@
-"""What the tests of runs and registries share: hosts, threads, restarts."""
+"""What the tests of runs and registries share: owners, threads, restarts."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -92,11 +92,11 @@ class Thread:
 
 
 @define(eq=False)
-class FakeHost:
+class FakeOwner:
     """
     Makes outcomes durable at once, unless the test wants to do it itself.
 
-    @ivar ends: what the run ended like, and whether its log was closed before.
+    @ivar ends: how the run ended, and whether its log was closed before.
     @ivar syncs: those under way.
     """
 
@@ -116,13 +116,13 @@ class FakeHost:
             run.publish_end(outcome)
 
 
-def order(
+def run_request(
     command: str | None = None,
     given: Sequence[tuple[str, object]] = (),
     key: str | None = None,
     on_disconnect: OnDisconnect = OnDisconnect.KEEP,
 ) -> RunRequest:
-    """A wish for a run, by default one of the default command."""
+    """A request for a run, by default one of the default command."""
     return RunRequest(command, given, on_disconnect, key)
 
 
@@ -186,7 +186,7 @@ class RegistryTestCase(SynchronousTestCase):
         key: str | None = None,
         on_disconnect: OnDisconnect = OnDisconnect.KEEP,
     ) -> Run:
-        """Order a run, and have it."""
+        """Request a run, and have it."""
         run = self.successResultOf(self.ask(command, given, key, on_disconnect))[0]
         assert isinstance(run, Run), run
         return run
@@ -198,8 +198,8 @@ class RegistryTestCase(SynchronousTestCase):
         key: str | None = None,
         on_disconnect: OnDisconnect = OnDisconnect.KEEP,
     ) -> Deferred[Any]:
-        """Order a run, and have it and whether it is new when it is written down."""
-        asked = order(command, given, key, on_disconnect)
+        """Request a run: it, and whether it is new, once it is recorded."""
+        asked = run_request(command, given, key, on_disconnect)
         return Deferred.fromCoroutine(self.registry.submit(asked))
 
     @property

@@ -10,7 +10,7 @@ from shellstream.model.run_record import RunRecord
 from shellstream.output.log import OutputLog
 from shellstream.runs.run import Run
 from tests.support.fakes import FakeChild, wall
-from tests.support.registries import FakeHost
+from tests.support.registries import FakeOwner
 
 TIMEOUT, GRACE = 60.0, 5.0
 
@@ -27,7 +27,7 @@ class RunTestCase(SynchronousTestCase):
 
     def begin(self, log: OutputLog | None = None) -> None:
         """A run that is still queued."""
-        self.clock, self.child, self.host = Clock(), FakeChild(), FakeHost()
+        self.clock, self.child, self.owner = Clock(), FakeChild(), FakeOwner()
         self.wall = wall(self.clock)
         command = Command(name="c", argv=("c",), limits=self.limits)
         record = RunRecord(
@@ -44,7 +44,7 @@ class RunTestCase(SynchronousTestCase):
             log or OutputLog(1 << 18),
             self.clock,
             self.wall,
-            self.host,
+            self.owner,
         )
 
     def start(self) -> None:
@@ -59,12 +59,12 @@ class RunTestCase(SynchronousTestCase):
     def assert_runs(self) -> None:
         """The run has not ended, for anybody."""
         self.assertIs(self.run_.record.state, State.RUNNING)
-        self.assertEqual(self.host.ends, [])
+        self.assertEqual(self.owner.ends, [])
         self.assertFalse(self.run_.log.closed)
 
     def assert_over(self, state: State, reason: Reason | None) -> None:
         """The run has ended once, in this way, and has nothing left to do."""
-        ((outcome, told),) = self.host.ends
+        ((outcome, told),) = self.owner.ends
         self.assertEqual((outcome.state, outcome.reason), (state, reason))
         # Nobody was told before it was safe.
         self.assertFalse(told)

@@ -90,11 +90,11 @@ class Contract(_Base):
         found: Exception = self.failureResultOf(deferred(asked), error).value
         return found
 
-    def order(self, command: str | None = None, *given: Any, key: str | None = None):
+    def request(self, command: str | None = None, *given: Any, key: str | None = None):
         """Ask for a run."""
         return self.runs().submit(RunRequest(command, given, OnDisconnect.KEEP, key))
 
-    def ordered(self, command: str | None = None, *given: Any) -> IRun:
+    def requested(self, command: str | None = None, *given: Any) -> IRun:
         """A run that is new."""
         asked = self.runs().submit(RunRequest(command, given, OnDisconnect.KEEP))
         run, began = self.result(asked)
@@ -132,7 +132,7 @@ class RunsContract(Contract):
         """All that is promised is there, by name and by arguments."""
         runs = self.runs()
         verifyObject(IRuns, runs)
-        run = self.ordered()
+        run = self.requested()
         run_id = run.record.id
         for _ in range(2):
             verifyObject(IRun, run)
@@ -152,13 +152,13 @@ class RunsContract(Contract):
         """Orders are taken, also where there is no room for one more just now."""
         self.result(self.runs().check())
         for _ in range(CONTRACTED.max_running):
-            self.ordered()
-        self.refused(self.order(), Busy)
+            self.requested()
+        self.refused(self.request(), Busy)
         self.result(self.runs().check())
 
     def test_begin(self) -> None:
-        """An order begins a run, which is found by its id."""
-        run = self.ordered("echo", ("x", "hello"))
+        """A request starts a run, which is found by its id."""
+        run = self.requested("echo", ("x", "hello"))
         record = run.record
         self.assertEqual((record.command, record.params), ("echo", {"x": "hello"}))
         self.assertEqual((record.state, record.ended), (State.RUNNING, None))
@@ -167,42 +167,44 @@ class RunsContract(Contract):
         self.assertEqual(self.record(record.id), record)
 
     def test_refused(self) -> None:
-        """An order that cannot be carried out leaves nothing behind."""
-        self.refused(self.order("ehco"), CommandUnknown)
-        self.refused(self.order("echo"), ParametersRefused)
-        self.refused(self.order("echo", ("x", "1"), ("x", "1")), ParametersRefused)
+        """A request that cannot be served leaves nothing behind."""
+        self.refused(self.request("ehco"), CommandUnknown)
+        self.refused(self.request("echo"), ParametersRefused)
+        self.refused(self.request("echo", ("x", "1"), ("x", "1")), ParametersRefused)
         self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
 
     def test_busy(self) -> None:
-        """At the limit an order is refused, until there is room."""
-        run = self.ordered()
-        self.ordered()
-        self.refused(self.order(), Busy)
+        """At the limit a request is refused, until there is room."""
+        run = self.requested()
+        self.requested()
+        self.refused(self.request(), Busy)
         self.exit(run.record.id)
-        self.ordered()
+        self.requested()
 
     def test_key(self) -> None:
-        """The same order with the same key is for the same run; another is refused."""
-        run, began = self.result(self.order("echo", ("x", "1"), key="k"))
+        """A key leads to the same run again; with another request it is refused."""
+        run, began = self.result(self.request("echo", ("x", "1"), key="k"))
         run_id = run.record.id
         for _ in range(2):
-            again, anew = self.result(self.order("echo", ("x", "1"), key="k"))
+            again, anew = self.result(self.request("echo", ("x", "1"), key="k"))
             self.assertEqual((again.record.id, began, anew), (run_id, True, False))
-            self.refused(self.order("echo", ("x", "2"), key="k"), IdempotencyKeyReused)
+            self.refused(
+                self.request("echo", ("x", "2"), key="k"), IdempotencyKeyReused
+            )
             if again.record.state is State.RUNNING:
                 self.exit(run_id)
         self.assertEqual(len(self.result(self.runs().page(RunQuery(10)))), 1)
 
     def test_end(self) -> None:
         """How a run ended is known for good, by its code or its signal."""
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.say(run_id, b"hello")
         self.exit(run_id, 3)
         record = self.record(run_id)
         self.assertEqual((record.state, record.code), (State.EXITED, 3))
         self.assertEqual((record.signal, record.reason, record.size), (None, None, 5))
         self.assertIsNotNone(record.ended)
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.exit(run_id, None, 9)
         record = self.record(run_id)
         self.assertEqual((record.state, record.signal), (State.SIGNALED, 9))
@@ -220,7 +222,7 @@ class RunsContract(Contract):
         """Runs are listed newest first, page by page, as they stand."""
         ids: list[str] = []
         for n in range(4):
-            run_id = self.ordered("echo", ("x", str(n))).record.id
+            run_id = self.requested("echo", ("x", str(n))).record.id
             ids.insert(0, run_id)
             if n < 3:
                 self.exit(run_id)
@@ -243,7 +245,7 @@ class RunsContract(Contract):
 
     def test_signal(self) -> None:
         """A signal reaches what runs, and nothing else."""
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.result(self.runs().signal(run_id, 10))
         self.assertEqual(self.signals(run_id), ["SIGUSR1"])
         self.assertIs(self.record(run_id).state, State.RUNNING)
@@ -252,7 +254,7 @@ class RunsContract(Contract):
 
     def test_cancel(self) -> None:
         """What runs can be ended, and has ended when it has heeded that."""
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         for _ in range(2):
             self.result(self.runs().cancel(run_id))
             self.assertEqual(self.signals(run_id), ["SIGTERM", "SIGCONT"])
@@ -267,7 +269,7 @@ class RunsContract(Contract):
     def test_delete(self) -> None:
         """What has ended can be forgotten, once; what runs cannot."""
         runs = self.runs()
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.say(run_id, b"hello")
         self.refused(runs.delete(run_id), RunActive)
         self.exit(run_id)
@@ -278,9 +280,9 @@ class RunsContract(Contract):
         self.assertEqual(self.result(runs.page(RunQuery(10))), [])
 
     def test_events(self) -> None:
-        """What happens to runs is told as JSON, a chunk each, in its order."""
+        """Each event of a run is a chunk of JSON, in order."""
         runs = self.runs()
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.exit(run_id)
         news = [json.loads(each.data) for each in runs.events.read(0, 1 << 16)]
         self.assertEqual(

@@ -59,8 +59,8 @@ class InputContract(Contract):
 
     def hearing(self, tty: Tty | None = None) -> str:
         """A run that reads."""
-        order = RunRequest("hear", (), OnDisconnect.KEEP, None, True, tty)
-        run, began = self.result(self.runs().submit(order))
+        request = RunRequest("hear", (), OnDisconnect.KEEP, None, True, tty)
+        run, began = self.result(self.runs().submit(request))
         self.assertTrue(began)
         run_id: str = run.record.id
         return run_id
@@ -126,23 +126,23 @@ class InputContract(Contract):
         self.failureResultOf(feeding, InputClosed)
 
     def test_no_input(self) -> None:
-        """A run that was ordered without takes none; nor does what is not there."""
-        run_id = self.ordered("hear").record.id
+        """A run that was started without input takes none, nor does an unknown run."""
+        run_id = self.requested("hear").record.id
         self.assertIsNone(self.stdin(run_id))
         self.refused(self.feed(run_id, b"x"), NoInput)
         self.refused(self.feed(UNKNOWN, b"x"), RunUnknown)
 
     def test_not_allowed(self) -> None:
         """Input and terminals are for commands that may have them."""
-        for order in (
+        for request in (
             RunRequest("say", (), OnDisconnect.KEEP, None, True),
             RunRequest("say", (), OnDisconnect.KEEP, None, False, Tty()),
         ):
-            self.refused(self.runs().submit(order), ParametersRefused)
+            self.refused(self.runs().submit(request), ParametersRefused)
         self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
 
     def test_terminal(self) -> None:
-        """A terminal has the size that it was ordered with, and then another."""
+        """A terminal has the size of its request, and then another."""
         run_id = self.hearing(SIZE)
         self.assertEqual(self.size(run_id), SIZE)
         self.assertEqual(self.record(run_id).tty, SIZE)
@@ -167,17 +167,17 @@ class InputContract(Contract):
         self.exit(run_id, None, 1)
 
     def test_input_with_key(self) -> None:
-        """With a key, what a run reads is part of the order."""
+        """With a key, what a run reads is part of the request."""
 
-        def ordered(stdin: bool, tty: Tty | None) -> Awaitable[object]:
-            order = RunRequest("hear", (), OnDisconnect.KEEP, "k", stdin, tty)
-            return self.runs().submit(order)
+        def requested(stdin: bool, tty: Tty | None) -> Awaitable[object]:
+            request = RunRequest("hear", (), OnDisconnect.KEEP, "k", stdin, tty)
+            return self.runs().submit(request)
 
         wishes = ((False, None), (True, None), (True, Tty()), (True, SIZE))
-        self.result(ordered(*wishes[1]))
+        self.result(requested(*wishes[1]))
         for wish in wishes:
             if wish == wishes[1]:
-                self.result(ordered(*wish))
+                self.result(requested(*wish))
             else:
-                self.refused(ordered(*wish), IdempotencyKeyReused)
+                self.refused(requested(*wish), IdempotencyKeyReused)
         self.assertEqual(len(self.result(self.runs().page(RunQuery(10)))), 1)

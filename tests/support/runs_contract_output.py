@@ -26,7 +26,7 @@ class OutputContract(Contract):
 
     def test_output(self) -> None:
         """Output is read from any offset that there is, while it runs and after."""
-        run = self.ordered()
+        run = self.requested()
         run_id, log = run.record.id, run.log
         self.assertEqual((log.start, log.end, log.closed), (0, 0, False))
         self.assertEqual(log.read(0, 100), [])
@@ -50,7 +50,7 @@ class OutputContract(Contract):
 
     def test_subscribe(self) -> None:
         """A subscriber is told of news and of the end, until it has enough."""
-        run = self.ordered()
+        run = self.requested()
         run_id, log = run.record.id, run.log
         told: list[tuple[int, bool]] = []
         leave = log.subscribe(lambda: told.append((log.end, log.closed)))
@@ -68,7 +68,7 @@ class OutputContract(Contract):
 
     def test_late_subscriber(self) -> None:
         """Who subscribes to what has ended has all of it as long as it stays."""
-        run_id = self.ordered().record.id
+        run_id = self.requested().record.id
         self.say(run_id, b"abc")
         self.exit(run_id)
         for _ in range(2):
@@ -82,7 +82,7 @@ class OutputContract(Contract):
     def test_attach(self) -> None:
         """A process waits for a lossless viewer, until that has moved on or left."""
         for leaves in (False, True):
-            run = self.ordered()
+            run = self.requested()
             run_id, viewer = run.record.id, Watcher()
             run.attach(viewer)
             for _ in range(2 * self.runs().config.command(None).limits.retain >> 16):
@@ -102,7 +102,7 @@ class OutputContract(Contract):
 
     def test_loose(self) -> None:
         """For any other viewer a process never waits."""
-        run = self.ordered()
+        run = self.requested()
         run.attach(Watcher(lossless=False))
         for _ in range(20):
             self.say(run.record.id, b"x" * (1 << 16))
@@ -110,7 +110,7 @@ class OutputContract(Contract):
 
     def test_detach(self) -> None:
         """Who leaves twice, or never came, or comes to what has ended, does no harm."""
-        run = self.ordered()
+        run = self.requested()
         run_id, viewer = run.record.id, Watcher()
         for each in (viewer, Watcher()):
             run.detach(each)
