@@ -49,6 +49,7 @@ class AuthPolicy:
         @raise TokensUnusable: if they cannot be read, or that one cannot be saved.
         """
         self.tokens.start()
+        # Where a file was, even an empty one, the operator has decided who gets in.
         if self.required and not self.has_principals and not self.tokens.in_use:
             token, text = create_token(OWNER, EVERYTHING, clock())
             self.tokens.add(token, keep=keep)

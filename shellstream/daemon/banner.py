@@ -42,6 +42,7 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
         return [f"type: {curl_line(address, token)}"]
     if address.host() is None:
         return [f"listening on {address}"]
+    # curl cannot check a fingerprint of the certificate; -k would accept any.
     line = client_line(address, token) if address.pin else curl_line(address, token)
     here = f"open {address.scheme}://{address}/ or type: {line}"
     if address.is_exposed and address.pin:
@@ -52,6 +53,7 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
             f"{here} -- on another machine, type: {elsewhere} (or the same curl, if "
             "shellstream is not installed there)"
         ]
+    # On loopback: a tunnel needs no change of the daemon, and encrypts.
     tunnel = f"ssh -NL {address.port}:{address} {socket.gethostname()}"
     return [
         f"{here} -- on another machine, first type: {tunnel}",
@@ -122,6 +124,7 @@ class StartupBanner(Service):
 
     def startService(self) -> None:
         super().startService()
+        # The first token goes to one address only: it works for all of them.
         policy = self._daemon.auth_policy
         for listener in self._listeners:
             address = listener.address()

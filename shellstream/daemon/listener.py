@@ -78,6 +78,7 @@ class Listener(Service):
         Service.privilegedStartService(self)
         failed: list[Failure] = []
         listening = self._endpoint.listen(self._factory)
+        # Endpoints of servers fire at once, though they return a Deferred.
         listening.addCallbacks(self._listening, failed.append)
         if failed:
             reason = _reason(self._description, failed[0])

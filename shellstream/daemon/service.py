@@ -44,7 +44,7 @@ from shellstream.web import Now, Site, root
 from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
 from .auth_policy import AuthPolicy
-from .errors import DaemonCannotStart
+from .errors import DaemonCannotStart, stopping_on
 from .listen_address import ListenAddress, own_names
 
 _log = Logger(namespace="shellstream")
@@ -121,10 +121,12 @@ class Daemon(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._launch_plans = self._make_launch_plans()
+        with stopping_on(CannotPrepare):
+            self._launch_plans = prepare(self._config.commands.values())
         folder = self._wanted_folder()
         self._state_dir = self._open_state_dir(folder)
-        self._audit_file = self._open_audit_file()
+        with stopping_on(AuditUnusable):
+            self._audit_file = AuditFile.from_settings(self._config.audit, self.folder)
         write = _to_log if self._audit_file is None else self._audit_file.write
         self._audit_log = AuditLog(self._reactor, wall_clock, write)
         self.auth_policy = self._start_auth_policy(folder)
@@ -195,12 +197,6 @@ class Daemon(Service):
         patterns = {*self._config.access.hosts, *own_names()}
         return HostNames(patterns=patterns, exposed=self.auth_policy.exposed)
 
-    def _make_launch_plans(self) -> Mapping[str, LaunchPlan]:
-        try:
-            return prepare(self._config.commands.values())
-        except CannotPrepare as error:
-            raise DaemonCannotStart(f"shellstream: {error}") from None
-
     def _wanted_folder(self) -> Path | None:
         """The folder for the state; L{None} for memory."""
         given = self._state_dir_option
@@ -245,10 +241,8 @@ class Daemon(Service):
         exposed = any(each.is_exposed for each in self._addresses())
         has_principals = bool(self._config.access.known)
         policy = AuthPolicy(tokens, self._insecure, exposed, has_principals)
-        try:
+        with stopping_on(TokensUnusable):
             policy.start(wall_clock, keep=owns_folder)
-        except TokensUnusable as error:
-            raise DaemonCannotStart(f"shellstream: {error}") from None
         for notice in policy.notices(folder):
             _log.info("{notice}", notice=notice)
         return policy
@@ -259,13 +253,6 @@ class Daemon(Service):
             self._authenticator.required = True
             self.site.abort_requests_of(ANONYMOUS)
         self._authenticator.abort_revoked()
-
-    def _open_audit_file(self) -> AuditFile | None:
-        """Open the file of the audit; L{None}: the audit goes to the daemon's log."""
-        try:
-            return AuditFile.from_settings(self._config.audit, self.folder)
-        except AuditUnusable as error:
-            raise DaemonCannotStart(f"shellstream: {error}") from None
 
     def _close(self) -> None:
         self._database_thread.stop()

@@ -26,7 +26,7 @@ from shellstream.storage import tls_files
 from shellstream.storage.tls_files import CertifiedKey, TLSFileUnusable
 from shellstream.web.server.problem_details import PROBLEM, problem
 
-from .errors import DaemonCannotStart
+from .errors import stopping_on
 
 _log = Logger(namespace="shellstream")
 
@@ -191,14 +191,12 @@ class TLSService(Service):
         return [path for path in found if path is not None]
 
     def _load_first(self) -> None:
-        try:
+        with stopping_on(TLSFileUnusable):
             if self._settings.certificate is None:
                 self._self_signed = self._make_self_signed()
                 self.fingerprint = fingerprint(self._self_signed.chain[0])
             self._stamps = tls_files.stamp(self._files)
             certified = self._load()
-        except TLSFileUnusable as error:
-            raise DaemonCannotStart(f"shellstream: {error}") from None
         _log.info("TLS with the certificate in {about}", about=_about(certified))
 
     def _make_self_signed(self) -> CertifiedKey:

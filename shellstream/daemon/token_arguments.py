@@ -36,6 +36,7 @@ _WHEN = (
     "such as 45m, 12h, 30d or 2w, or a time such as 2027-01-31 or 2027-01-31T12:00:00Z"
 )
 
+# No months or years: their length differs.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
@@ -127,7 +128,7 @@ def _moment(text: str, now: int) -> int:
     if found is None:
         raise NotAllowed(_WHEN)
     if not now < found <= LAST_TIME:
-        raise NotAllowed("a time that is still to come")
+        raise NotAllowed("a time that is still to come")  # or nobody could use it
     return found
 
 
@@ -143,6 +144,7 @@ def _date(text: str) -> int | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # The time zone of this machine would surprise whoever reads the list elsewhere.
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
     return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

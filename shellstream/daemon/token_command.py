@@ -58,6 +58,7 @@ def main(
         sys.stderr.write(f"shellstream: {why}; give a --state-dir\n")
         return 1
     file, name = TokenFile(folder.absolute()), account(environ)
+    # argparse has checked the subcommand, which is a method of the tool.
     tool = TokenTool(file, name, now, sys.stdout, sys.stderr)
     try:
         getattr(tool, arguments.do)(arguments)
@@ -107,6 +108,7 @@ class TokenTool:
             made.append((token, text))
             return {**tokens, token.id: token}
 
+        # The token is saved before it is shown: one that is shown must be valid.
         self._change(add)
         token, text = made[0]
         try:

@@ -148,6 +148,7 @@ def render_line(entry: AuditEntry, time: int) -> str:
         for name, value in document.items()
         if value not in ("", {}, None)
     }
+    # json escapes all of ASCII's controls but DEL.
     return json.dumps(members, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 

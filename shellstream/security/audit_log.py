@@ -53,6 +53,7 @@ class AuditLog:
                 self._minute = self._clock.callLater(MINUTE, self._next_minute)
             if not self._refusals.admit(entry.address):
                 return
+        # A terminal sends a piece of input for each key.
         if entry.action is AuditAction.INPUT and not self._is_first(entry):
             return
         self._put(entry)
@@ -81,6 +82,7 @@ class AuditLog:
     def _put(self, entry: AuditEntry) -> None:
         now = self._wall()
         try:
+            # First, so that a reader finds the gap where the lines are missing.
             if self._missing:
                 gap = AuditEntry(action=AuditAction.GAP, facts={"times": self._missing})
                 self._write(render_line(gap, now))
@@ -91,6 +93,7 @@ class AuditLog:
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:
+        # A full disk fails each write, and the daemon's log is often on the same disk.
         now = self._clock.seconds()
         if self._complained is not None and now < self._complained + COMPLAINT_INTERVAL:
             return

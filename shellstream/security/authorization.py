@@ -138,6 +138,7 @@ def decide(
     @param command: the command concerned, if it is one.
     @param owner: the principal who started the run concerned, if it is one.
     """
+    # The order matters: C{FORBIDDEN} must not depend on the command or the run.
     grant = principal.grant
     if action not in grant.actions:
         return Verdict.FORBIDDEN

@@ -67,6 +67,7 @@ def _alternatives(extensions: x509.Extensions) -> Iterator[str]:
     except x509.ExtensionNotFound:
         return
     for name in found.value:
+        # Other kinds, such as IP addresses, name machines rather than users.
         if type(name) in _KINDS:
             yield f"{_KINDS[type(name)]}:{name.value}"
 
@@ -89,6 +90,7 @@ def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
     """
     key = ec.generate_private_key(ec.SECP256R1())
     hosts = list(filter(None, map(_host, dict.fromkeys(names))))
+    # The common name has at most 64 characters (RFC 5280, appendix A.1).
     common = str(hosts[0].value)[:64] if hosts else "shellstream"
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     public = key.public_key()
@@ -131,6 +133,6 @@ _SIGNS_ONLY = x509.KeyUsage(
 
 
 def _host(name: str) -> x509.GeneralName | None:
-    with suppress(ValueError):
+    with suppress(ValueError):  # an address may have a zone, as fe80::1%eth0
         return x509.IPAddress(ip_address(name.partition("%")[0]))
     return x509.DNSName(name) if name and name.isascii() else None

@@ -58,6 +58,7 @@ class LoginSessions:
         key = _key(cookie)
         credential = f"{_KIND}{key}"
         self._sessions[key] = LoginSession(
+            # The session is the credential: its end closes what it has opened.
             evolve(principal, credential=credential),
             principal.credential,
             secrets.token_hex(32),
@@ -66,6 +67,7 @@ class LoginSessions:
         return cookie
 
     def _make_room(self, credential: str) -> None:
+        # A walk through 1,000 sessions at each login: it is rare, and needs no index.
         theirs = [
             key
             for key, each in self._sessions.items()
@@ -96,4 +98,6 @@ class LoginSessions:
 
 
 def _key(cookie: str) -> str:
+    # A hash, so that a look-up by the text takes no time that depends on other cookies,
+    # and a dump of the memory holds no cookie that is good.
     return sha256(cookie.encode("utf-8", "replace")).hexdigest()

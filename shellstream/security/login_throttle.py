@@ -43,12 +43,14 @@ class LoginThrottle:
 
         @return: 0, or the seconds after which it may try again.
         """
+        # The bucket is stored as the time at which it will be empty: so it needs no
+        # timer, and is one number.
         key, now = client_network(address), self._seconds()
         empty_at = max(self._empty_at.pop(key, now), now)
         if empty_at - now > (BURST - 1) * EVERY:
             self._empty_at[key] = empty_at
             return int(empty_at - now - (BURST - 1) * EVERY) + 1
-        self._empty_at[key] = empty_at + EVERY
+        self._empty_at[key] = empty_at + EVERY  # at the end: failed last
         if len(self._empty_at) > MAX_ADDRESSES:
             self._empty_at.popitem(last=False)
         return 0

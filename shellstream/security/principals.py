@@ -111,6 +111,7 @@ class AccessSettings:
             address = ip_address(peer)
         except ValueError:
             return peer in self.proxies
+        # A socket for both families shows IPv4 peers as ::ffff:192.0.2.1.
         mapped = getattr(address, "ipv4_mapped", None)
         networks = (each for each in self.proxies if not isinstance(each, str))
         return any((mapped or address) in each for each in networks)
@@ -118,6 +119,7 @@ class AccessSettings:
     def by_proxy(self, name: str) -> Principal | None:
         """The principal with a name that a proxy sent; L{None} if it has no entry."""
         known = self.known.get(name) or self.known.get(ANY_NAME)
+        # No user may pass for all others, or for clients without a credential.
         if known is None or name == ANY_NAME or name == ANONYMOUS.name:
             return None
         return Principal(name=name, grant=known.grant, credential="proxy")

@@ -48,6 +48,7 @@ class HostNames:
             return any(fnmatchcase(name, each.lower()) for each in known)
         if name in self.patterns:
             return True
+        # 0.0.0.0 reaches loopback on Linux, and pages of other sites have used that.
         if address.is_unspecified or address.is_multicast:
             return False
         return address.is_loopback or self.exposed
@@ -96,6 +97,7 @@ def origin_of(
             return RequestOrigin.LINK
         return RequestOrigin.OTHER
     # Over plain HTTP browsers send no Fetch Metadata, and with GET no Origin.
+    # Programs other than browsers send neither.
     page = header("referer") if origin is None else origin
     if page is None or page.partition("://")[2].partition("/")[0] == header("host"):
         return RequestOrigin.OWN

@@ -132,6 +132,8 @@ def create_token(
     @param taken: the ids of other tokens.
     @param random: returns that many random bytes, in hexadecimal digits.
     """
+    # The id is for people, and for finding the digest: 32 bits are enough, but two
+    # tokens must not share one.
     found = random(4)
     while found in taken:
         found = random(4)
@@ -156,6 +158,7 @@ def find_token(text: str, tokens: TokenTable, now: int) -> Token | None:
     parts = _TEXT.fullmatch(text)
     if parts is None:
         return None
+    # compare_digest() takes the same time wherever the first difference is.
     token = tokens.get(parts[1])
     digest = _NO_DIGEST if token is None else token.digest
     same = compare_digest(digest, _digest(parts[2]))
@@ -172,6 +175,7 @@ def credential_is_valid(credential: str, tokens: TokenTable, now: int) -> bool:
 
 def changes(before: TokenTable, after: TokenTable) -> Iterable[tuple[str, Token]]:
     """Each token that was C{made}, C{revoked} or C{changed}."""
+    # Revoked ones first: a token that replaces another is made after that has gone.
     for token in before.values():
         if token.id not in after:
             yield "revoked", token

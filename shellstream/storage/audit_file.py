@@ -80,6 +80,7 @@ class AuditFile:
         @raise OSError: if the line does not fit; then no part of it is in the file.
         """
         data = text.encode("ascii") + b"\n"
+        # The size is asked for each time: the token tool appends to the same file.
         size = self.open()
         if size and size + len(data) > self._max_size:
             self._rotate()
@@ -117,6 +118,8 @@ class AuditFile:
         self._fd = self._identity = None
 
     def _rotate(self) -> None:
+        # From the oldest down, which is overwritten; the current one goes last, so that
+        # a crash in between loses no lines but leaves a gap in the numbers.
         for number in range(self._keep - 1, 0, -1):
             with suppress(FileNotFoundError):
                 os.replace(self._rotated(number), self._rotated(number + 1))

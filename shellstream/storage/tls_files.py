@@ -92,6 +92,7 @@ def load_or_create(folder: Path, names: Iterable[str], now: datetime) -> Certifi
     mine = folder / "tls"
     certificate, key = mine / "certificate.pem", mine / "key.pem"
     try:
+        # A link that leads nowhere is not replaced either: clients may have pinned it.
         if not os.path.lexists(mine):
             _make(folder / "tls.new", mine, *self_signed(names, now))
         return read_certified_key(certificate, key)

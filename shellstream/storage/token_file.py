@@ -181,6 +181,7 @@ class TokenFile:
                 self._replace(data, home)
         return after
 
+    # The checks are made on the open file: a path could lead elsewhere a moment later.
     def _check(self, found: os.stat_result, owner: int) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise TokensUnusable(f"{self.path} is not a regular file; remove it")
@@ -210,6 +211,7 @@ class TokenFile:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        # Readers see the old file or the new one, never a part.
         os.replace(new, self.path)
         with _closing(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | _OPEN)) as fd:
             os.fsync(fd)  # or the new name may be lost with the power
@@ -236,7 +238,7 @@ class TokenFile:
                         f"another process has been changing {self.path} for "
                         f"{_LOCK_TIMEOUT:g} s; try again"
                     ) from None
-            time.sleep(0.02)
+            time.sleep(0.02)  # a blocking flock(2) would have no timeout
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -68,6 +68,8 @@ class TokenStore:
         @raise TokensUnusable: if it cannot be read.
         """
         self._refresh()
+        # Polling: one stat(2) a second costs nothing, and inotify(7) does not see
+        # changes by other machines on a network file system.
         self._looking = LoopingCall(self._look)
         self._looking.clock = self._clock
         self._looking.start(POLL_INTERVAL, now=False)
@@ -141,6 +143,7 @@ class TokenStore:
             saved, self._stamp = SavedTokens({}, self._revision or ""), None
         else:
             return  # it came and went
+        # At the start the last revision is unknown, so nothing counts as an edit.
         edited, self._revision = saved.revision == self._revision, saved.revision
         before, self._tokens = self._tokens, {**saved.tokens, **self._in_memory}
         if edited and self._records_edits:
