@@ -1,4 +1,4 @@
-"""What is done to a real daemon is in its audit, and no secret is anywhere."""
+"""The audit of a real daemon has each change, and no secret."""
 
 import json
 import os
@@ -31,7 +31,7 @@ params.password = { type = "string", secret = true }
 
 
 class AuditTestCase(StateTestCase):
-    """What a daemon has noted."""
+    """The audit of a daemon."""
 
     @property
     def path(self) -> Path:
@@ -155,7 +155,7 @@ class AuditTests(AuditTestCase):
         return Daemon(program)
 
     async def test_moved_away(self) -> None:
-        """One that logrotate has moved away is begun anew."""
+        """After logrotate has moved the file away, a new one is begun."""
         daemon = await self.start(CONFIG)
         await fetch(daemon.port, "/stream")
         self.path.rename(self.state / "moved")
@@ -163,7 +163,7 @@ class AuditTests(AuditTestCase):
         self.assertEqual([each["what"] for each in self.lines()], ["start", "end"])
 
     async def test_full(self) -> None:
-        """When it cannot be written runs go on, and then it is told what is missing."""
+        """Runs go on while the audit cannot be written; later it names the gap."""
         daemon = await self.start(CONFIG)
         self.path.unlink()
         self.path.mkdir()
@@ -225,7 +225,7 @@ class SecretTests(AuditTestCase):
 
 
 class TokenTests(AuditTestCase):
-    """Who has changed a token is recorded once, whether or not a daemon runs."""
+    """Each change of a token is recorded once, with its author, daemon or not."""
 
     async def tool(self, *argv: str) -> None:
         """C{twistd shellstream tokens}, as alice types it after sudo."""
@@ -234,7 +234,7 @@ class TokenTests(AuditTestCase):
         self.assertEqual(await program.ended(), 0, program.err)
 
     def tokens(self) -> list[tuple[str, str]]:
-        """What became of tokens, and of whose, by whoever has typed it."""
+        """The changes of tokens: action, owner and author."""
         who = account({"SUDO_USER": "alice"})
         found = self.lines() if self.path.exists() else []
         for each in found:

@@ -1,4 +1,4 @@
-"""What the daemon uses, whatever clients and commands do."""
+"""What a daemon uses of memory and time, whatever clients and commands do."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ print("end")
 
 
 class Taker(Protocol):
-    """A client that reads nothing until it is told to."""
+    """A client that reads nothing until L{take} is called."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -92,7 +92,7 @@ class BackPressureTests(TestCase):
         self.assertEqual(taker.tail[-5:], b"xend\n")
 
     async def test_small_when_idle(self) -> None:
-        """A daemon that nobody uses needs less than 60 MB."""
+        """An idle daemon needs less than 60 MB."""
         daemon = await start_daemon(self)
         self.assertLess(resident(daemon.pid), 60_000_000)
 

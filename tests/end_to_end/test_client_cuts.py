@@ -181,7 +181,7 @@ class CutTests(ClientTestCase):
         self.assertLess(proxy.cuts, 20)
 
     async def test_told(self) -> None:
-        """With -v each cut is told on stderr; without, nothing is."""
+        """With -v each cut is reported on stderr; without it none is."""
         await self.serve(CONFIG)
         proxy = await self.proxied(self.seed, 5)
         words = ("--server", self.url, "-v", "--no-stdin", "count")
@@ -191,7 +191,7 @@ class CutTests(ClientTestCase):
         self.assertGreaterEqual(len(told), 5, client.err[-500:])
 
     async def test_given_up(self) -> None:
-        """What cannot be taken up again has its own exit code, and says how."""
+        """A stream that cannot be resumed has its own exit code, and a hint."""
         await self.serve(CONFIG)
         await self.proxied(self.seed, 1_000_000)
         client = self.client("--server", self.url, "--retry-for", "0.5", "short")

@@ -53,7 +53,7 @@ class RunTests(ClientTestCase):
         self.assertTrue((await self.done("ps")).out.startswith(b"ID "))
 
     async def test_signals(self) -> None:
-        """128 and the signal's number; a reason is told, unless nobody wants it."""
+        """The exit code is 128 plus the signal; a message says why, unless -q."""
         await self.serve(CONFIG)
         self.assertEqual(await self.said("term", code=143), "")
         self.assertIn("longer than its timeout", await self.said("late", code=143))
@@ -122,7 +122,7 @@ class RunTests(ClientTestCase):
         self.assertEqual(json.loads(listed.out)["command"], "say")
 
     async def test_commands(self) -> None:
-        """What may be run is listed, with all that one has to know."""
+        """The commands are listed with their parameters."""
         await self.serve(CONFIG)
         said = (await self.done("commands")).out.decode()
         takes = "takes standard input or a terminal (--tty)"
@@ -139,7 +139,7 @@ class RunTests(ClientTestCase):
         self.assertEqual(client.out, b"all|4|")
 
     async def test_mistyped(self) -> None:
-        """Who mistypes is told what was meant."""
+        """A mistyped name is answered with a suggestion."""
         await self.serve(CONFIG)
         for words, code, meant in (
             (("bild", "target=all"), 65, "did you mean 'build'?"),
@@ -153,7 +153,7 @@ class RunTests(ClientTestCase):
             self.assertIn(meant, await self.said(*words, code=code))
 
     async def test_gap(self) -> None:
-        """What is not kept any more is told where it is missing; that is no success."""
+        """Output that is no longer kept is reported as missing; that is no success."""
         await self.serve(CONFIG)
         run_id = (await self.done("start", "small")).out.decode().strip()
         await self.done("attach", run_id, "--tail", "1")
@@ -298,7 +298,7 @@ class LightTests(ClientTestCase):
     """A Raspberry Pi Zero has little of everything."""
 
     async def test_light(self) -> None:
-        """What no run needs is not loaded, and treq's memory is nearly all it takes."""
+        """Only what a run needs is loaded; treq takes most of the memory."""
         argv = '["head", "-c", "30000000", "/dev/zero"]'
         await self.serve(f'default = "x"\n[commands.x]\nargv = {argv}\n')
         nowhere = os.open(os.devnull, os.O_WRONLY)

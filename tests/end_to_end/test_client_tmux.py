@@ -1,4 +1,4 @@
-"""C{--tty} on a screen: what somebody sees who sits there."""
+"""C{--tty} on a screen: what a user sees."""
 
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class SeenTests(TmuxTestCase):
         self.assertEqual(after.read_text(), before.read_text())
 
     async def test_left(self) -> None:
-        """So it is when one leaves what is stuck."""
+        """The same when a user leaves a stuck run."""
         path = await self.begin()
         await self.line(f"s --tty vi 'path={path}'")
         await self.fills(24)

@@ -1,4 +1,4 @@
-"""C{--tty}: somebody sits at a terminal here, and the command at one there."""
+"""C{--tty}: a terminal here, and one for the command there."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ class TerminalTestCase(ClientTestCase):
     def sit(self, *words: str) -> Program:
         """The client, at a new terminal."""
         master, slave = os.openpty()
-        # Nobody else has it open, or its end would not be seen.
+        # No other process may have it open, or its end would not show.
         self.terminal = os.dup(master)
         self.addCleanup(os.close, self.terminal)
         self.size(50, 132)
@@ -146,7 +146,7 @@ class LeavingTests(TerminalTestCase):
         self.assertIn(b"not resumed", program.out)
 
     async def test_signals(self) -> None:
-        """SIGTERM cancels the run; SIGQUIT leaves, and who closes the terminal."""
+        """SIGTERM cancels the run; SIGQUIT leaves it, as does closing the terminal."""
         for number, code in ((SIGTERM, None), (SIGQUIT, 131), (SIGHUP, 129)):
             program = await self.stuck()
             os.kill(program.pid, number)
@@ -156,7 +156,7 @@ class LeavingTests(TerminalTestCase):
             self.assertEqual(cancelled, number == SIGTERM)
 
     async def test_mistakes(self) -> None:
-        """What cannot be is told before the terminal is touched, or after."""
+        """Mistakes are reported before the terminal's modes are changed, or after."""
         await self.serve(CONFIG)
         for words, code, said in (
             (("no",), 65, "tty = true"),

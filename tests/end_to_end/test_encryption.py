@@ -1,4 +1,4 @@
-"""The daemon over TLS, as C{--tls} and C{[tls]} have it, and who gets in."""
+"""A daemon over TLS by C{--tls} and C{[tls]}, and which clients it accepts."""
 
 import hashlib
 import os
@@ -112,7 +112,7 @@ class OwnTests(StateTestCase):
         self.assertNotEqual(self.pin, first)
 
     async def test_damaged(self) -> None:
-        """One that is damaged stops the daemon: clients would not know a new one."""
+        """A damaged certificate stops the daemon: clients know no other."""
         await self.stop(await self.serve(Gate(self).config))
         (self.state / "tls" / "key.pem").write_bytes(b"")
         options = ("--tls", "--port", "0", "--state-dir", str(self.state))
@@ -121,7 +121,7 @@ class OwnTests(StateTestCase):
         self.assertIn("key.pem: it holds no key in PEM; repair", refusal(program))
 
     async def test_pinned(self) -> None:
-        """Who knows its fingerprint, in any form, sees each line as it is written."""
+        """A client with the fingerprint, in any form, sees each line at once."""
         gate = Gate(self)
         daemon = await self.serve(gate.config)
         digits = self.pin.removeprefix("SHA256:").upper()
@@ -150,7 +150,7 @@ class OwnTests(StateTestCase):
         self.assertEqual(client.out, b"")
 
     async def test_unpinned(self) -> None:
-        """Who knows nothing of it is told what to compare, and not let in."""
+        """A client without it is told what to compare, and does not connect."""
         daemon = await self.serve(Gate(self).config)
         client = self.client(f"{daemon.url}/stream")
         self.assertEqual(await client.ended(), 77, client.err)
@@ -181,7 +181,7 @@ class OwnTests(StateTestCase):
         self.assertEqual(hashlib.sha256(client.out).hexdigest(), WHOLE)
 
     async def test_plain(self) -> None:
-        """Who says http:// is told to say https://, by curl and by our client."""
+        """A request by http:// is told to use https://, for curl and for our client."""
         daemon = await self.serve(Gate(self).config)
         url = f"http://127.0.0.1:{daemon.port}/stream"
         for client in (run(self, "curl", "-s", url), self.client(url)):
@@ -223,7 +223,7 @@ class FilesTests(TestCase):
         return run(self, "curl", "-sSN", "--cacert", ca, *options, url)
 
     async def test_reload(self) -> None:
-        """New files are for who comes next; a stream that runs goes on over the old."""
+        """New files are for new connections; a stream goes on with the old ones."""
         gate = Gate(self)
         daemon = await start_daemon(self, self.config(gate))
         url = f"{daemon.url}/stream"
@@ -244,7 +244,7 @@ class FilesTests(TestCase):
         self.assertEqual(await third.ended(), 60, third.err)
 
     async def test_versions(self) -> None:
-        """TLS 1.1 is spoken to nobody, and 1.2 to nobody if 1.3 is asked for."""
+        """TLS 1.1 is always refused, and 1.2 if C{min_version} is 1.3."""
         for more, refused, spoken in (
             ("", "-tls1_1", "-tls1_2"),
             ('minimum = "1.3"\n', "-tls1_2", "-tls1_3"),
@@ -261,7 +261,7 @@ class FilesTests(TestCase):
             self.assertEqual(await client.ended(), 0, client.err)
 
     async def test_client_certificates(self) -> None:
-        """Those of the authority get in, others are refused, and so may be nobody's."""
+        """Client certificates of the authority are accepted, others are not."""
         self.issue("ann", "ann@example.org")
         self.issue("eve", "eve@example.org", trustme.CA())
         for wanted, anybody in (("optional", 0), ("required", 56)):
@@ -282,7 +282,7 @@ class FilesTests(TestCase):
             self.assertEqual(await client.ended(), anybody, client.err)
 
     async def test_unreadable(self) -> None:
-        """What cannot be read at the start stops the daemon, which says what."""
+        """A file that cannot be read stops the daemon, which names it."""
         os.unlink(self.path("server.key"))
         path = Path(self.path("config.toml"))
         path.write_text(self.config(Gate(self)))

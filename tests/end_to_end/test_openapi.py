@@ -89,7 +89,7 @@ enabled = true
 expected-statuses = ["2xx", "3xx", "4xx", "503"]
 
 # A ticker takes as long as one wants; the news never end, but begin with an event
-# for whoever knows only older ones.
+# for tools that know only older ones.
 [[operations]]
 include-path = "/doctor"
 parameters = {"query.interval" = 0, "query.idle" = 0}
@@ -106,7 +106,7 @@ HEADERS: tuple[str, ...] = ()
 
 
 class SchemathesisTests(TestCase):
-    """What is answered is what is told, whatever is asked."""
+    """Every response is as the document says, whatever the request."""
 
     timeout = 300
 
