@@ -339,7 +339,8 @@ class Channel(HTTPChannel):
         if not headers.hasHeader(b"Content-Security-Policy"):
             head.append(_POLICY_LINE)
         for name, values in headers.getAllRawHeaders():
-            head += [b"%b: %b\r\n" % (name, value) for value in values]
+            for value in values:
+                head.append(b"%b: %b\r\n" % (name, value))
         head.append(b"\r\n")
         self.write(b"".join(head))
 
