@@ -83,8 +83,8 @@ class AccessControl(TwistedResource):
 
         # Origin. What it forbids depends on the rule; but a browser sends a preflight
         # without credentials, so that is answered here.
-        site = authenticator.origin(request)
-        if site is RequestOrigin.LISTED:
+        origin = authenticator.origin(request)
+        if origin is RequestOrigin.LISTED:
             _share(request)
             if request.method == b"OPTIONS":
                 return _answer_preflight(request)
@@ -110,7 +110,7 @@ class AccessControl(TwistedResource):
         # Rule.
         handler, rule = resource.handler_and_rule(request)
         starts = request.method not in (b"GET", b"HEAD") or Action.RUN in rule
-        if site is RequestOrigin.OTHER or (starts and site is RequestOrigin.LINK):
+        if origin is RequestOrigin.OTHER or (starts and origin is RequestOrigin.LINK):
             raise CrossSiteRequest
         for action in rule:
             context.runs.require(action)

@@ -39,7 +39,7 @@ class HostTests(AuthenticationTestCase):
         self.assertEqual(self.raw("GET / HTTP/1.0\r\nHost: evil.example").status, 421)
 
 
-class GuardedTests(AuthenticationTestCase):
+class FixedHeaderTests(AuthenticationTestCase):
     """The headers of every response."""
 
     def test_headers(self) -> None:
@@ -61,7 +61,7 @@ class GuardedTests(AuthenticationTestCase):
         self.assertEqual(reply.headers["cross-origin-opener-policy"], "same-origin")
 
 
-class ListedTests(AuthenticationTestCase):
+class ListedOriginTests(AuthenticationTestCase):
     """Pages of origins that the operator lists."""
 
     config = evolve(

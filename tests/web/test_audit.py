@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 HERE = PEER.host
 
 
-class NotedTests(WebTestCase):
+class AuditedTests(WebTestCase):
     """What a client did has an entry that says where it was."""
 
     config = Config(
@@ -201,7 +201,7 @@ class SecretTests(WebTestCase):
         self.assertIn(field, reply.body)
 
 
-class GateTests(AuthenticationTestCase):
+class RefusalTests(AuthenticationTestCase):
     """Who is not let in is noted, and who logs in."""
 
     def assert_noted(self, what: AuditAction, who: str = "", **facts: Any) -> None:

@@ -63,7 +63,7 @@ class IndexTestCase(WebTestCase):
     config = Config(commands={"build": BUILD, "say": SAY}, default="say")
 
 
-class ProgramTests(IndexTestCase):
+class JsonIndexTests(IndexTestCase):
     """Programs get JSON."""
 
     def document(self, path: str, **headers: str) -> Any:
@@ -142,7 +142,7 @@ class ProgramTests(IndexTestCase):
                 self.assertEqual(reply.headers[name], whole.headers[name])
 
 
-class PersonTests(IndexTestCase):
+class ConsoleTests(IndexTestCase):
     """Browsers get a page, which runs nothing but what was asked for."""
 
     def page(self) -> Page:

@@ -56,7 +56,7 @@ class InputTestCase(RunsTestCase):
         self.assertEqual(reply.headers["shellstream-stdin-offset"], str(offset))
 
 
-class FeedTests(InputTestCase):
+class StdinTests(InputTestCase):
     """C{POST /runs/ID/stdin} is answered when the run took it all."""
 
     def test_taken(self) -> None:
@@ -215,7 +215,7 @@ class QueuedTests(InputTestCase):
             self.assertEqual(self.site.input_quota.used, 0)
 
 
-class SizeTests(InputTestCase):
+class ResizeTests(InputTestCase):
     """Input comes in pieces, and all of them together are bounded."""
 
     def test_largest(self) -> None:
@@ -265,7 +265,7 @@ class SizeTests(InputTestCase):
         self.assertEqual(self.site.input_quota.used, 0)
 
 
-class OrderTests(InputTestCase):
+class StartWithInputTests(InputTestCase):
     """C{POST /runs} may ask for input and for a terminal."""
 
     def test_stdin(self) -> None:

@@ -42,7 +42,7 @@ class EventsTestCase(RunsTestCase):
         return found
 
 
-class NewsTests(EventsTestCase):
+class LiveEventsTests(EventsTestCase):
     """Every run is told of, as it is created, starts and ends."""
 
     def test_headers(self) -> None:

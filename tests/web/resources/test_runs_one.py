@@ -110,7 +110,7 @@ class OneRunTests(RunsTestCase):
         self.assertEqual(self.get(f"/runs/{started.run.id}")["size"], 10)
 
 
-class SteerTests(RunsTestCase):
+class ControlTests(RunsTestCase):
     """C{/runs/ID/cancel} and C{/runs/ID/signal}."""
 
     def test_cancel(self) -> None:

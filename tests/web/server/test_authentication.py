@@ -140,7 +140,7 @@ class RuleTests(AuthenticationTestCase):
         return b"" if method == "POST" else None
 
 
-class SeenTests(AuthenticationTestCase):
+class VisibilityTests(AuthenticationTestCase):
     """What one may not see is not there, wherever one looks."""
 
     def setUp(self) -> None:

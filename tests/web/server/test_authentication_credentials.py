@@ -140,7 +140,7 @@ class CredentialTests(AuthenticationTestCase):
             self.authenticator.abort_revoked()
 
 
-class OpenTests(AuthenticationTestCase):
+class NotRequiredTests(AuthenticationTestCase):
     """A daemon that requires no authentication."""
 
     required = False

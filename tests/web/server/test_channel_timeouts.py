@@ -195,7 +195,7 @@ class BodyTests(WaitTestCase):
         self.assertEqual(parsed(connection.wire.value()).status, 204)
 
 
-class AnswerTests(WaitTestCase):
+class AnsweringTests(WaitTestCase):
     """A request that is being answered has no timer."""
 
     def test_stream(self) -> None:

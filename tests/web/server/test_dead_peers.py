@@ -45,7 +45,7 @@ class RepetitionsTests(SynchronousTestCase):
         self.assertEqual(repetitions(StringTransport()), 0)
 
 
-class MonitorTests(WebTestCase):
+class DeadPeerMonitorTests(WebTestCase):
     """Connections of vanished clients are reset, one round after the other."""
 
     def test_rounds(self) -> None:

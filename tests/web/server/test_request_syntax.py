@@ -22,7 +22,7 @@ CONTROLS = [*range(0x20), 0x7F]
 TOKEN = st.text("!#$%&'*+-.^_`|~09AZaz", min_size=1).map(str.encode)
 
 
-class StrictTestCase(WebTestCase):
+class SyntaxTestCase(WebTestCase):
     """C{GET /stream/hidden} would start a run."""
 
     config = Config(
@@ -40,7 +40,7 @@ class StrictTestCase(WebTestCase):
         return found
 
 
-class SmugglingTests(StrictTestCase):
+class SmugglingTests(SyntaxTestCase):
     """Nothing is executed that somebody else may have taken for something else."""
 
     def test_hidden(self) -> None:
