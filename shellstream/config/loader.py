@@ -22,7 +22,7 @@ from shellstream.security.principals import (
 from .command import Command, placeholders
 from .confinement import Confinement
 from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits, check_http
-from .parameter_tables import parameter
+from .parameter_tables import read_parameter
 from .tls_settings import TLS, check_tls
 
 #: Names are parts of URLs.
@@ -127,18 +127,18 @@ def parse(text: str) -> Config:
     except (ValueError, RecursionError) as error:
         raise ConfigError([Mistake("(file)", str(error), "TOML 1.0")]) from None
     mistakes: list[Mistake] = []
-    config = _config(Table("", "", document, mistakes))
+    config = _read_config(Table("", "", document, mistakes))
     if mistakes:
         raise ConfigError(mistakes)
     return config
 
 
-def _config(table: Table) -> Config:
+def _read_config(table: Table) -> Config:
     # The top of the file is read like one more command: what it has becomes the
     # fallback of all others.
-    common = _command_settings(table, Command(name=""), shared_only=True)
+    common = _read_command_settings(table, Command(name=""), shared_only=True)
     commands = {
-        each.name: _command(each, common)
+        each.name: _read_command(each, common)
         for each in table.tables("commands", COMMAND_NAME)
     }
     # Not the commands that could be read: if all are wrong, that is reported already.
@@ -155,7 +155,7 @@ def _config(table: Table) -> Config:
     return evolve(config, access=access)
 
 
-def _command_settings(
+def _read_command_settings(
     table: Table, fallback: Command, *, shared_only: bool = False, **others: object
 ) -> Command:
     return table.read_settings(
@@ -171,16 +171,17 @@ def _command_settings(
     )
 
 
-def _command(table: Table, common: Command) -> Command:
+def _read_command(table: Table, common: Command) -> Command:
     """
     What a table C{[commands.NAME]} declares.
 
     @param common: has the values of the keys that are absent.
     """
     params = {
-        each.name: parameter(each) for each in table.tables("params", PARAMETER_NAME)
+        each.name: read_parameter(each)
+        for each in table.tables("params", PARAMETER_NAME)
     }
-    command = _command_settings(table, common, params=params)
+    command = _read_command_settings(table, common, params=params)
     # If argv or shell is wrong itself, it is empty now, and no rule applies to it.
     if ("argv" in table) == ("shell" in table):
         found = "both argv and shell" if "argv" in table else "nothing to run"

@@ -39,7 +39,7 @@ KEYS: Mapping[str, Setting] = {
 }
 
 
-def parameter(table: Table) -> Parameter:
+def read_parameter(table: Table) -> Parameter:
     """What a table C{[commands.NAME.params.NAME]} declares."""
     kind = table.read("type", string, None)
     if kind is None or kind not in KINDS:

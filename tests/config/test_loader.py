@@ -160,6 +160,10 @@ class WrongTests(SynchronousTestCase):
             shel = "echo"
             [commands.y.params.P]
             type = "text"
+            [http]
+            conections = 1
+            [keep]
+            runs = 0
         """
         keys = {key for key, _, _ in mistakes(text)}
         self.assertEqual(
@@ -175,6 +179,8 @@ class WrongTests(SynchronousTestCase):
                 "commands.y.shel",
                 "commands.y.params.P",
                 "commands.y.params.P.type",
+                "http.conections",
+                "keep.runs",
             },
         )
         error = self.assertRaises(ConfigError, parse, text)
