@@ -165,6 +165,7 @@ def next_id(now: int, newest: str | None) -> str:
     millis = now // 1000
     if newest is not None:
         millis = max(millis, (UUID(newest).int >> 80) + 1)
+    # From the top: 48 bits of time, 4 of version, 12 random, 2 of variant, 62 random.
     random = secrets.randbits(74)
     high, low = random >> 62, random & (1 << 62) - 1
     number = millis << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low

@@ -66,11 +66,14 @@ class Admission:
             case WhenBusy.QUEUE:
                 pass
             case WhenBusy.REPLACE if (running or waiting) and not self._full(command):
+                # Those that wait give their places in the queue to the new one.
                 left, replaced = left - len(waiting), [*running, *waiting]
             case _:
                 raise Busy(self._why(command), RETRY_AFTER)
         if left >= self._max_queued:
             raise Busy(f"{left} runs are waiting already", RETRY_AFTER)
+        # Queued before the others are stopped: the place of one that ends at once is
+        # given to the next in the queue.
         self.queue.append(run)
         for each in replaced:
             each.cancel(Reason.CANCELLED)

@@ -183,6 +183,7 @@ class History:
         """
         if not await self._store.transact(lambda tables: tables.delete(run_id)):
             raise RunUnknown(run_id)
+        # The record first: after a crash in between, the next daemon sweeps the output.
         self._ended.pop(run_id, None)
         await self.logs.remove([run_id])
 
@@ -230,7 +231,7 @@ class History:
             size=log.end,
             stored=log.stored,
         )
-        log.close()
+        log.close()  # thousands may be lost at once: no file stays open for each
         self.adopt_ended(lost)
         return lost
 

@@ -139,6 +139,8 @@ class Registry:
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, command, invocation), command, invocation)
+        # Its place is taken before it is recorded: or two requests could both find the
+        # last free one, while the disk is waited for.
         supervisor.admit(run)
         try:
             await history.add(run.record, key)

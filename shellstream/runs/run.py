@@ -191,7 +191,7 @@ class Run:
             self._end(Event.STOP, state=State.CANCELLED)
             return
         self._advance(Event.STOP)
-        self._stop_timers()
+        self._stop_timers()  # one reason to stop is enough
         self._child.signal(SIGTERM)
         if self.record.tty is not None:  # an interactive shell ignores TERM
             self._child.signal(SIGHUP)
@@ -231,6 +231,7 @@ class Run:
         tty = evolve(self.record.tty, rows=rows, columns=columns)
         self.record = evolve(self.record, tty=tty)
         self.invocation = evolve(self.invocation, tty=tty)
+        # A queued run gets the new size when its process starts: see invocation.
         if self._child is not None:
             self._child.resize(tty)
 
@@ -368,7 +369,7 @@ class Run:
             size=log.written,
             stored=log.stored,
             stdin=self._stdin_state(),
-            secrets={},
+            secrets={},  # needed only to start it, and not to be kept any longer
             **facts,
         )
         self._owner.run_ended(self, outcome)
@@ -389,6 +390,8 @@ class Run:
     def _synced(self, offset: int) -> None:
         self._syncing = False
         self.log.publish(offset)
+        # What was written meanwhile is one more round: so a slow disk gets few, large
+        # syncs instead of one for each chunk.
         self._sync()
         if not self.has_ended:
             self.apply_backpressure()
@@ -398,6 +401,8 @@ class Run:
         assert limit is not None
         if self._paused:  # it may have output that is left unread
             self._last_output = self._clock.seconds()
+        # Set again when it fires too early, instead of with every chunk of output: a
+        # command may write a hundred thousand of these a second.
         left = self._last_output + limit - self._clock.seconds()
         if left > 0:
             self._set_timer("idle", left, self._maybe_idle)

@@ -78,6 +78,8 @@ class Stdin:
         offset = self.offset if chunk.offset is None else chunk.offset
         if offset > self.offset:
             raise InputMisplaced(offset, self.offset)
+        # A client whose answer was lost sends its chunk again: bytes that were taken
+        # are not an error, and only the others go in.
         rest = memoryview(chunk.data)[self.offset - offset :]
         if not self.state.open:
             if rest:
@@ -86,6 +88,7 @@ class Stdin:
         if not rest and not chunk.eof:
             return succeed(self.offset)
         if self._waiting is not None:
+            # Without an offset it may be more input of a second client, in parallel.
             if chunk.offset is None:
                 raise InputBusy(self.offset)
             self._fail(InputReplaced(self.offset))
@@ -113,6 +116,7 @@ class Stdin:
                 return
             waiting.rest = waiting.rest[size:]
             self.state = evolve(self.state, offset=self.offset + size)
+        # Before the answer: its receiver may feed the next chunk at once.
         self._waiting = None
         if waiting.eof:
             self.state = evolve(self.state, open=False)

@@ -138,7 +138,7 @@ class RunSupervisor:
         seconds. Fires when all have ended. Queued runs are left to the next daemon.
         """
         self._begin_to_stop()
-        for run in tuple(self.admission.queue):
+        for run in tuple(self.admission.queue):  # _leave changes it
             if run.recorded:  # the others are cancelled once they are
                 run.leave_queued()
                 self._leave(run)
@@ -179,6 +179,7 @@ class RunSupervisor:
 
     async def _launch_queued(self, run: Run) -> None:
         run.take_turn()
+        # Recorded as running first, or the next daemon would start it a second time.
         failure = None
         try:
             await self._history.update(run.record, synced=True)
@@ -206,6 +207,7 @@ class RunSupervisor:
             run.failed(str(error))
             raise
         run.started(child)
+        # Not waited for: the process is known by its environment as well.
         self._history.save_soon(run.record)
         self._reporter.report("started", run.record)
 

@@ -75,6 +75,8 @@ class Database:
         @raise sqlite3.Error: if the file cannot be used for another reason.
         """
         with ExitStack() as on_error:
+            # No implicit transactions: Python would begin them without IMMEDIATE, and
+            # then another program's lock is found in their middle.
             connection = sqlite3.connect(
                 path, timeout=1, isolation_level=None, check_same_thread=False
             )
@@ -305,9 +307,11 @@ class Database:
         found = self._one("PRAGMA quick_check(1)")[0]
         if found != "ok":
             raise DatabaseDamaged(found.splitlines()[-1])
+        # In WAL mode a commit that is not synced cannot damage the file, only be lost.
         self._one("PRAGMA journal_mode = WAL")
         # Secret parameters of runs that waited must not stay in free pages.
         self._one("PRAGMA secure_delete = ON")
+        # A burst may let the WAL grow; without a limit it would stay so large.
         self._one(f"PRAGMA journal_size_limit = {16 << 20}")
         for number, migration in enumerate(MIGRATIONS[version:], version + 1):
             self._connection.executescript(

@@ -114,6 +114,7 @@ class FileLogs:
     def _may_grow(self, size: int) -> bool:
         if self._active_size + size > self._limit:
             return False
+        # Asked anew each time: other programs use the disk, too.
         disk = os.statvfs(self._dir.path)
         reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 8)
         if disk.f_bavail * disk.f_frsize - size < reserve:

@@ -229,6 +229,7 @@ def _take(path: Path) -> int:
             pid = os.read(lock, 20).decode("ascii", "replace").strip()
             holder = f" (process {pid})" if pid.isdecimal() else ""
             raise StateDirBusy(path.parent, holder) from None
+        # Only for the message of the next one: the lock itself ends with the process.
         os.ftruncate(lock, 0)
         os.write(lock, b"%d\n" % os.getpid())
         on_error.pop_all()
@@ -237,6 +238,8 @@ def _take(path: Path) -> int:
 
 def _pepper(path: Path) -> bytes:
     """The random bytes in a file, which is made if it is missing or cut short."""
+    # In a file of its own: a copy of the history alone must not be enough to try out
+    # what a secret parameter was.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with open(file, "r+b", buffering=0) as opened:
         found = opened.read(32)
