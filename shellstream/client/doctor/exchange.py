@@ -52,12 +52,7 @@ class Arrival(NamedTuple):
 
 
 class Burst(NamedTuple):
-    """
-    What arrived together.
-
-    @ivar time: when the first part of it arrived.
-    @ivar size: in bytes.
-    """
+    """What arrived together: when the first part of it did, and bytes in all."""
 
     time: float
     size: int
@@ -172,12 +167,9 @@ class ResponseRecorder:
     def connection_lost(self, now: float, *, orderly: bool) -> None:
         """Take note that the connection has ended, by an orderly close or a reset."""
         exchange = self.exchange
+        # Only a body without framing ends with the connection (RFC 9112, 6.3).
         unframed = exchange.answered is not None and exchange.framing is Framing.CLOSE
-        self._end(now, Ending.CLOSED if orderly and unframed else Ending.CUT)
-
-    def stop(self, now: float, ending: Ending) -> None:
-        """Read no more; C{ending} says why."""
-        self._end(now, ending)
+        self.end(now, Ending.CLOSED if orderly and unframed else Ending.CUT)
 
     # Callbacks of the parser.
 
@@ -216,18 +208,19 @@ class ResponseRecorder:
             self._kept += len(data)
             exchange.arrivals.append(Arrival(self._now, data))
         if self._kept >= MAX_SAMPLE or len(exchange.arrivals) >= MAX_ARRIVALS:
-            self._end(self._now, Ending.ENOUGH)
+            self.end(self._now, Ending.ENOUGH)
 
     def on_message_complete(self) -> None:
         if self.exchange.answered is not None:
-            self._end(self._now, Ending.WHOLE)
+            self.end(self._now, Ending.WHOLE)
 
     def _fail(self, error: str) -> None:
         if not self.done:
             self.error = error
-            self._end(self._now, Ending.CUT)
+            self.end(self._now, Ending.CUT)
 
-    def _end(self, now: float, ending: Ending) -> None:
+    def end(self, now: float, ending: Ending) -> None:
+        """Record nothing from now on, for the reason that C{ending} gives."""
         if not self.done:
             self.exchange.ending, self.exchange.ended = ending, now
 

@@ -45,7 +45,8 @@ class Finding:
     @ivar cure: lines that change it: settings, and comments (C{#}) that name the
         program to set.
     @ivar evidence: the figures again, for programs.
-    @ivar certain: whether nothing else would look like this.
+    @ivar certain: whether nothing else would look like this; else the report says
+        "perhaps".
     """
 
     kind: Kind

@@ -23,7 +23,7 @@ class Probe:
     A stream to ask for.
 
     @ivar form: its format.
-    @ivar gzip: whether we offer to accept compression.
+    @ivar gzip: whether we offer to accept gzip, as most clients do by themselves.
     """
 
     form: str
@@ -49,6 +49,7 @@ class Hop:
     @property
     def typical(self) -> Exchange:
         """An exchange whose headers stand for all."""
+        # A proxy's own error pages do not show how it treats streams.
         found = tuple(self.streams.values())
         return next((each for each in found if each.status == 200), found[0])
 

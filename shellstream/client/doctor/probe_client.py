@@ -70,7 +70,7 @@ class ProbeClient:
         try:
             await connection.recorded.addTimeout(timeout, self._reactor)
         except DeferredTimeout:
-            recorder.stop(time.monotonic(), Ending.OVERDUE)
+            recorder.end(time.monotonic(), Ending.OVERDUE)
         finally:
             connection.abort()
         if recorder.error is not None:
@@ -171,6 +171,7 @@ class _Connection(Protocol):
         transport: Any = self.transport
         self._recorder = ResponseRecorder(time.monotonic())
         transport.write(request)
+        # A server may have closed before; then nothing more would be reported.
         if self._lost is not None:
             self.connectionLost(self._lost)
         return self._recorder

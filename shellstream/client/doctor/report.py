@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from textwrap import fill
 
 from attrs import asdict
@@ -11,6 +10,7 @@ from shellstream.client.escape import printable
 
 from .findings import Finding, Report, duration, in_bursts
 
+#: The most columns of a line; only settings and long words exceed it.
 _WIDTH = 88
 
 
@@ -22,11 +22,7 @@ def as_json(report: Report) -> str:
         "findings": [asdict(each) for each in report.findings],
         "notes": report.notes,
     }
-    return json.dumps(document, indent=2, default=_enum_value)
-
-
-def _enum_value(member: Enum) -> object:
-    return member.value
+    return json.dumps(document, indent=2, default=lambda member: member.value)
 
 
 def as_text(report: Report) -> str:

@@ -7,6 +7,8 @@ and at none before it, is caused by what stands between the two.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from statistics import median_high
+from typing import Any
 
 from .exchange import Ending, Exchange
 from .findings import (
@@ -63,6 +65,7 @@ def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Repo
 
 def _facts(hop: Hop) -> dict[str, object]:
     """What is reported about an address."""
+    # Without the streams that a compressor may have delayed.
     delays = [
         delay
         for probe, delivery in hop.deliveries().items()
@@ -73,7 +76,7 @@ def _facts(hop: Hop) -> dict[str, object]:
         **response_facts(hop.url, hop.typical),
         "round_trip_seconds": round(hop.base.round_trip, 6),
         "clock_ahead_seconds": round(hop.base.skew, 3),
-        "delay_seconds": round(sorted(delays)[len(delays) // 2], 6) if delays else None,
+        "delay_seconds": round(median_high(delays), 6) if delays else None,
         "ticks": len(delays),
     }
 
@@ -244,16 +247,17 @@ def _cut_while_busy(
     else:
         ended = f"after {duration(after[0])} to {duration(after[-1])}"
         does = "cuts streams while they run, not always after the same time"
-    return suspect.finding(
+    return _cut_finding(
+        suspect,
         Kind.CUT,
-        f"{does}{_looks_complete(cut)}",
+        does,
+        cut,
         seen=f"{len(cut)} of {count} streams ended {ended}, though ticks were still to "
         "come",
         cure=(
             *cures(Kind.CUT, suspect.proxy),
             "# until then: a client that resumes streams, as shellstream's does",
         ),
-        evidence=_cut_evidence(cut),
     )
 
 
@@ -266,35 +270,37 @@ def _cut_when_idle(suspect: Suspect, cut: Mapping[Probe, Exchange]) -> Finding:
     if all(probe.form == "plain" for probe in cut) and silent > _KEEPALIVE:
         others = "# or ask for sse, ndjson or frames, which break the silence every"
         cure = (*cure, f"{others} {_KEEPALIVE} s")
-    return suspect.finding(
+    return _cut_finding(
+        suspect,
         Kind.CUT_WHEN_IDLE,
-        f"cuts streams that are silent{_looks_complete(cut)}",
+        "cuts streams that are silent",
+        cut,
+        {"silent_seconds": round(silent, 3)},
         seen=f"a stream ended after {duration(silent)} of silence, though a tick was "
         "still to come; one that ticked all the time went on",
         cure=cure,
-        evidence={"silent_seconds": round(silent, 3), **_cut_evidence(cut)},
     )
 
 
-def _cut_evidence(cut: Mapping[Probe, Exchange]) -> dict[str, object]:
-    return {
-        "after_seconds": {
-            f"{probe.length.value} {probe}": round(each.duration, 3)
-            for probe, each in cut.items()
-        },
-        "looks_complete": any(map(_ended_well, cut.values())),
+def _cut_finding(
+    suspect: Suspect,
+    kind: Kind,
+    does: str,
+    cut: Mapping[Probe, Exchange],
+    evidence: Mapping[str, object] = {},
+    **more: Any,
+) -> Finding:
+    """A finding about streams that were cut."""
+    looks_complete = any(
+        each.status == 200 and each.ending is not Ending.CUT for each in cut.values()
+    )
+    looks = ", and makes that look like the end of the output" if looks_complete else ""
+    after = {
+        f"{probe.length.value} {probe}": round(each.duration, 3)
+        for probe, each in cut.items()
     }
-
-
-def _looks_complete(cut: Mapping[Probe, Exchange]) -> str:
-    if any(map(_ended_well, cut.values())):
-        return ", and makes that look like the end of the output"
-    return ""
-
-
-def _ended_well(exchange: Exchange) -> bool:
-    """Whether a client cannot see that a stream was cut."""
-    return exchange.status == 200 and exchange.ending in (Ending.WHOLE, Ending.CLOSED)
+    evidence = {**evidence, "after_seconds": after, "looks_complete": looks_complete}
+    return suspect.finding(kind, f"{does}{looks}", evidence=evidence, **more)
 
 
 def _is_incomplete(exchange: Exchange) -> bool:

@@ -82,7 +82,7 @@ class RecorderTests(SynchronousTestCase):
     def test_stopped(self) -> None:
         """Nothing is recorded after the recorder was stopped."""
         recorder = record(CHUNKED)
-        recorder.stop(5, Ending.OVERDUE)
+        recorder.end(5, Ending.OVERDUE)
         recorder.receive(6, chunk(b"one"))
         recorder.connection_lost(7, orderly=False)
         found = recorder.exchange
@@ -92,7 +92,7 @@ class RecorderTests(SynchronousTestCase):
     def test_no_answer(self) -> None:
         """Part of a head is no answer, nor is silence."""
         recorder = ResponseRecorder(0)
-        recorder.stop(9, Ending.OVERDUE)
+        recorder.end(9, Ending.OVERDUE)
         found = recorder.exchange
         self.assertEqual((found.answered, found.ending), (None, Ending.OVERDUE))
         for pieces in ((), (HEAD,)):
