@@ -15,72 +15,57 @@ On asyncio::
 
     asyncio.run(main())
 
-With Twisted, C{Client("http://laptop:8000", TreqWire(reactor))}, and
+With Twisted, use C{Client("http://laptop:8000", TreqWire(reactor))} and
 C{Deferred.fromCoroutine(main())}; all else is the same.
 
-The loop ends only when all of the output was seen, whatever happened to the
-network; anything else raises a L{ClientError}.
-Who takes long over an event makes the server wait, and so the command.
+The loop ends only after all of the output, whatever happened to the network; anything
+else raises a L{ClientError}. While a program works on an event the server waits for it,
+and so does the command.
 
-Both ask by treq. On asyncio it runs on the loop that runs, and Twisted's global
-reactor is neither used nor installed. Names are imported when they are used.
+Both kinds of programs send their requests with treq. On asyncio it uses the running
+loop; Twisted's global reactor is neither used nor installed.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shellstream.client.transport.asyncio_wire import AsyncioWire
-    from shellstream.client.transport.treq_wire import TreqWire, http_client
-    from shellstream.client.transport.trust import Trust
+    from .api import Client as Client
+    from .errors import ClientError as ClientError
+    from .errors import CutShort as CutShort
+    from .events import Begun as Begun
+    from .events import End as End
+    from .events import Event as Event
+    from .events import Gap as Gap
+    from .events import Output as Output
+    from .events import Ping as Ping
+    from .feed import Tty as Tty
+    from .follow import Following as Following
+    from .follow import View as View
+    from .transport.asyncio_wire import AsyncioWire as AsyncioWire
+    from .transport.treq_wire import TreqWire as TreqWire
+    from .transport.treq_wire import http_client as http_client
+    from .transport.trust import Trust as Trust
 
-    from .api import Client
-    from .errors import ClientError, CutShort
-    from .events import Begun, End, Event, Gap, Output, Ping
-    from .feed import Tty
-    from .follow import Following, View
-
-_HOMES = {
-    "Client": "api",
-    "AsyncioWire": "transport.asyncio_wire",
-    "ClientError": "errors",
-    "CutShort": "errors",
-    "Begun": "events",
-    "End": "events",
-    "Event": "events",
-    "Gap": "events",
-    "Output": "events",
-    "Ping": "events",
-    "Tty": "feed",
-    "Following": "follow",
-    "View": "follow",
-    "TreqWire": "transport.treq_wire",
-    "http_client": "transport.treq_wire",
-    "Trust": "transport.trust",
+#: The public names of each module. They are imported when they are first used, so that
+#: C{shellstream --version} loads neither HTTP nor TLS.
+_EXPORTS = {
+    "api": ("Client",),
+    "errors": ("ClientError", "CutShort"),
+    "events": ("Begun", "End", "Event", "Gap", "Output", "Ping"),
+    "feed": ("Tty",),
+    "follow": ("Following", "View"),
+    "transport.asyncio_wire": ("AsyncioWire",),
+    "transport.treq_wire": ("TreqWire", "http_client"),
+    "transport.trust": ("Trust",),
 }
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = [
-    "AsyncioWire",
-    "Begun",
-    "Client",
-    "ClientError",
-    "CutShort",
-    "End",
-    "Event",
-    "Following",
-    "Gap",
-    "Output",
-    "Ping",
-    "TreqWire",
-    "Trust",
-    "Tty",
-    "View",
-    "http_client",
-]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Runs on a server, for programs."""
+"""The client of a server, for programs."""
 
 import json
 import os
@@ -24,10 +24,10 @@ from .follow import Following, View
 from .retry import RetryPolicy
 from .urls import server_of
 
-#: The most runs that the server tells of at once.
+#: The most runs on a page of the server's list.
 MAX_PAGE = 1000
 
-#: Parameters: names and values, as a command line has them.
+#: Names and values of parameters. All values are text, as on a command line.
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
@@ -35,12 +35,10 @@ class Client:
     """
     The runs of one server.
 
-    On asyncio a server's URL is all that it takes; in a Twisted program give it a
-    L{TreqWire}. It holds nothing open, so it
-    need not be closed; what L{run} and L{follow} return does.
+    On asyncio the URL is enough; a Twisted program passes a L{TreqWire}. A client keeps
+    no connection open, so it has no C{close}; what L{run} and L{follow} return has one.
 
-    Every call may raise a L{ClientError},
-    whose text is one line for a person.
+    Every call may raise a L{ClientError}, whose text is one line for a user.
     """
 
     def __init__(
@@ -54,8 +52,8 @@ class Client:
     ) -> None:
         """
         @param server: its URL: C{http://laptop:8000}.
-        @param token: what it asks for, if anything.
-        @param retry_for: seconds for which a cut stream is tried to be taken up.
+        @param token: the server's token, if it asks for one.
+        @param retry_for: seconds for which to try to resume a cut stream.
         @param on_retry: called with each error, and the seconds until the next try.
         """
         if wire is None:
@@ -67,9 +65,9 @@ class Client:
         self._retry_for = retry_for
         self._on_retry = on_retry
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self._server = ServerApi(self.server, wire, self._headers)
+        self._api = ServerApi(self.server, wire, self._headers)
 
-    # Watching
+    # Following runs
 
     def run(
         self,
@@ -79,12 +77,12 @@ class Client:
         timed: bool = False,
     ) -> Following:
         """
-        Start a run, and follow it; the first event is a good time to look at C{run}.
+        Start a run, and follow it.
 
-        It is this client's run: when it has been away for the command's C{linger}
-        seconds, the server ends it.
+        The run belongs to this client: when the client has been away for the command's
+        C{linger} seconds, the server ends it.
 
-        @param command: its name; the default one if not given.
+        @param command: its name; by default the server's default command.
         """
         headers = {
             "idempotency-key": new_key(),
@@ -95,29 +93,29 @@ class Client:
         body = urlencode(list(_pairs(params))).encode()
 
         async def begin() -> Response:
-            return await self._server.ask("POST", path, headers, body)
+            return await self._api.request("POST", path, headers, body)
 
         return self._following(View(lossless=True, timed=timed), begin=begin)
 
     def follow(self, run: str, view: View = View()) -> Following:  # noqa: B008
         """
-        Follow a run that is there, by default from its first byte on. It waits for
-        nobody: who is too slow is told of a L{Gap}.
+        Follow an existing run, by default from its first byte. The run does not wait
+        for this viewer: one that is too slow gets a L{Gap}.
         """
         return self._following(view, run=run)
 
     def attach(self, run: str, offset: int = 0) -> Following:
-        """Follow a run as its starter does: it waits for us, and no byte is missed."""
+        """Follow a run losslessly: it waits for this viewer, as for its starter."""
         return self._following(View(offset, lossless=True), run=run)
 
     async def get(
         self, url: str, params: Params = (), *, timed: bool = False
     ) -> "Following | Response":
         """
-        Follow what any server answers to a GET.
+        GET any URL.
 
-        @return: what is told of a run, if it is one that this server began for us;
-            else the answer, to be read as it comes.
+        @return: the output of a run, if the response is one that this server began for
+            us; else the response, to be read as it comes.
         """
         parts = urlsplit(url)
         query = "&".join(filter(None, [parts.query, urlencode(list(_pairs(params)))]))
@@ -126,18 +124,18 @@ class Client:
         headers = {**self._headers, "accept": "*/*"}
         if server_of(url) == self.server:
             headers["accept"] = f"{accept}, */*;q=0.5"
-        answer = await self._wire.request("GET", url, headers)
-        await check_status(url, answer)
-        media_type = answer.headers.get("content-type", "").partition(";")[0]
-        if media_type != accept or "shellstream-run" not in answer.headers:
-            return answer
+        response = await self._wire.request("GET", url, headers)
+        await check_status(url, response)
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        if media_type != accept or "shellstream-run" not in response.headers:
+            return response
 
         async def begin() -> Response:
-            return answer
+            return response
 
         return self._following(View(lossless=True, timed=timed), begin=begin)
 
-    # Ordering
+    # Starting and changing runs
 
     async def start(
         self,
@@ -150,24 +148,24 @@ class Client:
         on_disconnect: Literal["keep", "cancel"] | None = None,
     ) -> RunInfo:
         """
-        Start a run that nobody need watch.
+        Start a run without following it.
 
-        @param command: its name; the default one if not given.
-        @param key: an C{Idempotency-Key}: with the same one, from whomever, no
-            second run is started. Without it there is one for this call.
-        @param stdin: whether it is to have input: see L{feed}. The server refuses
-            it for commands that are not meant to have any, as it does C{tty}.
-        @param tty: the terminal that it is to have, for its input, too.
-        @param on_disconnect: what becomes of it when its last viewer has been away
-            for its C{linger}, where the command's configuration does not say.
+        @param command: its name; by default the server's default command.
+        @param key: an C{Idempotency-Key}: requests with the same key start one run. By
+            default each call has a new one.
+        @param stdin: let the run have input; see L{feed}. The server refuses it, like
+            C{tty}, for a command that is not configured for it.
+        @param tty: let the run have this terminal, which gives it input too.
+        @param on_disconnect: what happens to the run when its last viewer has been away
+            for its C{linger}, unless the command's configuration decides it.
         @raise Usage: if a parameter is given twice.
         """
-        wanted: dict[str, str] = {}
+        values: dict[str, str] = {}
         for name, value in _pairs(params):
-            if name in wanted:
-                raise Usage(f"{name}: is given more than once")
-            wanted[name] = value
-        document: dict[str, Any] = {"params": wanted}
+            if name in values:
+                raise Usage(f"{name}: given more than once")
+            values[name] = value
+        document: dict[str, Any] = {"params": values}
         if command is not None:
             document["command"] = command
         if stdin:
@@ -179,42 +177,42 @@ class Client:
         headers = {"idempotency-key": key or new_key()}
 
         async def begin() -> Any:
-            return await self._server.document("POST", "/runs", document, headers)
+            return await self._api.request_json("POST", "/runs", document, headers)
 
-        return cast("RunInfo", await self._tries().persist(begin))
+        return cast("RunInfo", await self._retry_policy().persist(begin))
 
     async def cancel(self, run: str) -> RunInfo:
-        """Have a run ended: TERM, and KILL after the command's grace time."""
-        return cast("RunInfo", await self._server.call("POST", f"{_path(run)}/cancel"))
+        """End a run: TERM, and KILL after the command's grace time."""
+        return cast("RunInfo", await self._api.call("POST", f"{_path(run)}/cancel"))
 
     async def signal(self, run: str, signal: str) -> RunInfo:
         """Send a signal, such as C{INT}, to all processes of a run."""
         document = {"signal": signal}
-        found = await self._server.call("POST", f"{_path(run)}/signal", document)
+        found = await self._api.call("POST", f"{_path(run)}/signal", document)
         return cast("RunInfo", found)
 
     async def stdin(
         self, run: str, data: bytes, *, offset: int, eof: bool = False
     ) -> int:
         """
-        Send one piece of a run's input, of 1 MiB at most, and wait until the command
-        has taken it; L{feed} does that for any number of them.
+        Send a chunk of a run's input, at most 1 MiB, and wait until the command has
+        taken it. L{feed} sends any amount.
 
-        @param offset: where in the input it begins: what was taken before is left
-            out, so that a piece may be sent again.
-        @param eof: whether it is the last.
-        @return: how much of the input is taken by then, in bytes.
-        @raise Refused: with C{status} 409, if it is not taken: C{stdin} of L{show}
-            tells where to go on, and whether at all.
+        @param offset: where in the input the chunk begins. The server skips what it has
+            already, so a chunk may be sent again.
+        @param eof: whether it is the last one.
+        @return: bytes of all input that the command has taken.
+        @raise Refused: with C{status} 409, if the run does not take it; C{stdin} of
+            L{show} tells which offset it expects, and whether it takes more.
         """
         query = urlencode({"offset": offset, "eof": str(eof).lower()})
         path = f"{_path(run)}/stdin?{query}"
         headers = {"content-type": "application/octet-stream"}
-        answer = await self._server.ask("POST", path, headers, data)
-        answer.close()
-        taken = answer.headers.get("shellstream-stdin-offset", "")
+        response = await self._api.request("POST", path, headers, data)
+        response.close()
+        taken = response.headers.get("shellstream-stdin-offset", "")
         if not (taken.isascii() and taken.isdecimal()):
-            why = "it does not say how much is taken; is this a shellstream?"
+            why = "no Shellstream-Stdin-Offset; is this a shellstream server?"
             raise ContractViolation(self.server + path, why)
         return int(taken)
 
@@ -222,43 +220,44 @@ class Client:
         self, run: str, source: AsyncIterable[bytes], *, offset: int = 0
     ) -> int:
         """
-        Be a run's input: all that C{source} gives, and that it has ended. The next
-        is asked for when the command has taken the last.
+        Send a run all of C{source} as its input, and then the end of input. The next
+        chunk is read when the command has taken the last.
 
-        Where a connection breaks it goes on at the next byte. When the run takes no
-        more, this ends, and that is no error: C{head -1} does so.
+        A broken connection is replaced by another one that starts at the next byte.
+        When the run takes no more input, this returns; that is no error, as with
+        C{head -1}.
 
-        @param offset: how much of the input was sent before.
-        @return: how much of the input the command is known to have taken.
+        @param offset: bytes of input that were sent before.
+        @return: bytes of input that the command is known to have taken.
         """
-        feeding = StdinFeeder(
+        feeder = StdinFeeder(
             run,
             offset,
             send=self.stdin,
             show=self.show,
             seconds=self._wire.seconds,
-            tries=self._tries(),
+            retry=self._retry_policy(),
         )
-        await feeding.feed(source)
-        return feeding.offset
+        await feeder.feed(source)
+        return feeder.offset
 
     async def resize(self, run: str, rows: int, columns: int) -> None:
-        """Give a run's terminal another size, each 1 to 4096."""
+        """Change the size of a run's terminal; each is 1 to 4096."""
         document = {"rows": rows, "columns": columns}
         body = json.dumps(document).encode()
         headers = {"content-type": "application/json"}
 
         async def resize() -> None:
             path = f"{_path(run)}/resize"
-            (await self._server.ask("POST", path, headers, body)).close()
+            (await self._api.request("POST", path, headers, body)).close()
 
-        await self._tries().persist(resize)
+        await self._retry_policy().persist(resize)
 
-    # Looking
+    # Asking
 
     async def show(self, run: str) -> RunInfo:
-        """A run as it stands."""
-        return cast("RunInfo", await self._server.call("GET", _path(run)))
+        """The current state of a run."""
+        return cast("RunInfo", await self._api.call("GET", _path(run)))
 
     async def list(
         self,
@@ -267,13 +266,13 @@ class Client:
         command: str | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[RunInfo]:
-        """The runs that are kept, newest first; pages are turned as need be."""
+        """The runs that the server keeps, newest first; it asks for pages as needed."""
         size = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
         given = {"limit": str(size), "state": state, "command": command, "after": None}
         left = limit
         while left is None or left > 0:
             query = urlencode({k: v for k, v in given.items() if v is not None})
-            page = await self._server.call("GET", f"/runs?{query}")
+            page = await self._api.call("GET", f"/runs?{query}")
             for run in page["runs"][:left]:
                 yield run
             left = None if left is None else left - len(page["runs"])
@@ -282,18 +281,18 @@ class Client:
             given["after"] = page["runs"][-1]["id"]
 
     async def commands(self) -> Sequence[CommandInfo]:
-        """What may be run here."""
-        document = await self._server.call("GET", "/commands")
+        """The commands that this client may run."""
+        document = await self._api.call("GET", "/commands")
         return cast("Sequence[CommandInfo]", document["commands"])
 
     async def command(self, name: str | None = None) -> CommandInfo | None:
         """A command; without a name the default one, L{None} if there is none."""
         path = "/commands" if name is None else f"/commands/{quote(name, safe='')}"
 
-        async def ask() -> Any:
-            return await self._server.document("GET", path)
+        async def request() -> Any:
+            return await self._api.request_json("GET", path)
 
-        document = await self._tries().persist(ask)
+        document = await self._retry_policy().persist(request)
         if name is not None:
             return cast("CommandInfo", document)
         for each in document["commands"]:
@@ -301,7 +300,7 @@ class Client:
                 return cast("CommandInfo", each)
         return None
 
-    # How
+    # Inside
 
     def _following(
         self,
@@ -316,11 +315,11 @@ class Client:
             begin=begin,
             resume=self._output,
             size=self._size,
-            tries=self._tries(),
-            heard=self._server.heard,
+            retry=self._retry_policy(),
+            server_known=self._api.has_answered,
         )
 
-    def _tries(self) -> RetryPolicy:
+    def _retry_policy(self) -> RetryPolicy:
         return RetryPolicy(self._wire, self._retry_for, self._on_retry)
 
     async def _output(self, run: str, view: View) -> Response:
@@ -334,14 +333,14 @@ class Client:
         }
         query = urlencode({k: v for k, v in given.items() if v is not None})
         path = f"{_path(run)}/output?{query}"
-        return await self._server.ask("GET", path, {"accept": view.accept})
+        return await self._api.request("GET", path, {"accept": view.accept})
 
     async def _size(self, run: str) -> int:
         return (await self.show(run))["size"]
 
 
 def new_key() -> str:
-    """An C{Idempotency-Key} that nobody else has."""
+    """A random C{Idempotency-Key}, unique in practice."""
     return os.urandom(16).hex()
 
 

@@ -1,9 +1,8 @@
 """
-Read the formats C{frames} and C{ndjson}: bytes in, events out, no I/O.
+Decoders of the formats C{frames} and C{ndjson}: bytes in, events out, no I/O.
 
-Each decoder keeps the one thing that a reader has to know to go on elsewhere:
-the offset of the next byte. What it makes of the stream does not depend on how
-the stream was cut into pieces.
+Each decoder knows the offset of the next byte, with which another connection can
+resume. Its events do not depend on how the network cut the stream into pieces.
 """
 
 import json
@@ -13,8 +12,7 @@ from typing import Any
 
 from .events import Begun, End, Event, Gap, Output, Ping
 
-#: The largest record beside output that is read, in bytes; the server's are
-#: smaller by far.
+#: The largest control record that is accepted, in bytes; the server's are far smaller.
 MAX_RECORD = 1 << 20
 
 _STREAMS = {1: "stdout", 2: "stderr"}
@@ -22,34 +20,34 @@ _HEADER = 8
 
 
 class DecodeError(ValueError):
-    """These bytes are not what the format says, or not what it said before."""
+    """The bytes break the format, or contradict earlier ones."""
 
 
 class _Decoder(ABC):
     """
-    Sees that no byte is missing, or said twice, without a word about it.
+    Checks that no byte is missing or repeated.
 
-    @ivar offset: of the next byte; L{None} until the stream has said it.
+    @ivar offset: of the next byte; L{None} until the stream has told it.
     @ivar ended: whether the end record was read.
     """
 
     def __init__(self, offset: int | None = None, *, partial: bool = False) -> None:
         """
-        @param offset: where the stream was asked to begin, if that is known.
-        @param partial: whether only one of the two streams was asked for; what is
-            left out shows as offsets that go up.
+        @param offset: where the stream should begin, if that is known.
+        @param partial: whether only stdout or only stderr was asked for; offsets then
+            skip the bytes of the other one.
         """
         self.offset = offset
         self.ended = False
         self._partial = partial
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     @abstractmethod
     def feed(self, data: bytes) -> list[Event]:
         """
-        All that can be told by now.
+        Decode the next bytes; returns the events that are complete.
 
-        @raise DecodeError: if it is not what was to come.
+        @raise DecodeError: if the stream is malformed.
         """
 
     def _output(self, stream: str, data: bytes, time: str | None = None) -> Output:
@@ -58,31 +56,33 @@ class _Decoder(ABC):
         self.offset += len(data)
         return event
 
-    def _at(self, offset: int) -> None:
-        """What comes next is at this offset."""
+    def _check_offset(self, offset: int) -> None:
+        """Check that the next event may be at this offset."""
         expected = offset if self.offset is None else self.offset
         if offset < expected or (offset > expected and not self._partial):
-            raise DecodeError(f"offset {offset} where {expected} was to come")
+            raise DecodeError(f"offset {offset} instead of {expected}")
         self.offset = offset
 
-    def _told(self, fields: dict[str, Any]) -> Event | None:
-        """A record that is no output; L{None} for one that is not known here."""
+    def _control_event(self, fields: dict[str, Any]) -> Event | None:
+        """The event of a control record; L{None} for a type that is unknown here."""
         try:
             match fields["type"]:
                 case "run":
                     event = Begun(
                         str(fields["run"]),
                         str(fields["command"]),
-                        _whole(fields["offset"]),
+                        _whole_number(fields["offset"]),
                     )
-                    self._at(event.offset)
+                    self._check_offset(event.offset)
                     return event
                 case "ping":
-                    self._at(_whole(fields["offset"]))
-                    return Ping(_whole(fields["offset"]))
+                    self._check_offset(_whole_number(fields["offset"]))
+                    return Ping(_whole_number(fields["offset"]))
                 case "gap":
-                    gap = Gap(_whole(fields["offset"]), _whole(fields["end"]))
-                    self._at(gap.offset)
+                    gap = Gap(
+                        _whole_number(fields["offset"]), _whole_number(fields["end"])
+                    )
+                    self._check_offset(gap.offset)
                     if gap.end <= gap.offset:
                         raise DecodeError(f"a gap from {gap.offset} to {gap.end}")
                     self.offset = gap.end
@@ -93,9 +93,9 @@ class _Decoder(ABC):
                         _code(fields["code"]),
                         fields["signal"] and str(fields["signal"]),
                         fields["reason"] and str(fields["reason"]),
-                        _whole(fields["offset"]),
+                        _whole_number(fields["offset"]),
                     )
-                    self._at(end.offset)
+                    self._check_offset(end.offset)
                     self.ended = True
                     return end
         except KeyError as error:
@@ -107,12 +107,12 @@ class FrameDecoder(_Decoder):
     """
     C{application/vnd.shellstream.frames}: stream, 3 zero bytes, length, payload.
 
-    Output is told as it comes, whether its frame is complete or not.
+    Output becomes events as it comes, before its frame is complete.
     """
 
     _stream = ""
-    _left = 0  # of the payload of an output frame
-    _wanted = _HEADER  # until what is held makes sense
+    _left = 0  # bytes of the current output frame that are still to come
+    _wanted = _HEADER  # size of the header, or of the control record, to be buffered
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -125,23 +125,24 @@ class FrameDecoder(_Decoder):
                 events.append(self._output(self._stream, piece))
                 continue
             if self.ended:
-                raise DecodeError("there is more behind the end")
-            held = self._held
-            piece = data[position : position + self._wanted - len(held)]
-            held += piece
+                raise DecodeError("data after the end record")
+            buffer = self._buffer
+            piece = data[position : position + self._wanted - len(buffer)]
+            buffer += piece
             position += len(piece)
-            if len(held) < self._wanted:
+            if len(buffer) < self._wanted:
                 break
             if self._wanted > _HEADER:
-                event = self._told(_object(held[_HEADER:]))
+                event = self._control_event(_object(buffer[_HEADER:]))
                 events += [] if event is None else [event]
                 self._wanted = _HEADER
-            elif self._record_follows(held):
+            elif self._read_header(buffer):
                 continue
-            held.clear()
+            buffer.clear()
         return events
 
-    def _record_follows(self, head: bytearray) -> bool:
+    def _read_header(self, head: bytearray) -> bool:
+        """Read a frame's header; returns whether a control record follows."""
         number, length = head[0], int.from_bytes(head[4:], "big")
         if head[1:4] != b"\0\0\0" or number > max(_STREAMS):
             raise DecodeError(f"no frame begins with {bytes(head)!r}")
@@ -151,33 +152,33 @@ class FrameDecoder(_Decoder):
             self._wanted = _HEADER + length
             return True
         if self.offset is None:
-            raise DecodeError("output before its offset was told")
+            raise DecodeError("output before its offset is known")
         self._stream, self._left = _STREAMS[number], length
         return False
 
 
 class NdjsonDecoder(_Decoder):
-    """C{application/x-ndjson}: an object a line, with the time of each."""
+    """C{application/x-ndjson}: a JSON object a line, with the time of each chunk."""
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         *lines, rest = data.split(b"\n")
         for line in lines:
-            if self._held:
-                line, self._held = bytes(self._held) + line, bytearray()
+            if self._buffer:
+                line, self._buffer = bytes(self._buffer) + line, bytearray()
             if self.ended:
-                raise DecodeError("there is more behind the end")
+                raise DecodeError("data after the end record")
             event = self._line(line)
             events += [] if event is None else [event]
-        self._held += rest
-        if len(self._held) > MAX_RECORD:
+        self._buffer += rest
+        if len(self._buffer) > MAX_RECORD:
             raise DecodeError(f"a line of more than {MAX_RECORD} bytes")
         return events
 
     def _line(self, line: bytes) -> Event | None:
         fields = _object(line)
         if "type" in fields:
-            return self._told(fields)
+            return self._control_event(fields)
         try:
             if "text" in fields:
                 data = fields["text"].encode()
@@ -188,8 +189,8 @@ class NdjsonDecoder(_Decoder):
         except KeyError as error:
             raise DecodeError(f"a record without {error}: {fields}") from None
         except (AttributeError, TypeError, ValueError) as error:
-            raise DecodeError(f"a record that is no output: {error}") from None
-        self._at(_whole(offset))
+            raise DecodeError(f"a malformed output record: {error}") from None
+        self._check_offset(_whole_number(offset))
         if stream not in _STREAMS.values():
             raise DecodeError(f"output on the stream {stream!r}")
         return self._output(stream, data, time)
@@ -199,19 +200,19 @@ def _object(payload: bytes | bytearray) -> dict[str, Any]:
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"a record that is no JSON: {error}") from None
+        raise DecodeError(f"a record that is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise DecodeError(f"a record that is no object: {payload[:80]!r}")
+        raise DecodeError(f"a record that is not an object: {payload[:80]!r}")
     return found
 
 
-def _whole(value: object) -> int:
+def _whole_number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise DecodeError(f"{value!r} is no offset")
+    raise DecodeError(f"{value!r} is not an offset")
 
 
 def _code(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise DecodeError(f"{value!r} is no exit code")
+    raise DecodeError(f"{value!r} is not an exit code")

@@ -1,4 +1,4 @@
-"""C{shellstream demo}: the whole thing on one machine, and what to type on two."""
+"""C{shellstream demo}: a daemon and a client on one machine."""
 
 import re
 import signal
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from .errors import CannotConnect
 
-#: twistd, whatever is on the PATH: this Python has what the daemon needs.
+#: Runs twistd with this Python, which has what the daemon needs; the PATH may not.
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
-#: A free port, and nothing left behind.
+#: A free port, and no files that stay behind.
 _OPTIONS = ("--port", "0", "--state-dir", ":memory:")
 
 
 def demo() -> int:
     """
-    Start a daemon on a free port and show its demo through the real client.
+    Start a daemon on a free port, and show its demo; then say how to use two machines.
 
     @return: the client's exit code.
     @raise CannotConnect: if the daemon does not start.
@@ -31,8 +31,8 @@ def demo() -> int:
         text=True,
     )
     try:
-        url = _announced(daemon)
-        _say(f"A daemon runs here now, and this follows it: shellstream {url}")
+        url = _read_url(daemon)
+        _say(f"A daemon runs now; this shows its output: shellstream {url}")
         client = [sys.executable, "-m", "shellstream.client", url]
         code = subprocess.run(client, check=False).returncode  # noqa: S603
     except KeyboardInterrupt:
@@ -40,29 +40,29 @@ def demo() -> int:
     finally:
         daemon.terminate()
         daemon.communicate()
-    _say(_two_machines())
+    _say(_advice())
     return code
 
 
-def _announced(daemon: "subprocess.Popen[str]") -> str:
+def _read_url(daemon: "subprocess.Popen[str]") -> str:
     assert daemon.stdout is not None
-    said = []
+    lines = []
     for line in daemon.stdout:
-        said.append(line)
+        lines.append(line)
         match = re.search(r"curl -N (http://\S+/stream)", line)
         if match is not None:
             return match[1]
-    raise CannotConnect("the daemon did not start", "".join(said).strip())
+    raise CannotConnect("the daemon did not start", "".join(lines).strip())
 
 
-def _two_machines() -> str:
+def _advice() -> str:
     beside = Path(sys.argv[0]).parent / "twistd"
     twistd = beside if beside.exists() else "twistd"
     return (
         "For two machines, type on this one:\n"
         f"  {twistd} -n shellstream --interface 0.0.0.0 --port 8000\n"
-        "It shows what to paste on the other one, with a token that lets it in: for\n"
-        "this client, or for curl, where nothing is to be installed."
+        "It prints what to paste on the other one, with a token: for this client, or\n"
+        "for curl, which needs no installation."
     )
 
 

@@ -1,11 +1,11 @@
-"""What a client can meet, and the exit code that says so (sysexits.h)."""
+"""The errors of the client, with the exit codes of the command line."""
 
 from typing import ClassVar
 
 
 class ClientError(Exception):
     """
-    The output did not come, or not whole; the text is one line for a person.
+    A request failed, or output is missing. The text is one line for a user.
 
     @cvar code: exit code of the command line, from C{sysexits.h} of BSD.
     """
@@ -14,52 +14,53 @@ class ClientError(Exception):
 
 
 class Usage(ClientError):
-    """The command line cannot be understood (C{EX_USAGE})."""
+    """The command line is malformed (C{EX_USAGE})."""
 
     code = 64
 
 
 class ConfigError(ClientError):
-    """A file that was to be read is not right (C{EX_CONFIG})."""
+    """A configuration file, or a file that it names, is malformed (C{EX_CONFIG})."""
 
     code = 78
 
 
 class ServerError(ClientError):
     """
-    Something at a URL.
+    Something went wrong at a URL.
 
-    @ivar why: in few words.
+    @cvar summary: what all errors of this class have in common.
+    @ivar why: the reason in few words.
     """
 
-    means: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
 
-    def __init__(self, url: str, what: str = "") -> None:
-        parts = [url, self.means, what]
+    def __init__(self, url: str, reason: str = "") -> None:
+        parts = [url, self.summary, reason]
         super().__init__(": ".join(part for part in parts if part))
         self.url = url
-        self.why = what or self.means
+        self.why = reason or self.summary
 
 
-class _Answered(ServerError):
+class _ErrorStatus(ServerError):
     """
-    The server said no.
+    The server answered with an error.
 
     @ivar status: the HTTP status.
     """
 
-    def __init__(self, url: str, status: int, what: str) -> None:
-        super().__init__(url, what)
+    def __init__(self, url: str, status: int, reason: str) -> None:
+        super().__init__(url, reason)
         self.status = status
 
 
-class Refused(_Answered):
+class Refused(_ErrorStatus):
     """The server refused the request, with a status of 3xx or 4xx (C{EX_DATAERR})."""
 
     code = 65
 
 
-class ServerFailed(_Answered):
+class ServerFailed(_ErrorStatus):
     """The server failed, with a status of 5xx (C{EX_SOFTWARE})."""
 
     code = 70
@@ -69,14 +70,14 @@ class NoSuchHost(ServerError):
     """The host's name cannot be resolved (C{EX_NOHOST})."""
 
     code = 68
-    means = "no such host"
+    summary = "no such host"
 
 
 class CannotConnect(ServerError):
-    """Nobody answers there (C{EX_UNAVAILABLE})."""
+    """The server accepts no connection (C{EX_UNAVAILABLE})."""
 
     code = 69
-    means = "cannot connect"
+    summary = "cannot connect"
 
 
 class CannotRead(ClientError):
@@ -86,7 +87,7 @@ class CannotRead(ClientError):
 
 
 class CannotWrite(ClientError):
-    """Standard output does not take the output (C{EX_IOERR})."""
+    """Standard output cannot be written (C{EX_IOERR})."""
 
     code = 74
 
@@ -95,28 +96,28 @@ class CutShort(ServerError):
     """The output ended before its end (C{EX_TEMPFAIL})."""
 
     code = 75
-    means = "the connection broke off: what was shown is not all of the output"
+    summary = "the connection broke; part of the output is missing"
 
 
 class NotHTTP(ServerError):
-    """What answers there does not speak HTTP (C{EX_PROTOCOL})."""
+    """The server does not speak HTTP (C{EX_PROTOCOL})."""
 
     code = 76
-    means = "no HTTP answer"
+    summary = "no HTTP response"
 
 
 class NoResponse(NotHTTP):
-    """The connection ended before an answer began: nobody knows what was done."""
+    """The connection ended before a response began; the server may have acted."""
 
 
 class ContractViolation(NotHTTP):
-    """What came is not what the server's contract says."""
+    """The response breaks the server's contract."""
 
-    means = "the answer makes no sense"
+    summary = "unexpected response"
 
 
 class TLSFailed(ServerError):
     """No trusted connection could be made (C{EX_NOPERM})."""
 
     code = 77
-    means = "TLS failed"
+    summary = "TLS failed"

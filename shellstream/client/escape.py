@@ -1,10 +1,10 @@
-"""What strangers say, as it is shown: no word of theirs steers a terminal."""
+"""Makes text of servers and files safe to print: it cannot control a terminal."""
 
 import json
 
 
 def printable(text: str) -> str:
-    """One line for a person: what a terminal does not just print is spelled out."""
+    """Text as one line; characters that a terminal does not just print are escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -19,13 +19,13 @@ def printable_json(
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
 ) -> str:
-    """JSON that is just printed, too, and reads back as the same."""
+    """The same for JSON, which still parses as the same document."""
     text = json.dumps(
         document, ensure_ascii=False, indent=indent, separators=separators
     )
     if text.isprintable():
         return text
-    # Line ends in strings are escaped already.
+    # Line ends in strings are escaped already; those left are the indentation's.
     return "".join(
         each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1]
         for each in text

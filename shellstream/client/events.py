@@ -1,10 +1,10 @@
-"""What a client is told of a run, as values; light to import."""
+"""The events of a run and other answers of the server, as values."""
 
 from typing import Any, NamedTuple, TypedDict
 
 
 class Begun(NamedTuple):
-    """Which run this is the output of, and where the output begins."""
+    """The output begins: of which run, and at which offset."""
 
     run: str
     command: str
@@ -13,10 +13,10 @@ class Begun(NamedTuple):
 
 class Output(NamedTuple):
     """
-    Bytes of the output, and where they stand in it.
+    Bytes of the output.
 
     @ivar stream: C{"stdout"} or C{"stderr"}.
-    @ivar time: when the daemon read them (RFC 3339), if that was asked for.
+    @ivar time: when the daemon read them (RFC 3339), if the viewer asked for times.
     """
 
     offset: int
@@ -31,14 +31,14 @@ class Output(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Bytes that are not kept any more: from C{offset} up to, without, C{end}."""
+    """Bytes that the server has dropped: from C{offset} up to, but not at, C{end}."""
 
     offset: int
     end: int
 
 
 class Ping(NamedTuple):
-    """Nothing new; C{offset} is what comes next."""
+    """The run is silent; C{offset} is the next byte's."""
 
     offset: int
 
@@ -50,7 +50,7 @@ class End(NamedTuple):
     @ivar state: C{exited} (with a C{code}), C{signaled} (with a C{signal}),
         C{failed} (never started), C{cancelled} (while queued) or C{lost}.
     @ivar signal: as kill(1) names it: C{TERM}.
-    @ivar reason: why it ended where that was not its own doing.
+    @ivar reason: why it was ended, if it did not end by itself.
     @ivar offset: the length of the whole output, in bytes.
     """
 
@@ -66,8 +66,8 @@ Event = Begun | Output | Gap | Ping | End
 
 class StdinInfo(TypedDict):
     """
-    What a run has taken of its input, and whether it takes more; the daemon that
-    knew how much may be gone.
+    How many bytes of input a run has taken, and whether it takes more. The offset is
+    L{None} if the daemon that counted them has been restarted.
     """
 
     offset: int | None

@@ -1,4 +1,4 @@
-"""What goes into a run, over as many connections as it takes."""
+"""Sends a run its standard input, over as many connections as it takes."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import NamedTuple, Protocol
@@ -7,16 +7,14 @@ from .errors import ContractViolation, Refused, ServerError
 from .events import RunInfo
 from .retry import MAX_DELAY, RETRYABLE, RetryPolicy, is_temporary
 
-#: The most that is sent at once, in bytes: little enough to come through a slow
-#: network before the server counts as silent.
+#: The most bytes of one request: few enough that a slow network sends them before the
+#: client takes the server for dead.
 CHUNK_SIZE = 1 << 18
 
 
 class Tty(NamedTuple):
     """
-    A terminal for a run: its size, and its type as C{TERM} names it.
-
-    Rows and columns are 1 to 4096.
+    A terminal for a run: its size, 1 to 4096 each way, and its type as in C{TERM}.
     """
 
     rows: int = 24
@@ -25,7 +23,7 @@ class Tty(NamedTuple):
 
 
 class SendChunk(Protocol):
-    """Sends a piece of input; returns how much of it all is taken by then."""
+    """Sends a chunk of input; returns how many bytes of all input the run has taken."""
 
     def __call__(
         self, run: str, data: bytes, *, offset: int, eof: bool
@@ -34,12 +32,12 @@ class SendChunk(Protocol):
 
 class StdinFeeder:
     """
-    Puts bytes into a run, each once and in order, a piece at a time.
+    Sends input to a run, each byte once and in order, a chunk at a time.
 
-    After anything but a plain yes it looks how much the run has taken, and goes on
-    from there. It ends without an error when the run takes no more.
+    After any error it asks how much the run has taken, and continues from there. It
+    ends without an error when the run takes no more.
 
-    @ivar offset: how much of its input the run is known to have taken, in bytes.
+    @ivar offset: bytes of input that the run is known to have taken.
     """
 
     def __init__(
@@ -50,93 +48,95 @@ class StdinFeeder:
         send: SendChunk,
         show: Callable[[str], Awaitable[RunInfo]],
         seconds: Callable[[], float],
-        tries: RetryPolicy,
+        retry: RetryPolicy,
     ) -> None:
         """
-        @param show: tells how the run stands.
-        @param seconds: tells the time.
+        @param show: asks for the state of the run.
+        @param seconds: a monotonic clock.
         """
         self.offset = offset
         self._run = run
         self._send = send
         self._show = show
         self._seconds = seconds
-        self._tries = tries
+        self._retry = retry
 
     async def feed(self, source: AsyncIterable[bytes]) -> None:
         """
-        Send what C{source} gives, the moment that it does, and that it has ended.
+        Send all of C{source} without delay, and then its end.
 
-        The next is asked for when the run has taken the last, so nothing is held
-        but that.
+        More is read from it only when the run has taken the last chunk, so that no
+        more than one is in memory.
         """
         async for data in source:
             for start in range(0, len(data), CHUNK_SIZE):
-                if not await self._put(data[start : start + CHUNK_SIZE], eof=False):
+                chunk = data[start : start + CHUNK_SIZE]
+                if not await self._send_chunk(chunk, eof=False):
                     return
-        await self._put(b"", eof=True)
+        await self._send_chunk(b"", eof=True)
 
-    async def _put(self, data: bytes, *, eof: bool) -> bool:
-        """Have a piece taken; L{False} if the run takes no more."""
+    async def _send_chunk(self, data: bytes, *, eof: bool) -> bool:
+        """Send a chunk until the run has taken it; L{False} if it takes no more."""
         end = self.offset + len(data)
         while True:
             began = self._seconds()
             rest = data[self.offset - end :] if self.offset < end else b""
             try:
                 taken = await self._send(self._run, rest, offset=self.offset, eof=eof)
-            except RETRYABLE as error:
-                refused = isinstance(error, Refused) and error.status == 409
-                if not (refused or is_temporary(error)):
+            except RETRYABLE as caught:
+                error = caught
+                # 409: not at this offset, or not any more. Which, its state tells.
+                conflict = isinstance(error, Refused) and error.status == 409
+                if not (conflict or is_temporary(error)):
                     raise
-                why = error
             else:
-                self._take(taken, end, end)
-                self._tries.well()
+                self._advance(taken, end, end)
+                self._retry.succeeded()
                 return True
             lasted = self._seconds() - began
-            if not refused:
-                await self._wait(why)
-            found = await self._look()
-            stdin = found["stdin"]
+            if not conflict:
+                await self._wait(error)
+            run = await self._show_run()
+            stdin = run["stdin"]
             known = None if stdin is None else stdin["offset"]
             if known is not None and known > self.offset:
-                self._take(known, self.offset, end)
-                self._tries.well()
+                self._advance(known, self.offset, end)
+                self._retry.succeeded()
             elif lasted > MAX_DELAY:
-                self._tries.well()  # nothing is broken: the command does not read
-            if found["ended"] is not None or stdin is None or not stdin["open"]:
+                self._retry.succeeded()  # it was the command that did not read
+            if run["ended"] is not None or stdin is None or not stdin["open"]:
                 return False
             if self.offset == end and not eof:
                 return True
-            if refused:
-                await self._wait(why)
+            if conflict:
+                await self._wait(error)
 
-    async def _look(self) -> RunInfo:
-        """How the run stands."""
+    async def _show_run(self) -> RunInfo:
         while True:
             try:
-                found = await self._show(self._run)
+                run = await self._show(self._run)
             except RETRYABLE as error:
                 if not is_temporary(error):
                     raise
                 await self._wait(error)
             else:
-                self._tries.reached()
-                return found
+                self._retry.server_responded()
+                return run
 
-    def _take(self, offset: int, least: int, most: int) -> None:
-        """
-        @raise Nonsense: if that cannot be.
-        """
+    def _advance(self, offset: int, least: int, most: int) -> None:
+        """@raise ContractViolation: if that offset is impossible."""
         if not least <= offset <= most:
             why = (
-                f"{offset} bytes of its input are taken, where there can be "
-                f"{least} to {most}; does somebody else send some, too?"
+                f"{offset} bytes of its input are taken, where {least} to {most} are "
+                "possible; does another client send input too?"
             )
             raise ContractViolation(f"run {self._run}", why)
         self.offset = offset
 
     async def _wait(self, error: ServerError) -> None:
-        if not await self._tries.wait(error):
-            what, then = f"input of run {self._run}", f"{self.offset} bytes were taken"
-            raise self._tries.given_up(what, error, then) from error
+        if not await self._retry.wait(error):
+            what, advice = (
+                f"input of run {self._run}",
+                f"{self.offset} bytes were taken",
+            )
+            raise self._retry.exhausted(what, error, advice) from error

@@ -1,4 +1,4 @@
-"""Follow a run's output to its end, over as many connections as it takes."""
+"""Follows a run's output to its end, over as many connections as it takes."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from .retry import RetryPolicy
 
-#: Seconds of silence that mean that the way is broken: the server says at least
-#: something every 15.
+#: Seconds of silence after which a connection counts as broken. The server sends at
+#: least a ping every 15; two may be late.
 SILENCE = 45.0
 
 
 class View(NamedTuple):
     """
-    Which part of a run's output is wanted, and how.
+    Which part of a run's output to ask for, and how.
 
     @ivar offset: of the first byte.
-    @ivar tail: begin with the last so many lines instead.
+    @ivar tail: begin with this many last lines instead.
     @ivar only: C{"stdout"} or C{"stderr"}.
-    @ivar follow: L{False} for what is there now.
-    @ivar lossless: have the command wait for us rather than miss a byte.
-    @ivar timed: whether each piece tells its time.
+    @ivar follow: L{False} for only the output until now.
+    @ivar lossless: let the command wait for us rather than miss a byte.
+    @ivar timed: let each L{Output} have its time.
     """
 
     offset: int = 0
@@ -40,21 +40,20 @@ class View(NamedTuple):
 
     @property
     def accept(self) -> str:
-        """The media type to ask for: only NDJSON tells times."""
+        """The media type to ask for: only NDJSON has times."""
         kind = "x-ndjson" if self.timed else "vnd.shellstream.frames"
         return f"application/{kind}"
 
 
 class Following:
     """
-    An async iterator of L{Event}s that ends behind the run's L{End}, or raises.
+    An async iterator of L{Event}s that ends after the run's L{End}, or raises.
 
-    That is its one rule: whoever comes to the end of it has had every byte, save
-    those that a L{Gap} spoke of. A connection that is
-    cut is replaced by another that goes on at the next byte.
+    When it ends, the caller has had every byte except those that a L{Gap} names. A
+    connection that is cut is replaced by another one that starts at the next byte.
 
-    Use it in C{async with}, or C{close} it: a connection that nobody reads makes
-    the command wait.
+    Use it in C{async with}, or C{close} it: a connection that is not read makes the
+    command wait.
 
     @ivar run: the run's id, once it is known.
     @ivar offset: of the next byte; L{None} until it is known.
@@ -69,16 +68,15 @@ class Following:
         resume: "Callable[[str, View], Awaitable[Response]]",
         run: str | None = None,
         size: "Callable[[str], Awaitable[int]]",
-        tries: "RetryPolicy",
-        heard: bool = False,
+        retry: "RetryPolicy",
+        server_known: bool = False,
     ) -> None:
         """
-        @param begin: starts a run; to call it again starts no second one.
+        @param begin: starts a run; idempotent.
         @param resume: asks for the output of a run.
-        @param size: asks how much output a run has.
-        @param tries: when to do so.
-        @param heard: whether the server is known to be there, so that it is worth
-            waiting for.
+        @param size: asks how many bytes of output a run has.
+        @param server_known: whether the server has answered before, so that it is
+            worth waiting for.
         """
         self.run = run
         self.offset = None if view.tail is not None or run is None else view.offset
@@ -87,26 +85,26 @@ class Following:
         self._begin = begin
         self._resume = resume
         self._size = size
-        self._tries = tries
+        self._retry = retry
         self._pending: deque[Event] = deque()
-        self._answer: Response | None = None
+        self._response: Response | None = None
         self._decoder: FrameDecoder | NdjsonDecoder | None = None
-        # Whether the server may have heard of us.
-        self._asked = heard and run is not None
-        self._until: int | None = None
-        self._over = False
+        # Whether the server may have received a request of ours.
+        self._requested = server_known and run is not None
+        self._size_at_start: int | None = None
+        self._finished = False
 
     def __aiter__(self) -> "Following":
         return self
 
     async def __anext__(self) -> Event:
         while not self._pending:
-            if self._over:
+            if self._finished:
                 raise StopAsyncIteration
-            if self._answer is None:
-                await self._open()
+            if self._response is None:
+                await self._connect()
             else:
-                await self._read(self._answer)
+                await self._read(self._response)
         return self._pending.popleft()
 
     async def __aenter__(self) -> "Following":
@@ -116,103 +114,108 @@ class Following:
         self.close()
 
     def close(self) -> None:
-        """Leave; nothing more is told. Harmless when repeated."""
-        self._over = True
-        self._drop()
+        """Disconnect, and end the iteration. Harmless when repeated."""
+        self._finished = True
+        self._disconnect()
 
-    def _drop(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-        self._answer = self._decoder = None
+    def _disconnect(self) -> None:
+        if self._response is not None:
+            self._response.close()
+        self._response = self._decoder = None
 
-    async def _open(self) -> None:
+    async def _connect(self) -> None:
         try:
-            answer = await self._ask()
+            response = await self._request()
         except RETRYABLE as error:
-            # One that was never there at all is not waited for.
-            sent = isinstance(error, NoResponse | CutShort)
-            if not (is_temporary(error) and (self._asked or sent)):
+            # A server that was never reached is not waited for: its address may be
+            # wrong.
+            reached = isinstance(error, NoResponse | CutShort)
+            if not (is_temporary(error) and (self._requested or reached)):
                 raise
-            self._asked = True
+            self._requested = True
             await self._wait(error)
             return
-        self._asked = True
-        if self._over:  # closed meanwhile
-            answer.close()
+        self._requested = True
+        if self._finished:  # closed meanwhile
+            response.close()
             return
         kind = NdjsonDecoder if self._view.timed else FrameDecoder
-        self._answer = answer
+        self._response = response
         self._decoder = kind(self.offset, partial=self._view.only is not None)
 
-    async def _ask(self) -> "Response":
+    async def _request(self) -> "Response":
         if self.run is None:
             assert self._begin is not None
-            again = self._asked
-            answer = await self._begin()
-            self.run = answer.headers.get("shellstream-run")
+            repeated = self._requested
+            response = await self._begin()
+            self.run = response.headers.get("shellstream-run")
             if self.run is None:
-                answer.close()
+                response.close()
                 raise ContractViolation(
-                    "the server", "it does not say which run this is"
+                    "the server", "its response does not name the run"
                 )
             self.offset = 0
-            if not again:
-                return answer
-            answer.close()  # only the first request's answer loses nothing
+            if not repeated:
+                return response
+            # The run began with the lost request, and the server may have dropped
+            # output since; it tells so only if it is asked for the first byte.
+            response.close()
         view = self._view
         if self.offset is not None:
             view = view._replace(offset=self.offset, tail=None)
-        if not view.follow and self._until is None:
-            self._until = await self._size(self.run)
+        if not view.follow and self._size_at_start is None:
+            self._size_at_start = await self._size(self.run)
         return await self._resume(self.run, view)
 
-    async def _read(self, answer: "Response") -> None:
+    async def _read(self, response: "Response") -> None:
         assert self._decoder is not None
         try:
-            data = await answer.read(SILENCE)
+            data = await response.read(SILENCE)
         except CutShort as error:
-            self._drop()
+            self._disconnect()
             await self._wait(error)
             return
-        if self._over:
+        if self._finished:
             return
         if not data:
-            self._drop()
-            if self._view.follow or (self.offset or 0) < (self._until or 0):
-                await self._wait(CutShort(f"run {self.run}", "it ended without an end"))
+            self._disconnect()
+            if self._view.follow or (self.offset or 0) < (self._size_at_start or 0):
+                await self._wait(CutShort(f"run {self.run}", "no end record"))
             else:
-                self._over = True
+                self._finished = True
             return
-        self._tries.well()
+        self._retry.succeeded()
         try:
             events = self._decoder.feed(data)
         except DecodeError as error:
-            self._drop()
+            self._disconnect()
             raise ContractViolation(f"run {self.run}", str(error)) from error
         self.offset = self._decoder.offset
         for event in events:
-            self._take(event)
+            self._handle(event)
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Begun) and self.run not in (None, event.run):
-            raise ContractViolation(f"run {self.run}", f"it is that of run {event.run}")
+            raise ContractViolation(
+                f"run {self.run}", f"this is the output of run {event.run}"
+            )
         if isinstance(event, Output) and self._view.only not in (None, event.stream):
             raise ContractViolation(
                 f"run {self.run}", f"{event.stream} was not asked for"
             )
         if isinstance(event, End):
             self.end = event
-            self._over = True
-            self._drop()
+            self._finished = True
+            self._disconnect()
         self._pending.append(event)
 
     async def _wait(self, error: ServerError) -> None:
-        """Until it is time to try again."""
-        if await self._tries.wait(error):
+        """Wait until it is time to try again."""
+        if await self._retry.wait(error):
             return
         if self.run is None:
-            what, then = "the request", "nobody knows whether it began a run"
+            what, advice = "the request", "it is unknown whether it started a run"
         else:
             what = f"run {self.run}"
-            then = f"shellstream attach {self.run} --from {self.offset or 0} goes on"
-        raise self._tries.given_up(what, error, then) from error
+            advice = f"shellstream attach {self.run} --from {self.offset or 0} resumes"
+        raise self._retry.exhausted(what, error, advice) from error

@@ -1,4 +1,4 @@
-"""When to try again what a network got in the way of."""
+"""When to try again after a network error."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Seconds to wait at most before the second try, and before any.
+#: Seconds: the longest delay before the second try, and before any later one.
 FIRST_DELAY, MAX_DELAY = 0.2, 10.0
 
-#: Answers of a proxy whose server is away, or of a server that comes or goes, or has
-#: no time or no room for us.
-_AWAY = (408, 429, 502, 503, 504)
+#: The statuses of a proxy that cannot reach its server, and of a server that starts,
+#: stops, or is too busy for us.
+_UNAVAILABLE = (408, 429, 502, 503, 504)
 
-#: What can mean that the server cannot be reached just now; see L{passing}.
+#: Errors that may be temporary; see L{is_temporary}.
 RETRYABLE = (NoResponse, CutShort, CannotConnect, NoSuchHost, Refused, ServerFailed)
 
 
 def is_temporary(error: ServerError) -> bool:
-    """Whether an error may be gone the next time."""
+    """Whether a later try may succeed."""
     if isinstance(error, Refused | ServerFailed):
-        return error.status in _AWAY
+        return error.status in _UNAVAILABLE
     return isinstance(error, RETRYABLE)
 
 
 class RetryPolicy:
     """
-    Again at once at first, then ever later, and not any more when the way has been
-    broken for too long.
+    The first try comes at once, each further one later than the last, until a server
+    has been unreachable for too long.
     """
 
     def __init__(
@@ -49,63 +49,65 @@ class RetryPolicy:
         on_retry: Callable[[ServerError, float], object],
     ) -> None:
         """
-        @param retry_for: seconds to try, from the moment that the way broke.
-        @param on_retry: is told of each failure, and of how long is waited now.
+        @param retry_for: seconds to try, from the first error.
+        @param on_retry: called with each error, and the seconds until the next try.
         """
         self._wire = wire
         self._retry_for = retry_for
         self._on_retry = on_retry
-        self._since: float | None = None  # when the way broke
-        self._count = 0
+        self._failing_since: float | None = None
+        self._failures = 0
 
-    def well(self) -> None:
-        """All is well: what fails next is a new trouble."""
-        self._since, self._count = None, 0
+    def succeeded(self) -> None:
+        """There was progress: the next error is the first of another series."""
+        self._failing_since, self._failures = None, 0
 
-    def reached(self) -> None:
-        """The server was heard of, though the trouble may not be over."""
-        self._since = None
+    def server_responded(self) -> None:
+        """The server can be reached, but the request has not succeeded yet."""
+        self._failing_since = None
 
     async def wait(self, error: ServerError) -> bool:
-        """Until it is time to try again; L{False} if that was tried for too long."""
+        """Wait until the next try; L{False} if there is no time left for one."""
         from random import uniform
 
         now = self._wire.seconds()
-        if self._since is None:
-            self._since = now
-        left = self._since + self._retry_for - now
+        if self._failing_since is None:
+            self._failing_since = now
+        left = self._failing_since + self._retry_for - now
         if left <= 0:
             return False
-        most = min(FIRST_DELAY * 2.0 ** min(self._count - 1, 10), MAX_DELAY)
-        delay = min(uniform(most / 2, most), left) if self._count else 0  # noqa: S311  # nosec B311  # to spread load
-        self._count += 1
+        longest = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), MAX_DELAY)
+        # A random part keeps many clients of a restarted server from coming at once.
+        delay = min(uniform(longest / 2, longest), left) if self._failures else 0  # noqa: S311  # nosec B311
+        self._failures += 1
         self._on_retry(error, delay)
         if delay:
             await self._wire.sleep(delay)
         return True
 
-    def given_up(self, what: str, error: ServerError, then: str) -> CutShort:
-        """That something was not to be, and what can be done now."""
+    def exhausted(self, what: str, error: ServerError, advice: str) -> CutShort:
+        """The error to raise when there is no time left."""
         tried = f" for {self._retry_for:g} s" if self._retry_for else ""
-        return CutShort(what, f"not resumed{tried} ({error.why}); {then}")
+        return CutShort(what, f"not resumed{tried} ({error.why}); {advice}")
 
-    async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def persist(self, request: Callable[[], Awaitable[_T]]) -> _T:
         """
-        Call until it is answered, which must do no harm.
+        Repeat a request, which has to be idempotent, until it is answered.
 
-        One that was never there at all is not waited for.
+        @raise ServerError: at once, if the server was never reached: its address may
+            be wrong.
         """
-        heard = False
+        reached = False
         while True:
             try:
-                answer = await call()
+                response = await request()
             except RETRYABLE as error:
-                heard = heard or isinstance(error, NoResponse | CutShort)
-                if not (heard and is_temporary(error)):
+                reached = reached or isinstance(error, NoResponse | CutShort)
+                if not (reached and is_temporary(error)):
                     raise
                 if not await self.wait(error):
-                    then = "nobody knows whether it was carried out"
-                    raise self.given_up("the request", error, then) from error
+                    advice = "it is unknown whether the server carried it out"
+                    raise self.exhausted("the request", error, advice) from error
             else:
-                self.well()
-                return answer
+                self.succeeded()
+                return response

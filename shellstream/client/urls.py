@@ -1,16 +1,14 @@
-"""The addresses that a user may type."""
+"""The URLs that a user may type."""
 
 import re
-from collections.abc import (
-    Mapping,
-)
+from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import Usage
 
 
 def server_of(url: str) -> str | None:
-    """The server that a URL belongs to, if it can be that of a C{/stream}."""
+    """The server of a C{/stream} URL; L{None} for any other URL."""
     parts = urlsplit(url)
     ours = re.fullmatch(r"(.*)/stream(/[^/]+)?/?", parts.path)
     if ours is None:
@@ -21,10 +19,10 @@ def server_of(url: str) -> str | None:
 
 def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
     """
-    A URL, from what a person writes.
+    A complete URL, from what a user typed: C{http://} may be left out.
 
-    @param servers: names that would have been known.
-    @raise Usage: if it is none.
+    @param servers: the names of configured servers, for the error message.
+    @raise Usage: if it is malformed, or not HTTP, or contains a password.
     """
     url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
     try:
@@ -34,9 +32,9 @@ def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
         wrong = True
     if wrong or not url.isascii() or not url.isprintable() or " " in url:
         known = f", or one of {', '.join(servers)}" if servers else ""
-        raise Usage(f"{text!r} is no URL; write http://HOST:PORT/stream{known}")
+        raise Usage(f"{text!r} is not a URL; write http://HOST:PORT/stream{known}")
     if parts.scheme not in ("http", "https"):
-        raise Usage(f"{text!r}: only http:// and https:// are spoken here")
+        raise Usage(f"{text!r}: only http:// and https:// are supported")
     if parts.username is not None:
-        raise Usage("a URL is no place for a password; use --token-file")
+        raise Usage("do not put a password into a URL; use --token-file")
     return url

@@ -336,7 +336,7 @@ class CallTests(ClientTestCase):
         for body in (b"<html>", b"\xff", b"[" * 50_000):
             done = self.begin(self.client(answering(body)).show("r"))
             self.assertIn(
-                "is this a shellstream?",
+                "is this a shellstream server?",
                 str(self.failureResultOf(done, ContractViolation).value),
             )
 
@@ -389,7 +389,7 @@ class RefusedTests(ClientTestCase):
         """A redirect is told, and not followed: a token may not go anywhere."""
         error = self.refusal(302, "text/html", b"", Location="https://o/stream\x1b[2J")
         self.assertIsInstance(error, Refused)
-        self.assertIn("sends us to https://o/stream", str(error))
+        self.assertIn("it redirects to https://o/stream", str(error))
         self.assertTrue(str(error).isprintable())
 
     def test_hostile(self) -> None:

@@ -190,12 +190,12 @@ class RecordTests(SynchronousTestCase):
             BEGUN + control(**END, offset=1),
             BEGUN + control(type="gap", offset=4, end=5),
         ):
-            self.refuse(FrameDecoder(), wire, "was to come")
-        self.refuse(FrameDecoder(7), BEGUN, "offset 0 where 7 was to come")
+            self.refuse(FrameDecoder(), wire, "instead of")
+        self.refuse(FrameDecoder(7), BEGUN, "offset 0 instead of 7")
         line = b'{"offset":1,"time":"T","stream":"stdout","text":"a"}\n'
-        self.refuse(NdjsonDecoder(0), line, "was to come")
+        self.refuse(NdjsonDecoder(0), line, "instead of")
         self.refuse(
-            FrameDecoder(2, partial=True), control(type="ping", offset=1), "to come"
+            FrameDecoder(2, partial=True), control(type="ping", offset=1), "instead of"
         )
         self.refuse(
             FrameDecoder(0), control(type="gap", offset=0, end=0), "a gap from 0"
@@ -205,10 +205,10 @@ class RecordTests(SynchronousTestCase):
         """Nothing comes after the end."""
         end = control(**END, offset=0)
         self.refuse(
-            FrameDecoder(0), end + control(type="ping", offset=0), "behind the end"
+            FrameDecoder(0), end + control(type="ping", offset=0), "after the end"
         )
         line = json.dumps({**END, "offset": 0}).encode() + b"\n"
-        self.refuse(NdjsonDecoder(0), line + line, "behind the end")
+        self.refuse(NdjsonDecoder(0), line + line, "after the end")
 
     def test_frames(self) -> None:
         """What is no frame is not taken for one."""
@@ -229,10 +229,10 @@ class RecordTests(SynchronousTestCase):
     def test_records(self) -> None:
         """A record that holds something else is refused, with what it holds."""
         for payload, why in (
-            (b"{", "no JSON"),
-            (b"[" * 100_000, "no JSON"),
-            (b"\xff", "no JSON"),
-            (b"[]", "no object"),
+            (b"{", "not JSON"),
+            (b"[" * 100_000, "not JSON"),
+            (b"\xff", "not JSON"),
+            (b"[]", "not an object"),
             (b'{"type": "ping"}', "without 'offset'"),
             (b'{"type": "ping", "offset": -1}', "no offset"),
             (b'{"type": "ping", "offset": true}', "no offset"),

@@ -203,10 +203,12 @@ class FeedTests(SynchronousTestCase):
     def test_somebody_else(self) -> None:
         """Two who feed one run would lose bytes: that is told."""
         taken = FakeAnswer([], 204, "", {"shellstream-stdin-offset": "7"})
-        self.assertIn("somebody else", self.fails(FakeWire([taken]), ContractViolation))
+        self.assertIn(
+            "another client", self.fails(FakeWire([taken]), ContractViolation)
+        )
         run = document({"ended": None, "stdin": {"offset": 7, "open": True}})
         self.assertIn(
-            "somebody else", self.fails(FakeWire([CUT, run]), ContractViolation)
+            "another client", self.fails(FakeWire([CUT, run]), ContractViolation)
         )
 
     def test_no_offset(self) -> None:
@@ -258,7 +260,7 @@ class OrderTests(SynchronousTestCase):
         """An order that nobody answers is given up: who knows what became of it."""
         client = Client("http://h", FakeWire([CUT]))
         error = self.assertRaises(CutShort, finish, client.start("c"))
-        self.assertIn("nobody knows whether it was carried out", str(error))
+        self.assertIn("it is unknown whether the server carried it out", str(error))
 
     def test_command(self) -> None:
         """A command is described by its name; without one it is the default."""

@@ -1,4 +1,9 @@
-"""An agent that knows how its connections ended, which Twisted's forgets."""
+"""
+An agent that tells a broken connection from the end of a response.
+
+Twisted's Agent reports both as C{PotentialDataLoss} where a response has neither a
+length nor chunks; only its connection knows whether it was reset.
+"""
 
 from typing import Any
 
@@ -29,41 +34,43 @@ from zope.interface import implementer
 
 from .happy_eyeballs import HappyEyeballsEndpoint
 
-#: What is read of a connection at once, in bytes, twice what Twisted does: little
-#: enough to stay in a processor's cache.
-_AT_ONCE = 1 << 17
+#: Bytes to read at once, twice Twisted's default; more would not stay in the cache of a
+#: small processor.
+_READ_SIZE = 1 << 17
 
-#: The most that is read of an answer's head, in bytes.
+#: The largest head of a response, in bytes.
 _MAX_HEAD = 1 << 16
 
 
 class HeadTooLong(Exception):
-    """The headers of an answer have no end."""
+    """The headers of a response are too long."""
 
 
 class _Connection(ProtocolWrapper):
     """
-    @ivar headed: whether the headers of the answer have come.
-    @ivar lost: why it ended, unless in good order.
+    A connection that limits the size of a response's head, and keeps its error.
+
+    @ivar head_received: whether the head of the response is complete.
+    @ivar lost: why the connection broke; L{None} if it was closed in good order.
     """
 
-    headed = False
+    head_received = False
     lost: Failure | None = None
-    _head = 0
+    _received = 0
 
     def makeConnection(self, transport: Any) -> None:
-        transport.bufferSize = _AT_ONCE
-        # Where nothing else tells that the other side is gone.
+        transport.bufferSize = _READ_SIZE
+        # Tells of a server that vanished while we only wait for it.
         transport.setTcpKeepAlive(True)
         super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
-        self._head += len(data)
-        if self.headed or self.lost is not None:
+        self._received += len(data)
+        if self.head_received or self.lost is not None:
             return
-        # A line that is too long has Twisted close the connection without a word.
-        if self.disconnecting or self._head > _MAX_HEAD:
+        # For a line that is too long Twisted closes the connection without an error.
+        if self.disconnecting or self._received > _MAX_HEAD:
             why = f"its headers are longer than {_MAX_HEAD} bytes, or a line of them"
             self.lost = Failure(HeadTooLong(f"{why} than {LineReceiver.MAX_LENGTH}"))
             self.abortConnection()
@@ -75,11 +82,11 @@ class _Connection(ProtocolWrapper):
 
 
 @implementer(IStreamClientEndpoint)
-class _Watched:
+class _Endpoint:
     """
-    An endpoint that remembers the connection that it made.
+    An endpoint that remembers its connection.
 
-    @ivar tcp: the same without TLS.
+    @ivar tcp: the endpoint without TLS.
     """
 
     connection: _Connection
@@ -100,7 +107,7 @@ class _Watched:
             return self.tcp.connect(wrapping).addCallback(self._connected)
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        # Not wrapClientTLS(), which would have the global reactor send what is sent.
+        # Not wrapClientTLS(), which would use the global reactor to send.
         tls = TLSMemoryBIOFactory(self._creator, True, wrapping, self._reactor)
         return self.tcp.connect(tls).addCallback(self._connected_over_tls)
 
@@ -113,10 +120,10 @@ class _Watched:
 
 
 @implementer(IAgentEndpointFactory)
-class _Endpoints:
-    """Makes the endpoint of one request."""
+class _EndpointFactory:
+    """Makes the endpoint of one request, and remembers it."""
 
-    watched: _Watched
+    endpoint: _Endpoint
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
         self._reactor = reactor
@@ -130,25 +137,27 @@ class _Endpoints:
         creator = None
         if uri.scheme == b"https":
             creator = self._policy.creatorForNetloc(uri.host, uri.port)
-        self.watched = _Watched(self._reactor, uri, creator)
-        return self.watched
+        self.endpoint = _Endpoint(self._reactor, uri, creator)
+        return self.endpoint
 
 
 class _Body(proxyForInterface(IProtocol, "original")):  # type: ignore[misc]
-    """Takes a body, and is told of its end what the connection knows of it."""
+    """Corrects the reason with which a body ends."""
 
     def __init__(self, original: IProtocol, connection: _Connection) -> None:
         super().__init__(original)
         self._connection = connection
 
     def connectionLost(self, reason: Failure) -> None:
-        # Only an orderly end can be the end of an answer that tells no length.
+        # Without a length, only an orderly close is the end of the body.
         if reason.check(PotentialDataLoss) and self._connection.lost is not None:
             reason = Failure(ResponseFailed([self._connection.lost]))
         self.original.connectionLost(reason)
 
 
 class _Response(proxyForInterface(IResponse, "original")):  # type: ignore[misc]
+    """Delivers its body through L{_Body}."""
+
     def __init__(self, original: IResponse, connection: _Connection) -> None:
         super().__init__(original)
         self._connection = connection
@@ -159,7 +168,7 @@ class _Response(proxyForInterface(IResponse, "original")):  # type: ignore[misc]
 
 @implementer(IAgent)
 class ConnectionPerRequestAgent:
-    """Opens a connection for each request."""
+    """Opens a connection for each request: a stream occupies one anyway."""
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
         self._reactor = reactor
@@ -172,23 +181,23 @@ class ConnectionPerRequestAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # noqa: N803  # IAgent's name
     ) -> "Deferred[IResponse]":
-        endpoints = _Endpoints(self._reactor, self._policy)
-        agent = Agent.usingEndpointFactory(self._reactor, endpoints)
+        factory = _EndpointFactory(self._reactor, self._policy)
+        agent = Agent.usingEndpointFactory(self._reactor, factory)
 
-        def answered(response: IResponse) -> IResponse:
-            connection = endpoints.watched.connection
-            connection.headed = True
+        def wrap(response: IResponse) -> IResponse:
+            connection = factory.endpoint.connection
+            connection.head_received = True
             return _Response(response, connection)
 
-        asked = agent.request(method, uri, headers, bodyProducer)
+        requested = agent.request(method, uri, headers, bodyProducer)
         if uri.startswith(b"https:"):
-            asked.addErrback(self._explained, endpoints)
-        return asked.addCallback(answered)  # type: ignore[no-any-return]
+            requested.addErrback(self._explain, factory)
+        return requested.addCallback(wrap)  # type: ignore[no-any-return]
 
-    def _explained(
-        self, failure: Failure, endpoints: _Endpoints
+    def _explain(
+        self, failure: Failure, factory: _EndpointFactory
     ) -> "Failure | Deferred[Failure]":
         from .pinned_openssl import explain_refusal
 
-        watched = endpoints.watched
-        return explain_refusal(failure, watched.host, watched.tcp, self._reactor)
+        endpoint = factory.endpoint
+        return explain_refusal(failure, endpoint.host, endpoint.tcp, self._reactor)

@@ -1,4 +1,4 @@
-"""HTTP for asyncio programs: treq's, on a reactor made of the loop that runs."""
+"""The client's HTTP for asyncio programs: treq on a reactor around their loop."""
 
 import asyncio
 import socket
@@ -24,15 +24,15 @@ T = TypeVar("T")
 
 class AsyncioWire:
     """
-    A L{Wire} on the loop that runs.
+    A L{Wire} on the running loop.
 
-    Twisted's global reactor is neither used nor installed: a program may run one
-    loop after the other.
+    Twisted's global reactor is neither used nor installed, since it runs only once: a
+    program may call C{asyncio.run()} again and again.
     """
 
     def __init__(self, http: Callable[[Any], HTTPClient] = http_client) -> None:
         """
-        @param http: makes what asks, of the reactor that it is to use:
+        @param http: makes the HTTP client for a reactor:
             C{lambda reactor: http_client(reactor, Trust("ca.pem").policy())}.
         """
         self._http = http
@@ -53,8 +53,8 @@ class AsyncioWire:
             self._reactors = _reactors(loop)
             reactor = await anext(self._reactors)
             self._wire, self._loop = TreqWire(reactor, self._http(reactor)), loop
-        asking = self._wire.request(method, url, headers, body, timeout)
-        return AsyncioResponse(await _done(asking), self._reactors)
+        requesting = self._wire.request(method, url, headers, body, timeout)
+        return AsyncioResponse(await _await(requesting), self._reactors)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -64,25 +64,25 @@ class AsyncioWire:
 
 
 class AsyncioResponse:
-    """An L{Response} that asyncio can wait for."""
+    """A L{Response} that asyncio can wait for."""
 
-    def __init__(self, answer: TreqResponse, reactors: object) -> None:
-        self.status = answer.status
-        self.phrase = answer.phrase
-        self.headers = answer.headers
-        self._answer = answer
-        self._reactors = reactors  # held: we live no longer than it does
+    def __init__(self, response: TreqResponse, reactors: object) -> None:
+        self.status = response.status
+        self.phrase = response.phrase
+        self.headers = response.headers
+        self._response = response
+        self._reactors = reactors  # keeps it open for as long as we read
 
     async def read(self, timeout: float | None = None) -> bytes:
-        reading = self._answer.read(timeout)
-        return await (reading if self._answer.ready else _done(reading))
+        reading = self._response.read(timeout)
+        return await (reading if self._response.ready else _await(reading))
 
     def close(self) -> None:
-        self._answer.close()
+        self._response.close()
 
 
-async def _done(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine of Deferreds returns; whoever is cancelled cancels it."""
+async def _await(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that awaits Deferreds; cancelling cancels it."""
     loop = asyncio.get_running_loop()
     result: T = await Deferred.fromCoroutine(coroutine).asFuture(loop)
     return result
@@ -92,8 +92,10 @@ async def _reactors(
     loop: asyncio.AbstractEventLoop,
 ) -> AsyncIterator[AsyncioSelectorReactor]:
     """
-    A reactor, up to the end of its loop or until nobody holds this iterator:
-    asyncio ends those that are left, as nothing else in it.
+    Yields one reactor, and closes it when its loop ends or this iterator is dropped.
+
+    A loop tells only asynchronous generators of its end (shutdown_asyncgens), so this
+    is one.
     """
     reactor = AsyncioSelectorReactor(loop)
     reactor.installNameResolver(_Resolver(loop))
@@ -107,6 +109,8 @@ async def _reactors(
 
 @implementer(IHostResolution)
 class _Resolution:
+    """A lookup that can be cancelled."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.task: asyncio.Task[None]
@@ -117,7 +121,7 @@ class _Resolution:
 
 @implementer(IHostnameResolver)
 class _Resolver:
-    """Resolves in the threads of the loop, which ends them: a reactor's are not its."""
+    """Resolves in the loop's threads: asyncio.run() ends these."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""Answers that are short: documents, and what is wrong."""
+"""Requests for JSON documents, and the server's error messages."""
 
 import json
 from collections.abc import Mapping
@@ -16,44 +16,43 @@ from shellstream.client.escape import printable
 
 from .wire import Response, Wire
 
-#: The most that is read of an answer that is a document, in bytes, and of one that
-#: is an error.
+#: The most bytes to read of a document, and of an error message.
 MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
 
-#: Seconds that a server may take for an answer that is no stream.
+#: Seconds to wait for a response that is not a stream.
 REQUEST_TIMEOUT = 60.0
 
 
 class ServerApi:
     """
-    Where short answers come from.
+    Sends requests to one server.
 
-    @ivar heard: whether it has ever answered.
+    @ivar has_answered: whether it has ever answered.
     """
 
     def __init__(self, url: str, wire: Wire, headers: Mapping[str, str]) -> None:
-        """@param headers: what every request says."""
+        """@param headers: headers of every request."""
         self._url = url
         self._wire = wire
         self._headers = headers
-        self.heard = False
+        self.has_answered = False
 
-    async def ask(
+    async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
     ) -> Response:
         """
-        Ask, and wait for the head of an answer.
+        Send a request, and wait for the head of the response.
 
-        @raise ClientError: if it is not what was asked for.
+        @raise ClientError: if it is not a success.
         """
         url = self._url + path
         headers = {**self._headers, **headers}
-        answer = await self._wire.request(method, url, headers, body, REQUEST_TIMEOUT)
-        self.heard = True
-        await check_status(url, answer)
-        return answer
+        response = await self._wire.request(method, url, headers, body, REQUEST_TIMEOUT)
+        self.has_answered = True
+        await check_status(url, response)
+        return response
 
-    async def document(
+    async def request_json(
         self,
         method: str,
         path: str,
@@ -63,62 +62,62 @@ class ServerApi:
         """
         Ask for a JSON document.
 
-        @param document: one to send.
+        @param document: a document to send.
         """
         body = b"" if document is None else json.dumps(document).encode()
         headers = {"accept": "application/json", **headers}
         if body:
             headers["content-type"] = "application/json"
-        answer = await self.ask(method, path, headers, body)
+        response = await self.request(method, path, headers, body)
         try:
-            return json.loads(await read_body(answer, MAX_DOCUMENT))
+            return json.loads(await read_body(response, MAX_DOCUMENT))
         except (ValueError, RecursionError):
-            why = "it is no JSON; is this a shellstream?"
+            why = "it is not JSON; is this a shellstream server?"
             raise ContractViolation(self._url + path, why) from None
 
     async def call(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
     ) -> Any:
-        """The same; what only looks is asked for again if no answer came."""
+        """The same; a GET is sent once more if its response was lost."""
         try:
-            return await self.document(method, path, document)
+            return await self.request_json(method, path, document)
         except NoResponse:
             if method != "GET":
                 raise
-        return await self.document(method, path, document)
+        return await self.request_json(method, path, document)
 
 
-async def check_status(url: str, answer: Response) -> None:
+async def check_status(url: str, response: Response) -> None:
     """
-    See that an answer is what was asked for.
+    Check that a response is a success.
 
-    @raise ClientError: in the server's words, if it is anything else.
+    @raise ClientError: with the server's message, if it is not.
     """
-    if 200 <= answer.status < 300:
+    if 200 <= response.status < 300:
         return
     try:
-        body = await read_body(answer, MAX_PROBLEM)
+        body = await read_body(response, MAX_PROBLEM)
     except CutShort:
-        body = b""  # half an explanation misleads; the status tells enough
-    text = f"{answer.status} {one_line(answer.phrase)}"
-    detail = _detail(answer.headers.get("content-type", ""), body)
-    to = answer.headers.get("location")
-    if answer.status < 400 and to:
-        detail = f"it sends us to {one_line(to)}; ask there, if you trust it"
-    cls = Refused if answer.status < 500 else ServerFailed
-    raise cls(url, answer.status, f"{text}: {detail}" if detail else text)
+        body = b""  # half a message misleads; the status is enough
+    text = f"{response.status} {one_line(response.phrase)}"
+    detail = _detail(response.headers.get("content-type", ""), body)
+    to = response.headers.get("location")
+    if response.status < 400 and to:
+        detail = f"it redirects to {one_line(to)}; use that URL if you trust it"
+    cls = Refused if response.status < 500 else ServerFailed
+    raise cls(url, response.status, f"{text}: {detail}" if detail else text)
 
 
-async def read_body(answer: Response, most: int) -> bytes:
-    """An answer up to its end, or up to so many bytes; then it is closed."""
+async def read_body(response: Response, most: int) -> bytes:
+    """Read a response to its end, or up to C{most} bytes, and close it."""
     body = bytearray()
     try:
-        while data := await answer.read(REQUEST_TIMEOUT):
+        while data := await response.read(REQUEST_TIMEOUT):
             body += data
             if len(body) > most:
                 break
     finally:
-        answer.close()
+        response.close()
     return bytes(body[:most])
 
 
@@ -136,5 +135,5 @@ def _detail(media_type: str, body: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """A server's words, as far as they are worth a line."""
+    """A server's text as one line of bounded length."""
     return printable(text[:1000])

@@ -5,15 +5,15 @@ from base64 import b64decode
 
 
 class UntrustedCertificate(Exception):
-    """A server shows another certificate than it should; the text says what to do."""
+    """The server has the wrong certificate; the text says what to do."""
 
 
 def parse_fingerprint(text: str) -> bytes:
     """
-    A SHA-256 fingerprint: as daemons print it, C{SHA256:} and hexadecimal digits, as
-    OpenSSL and browsers do, with colons between them, or in Base64.
+    Parse a SHA-256 fingerprint: C{SHA256:} and hexadecimal digits, as daemons print it;
+    with colons between them, as OpenSSL and browsers do; or in Base64, as ssh does.
 
-    @raise ValueError: if it is none.
+    @raise ValueError: if it is malformed.
     """
     given = re.sub(r"(?i)\ASHA256:", "", text.strip())
     plain = given.replace(":", "")
@@ -22,13 +22,13 @@ def parse_fingerprint(text: str) -> bytes:
     if re.fullmatch(r"[A-Za-z0-9+/]{43}=?", given, re.ASCII):
         return b64decode(given[:43] + "=")
     raise ValueError(
-        f"{text!r} is no fingerprint; it is SHA256: and 64 hexadecimal digits, as the "
-        "daemon prints it at its start"
+        f"{text!r} is not a fingerprint; one is SHA256: and 64 hexadecimal digits, as "
+        "the daemon prints it at its start"
     )
 
 
 def format_fingerprint(found: bytes) -> str:
-    """As daemons print it."""
+    """The form in which daemons print a fingerprint."""
     return f"SHA256:{found.hex()}"
 
 
@@ -51,6 +51,6 @@ def self_signed_message(found: bytes) -> str:
 
 
 def pem_blocks(data: bytes, kind: bytes) -> list[bytes]:
-    """The blocks of a PEM file (RFC 7468) whose label ends so."""
+    """The blocks of a PEM file (RFC 7468) whose label ends with C{kind}."""
     label = rb"-----%s (?:[A-Z0-9]+ )*" + kind + rb"-----"
     return re.findall(rb"(?s)" + label % b"BEGIN" + rb".+?" + label % b"END", data)

@@ -28,9 +28,11 @@ _DELAY = 0.25
 @implementer(IStreamClientEndpoint)
 class HappyEyeballsEndpoint:
     """
-    As L{HostnameEndpoint<twisted.internet.endpoints.HostnameEndpoint>}, whose
-    C{LoopingCall} imports, and so installs, the global reactor before it is given
-    the one that is meant; and an address that refuses has the next one tried at once.
+    Tries the addresses of a host one after the other, each beside those that are slow.
+    After one that refuses, the next is tried at once.
+
+    Twisted's L{HostnameEndpoint<twisted.internet.endpoints.HostnameEndpoint>} would do,
+    but its C{LoopingCall} imports, and so installs, the global reactor.
     """
 
     def __init__(self, reactor: Any, host: str, port: int) -> None:
@@ -56,13 +58,13 @@ class HappyEyeballsEndpoint:
     def _first(
         self, hosts: Sequence[str], factory: IProtocolFactory
     ) -> "Deferred[IProtocol]":
-        """Try them one after the other, each beside those that do not answer."""
+        """Connect to the first of these addresses that answers."""
         host, *others = hosts
         kind = TCP6ClientEndpoint if isIPv6Address(host) else TCP4ClientEndpoint
         endpoint = kind(self._reactor, host, self._port, timeout=CONNECT_TIMEOUT)
-        trying = endpoint.connect(factory)
+        attempt = endpoint.connect(factory)
         if not others:
-            return trying
+            return attempt
         rest: Deferred[Any] = Deferred(lambda _: timer.cancel())
         timer = self._reactor.callLater(_DELAY, rest.callback, None)
         rest.addCallback(lambda _: self._first(others, factory))
@@ -72,9 +74,9 @@ class HappyEyeballsEndpoint:
                 timer.reset(0)
             return reason
 
-        trying.addErrback(failed)
-        won = race([trying, rest])
-        return won.addCallbacks(lambda found: found[1], _first_failure)
+        attempt.addErrback(failed)
+        winner = race([attempt, rest])
+        return winner.addCallbacks(lambda found: found[1], _first_failure)
 
 
 def _first_failure(reason: Failure) -> Failure:

@@ -1,4 +1,4 @@
-"""One certificate that is known by its fingerprint: it loads all of TLS."""
+"""Certificates known by their fingerprints. Importing this loads all of TLS."""
 
 import hashlib
 import hmac
@@ -33,25 +33,25 @@ CertificateCheck = Callable[[bytes, int], None]
 
 
 def require_fingerprint(pin: bytes) -> CertificateCheck:
-    """Whoever shows this certificate, and nobody else."""
+    """Accept this certificate, and no other."""
 
-    def judge(found: bytes, error: int) -> None:
+    def check(found: bytes, error: int) -> None:
         if not hmac.compare_digest(found, pin):
             raise UntrustedCertificate(mismatch_message(pin, found))
 
-    return judge
+    return check
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class FingerprintVerifier:
-    """Who answers is who shows the right certificate: no authority, name or date."""
+    """Trusts a server by its fingerprint alone, without authority, name or date."""
 
     def __init__(
-        self, context: SSL.Context, hostname: str, judge: CertificateCheck
+        self, context: SSL.Context, hostname: str, check: CertificateCheck
     ) -> None:
         self._context = context
         self._hostname = hostname
-        self._judge = judge
+        self._check = check
 
     def clientConnectionForTLS(self, tls: TLSMemoryBIOProtocol) -> SSL.Connection:
         def verify(
@@ -61,13 +61,13 @@ class FingerprintVerifier:
             depth: int,
             fine: int,
         ) -> bool:
-            # OpenSSL asks for each certificate, for the server's own in the end
-            # (SSL_CTX_set_verify(3)); those behind it are of no account.
+            # OpenSSL calls this for each certificate of the chain, the server's own
+            # last (SSL_CTX_set_verify(3)); the others do not matter.
             if depth:
                 return True
             der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
             try:
-                self._judge(hashlib.sha256(der).digest(), error)
+                self._check(hashlib.sha256(der).digest(), error)
             except UntrustedCertificate:
                 tls.failVerification(Failure())
                 return False
@@ -85,68 +85,69 @@ def explain_refusal(
     failure: Failure, hostname: str, tcp: IStreamClientEndpoint, reactor: Any
 ) -> "Failure | Deferred[Failure]":
     """
-    Say more of why a server is not trusted, if its certificate is signed by itself.
+    Replace the error for a server whose certificate is self-signed with one that names
+    its fingerprint.
 
-    OpenSSL does not tell whose certificate it refused, so one more connection looks
-    at it; it carries nothing, and ends before it begins.
+    OpenSSL does not tell which certificate it refused, so one more connection reads it,
+    and ends in the handshake, before anything is sent.
     """
     if not _is_unverified(failure.value):
         return failure
 
-    def looked(found: bytes | None) -> Failure:
+    def explain(found: bytes | None) -> Failure:
         if found is None:
             return failure
         return Failure(
             ResponseFailed([Failure(UntrustedCertificate(self_signed_message(found)))])
         )
 
-    looking = Deferred.fromCoroutine(_look(hostname, tcp, reactor))
-    looking.addTimeout(CONNECT_TIMEOUT, reactor)
-    return looking.addCallbacks(looked, lambda _: failure)
+    reading = Deferred.fromCoroutine(_read_self_signed(hostname, tcp, reactor))
+    reading.addTimeout(CONNECT_TIMEOUT, reactor)
+    return reading.addCallbacks(explain, lambda _: failure)
 
 
 def _is_unverified(error: BaseException | None) -> bool:
     if isinstance(error, SSL.Error):
         return tls_reason(error) == "certificate verify failed"
-    if isinstance(error, VerificationError):  # it is for another host, too
+    if isinstance(error, VerificationError):  # the name of the host differs
         return True
     reasons = getattr(error, "reasons", None) or ()
     return any(_is_unverified(reason.value) for reason in reasons)
 
 
-async def _look(
+async def _read_self_signed(
     hostname: str, tcp: IStreamClientEndpoint, reactor: Any
 ) -> bytes | None:
-    """The fingerprint of a server's certificate, if that is signed by itself."""
+    """The fingerprint of a server's certificate, if it is self-signed."""
     seen: list[bytes] = []
 
-    def judge(found: bytes, error: int) -> None:
+    def check(found: bytes, error: int) -> None:
         if error == _SELF_SIGNED:
             seen.append(found)
-        raise UntrustedCertificate("it was only to be looked at")
+        raise UntrustedCertificate("only its fingerprint was needed")
 
-    creator = FingerprintVerifier(CertificateOptions().getContext(), hostname, judge)
-    factory = Factory.forProtocol(_Looking)
+    creator = FingerprintVerifier(CertificateOptions().getContext(), hostname, check)
+    factory = Factory.forProtocol(_Discard)
     factory.noisy = False
     tls = TLSMemoryBIOFactory(creator, True, factory, reactor)
     connection: Any = await tcp.connect(tls)
-    await connection.wrappedProtocol.over
+    await connection.wrappedProtocol.closed
     return seen[0] if seen else None
 
 
-class _Looking(Protocol):
-    """A connection that is not meant to last."""
+class _Discard(Protocol):
+    """A connection that sends nothing, and waits for its end."""
 
     def __init__(self) -> None:
-        self.over: Deferred[None] = Deferred(self._leave)
+        self.closed: Deferred[None] = Deferred(self._abort)
 
-    def _leave(self, over: "Deferred[None]") -> None:
+    def _abort(self, closed: "Deferred[None]") -> None:
         transport: Any = self.transport
         transport.abortConnection()
 
     def connectionMade(self) -> None:
-        """Nothing is said."""
+        """Send nothing."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.over.called:
-            self.over.callback(None)
+        if not self.closed.called:
+            self.closed.callback(None)

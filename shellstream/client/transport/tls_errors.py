@@ -1,10 +1,10 @@
-"""Why a TLS connection failed, in words."""
+"""Reasons of TLS errors."""
 
 from typing import Any
 
 
 def tls_reason(error: Any) -> str:
-    """What OpenSSL says, in its words."""
+    """The reason of an error of pyOpenSSL, in OpenSSL's words."""
     # pyOpenSSL's errors hold a list of (library, function, reason).
     if error.args and isinstance(error.args[0], list) and error.args[0]:
         last = error.args[0][-1]

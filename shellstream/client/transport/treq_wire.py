@@ -1,4 +1,4 @@
-"""HTTP by treq: bring a reactor, or any agent."""
+"""The client's HTTP for Twisted programs, by treq."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ from .wire import ALWAYS, READ_AHEAD
 
 @implementer(IAgent)
 class IdentityAgent:
-    """Ask for bytes as they are: treq offers gzip, which holds output back."""
+    """Adds the headers of every request, which replace treq's offer of gzip."""
 
     def __init__(self, agent: IAgent) -> None:
         self._agent = agent
@@ -64,8 +64,8 @@ class IdentityAgent:
 @implementer(IBodyProducer)
 class _Bytes:
     """
-    A body that is there. (treq's for bytes is a file, which is read by the global
-    reactor's leave.)
+    Produces a request's body at once. treq's own producer for bytes reads them like a
+    file, with the cooperator of the global reactor.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -77,21 +77,21 @@ class _Bytes:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """It is written at once."""
+        """Everything was written at the start."""
 
     def resumeProducing(self) -> None:
-        """It is written at once."""
+        """Everything was written at the start."""
 
     def stopProducing(self) -> None:
-        """It is written at once."""
+        """Everything was written at the start."""
 
 
 def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClient:
     """
     A client that opens a connection for each request and offers no gzip.
 
-    @param policy: the authorities to trust, if not those of the system:
-        L{Trust.policy}'s, or any other.
+    @param policy: which certificates to accept, such as L{Trust.policy}'s; by default
+        those of the system's authorities.
     """
     agent = ConnectionPerRequestAgent(reactor, policy or BrowserLikePolicyForHTTPS())
     return HTTPClient(IdentityAgent(agent), data_to_body_producer=_Bytes)
@@ -101,12 +101,14 @@ class TreqWire:
     """
     A L{Wire} of Deferreds.
 
-    @ivar reactor: tells the time, and makes connections unless C{http} does.
-    @ivar http: L{http_client}'s if not given; one from L{treq.testing} will do, or
-        one around an agent with a proxy, a pool, or certificates of its own.
     """
 
     def __init__(self, reactor: Any, http: HTTPClient | None = None) -> None:
+        """
+        @param reactor: tells the time, and connects unless C{http} does.
+        @param http: by default L{http_client}'s. Another one may have a proxy, a pool,
+            or be one of L{treq.testing}.
+        """
         self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._http = http_client(reactor) if http is None else http
@@ -120,7 +122,7 @@ class TreqWire:
         timeout: float | None = None,  # the wire's contract
     ) -> "TreqResponse":
         try:
-            asked = self._http.request(
+            requested = self._http.request(
                 method,
                 url,
                 headers=Headers({name: [value] for name, value in headers.items()}),
@@ -130,8 +132,10 @@ class TreqWire:
                 reactor=self._reactor,  # or treq would install the global one
             )
             if timeout is not None:
-                asked.addTimeout(timeout, self._clock, onTimeoutCancel=_raise_timeout)
-            response = await asked
+                requested.addTimeout(
+                    timeout, self._clock, onTimeoutCancel=_raise_timeout
+                )
+            response = await requested
         except Exception as error:
             raise request_error(url, error, timeout) from error
         return TreqResponse(url, response, self._clock)
@@ -143,11 +147,11 @@ class TreqWire:
         return self._clock.seconds()
 
 
-class _Paced(proxyForInterface(IResponse, "response")):  # type: ignore[misc]
+class _ProtocolSpy(proxyForInterface(IResponse, "response")):  # type: ignore[misc]
     """
-    A response that can be made to wait.
+    Remembers the protocol that treq delivers a body to, which treq keeps to itself.
 
-    @ivar protocol: whom the body goes to; its transport is a push producer.
+    @ivar protocol: its transport is a push producer, so the body can be paused.
     """
 
     protocol: Protocol
@@ -158,7 +162,7 @@ class _Paced(proxyForInterface(IResponse, "response")):  # type: ignore[misc]
 
 
 class TreqResponse:
-    """An L{Response} that treq collects."""
+    """A L{Response} that treq collects."""
 
     def __init__(self, url: str, response: Any, clock: IReactorTime) -> None:
         self.status: int = response.code
@@ -169,102 +173,102 @@ class TreqResponse:
         }
         self._url = url
         self._clock = clock
-        self._parts: deque[bytes] = deque()
-        self._ahead = 0
-        self._closed = self._paused = self._over = False
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._closed = self._paused = self._ended = False
         self._error: CutShort | None = None
-        self._news: Deferred[None] | None = None
+        self._waiting: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
-        self._patience: float | None = None
-        self._paced = _Paced(response)
-        treq.collect(self._paced, self._collect).addCallbacks(self._end, self._cut)
+        self._timeout: float | None = None
+        self._spy = _ProtocolSpy(response)
+        treq.collect(self._spy, self._collect).addCallbacks(self._finish, self._fail)
 
     @property
     def ready(self) -> bool:
-        """Whether L{read} need not wait."""
-        return bool(self._parts) or self._over or self._error is not None
+        """Whether L{read} can return at once."""
+        return bool(self._chunks) or self._ended or self._error is not None
 
     async def read(self, timeout: float | None = None) -> bytes:
-        while not self._parts:
+        while not self._chunks:
             if self._error is not None:
                 raise self._error
-            if self._over:
+            if self._ended:
                 return b""
-            self._pause(False)
-            self._expect(timeout)
-            self._news = Deferred()
+            self._set_paused(False)
+            self._set_timeout(timeout)
+            self._waiting = Deferred()
             try:
-                await self._news
+                await self._waiting
             finally:
-                self._news = None
-        data = b"".join(self._parts)
-        self._parts.clear()
-        self._ahead = 0
+                self._waiting = None
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
         return data
 
     def close(self) -> None:
-        if not (self._closed or self._over):
+        if not (self._closed or self._ended):
             self._closed = True
-            self._expect(None)
-            transport: Any = self._paced.protocol.transport
+            self._set_timeout(None)
+            transport: Any = self._spy.protocol.transport
             transport.loseConnection()
 
-    def _expect(self, timeout: float | None) -> None:
-        """Be told if nothing comes for so long."""
-        # One timer for all reads: cancelled ones would be kept until they are due.
-        self._patience = timeout
+    def _set_timeout(self, timeout: float | None) -> None:
+        """Have L{_time_out} called after so many seconds of silence, or never."""
+        # One timer for all reads: the reactor keeps cancelled ones until they are due.
+        self._timeout = timeout
         timer = self._timer if self._timer and self._timer.active() else None
         if timeout is not None and timer is not None:
             timer.reset(timeout)
         elif timeout is not None:
-            self._timer = self._clock.callLater(timeout, self._silent)
+            self._timer = self._clock.callLater(timeout, self._time_out)
         elif timer is not None:
             timer.cancel()
 
-    def _silent(self) -> None:
-        if self._news is not None:  # else it is us who are slow
-            why = f"silent for {self._patience:g} seconds"
+    def _time_out(self) -> None:
+        if self._waiting is not None:  # or else it is the caller who is slow
+            why = f"silent for {self._timeout:g} seconds"
             self._error = CutShort(self._url, why)
             self.close()
-            self._tell()
+            self._wake()
 
     def _collect(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._ahead += len(data)
-        if self._ahead >= READ_AHEAD:
-            self._pause(True)
-        self._tell()
+        self._chunks.append(data)
+        self._buffered += len(data)
+        if self._buffered >= READ_AHEAD:
+            self._set_paused(True)
+        self._wake()
 
-    def _pause(self, wanted: bool) -> None:
-        if wanted != self._paused and not (self._closed or self._over):
-            self._paused = wanted
-            transport: Any = self._paced.protocol.transport
-            (transport.pauseProducing if wanted else transport.resumeProducing)()
+    def _set_paused(self, paused: bool) -> None:
+        if paused != self._paused and not (self._closed or self._ended):
+            self._paused = paused
+            transport: Any = self._spy.protocol.transport
+            (transport.pauseProducing if paused else transport.resumeProducing)()
 
-    def _end(self, result: None) -> None:
-        self._over = True
-        self._expect(None)
-        self._tell()
+    def _finish(self, result: None) -> None:
+        self._ended = True
+        self._set_timeout(None)
+        self._wake()
 
-    def _cut(self, reason: Failure) -> None:
-        self._over = True
-        self._expect(None)
+    def _fail(self, reason: Failure) -> None:
+        self._ended = True
+        self._set_timeout(None)
         if self._error is None:
             self._error = CutShort(self._url, _describe(reason.value))
-        self._tell()
+        self._wake()
 
-    def _tell(self) -> None:
-        if self._news is not None and not self._news.called:
-            self._news.callback(None)
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.called:
+            self._waiting.callback(None)
 
 
 def _raise_timeout(result: object, timeout: float) -> None:
-    """Whatever an agent makes of being cancelled."""
+    """Replace the errors that agents make of being cancelled."""
     raise DeferredTimeout(timeout)
 
 
 def _describe(error: BaseException | None) -> str:
-    """In few words; of several errors the first is what happened."""
+    """An error in few words. Of several reasons the first is the cause."""
     match error:
         case ResponseFailed() if error.reasons:
             return _describe(error.reasons[0].value)
@@ -295,7 +299,7 @@ def request_error(
         case DeferredTimeout():
             return NoResponse(url, f"silent for {timeout:g} seconds")
         case SchemeNotSupported():
-            return Usage(f"{url}: only http:// and https:// are spoken here")
+            return Usage(f"{url}: only http:// and https:// are supported")
         case ResponseFailed() | RequestTransmissionFailed():
             return connection_error(url, error.reasons)
         case Error():
@@ -306,12 +310,12 @@ def request_error(
 
 
 def connection_error(url: str, reasons: Sequence[Failure]) -> ServerError:
-    """Why a connection ended before its answer began."""
+    """The error for a connection that ended before the response began."""
     values = [reason.value for reason in reasons]
     for error in values:
         if isinstance(error, UntrustedCertificate):
             return TLSFailed(url, str(error))
-        # Named, not imported: a plain-HTTP client need not load OpenSSL.
+        # By name: to import their classes would load OpenSSL for plain HTTP.
         module = type(error).__module__
         if module.startswith("service_identity"):
             return TLSFailed(url, "the certificate is for another host")

@@ -1,4 +1,4 @@
-"""Which files, or which fingerprint, say whom to trust, and who we are."""
+"""The certificates to trust, and the certificate of this client."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,15 +13,14 @@ if TYPE_CHECKING:
 
 class Trust(NamedTuple):
     """
-    Files in PEM, by their names, or a pin. Names of hosts are always checked, but with
-    a pin, which says more; there is no way to leave that out.
+    Names of PEM files, or a pin. The certificate of a server always has to be for its
+    host, unless it is pinned.
 
-    @ivar cacert: authorities to trust, and no others; those of the system if not
-        given.
-    @ivar cert: the certificate to show, and those of its authorities behind it.
-    @ivar key: the key of C{cert}, if it is not in the same file.
-    @ivar pin: the SHA-256 fingerprint of the one certificate to trust, whatever host it
-        names, whoever has signed it and until when.
+    @ivar cacert: the only authorities to trust; by default those of the system.
+    @ivar cert: this client's certificate, with its chain behind it.
+    @ivar key: the key of C{cert}, if it is in another file.
+    @ivar pin: the SHA-256 fingerprint of the only certificate to trust; its host, its
+        authority and its dates do not count.
     """
 
     cacert: str | None = None
@@ -31,7 +30,7 @@ class Trust(NamedTuple):
 
     def policy(self) -> "IPolicyForHTTPS":
         """
-        For an agent of Twisted's.
+        The policy for an agent of Twisted's.
 
         @raise ConfigWrong: if a file does not hold what it should, or the pin.
         """
@@ -64,9 +63,9 @@ class Trust(NamedTuple):
         return ConfigError(f"{named}: {why}")
 
 
-#: What is said of a pin beside authorities: which of them is meant nobody can know.
+#: The error message for both: authorities have no say about a pinned certificate.
 PIN_AND_CACERT = (
-    "pin and cacert exclude each other: a pin says which certificate it has to be"
+    "pin and cacert exclude each other: a pin names the only certificate to trust"
 )
 
 

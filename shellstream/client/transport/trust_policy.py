@@ -1,4 +1,4 @@
-"""A policy for agents, from certificates: it loads all of TLS."""
+"""Policies for agents, from certificates. Importing this loads all of TLS."""
 
 from typing import Any
 
@@ -29,23 +29,25 @@ def make_policy(
     pin: bytes | None = None,
 ) -> IPolicyForHTTPS:
     """
-    @param cacert: authorities to trust, in PEM; those of the system if not given.
-    @param cert: the certificate to show, if any.
+    Make a policy.
+
+    @param cacert: authorities to trust, in PEM; by default those of the system.
+    @param cert: this client's certificate, in PEM.
     @param key: its key, if it is not in C{cert}.
-    @param pin: the fingerprint of the only certificate to trust, if that is known.
-    @raise ValueError: if one of them does not hold what it should.
+    @param pin: the fingerprint of the only certificate to trust.
+    @raise ValueError: if one of them is malformed.
     """
     try:
         return _Policy(cacert, cert, key, pin)
     except (SSL.Error, crypto.Error) as error:
         raise ValueError(tls_reason(error)) from None
-    except VerifyError as error:  # the key is another's
+    except VerifyError as error:  # the key is of another certificate
         raise ValueError(str(error)) from None
 
 
 @implementer(IPolicyForHTTPS)
 class _Policy:
-    """Trusts some, and shows a certificate."""
+    """Trusts certificates, and has one of its own."""
 
     def __init__(
         self,
@@ -58,40 +60,42 @@ class _Policy:
         self._trusted: Any = platformTrust()
         if cacert is not None:
             self._trusted = trustRootFromCertificates(_certificates(cacert))
-        self._shown: PrivateCertificate | None = None
-        self._more: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
+        self._own: PrivateCertificate | None = None
+        self._options: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
         if cert is not None:
-            _, *behind = _certificates(cert)
-            self._more["extraCertChain"] = [each.original for each in behind]
-            self._shown = PrivateCertificate.loadPEM(
+            _, *chain = _certificates(cert)
+            self._options["extraCertChain"] = [each.original for each in chain]
+            self._own = PrivateCertificate.loadPEM(
                 _block(cert, b"CERTIFICATE") + b"\n" + _key(key or cert)
             )
-        self.creatorForNetloc(
-            b"localhost", 443
-        )  # sees whether the key is the right one
+        # Finds out now whether the key belongs to the certificate.
+        self.creatorForNetloc(b"localhost", 443)
 
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
-        host, more = hostname.decode("ascii"), dict(self._more)  # Twisted adds to it
+        host, options = (
+            hostname.decode("ascii"),
+            dict(self._options),
+        )  # Twisted adds to it
         if self._pin is None:
             return optionsForClientTLS(
                 host,
                 trustRoot=self._trusted,
-                clientCertificate=self._shown,
-                extraCertificateOptions=more,
+                clientCertificate=self._own,
+                extraCertificateOptions=options,
             )
-        if self._shown is not None:
-            more["privateKey"] = self._shown.privateKey.original
-            more["certificate"] = self._shown.original
-        context = CertificateOptions(**more).getContext()
+        if self._own is not None:
+            options["privateKey"] = self._own.privateKey.original
+            options["certificate"] = self._own.original
+        context = CertificateOptions(**options).getContext()
         return FingerprintVerifier(context, host, require_fingerprint(self._pin))
 
 
 def _block(data: bytes, kind: bytes) -> bytes:
     found = pem_blocks(data, kind)
     if not found:
-        raise ValueError(f"there is no {kind.decode().lower()} in PEM")
+        raise ValueError(f"it holds no {kind.decode().lower()} in PEM")
     return found[0]
 
 
@@ -102,6 +106,6 @@ def _certificates(data: bytes) -> list[Certificate]:
 
 def _key(data: bytes) -> bytes:
     key = _block(data, b"PRIVATE KEY")
-    if b"ENCRYPTED" in key:  # or OpenSSL would ask the terminal for its password
+    if b"ENCRYPTED" in key:  # OpenSSL would ask the terminal for its password
         raise ValueError("the key has a password; give one without")
     return key

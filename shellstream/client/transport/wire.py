@@ -1,10 +1,8 @@
 """
-What a L{Client} asks of HTTP, whoever does it.
+The HTTP that a L{Client} needs, for any event loop.
 
-It is treq, by L{TreqWire}, which waits for
-Deferreds; L{AsyncioWire} is the same for
-who runs on asyncio. A client awaits nothing but what its wire gives it, so it runs
-wherever its wire does.
+L{TreqWire} implements it with treq, for Twisted programs; L{AsyncioWire} does the same
+on asyncio. A client awaits only what its wire returns, so it runs on either loop.
 """
 
 from collections.abc import Mapping
@@ -12,13 +10,13 @@ from typing import Protocol
 
 from shellstream import __version__
 
-#: Seconds until a server that does not take our connection counts as away.
+#: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 15.0
 
-#: What is read ahead of who takes it, in bytes, before the server has to wait.
+#: Bytes of a response to hold for a slow caller, before the server has to wait.
 READ_AHEAD = 256 * 1024
 
-#: What every request says: no compression, which would hold output back.
+#: Headers of every request. Compression would hold output back until a block is full.
 ALWAYS = {
     "user-agent": f"shellstream/{__version__}",
     "accept-encoding": "identity",
@@ -27,9 +25,9 @@ ALWAYS = {
 
 class Response(Protocol):
     """
-    An answer to a request, as far as its headers; the rest is read.
+    The head of a response; its body is read piece by piece.
 
-    @ivar headers: by their names in lower case; of several the last.
+    @ivar headers: by their names in lower case; the last one of each name.
     """
 
     status: int
@@ -38,19 +36,19 @@ class Response(Protocol):
 
     async def read(self, timeout: float | None = None) -> bytes:
         """
-        What has come, at least a byte, the moment that it is there; none at the
-        end of the answer. While nobody reads, the server soon has to wait.
+        Wait for the next bytes of the body; empty at its end. The server has to wait
+        while the body is not read.
 
-        @param timeout: seconds of silence that mean that the way is broken.
-        @raise CutShort: if the answer ended before its end.
+        @param timeout: seconds of silence after which the connection counts as broken.
+        @raise CutShort: if the connection broke before the end of the body.
         """
 
     def close(self) -> None:
-        """Want no more of it. Harmless when repeated."""
+        """Close the connection. Harmless when repeated."""
 
 
 class Wire(Protocol):
-    """HTTP, and the time."""
+    """Sends requests, and tells the time."""
 
     async def request(
         self,
@@ -61,14 +59,15 @@ class Wire(Protocol):
         timeout: float | None = None,
     ) -> Response:
         """
-        Ask, and wait for the headers of the answer. No redirect is followed.
+        Send a request, and wait for the head of the response. Redirects are not
+        followed.
 
-        @param timeout: seconds to wait for them.
-        @raise ClientError: if none came, by its kind.
+        @param timeout: seconds to wait for the head.
+        @raise ClientError: if there is no response; its class tells why.
         """
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
     def seconds(self) -> float:
-        """The time, as a clock that never jumps shows it."""
+        """The time in seconds, by a monotonic clock."""

@@ -179,7 +179,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("pin and cacert exclude each other", str(error))
 
     def test_no_pin(self) -> None:
-        """What is no fingerprint is told with where it stands, and what one is."""
+        """What is not a fingerprint is told with where it stands, and what one is."""
         self.config.write_text('[servers.h]\nurl = "https://h"\npin = "x"\n')
         for environ, given, kind, where in (
             ({}, {"server": "https://h", "pin": "x"}, Usage, "--pin"),
@@ -187,4 +187,6 @@ class SettingsTests(SynchronousTestCase):
             ({"SHELLSTREAM_PIN": "x"}, {}, ConfigError, "$SHELLSTREAM_PIN"),
         ):
             error = self.assertRaises(kind, self.read, environ, **given)
-            self.assertIn(f"{where}: 'x' is no fingerprint; it is SHA256:", str(error))
+            self.assertIn(
+                f"{where}: 'x' is not a fingerprint; one is SHA256:", str(error)
+            )

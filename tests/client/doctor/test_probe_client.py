@@ -110,7 +110,7 @@ class AskTests(TestCase):
         """A server that speaks another protocol is an error."""
         asking = Deferred.fromCoroutine(self.ask(b"SSH-2.0-OpenSSH_9\r\n"))
         error: Any = await self.assertFailure(asking, NotHTTP)
-        self.assertIn("/a/b: no HTTP answer", str(error))
+        self.assertIn("/a/b: no HTTP response", str(error))
 
     async def test_no_tls(self) -> None:
         """A server that does not speak TLS is an error."""

@@ -94,9 +94,9 @@ class UnansweredTests(SynchronousTestCase):
     def test_no_http(self) -> None:
         """Errors of who answers, but not as a web server does."""
         lost = neterror.ConnectionLost()
-        self.assert_error(never(lost), NoResponse, "no HTTP answer")
+        self.assert_error(never(lost), NoResponse, "no HTTP response")
         cut = RequestTransmissionFailed([Failure(lost)])
-        self.assert_error(cut, NoResponse, "no HTTP answer")
+        self.assert_error(cut, NoResponse, "no HTTP response")
         nonsense = ResponseFailed([Failure(ValueError("bad status line"))])
         self.assert_error(nonsense, NotHTTP, "bad status line")
         self.assert_error(never(nonsense), NotHTTP, "bad status line")

@@ -49,7 +49,7 @@ class DigestTests(SynchronousTestCase):
         try:
             self.assertEqual(len(parse_fingerprint(text)), 32)
         except ValueError as error:
-            self.assertIn("is no fingerprint", str(error))
+            self.assertIn("is not a fingerprint", str(error))
 
     def test_wrong(self) -> None:
         """Nothing is cut off or filled up to make one."""
@@ -81,7 +81,7 @@ class TrustTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """No fingerprint, an authority beside it, or a wrong file: it is said which."""
         for trust, why in (
-            (Trust(pin="x"), "'x' is no fingerprint"),
+            (Trust(pin="x"), "'x' is not a fingerprint"),
             (Trust(self.files.ca, pin=self.pin), "exclude each other"),
             (Trust(cert=f"{self.files.cert}x", pin=self.pin), f"{self.files.cert}x"),
         ):
