@@ -234,9 +234,9 @@ class RecordTests(SynchronousTestCase):
             (b"\xff", "not JSON"),
             (b"[]", "not an object"),
             (b'{"type": "ping"}', "without 'offset'"),
-            (b'{"type": "ping", "offset": -1}', "no offset"),
-            (b'{"type": "ping", "offset": true}', "no offset"),
-            (json.dumps({**END, "offset": 0, "code": "0"}).encode(), "no exit code"),
+            (b'{"type": "ping", "offset": -1}', "not an offset"),
+            (b'{"type": "ping", "offset": true}', "not an offset"),
+            (json.dumps({**END, "offset": 0, "code": "0"}).encode(), "not an exit code"),
         ):
             self.refuse(FrameDecoder(0), frame(0, payload), why)
             self.refuse(NdjsonDecoder(0), payload + b"\n", why)

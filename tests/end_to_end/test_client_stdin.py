@@ -115,7 +115,7 @@ class StdinTests(ClientTestCase):
         self.assertEqual(await self.told(loop), "1\nnothing\n2\nnothing\n")
         client = self.client("-v", "quiet")
         await client.ended()
-        self.assertIn(b"standard input is left alone", client.err)
+        self.assertIn(b"standard input is not read", client.err)
 
     async def test_vanished(self) -> None:
         """A run whose client vanishes is ended, as without input."""
