@@ -236,21 +236,24 @@ class RecordTests(SynchronousTestCase):
             (b'{"type": "ping"}', "without 'offset'"),
             (b'{"type": "ping", "offset": -1}', "not an offset"),
             (b'{"type": "ping", "offset": true}', "not an offset"),
-            (json.dumps({**END, "offset": 0, "code": "0"}).encode(), "not an exit code"),
+            (
+                json.dumps({**END, "offset": 0, "code": "0"}).encode(),
+                "not an exit code",
+            ),
         ):
             self.refuse(FrameDecoder(0), frame(0, payload), why)
             self.refuse(NdjsonDecoder(0), payload + b"\n", why)
         for line, why in (
             (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
-            (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "no output"),
+            (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "malformed output"),
             (
                 '{"offset":0,"time":"T","stream":"stdout","base64":"é"}'.encode(),
                 "ASCII",
             ),
-            (b'{"offset":0,"time":"T","stream":"stdout","text":1}', "no output"),
+            (b'{"offset":0,"time":"T","stream":"stdout","text":1}', "malformed output"),
             (
                 b'{"offset":0,"time":"T","stream":"stdout","text":"\\ud800"}',
-                "no output",
+                "malformed output",
             ),
             (b'{"offset":0,"time":"T","stream":"x","text":"a"}', "stream 'x'"),
         ):
