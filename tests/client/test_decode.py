@@ -245,7 +245,10 @@ class RecordTests(SynchronousTestCase):
             self.refuse(NdjsonDecoder(0), payload + b"\n", why)
         for line, why in (
             (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
-            (b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}', "malformed output"),
+            (
+                b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}',
+                "malformed output",
+            ),
             (
                 '{"offset":0,"time":"T","stream":"stdout","base64":"é"}'.encode(),
                 "ASCII",
