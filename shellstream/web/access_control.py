@@ -112,6 +112,8 @@ class AccessControl(TwistedResource):
         starts = request.method not in (b"GET", b"HEAD") or Action.RUN in rule
         if origin is RequestOrigin.OTHER or (starts and origin is RequestOrigin.LINK):
             raise CrossSiteRequest
+        # Before the handler looks anything up, so that a refusal tells nothing of what
+        # exists.
         for action in rule:
             context.runs.require(action)
 

@@ -56,6 +56,7 @@ class Health(Resource):
 
     @requires()
     async def render_GET(self, request: Request) -> None:
+        # Others that come meanwhile wait here, and then find the result fresh.
         await self._checking.acquire()
         try:
             if self._clock.seconds() >= self._until:

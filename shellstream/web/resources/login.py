@@ -82,7 +82,7 @@ def _set_cookie(request: Request, value: str) -> None:
         or (request.header("origin") or "").startswith("https://"),
         httpOnly=True,
         sameSite=b"strict",
-        max_age=None if value else b"0",
+        max_age=None if value else b"0",  # the browser forgets it (RFC 6265, 5.2.2)
     )
 
 

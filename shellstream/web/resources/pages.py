@@ -51,6 +51,7 @@ def index_page(config: Config, csrf_token: str | None = None) -> bytes:
     return _page(
         tags.header(tags.h1("shellstream"), tags.p("Run here, watch here."), *logout),
         tags.div(*forms),
+        # The target of all forms: the page streams without a script.
         tags.iframe(name="output", title="Output of the command"),
     )
 

@@ -72,6 +72,7 @@ def _signal_number(name: object) -> int | None:
     """The number of a signal by its name, C{INT} or C{SIGINT}."""
     if not isinstance(name, str):
         return None
+    # By name alone: numbers differ between systems.
     found = Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
     return None if found is None else found.value
 

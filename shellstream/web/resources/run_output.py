@@ -153,6 +153,7 @@ class OutputResponder:
             self._clock,
         )
         if request.disconnected:  # while the run was being found or made
+            # A run that is cancelled without viewers must see this one come and go.
             run.attach(viewer)
             run.detach(viewer)
             return

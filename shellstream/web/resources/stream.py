@@ -67,6 +67,7 @@ class Stream(Resource):
     async def render_POST(self, request: Request) -> None:
         params, form = self._read_query(request)
         body = from_body(request.content_type, request.content.getvalue())
+        # A form of our page has one field that is not the command's.
         params += [each for each in body if each[0] != CSRF_FIELD]
         await self._run(request, params, form)
 

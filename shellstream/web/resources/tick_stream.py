@@ -104,6 +104,7 @@ class Ticker:
     def attach(self, viewer: IViewer) -> None:
         self._ticking.add(self)
         self._began = self._clock.seconds()
+        # Not at once: the viewer that attaches is not yet ready to be woken.
         self._next = self._clock.callLater(0, self._tick)
 
     def detach(self, viewer: IViewer) -> None:

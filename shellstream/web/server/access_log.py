@@ -54,6 +54,7 @@ def log_line(timestamp: str, request: Any) -> str:
     first = f"{method} {uri} {request.clientproto.decode('ascii')}"
     caller = request.caller
     name = "-" if caller is None else _escaped(caller.principal.name)
+    # Programs that read this format take a space for the end of the field.
     name = name.replace(" ", r"\x20")
     return (
         f'"{_escaped(request.address or "-")}" - {name} {datetimeToLogString()} '

@@ -94,6 +94,8 @@ class Authenticator:
         @raise Unauthenticated: if its credential is not valid, or required and missing.
         @raise TooManyFailures: if an address has shown too many that are not.
         """
+        # What a request itself shows comes before what its connection or a proxy shows:
+        # a client that sends a token means that one.
         principal = self._by_header(request)
         if principal is None and session is not None:
             principal = session.principal
@@ -141,6 +143,7 @@ class Authenticator:
 
     def track(self, request: Request, principal: Principal) -> None:
         """Have L{abort_revoked} watch a request until it ends."""
+        # Without credentials there is nothing to revoke.
         if principal is not ANONYMOUS:
             self._open.setdefault(principal, set()).add(request)
             request.notifyFinish().addBoth(lambda _: self._untrack(request, principal))

@@ -227,7 +227,7 @@ class Request(TwistedRequest):
         self.record_refusal(error)
         if self.disconnected:
             return reason
-        if self.startedWriting:
+        if self.startedWriting:  # it is too late for another status
             self.abort()
             return reason
         self.set_status(error.status)

@@ -62,7 +62,7 @@ class Site(TwistedSite):
             reactor=reactor,
             timeout=limits.header_timeout,
             logFormatter=log_line,
-            parsePOSTFormSubmission=False,
+            parsePOSTFormSubmission=False,  # resources read bodies, within limits
         )
         self._monitoring = LoopingCall(DeadPeerMonitor(self.channels))
         self._monitoring.clock = reactor
