@@ -185,7 +185,7 @@ class EndTests(ConsoleTestCase):
         closed: Deferred[None] = Deferred()
         keyboard = PtyInput(reactor, Owner(closed), os.dup(master))
         typed = 0
-        while size := keyboard.give(memoryview(bytes(1 << 16)), lambda: None):
+        while size := keyboard.offer(memoryview(bytes(1 << 16)), lambda: None):
             typed += size
             await turn()
         keyboard.end()
