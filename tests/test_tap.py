@@ -190,5 +190,5 @@ class StateDirTests(OptionsTestCase):
                 self.assertEqual(self.parse(name, given)["state-dir"], expected)
 
     def test_default(self) -> None:
-        """If nobody says, the daemon looks for one when it starts."""
+        """Without the option the daemon finds a folder when it starts."""
         self.assertIsNone(self.parse()["state-dir"])

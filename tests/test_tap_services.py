@@ -132,7 +132,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIsInstance(plain._factory, SiteFactory)
 
     def test_tls_or_not(self) -> None:
-        """TLS that nobody speaks, or that nobody has configured, is refused."""
+        """TLS without an endpoint, or without a configuration, is refused."""
         options = self.options("tls:tcp:0")
         said = str(self.assertRaises(SystemExit, makeService, options).code)
         self.assertIn("--listen tls:tcp:0: needs [tls]", said)

@@ -38,7 +38,7 @@ class ListenAddressTests(SynchronousTestCase):
     """Where a daemon listens, others may or may not reach it."""
 
     def test_wide(self) -> None:
-        """Only loopback and UNIX sockets are out of reach; what nobody knows is not."""
+        """All but loopback and UNIX sockets are exposed; so are unknown kinds."""
         for address, exposed in (
             (HERE, False),
             (IPv4Address("TCP", "127.9.9.9", 1), False),
@@ -90,7 +90,7 @@ class LineTests(SynchronousTestCase):
             self.assertNotIn("anyone", said)
 
     def test_pinned(self) -> None:
-        """A certificate that no authority vouches for is in the line to paste."""
+        """The fingerprint of a self-signed certificate is in the line to paste."""
         for host in ("127.0.0.1", "192.0.2.7"):
             place = ListenAddress(IPv4Address("TCP", host, 443), "https", "SHA256:x")
             line = f"shellstream https://{host}:443/stream --pin SHA256:x"
@@ -106,7 +106,7 @@ class LineTests(SynchronousTestCase):
         self.assertNotIn("TOKEN", said)
 
     def test_required(self) -> None:
-        """Where a token is asked for, it has its place in what to type."""
+        """If authentication is required, the lines have a place for a token."""
         (said,) = banner(ListenAddress(WIDE), required=True)
         url = "http://192.0.2.7:8000/stream"
         self.assertIn(f"curl -N {url} -u :TOKEN", said)
@@ -270,7 +270,7 @@ class BannerTests(SynchronousTestCase):
         self.assertEqual(self.terminal.shown, "")
 
     def test_insecure(self) -> None:
-        """That nobody is asked is said of each place, at each start."""
+        """--insecure is a warning for each address, at each start."""
         self.policy.insecure = True
         said = self.start(HERE, WIDE)
         for netloc in ("127.0.0.1:8000", "192.0.2.7:8000"):

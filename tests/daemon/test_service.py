@@ -118,7 +118,7 @@ class DaemonTests(DaemonTestCase):
 
 
 class AuthTests(DaemonTestCase):
-    """Who has to say who they are, by where it listens and which tokens there are."""
+    """Whether authentication is required, by listen address and tokens."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -143,7 +143,7 @@ class AuthTests(DaemonTestCase):
         return "\n".join(str(formatEvent(each)) for each in logged)
 
     def test_loopback(self) -> None:
-        """Where only this machine can connect, and there is no token, nobody has to."""
+        """On loopback without a token, authentication is not required."""
         daemon = self.daemon(self.where)
         self.assertEqual(self.auth(daemon), (False, None))
         self.stop(daemon)
@@ -192,7 +192,7 @@ class AuthTests(DaemonTestCase):
         self.assertEqual(len(found), 2)
 
     def test_insecure(self) -> None:
-        """By --insecure nobody has to, whatever there is, and no token is made."""
+        """With --insecure it is never required, and no token is made."""
         for _ in range(2):
             daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
             self.assertEqual(self.auth(daemon), (False, None))
@@ -200,14 +200,14 @@ class AuthTests(DaemonTestCase):
             self.add()
 
     def test_tokens_on_loopback(self) -> None:
-        """Where there is a token it is asked for, on loopback, too."""
+        """Once a token exists it is required, on loopback too."""
         self.add()
         daemon = self.daemon(self.where)
         self.assertEqual(self.auth(daemon), (True, None))
         self.stop(daemon)
 
     def test_known(self) -> None:
-        """Who is known otherwise is asked for it, and no token is made."""
+        """Where principals are configured it is required, and no token is made."""
         known = {"alice": KnownPrincipal(grant=EVERYTHING)}
         config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
         for address in (HERE, WIDE):
@@ -217,7 +217,7 @@ class AuthTests(DaemonTestCase):
         self.assertIsNone(self.file.stamp())
 
     def test_made_meanwhile(self) -> None:
-        """So it is as soon as there is one, and remains when the last one is gone."""
+        """It is required as soon as a token exists, and after the last one is gone."""
         daemon = self.daemon(self.where)
         self.add()
         self.reactor.advance(1)
@@ -234,7 +234,7 @@ class AuthTests(DaemonTestCase):
             self.stop(daemon)
 
     def test_shut(self) -> None:
-        """From then on nobody is left inside, or gets in, who has not said who."""
+        """Once it is required, anonymous clients are cut off and refused."""
         for tokens in (1, 0):
             self.where = os.path.abspath(self.mktemp())
             self.file = TokenFile(Path(self.where))

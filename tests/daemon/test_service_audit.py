@@ -25,7 +25,7 @@ class AuditTests(DaemonTestCase):
         self.file = Path(self.where, "audit.jsonl")
 
     def said(self) -> list[tuple[Any, ...]]:
-        """Each line: what, of whom."""
+        """The action and the name in each line."""
         lines = map(json.loads, self.file.read_text().splitlines())
         return [(each["what"], each.get("name", each.get("who"))) for each in lines]
 

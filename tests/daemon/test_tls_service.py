@@ -84,7 +84,7 @@ class TLSTestCase(SynchronousTestCase):
         return Handshake(self.factory, context)
 
     def shown(self) -> str:
-        """The fingerprint of what whoever connects now is shown."""
+        """The fingerprint of the certificate that a new client sees."""
         certificate = self.connect().client.get_peer_certificate()
         assert certificate is not None
         return fingerprint(certificate.to_cryptography())
@@ -339,7 +339,7 @@ class ClientCertificateTests(TLSTestCase):
         )
 
     def test_shown(self) -> None:
-        """A certificate of the authority is known to whoever answers."""
+        """The application sees a client certificate of the authority."""
         client = client_context(
             **dict(zip(("cert", "key"), self.issue("ann"), strict=True))
         )
@@ -360,7 +360,7 @@ class ClientCertificateTests(TLSTestCase):
         self.assertIn("certificate required", str(self.connect().error))
 
     def test_refused(self) -> None:
-        """One of another authority, of nobody or of yesterday is an alert, always."""
+        """A certificate of another authority, self-signed or expired, is refused."""
         yesterday = datetime.now(UTC) - timedelta(days=1)
         late = self.authority.issue_cert("late.test", not_after=yesterday)
         cert, key = str(self.folder / "late.pem"), str(self.folder / "late.key")
@@ -378,7 +378,7 @@ class ClientCertificateTests(TLSTestCase):
                 self.assertTrue(found.transport.disconnecting)
 
     def test_not_asked_for(self) -> None:
-        """Without an authority nobody is asked who they are."""
+        """Without an authority no client is asked for a certificate."""
         self.start()
         cert, key = self.issue("ann")
         found = self.connect(client_context(cert=cert, key=key))

@@ -124,7 +124,7 @@ class MakeTests(ToolTestCase):
         self.assertEqual(self.ids(), [])
 
     def test_unshown(self) -> None:
-        """One that nobody could see is not left behind."""
+        """A token that could not be shown is removed again."""
         err = io.StringIO()
         with (
             open("/dev/full", "w") as full,
@@ -245,7 +245,7 @@ class ChangeTests(ToolTestCase):
         self.assertEqual(self.ids(), [])
 
     def test_unknown(self) -> None:
-        """A name or an id that nobody has is told, with one that is like it."""
+        """An unknown name or id is refused, with a similar one as a hint."""
         said = self.tool("revoke", "pii")
         self.assertEqual((said.code, said.out), (1, ""))
         self.assertIn("has no token 'pii' (did you mean 'pi'?)", said.err)
@@ -272,7 +272,7 @@ class AuditTests(ToolTestCase):
         return list(map(json.loads, lines))
 
     def test_who(self) -> None:
-        """Each change has the account, whom sudo names, and the time; no secret."""
+        """Each line has the account, the user behind sudo, and the time; no secret."""
         secret = self.tool("make", "pi", "--actions", "read").out.strip()[-64:]
         self.now += DAY
         self.tool("make", "ci", "--own", "--expires", "1h", SUDO_USER="alice")

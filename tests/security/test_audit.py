@@ -73,7 +73,7 @@ class LineTests(SynchronousTestCase):
 
     @given(ENTRIES)
     def test_forged(self, entry: AuditEntry) -> None:
-        """Whatever somebody sent, it is one line of printable ASCII that says so."""
+        """Whatever a client sent, the entry is one line of printable ASCII."""
         text = render_line(entry, NOON)
         self.assertTrue(text.isascii() and text.isprintable(), text)
         found = json.loads(text)
@@ -114,7 +114,7 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual((said(entry)["what"], said(entry)["times"]), ("refused", 7))
 
     def test_many(self) -> None:
-        """So have all together; whoever comes then is one of the others."""
+        """All addresses together have a limit, too; later ones share one number."""
         refusals = RefusalLimiter()
         admitted = [refusals.admit(str(n)) for n in range(MAX_REFUSALS + 5)]
         self.assertEqual(sum(admitted), MAX_REFUSALS)

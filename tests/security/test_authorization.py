@@ -51,7 +51,7 @@ class DecideTests(SynchronousTestCase):
         self.assertIs(may(Grant(), Action.READ, "build", "bob"), Verdict.ALLOWED)
 
     def test_usual(self) -> None:
-        """By default nobody makes runs be forgotten."""
+        """A grant does not allow the deletion of runs by default."""
         self.assertIs(may(Grant(), Action.ADMIN, "build", "alice"), Verdict.FORBIDDEN)
         self.assertEqual(DEFAULT_ACTIONS, frozenset(Action) - {Action.ADMIN})
 
@@ -61,7 +61,7 @@ class DecideTests(SynchronousTestCase):
         st.none() | st.text(),
     )
     def test_everything(self, action: Action, command: str, owner: str) -> None:
-        """Where nobody has to say who they are, all is allowed."""
+        """Anonymous clients, where they are admitted, may do everything."""
         verdict = decide(ANONYMOUS, action, command, owner)
         self.assertIs(verdict, Verdict.ALLOWED)
 

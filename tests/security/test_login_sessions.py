@@ -29,7 +29,7 @@ class SessionsTests(SynchronousTestCase):
         return session
 
     def test_create(self) -> None:
-        """It is for whoever the token is, and depends on that."""
+        """It has the principal of the token, and depends on the token."""
         session = self.found(self.sessions.create(ALICE))
         principal = session.principal
         self.assertEqual((principal.name, principal.grant), ("alice", ALICE.grant))

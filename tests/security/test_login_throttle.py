@@ -14,7 +14,7 @@ from shellstream.security.login_throttle import (
 )
 
 
-class FailuresTests(SynchronousTestCase):
+class LoginThrottleTests(SynchronousTestCase):
     """Some failures are a mistake; more are an attack."""
 
     def setUp(self) -> None:

@@ -128,7 +128,7 @@ class AccessTests(SynchronousTestCase):
         self.assertIsNone(DEFAULT_ACCESS.by_proxy("bob"))
 
     def test_by_certificate(self) -> None:
-        """A certificate is somebody's by one of its names, exactly."""
+        """A certificate belongs to a principal by exactly one of its names."""
         names = ("CN=x", "email:alice@example.org")
         alice = self.access.by_certificate(names, 17)
         assert alice is not None

@@ -12,11 +12,11 @@ from shellstream.security.request_origin import (
 )
 
 
-class NamesTests(SynchronousTestCase):
+class HostNamesTests(SynchronousTestCase):
     """A page can have any name lead to this machine: only its own are right."""
 
     def test_loopback(self) -> None:
-        """Where nobody else can connect, this machine is localhost."""
+        """On loopback this machine is called localhost."""
         names = HostNames(patterns=["laptop", "laptop.local"])
         for host in (
             "localhost",
@@ -87,7 +87,7 @@ class NamesTests(SynchronousTestCase):
         HostNames(patterns=["a"], exposed=True).allow(host)
 
 
-class SiteTests(SynchronousTestCase):
+class OriginTests(SynchronousTestCase):
     """Whose page made a browser ask."""
 
     def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> RequestOrigin:

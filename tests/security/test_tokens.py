@@ -47,7 +47,7 @@ class FindTests(SynchronousTestCase):
         self.tokens = table(self.token, self.other)
 
     def test_made(self) -> None:
-        """What was made is found, and speaks for whom it was made."""
+        """A new token is found, and has the principal that it was made for."""
         self.assertRegex(self.text, "^shs_[0-9a-f]{8}_[0-9a-f]{64}$")
         self.assertIs(find_token(self.text, self.tokens, NOW), self.token)
         self.assertEqual(
@@ -64,7 +64,7 @@ class FindTests(SynchronousTestCase):
         self.assertNotEqual(self.token.digest, self.other.digest)
 
     def test_wrong(self) -> None:
-        """Another's secret, a digest and what is not quite the text are nobody's."""
+        """The secret of another token, a digest or a similar text is not a token."""
         secret = self.text.rpartition("_")[2]
         for text in (
             f"shs_{self.other.id}_{secret}",
@@ -140,7 +140,7 @@ class NameTests(SynchronousTestCase):
     """Whose a token may be."""
 
     def test_names(self) -> None:
-        """A name can be told from an id, and from nobody's; it is one short word."""
+        """A name is one short word, and neither an id nor 'anonymous'."""
         for name in ("pi", "a@example.org", "0", "A-b_c.d", "x" * 64, "deadbeef0"):
             self.assertEqual(token_name(name), name)
         for name in (

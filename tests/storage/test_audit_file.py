@@ -36,7 +36,7 @@ class AuditFileTests(SynchronousTestCase):
         self.assertEqual(self.texts(), ["a\nb\nc\n"])
 
     def test_private(self) -> None:
-        """It is nobody else's from its creation, whatever the umask; as is the next."""
+        """It is private from its creation, whatever the umask; so is the next."""
         self.addCleanup(os.umask, os.umask(0))
         file = self.open(max_size=1)
         file.write("a")
@@ -133,7 +133,7 @@ class AuditFileTests(SynchronousTestCase):
 
 
 class AppendLineTests(SynchronousTestCase):
-    """L{append_line} adds to the audit of a state folder, whoever else does."""
+    """L{append_line} adds to the audit of a state folder, beside a daemon."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

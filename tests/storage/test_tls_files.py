@@ -104,7 +104,7 @@ class ReadTests(FilesTestCase):
         )
 
     def test_password(self) -> None:
-        """A key with a password is refused, and nobody asked for it."""
+        """A key with a password is refused, without a prompt."""
         for how in (("pkcs8", "-topk8"), ("ec", "-aes128")):
             path = str(self.folder / "locked.pem")
             argv = ["openssl", *how, "-passout", "pass:x", "-in", self.key]
@@ -113,7 +113,7 @@ class ReadTests(FilesTestCase):
             self.assertEqual(self.why(self.certificate, path), said)
 
     def test_unsupported(self) -> None:
-        """A key of a kind that nobody knows is told in the library's words."""
+        """A key of an unknown kind is refused, in the library's words."""
         path = str(self.folder / "odd.pem")
         curve = "ec_paramgen_curve:sect113r1"
         argv = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", curve]

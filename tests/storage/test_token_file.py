@@ -70,7 +70,7 @@ class KeptTests(TokenFileTestCase):
         self.assertNotEqual(self.file.stamp(), stamp)
 
     def test_private(self) -> None:
-        """Whatever the umask, nobody else can read any of it, at any time."""
+        """Whatever the umask, it is private at any time."""
         modes: set[int] = set()
 
         def watched(path, flags, mode=0o777, **more):
@@ -96,7 +96,7 @@ class KeptTests(TokenFileTestCase):
         )
 
     def test_folder(self) -> None:
-        """A folder that is made for it, and one above it, is for nobody else."""
+        """A folder that is made for it, and one above it, is private."""
         self.addCleanup(os.umask, os.umask(0))
         self.add(new())
         for each in (self.folder, self.folder.parent):
@@ -120,7 +120,7 @@ class KeptTests(TokenFileTestCase):
         self.assertEqual(len(self.file.read_as_owner()), 60)
 
     def test_killed(self) -> None:
-        """What a process that was killed half-way has left is in nobody's way."""
+        """The leftovers of a killed process do no harm."""
         one, two = new(), new()
         self.add(one)
         (self.folder / "tokens.json.new").write_bytes(b'{"version": 1, "tok')
@@ -235,7 +235,7 @@ class TrustTests(TokenFileTestCase):
         self.assertIn("it is larger than 100 bytes", self.unusable())
 
     def test_stamp(self) -> None:
-        """That nobody may look whether it is there is told, not taken for no."""
+        """Missing permission is an error, and does not count as a missing file."""
         with patch("os.stat", side_effect=PermissionError(errno.EACCES, "")):
             error = self.assertRaises(TokensUnusable, self.file.stamp)
         self.assertIn("Permission denied", str(error))
@@ -279,7 +279,7 @@ class AccountTests(SynchronousTestCase):
     """Who has done something, as far as the system knows."""
 
     def test_name(self) -> None:
-        """It is the account's name, and whom sudo names beside it, if that is sane."""
+        """It is the account's name, and the user behind sudo, if that is sane."""
         name = pwd.getpwuid(os.getuid()).pw_name
         self.assertEqual(account({}), name)
         for behind in ("alice", "a.b-c@example.org", "DOM\\al", "host$", "0"):

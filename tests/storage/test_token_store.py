@@ -16,7 +16,7 @@ from shellstream.storage.token_store import POLL_INTERVAL, TokenStore
 from tests.support.tokens import unrecorded
 
 
-class TokensTests(SynchronousTestCase):
+class TokenStoreTests(SynchronousTestCase):
     """L{TokenStore} are those of the file, as it is now."""
 
     def setUp(self) -> None:
@@ -116,7 +116,7 @@ class TokensTests(SynchronousTestCase):
         self.assertEqual(len(self.look()), 1)
 
     def test_damaged_at_first(self) -> None:
-        """A file that comes, and cannot be read, lets nobody in without a token."""
+        """A new file that cannot be read makes authentication required."""
         self.file.path.unlink()
         self.start()
         self.assertFalse(self.tokens.in_use)
@@ -127,7 +127,7 @@ class TokensTests(SynchronousTestCase):
         self.assertTrue(self.tokens.in_use)
 
     def test_gone(self) -> None:
-        """A file that is gone takes its tokens with it, and lets nobody in."""
+        """When the file is gone, its tokens are; authentication stays required."""
         self.start()
         self.file.path.unlink()
         self.assertEqual(self.look(), [f"{self.file.path} is gone, and its tokens"])
@@ -178,7 +178,7 @@ class TokensTests(SynchronousTestCase):
         self.assertEqual((self.good(), self.recorded), (False, []))
 
     def test_edited(self) -> None:
-        """An edit by hand is recorded: nobody knows by whom."""
+        """An edit by hand is recorded, without an account."""
         self.start()
         text = self.file.path.read_text()
         self.file.path.write_text(text.replace('"pi"', '"ci"'))
