@@ -30,7 +30,9 @@ class WorkerThread:
 
     def start(self, name: str) -> None:
         """Begin to work. Must not be followed by a fork: threads do not survive one."""
-        self._thread = Thread(target=self._work, name=name)
+        # As a daemon thread: when a later part of the daemon cannot start, the process
+        # exits without stop(), and would otherwise wait for this thread for ever.
+        self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
