@@ -16,31 +16,11 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import shellstream
+from tests.support.layers import MAY_IMPORT
 
 PACKAGE = Path(shellstream.__file__).parent
 ROOT = PACKAGE.parent  # trial runs in _trial_temp
 
-#: What each room may import beside itself. A room within a room is listed apart
-#: where its neighbours have an order of their own.
-MAY_IMPORT = {
-    "model": "",
-    "security": "model",
-    "output": "model",
-    "config": "model security output",
-    "runs": "model security config output",
-    "process": "model config output",
-    "storage": "model security output",
-    "web.server": "model security config output runs",
-    "web.resources": "model security config output runs web.server",
-    "web.openapi": "model security config output runs web.server web.resources",
-    "web": "model security config output runs web.server web.resources web.openapi",
-    "daemon": "model security output config runs process storage web web.server",
-    "tap": "daemon web config process",
-    "client.transport": "client",
-    "client.doctor": "client client.transport",
-    "client.cli": "client client.transport client.doctor",
-    "client": "client.transport client.doctor client.cli",
-}
 #: What the library may import of itself, from the bottom up.
 CLIENT = (
     {"errors", "events", "escape", "urls"},
@@ -139,6 +119,19 @@ class LayerTests(SynchronousTestCase):
             TopologicalSorter({name: arrows(name) for name in FILES}).prepare()
         except CycleError as error:
             self.fail(" -> ".join(error.args[1]))
+
+    def test_tests(self) -> None:
+        """Test modules share only what is in their folder or in C{tests/support}."""
+        for path in sorted((ROOT / "tests").rglob("*.py")):
+            folder, *below = path.relative_to(ROOT / "tests").parts
+            for full in imported(path):
+                top, _, rest = full.partition(".")
+                if top != "tests":
+                    continue
+                parts = rest.split(".")
+                self.assertNotIn("test_", {part[:5] for part in parts}, str(path))
+                allowed = {"support", folder if below else ""}
+                self.assertIn(parts[0], allowed, str(path))
 
     def test_size(self) -> None:
         """A folder can be read at a glance."""

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.documents import DOCS, DOCUMENTS, README_LINES
+from tests.support.layers import MAY_IMPORT
 from tests.support.programs import ROOT
-from tests.test_layers import MAY_IMPORT
 
 EXPLANATION = DOCS / "explanation"
 

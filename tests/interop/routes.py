@@ -1,6 +1,5 @@
 """The routes from a client to the daemon: direct, or through a real proxy."""
 
-import socket
 from collections.abc import Awaitable, Callable
 
 from attrs import frozen
@@ -8,39 +7,14 @@ from twisted.trial.unittest import TestCase
 
 from tests.interop.real_clients import folder
 from tests.support.programs import ROOT, Daemon, run
+from tests.support.proxies import NGINX, free_port
 
 DEPLOY = ROOT / "deploy"
-
-#: What Debian's nginx.conf sets for responses; paths are relative to the folder.
-NGINX = """
-daemon off;
-pid nginx.pid;
-events { worker_connections 768; }
-http {
-    sendfile on;
-    tcp_nopush on;
-    gzip on;
-    default_type application/octet-stream;
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include site.conf;
-}
-"""
 
 BARE_SITE = "server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }"
 
 #: Caddy's administration would listen on a fixed port, its site on all addresses.
 CADDY = "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def with_ports(text: str, changes: dict[str, str]) -> str:

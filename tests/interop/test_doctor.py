@@ -16,7 +16,6 @@ from tests.interop.routes import (
     BARE_SITE,
     DEPLOY,
     caddy,
-    free_port,
     haproxy,
     haproxy_with,
     nginx,
@@ -25,6 +24,7 @@ from tests.interop.routes import (
 )
 from tests.interop.timed_proxy import start_timed_proxy
 from tests.support.programs import Lifeline, needs, run, start_daemon
+from tests.support.proxies import free_port
 
 #: A location that keeps output until it ends, whatever the server says.
 BUFFERING = BARE_SITE.replace(

@@ -11,7 +11,6 @@ from tests.interop.routes import (
     BARE_SITE,
     DEPLOY,
     ROUTES,
-    free_port,
     nginx_files,
     nginx_with,
 )
@@ -24,6 +23,7 @@ from tests.support.programs import (
     run,
     start_daemon,
 )
+from tests.support.proxies import free_port
 
 CUT = 18  #: curl's exit status for a response that was cut.
 

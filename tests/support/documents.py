@@ -21,8 +21,8 @@ from attrs import define, field, frozen
 from twisted.trial.unittest import TestCase
 
 from shellstream.config.loader import parse
-from tests.interop.routes import NGINX, free_port
 from tests.support.programs import ROOT, Program, run
+from tests.support.proxies import NGINX, free_port
 
 DOCS = ROOT / "docs"
 

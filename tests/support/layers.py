@@ -1,0 +1,23 @@
+"""Which room may import which: the table of the layers."""
+
+#: What each room may import beside itself. A room within a room is listed apart
+#: where its neighbours have an order of their own.
+MAY_IMPORT = {
+    "model": "",
+    "security": "model",
+    "output": "model",
+    "config": "model security output",
+    "runs": "model security config output",
+    "process": "model config output",
+    "storage": "model security output",
+    "web.server": "model security config output runs",
+    "web.resources": "model security config output runs web.server",
+    "web.openapi": "model security config output runs web.server web.resources",
+    "web": "model security config output runs web.server web.resources web.openapi",
+    "daemon": "model security output config runs process storage web web.server",
+    "tap": "daemon web config process",
+    "client.transport": "client",
+    "client.doctor": "client client.transport",
+    "client.cli": "client client.transport client.doctor",
+    "client": "client.transport client.doctor client.cli",
+}
