@@ -188,7 +188,7 @@ class EndTests(ConsoleTestCase):
         while size := keyboard.offer(memoryview(bytes(1 << 16)), lambda: None):
             typed += size
             await turn()
-        keyboard.end()
+        keyboard.send_eof()
         self.assertFalse(closed.called)
         found = b""
         while not found.endswith(b"\x04"):
