@@ -26,7 +26,7 @@ def main() -> NoReturn:
         print_message(str(error))
         code = error.code
     except BrokenPipeError:
-        code = 141
+        code = 141  # 128 + SIGPIPE, as a shell has it
     except KeyboardInterrupt:  # before the reactor handles signals
         code = 130
     sys.exit(code)

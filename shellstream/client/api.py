@@ -85,6 +85,8 @@ class Client:
         @param command: its name; by default the server's default command.
         """
         headers = {
+            # A request whose response was lost is repeated; the key keeps that from
+            # starting a second run.
             "idempotency-key": new_key(),
             "content-type": "application/x-www-form-urlencoded",
             "accept": View(timed=timed).accept,
@@ -123,6 +125,7 @@ class Client:
         accept = View(timed=timed).accept
         headers = {**self._headers, "accept": "*/*"}
         if server_of(url) == self.server:
+            # The URL may be a shellstream's or any other server's.
             headers["accept"] = f"{accept}, */*;q=0.5"
         response = await self._wire.request("GET", url, headers)
         await check_status(url, response)
@@ -278,6 +281,7 @@ class Client:
             left = None if left is None else left - len(page["runs"])
             if not page["next"]:
                 return
+            # An id, not a page number: runs may begin between two requests.
             given["after"] = page["runs"][-1]["id"]
 
     async def commands(self) -> Sequence[CommandInfo]:

@@ -15,6 +15,7 @@ from .events import Begun, End, Event, Gap, Output, Ping
 #: The largest control record that is accepted, in bytes; the server's are far smaller.
 MAX_RECORD = 1 << 20
 
+#: The stream numbers of a frame's header; 0 is a control record.
 _STREAMS = {1: "stdout", 2: "stderr"}
 _HEADER = 8
 
@@ -207,6 +208,7 @@ def _object(payload: bytes | bytearray) -> dict[str, Any]:
 
 
 def _whole_number(value: object) -> int:
+    # Python takes JSON's true for an int.
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise DecodeError(f"{value!r} is not an offset")

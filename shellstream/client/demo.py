@@ -22,6 +22,7 @@ def demo() -> int:
     @return: the client's exit code.
     @raise CannotConnect: if the daemon does not start.
     """
+    # An exception, so that the daemon is ended too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     daemon = subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],
@@ -39,7 +40,7 @@ def demo() -> int:
         return 128 + signal.SIGINT
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.communicate()  # reads on, or a full pipe would keep it from ending
     _say(_advice())
     return code
 

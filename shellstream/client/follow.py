@@ -163,6 +163,8 @@ class Following:
         view = self._view
         if self.offset is not None:
             view = view._replace(offset=self.offset, tail=None)
+        # Without follow there is no end record; only the size tells a cut response
+        # from a whole one.
         if not view.follow and self._size_at_start is None:
             self._size_at_start = await self._size(self.run)
         return await self._resume(self.run, view)
@@ -184,7 +186,7 @@ class Following:
             else:
                 self._finished = True
             return
-        self._retry.succeeded()
+        self._retry.succeeded()  # a connection that brings bytes is a good one
         try:
             events = self._decoder.feed(data)
         except DecodeError as error:

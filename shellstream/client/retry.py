@@ -76,6 +76,7 @@ class RetryPolicy:
         left = self._failing_since + self._retry_for - now
         if left <= 0:
             return False
+        # The exponent is bounded, since a float overflows after 1,024 failures.
         longest = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), MAX_DELAY)
         # A random part keeps many clients of a restarted server from coming at once.
         delay = min(uniform(longest / 2, longest), left) if self._failures else 0  # noqa: S311  # nosec B311

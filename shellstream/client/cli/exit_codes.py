@@ -32,6 +32,7 @@ _STATES = {
     "cancelled": (73, CODES[73]),
 }
 
+#: Why the server ended a run, by the reason in its end record.
 _REASONS = {
     "timeout": "it took longer than its timeout",
     "idle-timeout": "it was silent for longer than its idle_timeout",
@@ -54,7 +55,7 @@ def exit_code(end: End, *, gaps: bool = False) -> int:
 
 def signal_number(name: str) -> int:
     """The number of a signal by its name or number; 0 if this system lacks it."""
-    import signal
+    import signal  # late: --help and --version do without
 
     known = signal.Signals.__members__.get(f"SIG{name}")
     if known is not None:

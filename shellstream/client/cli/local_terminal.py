@@ -43,6 +43,7 @@ class LocalTerminal:
 
     def set_raw(self) -> None:
         """Switch off echo, and the meaning that keys such as Ctrl-C have here."""
+        # NOW, since DRAIN waits for output, and a stuck terminal shows none.
         tty.setraw(self._fd, termios.TCSANOW)
 
     def restore(self) -> None:

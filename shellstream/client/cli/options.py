@@ -37,10 +37,10 @@ A subcommand comes first, and its options after it. "shellstream run ps" runs a 
 that has the name of a subcommand.
 """
 
-_SERVER = "http://127.0.0.1:8000"
+DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 ENVIRONMENT = {
-    "SHELLSTREAM_URL": f"the server, or its name, instead of {_SERVER}",
+    "SHELLSTREAM_URL": f"the server, or its name, instead of {DEFAULT_SERVER}",
     "SHELLSTREAM_TOKEN": "the token for the server",  # nosec B105  # its help
     "SHELLSTREAM_TOKEN_FILE": "a file with the token",  # nosec B105  # its help
     "SHELLSTREAM_PIN": "the fingerprint of its certificate, as for --pin",
@@ -93,7 +93,8 @@ CONNECTING = (
     _option(
         "--server",
         metavar="URL",
-        help=f"the server, or its name in the configuration (default: {_SERVER})",
+        help="the server, or its name in the configuration (default: "
+        f"{DEFAULT_SERVER})",
     ),
     _option("--token-file", metavar="FILE", help="a file with the token"),
     _option("--cacert", metavar="FILE", help="trust these authorities (PEM) only"),
@@ -155,6 +156,11 @@ _INPUT = (
         action="store_true",
         help="use the command on a terminal; Enter ~ . leaves",
     ),
+)
+
+_BEGINNING = (
+    _option("--from", metavar="N", type=_offset, dest="offset", help="begin at byte N"),
+    _option("--tail", metavar="N", type=_offset, help="begin with the last N lines"),
 )
 
 _DOCUMENT = _option(
@@ -223,16 +229,7 @@ SUBCOMMANDS = {
         "follow a run to its end, and exit as it does",
         (
             _RUN,
-            _option(
-                "--from",
-                metavar="N",
-                type=_offset,
-                dest="offset",
-                help="from byte N on",
-            ),
-            _option(
-                "--tail", metavar="N", type=_offset, help="from the last N lines on"
-            ),
+            *_BEGINNING,
             *SHOWING,
             _DETACH,
             *CONNECTING,
@@ -242,14 +239,7 @@ SUBCOMMANDS = {
         "show what a run has written until now",
         (
             _RUN,
-            _option(
-                "--from",
-                metavar="N",
-                type=_offset,
-                dest="offset",
-                help="from byte N on",
-            ),
-            _option("--tail", metavar="N", type=_offset, help="the last N lines"),
+            *_BEGINNING,
             *SHOWING,
             *CONNECTING,
         ),

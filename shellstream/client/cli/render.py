@@ -46,6 +46,7 @@ class PlainRenderer:
         label = f"[{self._prefix}/{event.stream}] " if self._prefix else ""
         if self._timestamps:
             label = f"{printable(event.time or '')} {label}"
+        # A label goes before a line's first byte, which may come long before its last.
         start, in_line = label.encode(), self._in_line[event.stream]
         *lines, rest = event.data.split(b"\n")
         parts = []

@@ -13,7 +13,7 @@ from shellstream.client.transport.treq_wire import TreqWire, http_client
 from shellstream.client.transport.trust import PIN_AND_CACERT, Trust
 from shellstream.client.urls import http_url
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
+from .options import DEFAULT_SERVER
 
 #: The keys of a [servers.NAME] table in the configuration.
 _KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
@@ -77,7 +77,7 @@ def load_settings(
         and named_by_environ
         and _origin(url_of(named_by_environ)) != _origin(server)
     ):
-        environ = {}
+        environ = {}  # its token is for the other server
     if url is not None and name and _origin(url) != _origin(server):
         entry, environ = {}, {}
     token = None
@@ -106,6 +106,7 @@ def load_settings(
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    # As in RFC 6454: another port may be another user's server.
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
 
@@ -149,7 +150,7 @@ def _load_configuration(environ: Mapping[str, str]) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    import tomllib
+    import tomllib  # late: most users have no configuration
 
     try:
         found = tomllib.loads(data.decode())

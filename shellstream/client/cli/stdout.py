@@ -46,6 +46,7 @@ class OutputWriter:
         except OSError as error:
             raise CannotWrite(f"{name}: {error.strerror}") from None
         if stat.S_ISSOCK(mode):
+            # MSG_DONTWAIT does for one call what O_NONBLOCK does for all programs.
             self._socket = self._opened = socket.socket(fileno=os.dup(fd))
             self._write = self._send
         elif stat.S_ISFIFO(mode) or os.isatty(fd):

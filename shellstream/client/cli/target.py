@@ -44,4 +44,5 @@ def _is_url(word: str) -> bool:
 
 
 def _names_target(word: str) -> bool:
+    # The = of NAME=VALUE comes before any : or / of its value.
     return "=" not in word or _is_url(word.partition("=")[0])

@@ -15,6 +15,7 @@ _DEFAULT_MODES = {
 #: Sequences that change modes, colours, modified keys or margins (CSI), the keypad, or
 #: reset everything (RIS).
 _SWITCH = re.compile(rb"\x1b(?:\[([?>]?)([0-9;]{0,60})([hlmr])|([=>c]))")
+# A sequence may be cut anywhere; 60 bounds what is held of one that never ends.
 _UNFINISHED = re.compile(rb"\x1b(?:\[[?>]?[0-9;]{0,60})?\Z")
 
 

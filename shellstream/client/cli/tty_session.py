@@ -61,6 +61,7 @@ class TtySession:
         handlers: dict[int, Callable[[], object]] = {
             signal.SIGWINCH: self._note_resize,
             signal.SIGCONT: self._resume,
+            # From another terminal, since Ctrl-\\ goes to the command.
             signal.SIGQUIT: partial(self._signals.exit, 128 + signal.SIGQUIT),
         }
         self._before = {number: signal.getsignal(number) for number in handlers}

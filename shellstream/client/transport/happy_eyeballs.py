@@ -21,7 +21,8 @@ from zope.interface import implementer
 
 from .wire import CONNECT_TIMEOUT
 
-#: Seconds until the next address is tried beside one that is slow to answer.
+#: Seconds until the next address is tried beside a slow one: what RFC 8305, section 5,
+#: recommends.
 _DELAY = 0.25
 
 

@@ -127,8 +127,8 @@ class TreqWire:
                 url,
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 data=body,
-                unbuffered=True,
-                allow_redirects=False,
+                unbuffered=True,  # or treq would keep the whole body in memory
+                allow_redirects=False,  # they could send the token to another server
                 reactor=self._reactor,  # or treq would install the global one
             )
             if timeout is not None:

@@ -61,6 +61,7 @@ class _Policy:
         if cacert is not None:
             self._trusted = trustRootFromCertificates(_certificates(cacert))
         self._own: PrivateCertificate | None = None
+        # RFC 8996 deprecates older versions.
         self._options: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
         if cert is not None:
             _, *chain = _certificates(cert)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.cli.settings import DEFAULT_SERVER, Settings, load_settings
+from shellstream.client.cli.options import DEFAULT_SERVER
+from shellstream.client.cli.settings import Settings, load_settings
 from shellstream.client.errors import ConfigError, Usage
 from shellstream.client.transport.trust import Trust
 
