@@ -1,4 +1,4 @@
-"""Certificates that are not trusted: whose they are, and why not. Loads OpenSSL."""
+"""Certificates that are not trusted: whose they are, and why not."""
 
 from typing import Any
 

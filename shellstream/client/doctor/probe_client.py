@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHandshakeListener,
@@ -25,6 +26,7 @@ from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
 from shellstream.client.transport.treq_wire import connection_error, request_error
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
+from . import certificates
 from .exchange import Certificate, Ending, Exchange, ResponseRecorder
 
 
@@ -82,8 +84,6 @@ class ProbeClient:
         """A connection, and the certificate of the server; L{None} without TLS."""
         if not url.startswith("https:"):
             return await self._open(url), None
-        from . import certificates
-
         host = (urlsplit(url).hostname or "").encode("ascii")
         creator = self._policy.creatorForNetloc(host, urlsplit(url).port or 443)
         connection = await self._open(url, creator)
@@ -108,18 +108,15 @@ class ProbeClient:
         secure = creator is not None
         factory: Any = Factory.forProtocol(partial(_Connection, secure))
         factory.noisy = False
-        if creator is not None:
-            from twisted.protocols.tls import TLSMemoryBIOFactory
-
-            factory = TLSMemoryBIOFactory(creator, True, factory, self._reactor)
         parts = urlsplit(url)
         port = parts.port or (443 if secure else 80)
-        endpoint = HappyEyeballsEndpoint(self._reactor, parts.hostname or "", port)
+        endpoint: Any = HappyEyeballsEndpoint(self._reactor, parts.hostname or "", port)
+        if creator is not None:
+            endpoint = wrapClientTLS(creator, endpoint, self._reactor)
         try:
-            protocol: Any = await endpoint.connect(factory)
+            connection: _Connection = await endpoint.connect(factory)
         except Exception as error:
             raise request_error(url, error) from error
-        connection: _Connection = protocol.wrappedProtocol if secure else protocol
         return connection
 
     async def _handshake(self, url: str, connection: "_Connection") -> str | None:
@@ -129,8 +126,6 @@ class ProbeClient:
         @return: why the certificate is not trusted; L{None} if it is.
         @raise ClientError: if it fails for any other reason.
         """
-        from .certificates import is_refusal
-
         try:
             await connection.secured.addTimeout(CONNECT_TIMEOUT, self._reactor)
         except DeferredTimeout:
@@ -138,7 +133,7 @@ class ProbeClient:
             raise CannotConnect(url, "no answer to the TLS handshake") from None
         except Exception as error:
             failed = connection_error(url, [Failure()])
-            if not is_refusal(error):
+            if not certificates.is_refusal(error):
                 raise failed from error
             return failed.why
         return None
