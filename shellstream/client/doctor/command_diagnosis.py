@@ -194,11 +194,6 @@ def _finding(
             "# elsewhere:",
             setup.line(argv),
         ),
-        evidence={
-            "goes_on_terminal": terminal.bursts,
-            "goes_on_pipe": pipe.bursts,
-            "cure": "pty" if works is None else setup.name,
-        },
     )
 
 

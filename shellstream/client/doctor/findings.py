@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .exchange import Exchange
 
@@ -44,7 +44,6 @@ class Finding:
     @ivar seen: the figures that show it.
     @ivar cure: lines that change it: settings, and comments (C{#}) that name the
         program to set.
-    @ivar evidence: the figures again, for programs.
     @ivar certain: whether nothing else would look like this; else the report says
         "perhaps".
     """
@@ -55,7 +54,6 @@ class Finding:
     what: str
     seen: str
     cure: tuple[str, ...] = ()
-    evidence: Mapping[str, object] = field(factory=dict)
     certain: bool = True
 
 

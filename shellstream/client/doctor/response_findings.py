@@ -44,11 +44,6 @@ def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
         does,
         seen=f"the response is HTTP/{exchange.version}, {exchange.framing.value}",
         cure=cure,
-        evidence={
-            "http": exchange.version,
-            "framing": exchange.framing.value,
-            "server": exchange.headers.get("server"),
-        },
     )
 
 
@@ -67,7 +62,6 @@ def sniffed(suspect: Suspect, exchange: Exchange) -> Finding | None:
         "all at the end",
         seen=f"Content-Type: {media_type}, no X-Content-Type-Options",
         cure=("# in the headers of the response:", "X-Content-Type-Options: nosniff"),
-        evidence={"content_type": media_type},
     )
 
 
@@ -92,6 +86,5 @@ def untrusted(url: str, exchange: Exchange) -> Finding | None:
             "# if it is a daemon's own certificate, which it prints at its start:",
             "shellstream --pin SHA256:… …",
         ),
-        evidence={"issuer": certificate.issuer, "trouble": certificate.problem},
         certain=False,
     )

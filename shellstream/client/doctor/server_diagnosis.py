@@ -8,7 +8,6 @@ and at none before it, is caused by what stands between the two.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from statistics import median_high
-from typing import Any
 
 from .exchange import Ending, Exchange
 from .findings import (
@@ -115,7 +114,6 @@ def _without_chunks_behind(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
             "the server dies, or its connection breaks, the proxy passes on what came "
             "until then as if it were complete",
             seen="the server received the request in HTTP/1.0",
-            evidence={"http_to_server": version},
         )
 
 
@@ -151,7 +149,7 @@ def _held_back(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Findi
         if not held:
             continue
         # Prefer a stream that no compression delays.
-        probe, delivery = min(held.items(), key=lambda each: each[0].gzip)
+        delivery = held[min(held, key=lambda probe: probe.gzip)]
         which = f" ({', '.join(map(str, held))})" if len(held) < len(deliveries) else ""
         if pattern is DeliveryPattern.LATE:
             # A proxy that delays does so for most streams; fewer are an accident.
@@ -159,19 +157,7 @@ def _held_back(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Findi
                 continue
             if suspect.proxy is None:
                 which += ". HAProxy does this by default, for 200 ms"
-        yield suspect.finding(
-            kind,
-            f"{does}{which}",
-            seen=_figures(delivery),
-            evidence={
-                "stream": str(probe),
-                "streams": [str(each) for each in held],
-                "delays_seconds": [round(each, 4) for each in delivery.delays],
-                "sent_over_seconds": round(delivery.sent_over, 4),
-                "came_over_seconds": round(delivery.arrived_over, 4),
-                "batches": delivery.batches,
-            },
-        )
+        yield suspect.finding(kind, f"{does}{which}", seen=_figures(delivery))
 
 
 def _cut_before_ticks(exchange: Exchange) -> bool:
@@ -214,31 +200,35 @@ def _compressed(url: str, probe: Probe, exchange: Exchange) -> Finding | None:
         "compresses live output, though the server forbids it (Cache-Control: "
         f"no-transform). {COMPRESSION_DELAYS}",
         seen=f"Content-Encoding: {exchange.encoding} ({probe.form}, {offered})",
-        evidence={"content_encoding": exchange.encoding, "stream": str(probe)},
     )
 
 
 def _cut(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
     """Streams that ended before their end."""
     cut = {p: each for p, each in hop.streams.items() if _is_incomplete(each)}
-    busy = {p: each for p, each in cut.items() if p.length is not Length.IDLE}
+    busy = [each for p, each in cut.items() if p.length is not Length.IDLE]
+    looks_complete = any(
+        each.status == 200 and each.ending is not Ending.CUT
+        for each in busy or cut.values()
+    )
+    looks = ", and makes that look like the end of the output" if looks_complete else ""
     # Streams that ticked all the time were not cut for their silence; silence is the
     # reason only if all of these lasted.
     if busy:
-        yield _cut_while_busy(suspect, busy, len(hop.streams))
+        yield _cut_while_busy(suspect, busy, len(hop.streams), looks)
     elif cut:
-        yield _cut_when_idle(suspect, cut)
+        yield _cut_when_idle(suspect, cut, looks)
 
 
 def _cut_while_busy(
-    suspect: Suspect, cut: Mapping[Probe, Exchange], count: int
+    suspect: Suspect, cut: Sequence[Exchange], count: int, looks: str
 ) -> Finding:
     """
     Streams that were cut while they ticked.
 
     @param count: how many streams there were.
     """
-    after = sorted(each.duration for each in cut.values())
+    after = sorted(each.duration for each in cut)
     # A limit of the proxy cuts all streams at the same age, give or take how often the
     # proxy looks; a bad network cuts at any age.
     if after[-1] - after[0] < max(0.5, after[0] / 5):
@@ -247,11 +237,9 @@ def _cut_while_busy(
     else:
         ended = f"after {duration(after[0])} to {duration(after[-1])}"
         does = "cuts streams while they run, not always after the same time"
-    return _cut_finding(
-        suspect,
+    return suspect.finding(
         Kind.CUT,
-        does,
-        cut,
+        f"{does}{looks}",
         seen=f"{len(cut)} of {count} streams ended {ended}, though ticks were still to "
         "come",
         cure=(
@@ -261,7 +249,9 @@ def _cut_while_busy(
     )
 
 
-def _cut_when_idle(suspect: Suspect, cut: Mapping[Probe, Exchange]) -> Finding:
+def _cut_when_idle(
+    suspect: Suspect, cut: Mapping[Probe, Exchange], looks: str
+) -> Finding:
     """Streams that were cut in their silence."""
     exchange = next(iter(cut.values()))
     ticked = ticks(exchange)
@@ -270,37 +260,13 @@ def _cut_when_idle(suspect: Suspect, cut: Mapping[Probe, Exchange]) -> Finding:
     if all(probe.form == "plain" for probe in cut) and silent > _KEEPALIVE:
         others = "# or ask for sse, ndjson or frames, which break the silence every"
         cure = (*cure, f"{others} {_KEEPALIVE} s")
-    return _cut_finding(
-        suspect,
+    return suspect.finding(
         Kind.CUT_WHEN_IDLE,
-        "cuts streams that are silent",
-        cut,
-        {"silent_seconds": round(silent, 3)},
+        f"cuts streams that are silent{looks}",
         seen=f"a stream ended after {duration(silent)} of silence, though a tick was "
         "still to come; one that ticked all the time went on",
         cure=cure,
     )
-
-
-def _cut_finding(
-    suspect: Suspect,
-    kind: Kind,
-    does: str,
-    cut: Mapping[Probe, Exchange],
-    evidence: Mapping[str, object] = {},
-    **more: Any,
-) -> Finding:
-    """A finding about streams that were cut."""
-    looks_complete = any(
-        each.status == 200 and each.ending is not Ending.CUT for each in cut.values()
-    )
-    looks = ", and makes that look like the end of the output" if looks_complete else ""
-    after = {
-        f"{probe.length.value} {probe}": round(each.duration, 3)
-        for probe, each in cut.items()
-    }
-    evidence = {**evidence, "after_seconds": after, "looks_complete": looks_complete}
-    return suspect.finding(kind, f"{does}{looks}", evidence=evidence, **more)
 
 
 def _is_incomplete(exchange: Exchange) -> bool:
@@ -328,6 +294,5 @@ def _replaced_certificate(hop: Hop, before: Hop | None) -> Iterator[Finding]:
             ),
             seen=f"issuer {found.issuer!r}, before: {known.issuer!r}",
             cure=("# if it is TLS inspection, exempt the address from it",),
-            evidence={"issuer": found.issuer, "issuer_before": known.issuer},
             certain=False,
         )

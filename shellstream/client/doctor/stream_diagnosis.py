@@ -122,11 +122,6 @@ def _compressed(suspect: Suspect, probe: StreamProbe) -> Finding | None:
             "# or, in the headers of the response, for all programs that heed it:",
             "Cache-Control: no-transform",
         ),
-        evidence={
-            "content_encoding": encoding,
-            "goes": len(came),
-            "goes_without": len(bare),
-        },
     )
 
 
@@ -150,7 +145,6 @@ def _held_back(
             f"keeps output back that comes piece by piece at {before.url}",
             seen=f"{_figures(probe.bare, came)}; at {before.url} "
             f"{in_bursts(len(earlier))}",
-            evidence=_evidence(probe.bare, came),
             certain=at_once,
         )
     if block := _block_size(came):
@@ -178,7 +172,6 @@ def _held_back(
             "# tell proxies not to keep output, in the headers of the response:",
             "X-Accel-Buffering: no",
         ),
-        evidence=_evidence(probe.bare, came),
         certain=False,
     )
 
@@ -207,16 +200,6 @@ def _figures(exchange: Exchange, came: Sequence[Burst]) -> str:
     )
 
 
-def _evidence(exchange: Exchange, came: Sequence[Burst]) -> dict[str, object]:
-    return {
-        "goes": [
-            {"seconds": round(time - exchange.requested, 3), "bytes": size}
-            for time, size in came[:20]
-        ],
-        "bytes": exchange.size,
-    }
-
-
 def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
     if exchange.ending is not Ending.CUT:
         return None
@@ -231,10 +214,6 @@ def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
         seen=f"{duration(exchange.duration)} after the request, after "
         f"{duration(silent)} of silence",
         cure=cures(reason, suspect.proxy),
-        evidence={
-            "after_seconds": round(exchange.duration, 3),
-            "silent_seconds": round(silent, 3),
-        },
     )
 
 

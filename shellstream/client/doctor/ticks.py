@@ -124,14 +124,12 @@ class Delivery:
 
     @ivar delays: of each tick, in seconds.
     @ivar sent_over: seconds between the first and the last departure.
-    @ivar arrived_over: seconds between the first and the last arrival.
     @ivar batches: how many groups of ticks arrived.
     """
 
     pattern: DeliveryPattern
     delays: tuple[float, ...] = ()
     sent_over: float = 0.0
-    arrived_over: float = 0.0
     batches: int = 0
 
     @property
@@ -168,4 +166,4 @@ def classify(found: Sequence[Tick], base: Baseline) -> Delivery:
         pattern = DeliveryPattern.LATE
     else:
         pattern = DeliveryPattern.LIVE
-    return Delivery(pattern, delays, sent_over, arrived_over, batches)
+    return Delivery(pattern, delays, sent_over, batches)

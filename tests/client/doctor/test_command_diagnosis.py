@@ -41,7 +41,6 @@ class CommandTests(SynchronousTestCase):
         self.assertIn('unbuffer = "auto"', finding.cure)
         self.assertEqual(finding.cure[-1], "PYTHONUNBUFFERED=1 say 'it'\"'\"'s'")
         self.assertIn("PYTHONUNBUFFERED cures it", finding.seen)
-        self.assertEqual(finding.evidence["cure"], "PYTHONUNBUFFERED")
         self.assertEqual(len(report.facts), 4)
 
     def test_terminal_only(self) -> None:
@@ -51,7 +50,7 @@ class CommandTests(SynchronousTestCase):
         (finding,) = report.findings
         self.assertIn('unbuffer = "pty"', finding.cure)
         self.assertTrue(finding.cure[-1].startswith("script -qec "))
-        self.assertEqual(finding.evidence["cure"], "pty")
+        self.assertIn("it needs a terminal", finding.seen)
 
     def test_nothing_on_pipe(self) -> None:
         """A command that writes nothing at all on a pipe holds back, too."""
