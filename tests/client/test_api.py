@@ -161,7 +161,7 @@ class FollowTests(ClientTestCase):
         self.assertEqual(len(gone), 1)
 
     def test_left(self) -> None:
-        """Who stops listening closes the connection."""
+        """A caller that stops listening closes the connection."""
         client = self.client(streaming(begun() + frame(1, b"x")))
         gone: list[object] = []
 
@@ -178,7 +178,7 @@ class FollowTests(ClientTestCase):
         self.assertTrue(self.server.requests[0]._disconnected)
 
     def test_attach(self) -> None:
-        """Who attaches to a run is waited for, as its starter is."""
+        """A run waits for a client that attaches to it, as for its starter."""
         client = self.client(streaming(begun(3) + ended(3)))
         self.result(watch(client.attach("r", 3), []))
         expected = "GET /runs/r/output?offset=3&lossless=true"
@@ -332,7 +332,7 @@ class CallTests(ClientTestCase):
                 self.assertRaises(NoResponse, finish, call(client))
 
     def test_no_document(self) -> None:
-        """An answer that is none of a shellstream's is told as such."""
+        """A response that is not a shellstream's is an error that says so."""
         for body in (b"<html>", b"\xff", b"[" * 50_000):
             done = self.begin(self.client(answering(body)).show("r"))
             self.assertIn(
@@ -408,7 +408,7 @@ class RefusedTests(ClientTestCase):
         self.assertLess(len(str(error)), 70_000)
 
     def test_broken_off(self) -> None:
-        """Half an explanation is none."""
+        """Half an explanation is left out."""
 
         def answer(request: Request) -> None:
             request.setResponseCode(500)

@@ -48,7 +48,7 @@ class Pipe(FakeWire):
     """
     A server whose run reads, over a network that breaks as the test says.
 
-    @ivar breaks: of each piece, how much of it is taken before nobody hears of that;
+    @ivar breaks: of each chunk, how much is taken before its response is lost;
         L{None}: all goes well.
     @ivar got: what the run has read.
     @ivar closes: after how many bytes it reads no more.
@@ -200,7 +200,7 @@ class FeedTests(SynchronousTestCase):
         wire = FakeWire([CUT, document({"detail": "no"}, 404)])
         self.fails(wire, Refused)
 
-    def test_somebody_else(self) -> None:
+    def test_another_client(self) -> None:
         """Two who feed one run would lose bytes: that is told."""
         taken = FakeAnswer([], 204, "", {"shellstream-stdin-offset": "7"})
         self.assertIn(
@@ -212,7 +212,7 @@ class FeedTests(SynchronousTestCase):
         )
 
     def test_no_offset(self) -> None:
-        """An answer that does not say how much was taken is none of a shellstream."""
+        """A response that does not say how much was taken is refused."""
         for said in ({}, {"shellstream-stdin-offset": "x"}):
             self.fails(FakeWire([FakeAnswer([], 200, "", said)]), ContractViolation)
 
@@ -248,7 +248,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(len(wire.asked), 1)
 
     def test_there(self) -> None:
-        """One that has begun a run is waited for when that is to be followed."""
+        """A server that has begun a run is waited for when the run is followed."""
         output = stream(begun() + ended(0))
         wire = FakeWire([document({"id": "r"}, 201), CannotConnect("h"), output])
         client = Client("http://h", wire)
@@ -257,7 +257,7 @@ class OrderTests(SynchronousTestCase):
         self.assertIsInstance(end, End)
 
     def test_start_given_up(self) -> None:
-        """An order that nobody answers is given up: who knows what became of it."""
+        """A request without a response is given up: its effect is unknown."""
         client = Client("http://h", FakeWire([CUT]))
         error = self.assertRaises(CutShort, finish, client.start("c"))
         self.assertIn("it is unknown whether the server carried it out", str(error))

@@ -122,7 +122,7 @@ class WholeTests(FollowingTestCase):
         self.assertEqual(self.wire.asked[0].headers["accept"], "application/x-ndjson")
 
     def test_closed(self) -> None:
-        """Who leaves hears nothing more, and the connection is closed."""
+        """After close() there are no events, and the connection is closed."""
 
         async def leave() -> None:
             async with self.client(answer).follow("r") as following:
@@ -161,7 +161,7 @@ class CutTests(FollowingTestCase):
     """A stream that is cut is taken up at its next byte."""
 
     def test_resumed(self) -> None:
-        """Wherever it is cut, no byte is missing and none comes twice."""
+        """Wherever it is cut, no byte is missing or repeated."""
         data = bytes(range(60))
         wire = begun() + frame(1, data) + ended(60)
         for cut in range(len(wire) - 1):
@@ -231,7 +231,7 @@ class CutTests(FollowingTestCase):
         self.assertEqual(len(self.wire.asked), 1)
         self.fails(self.client(NoResponse("h"), retry_for=0).run("c"), CutShort)
 
-    def test_nobody_there(self) -> None:
+    def test_never_reached(self) -> None:
         """A server that was never there is not waited for."""
         for error in (AWAY, NoSuchHost("h"), ServerFailed("h", 503, "busy")):
             self.assertIs(self.fails(self.client(error).run("c"), type(error)), error)
@@ -296,5 +296,5 @@ class NonsenseTests(FollowingTestCase):
         )
 
     def test_nameless(self) -> None:
-        """An answer that does not name its run is none of a shellstream."""
+        """A response that does not name its run is refused."""
         self.fails(self.client(FakeAnswer([b""])).run("c"), ContractViolation)

@@ -67,7 +67,7 @@ class RawServer:
     def _serve(self) -> None:
         try:
             connection, _ = self._socket.accept()
-        except OSError:  # nobody came
+        except OSError:  # no client came
             return
         connection.settimeout(20)
         with connection:
@@ -229,7 +229,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_behind_the_end(self) -> None:
-        """What comes behind an answer is nobody's."""
+        """Bytes after a response are ignored."""
 
         async def test() -> None:
             wire = OK + b"Connection: close\r\nContent-Length: 1\r\n\r\nxyz"
@@ -296,7 +296,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_slow_reader(self) -> None:
-        """While nobody reads, the server has to wait; then everything comes."""
+        """While the caller does not read, the server waits; then everything comes."""
 
         async def test() -> None:
             server = self.serve(OK + b"Content-Length: %d\r\n\r\n" % MUCH, much=MUCH)
@@ -313,7 +313,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_unreachable(self) -> None:
-        """Nobody there, and no such host."""
+        """A closed port and an unknown host are different errors."""
 
         async def test() -> None:
             request = self.wire().request

@@ -54,7 +54,7 @@ class ArgumentTests(SynchronousTestCase):
         self.assertEqual(parse_arguments([]).words, [])
 
     def test_subcommands(self) -> None:
-        """A subcommand is the first word; behind any other it is none."""
+        """A subcommand is the first word; a later word is a parameter or a value."""
         for line, subcommand in (
             ("ps", "ps"),
             ("show x --server ps", "show"),
@@ -201,7 +201,7 @@ class WordsTests(SynchronousTestCase):
 
 
 class CodeTests(SynchronousTestCase):
-    """The exit code is the command's, or says why there is none."""
+    """The exit code is the command's, or says why the command returned none."""
 
     def end(
         self, state: str, code: int | None = None, signal: str | None = None

@@ -41,11 +41,11 @@ class SettingsTests(SynchronousTestCase):
         return load_settings(found, environ, other)
 
     def at(self, server: str, **given: str) -> Callable[[], Trust | None]:
-        """What tells whom to trust of this server."""
+        """What reads the certificates to trust of this server."""
         return self.read({}, None, server=server, **given).checked_trust
 
     def test_default(self) -> None:
-        """Without a word it is this machine's daemon, and nobody in particular."""
+        """Without settings the server is this machine's daemon, without a token."""
         self.assertEqual(self.read(), Settings(DEFAULT_SERVER))
         self.assertEqual(self.read({"SHELLSTREAM_URL": ""}).url, DEFAULT_SERVER)
 
@@ -86,7 +86,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(found.token, "t0k-en_~+/.==")
 
     def test_token_of_environment(self) -> None:
-        """Nor is the environment's, where that names the server that it is for."""
+        """The environment's token is for the server that the environment names."""
         self.config.write_text(LAPTOP.format(folder=self.folder))
         environ = {"SHELLSTREAM_TOKEN": "env", "SHELLSTREAM_URL": "pi"}
         self.assertEqual(self.read(environ, server="http://pi:8000/x").token, "env")
@@ -140,7 +140,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertRaises(ConfigError, self.read)
 
     def test_unknown_name(self) -> None:
-        """A name that is none is told with those that are."""
+        """The error for an unknown name lists the known ones."""
         self.config.write_text(LAPTOP.format(folder=self.folder))
         error = self.assertRaises(Usage, self.read, server="http://")
         self.assertIn("or one of laptop, pi", str(error))

@@ -83,7 +83,7 @@ class ReaderTests(DescriptorTestCase):
         self.assertEqual(await self.whole(self.reader(ours.fileno())), b"hi")
 
     async def test_gathers(self) -> None:
-        """What comes while nobody takes it is one piece, and no more than that."""
+        """Data that comes between two reads is one chunk, of limited size."""
         fd, writer = self.pipe()
         os.set_blocking(writer, False)
         reader = self.reader(fd)
@@ -135,7 +135,7 @@ class ReaderTests(DescriptorTestCase):
             self.assertIn(f"standard input: {why}", str(raised.exception))
 
     async def test_filtered(self) -> None:
-        """What comes is seen at once, though nobody takes it."""
+        """Data is filtered at once, even while no caller asks for it."""
         fd, writer = self.pipe()
         seen = []
 
@@ -190,7 +190,7 @@ class TerminalTests(DescriptorTestCase):
         os.close(master)
         terminal.restore()
 
-    def test_none(self) -> None:
+    def test_no_terminal(self) -> None:
         """What is no terminal cannot be sat at."""
         reader, writer = self.pipe()
         os.close(writer)

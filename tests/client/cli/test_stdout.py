@@ -53,7 +53,7 @@ class WriterTests(TestCase):
             out.close()
 
     def read(self, fd: int, size: int) -> tuple[threading.Thread, list[bytes]]:
-        """Somebody who takes so much, bit by bit."""
+        """A reader that takes so much, bit by bit."""
         found: list[bytes] = []
 
         def read() -> None:
@@ -99,7 +99,7 @@ class WriterTests(TestCase):
         self.assertEqual(b"".join(found), b"x" * 100_000)
 
     async def test_others_go_on(self) -> None:
-        """While nobody takes what is written, the loop does other things."""
+        """While the reader is slow, the reactor does other things."""
         out = OutputWriter(reactor, self.writer, "standard output")
         self.addCleanup(out.close)
         writing = Deferred.fromCoroutine(out.write(b"x" * (1 << 20)))
@@ -127,7 +127,7 @@ class WriterTests(TestCase):
             await deferToThread(thread.join)
             self.assertEqual(b"".join(found), b"x" * 300_000)
 
-    async def test_nobody_reads(self) -> None:
+    async def test_reader_gone(self) -> None:
         """A reader that has gone is no error of ours to tell."""
         self.close(self.reader)
         with self.assertRaises(BrokenPipeError):
@@ -173,7 +173,7 @@ class WriterTests(TestCase):
         return True
 
     async def test_watched(self) -> None:
-        """A pipe is watched for its reader's end; what has none is not."""
+        """A pipe is watched for the end of its reader; anything else is not."""
         self.assertTrue(await self.watched(self.writer))
         path = Path(self.mktemp())
         self.open.add(fd := os.open(path, os.O_WRONLY | os.O_CREAT))
@@ -270,7 +270,7 @@ class PrintingTests(SynchronousTestCase):
         self.assertEqual(json.loads(written.data), expected)
 
     def test_ndjson(self) -> None:
-        """Objects as the server writes them; the end is one, a ping is none."""
+        """Objects as the server writes them, with the end, without pings."""
         out = FakeOut()
         for event in (
             Output(0, "stdout", "é\n".encode(), "T"),

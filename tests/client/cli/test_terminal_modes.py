@@ -33,7 +33,7 @@ def undo(*written: bytes) -> bytes:
 
 
 class TerminalModesTests(SynchronousTestCase):
-    """L{TerminalModes} knows what is to be undone."""
+    """L{TerminalModes} switches back what a run has switched."""
 
     def test_switched(self) -> None:
         """What was switched is switched back, and nothing else is done."""

@@ -127,7 +127,7 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.tried, ["10.0.0.1", "10.0.0.2"])
 
     def test_none(self) -> None:
-        """If none answers, the first says why; a name without any is no host."""
+        """If no address answers, the first error is raised; no address is no host."""
         done = self.connect("h", ["10.0.0.1", "10.0.0.2"])
         self.failed(0, neterror.ConnectionRefusedError())
         self.failed(1, neterror.TimeoutError())
@@ -135,7 +135,7 @@ class AddressTests(SynchronousTestCase):
         self.failureResultOf(self.connect("h", []), neterror.DNSLookupError)
 
     def test_cancelled(self) -> None:
-        """Whoever is cancelled looks up nothing, and tries nobody, any more."""
+        """Cancelling ends the lookup and all attempts."""
         done = self.connect("h", None)
         done.cancel()
         self.failureResultOf(done, CancelledError)

@@ -118,7 +118,7 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(ValueError("odd"), Usage, f"{URL}: not a URL: odd")
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is not dressed up as anything else."""
+        """An unforeseen error is raised as it is."""
         self.assert_error(ZeroDivisionError("x"), ZeroDivisionError, "x")
 
 

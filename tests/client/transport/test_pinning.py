@@ -25,12 +25,12 @@ from shellstream.client.transport.fingerprint import (
 from shellstream.security.certificates import self_signed
 from tests.support.trust import Files
 
-#: Years before the clock of whoever runs these tests: it is valid no more.
+#: So long ago that a certificate of that time has expired.
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class DigestTests(SynchronousTestCase):
-    """A fingerprint, in all forms in which somebody may come by it."""
+    """A fingerprint in every form in which programs print it."""
 
     @given(st.binary(min_size=32, max_size=32), st.booleans())
     def test_forms(self, found: bytes, upper: bool) -> None:
@@ -137,7 +137,7 @@ class PolicyTests(PinnedTestCase):
     """What a pin does on a connection."""
 
     async def test_pinned(self) -> None:
-        """Whoever shows the certificate is trusted, whatever its name and its date."""
+        """The pinned certificate is trusted, whatever its name and date."""
         self.assertEqual(await self.ask(Trust(pin=self.pin)), b"hello")
         named = f"https://localhost:{self.port}/"
         self.assertEqual(await self.ask(Trust(pin=self.pin), named), b"hello")
@@ -152,7 +152,7 @@ class PolicyTests(PinnedTestCase):
         self.assertIn("may be in between", said)
 
     async def test_authority_is_no_help(self) -> None:
-        """Nor one that an authority vouches for, or with the pinned one behind it."""
+        """An authority's signature does not help, nor the pinned one behind it."""
         files = Files(self.mktemp())
         behind = ssl.Certificate.load(self.der)
         own = ssl.PrivateCertificate.loadPEM(Path(files.both).read_bytes())
@@ -260,7 +260,7 @@ class ExplainedTests(PinnedTestCase):
         self.assertIn("for another host", await self.refused(Trust()))
 
     def once(self, options: Any) -> Any:
-        """Speaks TLS with the first who comes, and with nobody else."""
+        """Speaks TLS with the first client only."""
         left = [options.getContext()]
 
         class Once(ssl.ContextFactory):

@@ -48,7 +48,7 @@ class TrustTests(SynchronousTestCase):
         self.assertIn(f"{ca}x: No such file", str(error))
 
     def test_password(self) -> None:
-        """A key with a password is refused; nobody is asked for it."""
+        """A key with a password is refused, without a prompt."""
         locked = f"{self.files.key}.locked"
         argv = ["openssl", "pkey", "-aes128", "-passout", "pass:x"]
         argv += ["-in", self.files.key, "-out", locked]
@@ -101,7 +101,7 @@ class ShownTests(TestCase):
         self.assertEqual(await self.ask(trust), b"hello")
 
     async def test_not_shown(self) -> None:
-        """A server that wants one refuses who has none, or does not trust it."""
+        """A server that asks for a certificate refuses clients without one."""
         other = Files(self.mktemp())
         for trust in (
             Trust(self.files.ca),

@@ -53,7 +53,7 @@ class AsyncioTests(WireContract, TestCase):
         self.on_loop(test)
 
     def test_cancelled(self) -> None:
-        """Whoever is cancelled closes its connection."""
+        """A request that is cancelled closes its connection."""
 
         async def test() -> None:
             with self.assertRaises(TimeoutError):
