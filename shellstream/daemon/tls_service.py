@@ -49,9 +49,7 @@ class PlainHTTP(ShellstreamError):
     """A client speaks HTTP on a port that speaks TLS."""
 
     status = 400
-
-    def __init__(self) -> None:
-        super().__init__("this port speaks https; write https:// in place of http://")
+    text = "this port speaks https; write https:// in place of http://"
 
 
 def _plain_http_answer() -> bytes:

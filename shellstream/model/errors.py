@@ -24,28 +24,29 @@ class ShellstreamError(Exception):
 
     @cvar status: the HTTP status of the response.
     @cvar text: the text of an error that always has the same one.
-    @ivar retry_after: seconds after which the same request may succeed.
+    @ivar headers: headers of the response.
+    @ivar extensions: extension members of the problem document (RFC 9457, 3.2).
     @ivar requested: the command that the request was about, and its parameters with
         secrets masked; for the audit.
     """
 
     status: ClassVar[int] = 500
     text: ClassVar[str] = ""
-    retry_after: int | None = None
     requested: tuple[str, Mapping[str, str]] = ("", {})
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] = {},
+        **extensions: object,
+    ) -> None:
+        """@param retry_after: seconds after which the same request may succeed."""
         super().__init__(text or self.text)
-
-    def headers(self) -> Mapping[str, str]:
-        """Headers of the response."""
-        if self.retry_after is None:
-            return {}
-        return {"Retry-After": str(self.retry_after)}
-
-    def extensions(self) -> Mapping[str, object]:
-        """Extension members of the problem document (RFC 9457, 3.2)."""
-        return {}
+        again = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self.headers: Mapping[str, str] = {**headers, **again}
+        self.extensions: Mapping[str, object] = extensions
 
 
 # Requests
@@ -83,23 +84,17 @@ class MethodNotAllowed(ShellstreamError):
 
     def __init__(self, method: str, allowed: Sequence[str], why: str = "") -> None:
         names = ", ".join(allowed)
-        super().__init__(f"{method} is not allowed here{why}; use one of: {names}")
-        self.allowed = tuple(allowed)
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Allow": ", ".join(self.allowed)}
+        text = f"{method} is not allowed here{why}; use one of: {names}"
+        super().__init__(text, headers={"Allow": names})
 
 
 class NotAcceptable(ShellstreamError):
-    """
-    The client accepts no format that the output comes in.
-
-    @ivar formats: the media types of all formats, by name.
-    """
+    """The client accepts no format that the output comes in."""
 
     status = 406
 
     def __init__(self, formats: Mapping[str, str], wanted: str | None = None) -> None:
+        """@param formats: the media types of all formats, by name."""
         if wanted is None:
             what = "output comes in no media type that the Accept header allows"
         else:
@@ -107,16 +102,12 @@ class NotAcceptable(ShellstreamError):
             hint = did_you_mean(wanted[:80], formats)
             what = f"there is no format {wanted[:80]!r}{hint}"
         known = ", ".join(f"{name} ({kind})" for name, kind in formats.items())
-        super().__init__(f"{what}; ask with ?format=NAME or Accept for one of: {known}")
-        self.formats = dict(formats)
-
-    def extensions(self) -> Mapping[str, object]:
-        return {
-            "formats": [
-                {"name": name, "media_type": kind}
-                for name, kind in self.formats.items()
-            ]
-        }
+        super().__init__(
+            f"{what}; ask with ?format=NAME or Accept for one of: {known}",
+            formats=[
+                {"name": name, "media_type": kind} for name, kind in formats.items()
+            ],
+        )
 
 
 class RequestTooSlow(ShellstreamError):
@@ -173,9 +164,9 @@ class TooManyConnections(ShellstreamError):
     def __init__(self, count: int, retry_after: int) -> None:
         super().__init__(
             f"this address has {count} connections already; close some, or try again "
-            f"in {retry_after} seconds"
+            f"in {retry_after} seconds",
+            retry_after=retry_after,
         )
-        self.retry_after = retry_after
 
 
 class HeadersTooLarge(ShellstreamError):
@@ -202,16 +193,14 @@ class Unauthenticated(ShellstreamError):
     def __init__(self, why: str = "this needs a token") -> None:
         super().__init__(
             f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
-            "--token-file FILE); twistd shellstream tokens make NAME makes one"
+            "--token-file FILE); twistd shellstream tokens make NAME makes one",
+            # Bearer is for programs (RFC 6750, 3). For Basic a browser asks its user
+            # (RFC 7617, 2).
+            headers={
+                "WWW-Authenticate": 'Bearer realm="shellstream", '
+                'Basic realm="shellstream", charset="UTF-8"'
+            },
         )
-
-    def headers(self) -> Mapping[str, str]:
-        # Bearer is for programs (RFC 6750, 3). For Basic a browser asks its user
-        # (RFC 7617, 2).
-        return {
-            "WWW-Authenticate": 'Bearer realm="shellstream", '
-            'Basic realm="shellstream", charset="UTF-8"'
-        }
 
 
 class Forbidden(ShellstreamError):
@@ -259,9 +248,9 @@ class TooManyFailures(ShellstreamError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(
             "too many wrong credentials came from this address; "
-            f"try again in {retry_after} seconds"
+            f"try again in {retry_after} seconds",
+            retry_after=retry_after,
         )
-        self.retry_after = retry_after
 
 
 # Commands and their parameters
@@ -281,15 +270,11 @@ class ParametersRefused(ShellstreamError):
     status = 400
 
     def __init__(self, refused: Sequence[RefusedParameter]) -> None:
-        super().__init__("; ".join(f"{one.name}: {one.detail}" for one in refused))
+        super().__init__(
+            "; ".join(f"{one.name}: {one.detail}" for one in refused),
+            parameters=[{"name": one.name, "detail": one.detail} for one in refused],
+        )
         self.refused = tuple(refused)
-
-    def extensions(self) -> Mapping[str, object]:
-        return {
-            "parameters": [
-                {"name": one.name, "detail": one.detail} for one in self.refused
-            ]
-        }
 
 
 class CommandUnknown(ShellstreamError):
@@ -302,7 +287,6 @@ class CommandUnknown(ShellstreamError):
             f"there is no command {name!r}{did_you_mean(name, known)}; "
             "GET /commands lists those there are"
         )
-        self.name = name
 
 
 class NoDefaultCommand(ShellstreamError):
@@ -332,20 +316,20 @@ class Busy(ShellstreamError):
     status = 503
 
     def __init__(self, why: str, retry_after: int) -> None:
-        super().__init__(f"{why}; try again in {retry_after} seconds")
-        self.retry_after = retry_after
+        text = f"{why}; try again in {retry_after} seconds"
+        super().__init__(text, retry_after=retry_after)
 
 
 class CannotRecord(ShellstreamError):
     """The records of runs cannot be written or read."""
 
     status = 503
-    retry_after = 30  # an operator may have made room by then
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"runs cannot be recorded: {why}; try again in {self.retry_after} seconds, "
-            "or ask the operator of the daemon"
+            f"runs cannot be recorded: {why}; try again in 30 seconds, "
+            "or ask the operator of the daemon",
+            retry_after=30,  # an operator may have made room by then
         )
 
 
@@ -371,23 +355,16 @@ class RunForgotten(ShellstreamError):
         super().__init__(
             f"this Idempotency-Key started the run {run_id}, which is not kept any "
             "more; nothing was run again: to run the command once more, send the "
-            "request with another key"
+            "request with another key",
+            run=run_id,
         )
-        self.run_id = run_id
-
-    def extensions(self) -> Mapping[str, object]:
-        return {"run": self.run_id}
 
 
 class RunFailed(ShellstreamError):
     """A run never started, and so has no output."""
 
     def __init__(self, run_id: str, why: str) -> None:
-        super().__init__(why)
-        self.run_id = run_id
-
-    def extensions(self) -> Mapping[str, object]:
-        return {"run": self.run_id}
+        super().__init__(why, run=run_id)
 
 
 class RunActive(ShellstreamError):
@@ -419,13 +396,11 @@ class OffsetGone(ShellstreamError):
     def __init__(self, offset: int, start: int) -> None:
         super().__init__(
             f"the output at offset {offset} is not kept any more; it starts at "
-            f"{start} now: ask for offset={start}, or add gap=skip"
+            f"{start} now: ask for offset={start}, or add gap=skip",
+            offset=offset,
+            start=start,
         )
-        self.offset = offset
         self.start = start
-
-    def extensions(self) -> Mapping[str, object]:
-        return {"offset": self.offset, "start": self.start}
 
 
 class RangeNotSatisfiable(ShellstreamError):
@@ -435,12 +410,7 @@ class RangeNotSatisfiable(ShellstreamError):
 
     def __init__(self, offset: int, size: int) -> None:
         super().__init__(
-            f"the output ends at {size}, before offset {offset}; nothing follows"
+            f"the output ends at {size}, before offset {offset}; nothing follows",
+            headers={"Content-Range": f"bytes */{size}"},
+            size=size,
         )
-        self.size = size
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Content-Range": f"bytes */{self.size}"}
-
-    def extensions(self) -> Mapping[str, object]:
-        return {"size": self.size}

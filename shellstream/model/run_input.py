@@ -1,6 +1,5 @@
 """The standard input and the terminal of a run, and the errors of input."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -61,23 +60,18 @@ class StdinChunk:
 
 
 class InputNotTaken(ShellstreamError):
-    """
-    A chunk of input was not taken, or only a part of it.
-
-    @ivar offset: how many bytes of the whole input are taken. A client goes on there.
-    """
+    """A chunk of input was not taken, or only a part of it."""
 
     status = 409
 
-    def __init__(self, why: str, offset: int) -> None:
-        super().__init__(why)
-        self.offset = offset
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Shellstream-Stdin-Offset": str(self.offset)}
-
-    def extensions(self) -> Mapping[str, object]:
-        return {"stdin_offset": self.offset}
+    def __init__(self, why: str, offset: int, retry_after: int | None = None) -> None:
+        """@param offset: how much is taken, in bytes. A client goes on there."""
+        super().__init__(
+            why,
+            retry_after=retry_after,
+            headers={"Shellstream-Stdin-Offset": str(offset)},
+            stdin_offset=offset,
+        )
 
 
 class InputMisplaced(InputNotTaken):
@@ -99,10 +93,7 @@ class InputBusy(InputNotTaken):
             "other input still waits for the command to read it; send this when that "
             "has been answered, or with its offset to take the other's place"
         )
-        super().__init__(why, offset)
-
-    def headers(self) -> Mapping[str, str]:
-        return {**super().headers(), "Retry-After": "1"}
+        super().__init__(why, offset, retry_after=1)
 
 
 class InputReplaced(InputNotTaken):
@@ -127,19 +118,11 @@ class NoInput(ShellstreamError):
     """Input was sent to a run that was started without."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            'this run was started without input; start one with {"stdin": true}'
-        )
+    text = 'this run was started without input; start one with {"stdin": true}'
 
 
 class NoTerminal(ShellstreamError):
     """A new terminal size was sent to a run that was started without a terminal."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            'this run was started without a terminal; start one with {"tty": true}'
-        )
+    text = 'this run was started without a terminal; start one with {"tty": true}'

@@ -192,6 +192,6 @@ def _ask_for_token(request: Request, error: Unauthenticated) -> int:
     """Answer a browser with the login page, in place of one that needs a login."""
     request.record_refusal(error)
     request.set_status(error.status)
-    request.set_headers(error.headers())
+    request.set_headers(error.headers)
     respond_with_page(request, login_page(request.uri.decode("ascii", "replace")))
     return NOT_DONE_YET

@@ -158,7 +158,7 @@ def parameters(data: bytes) -> None:
         found = command.invoke(given)
     except ParametersRefused as refused:
         assert refused.refused
-        json.dumps(refused.extensions())
+        json.dumps(refused.extensions)
         return
     values = found.params
     assert values.keys() == command.params.keys()
@@ -217,7 +217,7 @@ def query(data: bytes) -> None:
     try:
         fields.validate()
     except ParametersRefused as refused:
-        json.dumps(refused.extensions())
+        json.dumps(refused.extensions)
         return
     assert offset is None or 1 <= offset <= 1000
     assert seconds is None or 0 <= seconds <= 10
@@ -262,7 +262,7 @@ def negotiation(data: bytes) -> None:
     try:
         found = negotiate(accept, wanted)
     except NotAcceptable as refused:
-        json.dumps(refused.extensions())
+        json.dumps(refused.extensions)
         assert wanted in (None, "other")
         return
     assert found in FORMATS

@@ -77,7 +77,7 @@ class ErrorTests(SynchronousTestCase):
         for error in RAISED:
             with self.subTest(error=error):
                 self.assertGreater(len(str(error).split()), 2)
-                self.assertEqual(bool(error.headers()), isinstance(error, with_headers))
+                self.assertEqual(bool(error.headers), isinstance(error, with_headers))
 
     def test_parameters(self) -> None:
         """Refused parameters are named one by one, for programs too."""
@@ -88,7 +88,7 @@ class ErrorTests(SynchronousTestCase):
         error = errors.ParametersRefused(refused)
         self.assertEqual(str(error), "x: is required; n: takes an integer")
         self.assertEqual(
-            error.extensions(),
+            error.extensions,
             {
                 "parameters": [
                     {"name": "x", "detail": "is required"},
@@ -100,22 +100,22 @@ class ErrorTests(SynchronousTestCase):
     def test_allow(self) -> None:
         """A method that is not allowed is answered with those that are."""
         error = errors.MethodNotAllowed("PUT", ["GET", "HEAD"])
-        self.assertEqual(error.headers(), {"Allow": "GET, HEAD"})
+        self.assertEqual(error.headers, {"Allow": "GET, HEAD"})
         self.assertIn("PUT is not allowed here; use one of: GET, HEAD", str(error))
 
     def test_retry_after(self) -> None:
         """A busy daemon says when to come back, in the text and in the header."""
         error = errors.Busy("full", 5)
-        self.assertEqual(error.headers(), {"Retry-After": "5"})
+        self.assertEqual(error.headers, {"Retry-After": "5"})
         self.assertEqual(str(error), "full; try again in 5 seconds")
 
     def test_beyond_the_end(self) -> None:
         """A client that asks for bytes that do not exist is told which do."""
         error = errors.RangeNotSatisfiable(7, 3)
-        self.assertEqual(error.headers(), {"Content-Range": "bytes */3"})
-        self.assertEqual(error.extensions(), {"size": 3})
+        self.assertEqual(error.headers, {"Content-Range": "bytes */3"})
+        self.assertEqual(error.extensions, {"size": 3})
         gone = errors.OffsetGone(1, 2)
-        self.assertEqual(gone.extensions(), {"offset": 1, "start": 2})
+        self.assertEqual(gone.extensions, {"offset": 1, "start": 2})
         self.assertIn("offset=2", str(gone))
 
     def test_long_id(self) -> None:

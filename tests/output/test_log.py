@@ -116,7 +116,7 @@ class OutputLogTests(SynchronousTestCase):
             self.assertEqual(replay(log, offset), b"".join(writes)[offset:])
         else:
             error = self.assertRaises(OffsetGone, log.read, offset)
-            self.assertEqual((error.offset, error.start), (offset, log.start))
+            self.assertEqual(error.extensions, {"offset": offset, "start": log.start})
 
     def test_streams_are_kept_apart(self) -> None:
         """Each chunk tells which of the two streams it came from, and when."""
@@ -246,7 +246,7 @@ class BackingTests(SynchronousTestCase):
                 log.append(Stream.STDOUT, 0, write)
             storage.lost = error
             gone = self.assertRaises(OffsetGone, log.read, 1)
-            self.assertEqual((gone.offset, gone.start), (1, then))
+            self.assertEqual(gone.extensions, {"offset": 1, "start": then})
             self.assertEqual((log.storage_error, log.start), (error, 0))
             storage.lost = None
             log.append(Stream.STDOUT, 0, b"gh")

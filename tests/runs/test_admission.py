@@ -94,7 +94,7 @@ class AdmissionTests(SynchronousTestCase):
         a = command("a", WhenBusy.REJECT, 1)
         self.admit(a)
         error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
-        self.assertEqual(error.retry_after, RETRY_AFTER)
+        self.assertEqual(error.headers, {"Retry-After": str(RETRY_AFTER)})
         self.assertIn("'a' is running already, 1 times", str(error))
         b = command("b", WhenBusy.REJECT)
         self.admit(b)

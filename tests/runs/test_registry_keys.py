@@ -73,7 +73,7 @@ class KeyTests(BusyTestCase):
         self.last.exit()
         self.successResultOf(self.registry.delete(run.id))
         error = self.failureResultOf(self.ask(key="k"), RunForgotten).value
-        self.assertEqual(error.extensions(), {"run": run.id})
+        self.assertEqual(error.extensions, {"run": run.id})
         self.assertIn("nothing was run again", str(error))
         self.assertEqual(len(self.spawn.started), 1)
 

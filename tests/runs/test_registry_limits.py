@@ -17,7 +17,7 @@ class RejectTests(BusyTestCase):
         self.submit()
         self.submit("echo", [("x", "1")])
         error = self.failureResultOf(self.ask(), Busy).value
-        self.assertEqual(error.headers(), {"Retry-After": "5"})
+        self.assertEqual(error.headers, {"Retry-After": "5"})
         self.assertIn("2 commands are running already", str(error))
         self.assertEqual(len(self.spawn.started), 2)
         self.assertEqual(len(self.database.page(RunQuery(10))), 2)

@@ -74,7 +74,7 @@ class StopTests(RegistryTestCase):
         for _ in range(2):
             error = self.failureResultOf(self.ask(), Busy).value
             self.assertIn("the daemon is stopping", str(error))
-            self.assertIn("Retry-After", error.headers())
+            self.assertIn("Retry-After", error.headers)
             for started in self.spawn.started:
                 if not started.run.log.closed:
                     started.exit()

@@ -47,7 +47,7 @@ class StdinTestCase(SynchronousTestCase):
         """This is refused at once."""
         found = self.assertRaises(error, self.feed, data, offset)
         assert isinstance(found, InputNotTaken)
-        self.assertEqual(found.offset, self.stdin.offset)
+        self.assertEqual(found.extensions, {"stdin_offset": self.stdin.offset})
         return found
 
 
@@ -115,7 +115,7 @@ class OffsetTests(StdinTestCase):
         self.child.take(2)
         second = self.feed(b"bcdef", 1, eof=True)
         failure = self.failureResultOf(first, InputReplaced)
-        self.assertEqual(failure.value.offset, 2)
+        self.assertEqual(failure.value.extensions["stdin_offset"], 2)
         self.child.take(100)
         self.assertEqual(self.successResultOf(second), 6)
         self.assertEqual(self.child.given, b"abcdef")
@@ -186,7 +186,7 @@ class EndTests(StdinTestCase):
         self.child.take(1)
         self.stdin.close()
         failure = self.failureResultOf(feeding, InputClosed)
-        self.assertEqual(failure.value.offset, 1)
+        self.assertEqual(failure.value.extensions["stdin_offset"], 1)
         self.refused(InputClosed, b"bc", 1)
         self.assertEqual(self.successResultOf(self.feed(b"a", 0)), 1)
 

@@ -1,6 +1,6 @@
 """C{/healthz}: whether the daemon lives and takes runs."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -27,17 +27,12 @@ class NotReady(ShellstreamError):
 
     status = 503
 
-    #: Seconds after which to look again.
-    RETRY_AFTER = 10
-
     def __init__(self) -> None:
         super().__init__(
-            "the daemon takes no runs just now; look again in "
-            f"{self.RETRY_AFTER} seconds, or ask whoever runs it"
+            "the daemon takes no runs just now; look again in 10 seconds, or ask "
+            "whoever runs it",
+            retry_after=10,
         )
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.RETRY_AFTER)}
 
 
 class Health(Resource):

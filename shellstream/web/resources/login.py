@@ -40,7 +40,7 @@ class Login(Resource):
                 raise
             request.record_refusal(error)
             request.set_status(error.status)
-            request.set_headers(error.headers())
+            request.set_headers(error.headers)
             wrong = str(error).partition(";")[0]
             respond_with_page(request, login_page(then, wrong))
             return

@@ -315,7 +315,7 @@ class Channel(HTTPChannel):
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "Connection": "close",
-            **error.headers(),
+            **error.headers,
         }.items():
             headers.setRawHeaders(name, (value,))
         phrase = HTTPStatus(error.status).phrase.encode()

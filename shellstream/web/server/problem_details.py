@@ -16,7 +16,7 @@ def problem(error: ShellstreamError) -> bytes:
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": str(error),
-        **error.extensions(),
+        **error.extensions,
     }
     return json_line(document)
 

@@ -231,7 +231,7 @@ class Request(TwistedRequest):
             self.abort()
             return reason
         self.set_status(error.status)
-        self.set_headers(error.headers())
+        self.set_headers(error.headers)
         self.respond(PROBLEM, problem(error))
         return reason
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from shellstream.web.resources.health import FRESH, HEALTH_TIMEOUT, NotReady
+from shellstream.web.resources.health import FRESH, HEALTH_TIMEOUT
 from tests.support.http import Connection, Reply, WebTestCase
 from tests.support.registries import Thread
 
@@ -30,7 +30,7 @@ class HealthTests(WebTestCase):
         """It is told as a problem, but not which."""
         self.assertEqual(reply.status, 503)
         self.assertEqual(reply.headers["content-type"], "application/problem+json")
-        self.assertEqual(reply.headers["retry-after"], str(NotReady.RETRY_AFTER))
+        self.assertEqual(reply.headers["retry-after"], "10")
         found: dict[str, Any] = json.loads(reply.body)
         self.assertEqual(set(found), {"title", "status", "detail"})
         for word in ("disk", "state", "stopping", "recorded"):
