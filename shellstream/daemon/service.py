@@ -279,7 +279,7 @@ class Daemon(Service):
             raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-            orphans.end_orphans(lost, self._reactor, GRACE)
+            Deferred.fromCoroutine(orphans.end_orphans(lost, self._reactor, GRACE))
         if self._state_dir is not None:
             there = self._state_dir.logs
             swept = self._store.transact(lambda database: database.known(there))

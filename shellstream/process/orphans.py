@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from signal import SIGCONT, SIGKILL, SIGTERM
 
-from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from shellstream.model.run_record import RunRecord
 
@@ -49,49 +48,33 @@ def find_orphans(records: Iterable[RunRecord]) -> dict[str, set[int]]:
     return {run_id: groups for run_id, groups in left.items() if groups}
 
 
-def end_orphans(
+async def end_orphans(
     records: Iterable[RunRecord], clock: IReactorTime, grace: float
-) -> Deferred[None]:
+) -> None:
     """
     End all that is left of runs: TERM, then KILL after C{grace} seconds.
 
     The groups are looked for again before KILL, since an id may have been given to
     another process meanwhile.
-
-    @return: fires when all groups are gone or killed.
     """
-    ending = _Ending(tuple(records), clock, clock.seconds() + grace)
-    ending.begin()
-    return ending.done
+    records = tuple(records)
+    deadline = clock.seconds() + grace
+    groups: dict[int, int | None] = dict.fromkeys(_groups(records))  # with a member
+    for group in groups:
+        signal_group(group, SIGTERM)
+        signal_group(group, SIGCONT)  # a stopped process cannot act on TERM
+    while True:
+        found = {group: _member(group, last) for group, last in groups.items()}
+        groups = {group: pid for group, pid in found.items() if pid is not None}
+        if not groups or clock.seconds() >= deadline:
+            break
+        await deferLater(clock, POLL_INTERVAL)
+    for group in _groups(records) if groups else ():
+        signal_group(group, SIGKILL)
 
 
-@define(eq=False)
-class _Ending:
-    _records: tuple[RunRecord, ...]
-    _clock: IReactorTime
-    _deadline: float
-    _groups: dict[int, int | None] = field(factory=dict, init=False)  # with a member
-    done: Deferred[None] = field(factory=Deferred, init=False)
-
-    def begin(self) -> None:
-        self._groups = dict.fromkeys(self._find())
-        for group in self._groups:
-            signal_group(group, SIGTERM)
-            signal_group(group, SIGCONT)  # a stopped process cannot act on TERM
-        self._wait()
-
-    def _wait(self) -> None:
-        found = {group: _member(group, last) for group, last in self._groups.items()}
-        self._groups = {group: pid for group, pid in found.items() if pid is not None}
-        if self._groups and self._clock.seconds() < self._deadline:
-            self._clock.callLater(POLL_INTERVAL, self._wait)
-            return
-        for group in self._find() if self._groups else ():
-            signal_group(group, SIGKILL)
-        self.done.callback(None)
-
-    def _find(self) -> set[int]:
-        return set().union(*find_orphans(self._records).values())
+def _groups(records: Iterable[RunRecord]) -> set[int]:
+    return set().union(*find_orphans(records).values())
 
 
 def _member(group: int, last: int | None) -> int | None:

@@ -2,9 +2,11 @@
 
 import os
 import signal
+from typing import Any
 from unittest.mock import patch
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -101,10 +103,13 @@ class EndTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
 
+    def end(self, *given: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(end_orphans(*given))
+
     def test_nothing(self) -> None:
         """Where nothing is left it is done at once."""
-        self.successResultOf(end_orphans([], self.clock, 5))
-        self.successResultOf(end_orphans([RUN], self.clock, 5))
+        self.successResultOf(self.end([], self.clock, 5))
+        self.successResultOf(self.end([RUN], self.clock, 5))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_term(self) -> None:
@@ -112,7 +117,7 @@ class EndTests(SynchronousTestCase):
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         os.kill(started.pid, signal.SIGSTOP)
-        ended = end_orphans([record], self.clock, 5)
+        ended = self.end([record], self.clock, 5)
         self.assertEqual(started.wait(), -signal.SIGTERM)
         if not ended.called:  # it was looked for before it heeded
             self.clock.advance(POLL_INTERVAL)
@@ -122,7 +127,7 @@ class EndTests(SynchronousTestCase):
     def test_kill(self) -> None:
         """One that does not is killed after the time of grace, with its group."""
         started = Started(self, STUBBORN)
-        ended = end_orphans([started.record], self.clock, 5)
+        ended = self.end([started.record], self.clock, 5)
         self.clock.pump([POLL_INTERVAL] * 99)
         self.assertNoResult(ended)
         self.assertIsNotNone(process_start(started.pid))
@@ -135,7 +140,7 @@ class EndTests(SynchronousTestCase):
         started = Started(self, LEAVING)
         record = started.record
         started.wait()
-        ended = end_orphans([record], self.clock, 0)
+        ended = self.end([record], self.clock, 0)
         self.successResultOf(ended)
         self.assertEqual(started.rest(), "")
 
@@ -145,14 +150,14 @@ class EndTests(SynchronousTestCase):
         with patch.object(
             orphans, "find_orphans", side_effect=[{RUN.id: {started.pid}}, {}]
         ):
-            self.successResultOf(end_orphans([RUN], self.clock, 0))
+            self.successResultOf(self.end([RUN], self.clock, 0))
         self.assertIsNotNone(process_start(started.pid))
 
     def test_zombies(self) -> None:
         """Orphans that stay zombies are not waited for."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
-        ended = end_orphans([record], self.clock, 5)
+        ended = self.end([record], self.clock, 5)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
         self.clock.advance(POLL_INTERVAL)
         self.successResultOf(ended)
@@ -162,5 +167,5 @@ class EndTests(SynchronousTestCase):
         """One that runs as another user by now cannot be ended, nor be waited for."""
         started = Started(self, STUBBORN)
         with patch("os.killpg", side_effect=PermissionError):
-            self.successResultOf(end_orphans([started.record], self.clock, 5))
+            self.successResultOf(self.end([started.record], self.clock, 5))
         self.assertIsNotNone(process_start(started.pid))
