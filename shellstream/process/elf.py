@@ -5,8 +5,6 @@ import struct
 from collections.abc import Callable
 from struct import Struct
 
-from attrs import frozen
-
 #: Reads from a file: offset, size in bytes.
 Read = Callable[[int, int], bytes]
 
@@ -23,23 +21,11 @@ _MAX_LINE = 256
 _INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
 
 
-@frozen
-class Loader:
+def loader_of(read: Read) -> bytes | None:
     """
-    The dynamic loader of a program, which decides what may be preloaded.
-
-    @ivar ident: class and byte order of the program.
-    @ivar machine: the processor that it is for.
-    @ivar path: the loader's own path; each libc has another one.
+    The path of the dynamic loader that a program names; L{None} if it is static or not
+    ELF. Each libc has another loader, and the loader decides what may be preloaded.
     """
-
-    ident: bytes
-    machine: int
-    path: bytes
-
-
-def loader_of(read: Read) -> Loader | None:
-    """The loader that a program names; L{None} if it is static or not ELF."""
     start = read(0, 16)
     if len(start) < 16 or start[:4] != b"\x7fELF":
         return None
@@ -48,9 +34,7 @@ def loader_of(read: Read) -> Loader | None:
         return None
     header = Struct(f"{order}HHI{address}{address}{address}IHHH")
     try:
-        _, machine, _, _, offset, _, _, _, size, count = header.unpack(
-            read(16, header.size)
-        )
+        _, _, _, _, offset, _, _, _, size, count = header.unpack(read(16, header.size))
         for index in range(min(count, _MAX_HEADERS)):
             at = read(offset + index * size, 56)
             if address == "Q":
@@ -58,8 +42,7 @@ def loader_of(read: Read) -> Loader | None:
             else:
                 kind, place, _, _, length = Struct(f"{order}IIIII").unpack(at[:20])
             if kind == _PT_INTERP:
-                path = read(place, min(length, _MAX_PATH)).partition(b"\0")[0]
-                return Loader(start[4:6], machine, path)
+                return read(place, min(length, _MAX_PATH)).partition(b"\0")[0]
     except struct.error:  # cut short
         return None
     return None

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 
 from twisted.logger import Logger
 
-from .elf import Loader, interpreter_of, loader_of
+from .elf import interpreter_of, loader_of
 from .unbuffering import Preload
 
 _log = Logger()
@@ -51,9 +51,9 @@ def locate(name: str, path: str | None, cwd: str | None) -> str:
     raise OSError(why, os.strerror(why), name)
 
 
-def find_loader(file: str) -> Loader | None:
+def find_loader(file: str) -> bytes | None:
     """
-    The dynamic loader of a program, or of a script's interpreter.
+    The path of the dynamic loader of a program, or of a script's interpreter.
 
     L{None} if nothing may be preloaded: the program is static, set-user-id or
     set-group-id, of another format, or may not be read.
@@ -78,7 +78,7 @@ def find_loader(file: str) -> Loader | None:
 
 # Asked at each start, so the answer is kept; a file that changes has another time.
 @lru_cache(maxsize=256)
-def _inspect(file: str, device: int, inode: int, mtime: int) -> Loader | str | None:
+def _inspect(file: str, device: int, inode: int, mtime: int) -> bytes | str | None:
     """The loader of a program, or the interpreter of a script."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

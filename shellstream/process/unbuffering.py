@@ -11,8 +11,6 @@ from attrs import frozen
 
 from shellstream.config.unbuffer import Unbuffer
 
-from .elf import Loader
-
 
 @frozen
 class Preload:
@@ -20,11 +18,12 @@ class Preload:
     The library of C{stdbuf -oL}, which makes C's stdio write line by line.
 
     @ivar variables: they make a loader take the library.
-    @ivar loader: the only one that may: another libc's would complain, or crash.
+    @ivar loader: the path of the only one that may: another libc's would complain, or
+        crash.
     """
 
     variables: Mapping[str, str]
-    loader: Loader
+    loader: bytes
 
 
 #: Perl has no variable for this, but one for the option C{-M}. Of this value it makes
@@ -57,12 +56,9 @@ def unbuffered(
     ours = {**_AUTO, **(preload.variables if preload is not None else {})}
     if how is Unbuffer.PTY:
         ours |= _ON_TERMINAL
-    for name, between in _JOINED.items():
-        if name in ours and given.get(name):
-            ours[name] = f"{given[name]}{between}{ours[name]}"
-    kept = {
-        name: value
-        for name, value in given.items()
-        if not (name in _JOINED and name in ours and value)
+    joined = {
+        name: f"{given[name]}{between}{ours[name]}"
+        for name, between in _JOINED.items()
+        if name in ours and given.get(name)
     }
-    return {**ours, **kept}
+    return {**ours, **given, **joined}

@@ -6,14 +6,11 @@ import subprocess
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.unbuffer import Unbuffer
-from shellstream.process.elf import Loader
 from shellstream.process.unbuffering import Preload, unbuffered
 from tests.support.programs import needs
 
 LIBRARY = "/usr/lib/libstdbuf.so"
-PRELOAD = Preload(
-    {"_STDBUF_O": "L", "LD_PRELOAD": LIBRARY}, Loader(b"\2\1", 62, b"/lib/ld.so")
-)
+PRELOAD = Preload({"_STDBUF_O": "L", "LD_PRELOAD": LIBRARY}, b"/lib/ld.so")
 PERL = "-Mstrict();$|=1"
 
 
