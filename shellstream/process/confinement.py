@@ -1,31 +1,10 @@
 """The programs that confine a command: nice, prlimit and setpriv."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from attrs import frozen
 
 from shellstream.config.confinement import Confinement
-
-
-@frozen
-class Account:
-    """The user that a command runs as: a line of passwd(5)."""
-
-    name: str
-    uid: int
-    gid: int
-    home: str
-    shell: str
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """The environment variables that a login sets (POSIX, XBD 8.3)."""
-        return {
-            "HOME": self.home,
-            "LOGNAME": self.name,
-            "SHELL": self.shell,
-            "USER": self.name,
-        }
 
 
 @frozen
@@ -43,21 +22,20 @@ class Tool:
     keys: tuple[str, ...]
 
 
-def tools(confinement: Confinement, become: Account | None) -> Iterator[Tool]:
+def tools(confinement: Confinement, gid: int | None) -> Iterator[Tool]:
     """
     The programs that confine a command, in the order in which they execute each other.
 
     The user changes last: before that, root may raise limits above the daemon's own.
 
-    @param become: the account to change to, with the C{gid} that is asked for; L{None}
-        for the daemon's own.
+    @param gid: the group to change to; L{None} if user and group stay the daemon's own.
     """
     if confinement.nice:
         yield Tool("nice", ("-n", str(confinement.nice)), ("nice",))
     limits = _limits(confinement)
     if limits:
         yield Tool("prlimit", tuple(limits.values()), tuple(limits))
-    privileges = _privileges(confinement, become)
+    privileges = _privileges(confinement, gid)
     if privileges:
         options = tuple(option for each in privileges.values() for option in each)
         yield Tool("setpriv", options, tuple(privileges))
@@ -80,18 +58,18 @@ def _limits(confinement: Confinement) -> dict[str, str]:
 
 
 def _privileges(
-    confinement: Confinement, become: Account | None
+    confinement: Confinement, gid: int | None
 ) -> dict[str, tuple[str, ...]]:
     """Options for setpriv(1), by the keys of the configuration."""
     found: dict[str, tuple[str, ...]] = {}
-    if become is not None and confinement.user is not None:
+    if gid is not None and confinement.user is not None:
         # A daemon that is not root but has capabilities must not pass them on.
         caps = "--inh-caps=-all"
         found["user"] = (f"--reuid={confinement.user}", "--init-groups", caps)
-    if become is not None:
+    if gid is not None:
         key = "user" if confinement.group is None else "group"
         keep = () if confinement.user else ("--keep-groups",)
-        found[key] = (*found.get(key, ()), f"--regid={become.gid}", *keep)
+        found[key] = (*found.get(key, ()), f"--regid={gid}", *keep)
     if confinement.no_new_privileges:
         found["no_new_privileges"] = ("--no-new-privs",)
     if confinement.die_with_daemon:

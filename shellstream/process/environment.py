@@ -1,6 +1,7 @@
 """The environment of a command."""
 
 from collections.abc import Mapping
+from pwd import struct_passwd
 
 from shellstream.config.command import Command, Invocation
 
@@ -18,6 +19,16 @@ def inherited(daemon: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in daemon.items()
         if name in PASSED or name.startswith("LC_")
+    }
+
+
+def login(account: struct_passwd) -> dict[str, str]:
+    """The variables that a login of this user sets (POSIX, XBD 8.3)."""
+    return {
+        "HOME": account.pw_dir,
+        "LOGNAME": account.pw_name,
+        "SHELL": account.pw_shell,
+        "USER": account.pw_name,
     }
 
 

@@ -20,8 +20,8 @@ from shellstream.config.command import Command, Invocation
 from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.errors import ShellstreamError
 
-from .confinement import Account, Tool, tools
-from .environment import environment, inherited
+from .confinement import Tool, tools
+from .environment import environment, inherited, login
 from .executable import CHECK_TIMEOUT, find_loader, find_preload, locate
 from .pty import open_output_pty
 from .unbuffering import Preload, unbuffered
@@ -136,17 +136,19 @@ class _PlanBuilder:
     def build(self) -> LaunchPlan:
         """The plan; of use only if C{unmet} is empty."""
         asked = self.command.confine
-        account = None if asked.user is None else self._account(asked.user)
+        given = inherited(os.environ)
         # In a container the daemon's user may have no line in passwd(5): not needed.
-        become = account or Account("", os.geteuid(), os.getegid(), "", "")
+        own = uid, gid = os.geteuid(), os.getegid()
+        if asked.user is not None and (account := self._account(asked.user)):
+            uid, gid = account.pw_uid, account.pw_gid
+            given |= login(account)
         if asked.group is not None:
-            become = evolve(become, gid=self._group(asked.group, become.gid))
-        if asked.processes is not None and become.uid == 0 and not self.unmet:
+            gid = self._group(asked.group, gid)
+        if asked.processes is not None and uid == 0 and not self.unmet:
             self.unmet.append("processes: root may have any number; name a user")
         if self.command.tty or self.command.unbuffer is Unbuffer.PTY:
             self._try_terminal("tty" if self.command.tty else "unbuffer")
-        is_other = (become.uid, become.gid) != (os.geteuid(), os.getegid())
-        other = become if is_other else None
+        other = gid if (uid, gid) != own else None
         chain = tuple(tools(asked, other))
         for tool in chain:
             self._try_tool(tool)
@@ -156,18 +158,15 @@ class _PlanBuilder:
             if why:
                 keys = ", ".join(key for tool in chain for key in tool.keys)
                 self.unmet.append(f"{keys}: not together: {why}")
-        owner = become.uid if become.uid != os.geteuid() else None
-        login = {} if account is None else account.variables
-        given = {**inherited(os.environ), **login}
+        owner = uid if uid != own[0] else None
         return LaunchPlan(prefix=_prefix(chain), given=given, owner=owner)
 
-    def _account(self, name: str) -> Account | None:
+    def _account(self, name: str) -> pwd.struct_passwd | None:
         try:
-            found = pwd.getpwnam(name)
+            return pwd.getpwnam(name)
         except KeyError:
             self.unmet.append(f"user: there is no {name!r} here; create it")
             return None
-        return Account(name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell)
 
     def _group(self, name: str, default: int) -> int:
         try:

@@ -62,7 +62,8 @@ class PrepareTests(SynchronousTestCase):
         self.assertEqual((found.prefix, found.owner), ((), None))
         with patch.dict(os.environ, HOME="/elsewhere", USER="nobody"):
             *_, env = found.resolve(asked, asked.invoke([]), "id")
-        self.assertEqual((env["HOME"], env["USER"]), (own.pw_dir, own.pw_name))
+        self.assertEqual((env["HOME"], env["SHELL"]), (own.pw_dir, own.pw_shell))
+        self.assertEqual({env["LOGNAME"], env["USER"]}, {own.pw_name})
 
     def test_preload(self) -> None:
         """It is looked for once, if any command wants it."""
