@@ -3,7 +3,8 @@
 import os
 import termios
 import tty
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fcntl import ioctl
 from struct import pack
 
@@ -31,17 +32,11 @@ def open_output_pty() -> tuple[int, int]:
 
     @raise OSError: if no terminal is left (C{ENOSPC}), or the system has no pty(7).
     """
-    with ExitStack() as stack, ExitStack() as on_error:
-        try:
-            master, slave = os.openpty()
-            stack.callback(os.close, slave)
-            on_error.callback(os.close, master)
-            tty.setraw(slave, termios.TCSANOW)
-            ioctl(slave, termios.TIOCSWINSZ, winsize(DEFAULT_TTY))
-            writing = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, PTMX) from None
-        on_error.pop_all()
+    with _new_terminal() as (master, slave):
+        tty.setraw(slave, termios.TCSANOW)
+        ioctl(slave, termios.TIOCSWINSZ, winsize(DEFAULT_TTY))
+        writing = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
+    os.close(slave)
     return master, writing
 
 
@@ -53,20 +48,26 @@ def open_tty(size: Tty) -> tuple[int, int, str]:
 
     @raise OSError: if no terminal is left (C{ENOSPC}), or the system has no pty(7).
     """
+    with _new_terminal() as (master, slave):
+        modes = termios.tcgetattr(slave)
+        modes[0] |= IUTF8
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+        ioctl(slave, termios.TIOCSWINSZ, winsize(size))
+        return master, slave, os.ttyname(slave)
+
+
+@contextmanager
+def _new_terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a new terminal. An error closes them, and names L{PTMX}."""
     with ExitStack() as on_error:
         try:
             master, slave = os.openpty()
             on_error.callback(os.close, master)
             on_error.callback(os.close, slave)
-            modes = termios.tcgetattr(slave)
-            modes[0] |= IUTF8
-            termios.tcsetattr(slave, termios.TCSANOW, modes)
-            ioctl(slave, termios.TIOCSWINSZ, winsize(size))
-            name = os.ttyname(slave)
+            yield master, slave
         except OSError as error:
             raise OSError(error.errno, error.strerror, PTMX) from None
         on_error.pop_all()
-    return master, slave, name
 
 
 def winsize(size: Tty) -> bytes:
