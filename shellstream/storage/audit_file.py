@@ -44,7 +44,6 @@ class AuditFile:
     _keep: int
     _fd: int | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
-    _torn: bool = field(default=False, init=False)
 
     @classmethod
     def from_settings(cls, settings: AuditSettings, folder: Path | None) -> Self | None:
@@ -79,19 +78,12 @@ class AuditFile:
         @param text: ASCII, without the end of the line.
         @raise OSError: if the line does not fit; then no part of it is in the file.
         """
-        data = text.encode("ascii") + b"\n"
-        # The size is asked for each time: the token tool appends to the same file.
         size = self.open()
-        if size and size + len(data) > self._max_size:
+        if size and size + len(text) >= self._max_size:
             self._rotate()
-            size = self.open()
+            self.open()
         assert self._fd is not None
-        try:
-            _append(self._fd, data, size, self._torn)
-        except OSError:
-            self.close()  # when it is opened again, its end is looked at again
-            raise
-        self._torn = False
+        _append(self._fd, text)
 
     def open(self) -> int:
         """
@@ -108,7 +100,6 @@ class AuditFile:
         there = os.fstat(self._fd)
         _check_regular(there)
         self._identity = there.st_dev, there.st_ino
-        self._torn = _is_torn(self._fd, there.st_size)
         return there.st_size
 
     def close(self) -> None:
@@ -153,8 +144,7 @@ def append_line(folder: Path, text: str) -> None:
             found = os.fstat(fd)
             _check_owner(home, found)
             _check_regular(found)
-            data = text.encode("ascii") + b"\n"
-            _append(fd, data, found.st_size, _is_torn(fd, found.st_size))
+            _append(fd, text)
             os.fsync(fd)
     except OSError as error:
         raise AuditUnusable(path, error.strerror) from None
@@ -191,19 +181,17 @@ def _link(folder: Path, path: Path | None) -> None:
         os.symlink(os.path.realpath(path), link)
 
 
-def _is_torn(fd: int, size: int) -> bool:
-    """Whether the last line has no end: the machine stopped while it was written."""
-    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-
-
-def _append(fd: int, data: bytes, size: int, torn: bool) -> None:
+def _append(fd: int, text: str) -> None:
     """
-    Append whole lines to a file of this size, or nothing.
+    Append a whole line to a file, or nothing.
 
     @raise OSError: if there is no room.
     """
-    if torn:
-        data = b"\n" + data
+    # Asked each time: the daemon and the token tool append to the same file.
+    size = os.fstat(fd).st_size
+    data = f"{text}\n".encode("ascii")
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        data = b"\n" + data  # the machine stopped while the last line was written
     written = os.write(fd, data)
     if written < len(data):
         # Unless another process has appended in between, take the rest back.
