@@ -80,10 +80,7 @@ class LoginSessions:
 
     def find(self, cookie: str) -> LoginSession | None:
         """The session of a cookie, unless it has ended."""
-        session = self._sessions.get(_key(cookie))
-        if session is None or session.until <= self._seconds():
-            return None
-        return session
+        return self._valid(_key(cookie))
 
     def remove(self, cookie: str) -> None:
         """End the session of a cookie, if there is one."""
@@ -91,10 +88,14 @@ class LoginSessions:
 
     def login_credential_of(self, credential: str) -> str | None:
         """The credential of a session's login; L{None} if the session has ended."""
-        session = self._sessions.get(credential.removeprefix(_KIND))
+        session = self._valid(credential.removeprefix(_KIND))
+        return None if session is None else session.login_credential
+
+    def _valid(self, key: str) -> LoginSession | None:
+        session = self._sessions.get(key)
         if session is None or session.until <= self._seconds():
             return None
-        return session.login_credential
+        return session
 
 
 def _key(cookie: str) -> str:
