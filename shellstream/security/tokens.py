@@ -6,17 +6,14 @@ import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TypeVar
 
 from attrs import field, frozen
 
-from shellstream.model.checks import NotAllowed
+from shellstream.model.checks import NotAllowed, integers, matching, string
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.tables import Mistake, Table
 
 from .authorization import Grant, Principal, grant_document
-
-T = TypeVar("T")
 
 #: Tokens by their ids.
 TokenTable = Mapping[str, "Token"]
@@ -35,8 +32,6 @@ _VERSION = 2
 ID = re.compile(r"[0-9a-f]{8}")
 _TEXT = re.compile(r"shs_([0-9a-f]{8})_([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_REVISION = re.compile(r"[0-9a-f]{0,16}")
 
 #: The kind of credential, as L{Principal.credential} begins.
 _CREDENTIAL = "token "
@@ -229,10 +224,10 @@ def parse(text: str) -> SavedTokens:
         document.pop("changes", None)
     mistakes: list[Mistake] = []
     table = Table("", "", document, mistakes)
-    _read(table, "version", _version)
-    revision = table.read("revision", _matching(_REVISION, "16 hexadecimal digits"), "")
-    if "tokens" not in table:
-        table.report("tokens", "nothing", "a table")
+    _require(table, "version", "tokens")
+    table.read("version", integers(1, _VERSION), None)
+    check = matching("[0-9a-f]{0,16}", "16 hexadecimal digits")
+    revision = table.read("revision", check, "")
     tokens = {each.name: _token(each) for each in table.tables("tokens", ID)}
     table.report_unknown()
     if mistakes:
@@ -244,52 +239,28 @@ def parse(text: str) -> SavedTokens:
 
 
 def _token(table: Table) -> Token:
-    for each in grant_document(Grant()):
-        if each not in table:
-            table.report(each, "nothing", "a value")
+    _require(table, "name", "sha256", *grant_document(Grant()), "created", "expires")
+    digest = matching("[0-9a-f]{64}", "64 hexadecimal digits")
     token = Token(
         id=table.name,
-        name=_read(table, "name", _name),
-        digest=_read(table, "sha256", _matching(_DIGEST, "64 hexadecimal digits")),
+        name=table.read("name", string.then(token_name), ""),
+        digest=table.read("sha256", digest, ""),
         grant=table.read_settings(Grant),
-        created=_read(table, "created", _time),
-        expires=_read(table, "expires", _time_or_never),
+        created=table.read("created", _time, 0),
+        expires=table.read("expires", _time_or_never, None),
     )
     table.report_unknown()
     return token
 
 
-def _read(table: Table, name: str, check: Callable[[object], T]) -> T:
-    """Take a required value. If it is missing, the result is never looked at."""
-    if name not in table:
-        table.report(name, "nothing", "a value")
-    nothing: T = None  # type: ignore[assignment]
-    return table.read(name, check, nothing)
+def _require(table: Table, *names: str) -> None:
+    """Report missing keys; then nobody looks at the defaults in their place."""
+    for each in names:
+        if each not in table:
+            table.report(each, "nothing", "a value")
 
 
-def _version(value: object) -> int:
-    if type(value) is not int or not 1 <= value <= _VERSION:
-        raise NotAllowed(f"1 to {_VERSION}")
-    return value
-
-
-def _name(value: object) -> str:
-    return token_name(value if isinstance(value, str) else "")
-
-
-def _matching(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise NotAllowed(allowed)
-        return value
-
-    return check
-
-
-def _time(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= LAST_TIME:
-        raise NotAllowed("microseconds since 1970")
-    return value
+_time = integers(0, LAST_TIME)  # microseconds since 1970
 
 
 def _time_or_never(value: object) -> int | None:
