@@ -1,7 +1,6 @@
 """Whether clients have to authenticate, and the token for a first start."""
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import define, field
@@ -41,18 +40,17 @@ class AuthPolicy:
     has_principals: bool = False
     _first_token: str | None = field(default=None, init=False, repr=False)
 
-    def start(self, clock: WallClock, *, keep: bool) -> None:
+    def start(self, clock: WallClock) -> None:
         """
         Read the tokens, and make one if no client could authenticate otherwise.
 
-        @param keep: whether to save that token in the file.
         @raise TokensUnusable: if they cannot be read, or that one cannot be saved.
         """
         self.tokens.start()
         # Where a file was, even an empty one, the operator has decided who gets in.
         if self.required and not self.has_principals and not self.tokens.in_use:
             token, text = create_token(OWNER, EVERYTHING, clock())
-            self.tokens.add(token, keep=keep)
+            self.tokens.add(token)
             self._first_token = text
 
     @property
@@ -66,17 +64,13 @@ class AuthPolicy:
         token, self._first_token = self._first_token, None
         return token
 
-    def notices(self, folder: Path | None) -> Iterator[str]:
+    def notice(self, folder: Path | None) -> str:
         """
-        What the operator should know at the start.
+        What the operator should know at the start, if authentication is required.
 
         @param folder: the state folder, if there is one.
         """
-        if not self.required:
-            return
-        count = len(self.tokens)
-        known = f"authentication is required; valid tokens: {count}"
+        known = f"authentication is required; valid tokens: {len(self.tokens)}"
         if folder is None:
-            yield f"{known}; to make more, start with a --state-dir"
-        else:
-            yield f"{known}; to make one, type: {tokens_command(folder)} make NAME"
+            return f"{known}; to make more, start with a --state-dir"
+        return f"{known}; to make one, type: {tokens_command(folder)} make NAME"

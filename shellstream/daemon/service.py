@@ -229,22 +229,21 @@ class Daemon(Service):
 
     def _start_auth_policy(self, folder: Path | None) -> AuthPolicy:
         # If another daemon has locked the folder, its tokens are good here as well.
-        owns_folder = self._state_dir is not None
         tokens = TokenStore(
             None if folder is None else TokenFile(folder),
             self._reactor,
             wall_clock,
             account(os.environ),
             self._audit_log.record,
-            owns_folder,
+            self._state_dir is not None,
         )
         exposed = any(each.is_exposed for each in self._addresses())
         has_principals = bool(self._config.access.known)
         policy = AuthPolicy(tokens, self._insecure, exposed, has_principals)
         with stopping_on(TokensUnusable):
-            policy.start(wall_clock, keep=owns_folder)
-        for notice in policy.notices(folder):
-            _log.info("{notice}", notice=notice)
+            policy.start(wall_clock)
+        if policy.required:
+            _log.info("{notice}", notice=policy.notice(folder))
         return policy
 
     def _revoke(self) -> None:

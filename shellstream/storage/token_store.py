@@ -41,8 +41,8 @@ class TokenStore:
 
     @ivar _account: the account of this daemon.
     @ivar _record: takes entries for the audit.
-    @ivar _records_edits: whether this daemon audits edits of the file. A second one,
-        which could not have the state folder, leaves that to the first.
+    @ivar _owns_file: whether this daemon writes the file, and audits edits of it. A
+        second one, which could not have the state folder, leaves that to the first.
     @ivar in_use: whether the file exists or has existed: the operator has made a token,
         and therefore wants clients to authenticate.
     """
@@ -52,7 +52,7 @@ class TokenStore:
     _now: WallClock
     _account: str
     _record: Callable[[AuditEntry], object]
-    _records_edits: bool = True
+    _owns_file: bool = True
     in_use: bool = field(default=False, init=False)
     _tokens: TokenTable = field(factory=dict, init=False, repr=False)
     _in_memory: dict[str, Token] = field(factory=dict, init=False, repr=False)
@@ -92,14 +92,14 @@ class TokenStore:
         now = self._now()
         return sum(each.is_valid(now) for each in self._tokens.values())
 
-    def add(self, token: Token, *, keep: bool) -> None:
+    def add(self, token: Token) -> None:
         """
-        Add a token that this daemon made.
+        Add a token that this daemon made: to the file if that is its own, or else to
+        the memory of this daemon alone.
 
-        @param keep: whether to save it in the file; if not, only this daemon knows it.
         @raise TokensUnusable: if it cannot be saved.
         """
-        if keep and self._file is not None:
+        if self._owns_file and self._file is not None:
             self._file.change(
                 lambda tokens: {**tokens, token.id: token}, self._record_own
             )
@@ -146,6 +146,6 @@ class TokenStore:
         # At the start the last revision is unknown, so nothing counts as an edit.
         edited, self._revision = saved.revision == self._revision, saved.revision
         before, self._tokens = self._tokens, {**saved.tokens, **self._in_memory}
-        if edited and self._records_edits:
+        if edited and self._owns_file:
             for what, token in changes(before, self._tokens):
                 self._record(token_entry(what, token))

@@ -28,9 +28,9 @@ class TokenStoreTests(SynchronousTestCase):
         self.recorded: list[tuple[str, object, str]] = []
         self.tokens = self.store(self.file)
 
-    def store(self, file: TokenFile | None, *, edits: bool = True) -> TokenStore:
+    def store(self, file: TokenFile | None, *, owns: bool = True) -> TokenStore:
         now = lambda: self.now  # noqa: E731
-        return TokenStore(file, self.clock, now, "me", self.record, edits)
+        return TokenStore(file, self.clock, now, "me", self.record, owns)
 
     def record(self, entry: AuditEntry) -> None:
         self.recorded.append((entry.action.value, entry.facts["name"], entry.principal))
@@ -143,26 +143,37 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_add(self) -> None:
-        """One that is to be kept is in the file; another is known here alone."""
+        """A daemon that owns the file saves a token in it."""
         self.start()
-        for keep in (True, False):
-            token, text = create_token(f"keep-{keep}", Grant(), self.now)
-            self.tokens.add(token, keep=keep)
-            self.look()
-            self.assertEqual(self.tokens.find(text), token.principal)
-            self.assertEqual(token.id in self.file.read_as_owner(), keep)
+        token, text = create_token("kept", Grant(), self.now)
+        self.tokens.add(token)
+        self.look()
+        self.assertEqual(self.tokens.find(text), token.principal)
+        self.assertIn(token.id, self.file.read_as_owner())
         self.change()
         self.look()
+        self.assertEqual(len(self.tokens), 0)
+        self.assertEqual(self.recorded, [("token-made", "kept", "me")])
+
+    def test_add_anothers(self) -> None:
+        """A token of a daemon that does not own the file is known to that one alone."""
+        self.tokens = self.store(self.file, owns=False)
+        self.start()
+        token, text = create_token("mine", Grant(), self.now)
+        self.tokens.add(token)
+        self.change()
+        self.look()
+        self.assertEqual(self.tokens.find(text), token.principal)
+        self.assertNotIn(token.id, self.file.read_as_owner())
         self.assertEqual(len(self.tokens), 1)
-        made = [("token-made", f"keep-{keep}", "me") for keep in (True, False)]
-        self.assertEqual(self.recorded, made)
+        self.assertEqual(self.recorded, [("token-made", "mine", "me")])
 
     def test_in_memory(self) -> None:
         """Without a file there are those that were added."""
         self.tokens = self.store(None)
         self.start()
         self.assertFalse(self.good())
-        self.tokens.add(self.token, keep=True)
+        self.tokens.add(self.token)
         self.look()
         self.assertTrue(self.good())
         self.assertFalse(self.tokens.in_use)
@@ -204,7 +215,7 @@ class TokenStoreTests(SynchronousTestCase):
 
     def test_anothers(self) -> None:
         """Where another daemon has the folder it records, and this one only reads."""
-        self.tokens = self.store(self.file, edits=False)
+        self.tokens = self.store(self.file, owns=False)
         self.start()
         self.file.path.unlink()
         self.look()
