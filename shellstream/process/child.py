@@ -15,10 +15,7 @@ from attrs import define, field
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.main import CONNECTION_DONE
-from twisted.internet.process import (
-    registerReapProcessHandler,
-    unregisterReapProcessHandler,
-)
+from twisted.internet.process import reapProcessHandlers
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -28,6 +25,10 @@ from shellstream.model.run_input import Tty
 from .pipes import OutputPipe, PtyInput, PtyOutput, ReadDescriptor, StdinPipe
 from .process_table import living_member, session_groups, signal_group
 from .pty import winsize
+
+#: Twisted calls C{reapProcess} of these on SIGCHLD. Its function to register one would
+#: reap a child that has exited already.
+_ON_SIGCHLD: dict[int, Any] = reapProcessHandlers
 
 
 class ChildObserver(Protocol):
@@ -105,10 +106,9 @@ class ChildProcess:
 
     @ivar start_time: in clock ticks since the machine was started; L{None} if it had
         ended before it could be asked for.
-    @ivar cpu: seconds of processor time that it took, once it has ended; L{None}
-        without a pidfd.
-    @ivar memory: its peak resident memory in bytes, once it has ended; L{None} without
-        a pidfd, or if it is less than the daemon's own.
+    @ivar cpu: seconds of processor time that it took, once it has ended.
+    @ivar memory: its peak resident memory in bytes, once it has ended; L{None} if it is
+        less than the daemon's own.
     """
 
     protocol: ProcessProtocol
@@ -120,7 +120,6 @@ class ChildProcess:
     _input: StdinPipe | None = field(default=None, init=False)
     _on_terminal: bool = field(default=False, init=False)
     _status: Failure | None = field(default=None, init=False)
-    _reaped: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
     _known_member: int | None = field(default=None, init=False)  # see living_member()
 
@@ -146,7 +145,8 @@ class ChildProcess:
         try:
             _ExitWatcher(reactor, self, os.pidfd_open(self.pid)).startReading()
         except OSError:  # a kernel before 5.3, a sandbox, or no descriptor is left
-            registerReapProcessHandler(self.pid, self)
+            _ON_SIGCHLD[self.pid] = self
+            self.reapProcess()
 
     def pause(self) -> None:
         """Leave the pipes unread: when they are full, the child's writes block."""
@@ -193,35 +193,25 @@ class ChildProcess:
         for pipe in tuple(self._pipes.values()):
             pipe.close()
 
+    def reapProcess(self) -> None:
+        """Called on each SIGCHLD if there is no pidfd."""
+        how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        if os.waitid(os.P_PID, self.pid, how) is not None:
+            del _ON_SIGCHLD[self.pid]
+            self.exited()
+
     def exited(self) -> None:
         """The process has exited: ask how, without reaping it."""
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         assert found is not None
-        killed = found.si_code != os.CLD_EXITED
-        self._exited(-found.si_status if killed else found.si_status)
-
-    def reapProcess(self) -> None:
-        """Called on SIGCHLD if there is no pidfd."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
-            unregisterReapProcessHandler(self.pid, self)
-            self.processEnded(status)
-
-    def processEnded(self, status: int) -> None:
-        """Called if there is no pidfd, when the process has been reaped."""
-        self._reaped = True
-        self._exited(os.waitstatus_to_exitcode(status))
-
-    def _exited(self, code: int) -> None:
+        code = found.si_status
         if self._input is not None:
             self._input.connectionLost(Failure(CONNECTION_DONE))
-        end = (
-            ProcessTerminated(signal=-code, status=-code)
-            if code < 0
-            else ProcessTerminated(code, status=code << 8)
-            if code
-            else ProcessDone(0)
-        )
+        end: Exception = ProcessDone(0)
+        if found.si_code != os.CLD_EXITED:
+            end = ProcessTerminated(signal=code, status=code)
+        elif code:
+            end = ProcessTerminated(code, status=code << 8)
         self._status = Failure(end)
         for pipe in self._pipes.values():
             pipe.child_exited()
@@ -243,12 +233,11 @@ class ChildProcess:
         if self._status is None or self._pipes or self._ended:
             return
         self._ended = True
-        if not self._reaped:
-            # It is a zombie, so this does not block.
-            _, _, usage = os.wait4(self.pid, 0)
-            self.cpu = usage.ru_utime + usage.ru_stime
-            # A child of vfork(2) begins with our own peak as its own.
-            ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            if usage.ru_maxrss > ours:
-                self.memory = usage.ru_maxrss * 1024
+        # It is a zombie, so this does not block.
+        _, _, usage = os.wait4(self.pid, 0)
+        self.cpu = usage.ru_utime + usage.ru_stime
+        # A child of vfork(2) begins with our own peak as its own.
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if usage.ru_maxrss > ours:
+            self.memory = usage.ru_maxrss * 1024
         self.protocol.processEnded(self._status)

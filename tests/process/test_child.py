@@ -191,7 +191,9 @@ class SpawnTests(TestCase):
         """Without a pidfd, SIGCHLD reports the end."""
         with patch.object(os, "pidfd_open", side_effect=OSError(errno.ENOSYS, "")):
             _, told = self.start("echo here; exit 4")
-        self.assertEqual(await told.ended, ExitStatus(4, None))
+        ended = await told.ended
+        self.assertEqual((ended.code, ended.signal), (4, None))
+        self.assertIsNotNone(ended.cpu)
         self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
 
     async def test_run(self) -> None:
