@@ -148,7 +148,6 @@ def _facts(trial: Trial) -> dict[str, object]:
 
 
 def _unknown(pipe: Trial, terminal: Trial, unbuffering: Sequence[str]) -> list[str]:
-    """What could not be found out."""
     notes = []
     if terminal.bursts < 2 and pipe.bursts < 2:
         notes.append(

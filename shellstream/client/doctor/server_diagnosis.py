@@ -6,8 +6,11 @@ and at none before it, is caused by what stands between the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import islice
 from statistics import median_high
+
+from attrs import frozen
 
 from .exchange import Ending, Exchange
 from .findings import (
@@ -20,10 +23,9 @@ from .findings import (
     response_facts,
     where_first_seen,
 )
-from .hops import Hop, Length, Probe
 from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
 from .suspects import Suspect, cures, suspect_at
-from .ticks import NOTICEABLE, Delivery, DeliveryPattern, ticks
+from .ticks import NOTICEABLE, Baseline, Delivery, DeliveryPattern, classify, ticks
 
 #: Seconds by which clocks may differ before a note says so. Machines that set their
 #: clocks by NTP differ by less than 0.1 s; times of day are shown in whole seconds.
@@ -32,6 +34,59 @@ SKEW = 2.0
 #: Seconds between the signs of life of a silent stream in C{sse}, C{ndjson} and
 #: C{frames}. What is cut after a longer silence would survive in these formats.
 _KEEPALIVE = 15
+
+
+class Length(Enum):
+    """How long a probe lasts, by what it tests."""
+
+    SHORT = "short"  # how each tick arrives
+    LONG = "long"  # whether the stream lasts
+    IDLE = "idle"  # whether the stream survives silence
+
+
+@frozen
+class Probe:
+    """
+    A stream to ask for.
+
+    @ivar form: its format.
+    @ivar gzip: whether we offer to accept gzip, as most clients do by themselves.
+    """
+
+    form: str
+    length: Length = Length.SHORT
+    gzip: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.form} with gzip offered" if self.gzip else self.form
+
+
+@frozen
+class Hop:
+    """
+    An address of the server: its own, or that of a proxy.
+
+    @ivar streams: what came of each probe.
+    """
+
+    url: str
+    base: Baseline
+    streams: Mapping[Probe, Exchange]
+
+    @property
+    def typical(self) -> Exchange:
+        """An exchange whose headers stand for all."""
+        # A proxy's own error pages do not show how it treats streams.
+        found = tuple(self.streams.values())
+        return next((each for each in found if each.status == 200), found[0])
+
+    def deliveries(self) -> dict[Probe, Delivery]:
+        """How the ticks of the short probes arrived."""
+        return {
+            probe: classify(ticks(exchange), self.base)
+            for probe, exchange in self.streams.items()
+            if probe.length is Length.SHORT
+        }
 
 
 def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Report:
@@ -63,7 +118,6 @@ def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Repo
 
 
 def _facts(hop: Hop) -> dict[str, object]:
-    """What is reported about an address."""
     # Without the streams that a compressor may have delayed.
     delays = [
         delay
@@ -81,7 +135,6 @@ def _facts(hop: Hop) -> dict[str, object]:
 
 
 def _findings_at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
-    """All that shows at one address."""
     # A server of ours streams live, so only what stands before it can be to blame.
     suspect = suspect_at(hop.url, hop.typical, Layer.PROXY)
     answered = {p: each for p, each in hop.streams.items() if each.status == 200}
@@ -173,7 +226,6 @@ def _as_late_before(delivery: Delivery, before: Hop | None) -> bool:
 
 
 def _figures(delivery: Delivery) -> str:
-    """How ticks arrived, in figures."""
     delays, count = delivery.delays, len(delivery.delays)
     if not delays:
         return "no tick came while we waited"

@@ -68,7 +68,6 @@ def diagnose(probes: Sequence[StreamProbe]) -> Report:
 
 
 def _facts(probe: StreamProbe) -> dict[str, object]:
-    """What is reported about an address."""
     exchange = probe.bare
     came = bursts(exchange.arrivals)
     times = [round(each.time - exchange.requested, 3) for each in came]
@@ -84,7 +83,6 @@ def _facts(probe: StreamProbe) -> dict[str, object]:
 
 
 def _findings_at(probe: StreamProbe, before: StreamProbe | None) -> Iterator[Finding]:
-    """All that shows at one address."""
     layer = Layer.SERVER if before is None else Layer.PROXY
     suspect = suspect_at(probe.url, probe.bare, layer)
     found = (
@@ -218,7 +216,6 @@ def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
 
 
 def _unknown(probe: StreamProbe) -> Iterator[str]:
-    """What could not be found out."""
     url, exchange = probe.url, probe.bare
     watched = duration(exchange.duration)
     came = bursts(exchange.arrivals)

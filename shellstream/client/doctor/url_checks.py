@@ -15,8 +15,8 @@ from . import server_diagnosis, stream_diagnosis
 from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
 from .findings import Report
-from .hops import Hop, Length, Probe
 from .probe_client import ProbeClient
+from .server_diagnosis import Hop, Length, Probe
 from .stream_diagnosis import StreamProbe
 from .ticks import measure_baseline, ticks
 
@@ -107,7 +107,6 @@ async def check_server(
 async def _hop(
     client: ProbeClient, url: str, longest: float, idle: float | None
 ) -> Hop:
-    """Ask for everything at one address."""
     wall = time.time() - time.monotonic()
     quick = []
     for _ in range(QUICK):
@@ -232,7 +231,6 @@ def _check_status(url: str, exchange: Exchange) -> None:
 
 
 def _advice(exchange: Exchange) -> str:
-    """What to do about a status."""
     match exchange.status:
         case status if status in _REDIRECTED:
             where = exchange.headers.get("location", "where it points to")

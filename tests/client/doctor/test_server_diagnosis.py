@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Certificate, Ending, Exchange
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
-from shellstream.client.doctor.hops import Hop, Length, Probe
-from shellstream.client.doctor.server_diagnosis import diagnose
+from shellstream.client.doctor.server_diagnosis import Hop, Length, Probe, diagnose
 from shellstream.client.doctor.ticks import Baseline
 from tests.support.doctor_exchanges import (
     LASTING,
