@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Sequence
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
+from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_input import StdinChunk, Tty
@@ -24,7 +25,8 @@ class RunRequest:
     """
     A request for a run.
 
-    @ivar command: a command's name; L{None} for the default command.
+    @ivar command: one of L{IRuns.config}. A caller finds only those there that it may
+        run, so nothing asks again whether it may.
     @ivar given: parameters as they were sent, repeats included.
     @ivar on_disconnect: what happens to the run without viewers, unless its
         command decides that.
@@ -32,16 +34,19 @@ class RunRequest:
         leads to the same run.
     @ivar stdin: whether the run has a standard input that clients can write to.
     @ivar tty: the terminal that it gets, if any.
+    @ivar by_default: whether the client named no command. That is part of what a key
+        stands for.
     @ivar by: the owner of the run. A caller that may see only its own runs joins no
         other.
     """
 
-    command: str | None
+    command: Command
     given: Sequence[tuple[str, object]]
     on_disconnect: OnDisconnect
     key: str | None = None
     stdin: bool = False
     tty: Tty | None = None
+    by_default: bool = False
     by: Caller = ANONYMOUS_CALLER
 
 
@@ -70,7 +75,6 @@ class IRuns(Interface):
         whenever the request comes again with its key. A request that was refused
         may come again.
 
-        @raise CommandUnknown: if there is no such command.
         @raise ParametersRefused: if they do not fit, or the command may have no
             input or terminal.
         @raise IdempotencyKeyReused: if the key came with another request before.

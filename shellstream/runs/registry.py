@@ -84,26 +84,25 @@ class Registry:
         await self._history.check()
 
     async def submit(self, request: RunRequest) -> tuple[IRun, bool]:
-        command = self.config.command(request.command)
+        command = request.command
         try:
             invocation = command.invoke(request.given, request.stdin, request.tty)
             if request.key is None:
-                return await self._submit(request, command, invocation, None)
-            return await self._submit_once(request, command, invocation, request.key)
+                return await self._submit(request, invocation, None)
+            return await self._submit_once(request, invocation, request.key)
         except ShellstreamError as error:
             error.requested = command.name, command.masked(request.given)
             raise
 
     async def _submit_once(
-        self, request: RunRequest, command: Command, invocation: Invocation, text: str
+        self, request: RunRequest, invocation: Invocation, text: str
     ) -> tuple[IRun, bool]:
         """Submit a request, or find the run that its key leads to."""
         asked = (invocation.params, invocation.stdin, invocation.tty)
         hidden = (invocation.secrets, self._pepper)
         principal = request.by.principal.name
-        key = IdempotencyKey.of_request(
-            text, principal, request.command, *asked, *hidden
-        )
+        name = None if request.by_default else request.command.name
+        key = IdempotencyKey.of_request(text, principal, name, *asked, *hidden)
         # One request of a key at a time: a key that is new here stays new until it is
         # added.
         while (principal, text) in self._keys:
@@ -114,7 +113,7 @@ class Registry:
             # the very run that it asks for.
             first = await self._history.run_of_key(key)
             if first is None:
-                return await self._submit(request, command, invocation, key)
+                return await self._submit(request, invocation, key)
             try:
                 return await self.find(first), False
             except RunUnknown:
@@ -123,13 +122,9 @@ class Registry:
             self._keys.remove((principal, text))
 
     async def _submit(
-        self,
-        request: RunRequest,
-        command: Command,
-        invocation: Invocation,
-        key: IdempotencyKey | None,
+        self, request: RunRequest, invocation: Invocation, key: IdempotencyKey | None
     ) -> tuple[IRun, bool]:
-        supervisor, history = self.supervisor, self._history
+        supervisor, history, command = self.supervisor, self._history, request.command
         principal = request.by.principal
         owner = principal.name if principal.grant.own else None
         joined = await supervisor.joinable(command, invocation, owner)
@@ -138,7 +133,7 @@ class Registry:
                 await history.join(joined.record, key)
             return joined, False
         supervisor.check_running()
-        run = self._new(self._record(request, command, invocation), command, invocation)
+        run = self._new(self._record(request, invocation), command, invocation)
         # Its place is taken before it is recorded: or two requests could both find the
         # last free one, while the disk is waited for.
         supervisor.admit(run)
@@ -213,10 +208,8 @@ class Registry:
         """Forget the runs that have been kept long enough. Never fails."""
         return in_background(self._history.tidy())
 
-    def _record(
-        self, request: RunRequest, command: Command, invocation: Invocation
-    ) -> RunRecord:
-        now = self.wall()
+    def _record(self, request: RunRequest, invocation: Invocation) -> RunRecord:
+        now, command = self.wall(), request.command
         self._newest = next_id(now, self._newest)
         return RunRecord(
             id=self._newest,

@@ -64,13 +64,19 @@ class PermittedTestCase(RegistryTestCase):
         caller = Caller(principal, "192.0.2.1")
         return AuthorizedRuns(self.registry, caller, self.noted.append)
 
+    def start_by(
+        self, runs: AuthorizedRuns, command: str | None = "say", key: str | None = None
+    ) -> Coroutine[Any, Any, tuple[IRun, bool]]:
+        """A caller asks for a run of a command that it finds by its name."""
+        return runs.submit(run_request(runs.config, command, key=key))
+
     def result(self, asked: Coroutine[Deferred[Any], Any, T]) -> T:
         """What somebody asked for, which is there at once."""
         return self.successResultOf(Deferred.fromCoroutine(asked))
 
     def run_by(self, runs: AuthorizedRuns, command: str = "say") -> str:
         """The id of a run that a caller started."""
-        run: IRun = self.result(runs.submit(run_request(command)))[0]
+        run: IRun = self.result(self.start_by(runs, command))[0]
         return run.record.id
 
     def error(self, asked: Any) -> ShellstreamError:
@@ -188,19 +194,21 @@ class CommandTests(PermittedTestCase):
         """Nor can it be run, by whatever name."""
         runs = self.by(commands=("hear",))
         for name, kind in (("say", CommandUnknown), (None, NoDefaultCommand)):
-            self.assertIsInstance(self.error(runs.submit(run_request(name))), kind)
+            self.assertRaises(kind, self.start_by, runs, name)
         reader = self.by(actions=frozenset({Action.READ}))
-        self.assertIsInstance(self.error(reader.submit(run_request("hear"))), Forbidden)
+        for name in ("hear", "say"):
+            self.assertRaises(CommandUnknown, self.start_by, reader, name)
+        self.assertRaises(Forbidden, reader.require, Action.RUN)
         self.assertEqual(self.spawn.started, [])
 
     def test_keys(self) -> None:
         """What others have used a key for is nobody else's run."""
         alice, bob = self.by(), self.by("bob")
-        one, _ = self.result(alice.submit(run_request("say", key="k")))
-        other, began = self.result(bob.submit(run_request("say", key="k")))
+        one, _ = self.result(self.start_by(alice, key="k"))
+        other, began = self.result(self.start_by(bob, key="k"))
         self.assertTrue(began)
         self.assertNotEqual(one.record.id, other.record.id)
-        again, began = self.result(alice.submit(run_request("say", key="k")))
+        again, began = self.result(self.start_by(alice, key="k"))
         self.assertEqual((again.record.id, began), (one.record.id, False))
 
 
@@ -219,29 +227,27 @@ class JoinTests(PermittedTestCase):
         alice = self.run_by(self.by(own=True))
         self.assertEqual(self.run_by(self.by("bob")), alice)
         self.assertEqual(self.run_by(self.by("alice", own=True)), alice)
-        error = self.error(self.by("bob", own=True).submit(run_request("say")))
+        error = self.error(self.start_by(self.by("bob", own=True)))
         self.assertEqual(error.status, 503)
 
     def test_key(self) -> None:
         """A key belongs to its sender, even if the run belongs to another."""
         alice, bob = self.by(), self.by("bob")
-        with_key = run_request("say", key="k")
         theirs = self.run_by(alice)
-        joined, _ = self.result(bob.submit(with_key))
+        joined, _ = self.result(self.start_by(bob, key="k"))
         self.assertEqual(joined.record.id, theirs)
         self.spawn.started[-1].exit()
-        again, _ = self.result(bob.submit(with_key))
+        again, _ = self.result(self.start_by(bob, key="k"))
         self.assertEqual(again.record.id, theirs)
-        run, began = self.result(alice.submit(with_key))
+        run, began = self.result(self.start_by(alice, key="k"))
         self.assertTrue(began)
         self.assertNotEqual(run.record.id, theirs)
 
     def test_key_of_another(self) -> None:
         """Whose tokens have the same name, but not the same grants, see no more."""
         self.run_by(self.by())
-        with_key = run_request("say", key="k")
-        self.result(self.by("bob").submit(with_key))
-        error = self.error(self.by("bob", own=True).submit(with_key))
+        self.result(self.start_by(self.by("bob"), key="k"))
+        error = self.error(self.start_by(self.by("bob", own=True), key="k"))
         self.assertIsInstance(error, IdempotencyKeyReused)
 
 

@@ -24,6 +24,7 @@ from shellstream.security.authorization import (
     Caller,
     Principal,
 )
+from tests.support.fakes import ECHO, SAY
 from tests.support.registries import CONFIG, LOGIN, SECRET, RegistryTestCase, limited
 
 GIVEN = (("who", "me"), ("password", SECRET))
@@ -46,7 +47,7 @@ class NotedTests(RegistryTestCase):
 
     def test_whole(self) -> None:
         """A start is audited with its caller, an end with its outcome."""
-        asked = RunRequest("echo", [("x", "1")], OnDisconnect.KEEP, by=CI)
+        asked = RunRequest(ECHO, [("x", "1")], OnDisconnect.KEEP, by=CI)
         run, _ = self.successResultOf(
             Deferred.fromCoroutine(self.registry.submit(asked))
         )
@@ -138,7 +139,7 @@ class NotedTests(RegistryTestCase):
     def test_key_of_another(self) -> None:
         """Keys belong to their senders: the same key of another starts another run."""
         for by in (CI, ANONYMOUS_CALLER):
-            asked = RunRequest("say", (), OnDisconnect.KEEP, "k", by=by)
+            asked = RunRequest(SAY, (), OnDisconnect.KEEP, "k", by=by)
             _, began = self.successResultOf(
                 Deferred.fromCoroutine(self.registry.submit(asked))
             )

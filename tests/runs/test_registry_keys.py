@@ -33,6 +33,11 @@ class KeyTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 1)
         self.assertEqual(len(self.registry.active), 1)
 
+    def test_default(self) -> None:
+        """A request that names no command differs from one that names the default."""
+        self.submit(key="k")
+        self.failureResultOf(self.ask("say", [], "k"), IdempotencyKeyReused)
+
     def test_at_once(self) -> None:
         """Of two that come at once one begins the run, the other gets it."""
         self.begin(self.one())

@@ -109,7 +109,7 @@ class QueuedTests(RegistryTestCase):
         self.begin(config)
         size = Tty(rows=50, columns=132, term="vt100")
         for wish in ((False, None), (False, None), (True, None), (False, size)):
-            asked = RunRequest("hear", (), OnDisconnect.KEEP, None, *wish)
+            asked = RunRequest(hear, (), OnDisconnect.KEEP, None, *wish)
             self.successResultOf(Deferred.fromCoroutine(self.registry.submit(asked)))
         self.restart(config)
         made = [each.invocation for each in self.spawn.started]
@@ -130,7 +130,7 @@ class QueuedTests(RegistryTestCase):
         config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
         self.begin(config)
         for _ in range(3):
-            asked = RunRequest("hear", (), OnDisconnect.KEEP, stdin=True)
+            asked = RunRequest(hear, (), OnDisconnect.KEEP, stdin=True)
             run, _ = self.successResultOf(
                 Deferred.fromCoroutine(self.registry.submit(asked))
             )

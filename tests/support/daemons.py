@@ -61,7 +61,9 @@ class DaemonTestCase(SynchronousTestCase):
 
     def submit(self, daemon: Daemon) -> str:
         """The id of a new run."""
-        run, _ = self.successResultOf(daemon.registry.submit(run_request()))
+        registry = daemon.registry
+        asked = registry.submit(run_request(registry.config))
+        run, _ = self.successResultOf(asked)
         run_id: str = run.record.id
         return run_id
 

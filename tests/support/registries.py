@@ -117,13 +117,20 @@ class FakeOwner:
 
 
 def run_request(
+    config: Config,
     command: str | None = None,
     given: Sequence[tuple[str, object]] = (),
     key: str | None = None,
     on_disconnect: OnDisconnect = OnDisconnect.KEEP,
 ) -> RunRequest:
     """A request for a run, by default one of the default command."""
-    return RunRequest(command, given, on_disconnect, key)
+    return RunRequest(
+        config.command(command),
+        given,
+        on_disconnect,
+        key,
+        by_default=command is None,
+    )
 
 
 def text(log: OutputLog, offset: int = 0) -> bytes:
@@ -199,7 +206,8 @@ class RegistryTestCase(SynchronousTestCase):
         on_disconnect: OnDisconnect = OnDisconnect.KEEP,
     ) -> Deferred[Any]:
         """Request a run: it, and whether it is new, once it is recorded."""
-        asked = run_request(command, given, key, on_disconnect)
+        config = self.registry.config
+        asked = run_request(config, command, given, key, on_disconnect)
         return Deferred.fromCoroutine(self.registry.submit(asked))
 
     @property

@@ -11,7 +11,7 @@ from shellstream.model.errors import (
     RunNotRunning,
     RunUnknown,
 )
-from shellstream.model.events import OnDisconnect, State
+from shellstream.model.events import State
 from shellstream.model.run_input import (
     InputBusy,
     InputClosed,
@@ -24,7 +24,6 @@ from shellstream.model.run_input import (
     Tty,
 )
 from shellstream.model.run_record import RunQuery
-from shellstream.runs.interfaces import RunRequest
 from tests.support.runs_contract import UNKNOWN, Contract, deferred
 
 SIZE = Tty(rows=50, columns=132, term="vt100")
@@ -59,7 +58,7 @@ class InputContract(Contract):
 
     def hearing(self, tty: Tty | None = None) -> str:
         """A run that reads."""
-        request = RunRequest("hear", (), OnDisconnect.KEEP, None, True, tty)
+        request = self.run_request("hear", stdin=True, tty=tty)
         run, began = self.result(self.runs().submit(request))
         self.assertTrue(began)
         run_id: str = run.record.id
@@ -135,8 +134,8 @@ class InputContract(Contract):
     def test_not_allowed(self) -> None:
         """Input and terminals are for commands that may have them."""
         for request in (
-            RunRequest("say", (), OnDisconnect.KEEP, None, True),
-            RunRequest("say", (), OnDisconnect.KEEP, None, False, Tty()),
+            self.run_request("say", stdin=True),
+            self.run_request("say", tty=Tty()),
         ):
             self.refused(self.runs().submit(request), ParametersRefused)
         self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
@@ -170,7 +169,7 @@ class InputContract(Contract):
         """With a key, what a run reads is part of the request."""
 
         def requested(stdin: bool, tty: Tty | None) -> Awaitable[object]:
-            request = RunRequest("hear", (), OnDisconnect.KEEP, "k", stdin, tty)
+            request = self.run_request("hear", key="k", stdin=stdin, tty=tty)
             return self.runs().submit(request)
 
         wishes = ((False, None), (True, None), (True, Tty()), (True, SIZE))

@@ -107,10 +107,11 @@ def _run_request(request: Request) -> RunRequest:
     The run that a JSON body asks for.
 
     @raise ParametersRefused: naming every member that does not fit.
+    @raise CommandUnknown: if the caller may run no command of this name.
     """
     body = from_json(request.content_type, request.content.getvalue())
     refusals = unknown_members(body, _MEMBERS)
-    command, params = body.get("command"), body.get("params", JsonPairs())
+    name, params = body.get("command"), body.get("params", JsonPairs())
     stdin = body.get("stdin", False)
     if not isinstance(stdin, bool):
         why = "must be true or false; input itself goes to POST /runs/ID/stdin"
@@ -119,17 +120,23 @@ def _run_request(request: Request) -> RunRequest:
     on_disconnect = body.get("on_disconnect", OnDisconnect.KEEP.value)
     if on_disconnect not in [each.value for each in OnDisconnect]:
         refusals.append(RefusedParameter("on_disconnect", 'must be "keep" or "cancel"'))
-    if command is not None and not isinstance(command, str):
+    if name is not None and not isinstance(name, str):
         refusals.append(RefusedParameter("command", "must be a string"))
     if not isinstance(params, JsonPairs):
         refusals.append(RefusedParameter("params", "must be an object: {NAME: VALUE}"))
     if refusals:
         raise ParametersRefused(refusals)
-    assert command is None or isinstance(command, str)
+    assert name is None or isinstance(name, str)
     assert isinstance(params, JsonPairs)
     assert isinstance(stdin, bool)
     return RunRequest(
-        command, params, OnDisconnect(on_disconnect), key_of(request), stdin, tty
+        request.context.runs.config.command(name),
+        params,
+        OnDisconnect(on_disconnect),
+        key_of(request),
+        stdin,
+        tty,
+        by_default=name is None,
     )
 
 

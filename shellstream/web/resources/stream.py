@@ -39,8 +39,11 @@ class Stream(Resource):
         return Stream(self._responder, path.decode("utf-8", "replace"))
 
     def allowed(self, request: Request) -> list[str]:
+        return self._methods(self._command(request))
+
+    def _methods(self, command: Command) -> list[str]:
         # To make a command the default is to let GET /stream run it.
-        by_get = self._command(request).get or self._name is None
+        by_get = command.get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
 
     def _command(self, request: Request) -> Command:
@@ -48,50 +51,64 @@ class Stream(Resource):
 
     @requires(Action.RUN, Action.READ)
     async def render_GET(self, request: Request) -> None:
-        self._check_by_get(request)
-        params, form = self._read_query(request)
+        command = self._command_by_get(request)
+        params, form = self._read_query(request, command)
         last = request.header("last-event-id")
         if form.name == "sse" and last is not None:
             await self._resume(request, form, last)
         else:
-            await self._run(request, params, form, by_get=True)
+            await self._run(request, command, params, form, by_get=True)
 
     def render_HEAD(self, request: Request) -> None:
         # It starts nothing: what a GET would answer with is known without a run.
-        self._check_by_get(request)
-        _, form = self._read_query(request)
+        _, form = self._read_query(request, self._command_by_get(request))
         self._responder.set_headers(request, form)
         request.finish()
 
     @requires(Action.RUN, Action.READ)
     async def render_POST(self, request: Request) -> None:
-        params, form = self._read_query(request)
+        command = self._command(request)
+        params, form = self._read_query(request, command)
         body = from_body(request.content_type, request.content.getvalue())
         # A form of our page has one field that is not the command's.
         params += [each for each in body if each[0] != CSRF_FIELD]
-        await self._run(request, params, form)
+        await self._run(request, command, params, form)
 
-    def _check_by_get(self, request: Request) -> None:
-        method, allowed = request.method.decode("ascii"), self.allowed(request)
+    def _command_by_get(self, request: Request) -> Command:
+        command = self._command(request)
+        method, allowed = request.method.decode("ascii"), self._methods(command)
         if method not in allowed:
             why = " (the command may change something, so nobody runs it by accident)"
             raise MethodNotAllowed(method, allowed, why)
+        return command
 
-    def _read_query(self, request: Request) -> tuple[Params, Format]:
+    def _read_query(self, request: Request, command: Command) -> tuple[Params, Format]:
         """The command's parameters, and the format that the client asks for."""
         params, wanted = from_query(query_of(request)), None
         formats = [str(value) for name, value in params if name == "format"]
         # A command may have a parameter of this name.
-        if formats and "format" not in self._command(request).params:
+        if formats and "format" not in command.params:
             params = [each for each in params if each[0] != "format"]
             wanted = formats[0]
         return params, negotiate(request.header("accept"), wanted)
 
     async def _run(
-        self, request: Request, params: Params, form: Format, *, by_get: bool = False
+        self,
+        request: Request,
+        command: Command,
+        params: Params,
+        form: Format,
+        *,
+        by_get: bool = False,
     ) -> None:
         request.check_viewer_limit()
-        wanted = RunRequest(self._name, params, OnDisconnect.CANCEL, key_of(request))
+        wanted = RunRequest(
+            command,
+            params,
+            OnDisconnect.CANCEL,
+            key_of(request),
+            by_default=self._name is None,
+        )
         run, began = await request.context.runs.submit(wanted)
         record = run.record
         if record.state is State.FAILED:
