@@ -136,7 +136,6 @@ class ResponseRecorder:
         self._headers: dict[str, str] = {}
         self._now = requested
         self._head_size = 0
-        self._kept = 0
         self._inflate: zlib._Decompress | None = None
         # Not Twisted's client: it hides the framing and the interim responses, and
         # takes no note of when the head was complete.
@@ -202,12 +201,11 @@ class ResponseRecorder:
                 self._fail(f"it is not compressed as it says: {error}")
                 return
         exchange = self.exchange
+        sample = data[: MAX_SAMPLE - exchange.size]
         exchange.size += len(data)
-        data = data[: MAX_SAMPLE - self._kept]
-        if data:  # a compressor may keep all that it got
-            self._kept += len(data)
-            exchange.arrivals.append(Arrival(self._now, data))
-        if self._kept >= MAX_SAMPLE or len(exchange.arrivals) >= MAX_ARRIVALS:
+        if sample:  # a compressor may keep all that it got
+            exchange.arrivals.append(Arrival(self._now, sample))
+        if exchange.size >= MAX_SAMPLE or len(exchange.arrivals) >= MAX_ARRIVALS:
             self.end(self._now, Ending.ENOUGH)
 
     def on_message_complete(self) -> None:

@@ -46,39 +46,6 @@ _BUFFERING = {
     # vcl-backend-response: on by default; if off, Varnish fetches the whole body first.
     "Varnish": ("# Varnish, in vcl_backend_response:", "set beresp.do_stream = true;"),
 }
-_LATE = {
-    # By default HAProxy has the kernel wait for more data to fill a segment (MSG_MORE),
-    # which it does for 200 ms (tcp(7), TCP_CORK). Measured: 206 ms a tick.
-    "HAProxy": (
-        "# HAProxy, in the frontend and backend, or in defaults:",
-        "option http-no-delay",
-    ),
-}
-_CUT = {
-    # Envoy's route timeout is 15 s for the whole response unless it is set.
-    "Envoy": ("# Envoy, in the route:", "timeout: 0s"),
-    "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
-}
-_IDLE = {
-    # Both are 60 s by default.
-    "nginx": ("# nginx:", "proxy_read_timeout 1d;", "send_timeout 1d;"),
-    # No default, but Debian's haproxy.cfg sets both to 50 s.
-    "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
-    # stream_idle_timeout is 5 minutes by default.
-    "Envoy": (
-        "# Envoy, in the connection manager and in the route:",
-        "stream_idle_timeout: 0s",
-        "idle_timeout: 0s",
-    ),
-}
-_COMPRESSING = {
-    # nginx does not heed Cache-Control: no-transform, which forbids it
-    # (RFC 9111, 5.2.2.6).
-    "nginx": ("# nginx:", "gzip off;"),
-    "HAProxy": ("# HAProxy: for this backend no", "compression algo"),
-    "Caddy": ("# Caddy: for this path no", "encode"),
-    "Apache": ("# Apache:", "SetEnv no-gzip 1"),
-}
 _CHUNKS = {
     # nginx's default is 1.0 before nginx 1.30.
     "nginx": ("# nginx:", "proxy_http_version 1.1;"),
@@ -88,10 +55,39 @@ _CHUNKS = {
 CURES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
     Kind.AT_THE_END: _BUFFERING,
     Kind.BATCHES: _BUFFERING,
-    Kind.LATE: _LATE,
-    Kind.CUT: _CUT,
-    Kind.CUT_WHEN_IDLE: _IDLE,
-    Kind.COMPRESSED: _COMPRESSING,
+    Kind.LATE: {
+        # By default HAProxy has the kernel wait for more data to fill a segment
+        # (MSG_MORE), for up to 200 ms (tcp(7), TCP_CORK). Measured: 206 ms a tick.
+        "HAProxy": (
+            "# HAProxy, in the frontend and backend, or in defaults:",
+            "option http-no-delay",
+        ),
+    },
+    Kind.CUT: {
+        # Envoy's route timeout is 15 s for the whole response unless it is set.
+        "Envoy": ("# Envoy, in the route:", "timeout: 0s"),
+        "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
+    },
+    Kind.CUT_WHEN_IDLE: {
+        # Both are 60 s by default.
+        "nginx": ("# nginx:", "proxy_read_timeout 1d;", "send_timeout 1d;"),
+        # No default, but Debian's haproxy.cfg sets both to 50 s.
+        "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
+        # stream_idle_timeout is 5 minutes by default.
+        "Envoy": (
+            "# Envoy, in the connection manager and in the route:",
+            "stream_idle_timeout: 0s",
+            "idle_timeout: 0s",
+        ),
+    },
+    Kind.COMPRESSED: {
+        # nginx does not heed Cache-Control: no-transform, which forbids it
+        # (RFC 9111, 5.2.2.6).
+        "nginx": ("# nginx:", "gzip off;"),
+        "HAProxy": ("# HAProxy: for this backend no", "compression algo"),
+        "Caddy": ("# Caddy: for this path no", "encode"),
+        "Apache": ("# Apache:", "SetEnv no-gzip 1"),
+    },
     Kind.NO_CHUNKS: _CHUNKS,
     Kind.NO_CHUNKS_BEHIND: _CHUNKS,
 }
