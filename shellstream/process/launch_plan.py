@@ -11,8 +11,9 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 
 from attrs import define, evolve, field, frozen
 
@@ -111,9 +112,9 @@ def prepare(commands: Iterable[Command]) -> dict[str, LaunchPlan]:
     preload = None if buffered else find_preload()
     plans: dict[str, LaunchPlan] = {}
     reasons: list[str] = []
-    tried: dict[tuple[str, ...], str] = {}
+    why_not = cache(_why_not)  # many commands ask for the same
     for command in commands:
-        builder = _PlanBuilder(command, tried)
+        builder = _PlanBuilder(command, why_not)
         plans[command.name] = evolve(builder.build(), preload=preload)
         reasons += [f"command {command.name!r}: {why}" for why in builder.unmet]
     if reasons:
@@ -126,11 +127,11 @@ class _PlanBuilder:
     """
     Tries what one command asks for, and collects what the system cannot do.
 
-    @ivar tried: the result of L{_try} for each argv prefix, shared by all commands.
+    @ivar why_not: see L{_why_not}.
     """
 
     command: Command
-    tried: dict[tuple[str, ...], str]
+    why_not: Callable[[tuple[str, ...]], str]
     unmet: list[str] = field(factory=list, init=False)
 
     def build(self) -> LaunchPlan:
@@ -154,7 +155,7 @@ class _PlanBuilder:
             self._try_tool(tool)
         if len(chain) > 1 and not self.unmet:  # each tool works alone: try all together
             # Without the limit of processes: how many the user has now says nothing.
-            why = self._why_not(_prefix(tools(evolve(asked, processes=None), other)))
+            why = self.why_not(_prefix(tools(evolve(asked, processes=None), other)))
             if why:
                 keys = ", ".join(key for tool in chain for key in tool.keys)
                 self.unmet.append(f"{keys}: not together: {why}")
@@ -194,14 +195,9 @@ class _PlanBuilder:
                 "which is not here; install it, or do without"
             )
             return
-        why = self._why_not(_prefix([tool]))
+        why = self.why_not(_prefix([tool]))
         if why:
             self.unmet.append(f"{keys}: {why}; {_HINTS[tool.name]}")
-
-    def _why_not(self, prefix: tuple[str, ...]) -> str:
-        if prefix not in self.tried:
-            self.tried[prefix] = _try(prefix)
-        return self.tried[prefix]
 
 
 def _prefix(chain: Iterable[Tool]) -> tuple[str, ...]:
@@ -212,7 +208,7 @@ def _prefix(chain: Iterable[Tool]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _try(prefix: tuple[str, ...]) -> str:
+def _why_not(prefix: tuple[str, ...]) -> str:
     """Why true(1) cannot be started with this prefix; an empty string if it can."""
     nothing = shutil.which("true") or "/bin/true"
     env: Mapping[str, str] = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
