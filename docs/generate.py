@@ -27,7 +27,7 @@ from shellstream.client.cli.options import (
     Option,
 )
 from shellstream.config.loader import DEMO
-from shellstream.daemon.token_arguments import parser as token_parser
+from shellstream.daemon.token_command import parser as token_parser
 from shellstream.tap import Options
 from shellstream.web.openapi.document import document
 

@@ -1,28 +1,65 @@
 """C{twistd shellstream tokens}: makes, lists and revokes tokens."""
 
+import argparse
 import json
 import os
+import re
 import stat
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TypeVar
 
 from attrs import frozen
 
+from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import WallClock, rfc3339
 from shellstream.security.audit import render_line, token_entry
-from shellstream.security.authorization import Grant, action_names, grant_document
-from shellstream.security.tokens import Token, TokenTable, create_token
+from shellstream.security.authorization import (
+    DEFAULT_ACTIONS,
+    Action,
+    Grant,
+    action_names,
+    actions,
+    grant_document,
+    patterns,
+)
+from shellstream.security.tokens import (
+    LAST_TIME,
+    Token,
+    TokenTable,
+    create_token,
+    token_name,
+)
 from shellstream.storage.audit_file import append_line
 from shellstream.storage.state_dir import default_state_dir
 from shellstream.storage.token_file import TokenFile, account
 
 from .auth_policy import tokens_command
-from .token_arguments import parser
+
+T = TypeVar("T")
+
+_EPILOG = """\
+  twistd shellstream tokens make pi
+  twistd shellstream tokens make ci --commands 'build*' --actions run,read --expires 90d
+  twistd shellstream --state-dir /var/lib/shellstream tokens list
+  twistd shellstream tokens revoke pi
+
+The tokens belong to the daemons that use the same --state-dir (under systemd that is
+/var/lib/NAME), which follow a change within two seconds. Several tokens may have the
+same name: to replace one, make the next, and then revoke the first by its ID.
+"""
+
+_WHEN = (
+    "such as 45m, 12h, 30d or 2w, or a time such as 2027-01-31 or 2027-01-31T12:00:00Z"
+)
+
+# No months or years: their length differs.
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class TokenUnknown(ShellstreamError):
@@ -55,30 +92,32 @@ def main(
     folder = Path(where) if where else default_state_dir(environ)
     if folder is None or where == ":memory:":
         why = "memory keeps no tokens" if where else "this account has no home folder"
-        sys.stderr.write(f"shellstream: {why}; give a --state-dir\n")
+        _say(f"{why}; give a --state-dir")
         return 1
-    file, name = TokenFile(folder.absolute()), account(environ)
-    # argparse has checked the subcommand, which is a method of the tool.
-    tool = TokenTool(file, name, now, sys.stdout, sys.stderr)
+    tool = TokenTool(TokenFile(folder.absolute()), account(environ), now)
     try:
-        getattr(tool, arguments.do)(arguments)
+        arguments.do(tool, arguments)
         sys.stdout.flush()
     except ShellstreamError as error:
-        sys.stderr.write(f"shellstream: {error}\n")
+        _say(str(error))
         return 1
     except OSError as error:
-        _discard(sys.stdout)
+        _discard_stdout()
         if not isinstance(error, BrokenPipeError):
             why = os.strerror(error.errno or 0)
-            sys.stderr.write(f"shellstream: cannot write to standard output: {why}\n")
+            _say(f"cannot write to standard output: {why}")
         return 1
     return 0
 
 
-def _discard(stream: TextIO) -> None:
+def _say(text: str) -> None:
+    print(f"shellstream: {text}", file=sys.stderr)
+
+
+def _discard_stdout() -> None:
     """Drop what could not be written: Python would write it again when it exits."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, stream.fileno())
+    os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
 
 
@@ -89,42 +128,33 @@ class TokenTool:
     _file: TokenFile
     _account: str
     _now: int
-    _out: TextIO
-    _err: TextIO
 
     def make(self, arguments: Namespace) -> None:
         """Make a token, and show its text once, alone on standard output."""
-        made: list[tuple[Token, str]] = []
         grant = Grant(
             commands=tuple(arguments.commands or ["*"]),
             actions=arguments.actions,
             own=arguments.own,
         )
-
-        def add(tokens: TokenTable) -> TokenTable:
-            token, text = create_token(
-                arguments.name, grant, self._now, arguments.expires, tokens
-            )
-            made.append((token, text))
-            return {**tokens, token.id: token}
-
+        taken = self._file.read_as_owner()
+        token, text = create_token(
+            arguments.name, grant, self._now, arguments.expires, taken
+        )
         # The token is saved before it is shown: one that is shown must be valid.
-        self._change(add)
-        token, text = made[0]
+        self._change(lambda tokens: {**tokens, token.id: token})
         try:
-            self._out.write(f"{text}\n")
-            self._out.flush()
+            print(text, flush=True)
         except OSError:
             self._change(partial(_without, [token]))  # nobody can ever use it
             raise
-        self._say(
+        _say(
             f"token {token.id} of {token.name}, {_validity(token)}, "
             f"may {_permissions(token.grant)}; {self._file.path} has only its hash, so "
             "it cannot be shown again"
         )
-        if _is_readable_by_others(self._out):
-            self._say("other users can read the file with the token: chmod 600 FILE")
-        self._say(
+        if _stdout_is_readable_by_others():
+            _say("other users can read the file with the token: chmod 600 FILE")
+        _say(
             "on the other machine save it in a file that only you can read, and type: "
             "shellstream --token-file FILE http://HOST:8000/stream"
         )
@@ -135,13 +165,13 @@ class TokenTool:
         ordered = sorted(tokens, key=lambda each: each.created)
         if arguments.json:
             rows = [_document(each, self._now) for each in ordered]
-            self._out.write(json.dumps(rows, indent=1) + "\n")
+            print(json.dumps(rows, indent=1))
         elif not ordered:
-            self._say(f"{self._file.folder} has no tokens")
+            _say(f"{self._file.folder} has no tokens")
         else:
             cells = (_cells(each, self._now) for each in ordered)
             for line in _columns([_HEAD, *cells]):
-                self._out.write(f"{line}\n")
+                print(line)
 
     def revoke(self, arguments: Namespace) -> None:
         """Revoke the token with an id, or all tokens with a name."""
@@ -158,9 +188,9 @@ class TokenTool:
 
         left = self._change(remove)
         for each in found:
-            self._say(f"token {each.id} of {each.name} is revoked")
+            _say(f"token {each.id} of {each.name} is revoked")
         if not left:
-            self._say("that was the last token; clients without one stay locked out")
+            _say("that was the last token; clients without one stay locked out")
 
     def _change(self, change: Callable[[TokenTable], TokenTable]) -> TokenTable:
         return self._file.change(change, self._record)
@@ -168,9 +198,6 @@ class TokenTool:
     def _record(self, what: str, token: Token) -> None:
         entry = token_entry(what, token, self._account)
         append_line(self._file.folder, render_line(entry, self._now))
-
-    def _say(self, text: str) -> None:
-        self._err.write(f"shellstream: {text}\n")
 
 
 def _without(removed: Iterable[Token], tokens: TokenTable) -> TokenTable:
@@ -191,9 +218,9 @@ def _permissions(grant: Grant) -> str:
     return f"{what}: {which}{', own runs only' if grant.own else ''}"
 
 
-def _is_readable_by_others(stream: TextIO) -> bool:
+def _stdout_is_readable_by_others() -> bool:
     try:
-        found = os.fstat(stream.fileno())
+        found = os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):  # it is not a file
         return False
     return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
@@ -235,3 +262,105 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
+
+
+def parser(now: int) -> ArgumentParser:
+    """
+    The parser of the command line; C{do} of its result is a method of L{TokenTool}.
+
+    @param now: the time, in microseconds since 1970.
+    """
+    parser = ArgumentParser(
+        prog="twistd shellstream [--state-dir DIR] tokens",
+        description="Makes, lists and revokes the tokens by which clients log in.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, about: str, do: Callable[..., None]) -> ArgumentParser:
+        found = commands.add_parser(
+            name, help=about, description=about, allow_abbrev=False
+        )
+        found.set_defaults(do=do)
+        return found
+
+    a_time = _type(partial(_moment, now=now))
+    making = command(
+        "make", "make a token, and show it once, on standard output", TokenTool.make
+    )
+    making.add_argument(
+        "name", metavar="NAME", type=_type(token_name), help="who or what will use it"
+    )
+    making.add_argument(
+        "--commands",
+        metavar="PATTERN",
+        action="append",
+        type=_type(lambda text: patterns([text])[0]),
+        help="the commands it is for, such as 'build*'; may be given several times "
+        "(default: all)",
+    )
+    making.add_argument(
+        "--actions",
+        metavar="ACTION,...",
+        type=_type(_actions),
+        default=DEFAULT_ACTIONS,
+        help=f"what it allows: some of {', '.join(action_names(Action))} "
+        f"(default: {','.join(action_names(DEFAULT_ACTIONS))})",
+    )
+    making.add_argument(
+        "--own", action="store_true", help="only runs that it has started"
+    )
+    making.add_argument(
+        "--expires", metavar="WHEN", type=a_time, help=f"{_WHEN} (default: never)"
+    )
+    listing = command("list", "show all tokens, without their secrets", TokenTool.list)
+    listing.add_argument("--json", action="store_true", help="for programs")
+    revoking = command(
+        "revoke", "revoke one token, or all tokens with a name", TokenTool.revoke
+    )
+    revoking.add_argument("which", metavar="NAME|ID", help="as tokens list shows it")
+    return parser
+
+
+def _type(check: Callable[[str], T]) -> Callable[[str], T]:
+    """A check of ours as argparse needs it, to show the reason."""
+
+    def checked(text: str) -> T:
+        try:
+            return check(text)
+        except NotAllowed as allowed:
+            raise ArgumentTypeError(f"{text!r}; take {allowed}") from None
+
+    return checked
+
+
+def _actions(text: str) -> frozenset[Action]:
+    names = [each.strip() for each in text.split(",")]
+    known = action_names(Action)
+    hints = [did_you_mean(each, known) for each in names if each not in known]
+    try:
+        return actions(names)
+    except NotAllowed:
+        hint = next(filter(None, hints), "")
+        raise NotAllowed(f"some of {','.join(known)}{hint}") from None
+
+
+def _moment(text: str, now: int) -> int:
+    """Read a time later than now, in microseconds since 1970."""
+    if match := re.fullmatch(r"([0-9]{1,9})([smhdw])", text):
+        found = now + int(match[1]) * _UNITS[match[2]] * 1_000_000
+    else:
+        try:
+            date = datetime.fromisoformat(text)
+        except ValueError:
+            raise NotAllowed(_WHEN) from None
+        # The time zone of this machine would surprise whoever reads the list elsewhere.
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        since = date - datetime(1970, 1, 1, tzinfo=UTC)
+        found = since // timedelta(microseconds=1)
+    if not now < found <= LAST_TIME:
+        raise NotAllowed("a time that is still to come")  # or nobody could use it
+    return found

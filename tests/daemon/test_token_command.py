@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.daemon.token_arguments import parser
-from shellstream.daemon.token_command import main
+from shellstream.daemon.token_command import main, parser
 from shellstream.security.authorization import DEFAULT_ACTIONS, Action, Grant
 from shellstream.security.tokens import Token, find_token
 from shellstream.storage.token_file import TokenFile, account
