@@ -89,21 +89,19 @@ class MethodNotAllowed(ShellstreamError):
 
 
 class NotAcceptable(ShellstreamError):
-    """The client accepts no format that the output comes in."""
+    """The client names a format that the output does not come in."""
 
     status = 406
 
-    def __init__(self, formats: Mapping[str, str], wanted: str | None = None) -> None:
+    def __init__(self, formats: Mapping[str, str], wanted: str) -> None:
         """@param formats: the media types of all formats, by name."""
-        if wanted is None:
-            what = "output comes in no media type that the Accept header allows"
-        else:
-            # Cut, since the client chose it: a response must not grow with a request.
-            hint = did_you_mean(wanted[:80], formats)
-            what = f"there is no format {wanted[:80]!r}{hint}"
+        # Cut, since the client chose it: a response must not grow with a request.
+        wanted = wanted[:80]
+        hint = did_you_mean(wanted, formats)
         known = ", ".join(f"{name} ({kind})" for name, kind in formats.items())
         super().__init__(
-            f"{what}; ask with ?format=NAME or Accept for one of: {known}",
+            f"there is no format {wanted!r}{hint}; "
+            f"ask with ?format=NAME or Accept for one of: {known}",
             formats=[
                 {"name": name, "media_type": kind} for name, kind in formats.items()
             ],

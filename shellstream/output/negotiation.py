@@ -18,6 +18,10 @@ _PARAMETER = re.compile(rf'(?:[^;"]|{_QUOTED})++', re.DOTALL)
 #: RFC 9110, 12.4.2. Java's C{URLConnection} leaves out the 0 of C{q=.2}.
 _WEIGHT = re.compile(r"q=(0?\.[0-9]{1,9}|[01](?:\.[0-9]{0,9})?)")
 
+#: Media types that stand for a format where none of its own is accepted. A client that
+#: sends JSON asks for JSON too, as C{curl --json} does, and can read it line by line.
+_ALIASES = {"application/json": "ndjson"}
+
 
 @frozen
 class _MediaRange:
@@ -61,9 +65,10 @@ def negotiate(
     The format of a response.
 
     It is the one that C{wanted} names, or else the one that the C{Accept} header ranks
-    first. Where the header has no preference, it is the first of C{formats}.
+    first. Where the header has no preference, or accepts no format, it is the first of
+    C{formats}: a client can do more with it than with a refusal (RFC 9110, 12.4.1).
 
-    @raise NotAcceptable: if there is no format of that name, or no format is accepted.
+    @raise NotAcceptable: if there is no format of that name.
     """
     if wanted is not None:
         for one in formats:
@@ -71,13 +76,12 @@ def negotiate(
                 return one
         raise NotAcceptable({one.name: one.media_type for one in formats}, wanted)
     ranges = list(_ranges(accept))
-    if not ranges:
-        return formats[0]
     weights = [_weight(one.content_type, ranges) for one in formats]
     best = max(weights)
-    if not best:
-        raise NotAcceptable({one.name: one.media_type for one in formats})
-    return formats[weights.index(best)]
+    if best:
+        return formats[weights.index(best)]
+    aliased = {name for kind, name in _ALIASES.items() if _weight(kind, ranges)}
+    return next((one for one in formats if one.name in aliased), formats[0])
 
 
 def prefers_html(accept: str | None) -> bool:

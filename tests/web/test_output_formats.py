@@ -61,16 +61,25 @@ class NegotiationTests(RunsTestCase):
             )
             self.assertEqual(reply.headers["content-type"], TYPES["plain"])
 
-    def test_none(self) -> None:
-        """Where no format is accepted the answer is 406, and nothing is started."""
-        for path, accept in (
-            ("/stream", "application/json"),
-            ("/stream?format=xml", "*/*"),
-            ("/stream?format=", "*/*"),
-            ("/stream", "text/plain;q=0"),
+    def test_other_types(self) -> None:
+        """A client that accepts JSON gets ndjson; without a known type it is plain."""
+        for accept, name in (
+            ("application/json", "ndjson"),
+            ("text/html", "plain"),
+            ("text/plain;q=0", "plain"),
         ):
             for method in ("GET", "POST"):
-                self.ask(method, path, headers={"Accept": accept})
+                reply = Connection(self.site).ask(
+                    method, "/stream", headers={"Accept": accept}
+                )
+                self.assertEqual(reply.status, 200)
+                self.assertEqual(reply.headers["content-type"], TYPES[name])
+
+    def test_unknown(self) -> None:
+        """An unknown name of a format is answered with 406, and nothing is started."""
+        for path in ("/stream?format=xml", "/stream?format="):
+            for method in ("GET", "POST"):
+                self.ask(method, path)
                 found = self.assert_problem(406, "?format=NAME")
                 names = [each["name"] for each in found["formats"]]
                 self.assertEqual(names, list(TYPES))
