@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from enum import Enum
 
 from attrs import field, frozen
 
@@ -20,7 +21,6 @@ from shellstream.model.tables import setting
 
 from .confinement import Confinement
 from .parameters import Integer, InvalidValue, Number, Parameter, String
-from .unbuffer import Unbuffer
 
 #: Shown in place of a secret.
 MASK = "***"
@@ -31,6 +31,18 @@ _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII
 
 #: Not $SHELL: a script must mean the same wherever the daemon is started.
 SHELL = "/bin/sh"
+
+
+class Unbuffer(Enum):
+    """
+    How programs are kept from holding their output back.
+
+    L{shellstream.process.unbuffering} puts it into force.
+    """
+
+    AUTO = "auto"
+    PTY = "pty"
+    OFF = "off"
 
 
 def placeholders(template: str) -> list[str]:

@@ -9,11 +9,10 @@ from attrs import evolve, frozen
 from shellstream.model.checks import count, duration, string
 from shellstream.model.errors import CommandUnknown, NoDefaultCommand, did_you_mean
 from shellstream.model.limits import Limits
-from shellstream.model.run_record import DEFAULT_RETENTION, Retention
+from shellstream.model.run_record import Retention
 from shellstream.model.tables import Mistake, Table, section, setting
-from shellstream.security.audit import DEFAULT_AUDIT, AuditSettings
+from shellstream.security.audit import AuditSettings
 from shellstream.security.principals import (
-    DEFAULT_ACCESS,
     AccessSettings,
     check_access,
     read_principals,
@@ -60,13 +59,13 @@ class Config:
         "How much of ended runs is kept. The oldest are deleted first, when any of "
         "the limits is exceeded.",
         Retention,
-        DEFAULT_RETENTION,
+        Retention(),
     )
     audit: AuditSettings = section(
-        "The audit: who did what.", AuditSettings, DEFAULT_AUDIT
+        "The audit: who did what.", AuditSettings, AuditSettings()
     )
     access: AccessSettings = section(
-        "How clients reach the daemon.", AccessSettings, DEFAULT_ACCESS, check_access
+        "How clients reach the daemon.", AccessSettings, AccessSettings(), check_access
     )
     http: HttpLimits = section(
         "What clients may use.", HttpLimits, DEFAULT_HTTP_LIMITS, check_http

@@ -5,6 +5,7 @@ A value comes from a client, as text (query, form, command line) or as a JSON va
 Each type checks all of it and returns the text that the command gets.
 """
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -78,15 +79,14 @@ class Parameter(ABC):
         if self.secret:
             found["writeOnly"] = True
         elif self.default is not None:
-            found["default"] = self._typed(self.default)
+            # The texts of numbers and booleans are JSON, too.
+            text = found["type"] == "string"
+            found["default"] = self.default if text else json.loads(self.default)
         return found
 
     @abstractmethod
     def _schema(self) -> Mapping[str, object]:
         """What this type accepts, without what all types have."""
-
-    def _typed(self, text: str) -> object:
-        return text
 
 
 def _text(value: object) -> str:
@@ -176,9 +176,6 @@ class Integer(Parameter):
         bounds = {"minimum": self.min, "maximum": self.max}
         return {"type": "integer", **_optional(bounds)}
 
-    def _typed(self, text: str) -> object:
-        return int(text)
-
 
 @frozen(kw_only=True)
 class Number(Parameter):
@@ -203,9 +200,6 @@ class Number(Parameter):
         bounds = {"minimum": self.min, "maximum": self.max}
         return {"type": "number", **_optional(bounds)}
 
-    def _typed(self, text: str) -> object:
-        return float(text)
-
 
 @frozen(kw_only=True)
 class Boolean(Parameter):
@@ -222,9 +216,6 @@ class Boolean(Parameter):
 
     def _schema(self) -> Mapping[str, object]:
         return {"type": "boolean"}
-
-    def _typed(self, text: str) -> object:
-        return text == "true"
 
 
 @frozen(kw_only=True)

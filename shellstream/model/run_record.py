@@ -151,10 +151,6 @@ class Retention:
     )
 
 
-#: Unless the configuration says otherwise.
-DEFAULT_RETENTION = Retention()
-
-
 def next_id(now: int, newest: str | None) -> str:
     """
     An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest id even

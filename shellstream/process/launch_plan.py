@@ -17,8 +17,7 @@ from functools import cache
 
 from attrs import define, evolve, field, frozen
 
-from shellstream.config.command import Command, Invocation
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Command, Invocation, Unbuffer
 from shellstream.model.errors import ShellstreamError
 
 from .confinement import Tool, tools

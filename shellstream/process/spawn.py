@@ -17,8 +17,7 @@ from attrs import define, field
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
-from shellstream.config.command import Command, Invocation
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Command, Invocation, Unbuffer
 from shellstream.model.errors import Busy, CannotStart, ShellstreamError
 from shellstream.model.run_input import Tty
 

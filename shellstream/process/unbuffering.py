@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Unbuffer
 
 
 @frozen

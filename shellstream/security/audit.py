@@ -46,10 +46,6 @@ class AuditSettings:
     keep: int = setting("How many of the earlier files are kept.", integers(1, 1000), 5)
 
 
-#: The settings of a configuration without that table.
-DEFAULT_AUDIT = AuditSettings()
-
-
 class AuditAction(Enum):
     """The kind of an entry; C{GAP} says how many lines are missing."""
 

@@ -140,10 +140,6 @@ class AccessSettings:
         return None
 
 
-#: The settings of a configuration without that table.
-DEFAULT_ACCESS = AccessSettings()
-
-
 def check_access(table: Table, access: AccessSettings) -> None:
     """Report a header that no peer may send."""
     if access.user_header and not access.proxies:

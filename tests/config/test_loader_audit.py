@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import parse
-from shellstream.security.audit import DEFAULT_AUDIT, AuditSettings
+from shellstream.security.audit import AuditSettings
 from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 SCRIPT = "[commands.x]\nshell = 'a'\n[commands.x.params.p]\n"
@@ -14,7 +14,7 @@ class AuditTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """Every key is read, and has a default."""
-        self.assertEqual(parse(COMMAND).audit, DEFAULT_AUDIT)
+        self.assertEqual(parse(COMMAND).audit, AuditSettings())
         text = "file = '/var/log/a.jsonl'\nmax_size = '1 MiB'\nkeep = 1000"
         found = parse(f"{COMMAND}[audit]\n{text}").audit
         self.assertEqual(

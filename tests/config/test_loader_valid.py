@@ -4,11 +4,10 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.command import Command
+from shellstream.config.command import Command, Unbuffer
 from shellstream.config.confinement import Confinement
-from shellstream.config.loader import DEFAULT_RETENTION, DEMO, Config, parse
+from shellstream.config.loader import DEMO, Config, parse
 from shellstream.config.parameters import Boolean, Integer, Number, Path, String
-from shellstream.config.unbuffer import Unbuffer
 from shellstream.model.events import OnDisconnect
 from shellstream.model.limits import Limits, OnFull, Sync, WhenBusy
 from shellstream.model.run_record import Retention
@@ -208,7 +207,7 @@ class RightTests(SynchronousTestCase):
         self.assertEqual(parse(COMMAND), expected)
         self.assertIsNone(expected.default)
         self.assertEqual((expected.max_running, expected.max_queued), (1000, 100))
-        self.assertEqual((expected.drain, expected.keep), (10.0, DEFAULT_RETENTION))
+        self.assertEqual((expected.drain, expected.keep), (10.0, Retention()))
         x = expected.commands["x"]
         self.assertEqual((x.stdin, x.tty, x.unbuffer), (False, False, Unbuffer.AUTO))
         self.assertEqual(expected.commands["x"].confine, Confinement())

@@ -13,8 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.config.command import Command
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Command, Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk, Tty

@@ -14,9 +14,8 @@ from unittest.mock import patch
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.command import Command
+from shellstream.config.command import Command, Unbuffer
 from shellstream.config.confinement import Confinement
-from shellstream.config.unbuffer import Unbuffer
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from tests.support.programs import needs
 

@@ -14,8 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from shellstream.config.command import Command
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Command, Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.process.child import ChildProcess, ChildProtocol

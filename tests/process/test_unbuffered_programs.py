@@ -17,8 +17,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from shellstream.config.command import Command
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Command, Unbuffer
 from shellstream.model.events import Stream
 from shellstream.process.executable import find_preload
 from shellstream.process.launch_plan import LaunchPlan

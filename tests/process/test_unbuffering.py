@@ -5,7 +5,7 @@ import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.unbuffer import Unbuffer
+from shellstream.config.command import Unbuffer
 from shellstream.process.unbuffering import Preload, unbuffered
 from tests.support.programs import needs
 

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import ConfigError, parse
 from shellstream.security.authorization import Action, Grant
-from shellstream.security.principals import DEFAULT_ACCESS, AccessSettings
+from shellstream.security.principals import AccessSettings
 
 COMMAND = '[commands.x]\nargv = ["true"]\n'
 
@@ -19,7 +19,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Without them anybody who can connect is welcome, by no name of ours."""
-        self.assertEqual(access(""), DEFAULT_ACCESS)
+        self.assertEqual(access(""), AccessSettings())
 
     def test_all(self) -> None:
         """Every key is read."""
@@ -112,7 +112,7 @@ class AccessTests(SynchronousTestCase):
             self.assertTrue(self.access.is_proxy(peer), peer)
         for peer in ("127.0.0.2", "11.0.0.1", "fe80::1", "", "10.0.0.0/8", "::1"):
             self.assertFalse(self.access.is_proxy(peer), peer)
-        self.assertFalse(DEFAULT_ACCESS.is_proxy("unix"))
+        self.assertFalse(AccessSettings().is_proxy("unix"))
 
     def test_by_proxy(self) -> None:
         """A proxy's users are known by name, or as all others."""
@@ -125,7 +125,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(bob.grant.actions, {Action.READ})
         for name in ("*", "anonymous"):
             self.assertIsNone(self.access.by_proxy(name))
-        self.assertIsNone(DEFAULT_ACCESS.by_proxy("bob"))
+        self.assertIsNone(AccessSettings().by_proxy("bob"))
 
     def test_by_certificate(self) -> None:
         """A certificate belongs to a principal by exactly one of its names."""

@@ -17,7 +17,7 @@ from shellstream.config.loader import Config
 from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
 from shellstream.model.limits import Limits, WhenBusy
-from shellstream.model.run_record import DEFAULT_RETENTION, RunRecord
+from shellstream.model.run_record import Retention, RunRecord
 from shellstream.output.interfaces import IViewer
 from shellstream.output.log import OutputLog
 from shellstream.runs.history import History
@@ -242,7 +242,7 @@ class FileTestCase(RegistryTestCase):
         self.restart(config)
 
     def make_logs(self) -> FileLogs:
-        return FileLogs(self._dirs[-1], DEFAULT_RETENTION.bytes, self.thread)
+        return FileLogs(self._dirs[-1], Retention().bytes, self.thread)
 
     def reopen(self, config: Config) -> None:
         """The daemon is killed, and another opens its folder."""
