@@ -99,37 +99,34 @@ def _read(fd: int, offset: int, size: int) -> bytes:
 
 def find_preload() -> Preload | None:
     """The library of C{stdbuf -oL}; L{None}, with a line in the log, without one."""
-    preload, why = None, "there is no stdbuf"
-    stdbuf, env = shutil.which("stdbuf"), shutil.which("env")
-    if stdbuf and env:
-        preload, why = _ask(stdbuf, env)
-    if preload is None:
+    try:
+        return _ask_stdbuf()
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         _log.info(
             "programs that use C's stdio hold their output back in a pipe, since "
-            '{why}; unbuffer = "pty" cures them',
-            why=why,
+            'stdbuf does not work ({error}); unbuffer = "pty" cures them',
+            error=error,
         )
-    return preload
+        return None
 
 
-def _ask(stdbuf: str, env: str) -> tuple[Preload | None, str]:
-    try:
-        answer = subprocess.run(  # noqa: S603
-            [stdbuf, "-oL", env],
-            env={},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHECK_TIMEOUT,
-            check=True,
-        ).stdout
-        lines = os.fsdecode(answer).splitlines()
-        variables = dict(line.split("=", 1) for line in lines)
-        libraries = variables.get("LD_PRELOAD", "")
-        its_loader = find_loader(stdbuf)
-        # A command may run as any user, and its loader has to read the library.
-        public = os.stat(libraries).st_mode & stat.S_IROTH if libraries else 0
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return None, f"stdbuf does not work ({error})"
+def _ask_stdbuf() -> Preload:
+    stdbuf, env = shutil.which("stdbuf"), shutil.which("env")
+    if stdbuf is None or env is None:
+        raise FileNotFoundError("it is not here")
+    answer = subprocess.run(  # noqa: S603
+        [stdbuf, "-oL", env],
+        env={},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=CHECK_TIMEOUT,
+        check=True,
+    ).stdout
+    lines = os.fsdecode(answer).splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    library, its_loader = variables.get("LD_PRELOAD"), find_loader(stdbuf)
+    # A command may run as any user, and its loader has to read the library.
+    public = library and os.stat(library).st_mode & stat.S_IROTH
     if its_loader is None or not public:
-        return None, "stdbuf has no library that all users can read"
-    return Preload(variables, its_loader), ""
+        raise ValueError("it has no library that all users can read")
+    return Preload(variables, its_loader)
