@@ -18,8 +18,9 @@ from attrs import frozen
 
 from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.events import Chunk, End, Gap, Stream
+from shellstream.model.run_record import end_document
 
-from .json_records import Fields, end_fields, gap_fields, records, to_json
+from .json_records import Fields, records, to_json
 
 #: Where to stop encoding though there is more, in bytes on the wire. One byte of
 #: output can become a record of a hundred: to limit what is read is not enough.
@@ -159,13 +160,15 @@ class _JsonFormat(Format):
         return _fit(written, offset)
 
     def gap(self, gap: Gap) -> bytes:
-        return self._write(gap_fields(gap), gap.end)
+        size = gap.end - gap.offset
+        fields = {"type": "gap", "offset": gap.offset, "end": gap.end, "bytes": size}
+        return self._write(fields, gap.end)
 
     def ping(self, offset: int) -> bytes:
         return self._write({"type": "ping", "offset": offset}, offset)
 
     def end(self, end: End) -> bytes:
-        return self._write(end_fields(end), end.offset)
+        return self._write({"type": "end", **end_document(end)}, end.offset)
 
 
 @frozen

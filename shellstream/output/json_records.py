@@ -6,8 +6,7 @@ from itertools import groupby
 from json import JSONEncoder
 from operator import attrgetter
 
-from shellstream.model.events import Chunk, End, Gap, Stream, rfc3339
-from shellstream.model.run_record import end_document
+from shellstream.model.events import Chunk, Stream, rfc3339
 
 from .utf8 import decode_pieces
 
@@ -58,14 +57,3 @@ def records(
             else:
                 fields["text"] = text
             yield fields, piece.end
-
-
-def gap_fields(gap: Gap) -> Fields:
-    """The bytes that are missing."""
-    size = gap.end - gap.offset
-    return {"type": "gap", "offset": gap.offset, "end": gap.end, "bytes": size}
-
-
-def end_fields(end: End) -> Fields:
-    """How a run ended; what does not apply is null."""
-    return {"type": "end", **end_document(end)}
