@@ -1,5 +1,7 @@
 """Which runs may run now, which wait, and which are refused."""
 
+from collections import defaultdict
+
 from attrs import define, field
 
 from shellstream.config.command import Command, Invocation
@@ -24,8 +26,13 @@ class Admission:
     _max_running: int
     _max_queued: int
     queue: list[Run] = field(factory=list, init=False)
-    _running: dict[str, list[Run]] = field(factory=dict, init=False)
-    _count: int = field(default=0, init=False)
+    _running: defaultdict[str, list[Run]] = field(
+        factory=lambda: defaultdict(list), init=False
+    )
+
+    @property
+    def _count(self) -> int:
+        return sum(map(len, self._running.values()))
 
     def joinable(
         self, command: Command, invocation: Invocation, owner: str | None = None
@@ -41,7 +48,7 @@ class Admission:
         if invocation.stdin:
             return None
         if command.limits.when_busy is WhenBusy.JOIN and not self._room(command):
-            for run in (*self._running.get(command.name, []), *self.queue):
+            for run in (*self._running[command.name], *self.queue):
                 same = run.command is command and run.invocation == invocation
                 theirs = owner in (None, run.record.principal)
                 if same and theirs and not run.has_ended:
@@ -55,11 +62,11 @@ class Admission:
         @raise Busy: if it gets neither.
         """
         command = run.command
-        running = self._running.get(command.name, [])
+        running = self._running[command.name]
         waiting = [each for each in self.queue if each.command is command]
         # There may be room and still a run that waits: it is not recorded yet.
         if self._room(command) and not waiting:
-            self._begin(run)
+            running.append(run)
             return True
         left, replaced = len(self.queue), list[Run]()
         match command.limits.when_busy:
@@ -81,41 +88,30 @@ class Admission:
 
     def leave(self, run: Run) -> None:
         """Take a run's place away, if it has one."""
-        if run in self.queue:
-            self.queue.remove(run)
-            return
-        running = self._running.get(run.command.name, [])
-        if run in running:
-            running.remove(run)
-            self._count -= 1
-            if not running:
-                del self._running[run.command.name]
+        for places in (self.queue, self._running[run.command.name]):
+            if run in places:
+                places.remove(run)
 
     def next(self) -> Run | None:
         """Give room that there is now to a run that waits, and return it."""
         for run in self.queue:
             if run.recorded and self._room(run.command):
                 self.queue.remove(run)
-                self._begin(run)
+                self._running[run.command.name].append(run)
                 return run
         return None
 
-    def _begin(self, run: Run) -> None:
-        self._running.setdefault(run.command.name, []).append(run)
-        self._count += 1
-
     def _full(self, command: Command) -> bool:
         """Whether there is no room even without the runs of this command."""
-        mine = len(self._running.get(command.name, ()))
-        return self._count - mine >= self._max_running
+        return self._count - len(self._running[command.name]) >= self._max_running
 
     def _room(self, command: Command) -> bool:
-        limit = command.limits.max_running
-        mine = len(self._running.get(command.name, ()))
-        return self._count < self._max_running and (limit is None or mine < limit)
+        limit, running = command.limits.max_running, self._running[command.name]
+        room = limit is None or len(running) < limit
+        return room and self._count < self._max_running
 
     def _why(self, command: Command) -> str:
         if self._count >= self._max_running:
             return f"{self._count} commands are running already"
-        mine = len(self._running.get(command.name, ()))
+        mine = len(self._running[command.name])
         return f"{command.name!r} is running already, {mine} times"

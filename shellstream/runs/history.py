@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from shellstream.model.errors import CannotRecord, RunUnknown
 from shellstream.model.events import State, WallClock
 from shellstream.model.limits import Limits
 from shellstream.model.run_input import StdinState
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
+from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import OutputLog
-
-from .ended_run import EndedRun
 
 _log = Logger()
 
@@ -26,32 +26,18 @@ T = TypeVar("T")
 #: Seconds between two attempts to record an end.
 RETRY = 5.0
 
-# Each of these protocols has one implementation. They are here because this room may
-# not import the storage: what runs need of it can be read in one place.
-
-
-class Tables(Protocol):
-    """@see: L{shellstream.storage.database.Database}"""
-
-    def add(self, record: RunRecord, key: IdempotencyKey | None) -> None: ...
-    def add_key(self, run_id: str, key: IdempotencyKey, created: int) -> None: ...
-    def run_of_key(self, key: IdempotencyKey) -> str | None: ...
-    def delete_key(self, key: IdempotencyKey) -> None: ...
-    def update(self, record: RunRecord) -> bool: ...
-    def get(self, run_id: str) -> RunRecord | None: ...
-    def page(self, query: RunQuery) -> list[RunRecord]: ...
-    def unended(self) -> list[RunRecord]: ...
-    def newest_id(self) -> str | None: ...
-    def delete(self, run_id: str) -> bool: ...
-    def expire(self, now: int, retention: Retention) -> Any: ...
-    def check(self) -> None: ...
+# These protocols stand for classes of the storage, which this room may not import.
 
 
 class Store(Protocol):
-    """@see: L{shellstream.storage.run_store.RunStore}"""
+    """
+    Calls methods of L{shellstream.storage.database.Database} in a thread.
+
+    @see: L{shellstream.storage.run_store.RunStore}
+    """
 
     def transact(
-        self, call: Callable[[Tables], T], *, synced: bool = False
+        self, call: Callable[[Any], T], *, synced: bool = False
     ) -> Deferred[T]: ...
     def exceeds(self, runs: int, stored: int) -> bool: ...
     def flush(self) -> Deferred[None]: ...
@@ -77,6 +63,38 @@ class Logs(Protocol):
 
     def remove(self, ids: Iterable[str]) -> Deferred[None]:
         """Delete the output of these ended runs. Never fails."""
+
+
+@implementer(IRun)
+@define(eq=False)
+class EndedRun:
+    """A run that has ended: its record, and the part of its output that is kept."""
+
+    record: RunRecord
+    _open_log: Callable[[RunRecord], OutputLog]
+    _log: OutputLog | None = field(default=None, init=False)
+
+    stall_timeout = Limits().stall_timeout
+
+    def snapshot(self) -> RunRecord:
+        return self.record
+
+    @property
+    def log(self) -> OutputLog:
+        if self._log is None or self._log.storage_closed:
+            self._log = self._open_log(self.record)
+            # Its last subscriber closes it; a caller that only reads does not.
+            finalize(self, self._log.close)
+        return self._log
+
+    def attach(self, viewer: IViewer) -> None:
+        """It has no process that would wait for a viewer."""
+
+    def detach(self, viewer: IViewer) -> None:
+        """It has no process that would wait for a viewer."""
+
+    def apply_backpressure(self) -> None:
+        """It has no process to pause."""
 
 
 @define(eq=False)
@@ -205,10 +223,6 @@ class History:
             return False
         return True
 
-    def save_soon(self, record: RunRecord) -> None:
-        """The same, without waiting for it."""
-        in_background(self.save(record))
-
     async def save_late(self, record: RunRecord) -> None:
         """Record an end that could not be, as soon as it can be or the daemon stops."""
         while not self._closed:
@@ -232,12 +246,15 @@ class History:
             stored=log.stored,
         )
         log.close()  # thousands may be lost at once: no file stays open for each
-        self.adopt_ended(lost)
+        in_background(self.adopt_ended(lost))
         return lost
 
-    def adopt_ended(self, record: RunRecord) -> None:
+    async def adopt_ended(self, record: RunRecord) -> None:
         """Record how a run ended that was never active in this daemon."""
-        in_background(self._adopt_ended(record))
+        # The store still says otherwise: until it is written, this object is the truth.
+        ended = self._ended[record.id] = EndedRun(record, self.logs.open_ended)
+        if not await self.save(ended.record):
+            await self.save_late(ended.record)
 
     async def make_room(self) -> None:
         """Forget the oldest runs, if there are more than may be kept."""
@@ -268,12 +285,6 @@ class History:
     def _expire(self, retention: Retention) -> Deferred[Any]:
         now = self._wall()
         return self._store.transact(lambda tables: tables.expire(now, retention))
-
-    async def _adopt_ended(self, record: RunRecord) -> None:
-        # The store still says otherwise: until it is written, this object is the truth.
-        ended = self._ended[record.id] = EndedRun(record, self.logs.open_ended)
-        if not await self.save(ended.record):
-            await self.save_late(ended.record)
 
 
 def in_background(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:

@@ -241,7 +241,7 @@ class Registry:
                 secrets={},
                 ended=self.wall(),
             )
-            self._history.adopt_ended(failed)
+            in_background(self._history.adopt_ended(failed))
             self._reporter.report_end(failed)
             return
         self.supervisor.requeue(self._new(record, command, invocation))

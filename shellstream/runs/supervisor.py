@@ -1,7 +1,7 @@
 """The runs that have not ended: whose turn it is, how they end, and how all stops."""
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
@@ -19,11 +19,8 @@ from .reporter import RunReporter
 from .run import Child, Run
 from .run_state import Phase
 
-
-class Spawn(Protocol):
-    """Starts the process of a command, whose output and end go to the run."""
-
-    def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child: ...
+#: Starts the process of a command, whose output and end go to the run.
+Spawn = Callable[[Command, Invocation, Run], Child]
 
 
 @define(eq=False)
@@ -208,7 +205,7 @@ class RunSupervisor:
             raise
         run.started(child)
         # Not waited for: the process is known by its environment as well.
-        self._history.save_soon(run.record)
+        in_background(self._history.save(run.record))
         self._reporter.report("started", run.record)
 
     def _begin_to_stop(self) -> None:

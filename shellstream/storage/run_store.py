@@ -43,7 +43,7 @@ daemon: if the power fails, the process is gone as well.
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
@@ -63,11 +63,8 @@ T = TypeVar("T")
 MAX_WAITING = 10_000
 
 
-class InThread(Protocol):
-    """Makes a blocking call where it may block."""
-
-    def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
-        """Fires with what C{call} returns or raises."""
+#: Makes a blocking call where it may block. Fires with what that returns or raises.
+InThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
 @define(eq=False)

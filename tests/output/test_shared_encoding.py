@@ -10,7 +10,7 @@ from shellstream.model.events import Chunk, Stream
 from shellstream.output.formats import Ndjson, Plain
 from shellstream.output.log import LogDamaged, OutputLog
 from shellstream.output.shared_encoding import SharedEncoding
-from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.history import EndedRun
 from tests.support.decoders import Told, ndjson
 from tests.support.logs import FakeLogStorage
 from tests.support.run_cases import RunTestCase

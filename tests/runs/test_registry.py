@@ -18,7 +18,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import ExitStatus, OnDisconnect, State
 from shellstream.model.run_record import Retention, RunQuery
-from shellstream.runs.ended_run import EndedRun
+from shellstream.runs.history import EndedRun
 from shellstream.runs.registry import FIRST_VIEWER_GRACE
 from tests.support.fakes import ECHO, SAY
 from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited, text

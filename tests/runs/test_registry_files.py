@@ -5,8 +5,7 @@ import os
 from shellstream.model.errors import Busy, OffsetGone
 from shellstream.model.events import State, Stream
 from shellstream.model.limits import WhenBusy
-from shellstream.runs.ended_run import EndedRun
-from shellstream.runs.history import RETRY
+from shellstream.runs.history import RETRY, EndedRun
 from tests.support.programs import no_descriptor
 from tests.support.registries import CONFIG, FileTestCase, limited, text
 
