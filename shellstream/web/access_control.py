@@ -15,7 +15,7 @@ from shellstream.security.authorization import Action, Caller, Grant, Principal
 from shellstream.security.login_sessions import LoginSession
 from shellstream.security.request_origin import RequestOrigin
 from shellstream.web.resources.base import Resource
-from shellstream.web.resources.pages import CSRF_FIELD, login_page, respond_with_page
+from shellstream.web.resources.pages import CSRF_FIELD, respond_with_login
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
@@ -95,7 +95,9 @@ class AccessControl(TwistedResource):
                 request.context = self._identify(request)
         except Unauthenticated as error:
             if request.method == b"GET" and prefers_html(request.header("accept")):
-                return _ask_for_token(request, error)
+                then = request.uri.decode("ascii", "replace")
+                respond_with_login(request, error, then)
+                return NOT_DONE_YET
             raise
         context = request.context
 
@@ -185,13 +187,4 @@ def _answer_preflight(request: Request) -> int:
     """Tell a browser what a page of a listed origin may send (Fetch, 3.3)."""
     request.set_headers(_PREFLIGHT)
     request.respond_no_content()
-    return NOT_DONE_YET
-
-
-def _ask_for_token(request: Request, error: Unauthenticated) -> int:
-    """Answer a browser with the login page, in place of one that needs a login."""
-    request.record_refusal(error)
-    request.set_status(error.status)
-    request.set_headers(error.headers)
-    respond_with_page(request, login_page(request.uri.decode("ascii", "replace")))
     return NOT_DONE_YET

@@ -1,14 +1,12 @@
 """C{/healthz}: whether the daemon lives and takes runs."""
 
-from collections.abc import Awaitable
-
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from shellstream.model.errors import ShellstreamError
-from shellstream.runs.interfaces import IRuns
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires, respond_json
@@ -63,8 +61,8 @@ class Health(Resource):
             raise NotReady
         respond_json(request, {"status": "ok"})
 
-    async def _check(self, runs: IRuns) -> bool:
-        checking = Deferred.fromCoroutine(_wait_for(runs.check()))
+    async def _check(self, runs: AuthorizedRuns) -> bool:
+        checking = Deferred.fromCoroutine(runs.check())
         try:
             await checking.addTimeout(HEALTH_TIMEOUT, self._clock)
         except (ShellstreamError, TookTooLong):
@@ -73,7 +71,3 @@ class Health(Resource):
             _log.failure("while checking whether runs can be taken")
             return False
         return True
-
-
-async def _wait_for(check: Awaitable[None]) -> None:
-    await check

@@ -8,7 +8,7 @@ from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires
-from .pages import login_page, respond_with_page
+from .pages import login_page, respond_with_login, respond_with_page
 from .query import Query
 from .request_params import from_body
 
@@ -38,11 +38,8 @@ class Login(Resource):
         except ShellstreamError as error:
             if not prefers_html(request.header("accept")):
                 raise
-            request.record_refusal(error)
-            request.set_status(error.status)
-            request.set_headers(error.headers)
             wrong = str(error).partition(";")[0]
-            respond_with_page(request, login_page(then, wrong))
+            respond_with_login(request, error, then, wrong)
             return
         caller = Caller(principal, request.address)
         request.site.record(AuditEntry.by_caller(AuditAction.LOGIN, caller))

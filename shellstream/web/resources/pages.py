@@ -9,6 +9,7 @@ from twisted.web.template import Tag, flattenString, tags
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
+from shellstream.model.errors import ShellstreamError
 from shellstream.web.server.request import Request
 
 _STYLE = (get_data(__package__, "page.css") or b"").decode()
@@ -33,6 +34,16 @@ def respond_with_page(request: Request, page: bytes) -> None:
     }
     request.set_headers(headers)
     request.respond(b"text/html; charset=utf-8", page)
+
+
+def respond_with_login(
+    request: Request, error: ShellstreamError, then: str, wrong: str = ""
+) -> None:
+    """Refuse a request of a browser with the page that asks for a token."""
+    request.record_refusal(error)
+    request.set_status(error.status)
+    request.set_headers(error.headers)
+    respond_with_page(request, login_page(then, wrong))
 
 
 def index_page(config: Config, csrf_token: str | None = None) -> bytes:

@@ -79,17 +79,12 @@ class _Format(Format):
         wire = []
         for each in chunks:
             event = json.loads(each.data)
-            run = event["run"]
-            if self._may_read(run["command"], run["principal"]):
+            asked = Action.READ, event["run"]["command"], event["run"]["principal"]
+            if self.reader is None or decide(self.reader, *asked) is Verdict.ALLOWED:
                 name, boot = event["event"].encode(), self.boot.encode()
                 fields = name, each.end, boot, each.data
                 wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % fields)
         return b"".join(wire), chunks[-1].end
-
-    def _may_read(self, command: str, owner: str) -> bool:
-        if self.reader is None:
-            return True
-        return decide(self.reader, Action.READ, command, owner) is Verdict.ALLOWED
 
     def gap(self, gap: Gap) -> bytes:
         document = json.dumps({"type": "gap"}).encode()

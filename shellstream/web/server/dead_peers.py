@@ -11,7 +11,7 @@ repeated what it sent last.
 import socket
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, field
 
@@ -22,12 +22,6 @@ REPEATED = 8
 #: Seconds in which each connection is checked once: a fifteenth of them a second, so
 #: that ten thousand connections never make the reactor stutter.
 ROUND = 15
-
-
-class Connection(Protocol):
-    """A connection that can be reset."""
-
-    transport: Any
 
 
 def repetitions(transport: Any) -> int:
@@ -47,9 +41,9 @@ def repetitions(transport: Any) -> int:
 class DeadPeerMonitor:
     """Resets the connections whose clients vanished; called each second."""
 
-    _connections: Collection[Connection]
+    _connections: Collection[Any]
     _repetitions: Callable[[Any], int] = repetitions
-    _unchecked: Iterator[Connection] = field(factory=lambda: iter(()), init=False)
+    _unchecked: Iterator[Any] = field(factory=lambda: iter(()), init=False)
 
     def __call__(self) -> None:
         some = list(islice(self._unchecked, len(self._connections) // ROUND + 1))

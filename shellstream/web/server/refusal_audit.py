@@ -3,7 +3,7 @@
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from shellstream.model.errors import PathNotFound, RunFailed, ShellstreamError
+from shellstream.model.errors import ShellstreamError
 from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
 from shellstream.security.principals import UNIX
@@ -14,16 +14,6 @@ def host_of(address: IAddress) -> str:
     if isinstance(address, UNIXAddress):
         return UNIX
     return getattr(address, "host", "")
-
-
-def is_audited(error: ShellstreamError) -> bool:
-    """
-    Whether a refusal belongs into the audit.
-
-    The end of a failed run is there already, and requests for paths that do not exist,
-    as browsers make them, are in the access log.
-    """
-    return not isinstance(error, PathNotFound | RunFailed)
 
 
 def refused(

@@ -17,7 +17,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Request as TwistedRequest
 
 from shellstream.config.http_limits import HttpLimits
-from shellstream.model.errors import BodyTooLarge, Busy, ShellstreamError
+from shellstream.model.errors import (
+    BodyTooLarge,
+    Busy,
+    PathNotFound,
+    RunFailed,
+    ShellstreamError,
+)
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Caller
@@ -28,7 +34,7 @@ from .channel import Channel
 from .connection_limits import RETRY_AFTER, SharedQuota, client_of
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
-from .refusal_audit import host_of, is_audited, refused
+from .refusal_audit import host_of, refused
 
 #: A target in absolute form: for proxies, but servers take it too (RFC 9112, 3.2.2).
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*(/?)(.*)", re.S)
@@ -237,7 +243,9 @@ class Request(TwistedRequest):
 
     def record_refusal(self, error: ShellstreamError) -> None:
         """Put a refusal into the audit, if it belongs there."""
-        if is_audited(error):
+        # The end of a failed run is there already, and requests for paths that do not
+        # exist, as browsers make them, are in the access log.
+        if not isinstance(error, PathNotFound | RunFailed):
             self.site.record(self.refusal(error))
 
     def refusal(self, error: ShellstreamError) -> AuditEntry:
