@@ -27,7 +27,7 @@ class OptionsTestCase(SynchronousTestCase):
         return options
 
     def exit(self, *argv: str) -> object:
-        """What the exit of this command line says: a text, or a number."""
+        """Return the message or the code of this command line's exit."""
         return self.assertRaises(SystemExit, self.parse, *argv).code
 
     def file(self, content: str | bytes) -> str:
@@ -38,7 +38,7 @@ class OptionsTestCase(SynchronousTestCase):
 
 
 class ListenTests(OptionsTestCase):
-    """Where the daemon listens."""
+    """The options of the listen address."""
 
     def test_default(self) -> None:
         """Without options it serves the demo to this machine only."""
@@ -85,7 +85,7 @@ class ListenTests(OptionsTestCase):
         self.assertEqual(self.parse("--tls", "-l", "tcp:1").listen, ["tcp:1"])
 
     def test_no_port(self) -> None:
-        """What is no port is told as such."""
+        """A malformed port is reported."""
         for port in ("x", "-1", "65536", "1e3", "\u0663", "0x50", "80 ", "8_0"):
             said = self.exit("--port", port)
             self.assertEqual(
@@ -97,7 +97,7 @@ class ListenTests(OptionsTestCase):
         self.assertIn("not a port", str(self.exit("--port", "9" * 5000)))
 
     def test_usage(self) -> None:
-        """What is no option is left to usage to tell."""
+        """An unknown option is a usage error."""
         for argv in (["--nonsense"], ["command"], ["--port"], ["--check=yes"]):
             self.assertRaises(UsageError, self.parse, *argv)
 
@@ -177,7 +177,7 @@ class ConfigTests(OptionsTestCase):
 
 
 class StateDirTests(OptionsTestCase):
-    """Where the daemon keeps what survives it."""
+    """The options of the state directory."""
 
     def test_absolute(self) -> None:
         """A path is found again wherever the daemon goes to; memory is no path."""

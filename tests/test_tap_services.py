@@ -80,7 +80,7 @@ class ListenerTests(SynchronousTestCase):
         self.assertIsNone(listener.stopService())
 
     def test_cannot_listen(self) -> None:
-        """Where it cannot listen the daemon exits, and says where and why."""
+        """A daemon that cannot listen exits, and names the address and the reason."""
         taken = OSError(98, "Address already in use")
         for error, words in (
             (
@@ -121,7 +121,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(kinds, [Daemon, Listener, Listener, StartupBanner])
 
     def test_tls(self) -> None:
-        """What asks for TLS by its prefix speaks it, the others do not."""
+        """The C{tls:} prefix selects TLS for its endpoint only."""
         options = self.options("tls:tcp:0", "unix:/run/x.sock")
         options.settings = evolve(options.settings, tls=TLS())
         service: Any = makeService(options)
@@ -142,7 +142,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn("nothing listens with it", said)
 
     def test_no_endpoint(self) -> None:
-        """What is no endpoint is told with the option's name."""
+        """A malformed endpoint is reported with the option's name."""
         for description in (
             "nonsense:1",
             "tcp",

@@ -144,7 +144,7 @@ class Connection:
 
     @property
     def answered(self) -> bool:
-        """Whether the server has begun to answer."""
+        """Return whether the server has begun to answer."""
         return self.opened.decoder.answered
 
     def send(self) -> None:

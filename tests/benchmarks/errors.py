@@ -1,4 +1,6 @@
-"""How a measurement can fail. These fail the benchmark; a slow time does not."""
+"""
+The ways in which a measurement fails. These fail the benchmark; a slow time does not.
+"""
 
 
 class Failed(Exception):

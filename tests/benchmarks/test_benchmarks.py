@@ -30,7 +30,7 @@ class Kept:
 
 
 def feed(decoder: Decoder, wire: bytes, reads: Sequence[int] = (1 << 20,)) -> bytes:
-    """What a decoder makes of bytes in these pieces, followed by a close."""
+    """Decode bytes in these pieces, followed by a close."""
     sink, rest = Kept(), b""
     for piece in pieces(wire, reads):
         buffer = bytearray(rest + piece)
@@ -74,7 +74,9 @@ class DecoderTests(SynchronousTestCase):
 
     @given(WRITES, READS)
     def test_until_close(self, writes: list[bytes], reads: list[int]) -> None:
-        """So does a response that ends with the connection, or after its length."""
+        """
+        The same for a response that ends with the connection, or after its length.
+        """
         body = b"".join(writes)
         for line in (b"", b"\r\nContent-Length: %d" % len(body)):
             wire = b"HTTP/1.0 200 OK%b\r\n\r\n%b" % (line, body)

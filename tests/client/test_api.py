@@ -74,7 +74,7 @@ class ClientTestCase(SynchronousTestCase):
         return done
 
     def result(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """What it returns, the server having said all."""
+        """Return the result of a coroutine whose responses are already there."""
         return self.successResultOf(self.begin(coroutine))
 
 
@@ -205,7 +205,7 @@ class GetTests(ClientTestCase):
     """Any URL may be asked for."""
 
     def test_foreign(self) -> None:
-        """What another server answers is there as it comes."""
+        """The answer of another server can be read as it comes."""
         client = self.client(lambda request: request.write(b"one"))
 
         async def read() -> list[bytes]:
@@ -222,7 +222,7 @@ class GetTests(ClientTestCase):
         self.assertEqual(self.successResultOf(done), [b"one", b""])
 
     def test_ours(self) -> None:
-        """What a shellstream answers is a run, that is followed to its end."""
+        """The answer of a shellstream is a run, which is followed to its end."""
         client = self.client(streaming(begun()), streaming(begun() + ended(0, code=7)))
 
         async def follow() -> Following:
@@ -253,7 +253,7 @@ class GetTests(ClientTestCase):
 
 
 class CallTests(ClientTestCase):
-    """What is asked for beside output."""
+    """Requests other than those for output."""
 
     def call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.result(coroutine)
@@ -368,12 +368,14 @@ class RefusedTests(ClientTestCase):
         self.assertIn("there is no command", str(error))
 
     def test_plain(self) -> None:
-        """Of plain text the first line is told."""
+        """The error shows the first line of a plain-text explanation."""
         error = self.refusal(403, "text/plain; charset=utf-8", b"\nno entry\nat all\n")
         self.assertEqual(str(error), f"{URL}/stream/x: 403 Forbidden: no entry")
 
     def test_unreadable(self) -> None:
-        """What does not read as what it says it is leaves the status to tell."""
+        """
+        If the body does not match its media type, the error shows only the status.
+        """
         for media_type, body in (
             ("text/html", b"<h1>no</h1>"),
             (PROBLEM, b"{"),
@@ -403,7 +405,7 @@ class RefusedTests(ClientTestCase):
         self.assertTrue(said.isprintable(), said)
 
     def test_endless(self) -> None:
-        """Of an explanation without end only so much is kept."""
+        """The kept part of an endless explanation is limited."""
         error = self.refusal(400, "text/plain", b"x" * 200_000)
         self.assertLess(len(str(error)), 70_000)
 

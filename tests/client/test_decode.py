@@ -40,7 +40,7 @@ PAIRS: Sequence[tuple[Format, type[FrameDecoder | NdjsonDecoder]]] = (
 
 
 def told(events: Sequence[Event]) -> list[tuple[str, bytes]]:
-    """What came on which stream, however it was cut."""
+    """Join the output by stream, however it was cut."""
     outputs = [each for each in events if isinstance(each, Output)]
     return [
         (stream, b"".join(each.data for each in group))
@@ -142,7 +142,7 @@ class RecordTests(SynchronousTestCase):
     """Records beside the output."""
 
     def test_controls(self) -> None:
-        """All that the contract knows of is told; the rest is passed over."""
+        """Known control records become events; unknown ones are ignored."""
         wire = BEGUN + frame(1, b"ab") + control(type="ping", offset=2)
         wire += control(type="weather", sun=True)
         wire += control(type="gap", offset=2, end=9, bytes=7) + frame(2, b"c")
@@ -202,7 +202,7 @@ class RecordTests(SynchronousTestCase):
         )
 
     def test_after_the_end(self) -> None:
-        """Nothing comes after the end."""
+        """The decoder refuses any record after the end."""
         end = control(**END, offset=0)
         self.refuse(
             FrameDecoder(0), end + control(type="ping", offset=0), "after the end"
@@ -211,7 +211,7 @@ class RecordTests(SynchronousTestCase):
         self.refuse(NdjsonDecoder(0), line + line, "after the end")
 
     def test_frames(self) -> None:
-        """What is no frame is not taken for one."""
+        """The decoder refuses malformed frames."""
         self.refuse(FrameDecoder(0), b"\1\0\0\1\0\0\0\1a", "no frame begins with")
         self.refuse(FrameDecoder(0), frame(3, b"a"), "no frame begins with")
         self.refuse(FrameDecoder(), frame(1, b"a"), "before its offset")

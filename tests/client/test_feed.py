@@ -124,7 +124,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual((wire.got, wire.open), (b"abcde", False))
 
     def test_large(self) -> None:
-        """What comes at once goes in pieces that a slow network can carry."""
+        """Large input is sent in pieces that a slow network can carry."""
         wire = Pipe()
         data = bytes(range(256)) * (CHUNK_SIZE // 100)
         self.assertEqual(self.feed(wire, data), len(data))
@@ -164,7 +164,9 @@ class FeedTests(SynchronousTestCase):
         self.assertFalse(wire.open)
 
     def test_ended(self) -> None:
-        """So does one that has ended, and one whose daemon has forgotten the rest."""
+        """
+        The same for a run that has ended, and one whose daemon has forgotten the rest.
+        """
         for stdin in ({"offset": 1, "open": True}, {"offset": None, "open": False}):
             for error in (document({}, 409), CUT, CannotConnect("h")):
                 run = document({"ended": "2020-01-01T00:00:00Z", "stdin": stdin})
@@ -190,7 +192,7 @@ class FeedTests(SynchronousTestCase):
             self.assertGreater(wire.now, 50)
 
     def test_refused(self) -> None:
-        """What will never be is not tried again."""
+        """A final refusal is not retried."""
         for status in (401, 404, 413):
             wire = FakeWire([document({"detail": "no"}, status)])
             self.fails(wire, Refused)
@@ -218,7 +220,7 @@ class FeedTests(SynchronousTestCase):
 
 
 class OrderTests(SynchronousTestCase):
-    """What is asked for beside."""
+    """The start request of a run with input."""
 
     def test_start(self) -> None:
         """A run with input, or a terminal, is ordered as such."""

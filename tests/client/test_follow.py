@@ -113,7 +113,7 @@ class WholeTests(FollowingTestCase):
             self.assertEqual(self.wire.lines, [f"GET /runs/r/output?{query}"])
 
     def test_times(self) -> None:
-        """Where times are wanted they are told, by NDJSON."""
+        """With timestamps requested, the client uses NDJSON and reports the times."""
         line = b'{"offset":0,"time":"T","stream":"stdout","text":"a"}\n'
         end = b'{"type":"end","state":"exited","code":0,"signal":null,'
         end += b'"reason":null,"offset":1}\n'
@@ -136,7 +136,9 @@ class WholeTests(FollowingTestCase):
         self.assertTrue(answer.closed)
 
     def test_snapshot(self) -> None:
-        """What is there now ends without an end, if it is all that was there."""
+        """
+        A snapshot that holds all expected bytes is complete without an end record.
+        """
         view = View(follow=False)
         size = document({"size": 2})
         answer = stream(begun() + frame(1, b"ab"), b"")
@@ -254,7 +256,7 @@ class CutTests(FollowingTestCase):
         self.fails(self.client(stream(begun()), failed).run("c"), ServerFailed)
 
     def test_gap(self) -> None:
-        """What is not kept any more is told, never passed over."""
+        """Output that is no longer kept is reported as a gap."""
         gap = begun() + control(type="gap", offset=0, end=9, bytes=9)
         answers = stream(gap), stream(begun(9) + frame(1, b"x") + ended(10))
         following = self.client(*answers).follow("r")
@@ -277,7 +279,7 @@ class NonsenseTests(FollowingTestCase):
     """A server that contradicts itself is not believed."""
 
     def test_refused(self) -> None:
-        """Whatever is not what was asked for ends in an error."""
+        """Any other answer is an error."""
         for wire in (
             begun() + ended(1),
             begun(5),
@@ -288,7 +290,7 @@ class NonsenseTests(FollowingTestCase):
             self.fails(self.client(stream(wire)).follow("r"), ContractViolation)
 
     def test_other_stream(self) -> None:
-        """Of a stream that was not asked for nothing may come."""
+        """The server must not send a stream that was not requested."""
         wire = begun() + frame(2, b"x")
         following = self.client(stream(wire)).follow("r", View(only="stdout"))
         self.assertIn(

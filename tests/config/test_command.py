@@ -199,7 +199,7 @@ class LeadingDashTests(SynchronousTestCase):
         self.assert_dash(asked, None, f="-rf")
 
     def test_past_empty(self) -> None:
-        """Where the first value is empty, the next one is at the start."""
+        """If the first value is empty, the next one is at the start."""
         asked = command("x", "{a}{b}", a=String(name="a"), b=String(name="b"))
         self.assert_dash(asked, "b", a="", b="-rf")
         self.assert_dash(asked, "a", a="-", b="")

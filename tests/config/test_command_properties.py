@@ -167,7 +167,7 @@ def invoked(
 
 
 class InvokeProperties(SynchronousTestCase):
-    """What holds for every command, and whatever a client sends."""
+    """Invariants of every command, for any parameters of a client."""
 
     @given(CASES, ITEMS)
     def test_argv(self, case, items) -> None:

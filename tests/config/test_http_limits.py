@@ -35,7 +35,7 @@ class TableTests(SynchronousTestCase):
     """Each limit can be set, and its mistakes are reported."""
 
     def test_all(self) -> None:
-        """There is a key for each."""
+        """Each limit has a key in the configuration."""
         self.assertEqual(set(KEYS), {each.name for each in fields(HttpLimits)})
 
     def test_right(self) -> None:
@@ -84,7 +84,7 @@ class TableTests(SynchronousTestCase):
 
 
 class CapTests(SynchronousTestCase):
-    """There are never more connections than file descriptors for them."""
+    """The connection limit never exceeds the available file descriptors."""
 
     @given(st.integers(1, 1 << 62), st.integers(1, 10**6))
     def test_capped(self, files: int, runs: int) -> None:

@@ -155,7 +155,7 @@ class HugeNumberTests(SynchronousTestCase):
         self.assertEqual(len(mistakes(f"max_running = {'9' * 5000}\n{COMMAND}")), 1)
 
     def test_huge_hexadecimal(self) -> None:
-        """So is a number that Python reads, but does not write."""
+        """The same for a number that Python can read, but not write."""
         huge = "0x" + "f" * 4000
         self.assertEqual(len(mistakes(f"max_running = {huge}\n{COMMAND}")), 1)
         for bounds in (

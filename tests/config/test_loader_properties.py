@@ -136,7 +136,7 @@ def document(values: dict[str, object]) -> str:
 
 
 class ParseProperties(SynchronousTestCase):
-    """Whatever is in a file, L{parse} returns a L{Config} or reports mistakes."""
+    """For any text, L{parse} returns a L{Config} or reports mistakes."""
 
     def parsed(self, text: str) -> Config | None:
         """The configuration; L{None} if there are mistakes, which must be complete."""

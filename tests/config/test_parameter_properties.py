@@ -71,7 +71,7 @@ def fits(schema: Mapping[str, Any], value: Any) -> bool:
 
 
 class AcceptProperties(SynchronousTestCase):
-    """What holds for every type and every value."""
+    """Invariants of every parameter type and value."""
 
     @given(CASES | ODD_CASES)
     def test_only_what_the_schema_says(self, case) -> None:

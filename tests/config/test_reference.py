@@ -91,7 +91,7 @@ def configurations() -> Iterator[str]:
 
 
 class PageTests(SynchronousTestCase):
-    """What the files say is what the code does."""
+    """The reference files match the code."""
 
     def test_current(self) -> None:
         """Both files are as they are made from the code."""

@@ -35,7 +35,7 @@ TOKEN = "shs_0123abcd_" + "5e" * 32
 
 
 class ListenAddressTests(SynchronousTestCase):
-    """Where a daemon listens, others may or may not reach it."""
+    """The listen address decides whether other machines can connect."""
 
     def test_wide(self) -> None:
         """All but loopback and UNIX sockets are exposed; so are unknown kinds."""
@@ -55,7 +55,7 @@ class ListenAddressTests(SynchronousTestCase):
 
 
 class NameTests(SynchronousTestCase):
-    """What this machine is called."""
+    """The names of this machine."""
 
     def test_own(self) -> None:
         """By its whole name, the first part of it, and that on the local network."""
@@ -69,7 +69,7 @@ class NameTests(SynchronousTestCase):
 
 
 class LineTests(SynchronousTestCase):
-    """What the operator is told to type."""
+    """The commands that the banner suggests."""
 
     def test_loopback(self) -> None:
         """On loopback: the address, and two ways for others to get in."""
@@ -124,7 +124,7 @@ class LineTests(SynchronousTestCase):
             self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
 
     def test_tls(self) -> None:
-        """Where TLS is spoken the URL says so."""
+        """The URL of a TLS listener says C{https}."""
         said = banner(ListenAddress(IPv4Address("TCP", "192.0.2.7", 443), "https"))
         self.assertIn("curl -N https://192.0.2.7:443/stream", said[0])
         self.assertNotIn("http://", "\n".join(said))
@@ -135,13 +135,13 @@ class LineTests(SynchronousTestCase):
         self.assertIn("curl -N --unix-socket /run/x.sock http://localhost/stream", said)
 
     def test_other(self) -> None:
-        """Of any other kind of address it is told what it is."""
+        """An address of an unknown kind is shown as it is."""
         (said,) = banner(ListenAddress(HostnameAddress(b"x", 1)))
         self.assertIn("HostnameAddress", said)
 
 
 class FirstTokenTests(SynchronousTestCase):
-    """What to paste on the other machine."""
+    """The text for the other machine, with the first token."""
 
     def test_lines(self) -> None:
         """A line for the client and one for curl, each with the token and the URL."""
@@ -154,7 +154,7 @@ class FirstTokenTests(SynchronousTestCase):
         self.assertIn(f"curl -N {url} -u :{TOKEN}", lines)
 
     def test_no_url(self) -> None:
-        """What has no URL has a token all the same."""
+        """An address without a URL still gets a token."""
         self.assertIn(
             TOKEN, first_token_text(ListenAddress(HostnameAddress(b"x", 1)), TOKEN)
         )
@@ -183,7 +183,7 @@ class TerminalTests(SynchronousTestCase):
         self.assertEqual(os.read(self.reader, 99), b"")
 
     def test_nowhere(self) -> None:
-        """Where there is none, or it is full, that is said, but not the secret."""
+        """If standard output is missing or full, the log says so without the secret."""
         os.close(1)
         nothing = StartupTerminal()
         fd = os.open("/dev/full", os.O_WRONLY)
@@ -204,7 +204,7 @@ class TerminalTests(SynchronousTestCase):
 
 
 class FakeTerminal(StartupTerminal):
-    """One that remembers what it has shown."""
+    """A terminal that remembers what it has shown."""
 
     def __init__(self) -> None:
         self.shown = ""
@@ -218,7 +218,7 @@ class FakeTerminal(StartupTerminal):
 
 
 class FakeListener:
-    """One that listens on this address, or not yet."""
+    """A listener with this address, or with none yet."""
 
     def __init__(self, address: ListenAddress | None) -> None:
         self.address = lambda: address

@@ -54,7 +54,7 @@ class DaemonTests(DaemonTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_restart(self) -> None:
-        """What has ended, and what was queued, the next one has from the last."""
+        """A restarted daemon takes over the ended and the queued runs."""
         config = evolve(limited(when_busy=WhenBusy.QUEUE), max_running=1)
         where = os.path.abspath(self.mktemp())
         daemon = self.daemon(where, config)
@@ -82,7 +82,7 @@ class DaemonTests(DaemonTestCase):
         self.stop(daemon)
 
     def test_busy(self) -> None:
-        """Of two in the same folder the second says so, and ends."""
+        """A second daemon in the same folder reports the conflict and exits."""
         where = os.path.abspath(self.mktemp())
         daemon = self.daemon(where)
         error = self.assertRaises(DaemonCannotStart, self.daemon, where)
@@ -104,7 +104,9 @@ class DaemonTests(DaemonTestCase):
         self.stop(daemon)
 
     def test_ignored_signals(self) -> None:
-        """What the daemon ignores its children do not: it handles it instead."""
+        """
+        Children do not inherit ignored signals: the daemon installs handlers instead.
+        """
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         daemon = self.daemon(IN_MEMORY)
@@ -118,7 +120,7 @@ class DaemonTests(DaemonTestCase):
 
 
 class AuthTests(DaemonTestCase):
-    """Whether authentication is required, by listen address and tokens."""
+    """Authentication is required depending on the listen address and the tokens."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -126,7 +128,7 @@ class AuthTests(DaemonTestCase):
         self.file = TokenFile(Path(self.where))
 
     def add(self) -> None:
-        """What the tool would do."""
+        """Add a token, as the tool would."""
         token, _ = create_token("pi", EVERYTHING, 1)
         self.file.change(lambda kept: {**kept, token.id: token}, unrecorded)
 
@@ -136,7 +138,7 @@ class AuthTests(DaemonTestCase):
         return policy.required, policy.pop_first_token()
 
     def said(self, *given: Any) -> str:
-        """What a daemon says at its start, which ends at once."""
+        """Return the log of a daemon that starts and stops at once."""
         with capturedLogs() as logged:
             daemon = self.daemon(*given)
         self.stop(daemon)
@@ -151,7 +153,9 @@ class AuthTests(DaemonTestCase):
         self.assertNotIn("authentication", self.said(self.where))
 
     def test_first(self) -> None:
-        """Where others can, a token that may do everything is made, at first only."""
+        """
+        The first daemon that listens beyond loopback creates a token with all rights.
+        """
         daemon = self.daemon(self.where, CONFIG, WIDE)
         text = daemon.auth_policy.pop_first_token()
         assert text is not None
@@ -207,7 +211,7 @@ class AuthTests(DaemonTestCase):
         self.stop(daemon)
 
     def test_known(self) -> None:
-        """Where principals are configured it is required, and no token is made."""
+        """Configured principals make authentication required, and no token is made."""
         known = {"alice": KnownPrincipal(grant=EVERYTHING)}
         config = evolve(CONFIG, access=evolve(CONFIG.access, known=known))
         for address in (HERE, WIDE):
@@ -254,7 +258,9 @@ class AuthTests(DaemonTestCase):
             self.stop(daemon)
 
     def test_said(self) -> None:
-        """That a token is asked for, how many there are, and how to make one."""
+        """
+        The log says that a token is required, how many exist, and how to make one.
+        """
         self.add()
         tool = f"twistd shellstream --state-dir {self.where} tokens make NAME"
         for address in (HERE, WIDE):
@@ -281,7 +287,7 @@ class AuthTests(DaemonTestCase):
             self.assertIn(f"type: chmod 600 {self.file.path}", str(error))
 
     def test_second_daemon(self) -> None:
-        """One that may not have the folder asks for the tokens in it all the same."""
+        """A second daemon in memory still requires the tokens of the shared folder."""
         self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": self.where})
         first = self.daemon(None)
         second = self.daemon(None, CONFIG, WIDE)

@@ -126,7 +126,7 @@ class ShownTests(TLSTestCase):
         self.assertEqual(second.fingerprint, first.fingerprint)
 
     def test_own_in_memory(self) -> None:
-        """Where nothing is kept there is another each time, and a warning."""
+        """A daemon in memory makes a new certificate at each start, and warns."""
         with capturedLogs() as logged:
             first, second = self.start(TLS()), self.start(TLS())
         self.assertNotEqual(first.fingerprint, second.fingerprint)
@@ -135,7 +135,7 @@ class ShownTests(TLSTestCase):
         self.assertIn(f"fingerprint {first.fingerprint}", said)
 
     def test_cannot_start(self) -> None:
-        """What cannot be used at the start stops the daemon with one line."""
+        """Unusable files stop the daemon at its start with one line."""
         small = str(self.folder / "small.key")
         Path(small).write_bytes(b"")
         for settings, named in (
@@ -160,7 +160,7 @@ class ShownTests(TLSTestCase):
         self.assertIsNone(self.connect().error)
 
     def test_ciphers(self) -> None:
-        """Of TLS 1.2 only what has forward secrecy, and is none of the old modes."""
+        """TLS 1.2 allows only AEAD ciphers with forward secrecy."""
         self.start()
         for ciphers, spoken in (
             (b"ECDHE-ECDSA-AES128-GCM-SHA256", True),
@@ -174,7 +174,7 @@ class ShownTests(TLSTestCase):
             self.assertEqual(found.error is None, spoken, found.error)
 
     def test_protocol(self) -> None:
-        """Whatever clients would rather speak, it is HTTP/1.1."""
+        """ALPN always selects HTTP/1.1."""
         service = self.start()
         self.factory = service.wrap(Site(NoContent(), self.clock))
         context = client_context()
@@ -183,7 +183,7 @@ class ShownTests(TLSTestCase):
         self.assertEqual(client.get_alpn_proto_negotiated(), b"http/1.1")
 
     def test_plain(self) -> None:
-        """Who speaks HTTP without TLS is told so, in words that fit."""
+        """A client that speaks plain HTTP gets a 400 that names https."""
         self.start()
         for said in (b"GET / HTTP/1.1\r\n\r\n", b"P", b"get"):
             protocol, transport = self.accept()
@@ -194,7 +194,7 @@ class ShownTests(TLSTestCase):
             self.assertTrue(transport.disconnecting)
 
     def test_nonsense(self) -> None:
-        """What is neither is cut, with an alert."""
+        """Bytes that are neither TLS nor HTTP end the connection with an alert."""
         self.start()
         protocol, transport = self.accept()
         protocol.dataReceived(b"\0" * 100)
@@ -202,7 +202,7 @@ class ShownTests(TLSTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_silent(self) -> None:
-        """Who does not come to speak is cut as without TLS, however slow it is."""
+        """A client with a slow handshake is cut after the usual timeout."""
         site = Site(NoContent(), self.clock)
         protocol, transport = self.accept(self.start().wrap(site))
         assert site.timeOut
@@ -242,7 +242,7 @@ class ReloadTests(TLSTestCase):
     """Files that change are taken up while the daemon runs."""
 
     def test_reload(self) -> None:
-        """Who connects next is shown the new one; who is there is not disturbed."""
+        """New connections get the new certificate; open ones continue undisturbed."""
         self.start()
         before, open_ = self.shown(), self.connect()
         new = self.issue("new")
@@ -258,7 +258,7 @@ class ReloadTests(TLSTestCase):
         self.assertIn(expected, str(formatEvent(event)))
 
     def test_unchanged(self) -> None:
-        """Nothing is read, or said, as long as nothing changes."""
+        """Unchanged files are neither read again nor logged."""
         self.start()
         with capturedLogs() as logged:
             self.clock.pump([POLL_INTERVAL] * 3)
@@ -351,7 +351,7 @@ class ClientCertificateTests(TLSTestCase):
             self.assertIn("DNS:ann.test", names)
 
     def test_none(self) -> None:
-        """Who has none gets in if it is optional, and an alert if it is required."""
+        """An optional certificate may be missing; a required one may not."""
         self.serve(ClientCertificate.OPTIONAL)
         found = self.connect()
         self.assertEqual(found.say(b"hello"), b"hello")

@@ -103,7 +103,7 @@ class MakeTests(ToolTestCase):
             self.assertNotIn(secret, each.read_text())
 
     def test_refused(self) -> None:
-        """What makes no sense is told with what would, and makes nothing."""
+        """Bad arguments are reported with the valid ones, and no token is made."""
         for argv, why in (
             ((), "the following arguments are required: NAME"),
             (("a b",), "'a b'; take a name of up to 64 letters"),
@@ -136,7 +136,7 @@ class MakeTests(ToolTestCase):
         self.assertEqual(self.ids(), [])
 
     def test_too_open(self) -> None:
-        """Where others can read what it was written to, that is said."""
+        """A warning is printed if other users can read the file with the new token."""
         for mode, warned in ((0o644, True), (0o600, False)):
             path = Path(self.mktemp())
             path.touch(mode)
@@ -160,7 +160,7 @@ class WhereTests(ToolTestCase):
         self.assertIn(str(self.folder / "shellstream" / "tokens.json"), said.err)
 
     def test_nowhere(self) -> None:
-        """What is kept nowhere has no tokens that could be made."""
+        """A daemon in memory has no tokens to make."""
         for where in (None, ":memory:"):
             said = self.tool("make", "pi", where=where)
             self.assertEqual((said.code, said.out), (1, ""))
@@ -180,7 +180,7 @@ class ListTests(ToolTestCase):
     """C{tokens list} shows all that is known of them."""
 
     def test_none(self) -> None:
-        """Where there are none that is said, but not to programs."""
+        """An empty list is reported to people, but not to programs."""
         said = self.tool("list")
         self.assertEqual((said.code, said.out), (0, ""))
         self.assertEqual(said.err, f"shellstream: {self.folder} has no tokens\n")
@@ -232,7 +232,7 @@ class ChangeTests(ToolTestCase):
         self.other = self.make("ci")
 
     def test_revoke(self) -> None:
-        """What is revoked is no more; that it was the last one is said."""
+        """A revoked token is gone; the tool says when it was the last one."""
         said = self.tool("revoke", self.old.id)
         self.assertEqual(
             said.err, f"shellstream: token {self.old.id} of pi is revoked\n"
@@ -293,7 +293,7 @@ class AuditTests(ToolTestCase):
         self.assertNotIn(secret, (self.folder / "audit.jsonl").read_text())
 
     def test_unwritable(self) -> None:
-        """What cannot be recorded is not done, and the reason is told."""
+        """A change that cannot be audited is refused with the reason."""
         (self.folder / "audit.jsonl").mkdir(parents=True)
         said = self.tool("make", "pi")
         self.assertEqual((said.code, said.out), (1, ""))

@@ -1,1 +1,1 @@
-"""What the documents say is true: they are run, and compared with the code."""
+"""The documents are true: their commands are run and compared with the code."""

@@ -53,7 +53,7 @@ class WalkthroughTests(TestCase):
     skip = needs(*PROGRAMS)
 
     async def prepare(self, reader: Walkthrough) -> None:
-        """What the documents expect to find on the machine."""
+        """Create the files that the documents expect on the machine."""
         app = reader.root / "srv" / "app"
         app.mkdir()
         rules = ("all test:", "\t@echo making $@", "broken:", "\t@exit 1")

@@ -1,4 +1,4 @@
-"""What the documents say of the code is so, and their links lead somewhere."""
+"""The documents agree with the code, and their links work."""
 
 import re
 import subprocess
@@ -77,7 +77,7 @@ class ReadmeTests(SynchronousTestCase):
             self.assertEqual(len(sed.stdout.splitlines()), 1, name)
 
     def test_not_the_index(self) -> None:
-        """Nothing says to install by a name that is another program's."""
+        """No file tells the reader to install another project's package."""
         wrong = re.compile(r"pip install (-\S+ )*shellstream\b(?!-)")
         folders = ("shellstream", "docs", "deploy", "tests")
         files = [each for name in folders for each in (ROOT / name).rglob("*")]
@@ -87,7 +87,7 @@ class ReadmeTests(SynchronousTestCase):
 
 
 class GeneratedTests(SynchronousTestCase):
-    """What is made of the code is what the code says now."""
+    """The generated pages are up to date."""
 
     def test_current(self) -> None:
         """C{docs/generate.py} would write nothing else."""

@@ -31,7 +31,7 @@ class ClientTestCase(TestCase):
         return client
 
     async def said(self, *words: str, code: int = 0, **env: str) -> str:
-        """What the client prints to stderr; each line must begin with its name."""
+        """Return the client's stderr; each line must begin with its name."""
         client = await self.done(*words, code=code, **env)
         said = client.err.decode()
         for line in said.splitlines():

@@ -1,4 +1,4 @@
-"""What a real daemon reveals on its machine, by children, files and processes."""
+"""A real daemon's children, files and processes reveal no secrets on its machine."""
 
 import json
 import os

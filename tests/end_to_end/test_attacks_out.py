@@ -136,7 +136,7 @@ class TerminalTests(ClientTestCase):
         self.assertEqual(client.out, TERMINAL.encode())
 
     async def test_server(self) -> None:
-        """Nothing that a hostile server says gets to the terminal as it is."""
+        """Text of a hostile server reaches the terminal only escaped."""
         self.daemon = await _hostile(self)
         for words, code in (
             (("ps",), 0),

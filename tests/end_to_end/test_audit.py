@@ -189,7 +189,7 @@ class AuditTests(AuditTestCase):
         self.assertIn(said, refusal(program))
 
     async def test_in_memory(self) -> None:
-        """Where nothing is kept, the log of the daemon has it."""
+        """A daemon in memory writes the audit to its log."""
         daemon = await start_daemon(self, CONFIG, "--state-dir", ":memory:")
         await fetch(daemon.port, "/stream")
         self.assertRegex(daemon.program.out, rb'audit \{"time":.*"what":"start"')

@@ -1,4 +1,4 @@
-"""What a daemon uses of memory and time, whatever clients and commands do."""
+"""A daemon's memory and time stay bounded, whatever clients and commands do."""
 
 import os
 import sys

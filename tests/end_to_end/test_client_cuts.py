@@ -47,7 +47,7 @@ class CuttingProxy(Protocol):
         connected.addErrback(self.refused)
 
     def refused(self, reason: Failure) -> None:
-        """There is no daemon now."""
+        """The daemon refused the connection."""
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:

@@ -25,7 +25,7 @@ shell = """{gated}"""
 
 
 class ClockTests(StateTestCase):
-    """Whatever the clock says, runs keep their order and their time limits."""
+    """Runs keep their order and time limits when the clock jumps."""
 
     skip = needs("faketime")
 

@@ -115,7 +115,7 @@ class ResumeTests(CutTestCase):
         self.assert_same(await self.resumed(daemon, run_id, form), account)
 
     async def resumed(self, daemon: Daemon, run_id: str, form: str) -> bytes:
-        """All that came, in as many answers as it took."""
+        """Read the whole output, in as many answers as it takes."""
         found, answers = b"", 0
         while True:
             answers += 1

@@ -173,7 +173,7 @@ class FullDiskTests(DiskTestCase):
 
 
 class ReadOnlyTests(DiskTestCase):
-    """Nothing can be kept where nothing may be written."""
+    """A daemon needs a writable state directory."""
 
     async def test_at_the_start(self) -> None:
         """The daemon says so in a line, and does not start."""
@@ -186,7 +186,7 @@ class ReadOnlyTests(DiskTestCase):
         )
 
     async def test_outputs(self) -> None:
-        """Where no new output may be kept, it is seen all the same, but once."""
+        """If new output cannot be stored, it can still be watched live, once."""
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         gated = await self.gated(daemon)

@@ -159,16 +159,16 @@ class OutputTests(StateTestCase):
         return left
 
     async def test_deleted(self) -> None:
-        """Of a deleted file all output is reported missing."""
+        """All output of a deleted file is reported missing."""
         self.assertEqual(await self.assert_told(Path.unlink, "is gone"), b"")
 
     async def test_emptied(self) -> None:
-        """Of an emptied file all output is reported missing."""
+        """All output of an emptied file is reported missing."""
         empty = partial(truncate, length=0)
         self.assertEqual(await self.assert_told(empty, "is cut short"), b"")
 
     async def test_truncated(self) -> None:
-        """Of a truncated file the rest is shown."""
+        """The rest of a truncated file is shown."""
         shorter = partial(truncate, length=100_000)
         left = await self.assert_told(shorter, "is cut short")
         self.assertGreater(len(left), 10_000)

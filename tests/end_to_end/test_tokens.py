@@ -116,7 +116,7 @@ class FirstStartTests(TokensTestCase):
             await daemon.ended()
 
     async def test_not_to_be_trusted(self) -> None:
-        """Where others can read the tokens the daemon does not start."""
+        """The daemon does not start if other users can read the tokens."""
         await self.make("pi")
         (self.state / "tokens.json").chmod(0o644)
         argv = ("-n", "shellstream", "--state-dir", str(self.state), "--port", "0")

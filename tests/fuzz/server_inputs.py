@@ -114,7 +114,7 @@ def _commands() -> tuple[Command, Command]:
 
 
 def _argv(v: Mapping[str, str]) -> tuple[str, ...]:
-    """What the argv above must become, written independently."""
+    """Fill in the argv above, written independently."""
     filled = (
         "prog",
         f"a{v['s']}b",

@@ -1,4 +1,4 @@
-"""What a proxy must pass on beside output: ends, cuts, departures, connections."""
+"""A proxy must pass on ends, cuts, departures and connections, besides output."""
 
 import os
 from collections.abc import Callable

@@ -63,7 +63,7 @@ class IdTests(SynchronousTestCase):
 
     @given(st.lists(TIMES, min_size=1, max_size=20))
     def test_sorted(self, times) -> None:
-        """Whatever the clock says, set back or standing still, each is the newest."""
+        """Each id is the newest, also when the clock is set back or stands still."""
         ids: list[str] = []
         for now in times:
             ids.append(next_id(now, ids[-1] if ids else None))
@@ -117,7 +117,7 @@ class DescribedTests(SynchronousTestCase):
     """A run as clients see it."""
 
     def test_queued(self) -> None:
-        """What is not known yet is null, and there is no end."""
+        """Unknown fields are null, and a queued run has no end."""
         found = json.loads(json.dumps(to_document(RUN)))
         unknown = {name for name, value in found.items() if value is None}
         self.assertEqual(
@@ -131,7 +131,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertEqual(found["output"], f"/runs/{RUN.id}/output")
 
     def test_ended(self) -> None:
-        """All that is known of how it ended is there, in words where there are some."""
+        """The document of an ended run tells in full how it ended."""
         found = json.loads(json.dumps(to_document(ENDED)))
         self.assertEqual((found["state"], found["signal"]), ("signaled", "TERM"))
         self.assertEqual(found["reason"], "timeout")
@@ -152,14 +152,14 @@ class DescribedTests(SynchronousTestCase):
         )
 
     def test_input(self) -> None:
-        """What it has taken of its input is told, and what terminal it has."""
+        """The document shows the offset of the input, and the terminal."""
         asked = evolve(RUN, stdin=StdinState(offset=7, open=False), tty=Tty(rows=50))
         found = json.loads(json.dumps(to_document(asked)))
         self.assertEqual(found["stdin"], {"offset": 7, "open": False})
         self.assertEqual(found["tty"], {"rows": 50, "columns": 80, "term": "xterm"})
 
     def test_not_for_clients(self) -> None:
-        """What only this machine needs to know is not told."""
+        """Fields for this machine only are not in the document."""
         names = set(to_document(ENDED))
         self.assertEqual(names & {"pid", "pid_start", "stored"}, set())
         self.assertNotIn("pid", repr(ENDED))

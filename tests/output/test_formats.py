@@ -26,7 +26,7 @@ HALF = 128 * 1024
 
 
 class AllFormatsTests(SynchronousTestCase):
-    """What holds whatever the format."""
+    """Invariants of all formats."""
 
     def test_names(self) -> None:
         """The formats are those of the protocol, in its order."""
@@ -61,7 +61,7 @@ class AllFormatsTests(SynchronousTestCase):
                 self.assertEqual(one.output([], 5, final=final), (b"", 5))
 
     def test_bounded(self) -> None:
-        """What is written at a time is bounded, however far it swells."""
+        """One call writes a bounded amount, however much encoding expands it."""
         for one in FORMATS:
             size = one.read_size
             pair: list[tuple[Stream, bytes]] = [(OUT, b"a"), (ERR, b"\xff")]
@@ -90,7 +90,7 @@ class PlainTests(SynchronousTestCase):
     """C{plain} is the bytes themselves."""
 
     def test_bytes_only(self) -> None:
-        """Nothing is added before, between or after them."""
+        """The plain format adds no bytes before, between or after the output."""
         plain = Plain()
         chunks = chunks_of(b"a\xe2", (ERR, b"\0\xff"), b"b")
         self.assertEqual(plain.output(chunks, 0, final=False), (b"a\xe2\0\xffb", 5))
@@ -122,7 +122,7 @@ class NdjsonTests(SynchronousTestCase):
         self.assertIn("größer".encode(), wire)
 
     def test_bytes(self) -> None:
-        """What is no text comes in base64."""
+        """Bytes that are not UTF-8 are encoded in base64."""
         wire, _ = Ndjson().output([Chunk(0, OUT, TIME, b"a\xff")], 0, final=False)
         self.assertEqual(json.loads(wire)["base64"], "Yf8=")
         self.assertNotIn("text", json.loads(wire))
@@ -194,14 +194,14 @@ class SseTests(SynchronousTestCase):
         self.assertEqual(event.data.encode() + b"\n", Ndjson().end(EXITED))
 
     def test_ids(self) -> None:
-        """What is written as an id is read as one."""
+        """Written ids can be parsed."""
         for one, run in ((Sse(), None), (Sse().naming_run(RUN), RUN)):
             for offset in (0, 5, MAX_OFFSET):
                 _, kept = event_source(one.gap(Gap(0, offset)))
                 self.assertEqual(parse_last_event_id(kept["id"]), (offset, run))
 
     def test_no_ids(self) -> None:
-        """What no event had as its id is refused, and says what it is."""
+        """A malformed id is refused with an explanation."""
         wrong = (
             *("", " ", "-1", "+1", "1.0", "1_0", "0x1", "\u0663", "1\n", " 1"),
             *("@", "1@", "@x", "1@x@y", "1@x y", "1@" + "x" * 65, "1@\u0663"),

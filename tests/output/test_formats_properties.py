@@ -28,7 +28,7 @@ TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from("é€😀"), min
 
 
 class RoundTripProperties(SynchronousTestCase):
-    """What was written is read, in every format."""
+    """Each format decodes to the output that was written."""
 
     @given(PARTS, STEPS, ONLY, st.data())
     def test_decoded(self, parts, steps, only, data) -> None:
@@ -56,7 +56,7 @@ class RoundTripProperties(SynchronousTestCase):
 
     @given(TEXTS, STEPS, STEPS)
     def test_text_stays_text(self, text, sizes, steps) -> None:
-        """Of valid UTF-8 nothing is told as bytes, however it arrives and is read."""
+        """Valid UTF-8 stays text, however it arrives and is read."""
         data = text.encode()
         parts = []
         for size in cycle(sizes):
@@ -70,7 +70,7 @@ class RoundTripProperties(SynchronousTestCase):
 
     @given(PARTS, STEPS)
     def test_text_is_whole(self, parts, steps) -> None:
-        """Where nothing is left out, text is cut only where characters begin."""
+        """Without a gap, text is cut only between characters."""
         for one in ndjson(viewed(Ndjson(), laid_out(parts), steps)):
             self.assertTrue(one.data)
             if not one.text:

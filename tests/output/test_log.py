@@ -25,7 +25,7 @@ CAPACITIES = st.integers(0, 4 * OVERHEAD)
 
 
 def kept(log: OutputLog, offset: int) -> list[Chunk]:
-    """All that the log still holds from C{offset} on."""
+    """Read everything that the log still holds from C{offset} on."""
     found: list[Chunk] = []
     while chunks := log.read(offset):
         found += chunks
@@ -72,8 +72,8 @@ class OutputLogTests(SynchronousTestCase):
     @given(WRITES, CAPACITIES)
     def test_bounded(self, writes, capacity) -> None:
         """
-        What is kept costs no more than the capacity, and nothing is forgotten that
-        had room; only the newest write is kept though it be larger.
+        The kept output costs at most the capacity, and is as long as fits; only the
+        newest write is kept even if it is larger.
         """
         log = filled(capacity, writes)
         costs = [len(chunk.data) + OVERHEAD for chunk in kept(log, log.start)]
@@ -95,7 +95,7 @@ class OutputLogTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.binary(min_size=1, max_size=600))
     def test_start_after(self, writes, capacity, more) -> None:
-        """Where the log will start is foretold exactly."""
+        """C{reserve} predicts the log's next start exactly."""
         log = filled(capacity, writes)
         foretold = log.reserve(len(more))
         log.append(Stream.STDERR, 0, more)
@@ -146,7 +146,7 @@ class OutputLogTests(SynchronousTestCase):
 
 
 class BackingTests(SynchronousTestCase):
-    """What memory has no room for is read from what backs the log."""
+    """Output beyond the memory limit is read from the storage."""
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())
     def test_replay(self, writes, capacity, retain, data) -> None:
@@ -206,7 +206,9 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(replay(log, 8), b"ijkl")  # it is nowhere else
 
     def test_cannot_be_written_and_closed(self) -> None:
-        """What the storage refused stays in memory when the storage is closed."""
+        """
+        Output that the storage refused stays in memory after the storage is closed.
+        """
         storage = FakeLogStorage()
         log = OutputLog(1 << 20, storage)
         log.append(Stream.STDOUT, 0, b"ab")
@@ -253,7 +255,7 @@ class BackingTests(SynchronousTestCase):
             self.assertEqual(replay(log, 0), b"abcdefgh")
 
     def test_told_at_once(self) -> None:
-        """That something is not kept is told when it happens, and once."""
+        """A storage error is reported when it happens, and once."""
         told: list[Exception] = []
         storage = FakeLogStorage(refuses=OSError(errno.ENOSPC, "full"))
         log = OutputLog(1 << 20, storage, report=told.append)
@@ -314,7 +316,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(log.stored, 2 + OVERHEAD)  # it takes that much memory
 
     def test_ended(self) -> None:
-        """What is kept of an earlier run is a closed log."""
+        """A log from storage is closed."""
         storage = FakeLogStorage(2, [Chunk(0, Stream.STDOUT, 0, b"abcd")], 4)
         log = OutputLog.from_storage(storage)
         leave = log.subscribe(lambda: None)
@@ -342,7 +344,7 @@ class BackingTests(SynchronousTestCase):
 
 
 class HeldTests(SynchronousTestCase):
-    """What a viewer sees of a held log was made safe first."""
+    """A viewer sees only published output of a log."""
 
     def setUp(self) -> None:
         self.storage = FakeLogStorage()
@@ -351,7 +353,7 @@ class HeldTests(SynchronousTestCase):
         self.log.subscribe(lambda: self.woken.append(self.log.end))
 
     def test_held(self) -> None:
-        """What was appended is neither announced nor readable until it is published."""
+        """Appended output is neither announced nor readable until it is published."""
         for write in (b"ab", b"cd"):
             self.log.append(Stream.STDOUT, 0, write)
         self.assertEqual((self.log.end, self.log.written, self.woken), (0, 4, []))
@@ -371,7 +373,9 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual((self.woken, replay(self.log, 0)), ([2], b"ab"))
 
     def test_forgotten_before_seen(self) -> None:
-        """What was dropped while it was held is missed only once it would be read."""
+        """
+        Output dropped before it was published is missed only when it would be read.
+        """
         self.storage.retain = 2
         for write in (b"ab", b"cd", b"ef"):
             self.log.append(Stream.STDOUT, 0, write)

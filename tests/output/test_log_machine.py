@@ -120,7 +120,7 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.data)
     @rule()
     def killed(self) -> None:
-        """What whoever comes next finds is all that could be read, and all written."""
+        """After a kill, a new reader finds all readable and all written output."""
         found = RingFile.open(self.file.path)
         log = OutputLog.from_storage(found)
         assert log.start <= self.file.start
@@ -137,7 +137,7 @@ class LogMachine(RuleBasedStateMachine):
     def killed_while_appending(
         self, stream: Stream, size: int, kept: float, garble: bytes
     ) -> None:
-        """Of an append that was cut short nothing false is found, nor older lost."""
+        """A torn append yields no false output, and loses no older output."""
         path, torn = self.file.path, self.folder / "torn"
         before, start, end = path.read_bytes(), self.file.start, self.file.end
         self.append(stream, size, 1, 2)

@@ -104,7 +104,7 @@ class NegotiateTests(SynchronousTestCase):
                 self.assertEqual(negotiate(accept, None).name, name)
 
     def test_wanted(self) -> None:
-        """What the address names is more than what the header says."""
+        """The C{format} parameter wins over the C{Accept} header."""
         for one in FORMATS:
             self.assertIs(negotiate("text/html", one.name), one)
 
@@ -124,7 +124,7 @@ class NegotiateTests(SynchronousTestCase):
         self.assertEqual((error.status, error.extensions), (406, {"formats": facts}))
 
     def test_fewer(self) -> None:
-        """Where only some are to be had, only they are."""
+        """A resource with fewer formats negotiates only those."""
         some = (Frames(), Sse())
         self.assertEqual(negotiate("*/*", None, some), Frames())
         self.assertEqual(negotiate("text/plain", None, some), Frames())

@@ -41,14 +41,14 @@ class RenditionTests(RunTestCase):
         self.assertEqual(rendition.encode_from(3, 4, final=True)[1], 4)
 
     def test_only(self) -> None:
-        """Of one stream, the other is left out."""
+        """An encoding of one stream leaves out the other."""
         rendition = SharedEncoding(self.run_, Plain(), Stream.STDERR)
         self.run_.output(Stream.STDOUT, b"abc")
         self.run_.output(Stream.STDERR, b"d")
         self.assertEqual(rendition.encode_from(0, 4, final=False), (b"d", 4))
 
     def test_gone(self) -> None:
-        """What is not there is not told, nor anything else in its place."""
+        """Output that is gone is an error, and is not replaced by other output."""
         rendition = SharedEncoding(self.run_, Plain())
         self.run_.output(Stream.STDOUT, b"abc")
         rendition.encode_from(0, 3, final=False)

@@ -39,7 +39,7 @@ class TailTests(SynchronousTestCase):
         self.assertEqual(found, [14, 8, 4, 0, 0])
 
     def test_empty(self) -> None:
-        """Where there is nothing, the last lines begin there."""
+        """The tail of an empty log begins at its start."""
         for lines in range(3):
             self.assertEqual(tail(log_of([]), lines), 0)
 
@@ -63,7 +63,7 @@ class TailTests(SynchronousTestCase):
 
 
 class TailProperties(SynchronousTestCase):
-    """Whatever was said, and however large the blocks are that are looked at."""
+    """The tail is right for any output and any block size."""
 
     @given(st.lists(WORDS, max_size=12), st.integers(0, 8), st.integers(1, 20))
     def test_as_the_whole(self, words, lines, block) -> None:
@@ -81,7 +81,7 @@ class TailProperties(SynchronousTestCase):
         st.sampled_from(Stream),
     )
     def test_one_stream(self, words, lines, block, only) -> None:
-        """Where one stream is wanted, it has exactly the last lines of that."""
+        """The tail of one stream has exactly that stream's last lines."""
         log = log_of(words)
         with patch.object(tail_module, "BLOCK", block):
             begin = tail(log, lines, only)
@@ -101,7 +101,7 @@ class TailProperties(SynchronousTestCase):
 
     @given(st.lists(WORDS, max_size=30), st.integers(0, 8), st.integers(250, 900))
     def test_bounded(self, words, lines, capacity) -> None:
-        """Of a log that has dropped its beginning, the last lines of what is left."""
+        """The tail of a log that dropped its beginning is the tail of the rest."""
         log = log_of(words, capacity)
         whole = b"".join(word for _, word in words)
         left = whole[log.start :]

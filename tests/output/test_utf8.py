@@ -9,17 +9,17 @@ from tests.support.outputs import ERR, OUT, chunks_of
 
 
 def told(*parts, start=0, final=False, only=None):
-    """What an NDJSON reader is told: text or bytes; and where it is to go on."""
+    """Return the text or bytes that an NDJSON reader gets, and the next offset."""
     chunks = chunks_of(*parts, start=start)
     wire, offset = Ndjson().output(chunks, start, final=final, only=only)
     return [one.data.decode() if one.text else one.data for one in ndjson(wire)], offset
 
 
 class CharacterTests(SynchronousTestCase):
-    """Where output is cut, its characters are not."""
+    """Characters stay whole where output is cut."""
 
     def test_carried_over(self) -> None:
-        """What a chunk has of a character comes with the rest of it."""
+        """The first part of a character comes with the rest of it."""
         self.assertEqual(told(b"a\xe2", b"\x82", b"\xacb"), (["a", "€b"], 5))
 
     def test_time(self) -> None:
@@ -38,21 +38,23 @@ class CharacterTests(SynchronousTestCase):
         self.assertEqual(told(b"a\xf0\x9f", final=True), (["a", b"\xf0\x9f"], 3))
 
     def test_other_stream_between(self) -> None:
-        """What the other stream parts is not put together, and does not wait."""
+        """
+        A character that the other stream interrupts is sent in parts, without delay.
+        """
         self.assertEqual(
             told(b"a\xe2", (ERR, b"!"), b"\x82\xac"),
             (["a", b"\xe2", "!", b"\x82\xac"], 5),
         )
 
     def test_other_stream_left_out(self) -> None:
-        """So it is where the other stream is left out, since offsets count it."""
+        """The same if the other stream is left out, since offsets count it."""
         self.assertEqual(
             told(b"a\xe2", (ERR, b"!"), b"\x82\xacb", only=OUT),
             (["a", b"\xe2", b"\x82\xac", "b"], 6),
         )
 
     def test_left_out_at_the_end(self) -> None:
-        """What is left out is passed over at once."""
+        """A stream that is left out is skipped at once."""
         self.assertEqual(told(b"a", (ERR, b"\xe2"), only=OUT), (["a"], 2))
         self.assertEqual(told((ERR, b"xyz"), only=OUT), ([], 3))
 
@@ -63,7 +65,7 @@ class CharacterTests(SynchronousTestCase):
         self.assertEqual(told(rest, start=9), ([rest], 12))
 
     def test_no_text(self) -> None:
-        """What is no UTF-8 is told whole, its good characters too."""
+        """A chunk that is not UTF-8 is sent whole as bytes, its good characters too."""
         self.assertEqual(told(b"a\xffb"), ([b"a\xffb"], 3))
         self.assertEqual(told(b"\x80" * 4 + b"a"), ([b"\x80" * 4 + b"a"], 5))
         self.assertEqual(told(b"\x80a\xff"), ([b"\x80a\xff"], 3))

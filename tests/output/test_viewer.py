@@ -24,7 +24,7 @@ class FollowTests(ViewerTestCase):
         self.assertTrue(self.transport.streaming)
 
     def test_replays_then_follows(self) -> None:
-        """What was there comes first, then what arrives, as it arrives."""
+        """A viewer gets the existing output first, then new output as it arrives."""
         self.say(b"old ")
         viewer = self.view()
         self.assertEqual((self.transport.value(), viewer.offset), (b"old ", 4))
@@ -42,7 +42,7 @@ class FollowTests(ViewerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_over(self) -> None:
-        """What a transport says after the end changes nothing."""
+        """Events of the transport after the end change nothing."""
         viewer = self.view()
         self.end()
         viewer.resumeProducing()
@@ -148,7 +148,9 @@ class SlowTests(ViewerTestCase):
         self.assertFalse(self.child.paused)
 
     def test_burst_gone(self) -> None:
-        """One that leaves meanwhile is given nothing more, and nothing waits."""
+        """
+        A viewer that leaves during a burst gets nothing more, and leaves no timer.
+        """
         viewer = self.behind()
         seen = viewer.offset
         viewer.stopProducing()
@@ -183,7 +185,7 @@ class StallTests(ViewerTestCase):
         self.assert_left()
 
     def test_moves(self) -> None:
-        """Whoever takes something in between has all the time again."""
+        """A viewer that takes output in between gets the full time again."""
         viewer = self.view()
         for _ in range(5):
             viewer.pauseProducing()

@@ -52,7 +52,7 @@ class ViewTests(ViewerTestCase):
         self.assertEqual((self.transport.value(), self.told), (b"", ["done"]))
 
     def test_one_stream(self) -> None:
-        """Of two streams the one that is wanted comes; the offset counts both."""
+        """A viewer of one stream gets only that; the offset counts both."""
         viewer = self.view(ViewOptions(only=Stream.STDERR))
         self.say(b"out")
         self.run_.output(Stream.STDERR, b"err")

@@ -161,7 +161,7 @@ class SpawnTests(TestCase):
         self.assertLessEqual(int(limit), hard)
 
     async def test_paused(self) -> None:
-        """What a child wrote is not lost though it was paused when it exited."""
+        """Output of a child that was paused when it exited is not lost."""
         child, told = self.start("head -c 60000 /dev/zero")
         child.pause()
         exited: Deferred[None] = Deferred()
@@ -226,10 +226,10 @@ class SpawnTests(TestCase):
 
 
 class CannotSpawnTests(SynchronousTestCase):
-    """What keeps a process from starting is an error that names no path."""
+    """A failed start is an error that names no path."""
 
     def why(self, *argv: str, cwd: str | None = None) -> str:
-        """What L{spawn} says of a command that it cannot start."""
+        """Return the error of L{spawn} for a command that cannot be started."""
         before = len(os.listdir("/proc/self/fd"))
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:

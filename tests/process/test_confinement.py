@@ -9,10 +9,10 @@ GID = 1002
 
 
 class ToolTests(SynchronousTestCase):
-    """What asks for nothing needs no tool; what asks for much, three."""
+    """A command without limits needs no tool; one with all limits needs three."""
 
     def test_nothing(self) -> None:
-        """What Popen does by itself, or is as it is anyway, takes no tool."""
+        """Settings that Popen applies, or that change nothing, need no tool."""
         self.assertEqual(list(tools(Confinement(), None)), [])
         self.assertEqual(list(tools(Confinement(umask=0o77, nice=0), None)), [])
         self.assertEqual(list(tools(Confinement(user="bob"), None)), [])

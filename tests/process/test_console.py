@@ -53,7 +53,7 @@ class ConsoleTestCase(TestCase):
         return child, told, stdin
 
     def out(self, told: Told) -> str:
-        """All that was shown so far."""
+        """Return all output so far."""
         self.assertNotIn(Stream.STDERR, told.output_)
         return told.output_.get(Stream.STDOUT, b"").decode()
 
@@ -83,7 +83,7 @@ class ConsoleTests(ConsoleTestCase):
         self.assertLessEqual(modes, set(self.out(told).split()))
 
     async def test_one_stream(self) -> None:
-        """What goes to standard error is in the same place, in its order."""
+        """Standard error appears on the terminal in order with standard output."""
         _, told, _ = self.start("for n in 1 2 3; do echo $n; echo e$n >&2; done")
         await told.ended
         self.assertEqual(self.out(told).split(), ["1", "e1", "2", "e2", "3", "e3"])
@@ -137,7 +137,7 @@ class ConsoleTests(ConsoleTestCase):
             self.assertEqual(self.out(told), "xterm []\r\n")
 
     async def test_operator_knows(self) -> None:
-        """What the operator says of C{TERM} counts."""
+        """The operator's C{TERM} takes precedence."""
         _, told, _ = self.start("echo $TERM", env={"TERM": "dumb"})
         await told.ended
         self.assertEqual(self.out(told), "dumb\r\n")
@@ -168,7 +168,7 @@ class EndTests(ConsoleTestCase):
             self.assertFalse(stdin.state.open)
 
     async def test_eof_of_shell(self) -> None:
-        """So it is for a shell that reads keys, and it leaves."""
+        """The same for a shell that reads keys, which then exits."""
         _, told, stdin = self.start("exec bash --norc -i", env={"PS1": "> "})
         await self.shown(told, "> ")
         await stdin.feed(StdinChunk(b"echo 4$((1+1))\r", eof=True))
@@ -234,7 +234,7 @@ class EndTests(ConsoleTestCase):
 
 
 class CannotSitTests(SynchronousTestCase):
-    """What keeps a command from its input or its terminal leaves nothing open."""
+    """A failed start with input or a terminal leaves nothing open."""
 
     def assert_refused(self, error: type[Exception], command: Command) -> str:
         """It cannot be started, either way; the error names no path."""

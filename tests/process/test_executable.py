@@ -117,7 +117,7 @@ class LoaderTests(FilesTestCase):
             self.assertIsNone(find_loader(path), path)
 
     def test_fifo(self) -> None:
-        """What would make us wait is not opened."""
+        """A FIFO is not opened, since that would block."""
         path = str(self.folder / "fifo")
         os.mkfifo(path)
         self.assertIsNone(find_loader(path))
@@ -190,7 +190,9 @@ class PreloadTests(FilesTestCase):
         self.assertIsNone(self.found(answer))
 
     def test_useless(self) -> None:
-        """Where it is not there, fails, or says nothing of use, there is nothing."""
+        """
+        If C{stdbuf} is missing, fails, or prints nonsense, there is no preload library.
+        """
         for answer in (
             None,
             "exit 125",

@@ -8,7 +8,7 @@ from shellstream.process.file_limits import file_limit, scarce
 
 
 class ScarceTests(SynchronousTestCase):
-    """Nothing new begins with one of the last descriptors."""
+    """A new use of descriptors is refused when few are left."""
 
     def limit(self, soft: int) -> None:
         """Let so many files be open."""

@@ -34,12 +34,14 @@ class PrepareTests(SynchronousTestCase):
     """L{prepare} finds out how to start commands."""
 
     def test_nothing(self) -> None:
-        """What asks for nothing has nothing, and no program is run for it."""
+        """
+        A command without settings has an empty plan, and no program is run for it.
+        """
         with patch.dict(os.environ, PATH=""):
             self.assertEqual(prepare([command()]), {"x": LaunchPlan()})
 
     def test_prefix(self) -> None:
-        """What asks for much has the tools before it, by their paths."""
+        """A command with settings gets the tools as its prefix, by their paths."""
         asked = command(nice=1, open_files=50, no_new_privileges=True)
         nice, prlimit, setpriv = map(shutil.which, ("nice", "prlimit", "setpriv"))
         expected = (nice, "-n", "1", "--", prlimit, "--nofile=50", "--")
@@ -72,7 +74,7 @@ class PrepareTests(SynchronousTestCase):
         self.assertIs(found["a"].preload, found["b"].preload)
 
     def test_terminals_taken(self) -> None:
-        """That there is no terminal left just now does not stop the daemon."""
+        """A temporary lack of terminals does not stop the daemon."""
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with patch.object(os, "openpty", side_effect=full):
             prepare([command(unbuffer=Unbuffer.PTY)])
@@ -82,7 +84,7 @@ class PrepareTests(SynchronousTestCase):
 
 
 class CannotPrepareTests(SynchronousTestCase):
-    """What the system cannot do is named with command, key and cure."""
+    """A setting that the system cannot apply is reported with command, key and cure."""
 
     def reasons(self, *commands: Command) -> list[str]:
         """Why these cannot be had."""
@@ -166,7 +168,7 @@ class CannotPrepareTests(SynchronousTestCase):
         self.assertIn("util-linux, 2.33 or newer", reason)
 
     def test_not_together(self) -> None:
-        """What can be had one by one, but not at once, names all of it."""
+        """Settings that only fail together are all named."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         picky = folder / "nice"

@@ -45,7 +45,7 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find_orphans([record]), {})
 
     def test_no_session(self) -> None:
-        """What leads no session was not started as a run."""
+        """A process that leads no session was not started as a run."""
         started = Started(self, "echo; exec sleep 99", own_session=False)
         self.assertEqual(find_orphans([started.record]), {})
 
@@ -58,13 +58,13 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find_orphans([evolve(record, id="another")]), {})
 
     def test_never_recorded(self) -> None:
-        """So is one whose daemon had no time to write down its id."""
+        """The same for a process whose daemon had no time to record its id."""
         started = Started(self, STUBBORN)
         self.assertEqual(find_orphans([RUN]), {RUN.id: {started.pid}})
         self.assertEqual(find_orphans([]), {})
 
     def test_session_of_its_own(self) -> None:
-        """What a run has put into a session of its own is not its group."""
+        """A process in a session of its own does not belong to the run's group."""
         started = Started(self, APART)
         self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
         self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
@@ -107,7 +107,7 @@ class EndTests(SynchronousTestCase):
         return Deferred.fromCoroutine(end_orphans(*given))
 
     def test_nothing(self) -> None:
-        """Where nothing is left it is done at once."""
+        """Without orphans, ending them is done at once."""
         self.successResultOf(self.end([], self.clock, 5))
         self.successResultOf(self.end([RUN], self.clock, 5))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -125,7 +125,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_kill(self) -> None:
-        """One that does not is killed after the time of grace, with its group."""
+        """An orphan that ignores TERM is killed with its group after the grace time."""
         started = Started(self, STUBBORN)
         ended = self.end([started.record], self.clock, 5)
         self.clock.pump([POLL_INTERVAL] * 99)
@@ -164,7 +164,9 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_another_users(self) -> None:
-        """One that runs as another user by now cannot be ended, nor be waited for."""
+        """
+        A process that now belongs to another user is neither ended nor waited for.
+        """
         started = Started(self, STUBBORN)
         with patch("os.killpg", side_effect=PermissionError):
             self.successResultOf(self.end([started.record], self.clock, 5))

@@ -113,7 +113,7 @@ class InputTests(InputTestCase):
             self.assertFalse(told.ended.called)
 
     async def test_closed_before(self) -> None:
-        """So is one that did before anybody noticed."""
+        """The same for a child that closed its input before the daemon wrote to it."""
         child, told, _ = self.start("exec <&-; echo; sleep 1000")
         await told.seen
         self.assertEqual(child.write(memoryview(b"x"), lambda: None), 0)

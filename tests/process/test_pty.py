@@ -55,7 +55,7 @@ def on_terminal(script: str) -> Command:
 
 
 class BytesTests(TestCase):
-    """What arrives is what was written, as by a pipe."""
+    """Output through a terminal is the same as through a pipe."""
 
     timeout = 120
 
@@ -68,7 +68,7 @@ class BytesTests(TestCase):
         return *found, told.output_.get(Stream.STDERR), status.code
 
     async def test_identical(self) -> None:
-        """Whatever a program writes, and however, no byte is lost, added or changed."""
+        """No byte is lost, added or changed, however a program writes."""
         path = Path(self.mktemp()).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         for name, data in OUTPUTS.items():
@@ -81,7 +81,7 @@ class BytesTests(TestCase):
                     self.assertEqual(found, (*expected, None, 7), (name, size, how))
 
     async def test_streams(self) -> None:
-        """What goes to standard error stays apart, and is on a pipe."""
+        """Standard error stays separate, on a pipe."""
         script = "echo out; echo err >&2; test -t 1 && test ! -t 2 && exit 3"
         _, told = start(self, on_terminal(script))
         self.assertEqual((await told.ended).code, 3)
@@ -137,7 +137,7 @@ class EndTests(TestCase):
         return child, told
 
     async def test_paused(self) -> None:
-        """What a child wrote is not lost though it was paused when it exited."""
+        """Output of a child that was paused when it exited is not lost."""
         child, told = await self.paused_until_exit("head -c 8000 /dev/zero")
         child.loseConnection()  # as after the linger time
         self.assertNoResult(told.ended)
@@ -194,7 +194,7 @@ class EndTests(TestCase):
 
 
 class NoTerminalTests(SynchronousTestCase):
-    """What keeps a terminal from being had is an error that names no path."""
+    """A missing terminal is an error that names no path."""
 
     def test_no_more(self) -> None:
         """The machine is busy if all terminals are taken, not if it has none."""
@@ -212,7 +212,7 @@ class NoTerminalTests(SynchronousTestCase):
             self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     def test_half(self) -> None:
-        """One that is there but cannot be used is given back."""
+        """A terminal that cannot be used is closed."""
         before = len(os.listdir("/proc/self/fd"))
         error = OSError(errno.EACCES, os.strerror(errno.EACCES))
         with patch.object(os, "ttyname", side_effect=error):

@@ -120,12 +120,12 @@ class HeldTests(TestCase):
         self.assertEqual({name: told.get(name) for name in found}, found)
 
     async def test_makers(self) -> None:
-        """Of programs that make lines, the table says which are live."""
+        """The table lists which programs write lines live."""
         needed = {name: program for name, (program, *_) in MAKERS.items()}
         await self.check(needed, self.make)
 
     async def test_filters(self) -> None:
-        """Of programs that read lines, too."""
+        """The table lists which filters write lines live."""
         needed = {name: line.split()[0] for name, line in FILTERS.items()}
         await self.check(needed, self.filter)
 

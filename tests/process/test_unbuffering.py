@@ -15,7 +15,7 @@ PERL = "-Mstrict();$|=1"
 
 
 class UnbufferedTests(SynchronousTestCase):
-    """What an environment has that un-buffers, and what the operator has to say."""
+    """The un-buffering environment, and the operator's own settings."""
 
     def test_auto(self) -> None:
         """Python, Perl and stdio have what each looks for; all else stays."""
@@ -44,7 +44,7 @@ class UnbufferedTests(SynchronousTestCase):
         self.assertEqual(unbuffered(Unbuffer.OFF, {"A": "1"}, PRELOAD), {"A": "1"})
 
     def test_operators(self) -> None:
-        """What the operator has set wins, or comes first where both can be."""
+        """The operator's settings win, or come first where both apply."""
         given = {
             "PYTHONUNBUFFERED": "",
             "_STDBUF_O": "0",
@@ -62,7 +62,7 @@ class UnbufferedTests(SynchronousTestCase):
         self.assertEqual(found, {**expected, "LD_PRELOAD": "/x.so"})
 
     def test_emptied(self) -> None:
-        """What the operator has made empty stays so."""
+        """A variable that the operator emptied stays empty."""
         given = {"PYTHONUNBUFFERED": "", "PERL5OPT": "", "LD_PRELOAD": ""}
         found = unbuffered(Unbuffer.AUTO, given, PRELOAD)
         self.assertEqual(found, {**given, "_STDBUF_O": "L"})
@@ -74,7 +74,7 @@ class PerlTests(SynchronousTestCase):
     def perl(
         self, *argv: str, given: dict[str, str] = {}, stdin: str = ""
     ) -> tuple[str, str, int]:
-        """What a Perl that is un-buffered writes, says, and ends with."""
+        """Run an un-buffered Perl and return its output, errors and exit code."""
         env = unbuffered(Unbuffer.AUTO, {"PATH": os.environ["PATH"], **given}, None)
         done = subprocess.run(
             ["perl", *argv], env=env, input=stdin, capture_output=True, text=True

@@ -90,7 +90,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.admission.queue, [])
 
     def test_reject(self) -> None:
-        """Where there is none the reason is told, and when to ask again."""
+        """A rejected run gets the reason, and the time to ask again."""
         a = command("a", WhenBusy.REJECT, 1)
         self.admit(a)
         error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
@@ -102,7 +102,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIn("2 commands are running already", str(error))
 
     def test_queue(self) -> None:
-        """Who waits is next once somebody leaves, the first that came first."""
+        """Queued runs start in the order in which they came."""
         a = command("a", WhenBusy.QUEUE)
         runs = [self.admit(a) for _ in range(4)]
         self.assertEqual(self.admission.queue, runs[2:])
@@ -121,7 +121,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIsNone(self.admission.next())
 
     def test_unrecorded(self) -> None:
-        """Who is not written down yet is not next, and nobody of its kind is."""
+        """A run that is not recorded yet blocks the queue of its command."""
         a = command("a", WhenBusy.QUEUE, 1)
         first, second = self.admit(a), self.admit(a)
         second.recorded = False
@@ -158,7 +158,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIsNone(self.admission.joinable(a, same))
 
     def test_join_input(self) -> None:
-        """Nobody shares a run into which something is put."""
+        """A run with input or a terminal is never shared."""
         limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
         a = Command(name="a", argv=("a",), stdin=True, tty=True, limits=limits)
         plain, fed, typed = a.invoke([]), a.invoke([], True), a.invoke([], tty=Tty())
@@ -172,7 +172,9 @@ class AdmissionTests(SynchronousTestCase):
             self.admission.leave(run)
 
     def test_replace(self) -> None:
-        """What runs is told to end, what waits is over, and who came is next."""
+        """
+        The running run is ended, a waiting one is cancelled, and the newest is next.
+        """
         a = command("a", WhenBusy.REPLACE, 1)
         runs = [self.admit(a) for _ in range(3)]
         child = self.owner.children[runs[0].id]
@@ -207,7 +209,7 @@ COMMANDS = {
 
 
 class AdmissionProperties(SynchronousTestCase):
-    """Whatever the order in which runs come and go."""
+    """Limits hold for any order in which runs come and go."""
 
     @given(STEPS)
     def test_limits(self, steps) -> None:

@@ -43,7 +43,7 @@ ALL = frozenset(Action)
 
 
 class EverythingTests(runs_memory.MemoryRuns):
-    """Whoever may do everything finds a registry as it is: the contract holds."""
+    """With all rights, the registry's contract holds."""
 
     def runs(self) -> IRuns:
         return AuthorizedRuns(self.registry, ANONYMOUS_CALLER, lambda entry: None)
@@ -71,7 +71,7 @@ class PermittedTestCase(RegistryTestCase):
         return runs.submit(run_request(runs.config, command, key=key))
 
     def result(self, asked: Coroutine[Deferred[Any], Any, T]) -> T:
-        """What somebody asked for, which is there at once."""
+        """Return the result, which must be there at once."""
         return self.successResultOf(Deferred.fromCoroutine(asked))
 
     def run_by(self, runs: AuthorizedRuns, command: str = "say") -> str:
@@ -80,17 +80,17 @@ class PermittedTestCase(RegistryTestCase):
         return run.record.id
 
     def error(self, asked: Any) -> ShellstreamError:
-        """What somebody is told in place of an answer."""
+        """Return the error, which must be there at once."""
         failure = self.failureResultOf(Deferred.fromCoroutine(asked), ShellstreamError)
         assert isinstance(failure.value, ShellstreamError)
         return failure.value
 
 
 class RunTests(PermittedTestCase):
-    """What is done with runs."""
+    """The rights to existing runs."""
 
     def everything(self, runs: AuthorizedRuns, run_id: str) -> dict[Action, list[Any]]:
-        """All that can be asked for of a run, by the action that it takes."""
+        """Return all operations on a run, by the action that they require."""
         return {
             Action.READ: [runs.find(run_id)],
             Action.WRITE: [
@@ -169,7 +169,7 @@ class RunTests(PermittedTestCase):
 
 
 class CommandTests(PermittedTestCase):
-    """What may be run."""
+    """The rights to commands."""
 
     def test_config(self) -> None:
         """Only commands that one may run are configured."""
@@ -202,7 +202,7 @@ class CommandTests(PermittedTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_keys(self) -> None:
-        """What others have used a key for is nobody else's run."""
+        """Idempotency keys of different principals are independent."""
         alice, bob = self.by(), self.by("bob")
         one, _ = self.result(self.start_by(alice, key="k"))
         other, began = self.result(self.start_by(bob, key="k"))
@@ -213,7 +213,7 @@ class CommandTests(PermittedTestCase):
 
 
 class JoinTests(PermittedTestCase):
-    """Where a request may join a run that is there."""
+    """The rights of a request that may join a run."""
 
     limits = Limits(max_running=1, when_busy=WhenBusy.JOIN)
     config = evolve(

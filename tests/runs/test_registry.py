@@ -39,7 +39,7 @@ class CommandTests(RegistryTestCase):
         self.assertRaises(CommandUnknown, self.registry.config.command, "")
 
     def test_no_default(self) -> None:
-        """Where no command is the default, nothing stands in for it."""
+        """Without a default command, a request must name one."""
         self.begin(evolve(CONFIG, default=None))
         self.assertRaises(NoDefaultCommand, self.registry.config.command, None)
 
@@ -70,7 +70,7 @@ class SubmitTests(RegistryTestCase):
         self.assertEqual((kept.state, kept.pid), (State.RUNNING, self.last.child.pid))
 
     def test_cannot_be_written_down(self) -> None:
-        """What cannot be written down is not started, and takes up no room."""
+        """A run that cannot be recorded is not started, and takes up no room."""
         self.thread.broken = True
         for _ in range(5):
             self.failureResultOf(self.ask(), CannotRecord)
@@ -96,7 +96,7 @@ class SubmitTests(RegistryTestCase):
         self.assertEqual(ids, sorted(set(ids)))
 
     def test_refused(self) -> None:
-        """What does not fit is refused, and nothing is started."""
+        """A request with bad parameters is refused, and nothing is started."""
         self.failureResultOf(self.ask("echo"), ParametersRefused)
         self.assertEqual((self.spawn.started, self.registry.active), ([], {}))
 
@@ -125,7 +125,10 @@ class SubmitTests(RegistryTestCase):
         self.assertIs(run.record.on_disconnect, OnDisconnect.KEEP)
 
     def test_nobody_comes(self) -> None:
-        """Who must have a viewer, and never had one, is given up at last."""
+        """
+        A run that requires a viewer, but never had one, is cancelled after the grace
+        time.
+        """
         linger = FIRST_VIEWER_GRACE + 1
         for limit, seconds in ((0.0, FIRST_VIEWER_GRACE), (linger, linger)):
             self.begin(limited(linger=limit))
@@ -152,7 +155,7 @@ class SubmitTests(RegistryTestCase):
 
 
 class EndTests(RegistryTestCase):
-    """How a run ended is safe before anybody is told."""
+    """The end of a run is durable before anyone is told."""
 
     def test_durable_first(self) -> None:
         """A run is over for others once that is written down."""
@@ -169,7 +172,7 @@ class EndTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_ending(self) -> None:
-        """What is over, but not yet for others, can be neither ended nor signalled."""
+        """A run that is ending can be neither cancelled nor signalled."""
         run = self.submit()
         self.thread.manual = True
         self.last.exit()
@@ -198,7 +201,7 @@ class EndTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_found_by_two_at_once(self) -> None:
-        """Who looks for the same ended run at once shares its log."""
+        """Concurrent look-ups of the same ended run share its log."""
         run = self.submit()
         self.last.exit()
         self.thread.manual = True
@@ -229,7 +232,7 @@ class EndTests(RegistryTestCase):
         self.assertEqual(self.database.page(RunQuery(10)), [])
 
     def test_tidy_fails(self) -> None:
-        """That old runs cannot be forgotten for now troubles nobody else."""
+        """A failed clean-up of old runs is harmless."""
         self.thread.broken = True
         self.successResultOf(self.registry.tidy())
         self.thread.broken = False

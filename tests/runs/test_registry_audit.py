@@ -37,7 +37,7 @@ class NotedTests(RegistryTestCase):
     """Each start and each end of a run is noted, once."""
 
     def noted_as(self) -> list[tuple[Any, ...]]:
-        """What was noted since it was asked for last, of which runs."""
+        """Return the new audit entries, with their runs."""
         found = [
             (each.action.value, each.run, each.facts.get("state"))
             for each in self.noted
@@ -75,7 +75,7 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(second, ("end", first[1], "failed"))
 
     def test_queued(self) -> None:
-        """So has one that never has its turn."""
+        """The same for a queued run that never starts."""
         self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
         first, second = self.submit(), self.submit()
         self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(second.id)))
@@ -89,7 +89,7 @@ class NotedTests(RegistryTestCase):
         )
 
     def test_timeout(self) -> None:
-        """What ended it is told where that was not its own doing."""
+        """The audit tells why the daemon ended a run."""
         self.begin(limited(timeout=1.0))
         self.submit()
         self.clock.advance(1)
@@ -97,7 +97,10 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(self.noted[-1].facts["reason"], "timeout")
 
     def test_lost(self) -> None:
-        """What the last daemon left is lost, or cannot be started any more."""
+        """
+        After a restart, a running run is lost, and a queued one of a removed command
+        fails.
+        """
         self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
         first, second = self.submit(), self.submit()
         self.restart(evolve(CONFIG, commands={"echo": CONFIG.commands["echo"]}))
@@ -107,7 +110,7 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(self.noted_as(), [])
 
     def test_stopped(self) -> None:
-        """What a stop ends has its end; what waits for the next daemon has none yet."""
+        """A run that a stop ends has its end audited; a queued run has no end yet."""
         self.begin(limited(max_running=1, when_busy=WhenBusy.QUEUE))
         first, second = self.submit(), self.submit()
         self.noted.clear()
@@ -152,7 +155,7 @@ class SecretTests(RegistryTestCase):
     config = Config(commands={"login": LOGIN}, max_running=2, drain=0.0)
 
     def rows(self) -> str:
-        """All that is written down."""
+        """Return all rows of the database."""
         with self.database.transaction():
             tables = [
                 self.database._do(f"SELECT * FROM {name}").fetchall()
@@ -197,7 +200,9 @@ class SecretTests(RegistryTestCase):
         self.assertEqual(self.spawn.started[0].invocation.env["pin"], "0000")
 
     def test_queued(self) -> None:
-        """One that waits has it after a restart too; once it has begun it is gone."""
+        """
+        A queued run keeps its secrets over a restart; they are erased once it starts.
+        """
         self.submit("login", GIVEN)
         waiting = self.submit("login", GIVEN)
         self.assertIn(SECRET, self.rows())
@@ -220,7 +225,7 @@ class SecretTests(RegistryTestCase):
         self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
 
     def test_cancelled(self) -> None:
-        """One that is cancelled while it waits needs it no more."""
+        """A run that is cancelled in the queue loses its secrets."""
         self.submit("login", GIVEN)
         waiting = self.submit("login", GIVEN)
         self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(waiting.id)))

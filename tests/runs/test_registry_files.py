@@ -81,7 +81,7 @@ class FileTests(FileTestCase):
     """Output outlives the daemon."""
 
     def test_lost(self) -> None:
-        """Of a run that was lost there is all that it said, and its sizes."""
+        """A lost run keeps all its output, and its sizes."""
         run = self.submit()
         self.last.say(b"out")
         self.last.say(b"err", Stream.STDERR)
@@ -102,7 +102,7 @@ class FileTests(FileTestCase):
         self.assertEqual(text(found.log), b"")
 
     def test_queued(self) -> None:
-        """What was queued writes its output as if nothing had been."""
+        """A queued run stores its output after the restart."""
         self.begin(QUEUEING)
         runs = [self.submit() for _ in range(3)]
         self.reopen(QUEUEING)
@@ -130,7 +130,7 @@ class FileTests(FileTestCase):
             self.assertEqual((path.exists(), aside.is_file()), (obstacle, not obstacle))
 
     def test_cut_short(self) -> None:
-        """Of a file that lost its end there is the beginning, and then a gap."""
+        """A truncated file yields its beginning, and then a gap."""
         for kept, left in ((0, b""), (60, b"hello ")):
             self.begin(CONFIG)
             run = self.submit()
@@ -149,7 +149,7 @@ class FileTests(FileTestCase):
                 self.assertEqual(gone.start, 11)
 
     def test_dropped(self) -> None:
-        """What was dropped before is not there after, and how much is known."""
+        """Output dropped before a restart stays dropped, and its size is known."""
         self.begin(limited(retain=4096))
         run = self.submit()
         for _ in range(10):

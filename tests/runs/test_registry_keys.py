@@ -39,7 +39,9 @@ class KeyTests(BusyTestCase):
         self.failureResultOf(self.ask("say", [], "k"), IdempotencyKeyReused)
 
     def test_at_once(self) -> None:
-        """Of two that come at once one begins the run, the other gets it."""
+        """
+        Of simultaneous requests with one key, one begins the run and the others get it.
+        """
         self.begin(self.one())
         self.thread.manual = True
         asked = [self.ask(key="k") for _ in range(3)]
@@ -64,7 +66,10 @@ class KeyTests(BusyTestCase):
         self.assertEqual((self.last.run, began), (run, True))
 
     def test_busy(self) -> None:
-        """Who asks again where all is busy gets its run; who was turned away may."""
+        """
+        A repeated key finds its run also when all is busy; a rejected key can be
+        reused.
+        """
         self.begin(self.one())
         run = self.submit(key="k")
         self.assertIs(self.submit(key="k"), run)
@@ -93,7 +98,7 @@ class KeyTests(BusyTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_no_room(self) -> None:
-        """Who was asked to come again later may do so with the same key."""
+        """A request that was refused for lack of room can be repeated with its key."""
         self.spawn.error = Busy("the machine has no room for a process", 5)
         self.failureResultOf(self.ask(key="k"), Busy)
         (failed,) = self.database.page(RunQuery(10))
@@ -103,7 +108,7 @@ class KeyTests(BusyTestCase):
         self.assertEqual((self.last.run, began), (run, True))
 
     def test_stopping(self) -> None:
-        """So may who was turned away by a stop, at the next daemon."""
+        """The same at the next daemon, for a request that a stop refused."""
         self.thread.manual = True
         asked = self.ask(key="k")
         self.registry.supervisor.stop()

@@ -34,7 +34,10 @@ class RejectTests(BusyTestCase):
         self.submit("echo", [("x", "1")])
 
     def test_place_taken_at_once(self) -> None:
-        """Who is being written down has its place already, and gives it back."""
+        """
+        A run that is being recorded has its place already, and gives it back on
+        failure.
+        """
         self.begin(self.one())
         self.thread.manual = True
         first = self.ask()
@@ -97,7 +100,7 @@ class QueueTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 2)
 
     def test_cancelled(self) -> None:
-        """Who is cancelled while it waits never starts, and that is on record."""
+        """A run cancelled in the queue never starts, and that is recorded."""
         runs = [self.submit() for _ in range(3)]
         self.successResultOf(self.registry.cancel(runs[2].id))
         kept = self.kept(runs[2].id)
@@ -107,7 +110,7 @@ class QueueTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 2)
 
     def test_cancelled_while_admitted(self) -> None:
-        """So it is where its turn has come, and it is being written down."""
+        """The same for a run whose turn has come, and whose start is being recorded."""
         runs = [self.submit() for _ in range(3)]
         self.thread.manual = True
         self.spawn.started[0].exit()
@@ -119,7 +122,7 @@ class QueueTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 3)
 
     def test_room_while_written_down(self) -> None:
-        """Who gets room before it is on record starts as soon as it is."""
+        """A run that gets room before it is recorded starts as soon as it is."""
         for _ in range(2):
             self.submit()
         self.thread.manual = True
@@ -131,7 +134,7 @@ class QueueTests(BusyTestCase):
         self.assertEqual((self.last.run, began), (run, True))
 
     def test_cannot_start(self) -> None:
-        """Who cannot be started when its turn comes has failed; the next one is."""
+        """A queued run that cannot be started fails, and the next one is tried."""
         runs = [self.submit() for _ in range(4)]
         self.spawn.error = CannotStart("say", "its program was not found")
         self.spawn.started[0].exit()
@@ -176,7 +179,7 @@ class JoinTests(BusyTestCase):
         self.failureResultOf(self.ask("echo", [("x", "2")]), Busy)
 
     def test_at_once(self) -> None:
-        """Who comes while the first is being written down waits for that too."""
+        """A request that comes while the first run is being recorded waits for that."""
         self.begin(self.one())
         self.thread.manual = True
         asked = [self.ask() for _ in range(3)]
@@ -224,7 +227,7 @@ class ReplaceTests(BusyTestCase):
         self.begin(self.one())
 
     def test_replaces(self) -> None:
-        """What runs is ended, and when it has, the new run is started."""
+        """The old run is ended, and then the new run starts."""
         old = self.submit()
         new = self.submit()
         self.assertEqual(self.last.child.signals, ["SIGTERM", "SIGCONT"])
@@ -234,7 +237,7 @@ class ReplaceTests(BusyTestCase):
         self.assertIs(self.last.run, new)
 
     def test_newest(self) -> None:
-        """Of several that come meanwhile only the newest is started."""
+        """Of several new runs only the newest is started."""
         self.submit()
         runs = [self.submit() for _ in range(3)]
         self.assertEqual(self.queue(), runs[2:])
@@ -256,7 +259,7 @@ class ReplaceTests(BusyTestCase):
         self.assert_nothing_left()
 
     def test_replaced_and_not_written_down(self) -> None:
-        """One that is replaced, and then cannot be written down, is gone once."""
+        """A replaced run that then cannot be recorded is removed once."""
         self.thread.manual = True
         asked = [self.ask() for _ in range(2)]
         self.thread.broken = True
@@ -270,7 +273,7 @@ class ReplaceTests(BusyTestCase):
         self.assert_nothing_left()
 
     def test_no_use(self) -> None:
-        """Nothing is ended where that would make no room."""
+        """A run is not ended if that would make no room."""
         self.begin(evolve(self.one(), max_running=1))
         self.submit("echo", [("x", "1")])
         self.failureResultOf(self.ask(), Busy)

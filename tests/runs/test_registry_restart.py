@@ -21,7 +21,7 @@ QUEUEING = limited(when_busy=WhenBusy.QUEUE)
 
 
 class LostTests(RegistryTestCase):
-    """What ran when the daemon was killed is lost, and never run again."""
+    """A run is lost if its daemon was killed, and is never run again."""
 
     def test_lost(self) -> None:
         """It is lost from the restart on, and nothing is started in its place."""
@@ -46,7 +46,7 @@ class LostTests(RegistryTestCase):
         self.assertEqual(self.kept(run.id), kept)
 
     def test_cannot_be_written_down(self) -> None:
-        """That it is lost is told even while that cannot be written down."""
+        """A run is shown as lost even while that cannot be recorded."""
         run_id = self.submit().id
         self.restart(CONFIG, recover=False)
         self.thread.broken, self.thread.works = True, 1
@@ -71,7 +71,7 @@ class LostTests(RegistryTestCase):
 
 
 class QueuedTests(RegistryTestCase):
-    """What was queued when the daemon went is run by the next one."""
+    """A queued run is run by the next daemon."""
 
     config = QUEUEING
 
@@ -103,7 +103,7 @@ class QueuedTests(RegistryTestCase):
         self.assertIs(self.kept(runs[2].id).state, State.LOST)
 
     def test_input(self) -> None:
-        """What it was to read and to sit at is known over a restart."""
+        """A queued run keeps its input and its terminal over a restart."""
         hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
         config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
         self.begin(config)
@@ -153,14 +153,14 @@ class QueuedTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_changed(self) -> None:
-        """What the configuration has no more, or not like that, fails and says so."""
+        """A queued run whose command was removed or changed fails with the reason."""
         self.assert_changed(evolve(CONFIG, commands={"say": SAY}), "no command 'echo'")
         echo = evolve(ECHO, argv=("echo",), params={})
         changed = evolve(CONFIG, commands={"echo": echo, "say": SAY})
         self.assert_changed(changed, "x: is not a parameter")
 
     def test_changed_and_cannot_be_written_down(self) -> None:
-        """That it has failed is told even while that cannot be written down."""
+        """A run is shown as failed even while that cannot be recorded."""
         for _ in range(3):
             last = self.submit().id
         self.restart(evolve(CONFIG, commands={"echo": ECHO}), recover=False)
@@ -174,7 +174,7 @@ class QueuedTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_nobody_comes_back(self) -> None:
-        """Where a viewer must be there, one has some time to come back."""
+        """A run that requires a viewer gives it some time to come back."""
         self.begin(evolve(QUEUEING, max_running=1))
         for _ in range(3):
             last = self.submit(on_disconnect=OnDisconnect.CANCEL)
@@ -205,7 +205,7 @@ class StopTests(RegistryTestCase):
     config = QUEUEING
 
     def test_stays_queued(self) -> None:
-        """What is queued stays so, its viewers are cut off, and the next runs it."""
+        """A stop cuts off the viewers of a queued run, which the next daemon starts."""
         runs = [self.submit() for _ in range(4)]
         viewer = Reader()
         runs[3].attach(viewer)
@@ -226,7 +226,7 @@ class StopTests(RegistryTestCase):
         )
 
     def test_hurry(self) -> None:
-        """So it does where there is no time at all."""
+        """The same if the stop leaves no time at all."""
         runs = [self.submit() for _ in range(3)]
         self.registry.supervisor.hurry()
         self.spawn.started[0].exit(None, 15)
@@ -258,7 +258,7 @@ class StopTests(RegistryTestCase):
         self.assertEqual(self.last.run.id, runs[2].id)
 
     def test_turn_comes(self) -> None:
-        """So it does if its turn comes in that very moment, however short that is."""
+        """The same if its turn comes in that moment, however short that is."""
         for drain, stops in ((0.0, ()), (10.0, ()), (10.0, ("hurry",))):
             self.begin(evolve(QUEUEING, drain=drain))
             self.assert_stays_queued(*stops)
@@ -299,7 +299,7 @@ class StopTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def assert_refused(self, queued: bool) -> None:
-        """Who is turned away by a stop that came in between is not run later on."""
+        """A run that a stop refuses is not run later."""
         for _ in range(2 if queued else 1):
             self.submit()
         self.thread.manual = True
@@ -316,7 +316,7 @@ class StopTests(RegistryTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_refused(self) -> None:
-        """Whether it was to run at once, or to wait."""
+        """A stop refuses a run that would start at once, and one that would wait."""
         for queued in (False, True):
             self.begin(QUEUEING)
             self.assert_refused(queued)

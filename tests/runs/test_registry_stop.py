@@ -28,7 +28,7 @@ class StopTests(RegistryTestCase):
             self.successResultOf(each)
 
     def test_idle_again(self) -> None:
-        """Who was told once is not told again."""
+        """A caller that was told once is not told again."""
         for _ in range(2):
             self.submit()
             waiting = self.registry.supervisor.idle()
@@ -48,13 +48,13 @@ class StopTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_check(self) -> None:
-        """Whoever asks is told that nothing more is taken."""
+        """The check fails once the daemon is stopping."""
         self.submit()
         self.registry.supervisor.stop()
         self.failureResultOf(Deferred.fromCoroutine(self.registry.check()), Busy)
 
     def test_stop_deaf(self) -> None:
-        """What does not heed TERM is killed, so that the stop comes to its end."""
+        """A stop kills a run that ignores TERM, and so completes."""
         self.submit()
         stopped = self.registry.supervisor.stop()
         self.clock.advance(SAY.limits.grace)
@@ -87,7 +87,10 @@ class DrainTests(RegistryTestCase):
     config = evolve(CONFIG, drain=10.0)
 
     def test_in_time(self) -> None:
-        """What ends by itself meanwhile is not told to; then the stop is over."""
+        """
+        A run that ends by itself during the drain gets no signal; then the stop is
+        done.
+        """
         run = self.submit()
         stopped = self.registry.supervisor.stop()
         self.clock.advance(9)
@@ -98,7 +101,7 @@ class DrainTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_too_late(self) -> None:
-        """What still runs after that time is told to end."""
+        """A run that outlives the drain is told to end."""
         self.submit()
         stopped = self.registry.supervisor.stop()
         self.clock.advance(10)
@@ -109,7 +112,7 @@ class DrainTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_hurry(self) -> None:
-        """Who does not want to wait need not."""
+        """An impatient stop skips the drain."""
         self.submit()
         stopped = self.registry.supervisor.stop()
         self.registry.supervisor.hurry()

@@ -24,13 +24,13 @@ class EndTests(RunTestCase):
         self.assert_over(State.SIGNALED, None)
 
     def test_background_processes(self) -> None:
-        """What a command leaves running on its own does not hold up its end."""
+        """A background process of a command does not delay its end."""
         self.child.lives = True
         self.exit()
         self.assert_over(State.EXITED, None)
 
     def test_output(self) -> None:
-        """What a child writes is in the log, in order, with its stream."""
+        """A child's output is in the log, in order, with its stream."""
         self.run_.output(Stream.STDOUT, b"out")
         self.run_.output(Stream.STDERR, b"err")
         first, second = self.run_.log.read(0)
@@ -56,7 +56,7 @@ class TimeoutTests(RunTestCase):
         self.assert_over(State.SIGNALED, Reason.TIMEOUT)
 
     def test_deaf(self) -> None:
-        """Who does not heed TERM is killed after the grace time, and only once."""
+        """A run that ignores TERM is killed after the grace time, and only once."""
         self.clock.advance(TIMEOUT)
         self.clock.advance(GRACE - 0.5)
         self.assertNotIn("SIGKILL", self.child.signals)
@@ -69,7 +69,7 @@ class TimeoutTests(RunTestCase):
         self.assert_over(State.SIGNALED, Reason.TIMEOUT)
 
     def test_polite(self) -> None:
-        """Who heeds TERM and exits by itself has exited, and why is told."""
+        """A run that heeds TERM and exits has exited, with the reason recorded."""
         self.clock.advance(TIMEOUT)
         self.child.lives = False
         self.exit(0)
@@ -149,7 +149,7 @@ class CancelTests(RunTestCase):
         self.assertNotIn("SIGKILL", self.child.signals)
 
     def test_group_killed(self) -> None:
-        """What is left of a group after the grace time is killed, then the run ends."""
+        """The rest of a group is killed after the grace time, then the run ends."""
         self.run_.cancel(Reason.CANCELLED)
         self.exit(0)
         self.clock.pump([Run.LOOK] * (int(GRACE / Run.LOOK) + 2))
@@ -164,7 +164,7 @@ class CancelTests(RunTestCase):
         self.assert_over(State.SIGNALED, Reason.CANCELLED)
 
     def test_last_words(self) -> None:
-        """What a child says while it is being ended is still its output."""
+        """Output of a child that is being ended is still recorded."""
         self.run_.cancel(Reason.CANCELLED)
         self.run_.output(Stream.STDOUT, b"cleaning up")
         self.child.lives = False

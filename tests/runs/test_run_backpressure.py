@@ -168,7 +168,7 @@ class PaceTests(PaceTestCase):
         self.assertEqual((client.transport.value(), client.done), (b"", ["vanished"]))
 
     def test_beside_one_who_may_not(self) -> None:
-        """Of two slow viewers only the lossless one counts."""
+        """Only a lossless viewer slows the run down."""
         loose = Client(self.run_, self.clock, lossless=False)
         strict = Client(self.run_, self.clock)
         loose.viewer.pauseProducing()
@@ -206,7 +206,7 @@ STEPS = st.lists(
 
 
 class PaceProperties(PaceTestCase):
-    """Whatever the order of things, each viewer gets all, and all of it right."""
+    """Each viewer gets all output unchanged, in any order of events."""
 
     @given(STEPS)
     def test_nothing_is_lost(self, steps) -> None:

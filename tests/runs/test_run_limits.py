@@ -34,7 +34,9 @@ class IdleTests(LimitTestCase):
         self.die(Reason.IDLE_TIMEOUT)
 
     def test_paused(self) -> None:
-        """Who waits for a viewer is not silent: its time begins when it may speak."""
+        """
+        A run that waits for a viewer is not idle: its time begins when it may write.
+        """
         viewer = Reader(lossless=True)
         self.run_.attach(viewer)
         while not self.child.paused:
@@ -83,7 +85,9 @@ class LingerTests(LimitTestCase):
         self.die(Reason.DISCONNECTED)
 
     def test_comes_back(self) -> None:
-        """Who comes back in time finds it running, and may go again."""
+        """
+        A viewer that comes back in time finds the run running, and may leave again.
+        """
         for _ in range(3):
             viewer = Reader()
             self.run_.attach(viewer)
@@ -96,7 +100,7 @@ class LingerTests(LimitTestCase):
         self.die(Reason.DISCONNECTED)
 
     def test_detached_twice(self) -> None:
-        """Who is gone already does not put the end off by going again."""
+        """A second detach of the same viewer does not delay the end."""
         viewer = Reader()
         self.run_.attach(viewer)
         self.run_.detach(viewer)

@@ -36,7 +36,7 @@ class RecordTests(RunTestCase):
         self.assertEqual((record.cpu, record.memory), (0.5, 1 << 20))
 
     def test_sizes(self) -> None:
-        """How much there is of its output is told while it runs, and at its end."""
+        """The size of the output is recorded while the run runs, and at its end."""
         self.begin(OutputLog(1000))
         self.start()
         for size in (600, 700):

@@ -22,7 +22,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(OVER & HAVE_PROCESS, frozenset())
 
     def test_after(self) -> None:
-        """What the table does not list is refused."""
+        """A transition that the table does not list is refused."""
         self.assertIs(after(Phase.RUNNING, Event.EXIT), Phase.ENDED)
         error = self.assertRaises(AssertionError, after, Phase.ENDED, Event.START)
         self.assertEqual(str(error), "start of a run that is ended")

@@ -55,14 +55,14 @@ class TakenTests(StdinTestCase):
     """A piece is answered when all of it was taken."""
 
     def test_at_once(self) -> None:
-        """What there is room for is taken at once, and told with the offset after."""
+        """Input that fits is taken at once, and the next offset is returned."""
         self.child.room = 5
         self.assertEqual(self.successResultOf(self.feed(b"ab")), 2)
         self.assertEqual(self.successResultOf(self.feed(b"cde", 2)), 5)
         self.assertEqual(self.child.given, b"abcde")
 
     def test_by_and_by(self) -> None:
-        """What there is no room for waits, and is taken as it is read."""
+        """Input that does not fit waits, and is taken as the child reads."""
         self.child.room = 1
         feeding = self.feed(b"abcdef")
         for taken in (1, 3, 5):
@@ -81,7 +81,7 @@ class TakenTests(StdinTestCase):
         self.assertNoResult(waiting)
 
     def test_before_start(self) -> None:
-        """What comes before the process is there waits for it."""
+        """Input before the process exists waits for it."""
         stdin = Stdin()
         feeding = stdin.feed(StdinChunk(b"abc", eof=True))
         self.assertNoResult(feeding)
@@ -95,14 +95,14 @@ class OffsetTests(StdinTestCase):
     """With its offset a piece may come again."""
 
     def test_again(self) -> None:
-        """What was taken before is left out."""
+        """Input that was taken before is skipped."""
         self.child.room = 100
         for offset, data in ((0, b"abc"), (0, b"abc"), (1, b"bcd"), (0, b""), (2, b"")):
             self.successResultOf(self.feed(data, offset))
         self.assertEqual(self.child.given, b"abcd")
 
     def test_beyond(self) -> None:
-        """What would leave a hole is refused, with where to go on."""
+        """Input that would leave a hole is refused with the expected offset."""
         self.child.room = 100
         self.successResultOf(self.feed(b"abc"))
         for data in (b"x", b""):
@@ -121,7 +121,7 @@ class OffsetTests(StdinTestCase):
         self.assertEqual(self.child.given, b"abcdef")
 
     def test_busy(self) -> None:
-        """One that does not say where it belongs does not."""
+        """Input without an offset does not replace input that waits."""
         waiting = self.feed(b"abc")
         self.refused(InputBusy, b"def")
         self.refused(InputMisplaced, b"def", 3)
@@ -131,7 +131,7 @@ class OffsetTests(StdinTestCase):
         self.assertEqual(self.child.given, b"abcdef")
 
     def test_left(self) -> None:
-        """Of what somebody sent who left, that counts which was taken."""
+        """Input that was taken counts even if its client left."""
         feeding = self.feed(b"abcd")
         self.child.take(2)
         feeding.cancel()
@@ -143,7 +143,7 @@ class OffsetTests(StdinTestCase):
 
     @given(STEPS)
     def test_any(self, steps: list[tuple[int, int, bool, int]]) -> None:
-        """Whatever is cut, and wherever it is taken up, it arrives as it is."""
+        """Input arrives unchanged, wherever it is cut and resumed."""
         child, stdin = FakeChild(), Stdin()
         child.room = 0
         stdin.connect(child)
@@ -201,7 +201,7 @@ class EndTests(StdinTestCase):
         self.failureResultOf(self.feed(b"abc"), InputClosed)
 
     def test_why(self) -> None:
-        """There may be another reason."""
+        """The error may be another one."""
         feeding = self.feed(b"abc")
         self.stdin.close(RunNotRunning("cancelled"))
         self.failureResultOf(feeding, RunNotRunning)

@@ -40,7 +40,7 @@ ENTRIES = st.builds(
 
 
 def said(entry: AuditEntry) -> dict[str, Any]:
-    """What a line says."""
+    """Return the JSON of an audit line."""
     found: dict[str, Any] = json.loads(render_line(entry, NOON))
     return found
 
@@ -66,14 +66,14 @@ class LineTests(SynchronousTestCase):
         )
 
     def test_nobody(self) -> None:
-        """What is not known is left out."""
+        """Unknown fields are left out."""
         self.assertEqual(
             set(said(AuditEntry(action=AuditAction.REFUSED))), {"time", "what"}
         )
 
     @given(ENTRIES)
     def test_forged(self, entry: AuditEntry) -> None:
-        """Whatever a client sent, the entry is one line of printable ASCII."""
+        """For any input of a client, the entry is one line of printable ASCII."""
         text = render_line(entry, NOON)
         self.assertTrue(text.isascii() and text.isprintable(), text)
         found = json.loads(text)
@@ -83,7 +83,7 @@ class LineTests(SynchronousTestCase):
                 self.assertEqual(found.get(name, ""), value)
 
     def test_long(self) -> None:
-        """What is long is cut, and marked as such."""
+        """A long text is cut, and marked as cut."""
         entry = AuditEntry(
             action=AuditAction.REFUSED,
             principal="x" * 9999,
@@ -101,7 +101,7 @@ class LineTests(SynchronousTestCase):
 
 
 class RefusalsTests(SynchronousTestCase):
-    """Who is refused again and again is counted."""
+    """Repeated refusals are counted."""
 
     def test_one(self) -> None:
         """An address has so many lines, then a number; others are none the worse."""
@@ -123,7 +123,7 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual(found, {"": 5, "0": 1})
 
     def test_few(self) -> None:
-        """Where each had its line there is nothing to add."""
+        """Without suppressed lines there is no summary."""
         refusals = RefusalLimiter()
         self.assertTrue(refusals.admit("a"))
         self.assertEqual(list(refusals.summaries()), [])

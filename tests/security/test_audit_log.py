@@ -35,7 +35,7 @@ class AuditLogTests(SynchronousTestCase):
         self.log.record(AuditEntry(action=what, **rest))
 
     def said(self) -> list[dict[str, Any]]:
-        """What was written since it was asked for last, but the time."""
+        """Return the new lines without their time."""
         found = [json.loads(each) for each in self.lines]
         self.lines.clear()
         for each in found:
@@ -75,19 +75,19 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close_quiet(self) -> None:
-        """There may be nothing to tell."""
+        """A quiet audit log closes without an entry."""
         self.log.close()
         self.assertEqual(self.lines, [])
 
     def test_input(self) -> None:
-        """Of what is typed into a run there is one line for each who does."""
+        """Input to a run is recorded once for each principal."""
         for who, run in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("b", "1")):
             self.record(AuditAction.INPUT, principal=who, run=run)
         found = [(each["who"], each["run"]) for each in self.said()]
         self.assertEqual(found, [("a", "1"), ("b", "1"), ("a", "2")])
 
     def test_inputs(self) -> None:
-        """So many are remembered, and no more."""
+        """The number of remembered inputs is limited."""
         for n in range(MAX_INPUTS + 1):
             self.record(AuditAction.INPUT, run=str(n))
         self.said()
@@ -97,7 +97,7 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual(len(self.said()), 1)
 
     def test_full(self) -> None:
-        """What cannot be written is counted, and told by the next that can be."""
+        """Entries that cannot be written are counted in the next one that can."""
         self.full = True
         for _ in range(3):
             self.record(AuditAction.START)

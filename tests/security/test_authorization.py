@@ -22,7 +22,7 @@ ALICE = Principal(name="alice", grant=Grant(), credential="test")
 
 
 def may(grant: Grant, action: Action, *about: str | None) -> Verdict:
-    """What is decided for alice with this grant."""
+    """Return the verdict for alice with this grant."""
     return decide(evolve(ALICE, grant=grant), action, *about)
 
 
@@ -30,7 +30,7 @@ class DecideTests(SynchronousTestCase):
     """One function decides, of values alone."""
 
     def test_actions(self) -> None:
-        """What is not granted is forbidden, whatever it would be done to."""
+        """An action that is not granted is forbidden for every command and owner."""
         grant = Grant(commands=("build",), actions=frozenset({Action.READ}), own=True)
         for about in ((), ("build",), ("other",), ("build", "alice"), ("x", "bob")):
             self.assertIs(may(grant, Action.RUN, *about), Verdict.FORBIDDEN)
@@ -44,7 +44,7 @@ class DecideTests(SynchronousTestCase):
             self.assertIs(may(grant, Action.RUN, name), Verdict.HIDDEN, name)
 
     def test_own(self) -> None:
-        """Who may see only their own runs does not learn that there are others."""
+        """A principal limited to its own runs does not learn of others."""
         grant = Grant(own=True)
         self.assertIs(may(grant, Action.READ, "build", "alice"), Verdict.ALLOWED)
         self.assertIs(may(grant, Action.READ, "build", "bob"), Verdict.HIDDEN)
@@ -76,7 +76,7 @@ class DecideTests(SynchronousTestCase):
     def test_less_is_never_more(
         self, actions, commands, own, action, command, owner
     ) -> None:
-        """Whatever a narrower grant allows, a wider one allows, too."""
+        """A wider grant allows everything that a narrower one allows."""
         narrow = Grant(commands=tuple(commands), actions=frozenset(actions), own=own)
         about = command, owner
         if may(narrow, action, *about) is Verdict.ALLOWED:
@@ -99,12 +99,12 @@ class ReadTests(SynchronousTestCase):
         return grant, mistakes
 
     def test_round(self) -> None:
-        """What is shown of a grant reads as the same grant."""
+        """The document of a grant parses to the same grant."""
         for grant in (Grant(), EVERYTHING, Grant(commands=("a*", "b"), own=True)):
             self.assertEqual(self.read(grant_document(grant)), (grant, []))
 
     def test_mistakes(self) -> None:
-        """What is wrong is told, with what would be right."""
+        """A mistake is reported with the allowed values."""
         wrong = {"commands": [""], "actions": ["run", "fly"], "own": 1}
         _, mistakes = self.read(wrong)
         self.assertEqual(

@@ -30,7 +30,7 @@ def load(pem: bytes) -> x509.Certificate:
 def certificate(
     subject: x509.Name, alternatives: list[x509.GeneralName]
 ) -> x509.Certificate:
-    """One that holds these names."""
+    """Make a certificate with these names."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -84,7 +84,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(identity_of(certificate(x509.Name([]), [])).names, ())
 
     def test_of_connection(self) -> None:
-        """What a connection of Twisted's gives is taken as well."""
+        """A certificate from a Twisted connection is accepted too."""
         authority = trustme.CA()
         issued = authority.issue_cert("ann@example.org", common_name="ann")
         pem = issued.cert_chain_pems[0].bytes()
@@ -149,7 +149,7 @@ class SelfSignedTests(SynchronousTestCase):
         self.assertNotEqual(self_signed(["vm"], NOW)[0], self.key)
 
     def test_no_authority(self) -> None:
-        """Who trusts it trusts nothing that it might sign."""
+        """The certificate cannot sign others."""
         extensions = self.certificate.extensions
         basic = extensions.get_extension_for_class(x509.BasicConstraints)
         self.assertFalse(basic.value.ca)

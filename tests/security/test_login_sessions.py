@@ -73,7 +73,7 @@ class SessionsTests(SynchronousTestCase):
         self.assertIsNone(self.sessions.login_credential_of(credential))
 
     def test_end(self) -> None:
-        """Whoever logs out ends it; and once more, harmlessly."""
+        """Logout ends the session; a second logout is harmless."""
         cookie = self.sessions.create(ALICE)
         credential = self.found(cookie).principal.credential
         for _ in range(2):
@@ -82,7 +82,9 @@ class SessionsTests(SynchronousTestCase):
             self.assertIsNone(self.sessions.login_credential_of(credential))
 
     def test_bounded(self) -> None:
-        """There are only so many; the oldest goes, first of all one's own."""
+        """
+        The number of sessions is limited; a principal's own oldest is dropped first.
+        """
         bob = self.sessions.create(evolve(ALICE, credential="token 2"))
         first, second = self.sessions.create(ALICE), self.sessions.create(ALICE)
         for _ in range(MAX_SESSIONS_EACH - 1):

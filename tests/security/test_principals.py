@@ -10,7 +10,7 @@ COMMAND = '[commands.x]\nargv = ["true"]\n'
 
 
 def access(text: str) -> AccessSettings:
-    """What a configuration says of access."""
+    """Parse the access settings of a configuration."""
     return parse(text + COMMAND).access
 
 
@@ -92,7 +92,7 @@ class ReadTests(SynchronousTestCase):
 
 
 class AccessTests(SynchronousTestCase):
-    """Who is who."""
+    """Principals are recognized by the configuration."""
 
     def setUp(self) -> None:
         self.access = access(

@@ -60,7 +60,9 @@ class HostNamesTests(SynchronousTestCase):
             self.assertFalse(names.allow(host), host)
 
     def test_wide(self) -> None:
-        """Where others may connect, an address is right: DNS does not change it."""
+        """
+        An exposed daemon allows any address as host: DNS rebinding cannot use one.
+        """
         names = HostNames(exposed=True)
         for host in ("192.0.2.1:8000", "[2001:db8::1]:8000", "127.0.0.1", "localhost"):
             self.assertTrue(names.allow(host), host)
@@ -81,7 +83,7 @@ class HostNamesTests(SynchronousTestCase):
 
     @given(st.text())
     def test_total(self, host: str) -> None:
-        """Whatever comes is a name, or none."""
+        """Any text gives a lower-case name or L{None}."""
         found = host_name(host)
         self.assertTrue(found is None or (found and found == found.lower()))
         HostNames(patterns=["a"], exposed=True).allow(host)
@@ -141,7 +143,7 @@ class OriginTests(SynchronousTestCase):
             self.assertIs(found, RequestOrigin.LINK)
 
     def test_referer(self) -> None:
-        """Where browsers say no more, what they say of the page before counts."""
+        """If a browser sends no other header, C{Referer} tells the origin."""
         for referer, site in (
             ("http://x:1/", RequestOrigin.OWN),
             ("http://x:1/runs?a=b", RequestOrigin.OWN),

@@ -56,7 +56,7 @@ class FindTests(SynchronousTestCase):
         )
 
     def test_secret(self) -> None:
-        """What is kept does not hold the secret, nor does what is logged of it."""
+        """The stored token and its C{repr} do not hold the secret."""
         secret = self.text.rpartition("_")[2]
         self.assertNotIn(secret, render(SavedTokens(self.tokens)))
         self.assertNotIn(secret, repr(self.token))
@@ -108,7 +108,7 @@ class FindTests(SynchronousTestCase):
             self.assertFalse(credential_is_valid(text, self.tokens, NOW))
 
     def test_same_work(self) -> None:
-        """What is wrong with a token does not show by how long it takes to say so."""
+        """The time of a refusal does not reveal which part of a token is wrong."""
         asked = list[tuple[int, int]]()
 
         def compare(one: str, other: str) -> bool:
@@ -151,7 +151,7 @@ class NameTests(SynchronousTestCase):
 
 
 class ChangesTests(SynchronousTestCase):
-    """What became of tokens."""
+    """The changes between two sets of tokens."""
 
     def test_changes(self) -> None:
         """Those that came, went, or are not what they were."""
@@ -175,7 +175,7 @@ class WrittenTests(SynchronousTestCase):
 
     @given(SAVED)
     def test_round(self, saved: SavedTokens) -> None:
-        """What was written is read as the same."""
+        """Rendered tokens parse to the same tokens."""
         self.assertEqual(parse(render(saved)), saved)
 
     def test_version_1(self) -> None:
@@ -214,7 +214,7 @@ class WrittenTests(SynchronousTestCase):
         self.assertEqual(found.tokens, {})
 
     def damaged(self, without: str = "", **more: object) -> str:
-        """What is said of a token whose row lacks something, or has something else."""
+        """Return the error for a token whose row lacks or has this."""
         document = json.loads(json.dumps(self.document))
         row = {**document["tokens"][self.token.id], **more}
         row.pop(without, None)
@@ -228,7 +228,7 @@ class WrittenTests(SynchronousTestCase):
             self.assertIn(f"tokens.{self.token.id}.{name}: found nothing", said)
 
     def test_nothing_added(self) -> None:
-        """What is unknown may have been meant to say that it may do less."""
+        """An unknown key is refused, since it could be a restriction."""
         said = self.damaged(only="mondays")
         self.assertIn("only: found an unknown key", said)
 
@@ -270,12 +270,12 @@ class WrittenTests(SynchronousTestCase):
         self.assertRaises(TokensDamaged, parse, "[" * 100_000)
 
     def test_newer(self) -> None:
-        """What a later version has written is called so, whatever is in it."""
+        """A file of a later version is reported as newer, whatever else it holds."""
         error = self.assertRaises(TokensNewer, parse, '{"version": 3, "any": 1}')
         self.assertIn("version is 3", str(error))
 
     def test_too_many(self) -> None:
-        """There is a bound."""
+        """The number of tokens is limited."""
         many = {
             f"{n:08x}": evolve(self.token, id=f"{n:08x}") for n in range(MAX_TOKENS + 1)
         }

@@ -24,7 +24,7 @@ class AuditFileTests(SynchronousTestCase):
         return file
 
     def texts(self) -> list[str]:
-        """What is in the file, and in those that were before."""
+        """Return the contents of the file and of its rotated predecessors."""
         names = sorted(self.path.parent.glob(f"{self.path.name}*"))
         return [each.read_text("ascii") for each in names]
 
@@ -45,13 +45,13 @@ class AuditFileTests(SynchronousTestCase):
         self.assertEqual([each.stat().st_mode & 0o777 for each in paths], [0o600] * 2)
 
     def test_mode_kept(self) -> None:
-        """One that the operator lets others read stays so."""
+        """A file that the operator made readable to others stays readable."""
         self.path.touch(0o640)
         self.file.write("a")
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
 
     def test_rotated(self) -> None:
-        """One that is large enough is moved away; so many are kept."""
+        """A file that is large enough is rotated; a limited number is kept."""
         file = self.open(max_size=4)
         for text in "abcdefg":
             file.write(text)
@@ -94,7 +94,9 @@ class AuditFileTests(SynchronousTestCase):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
     def test_full(self) -> None:
-        """Of a line for which there is no room nothing is left; the next is whole."""
+        """
+        A line for which there is no room leaves nothing behind, and the next is whole.
+        """
         self.file.write("a")
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         try:
@@ -110,7 +112,7 @@ class AuditFileTests(SynchronousTestCase):
         self.assertEqual(self.texts(), ["a\nc\n"])
 
     def test_no_file(self) -> None:
-        """What is no file is told at once, and not waited for."""
+        """A path that is not a regular file fails at once, without waiting."""
         os.mkfifo(self.path)
         error = self.assertRaises(OSError, self.file.open)
         self.assertIn("not a regular file", str(error))
@@ -163,7 +165,7 @@ class AppendLineTests(SynchronousTestCase):
         self.assertEqual(self.path.read_text(), '{"time":\na\n')
 
     def test_elsewhere(self) -> None:
-        """Where the daemon has made a link, the line goes to the file at its end."""
+        """A line follows the daemon's own symbolic link."""
         elsewhere = Path(self.mktemp()).absolute()
         (self.folder / "audit").symlink_to(elsewhere)
         append_line(self.folder, "a")
@@ -172,7 +174,9 @@ class AppendLineTests(SynchronousTestCase):
         self.assertFalse(self.path.exists())
 
     def test_another_user(self) -> None:
-        """Nothing is added to, or made in, what is not of the folder's owner."""
+        """
+        A file that does not belong to the folder's owner is neither made nor changed.
+        """
         found = os.stat(self.folder)
         home = os.stat_result((*found[:4], 4711, *found[5:]))
         with patch("shellstream.storage.audit_file.os.stat", return_value=home):
@@ -183,7 +187,7 @@ class AppendLineTests(SynchronousTestCase):
         self.assertEqual(self.path.read_text(), "")
 
     def test_for_the_owner(self) -> None:
-        """What root creates for a daemon is that daemon's."""
+        """A file that root creates belongs to the daemon's user."""
         given = []
         self.patch(os, "fchown", lambda fd, *owner: given.append(owner))
         home = os.stat(self.folder)

@@ -110,7 +110,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertTrue(all(getattr(FULL, one.name) for one in fields(RunRecord)))
 
     def test_update(self) -> None:
-        """All that can change of a run is replaced, until it has ended."""
+        """An update replaces all changeable fields of a run, until it has ended."""
         self.add(WAITING)
         self.assertTrue(self.database.update(FULL))
         self.assertEqual(self.database.get("1"), FULL)
@@ -143,7 +143,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.ids(10, "1"), "")
 
     def test_unended(self) -> None:
-        """What a restart has to care for comes in the order in which it began."""
+        """Runs that have not ended come in the order in which they began."""
         self.add(*(record(str(n), state=one) for n, one in enumerate(State)))
         found = [one.state for one in self.database.unended()]
         self.assertEqual(found, [State.QUEUED, State.RUNNING])
@@ -155,7 +155,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.database.newest_id(), "2")
 
     def test_known(self) -> None:
-        """Of any number of ids, those of runs are found."""
+        """The known ids among any number of ids are found."""
         self.add(*(record(str(n)) for n in range(0, 3 * BATCH, 2)))
         found = self.database.known(str(n) for n in range(3 * BATCH))
         self.assertEqual(found, {str(n) for n in range(0, 3 * BATCH, 2)})
@@ -259,7 +259,7 @@ class DatabaseTests(SynchronousTestCase):
             raise ZeroDivisionError
 
     def test_expire_after_the_clock_was_set_back(self) -> None:
-        """What has ended in the future ages from now on, the first created first."""
+        """A run that ended in the future ages from now on, the first created first."""
         self.add(ended("1", 2000), ended("2", 1000), ended("3", 10))
         self.assertEqual(self.expire(evolve(ALL, age=20)), "")
         self.add(ended("4", 40))
@@ -290,7 +290,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertFalse(self.database.expire(KEY_AGE * 2, none).more)
 
     def test_undone(self) -> None:
-        """What an attempt has done before it failed is not counted, either."""
+        """A failed transaction does not change the totals."""
         self.add(ended("1", 10, 10))
         with self.undone():
             self.database.delete("1")
@@ -324,7 +324,7 @@ class FileTests(SynchronousTestCase):
         database.close()
 
     def test_again(self) -> None:
-        """All that was committed is there when it is opened again, totals too."""
+        """Committed runs and totals survive a restart."""
         self.fill(FULL, ended("2", 1, 10))
         database = self.open()
         with database.transaction():
@@ -354,7 +354,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(asked, ["wal", 2])
 
     def test_check(self) -> None:
-        """Whether something can be written is found out by writing, not by asking."""
+        """The check tries a real write."""
         database = self.open()
         database.check()
         self.assertEqual(database._one("PRAGMA user_version")[0], len(MIGRATIONS))
@@ -362,7 +362,9 @@ class FileTests(SynchronousTestCase):
         self.assertRaises(sqlite3.OperationalError, database.check)
 
     def test_newer(self) -> None:
-        """What a later version has made is left alone, and the text says what to do."""
+        """
+        A database of a later version is left alone, and the error says what to do.
+        """
         self.fill(FULL)
         self.write("PRAGMA user_version = 1000")
         error = self.assertRaises(DatabaseNewer, Database.open, self.path)
@@ -431,7 +433,7 @@ class FileTests(SynchronousTestCase):
         self.assertRaises(DatabaseDamaged, Database.open, self.path)
 
     def test_cannot_be_opened(self) -> None:
-        """What is not damage is told as what it is."""
+        """An error that is not damage is reported as what it is."""
         Path(self.path).mkdir()
         error = self.assertRaises(sqlite3.OperationalError, Database.open, self.path)
         self.assertEqual(why(error), "the files of the state cannot be opened")
@@ -509,7 +511,7 @@ class WhyTests(SynchronousTestCase):
     """L{why} tells an operator what an error means."""
 
     def test_known(self) -> None:
-        """What an operator can do something about has words of its own."""
+        """An error that an operator can fix has its own message."""
         for number, said in (
             (sqlite3.SQLITE_FULL, "full"),
             (sqlite3.SQLITE_READONLY, "read-only"),

@@ -89,7 +89,7 @@ class Kept:
 
 @define
 class Model:
-    """What a L{Database} is to do, in lists, slowly."""
+    """A slow reference model of L{Database}, made of lists."""
 
     kept: list[Kept] = field(factory=list)
     keys: dict[tuple[str, str], tuple[IdempotencyKey, Kept, int]] = field(factory=dict)
@@ -179,7 +179,7 @@ class DatabasePropertyTests(SynchronousTestCase):
 
     @given(st.lists(STEPS, max_size=30), PAGES)
     def test_as_lists(self, steps: list[Any], asked: Any) -> None:
-        """Whatever is added, updated, deleted and expired, all answers are the same."""
+        """After any steps, the database and the model give the same answers."""
         model, database = Model(), Database.open(":memory:")
         self.addCleanup(database.close)
         with database.transaction():

@@ -12,7 +12,7 @@ RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)
 
 
 def append(ring: Ring, size: int, *, full: bool = False) -> list[Extent]:
-    """All that an append writes where no write fails."""
+    """Append and return all extents, as if no write failed."""
     floor, stop, done = ring.end - ring.retain, ring.end + size, []
     while ring.end < stop:
         extents = ring.allocate(stop - ring.end, floor, full=full)
@@ -87,7 +87,7 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES)
     def test_untouched_until_done(self, retain, sizes) -> None:
-        """Of what was kept before an append, it overwrites nothing."""
+        """An append overwrites nothing that was kept before it."""
         tried = ring(retain)
         for size in (size for size in sizes if size <= retain):
             append(tried, 40)
@@ -120,7 +120,7 @@ class RingTests(SynchronousTestCase):
             self.assertEqual(told, before)
 
     def test_start_after_while_empty(self) -> None:
-        """Nothing is forgotten by the first bytes."""
+        """The first bytes drop nothing."""
         self.assertEqual(ring(4096).start_after(4096, full=False), 0)
 
     def test_compact(self) -> None:

@@ -82,14 +82,14 @@ class RingFileTests(FileTestCase):
         self.assertRaises(FileNotFoundError, RingFile.open, self.path)
 
     def test_no_other_file(self) -> None:
-        """What another run left is never overwritten."""
+        """The file of another run is never overwritten."""
         file = self.file()
         self.path.write_bytes(b"precious")
         self.assertRaises(FileExistsError, write, file, 1)
         self.assertEqual(self.path.read_bytes(), b"precious")
 
     def test_no_folder(self) -> None:
-        """Where no file can be made, it is said so."""
+        """A file that cannot be created is an error."""
         file = RingFile(self.path / "no" / "such", RETAIN)
         self.assertRaises(FileNotFoundError, write, file, 1)
 
@@ -130,7 +130,7 @@ class RingFileTests(FileTestCase):
             self.assertEqual(found[0].offset, offset)
 
     def test_single_bytes(self) -> None:
-        """Of many records one read takes but some, wherever readers go on."""
+        """One read returns a limited number of records, at any offset."""
         file = self.file(64 << 20)
         write(file, *[1] * 3000)
         self.assertLessEqual(len(file.read(0, 3000)), RECORDS)
@@ -189,7 +189,7 @@ class RingFileTests(FileTestCase):
         self.assertEqual(len(asked), 2)
 
     def test_may_not_grow(self) -> None:
-        """Where a file may not grow, its own oldest bytes make room."""
+        """In a file that may not grow, new bytes replace the oldest."""
         file = self.file(most=2000)
         for _ in range(40):
             told = file.reserve(200)
@@ -218,7 +218,7 @@ class RingFileTests(FileTestCase):
         self.assertEqual((file.start, file.end, file.stored), (0, 10, HEADER + 10))
 
     def test_sync(self) -> None:
-        """What was written can be brought to the disk, more than once."""
+        """A file can be synced more than once."""
         file = self.file()
         write(file, 10)
         file.sync()
@@ -333,7 +333,7 @@ class RecoveryTests(FileTestCase):
         self.assert_holds(found, found.start, 100)
 
     def test_damaged_inside(self) -> None:
-        """What was damaged where recovery does not look fails when it is read."""
+        """Damage that recovery did not check fails when it is read."""
         file = self.file()
         write(file, 2000)
         found = self.damaged((512 + 100, b"damage"))
@@ -366,7 +366,7 @@ class RecoveryTests(FileTestCase):
         self.assertEqual(found.end, file.end)
 
     def test_killed(self) -> None:
-        """All that a writer said that it had written is there after its kill."""
+        """Everything that a killed writer reported as written is there."""
         script = (
             "import sys\n"
             "from pathlib import Path\n"
@@ -424,10 +424,10 @@ print("ok", file.start, file.end, file.stored)
 
 
 class FullTests(SynchronousTestCase):
-    """Where a disk or a quota is full, a file goes on in the room that it has."""
+    """If a disk or a quota is full, a file continues in the room that it has."""
 
     def run_limited(self, limit: int, *sizes: int, where: str = "") -> list[str]:
-        """What came of these writes where a file may have C{limit} bytes."""
+        """Write these sizes to a file limited to C{limit} bytes; return the results."""
         path = where or str(Path(self.mktemp()).absolute())
         argv = [sys.executable, "-c", LIMITED, path, str(limit), *map(str, sizes)]
         ran = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)

@@ -92,7 +92,7 @@ class RecordTests(SynchronousTestCase):
         self.assertRaises(LogDamaged, seek, SIGNATURE, lie, begin, there[-1].end)
 
     def test_many(self) -> None:
-        """Of many records only so many are read at once."""
+        """One call decodes a limited number of records."""
         there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
         lie = sector(there)
         self.assertEqual(decode(SIGNATURE, lie, Cursor(0, 0), 0, 1000), there[:RECORDS])

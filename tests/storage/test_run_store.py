@@ -80,7 +80,7 @@ class StoreTestCase(SynchronousTestCase):
 
 
 class SynchronousTests(StoreTestCase):
-    """Where calls are made at once, a L{RunStore} answers at once."""
+    """With synchronous calls, a L{RunStore} answers at once."""
 
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
@@ -115,14 +115,14 @@ class SynchronousTests(StoreTestCase):
         self.assertIn("the state is damaged", str(failure.value))
 
     def test_no_such_table(self) -> None:
-        """What SQLite makes of one call is that call's failure only."""
+        """An SQLite error of one call fails only that call."""
         with self.database.transaction():
             self.database._do("DROP TABLE keys")
         self.failureResultOf(self.add(RUN, IdempotencyKey("k", "p")), CannotRecord)
         self.result(self.add(RUN))
 
     def test_not_text(self) -> None:
-        """So is what the database never gets to see."""
+        """The same for a value that cannot be passed to the database."""
         answer = self.add(evolve(RUN, failure="\ud800"))
         self.failureResultOf(answer, UnicodeEncodeError)
         self.result(self.add(RUN))
@@ -136,7 +136,7 @@ class SynchronousTests(StoreTestCase):
 
 
 class BatchTests(StoreTestCase):
-    """What is asked while a transaction is under way makes the next one."""
+    """Calls during a transaction are batched into the next one."""
 
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
@@ -187,7 +187,7 @@ class BatchTests(StoreTestCase):
         self.assertEqual(self.count("COMMIT"), 3)
 
     def test_one_fails(self) -> None:
-        """One that fails leaves nothing, and takes no other with it."""
+        """A call that fails leaves nothing, and fails no other."""
         self.add(RUN, IdempotencyKey("k", "p"))
         before = self.add(evolve(ENDED, id="2"))
         reused = self.key("q")
@@ -202,7 +202,7 @@ class BatchTests(StoreTestCase):
         )
 
     def test_cancelled(self) -> None:
-        """Who no longer wants to know stops nobody else."""
+        """A cancelled call does not stop others."""
         answer, another = self.add(RUN), self.get("1")
         answer.cancel()
         self.failureResultOf(answer, CancelledError)
@@ -223,7 +223,7 @@ class BatchTests(StoreTestCase):
         self.failureResultOf(refused, sqlite3.IntegrityError)
 
     def test_close(self) -> None:
-        """What was asked before it is closed is done."""
+        """Calls before the close are completed."""
         answers = [self.get("1"), self.get("1")]
         closed = self.store.close()
         for _ in range(3):
@@ -267,7 +267,7 @@ class FailingDisk(sqlite3.Connection):
 
 
 class FailingTests(StoreTestCase):
-    """Where the disk does not take a transaction, everybody in it is told."""
+    """If the disk refuses a transaction, all its callers get the error."""
 
     def setUp(self) -> None:
         self.disk = sqlite3.connect(
@@ -326,7 +326,7 @@ class ThreadTests(TestCase):
     """A L{RunStore} on a real disk, with a real thread."""
 
     async def test_durable(self) -> None:
-        """What was answered is in the file, whoever opens it."""
+        """An answered call is durable in the file."""
         path = self.mktemp()
         pool = ThreadPool(1, 1)
         pool.start()

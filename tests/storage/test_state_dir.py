@@ -81,7 +81,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(modes, {**folders, **files})
 
     def test_again(self) -> None:
-        """What was in it is there when it is opened again."""
+        """A reopened directory holds its runs."""
         state = self.open()
         self.add(state, "1")
         self.close(state)
@@ -101,7 +101,7 @@ class StateDirTests(SynchronousTestCase):
         )
 
     def test_busy_with_whom(self) -> None:
-        """Whoever has it may not have said who that is."""
+        """The lock of another daemon may not name its process."""
         with open(self.open().path / "lock", "r+b") as lock:
             lock.truncate()
         error = self.assertRaises(StateDirBusy, self.open)
@@ -119,7 +119,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(self.open().notices, [])
 
     def test_unusable(self) -> None:
-        """What cannot be used is named, with the reason."""
+        """An unusable path is named with the reason."""
         self.path.parent.mkdir(parents=True)
         self.path.write_bytes(b"")
         self.assertIn(
@@ -127,7 +127,7 @@ class StateDirTests(SynchronousTestCase):
         )
 
     def test_of_another(self) -> None:
-        """Whoever owns it could have put anything there: it is left as it is."""
+        """A directory of another user is left as it is."""
         self.path.mkdir(parents=True)
         if os.geteuid() == 0:
             os.chown(self.path, 1, 1)
@@ -137,14 +137,14 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(list(self.path.iterdir()), [])
 
     def test_for_all(self) -> None:
-        """Where everybody may write, that is said."""
+        """A directory that all users may write causes a notice."""
         self.path.mkdir(parents=True)
         self.path.chmod(0o777)
         (said,) = self.open().notices
         self.assertIn("may be written by all users of this machine; type: chmod", said)
 
     def test_read_only(self) -> None:
-        """What cannot be written is found at once, not at the first run."""
+        """A read-only directory fails at the start, not at the first run."""
         self.close(self.open())
         denied = PermissionError(errno.EROFS, "", str(self.path / "lock"))
         with patch("os.open", side_effect=denied):
@@ -152,7 +152,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertIn(f"{self.path}/lock cannot hold the state: Read-only", said)
 
     def test_no_database(self) -> None:
-        """That SQLite cannot use its file is told in words, too."""
+        """A database that SQLite cannot open is reported in words."""
         (self.path / "runs.db").mkdir(parents=True)
         said = self.unusable()
         self.assertIn("runs.db cannot hold the state: the files of the state", said)
@@ -160,7 +160,7 @@ class StateDirTests(SynchronousTestCase):
         self.open()  # the lock was given back
 
     def test_newer(self) -> None:
-        """What a later version has made is left as it is."""
+        """A database of a later version is left as it is."""
         self.path.mkdir(parents=True)
         with contextlib.closing(sqlite3.connect(self.path / "runs.db")) as newer:
             newer.execute("PRAGMA user_version = 1000")
@@ -247,7 +247,7 @@ class DefaultTests(SynchronousTestCase):
         )
 
     def test_nowhere(self) -> None:
-        """Who has no home has no place for it."""
+        """Without a home directory there is no default."""
         for home in ("", "/", "here", "/nonexistent"):
             with self.subTest(home=home):
                 self.assertIsNone(default_state_dir({"HOME": home}))

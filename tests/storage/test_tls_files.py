@@ -38,7 +38,7 @@ class FilesTestCase(SynchronousTestCase):
 
 
 class ReadTests(FilesTestCase):
-    """What the operator names is read, or told what is wrong with it."""
+    """The operator's files are read, or reported with what is wrong."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -69,7 +69,7 @@ class ReadTests(FilesTestCase):
         self.assertEqual(len(read_authorities(path)), 2)
 
     def test_not_there(self) -> None:
-        """Of a file that is not there, or no file, it is told which, and why."""
+        """A missing or irregular file is named with the reason."""
         gone = str(self.folder / "gone")
         said = f"{gone}: No such file or directory"
         self.assertEqual(self.why(gone, self.key), said)
@@ -81,7 +81,7 @@ class ReadTests(FilesTestCase):
         self.assertEqual(self.why(folder, self.key), f"{folder}: Is a directory")
 
     def test_nonsense(self) -> None:
-        """What holds something else is told by its name, and so is half of a file."""
+        """A file with other content, or half of it, is named."""
         whole = Path(self.certificate).read_bytes()
         for data in (b"", b"x", whole[:100]):
             path = self.put("bad.pem", data)
@@ -147,7 +147,7 @@ class KeptTests(FilesTestCase):
     """The pair that no authority has signed, made once."""
 
     def test_made_once(self) -> None:
-        """Whoever asks again is given the same."""
+        """A second call returns the same pair."""
         first = load_or_create(self.folder, ["vm"], NOW)
         second = load_or_create(self.folder, ["other"], NOW)
         self.assertEqual(second.chain, first.chain)
@@ -172,7 +172,7 @@ class KeptTests(FilesTestCase):
             self.assertEqual(stat.S_IMODE((folder / "tls").stat().st_mode), 0o700)
 
     def test_half_made(self) -> None:
-        """What was left when we were killed is not taken for a pair."""
+        """A half-made pair of a killed daemon is not used."""
         new = self.folder / "tls.new"
         new.mkdir()
         (new / "key.pem").write_bytes(b"half")
@@ -180,7 +180,10 @@ class KeptTests(FilesTestCase):
         self.assertEqual(os.listdir(self.folder), ["tls"])
 
     def test_damaged(self) -> None:
-        """One that is damaged is not replaced: clients know it. It is said how to."""
+        """
+        A damaged pair is kept, since clients have pinned it; the error says how to
+        replace it.
+        """
         load_or_create(self.folder, ["vm"], NOW)
         key = self.folder / "tls" / "key.pem"
         for data, why in ((b"", "it holds no key"), (None, "No such file")):
@@ -195,13 +198,13 @@ class KeptTests(FilesTestCase):
             self.assertIn(f"move {self.folder / 'tls'} away", str(error))
 
     def test_no_room(self) -> None:
-        """Where nothing can be made it is told which file, and why."""
+        """If the pair cannot be made, the error names the file and the reason."""
         gone = self.folder / "gone"
         error = self.assertRaises(TLSFileUnusable, load_or_create, gone, ["vm"], NOW)
         self.assertEqual(str(error), f"{gone / 'tls.new'}: No such file or directory")
 
     def test_in_memory(self) -> None:
-        """One that is kept nowhere is whole, and for the same names."""
+        """A pair in memory is complete, and has the same names."""
         pair = create(["vm"], NOW)
         self.assertEqual(pair.chain[0].public_key(), pair.key.public_key())
         self.assertRegex(fingerprint(pair.chain[0]), "SHA256:[0-9a-f]{64}")

@@ -45,10 +45,10 @@ class TokenFileTestCase(SynchronousTestCase):
 
 
 class KeptTests(TokenFileTestCase):
-    """What was put into the file is in it."""
+    """Changes are stored in the file."""
 
     def test_none(self) -> None:
-        """Where there is no file, or no folder, there are no tokens."""
+        """A missing file or folder means no tokens."""
         self.assertIsNone(self.file.read(ME))
         self.assertIsNone(self.file.stamp())
         self.assertEqual(self.file.read_as_owner(), {})
@@ -70,7 +70,7 @@ class KeptTests(TokenFileTestCase):
         self.assertNotEqual(self.file.stamp(), stamp)
 
     def test_private(self) -> None:
-        """Whatever the umask, it is private at any time."""
+        """The file is private at any time, whatever the umask."""
         modes: set[int] = set()
 
         def watched(path, flags, mode=0o777, **more):
@@ -103,7 +103,7 @@ class KeptTests(TokenFileTestCase):
             self.assertEqual(stat.S_IMODE(each.stat().st_mode), 0o700)
 
     def test_two_processes(self) -> None:
-        """Of changes made by several processes at once none is lost."""
+        """Concurrent changes of several processes are all kept."""
         code = (
             "import pathlib, shellstream.storage.token_file as f\n"
             "import shellstream.security.tokens as t\n"
@@ -137,7 +137,7 @@ class KeptTests(TokenFileTestCase):
             self.assertEqual(self.file.read_as_owner(), {one.id: one})
 
     def test_too_many(self) -> None:
-        """There is an end to what goes in."""
+        """The file refuses more tokens than the limit."""
         token = new()
         many = {f"{n:08x}": token for n in range(MAX_TOKENS + 1)}
         error = self.assertRaises(
@@ -147,7 +147,7 @@ class KeptTests(TokenFileTestCase):
         self.assertIsNone(self.file.stamp())
 
     def test_busy(self) -> None:
-        """Who is in the way for long is not waited for without end."""
+        """The wait for another process's lock is limited."""
         self.patch(token_file, "_LOCK_TIMEOUT", 0.0)
         self.add(new())
         with open(self.folder / "tokens.lock", "rb") as other:
@@ -165,7 +165,7 @@ class TrustTests(TokenFileTestCase):
         self.add(new())
 
     def test_too_open(self) -> None:
-        """What others may do with it is told, and how to end that."""
+        """A file that is open to others is reported with the command that closes it."""
         for mode in (0o640, 0o604, 0o620, 0o602, 0o610, 0o777):
             self.file.path.chmod(mode)
             self.assertIn(
@@ -185,12 +185,12 @@ class TrustTests(TokenFileTestCase):
             self.assertIsNotNone(self.file.read(4711))
 
     def of(self, owner: int) -> os.stat_result:
-        """What the system would say if the file were this user's."""
+        """Return a stat result with this owner."""
         found = os.stat(self.file.path)
         return os.stat_result((*found[:4], owner, *found[5:]))
 
     def test_for_the_owner(self) -> None:
-        """What root makes for a daemon is that daemon's."""
+        """A file that root makes for a daemon belongs to the daemon's user."""
         home = os.stat(self.folder)
         theirs = os.stat_result((*home[:4], 4711, 4712, *home[6:]))
         given = []
@@ -246,7 +246,7 @@ class ChangesTests(TokenFileTestCase):
     """Each change is recorded before it is made."""
 
     def test_recorded(self) -> None:
-        """What became of which token; the file is still as it was."""
+        """Each change is recorded before the file is replaced."""
         one, two = new(), new("two")
         self.add(one)
         recorded = []
@@ -268,7 +268,7 @@ class ChangesTests(TokenFileTestCase):
         self.assertIsNone(self.file.stamp())
 
     def test_nothing_changed(self) -> None:
-        """Where nothing is changed nothing is written."""
+        """A change that changes nothing writes nothing."""
         self.add(new())
         stamp = self.file.stamp()
         self.file.change(lambda tokens: tokens, unrecorded)
@@ -276,7 +276,7 @@ class ChangesTests(TokenFileTestCase):
 
 
 class AccountTests(SynchronousTestCase):
-    """Who has done something, as far as the system knows."""
+    """The user who made a change, as far as the system knows."""
 
     def test_name(self) -> None:
         """It is the account's name, and the user behind sudo, if that is sane."""

@@ -36,7 +36,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.recorded.append((entry.action.value, entry.facts["name"], entry.principal))
 
     def change(self, *tokens: Token) -> None:
-        """What the tool would do."""
+        """Write these tokens, as the tool would."""
         there = {each.id: each for each in tokens}
         self.file.change(lambda _: there, unrecorded)
 
@@ -60,7 +60,7 @@ class TokenStoreTests(SynchronousTestCase):
         return live
 
     def test_found(self) -> None:
-        """What is in the file is known at once; there is no change in that."""
+        """Tokens in the file are known at the start, and are not a change."""
         self.start()
         self.assertEqual(self.tokens.find(self.text), self.token.principal)
         self.assertTrue(self.tokens.in_use)
@@ -77,7 +77,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertTrue(self.tokens.in_use)
 
     def test_made(self) -> None:
-        """One that is made is good as soon as that is seen."""
+        """A new token is valid at the next look."""
         self.file.path.unlink()
         self.start()
         self.assertFalse(self.good() or self.tokens.in_use)
@@ -179,7 +179,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertFalse(self.tokens.in_use)
 
     def test_tool(self) -> None:
-        """What the tool has changed is in the audit already, also before the start."""
+        """A change of the tool is not recorded again, even before the start."""
         self.change()
         self.change(self.token)
         self.start()
@@ -201,7 +201,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertFalse(self.file.path.exists())
 
     def test_edited_old(self) -> None:
-        """So is one of a file that an older version has written."""
+        """The same for an edited file of an older version."""
         self.file.path.write_text('{"version": 1, "tokens": {}, "changes": []}')
         self.start()
         self.file.path.unlink()
@@ -214,7 +214,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.recorded, [("token-made", "pi", "")])
 
     def test_anothers(self) -> None:
-        """Where another daemon has the folder it records, and this one only reads."""
+        """A daemon that does not own the folder only reads; the owner records."""
         self.tokens = self.store(self.file, owns=False)
         self.start()
         self.file.path.unlink()

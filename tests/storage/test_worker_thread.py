@@ -41,7 +41,7 @@ class WorkerThreadTests(TestCase):
         self.assertEqual(made, list(range(50)))
 
     async def test_raises(self) -> None:
-        """What a call raises is its answer, and the next call is made."""
+        """A call's exception is its answer, and the next call is made."""
         await self.assertFailure(self.worker(lambda: 1 // 0), ZeroDivisionError)
         self.assertEqual(await self.worker(lambda: 1), 1)
 

@@ -1,4 +1,4 @@
-"""What the tests of authentication share: tokens, and a daemon that requires them."""
+"""Shared by the tests of authentication: tokens, and a daemon that requires them."""
 
 import json
 from collections.abc import Iterator

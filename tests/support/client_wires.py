@@ -131,7 +131,7 @@ class FakeWire:
 
 
 def finish(coroutine: Any) -> Any:
-    """What a coroutine that never has to wait returns."""
+    """Return the result of a coroutine that never waits."""
     try:
         coroutine.send(None)
     except StopIteration as done:

@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 class FakeReactor(Clock):
-    """One that does not run, so that nothing is done in threads."""
+    """A reactor that does not run, so that it starts no threads."""
 
     running = False
     stopped = False
@@ -51,7 +51,7 @@ class DaemonTestCase(SynchronousTestCase):
         address: IAddress = HERE,
         insecure: bool = False,
     ) -> Daemon:
-        """One that is started, and whose commands start no process."""
+        """Return a started daemon whose commands start no process."""
         addresses = lambda: [ListenAddress(address)]  # noqa: E731
         daemon = Daemon(config, where, self.reactor, addresses, insecure)
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))

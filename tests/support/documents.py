@@ -278,7 +278,9 @@ class Walkthrough:
         self.pin = pin[-1] if pin else self.pin
 
     def _compare(self, block: Block) -> None:
-        """What the block before it printed; an ellipsis stands for anything."""
+        """
+        Compare with the output of the last block; an ellipsis stands for anything.
+        """
         assert self._last is not None, "there is no output yet"
         pieces = (re.escape(each) for each in self.here(block.text).strip().split("…"))
         wanted = ".*".join(pieces)

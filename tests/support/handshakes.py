@@ -39,7 +39,7 @@ class Handshake:
             self.exchange()
 
     def exchange(self) -> bytes:
-        """What each side has for the other is delivered; what the client reads."""
+        """Deliver the bytes of both sides, and return what the client reads."""
         for step in (self.client.do_handshake, lambda: self.client.recv(1 << 16)):
             try:
                 read = b"" if self.error else step()

@@ -44,13 +44,13 @@ class Wire(StringTransport):
         return True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """There is no Nagle here."""
+        """Memory has no Nagle algorithm."""
 
     def getTcpKeepAlive(self) -> bool:
         return False
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Nobody vanishes from memory."""
+        """Peers in memory do not vanish."""
 
 
 @define
@@ -165,7 +165,7 @@ class NoContent:
 
 
 class NoTokens:
-    """There are none."""
+    """A token store without tokens."""
 
     def find(self, text: str) -> Principal | None:
         return None

@@ -226,7 +226,7 @@ def kept_bytes(whole: bytes, wire: bytes) -> bytes:
 
 
 async def fetch_output(port: int, run: str | None) -> RunOutput:
-    """What is kept of a run's output, after the run has ended."""
+    """Return the kept output of a run that has ended."""
     assert run is not None, "the response named no run"
     answer = await fetch(port, f"/runs/{run}/output?format=frames")
     account = RunOutput.of("frames", answer.body)

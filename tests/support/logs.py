@@ -1,4 +1,4 @@
-"""What stands in for a log's storage."""
+"""A stand-in for a log's storage."""
 
 from attrs import define, field
 

@@ -55,7 +55,7 @@ def laid_out(parts: Sequence[tuple[Stream, bytes]]) -> list[Chunk]:
 
 
 def between(chunks: Sequence[Chunk], start: int, end: int) -> Iterator[Chunk]:
-    """What lies between two offsets, as a log would give it."""
+    """Return the output between two offsets, as a log would."""
     for chunk in chunks:
         if chunk.offset < end and chunk.end > start:
             since = chunk.since(max(start, chunk.offset))

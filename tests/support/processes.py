@@ -1,4 +1,4 @@
-"""What tests share that start commands' processes without a daemon."""
+"""Shared by tests that start commands' processes without a daemon."""
 
 import select
 import signal

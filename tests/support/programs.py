@@ -1,4 +1,4 @@
-"""What the tests that use real processes share: programs, the daemon, the gate."""
+"""Shared by tests with real processes: programs, the daemon, the gate."""
 
 import os
 import re
@@ -145,7 +145,7 @@ def script(name: str) -> str:
 
 
 def socket_path(test: TestCase) -> str:
-    """Where to put a UNIX socket: unix(7) takes 107 bytes, however deep we are."""
+    """Return a short path for a UNIX socket: unix(7) allows 107 bytes."""
     folder = tempfile.mkdtemp()
     test.addCleanup(shutil.rmtree, folder)
     return f"{folder}/sock"

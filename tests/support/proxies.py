@@ -1,4 +1,4 @@
-"""What a real nginx needs for a test: a port, and a main configuration."""
+"""A real nginx for a test: a port, and a main configuration."""
 
 import socket
 

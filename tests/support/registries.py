@@ -1,4 +1,4 @@
-"""What the tests of runs and registries share: owners, threads, restarts."""
+"""Shared by the tests of runs and registries: owners, threads, restarts."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -134,7 +134,7 @@ def run_request(
 
 
 def text(log: OutputLog, offset: int = 0) -> bytes:
-    """All that a log has from C{offset} on."""
+    """Return all output of a log from C{offset} on."""
     found: list[Chunk] = []
     while offset < log.end:
         found += log.read(offset, 1 << 16)
@@ -216,7 +216,7 @@ class RegistryTestCase(SynchronousTestCase):
         return self.spawn.started[-1]
 
     def kept(self, run_id: str) -> RunRecord:
-        """What is written down of a run."""
+        """Return the stored record of a run."""
         record = self.database.get(run_id)
         assert record is not None
         return record

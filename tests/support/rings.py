@@ -5,7 +5,7 @@ from shellstream.storage.ring_file import RingFile
 
 
 def pattern(offset: int, size: int) -> bytes:
-    """What the output of these tests is at an offset: no two parts look alike."""
+    """Return the output of these tests at an offset: no two parts look alike."""
     numbers = range(offset // 4, (offset + size) // 4 + 1)
     whole = b"".join((each * 2654435761 % (1 << 32)).to_bytes(4) for each in numbers)
     return whole[offset % 4 :][:size]
@@ -18,7 +18,7 @@ def write(file: RingFile, *sizes: int) -> None:
 
 
 def replay(file: RingFile, size: int = 1 << 16) -> bytes:
-    """All that is kept."""
+    """Read all output that is kept."""
     offset, found = file.start, b""
     while offset < file.end:
         for chunk in file.read(offset, size):

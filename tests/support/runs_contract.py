@@ -57,11 +57,13 @@ else:
 
 
 class Contract(_Base):
-    """What a test case has to say, and how it asks."""
+    """The operations that a test case must supply, and helpers to ask."""
 
     @abstractmethod
     def runs(self) -> IRuns:
-        """What is tested, with L{CONTRACTED}; the same for all of a test."""
+        """
+        Return the tested implementation, with L{CONTRACTED}; the same during a test.
+        """
 
     @abstractmethod
     def say(self, run_id: str, data: bytes, stream: Stream = Stream.STDOUT) -> None:
@@ -82,7 +84,7 @@ class Contract(_Base):
         """Whether the run's process would have to wait if it wrote something."""
 
     def result(self, asked: Awaitable[T]) -> T:
-        """What was asked for, which is there at once."""
+        """Return the result, which must be there at once."""
         return self.successResultOf(deferred(asked))
 
     def refused(self, asked: Awaitable[object], error: type[Exception]) -> Exception:
@@ -115,7 +117,7 @@ class Contract(_Base):
         return record
 
     def text(self, log: OutputLog, offset: int = 0) -> bytes:
-        """What can be read from there on."""
+        """Read the output from there on."""
         found = b""
         while offset < log.end:
             for chunk in log.read(offset, 1 << 16):
@@ -126,7 +128,7 @@ class Contract(_Base):
 
 
 def deferred(asked: Awaitable[T]) -> Deferred[T]:
-    """What was asked for, when it is there."""
+    """Return a Deferred of the answer."""
     if isinstance(asked, Deferred):
         return asked
     assert isinstance(asked, Coroutine)
@@ -137,7 +139,7 @@ class RunsContract(Contract):
     """Runs are begun, found, ended and forgotten."""
 
     def test_verified(self) -> None:
-        """All that is promised is there, by name and by arguments."""
+        """All promised methods exist, with their arguments."""
         runs = self.runs()
         verifyObject(IRuns, runs)
         run = self.requested()
@@ -203,7 +205,7 @@ class RunsContract(Contract):
         self.assertEqual(len(self.result(self.runs().page(RunQuery(10)))), 1)
 
     def test_end(self) -> None:
-        """How a run ended is known for good, by its code or its signal."""
+        """The end of a run is recorded with its code or its signal."""
         run_id = self.requested().record.id
         self.say(run_id, b"hello")
         self.exit(run_id, 3)
@@ -217,7 +219,7 @@ class RunsContract(Contract):
         self.assertEqual((record.state, record.signal), (State.SIGNALED, 9))
 
     def test_unknown(self) -> None:
-        """What there never was is unknown, whatever is asked of it."""
+        """An unknown run is unknown to every operation."""
         runs = self.runs()
         for run_id in (UNKNOWN, "", "../../etc/passwd", "x" * 10_000):
             self.refused(runs.find(run_id), RunUnknown)
@@ -260,7 +262,7 @@ class RunsContract(Contract):
         self.refused(self.runs().signal(run_id, 10), RunNotRunning)
 
     def test_cancel(self) -> None:
-        """What runs can be ended, and has ended when it has heeded that."""
+        """A cancelled run gets TERM, and ends when it heeds it."""
         run_id = self.requested().record.id
         for _ in range(2):
             self.result(self.runs().cancel(run_id))
@@ -274,7 +276,7 @@ class RunsContract(Contract):
         self.refused(self.runs().cancel(run_id), RunNotRunning)
 
     def test_delete(self) -> None:
-        """What has ended can be forgotten, once; what runs cannot."""
+        """An ended run can be deleted, once; a running one cannot."""
         runs = self.runs()
         run_id = self.requested().record.id
         self.say(run_id, b"hello")

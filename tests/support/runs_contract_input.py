@@ -1,4 +1,4 @@
-"""What can be put into every run, wherever it runs: see L{runs_contract}."""
+"""The input of every implementation of runs: see L{runs_contract}."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable
@@ -42,7 +42,7 @@ class InputContract(Contract):
 
     @abstractmethod
     def given(self, run_id: str) -> bytes:
-        """All that it was given to read."""
+        """Return all input that the run has read."""
 
     @abstractmethod
     def over(self, run_id: str) -> bool:
@@ -92,7 +92,7 @@ class InputContract(Contract):
         self.refused(self.feed(run_id, b"f"), RunNotRunning)
 
     def test_input_waits(self) -> None:
-        """What is not taken waits; it may be given up, or come again."""
+        """Input that is not taken waits; it may be given up, or sent again."""
         run_id = self.hearing()
         self.full(run_id)
         first = deferred(self.feed(run_id, b"abc", 0))
@@ -159,7 +159,7 @@ class InputContract(Contract):
         self.refused(self.runs().resize(run_id, 1, 1), NoTerminal)
 
     def test_cancel_on_terminal(self) -> None:
-        """Who sits at a terminal is told that it is gone: shells heed only that."""
+        """A terminal also gets HUP: shells ignore TERM."""
         run_id = self.hearing(SIZE)
         self.result(self.runs().cancel(run_id))
         self.assertEqual(self.signals(run_id), ["SIGTERM", "SIGHUP", "SIGCONT"])

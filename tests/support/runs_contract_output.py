@@ -1,4 +1,4 @@
-"""What the output of every run does, wherever it runs: see L{runs_contract}."""
+"""The output of every implementation of runs: see L{runs_contract}."""
 
 from attrs import define
 from zope.interface import implementer
@@ -67,7 +67,9 @@ class OutputContract(Contract):
         leave()
 
     def test_late_subscriber(self) -> None:
-        """Who subscribes to what has ended has all of it as long as it stays."""
+        """
+        A late subscriber of an ended run gets all output as long as it subscribes.
+        """
         run_id = self.requested().record.id
         self.say(run_id, b"abc")
         self.exit(run_id)
@@ -109,7 +111,9 @@ class OutputContract(Contract):
             self.assertFalse(self.waits(run.record.id))
 
     def test_detach(self) -> None:
-        """Who leaves twice, or never came, or comes to what has ended, does no harm."""
+        """
+        A second detach, one without an attach, or one of an ended run is harmless.
+        """
         run = self.requested()
         run_id, viewer = run.record.id, Watcher()
         for each in (viewer, Watcher()):

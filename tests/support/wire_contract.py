@@ -117,7 +117,7 @@ class WireContract(_Base):
         return await self.wire().request("GET", server.url, {}, b"", timeout)
 
     async def whole(self, answer: Response) -> bytes:
-        """All that an answer holds."""
+        """Read the whole body."""
         parts = []
         while data := await answer.read():
             parts.append(data)
@@ -136,7 +136,7 @@ class WireContract(_Base):
         raise AssertionError(f"no {kind}")
 
     def test_request(self) -> None:
-        """What is asked for arrives as it was meant, and nothing else is offered."""
+        """A request arrives as given, without other headers."""
 
         async def test() -> None:
             server = self.serve(OK + b"Content-Length: 0\r\n\r\n")
@@ -192,7 +192,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_live(self) -> None:
-        """What has come can be read while the rest has not."""
+        """Arrived bytes can be read before the rest."""
 
         async def test() -> None:
             answer = await self.ask(CHUNKED + b"2\r\nhe\r\n", "wait")
@@ -220,7 +220,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_no_length(self) -> None:
-        """Where nothing tells the end but the connection's, a reset is no end."""
+        """If only the connection's end marks the body's end, a reset is a cut."""
 
         async def test() -> None:
             answer = await self.ask(OK + b"\r\nhe", "reset")
@@ -247,7 +247,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_no_injection(self) -> None:
-        """Nothing that is given becomes a line of its own in the request."""
+        """No argument can add a line to the request."""
 
         async def test() -> None:
             server = self.serve(OK + b"Content-Length: 0\r\n\r\n")
@@ -274,7 +274,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_no_http(self) -> None:
-        """What does not speak HTTP is named as such."""
+        """A server that does not speak HTTP is reported as that."""
 
         async def test() -> None:
             for wire in (b"SSH-2.0-OpenSSH\r\n", b"\0\0\0\0\r\n\r\n", b"<html>\r\n"):
@@ -327,7 +327,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_usage(self) -> None:
-        """What is no request is not sent."""
+        """A malformed request is not sent."""
 
         async def test() -> None:
             for url in ("ftp://h/", "http://h:x/", "http:///"):

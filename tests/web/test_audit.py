@@ -23,7 +23,7 @@ HERE = PEER.host
 
 
 class AuditedTests(WebTestCase):
-    """What a client did has an entry that says where it was."""
+    """A client's action has an entry with the client's address."""
 
     config = Config(
         commands={
@@ -101,7 +101,7 @@ class AuditedTests(WebTestCase):
         self.assert_done(AuditAction.INPUT, run)
 
     def test_only_looked_at(self) -> None:
-        """Who looks at what there is does nothing."""
+        """A read is not audited."""
         run = self.begun()
         for path in ("/", "/commands", "/runs", f"/runs/{run}", f"/runs/{run}/output"):
             self.ask("GET", f"{path}")
@@ -122,12 +122,12 @@ class AuditedTests(WebTestCase):
         self.assert_refused(f"DELETE /runs/{run}", 409, "is active")
 
     def test_not_of_this_site(self) -> None:
-        """So is one of a page of another site."""
+        """The same for a request of another site's page."""
         self.ask("GET", "/stream?a=b", headers={"Sec-Fetch-Site": "cross-site"})
         self.assert_refused("GET /stream", 403, "another site")
 
     def test_ordered(self) -> None:
-        """Of an order it says for which command, and with what."""
+        """The refusal of a start names the command and the parameters."""
         self.begin("echo", x="1")
         self.noted.clear()
         body = b'{"command": "echo", "params": {"x": "2"}}'
@@ -202,7 +202,7 @@ class SecretTests(WebTestCase):
 
 
 class RefusalTests(AuthenticationTestCase):
-    """Who is not let in is noted, and who logs in."""
+    """Refusals and logins are audited."""
 
     def assert_noted(self, what: AuditAction, who: str = "", **facts: Any) -> None:
         """The one entry there is says so."""
@@ -215,7 +215,7 @@ class RefusalTests(AuthenticationTestCase):
             self.assertEqual(entry.facts[name], value)
 
     def test_stranger(self) -> None:
-        """Who shows no token, or a wrong one, in a browser or not."""
+        """A missing or wrong token is audited, in a browser or not."""
         for accept in ("*/*", "text/html"):
             for headers in ({}, {"Authorization": "Bearer x"}):
                 self.ask("GET", "/runs", headers={"Accept": accept, **headers})
@@ -223,12 +223,12 @@ class RefusalTests(AuthenticationTestCase):
                 self.assert_noted(AuditAction.REFUSED, status=401, request="GET /runs")
 
     def test_wrong_name(self) -> None:
-        """Who asks for another host."""
+        """A request for another host is audited."""
         self.connection.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
         self.assert_noted(AuditAction.REFUSED, status=421, request="GET /")
 
     def test_forbidden(self) -> None:
-        """Who may not do it is named, also where it is as if there was nothing."""
+        """A forbidden caller is named, also if the run is hidden from it."""
         run = self.run_by(self.tokens.make("alice"))
         self.noted.clear()
         bob = self.tokens.make("bob", own=True)
@@ -240,7 +240,7 @@ class RefusalTests(AuthenticationTestCase):
         self.assert_noted(AuditAction.REFUSED, "carol", status=403, request=path)
 
     def test_login(self) -> None:
-        """Who exchanges a token for a cookie, and who tries to with another."""
+        """A login is audited, and so is a failed one."""
         token = self.tokens.make("alice")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         self.ask("POST", "/login", f"token={token}".encode(), form)
@@ -259,7 +259,7 @@ class RefusalTests(AuthenticationTestCase):
         self.assertEqual(self.noted[-1].principal, "alice")
 
     def test_through_a_proxy(self) -> None:
-        """Where the client is, and not the proxy that we trust."""
+        """The audit has the address of the client, not that of a trusted proxy."""
         self.serve(
             evolve(self.config, access=AccessSettings(proxies=(ip_network(HERE),)))
         )

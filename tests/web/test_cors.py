@@ -25,7 +25,7 @@ class OriginTests(WebTestCase):
         self.assertEqual(self.code(origin="http://shellstream.test"), 200)
 
     def test_behind_a_proxy_that_rewrites_host(self) -> None:
-        """What the browser says of the site counts more than C{Host}."""
+        """C{Sec-Fetch-Site} takes precedence over C{Host}."""
         headers = {"sec_fetch_site": "same-origin", "origin": "https://proxy.test"}
         self.assertEqual(self.code(**headers), 200)
 

@@ -18,7 +18,7 @@ WAYS = ["plain", "sse", "ndjson", "frames", "EventSource at /stream"]
 
 
 def complete(name: str, body: bytes) -> bytes:
-    """What of a body that was cut somewhere a reader can make something of."""
+    """The part of a cut body that a reader can decode."""
     if name == "frames":
         end = 0
         while len(body) >= end + 8:
@@ -92,7 +92,7 @@ def portions(
 
 
 class CutProperties(WebTestCase):
-    """Whoever goes on after what it understood has all of the output, once."""
+    """A client that resumes after its last understood byte gets all output once."""
 
     @given(PARTS, CUTS, st.sampled_from(WAYS), st.booleans())
     def test_resumed(self, parts, cuts, way, said_while_away) -> None:
@@ -123,7 +123,7 @@ class CutProperties(WebTestCase):
 
     @given(PARTS, CUTS, st.sampled_from(WAYS))
     def test_ended(self, parts, cuts, way) -> None:
-        """So it is of a run that is over."""
+        """The same for an ended run."""
         self.serve(self.config)
         reader, connection = self.begun(way)
         self.say(parts)

@@ -29,7 +29,7 @@ class ParameterTests(ProblemTestCase):
         self.assert_parameters(found, x="is given more than once")
 
     def test_repeated_in_json(self) -> None:
-        """So is a name that a JSON object holds twice."""
+        """The same for a name that occurs twice in a JSON object."""
         found = self.refused("/stream/echo", b'{"x": "1", "x": "1"}', JSON)
         self.assert_parameters(found, x="is given more than once")
 
@@ -127,7 +127,7 @@ class BodyTests(ProblemTestCase):
             self.assertIn(f"{FORM} or {JSON}", found["detail"])
 
     def test_no_body(self) -> None:
-        """Where there is no body its type does not matter."""
+        """Without a body, its type is ignored."""
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         self.ask("POST", "/stream/echo?x=a", b"", headers)
         self.assertEqual(self.reply().status, 200)
@@ -137,7 +137,7 @@ class HeaderTests(WebTestCase):
     """Headers may hold any bytes."""
 
     def test_no_text(self) -> None:
-        """What is no UTF-8 is taken as it is, wherever it is looked at."""
+        """A header that is not UTF-8 causes no error, wherever it is read."""
         names = ("Accept", "Authorization", "Idempotency-Key", "Last-Event-ID", "Range")
         for path in ("/", "/stream", "/events", "/runs/x/output", "/doctor"):
             for name in (*names, "Host"):
@@ -150,7 +150,7 @@ class HeaderTests(WebTestCase):
 
 
 class AnyErrorTests(ProblemTestCase):
-    """All that can go wrong is told in the same way."""
+    """All errors have the same form."""
 
     config = Config(commands={"echo": ECHO, "say": SAY})
 

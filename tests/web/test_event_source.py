@@ -14,7 +14,7 @@ class EventSourceTests(RunsTestCase):
     """C{EventSource} comes back by itself, to where it was."""
 
     def events(self, connection: Connection) -> tuple[list[Any], str]:
-        """What it was told, and the id that it would come back with."""
+        """Return the events so far, and the id for a reconnect."""
         body = connection.reply().body
         return sse(body), event_source(body)[1]["id"]
 
@@ -25,7 +25,7 @@ class EventSourceTests(RunsTestCase):
         return connection
 
     def test_ids_of_a_run(self) -> None:
-        """Where the address names the run, an id is the offset after its event."""
+        """If the address names the run, an id is the offset after its event."""
         started = self.begin()
         path = f"/runs/{started.run.id}/output"
         self.ask("GET", path, headers=SSE)
@@ -84,7 +84,7 @@ class EventSourceTests(RunsTestCase):
         self.assertTrue(self.started.child.paused)
 
     def test_no_id_of_ours(self) -> None:
-        """What cannot be taken up is refused, and begins nothing."""
+        """An id that cannot be resumed is refused, and starts nothing."""
         run_id = self.begin().run.id
         self.spawn.started.clear()
         other = self.begin().run.id
@@ -104,7 +104,7 @@ class EventSourceTests(RunsTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_other_formats(self) -> None:
-        """Who asks for another format did not come back: it wants a run."""
+        """A request for another format does not resume: it starts a run."""
         for headers in ({}, {"Accept": "application/x-ndjson"}):
             reply = Connection(self.site).ask(
                 "GET", "/stream", headers={**headers, "Last-Event-ID": "x"}

@@ -71,7 +71,7 @@ class KeyTests(SlowTestCase):
         self.assertEqual(len({each.run.id for each in self.spawn.started}), 3)
 
     def test_no_key(self) -> None:
-        """What is no key is refused."""
+        """A malformed key is refused."""
         for key in ("", '""', "k" * 256, "\t", "\u00e9"):
             self.post("/runs", ECHO_A, Idempotency_Key=key)
             self.assert_parameters(
@@ -91,7 +91,7 @@ class KeyTests(SlowTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_cannot_start(self) -> None:
-        """What could not be started is told so as often as it is asked for."""
+        """A failed start is reported again for each repeat of its key."""
         self.spawn.error = CannotStart("echo", "its program was not found")
         for _ in range(2):
             self.post("/runs", ECHO_A, **KEY)
@@ -104,7 +104,9 @@ class KeyTests(SlowTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_two_at_once(self) -> None:
-        """Of two at once, the one that is written down first is run, for both."""
+        """
+        Of two simultaneous requests, the one that is recorded first runs, for both.
+        """
         self.thread.manual = True
         other = Connection(self.site)
         body = b'{"command": "echo", "params": {"x": "a"}}'
@@ -192,7 +194,7 @@ class JoinTests(RunsTestCase):
     )
 
     def test_joined(self) -> None:
-        """Who joins a run is told so by 200, and where it is."""
+        """A request that joins a run gets 200 and its location."""
         self.assertEqual(self.post("/runs", {}).status, 201)
         reply = self.post("/runs", {})
         run_id = self.started.run.id

@@ -21,7 +21,7 @@ TYPES = {
 
 
 def told(name: str, reply: Reply) -> list[Any]:
-    """What a reader of this format was told so far."""
+    """Return the events that a reader of this format has got so far."""
     return DECODERS[name](reply.body)
 
 
@@ -115,7 +115,7 @@ class NegotiationTests(RunsTestCase):
 
 
 class RecordTests(OutputTestCase):
-    """What the formats that can tell it tell beside the output."""
+    """The records besides the output, in the formats that have them."""
 
     def test_end(self) -> None:
         """The end comes last, once, with how the run ended and how long it is."""
@@ -150,7 +150,7 @@ class RecordTests(OutputTestCase):
                 )
 
     def test_failed(self) -> None:
-        """So it does of a run that was killed, or from its end on."""
+        """The same for a killed run, also when read from its end on."""
         self.run_.say(b"abc")
         self.post(f"/runs/{self.run_.run.id}/cancel")
         self.run_.exit(None, 15)
@@ -216,7 +216,7 @@ class RecordTests(OutputTestCase):
             self.connection.lose()
 
     def test_no_pings(self) -> None:
-        """One that is not silent shows it anyway; one that is over leaves no timer."""
+        """An active run sends no pings, and an ended one leaves no timer."""
         for name in TYPES:
             self.serve(self.config)
             self.connection.lose()
@@ -231,7 +231,7 @@ class RecordTests(OutputTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ping_of_slow_viewer(self) -> None:
-        """Nothing is sent after a viewer that takes nothing."""
+        """A viewer that reads nothing gets no pings."""
         self.output("?format=ndjson")
         self.connection.wire.producer.pauseProducing()
         self.clock.advance(60)

@@ -99,7 +99,9 @@ class StartTests(WebTestCase):
 
 
 class RefusedStartTests(WebTestCase):
-    """What starts nothing is answered whole, and the connection lives on."""
+    """
+    A request that starts nothing gets a whole answer, and the connection stays open.
+    """
 
     config = Config(commands={"echo": ECHO, "say": SAY}, max_running=1)
 

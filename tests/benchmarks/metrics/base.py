@@ -87,12 +87,7 @@ class Column:
 
 @frozen
 class Bench:
-    """
-    What all metrics get.
-
-    @ivar failed: called with a row and why it could not be measured.
-    @ivar skipped: called with a row and those of its needs that are not installed.
-    """
+    """The shared inputs of all metrics."""
 
     folder: Path
     workloads: Workloads

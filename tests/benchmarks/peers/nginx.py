@@ -35,7 +35,7 @@ http {{
 
 
 class Nginx(Peer):
-    """Nothing is buffered; fcgiwrap starts a process for each stream beforehand."""
+    """Nginx does not buffer; fcgiwrap starts a process for each stream beforehand."""
 
     name = "nginx+fcgiwrap"
     kind = Kind.HTTP

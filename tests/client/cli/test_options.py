@@ -31,7 +31,7 @@ class ArgumentTests(SynchronousTestCase):
     """The command line itself."""
 
     def said(self, *argv: str) -> str:
-        """What is printed before the command line exits well."""
+        """Return what is printed before the command line exits with 0."""
         with contextlib.redirect_stdout(io.StringIO()) as out:
             error = self.assertRaises(SystemExit, parse_arguments, list(argv))
         self.assertEqual(error.code, 0)
@@ -81,12 +81,12 @@ class ArgumentTests(SynchronousTestCase):
             self.assertEqual(parse_arguments(["run", name]).words, [name])
 
     def test_attach(self) -> None:
-        """Where to begin is a number."""
+        """The offset and the tail are numbers."""
         self.assertEqual(parse_arguments(["attach", "r", "--from", "7"]).offset, 7)
         self.assertEqual(parse_arguments(["attach", "--tail=3", "r"]).tail, 3)
 
     def test_usage(self) -> None:
-        """What is no option is told in one line, with where to read on."""
+        """An unknown option is reported in one line that names the help page."""
         for line, why in (
             ("--nonsense", "shellstream run --help"),
             ("build -x", "--help"),
@@ -226,7 +226,7 @@ class CodeTests(SynchronousTestCase):
             self.assertEqual(exit_code(end), code)
 
     def test_gap(self) -> None:
-        """What is not whole is no success."""
+        """Output with a gap is never a success."""
         self.assertEqual(exit_code(self.end("exited", 0), gaps=True), 72)
         self.assertEqual(exit_code(self.end("exited", 3), gaps=True), 3)
 
@@ -251,7 +251,7 @@ class CodeTests(SynchronousTestCase):
 
 
 class PrintedTests(SynchronousTestCase):
-    """What is printed elsewhere says the same."""
+    """The printed help and completion agree with the parser."""
 
     def test_parser(self) -> None:
         """The parser that is printed knows what the one that reads knows."""

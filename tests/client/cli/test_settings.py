@@ -34,14 +34,14 @@ class SettingsTests(SynchronousTestCase):
     def read(
         self, environ: dict[str, str] = {}, other: str | None = None, **given: str
     ) -> Settings:
-        """What is made of this command line and environment."""
+        """Load the settings of this command line and environment."""
         names = ("server", "token_file", "cacert", "pin", "cert", "key")
         found = Namespace(**{name: given.get(name) for name in names})
         environ = {"XDG_CONFIG_HOME": str(self.folder), **environ}
         return load_settings(found, environ, other)
 
     def at(self, server: str, **given: str) -> Callable[[], Trust | None]:
-        """What reads the certificates to trust of this server."""
+        """Return the function that reads the trusted certificates of this server."""
         return self.read({}, None, server=server, **given).checked_trust
 
     def test_default(self) -> None:
@@ -94,7 +94,9 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(self.read(environ, server=url), Settings(url))
 
     def test_token_pasted(self) -> None:
-        """Where no server is named, the environment's token is for what is asked."""
+        """
+        Without a named server, the environment's token is for the requested address.
+        """
         environ = {"SHELLSTREAM_TOKEN": "env"}
         found = self.read(environ, other="http://pi:8000")
         self.assertEqual(found, Settings("http://pi:8000", "env"))
@@ -180,7 +182,9 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("pin and cacert exclude each other", str(error))
 
     def test_no_pin(self) -> None:
-        """What is not a fingerprint is told with where it stands, and what one is."""
+        """
+        A malformed pin is reported with its place and an example of a fingerprint.
+        """
         self.config.write_text('[servers.h]\nurl = "https://h"\npin = "x"\n')
         for environ, given, kind, where in (
             ({}, {"server": "https://h", "pin": "x"}, Usage, "--pin"),

@@ -34,7 +34,7 @@ class DescriptorTestCase(TestCase):
         return fd
 
     def pipe(self) -> tuple[int, int]:
-        """Where to read, and where to write; the test closes the latter."""
+        """Open a pipe and return its two ends; the test closes the writing end."""
         reader, writer = os.pipe()
         return self.own(reader), writer
 
@@ -48,13 +48,13 @@ class ReaderTests(DescriptorTestCase):
     """L{StdinReader} gives what there is, the moment that it is there."""
 
     def reader(self, fd: int, **more: Callable[..., bytes]) -> StdinReader:
-        """What reads a descriptor, until the test ends."""
+        """Return a reader of a descriptor that is closed when the test ends."""
         reader = StdinReader(reactor, fd, "standard input", **more)
         self.addCleanup(reader.close)
         return reader
 
     async def whole(self, reader: StdinReader) -> bytes:
-        """All that comes."""
+        """Read everything up to the end."""
         return b"".join([data async for data in reader])
 
     async def test_live(self) -> None:
@@ -104,7 +104,7 @@ class ReaderTests(DescriptorTestCase):
         self.assertLessEqual(len(rest), CHUNK_SIZE)
 
     async def test_shared(self) -> None:
-        """That others have the pipe open, too, does not make it non-blocking."""
+        """A pipe that other processes have open stays blocking."""
         fd, writer = self.pipe()
         os.close(writer)
         self.assertEqual(await self.whole(self.reader(fd)), b"")
@@ -126,7 +126,7 @@ class ReaderTests(DescriptorTestCase):
         self.assertEqual(await self.whole(reader), b"")
 
     async def test_cannot_read(self) -> None:
-        """What cannot be read is an error that says so."""
+        """An unreadable standard input is an error that says why."""
         for path, why in (("/", "Is a directory"), (os.devnull, "Bad file")):
             flags = os.O_RDONLY if path == "/" else os.O_WRONLY
             fd = self.own(os.open(path, flags))
@@ -183,7 +183,7 @@ class TerminalTests(DescriptorTestCase):
             self.assertEqual(termios.tcgetattr(slave), found)
 
     def test_gone(self) -> None:
-        """One that was closed needs no more."""
+        """A terminal that was closed needs no restoring."""
         master, slave = os.openpty()
         terminal = LocalTerminal(slave)
         os.close(slave)
@@ -191,7 +191,7 @@ class TerminalTests(DescriptorTestCase):
         terminal.restore()
 
     def test_no_terminal(self) -> None:
-        """What is no terminal cannot be sat at."""
+        """A session needs a terminal."""
         reader, writer = self.pipe()
         os.close(writer)
         self.assertIn("--tty", str(self.assertRaises(Usage, LocalTerminal, reader)))
@@ -214,7 +214,9 @@ class EscapeTests(SynchronousTestCase):
     """C{~.} at the beginning of a line leaves; nothing else is touched."""
 
     def feed(self, *parts: bytes) -> tuple[bytes, bool]:
-        """What is sent of such keys, and whether it was found."""
+        """
+        Return the bytes that are sent for these keys, and whether the escape was found.
+        """
         escape = EscapeDetector()
         sent = b"".join(map(escape.feed, parts))
         return sent, escape.found
@@ -241,13 +243,13 @@ class EscapeTests(SynchronousTestCase):
 
     @given(st.binary())
     def test_other_bytes(self, data) -> None:
-        """Where no line begins with C{~}, all is sent as it is."""
+        """Input without a line that begins with C{~} is sent unchanged."""
         data = data.replace(b"~", b"x~")
         self.assertEqual(self.feed(data), (data, False))
 
 
 class UntilDoneTests(SynchronousTestCase):
-    """What is done beside showing a run."""
+    """Side tasks run while a run is shown."""
 
     def run_all(
         self, main: Coroutine[Any, Any, int], *others: Coroutine[Any, Any, object]

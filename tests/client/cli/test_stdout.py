@@ -65,12 +65,12 @@ class WriterTests(TestCase):
         return thread, found
 
     async def test_writes(self) -> None:
-        """What is written is there at once."""
+        """The writer writes each piece at once."""
         await self.write(self.writer, b"one", b"", b"\0\xfftwo\n")
         self.assertEqual(os.read(self.reader, 100), b"one\0\xfftwo\n")
 
     async def test_in_parts(self) -> None:
-        """What the system takes in parts is written whole."""
+        """A partial write of the system is continued until all is written."""
         write = os.write
         self.patch(os, "write", lambda fd, data: write(fd, data[:3]))
         await self.write(self.writer, b"0123456789")
@@ -111,7 +111,7 @@ class WriterTests(TestCase):
         self.assertEqual(sum(map(len, found)), 1 << 20)
 
     async def test_blocks(self) -> None:
-        """Where a descriptor cannot be opened once more, a thread may block."""
+        """If a descriptor cannot be reopened, a thread may block."""
         open_ = os.open
 
         def refuse(path: str, *args: int, **more: int) -> int:
@@ -158,7 +158,9 @@ class WriterTests(TestCase):
         self.assertEqual(str(raised.exception), f"standard output: {why}")
 
     async def watched(self, fd: int) -> bool:
-        """Whether the end of the reader is noticed when there is nothing to write."""
+        """
+        Return whether the writer notices, without a write, that its reader has closed.
+        """
         gone: Deferred[None] = Deferred()
         out = OutputWriter(reactor, fd, "standard output")
         out.watch_reader(lambda: gone.callback(None))
@@ -203,7 +205,7 @@ class PrintingTests(SynchronousTestCase):
     def shown(
         self, *events: Event, timestamps: bool = False, prefix: str = ""
     ) -> tuple[bytes, bytes]:
-        """What is on stdout and on stderr."""
+        """Return what is printed to stdout and to stderr."""
         out, err = FakeOut(), FakeOut()
         plain = PlainRenderer(out, err, timestamps=timestamps, prefix=prefix)  # type: ignore[arg-type]
         for event in events:
@@ -257,7 +259,7 @@ class PrintingTests(SynchronousTestCase):
         self.assertEqual(out.count(b"["), full)
 
     def test_harmless(self) -> None:
-        """What a server says beside the output cannot steer the terminal."""
+        """Text from a server beside the output cannot control the terminal."""
         event = Output(0, "stdout", b"\x1b[2J\n", "T\x1b[2J\n")
         out, _ = self.shown(event, timestamps=True, prefix="c\x9b\u202e")
         label = rb"T\x1b[2J\n [c\x9b\u202e/stdout] "
@@ -294,7 +296,7 @@ class PrintingTests(SynchronousTestCase):
         )
 
     def test_messages(self) -> None:
-        """What is said depends on how much is wanted."""
+        """C{quiet} and C{verbose} select the messages."""
         reader, writer = os.pipe()
         kept = os.dup(2)
         os.dup2(writer, 2)

@@ -25,7 +25,7 @@ PIECES = (
 
 
 def undo(*written: bytes) -> bytes:
-    """What undoes this."""
+    """Return the sequence that undoes these switches."""
     modes = TerminalModes()
     for each in written:
         modes.feed(each)
@@ -36,21 +36,21 @@ class TerminalModesTests(SynchronousTestCase):
     """L{TerminalModes} switches back what a run has switched."""
 
     def test_switched(self) -> None:
-        """What was switched is switched back, and nothing else is done."""
+        """A mode that was switched is switched back, and no other."""
         for switch, back in SWITCHES.items():
             self.assertEqual(undo(b"text " + switch + b" text"), back)
         self.assertEqual(undo(*SWITCHES), undo(b"".join(SWITCHES)))
         self.assertEqual(undo(b"\x1b[?12h\x1b[22;0t\x1b[4h\x1b[5;5Htext"), b"")
 
     def test_switched_back(self) -> None:
-        """What the run has switched back, or reset as a whole, is left alone."""
+        """A mode that the run switched back or reset itself is left alone."""
         for switch, back in SWITCHES.items():
             self.assertEqual(undo(switch, back), b"")
             self.assertEqual(undo(switch, b"\x1bc"), b"")
         self.assertEqual(undo(b"\x1b[31m", b"\x1b[0m"), b"")
 
     def test_undone(self) -> None:
-        """What is undone is undone once."""
+        """A mode is undone only once."""
         modes = TerminalModes()
         modes.feed(b"".join(SWITCHES))
         modes.reset()

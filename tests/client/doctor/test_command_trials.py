@@ -89,7 +89,7 @@ class TrialTests(SynchronousTestCase):
         self.assertEqual(leaving.code, 143)
 
     def test_enough(self) -> None:
-        """Of a command that never stops writing only so much is read."""
+        """The output read from a command that never stops writing is limited."""
         trial = self.trial("yes")
         self.assertIsNone(trial.code)
         self.assertLessEqual(len(trial.arrivals), MAX_ARRIVALS)

@@ -80,7 +80,7 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual(exchange(HEAD + b"\r\none", orderly=False).ending, Ending.CUT)
 
     def test_stopped(self) -> None:
-        """Nothing is recorded after the recorder was stopped."""
+        """The recorder ignores everything after it was stopped."""
         recorder = record(CHUNKED)
         recorder.end(5, Ending.OVERDUE)
         recorder.receive(6, chunk(b"one"))
@@ -146,7 +146,7 @@ class RecorderTests(SynchronousTestCase):
             self.assertEqual(Exchange(0, headers=headers).encoding, expected)
 
     def test_bounds(self) -> None:
-        """Of a response without end only so much is recorded."""
+        """The recorded part of an endless response is limited."""
         found = record(HEAD + b"\r\n", *[b"x" * 100_000] * 4).exchange
         self.assertEqual((found.ending, len(found.sample)), (Ending.ENOUGH, MAX_SAMPLE))
         found = record(HEAD + b"\r\n", *[b"x"] * (MAX_ARRIVALS + 5)).exchange
@@ -171,7 +171,7 @@ class RecorderTests(SynchronousTestCase):
 
 
 class BurstTests(SynchronousTestCase):
-    """What arrives together is one burst."""
+    """Parts that arrive together are one burst."""
 
     def test_bursts(self) -> None:
         """A burst lasts for 50 ms from its first part on, not from its last."""

@@ -60,7 +60,7 @@ def cut_after(
 
 
 class DiagnosisTestCase(SynchronousTestCase):
-    """What is found at some addresses."""
+    """The findings for some addresses."""
 
     def diagnose(self, *hops: Hop, idle: float | None = None) -> Report:
         return diagnose(hops, idle=idle, longest=20.0)

@@ -7,7 +7,7 @@ from tests.support.doctor_exchanges import answer
 
 
 class CureTests(SynchronousTestCase):
-    """What to change depends on the proxy."""
+    """The suggested change depends on the proxy."""
 
     def test_named(self) -> None:
         """A proxy is known by the name in its headers."""

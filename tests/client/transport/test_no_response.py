@@ -65,12 +65,12 @@ Mismatch = type("VerificationError", (Exception,), {"__module__": "service_ident
 
 
 def never(error: Exception) -> ResponseNeverReceived:
-    """What an agent says of a connection that ended with this error."""
+    """Return an agent's error for a connection that ended with this one."""
     return ResponseNeverReceived([Failure(error)])
 
 
 class UnansweredTests(SynchronousTestCase):
-    """Whatever keeps an answer from coming has its own error and words."""
+    """Each cause of a missing response has its own error and words."""
 
     def assert_error(self, error: Exception, kind: type[Exception], words: str) -> None:
         """This error of the agent becomes that one of ours."""

@@ -45,14 +45,14 @@ class DigestTests(SynchronousTestCase):
 
     @given(st.text(max_size=80))
     def test_others(self, text: str) -> None:
-        """Whatever else there is becomes 32 bytes or an error."""
+        """Any text becomes 32 bytes or an error."""
         try:
             self.assertEqual(len(parse_fingerprint(text)), 32)
         except ValueError as error:
             self.assertIn("is not a fingerprint", str(error))
 
     def test_wrong(self) -> None:
-        """Nothing is cut off or filled up to make one."""
+        """A fingerprint is never truncated or padded."""
         for text in (
             "",
             "SHA256:",
@@ -116,7 +116,7 @@ class PinnedTestCase(TestCase):
         self.url = f"https://127.0.0.1:{self.port}/"
 
     async def ask(self, trust: Trust, url: str | None = None) -> bytes:
-        """What the server says to who trusts so."""
+        """Return the server's answer to a client with this trust."""
         wire = TreqWire(reactor, http_client(reactor, trust.policy()))
         answer = await wire.request("GET", url or self.url, {})
         data = await answer.read()
@@ -134,7 +134,7 @@ class PinnedTestCase(TestCase):
 
 
 class PolicyTests(PinnedTestCase):
-    """What a pin does on a connection."""
+    """The effect of a pin on a connection."""
 
     async def test_pinned(self) -> None:
         """The pinned certificate is trusted, whatever its name and date."""
@@ -211,12 +211,12 @@ class ExplainedTests(PinnedTestCase):
             self.assertIn("--pin", said)
 
     async def test_expired(self) -> None:
-        """So it is when it is not valid any more."""
+        """The same for an expired certificate."""
         self.serve(LONG_AGO - timedelta(days=1))
         self.assertIn(f"SHA256:{self.pin}", await self.refused(Trust()))
 
     async def test_named(self) -> None:
-        """So it is when it is for the right host."""
+        """The same for a certificate with the right host name."""
         key, certificate = self_signed(["127.0.0.1"], datetime.now(UTC))
         own = ssl.PrivateCertificate.loadPEM(certificate + key)
         self.listen(own.options())

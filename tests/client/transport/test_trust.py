@@ -23,7 +23,7 @@ class TrustTests(SynchronousTestCase):
         self.files = Files(self.mktemp())
 
     def test_policy(self) -> None:
-        """What is right makes a policy, with and without files."""
+        """Valid settings make a policy, with and without files."""
         ca, cert, key = self.files.ca, self.files.cert, self.files.key
         for files in ((), (ca,), (ca, cert, key), (None, cert, key)):
             trust = Trust(*files)
@@ -59,7 +59,7 @@ class TrustTests(SynchronousTestCase):
 
 
 class ShownTests(TestCase):
-    """What a policy does on a connection."""
+    """The effect of a trust policy on a connection."""
 
     timeout = 30
 
@@ -88,7 +88,7 @@ class ShownTests(TestCase):
         self.url = f"https://127.0.0.1:{port.getHost().port}/"
 
     async def ask(self, trust: Trust) -> bytes:
-        """What the server says to who trusts and is trusted so."""
+        """Return the server's answer to a client with this trust."""
         wire = TreqWire(reactor, http_client(reactor, trust.policy()))
         answer = await wire.request("GET", self.url, {})
         data = await answer.read()

@@ -75,7 +75,7 @@ def login(page: Page, url: str, token: str) -> None:
 
 
 def attack(page: Page, way: str, url: str, elsewhere: str) -> str:
-    """What comes of it."""
+    """Attack in this way and return the result."""
     parts = urlsplit(url)
     if way == "rebinding":
         rebound = f"http://{REBOUND}:{parts.port}{parts.path}"

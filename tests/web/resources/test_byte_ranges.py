@@ -19,7 +19,7 @@ MAYBE = st.none() | NUMBERS
 
 
 class ResolveTests(SynchronousTestCase):
-    """What a header asks for, where 10 bytes are there, of which 4 are gone."""
+    """The effect of a header on 10 bytes of output, of which 4 are gone."""
 
     def resolved(self, wanted: str, *, ended: bool = True, start: int = 4) -> str:
         """The C{Content-Range} of the answer; empty if it is of the whole."""
@@ -27,7 +27,7 @@ class ResolveTests(SynchronousTestCase):
         return "" if found is None else found.content_range
 
     def test_ended(self) -> None:
-        """Of an ended run a range ends where the output does, at the latest."""
+        """The range of an ended run ends at the output's end, at the latest."""
         for wanted, expected in {
             "4-": "bytes 4-9/10",
             "9-": "bytes 9-9/10",
@@ -47,7 +47,7 @@ class ResolveTests(SynchronousTestCase):
         self.assertEqual(self.resolved("-99", start=0), "bytes 0-9/10")
 
     def test_not_satisfiable(self) -> None:
-        """One that holds no byte is told so, with the length there is."""
+        """A range without a byte is refused with the length."""
         for wanted in ("10-", "11-12", "-0", f"{10**16 - 1}-"):
             error = self.assertRaises(RangeNotSatisfiable, self.resolved, wanted)
             self.assertEqual(error.extensions["size"], 10)
@@ -55,7 +55,7 @@ class ResolveTests(SynchronousTestCase):
         self.assertRaises(RangeNotSatisfiable, resolve, "bytes=0-", 0, 0, ended=True)
 
     def test_gone(self) -> None:
-        """One that begins where nothing is kept is told so."""
+        """A range whose first byte is no longer kept is refused."""
         for ended in (True, False):
             for wanted in ("0-", "3-9", "0-1"):
                 error = self.assertRaises(
@@ -64,7 +64,7 @@ class ResolveTests(SynchronousTestCase):
                 self.assertEqual(error.start, 4)
 
     def test_ignored(self) -> None:
-        """What is no range of ours asks for nothing, and the whole is the answer."""
+        """A malformed range is ignored, and the answer is the whole output."""
         for header in (
             "bytes=",
             "bytes=-",
@@ -129,7 +129,7 @@ class ResolveTests(SynchronousTestCase):
 
     @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
     def test_bytes(self, size, first, last) -> None:
-        """Of an ended run it is exactly the bytes that RFC 9110 says."""
+        """The range of an ended run is exactly the bytes of RFC 9110."""
         data = bytes(range(size))
         wanted = {f"{first}-": data[first:], f"-{last}": data[-last:] if last else b""}
         if first <= last:

@@ -48,7 +48,7 @@ class EndedTests(RangeTestCase):
         self.assertNotIn("trailer", reply.headers)
 
     def test_resumed(self) -> None:
-        """Who was cut off at any byte, and goes on there, has the whole."""
+        """A client that resumes after a cut at any byte gets the whole output."""
         for cut in range(len(self.BODY)):
             reply = self.part(f"{cut}-")
             self.assertEqual(self.BODY[:cut] + reply.body, self.BODY)
@@ -63,7 +63,7 @@ class EndedTests(RangeTestCase):
         self.assertEqual(self.part("-99").body, self.BODY)
 
     def test_whole(self) -> None:
-        """What is no range, or several, is answered with the whole."""
+        """A malformed range, or several ranges, are answered with the whole output."""
         for wanted in ("", "5-4", "0-1,3-4", "x"):
             reply = self.part(wanted)
             self.assertEqual((reply.status, reply.body), (200, self.BODY))
@@ -138,7 +138,7 @@ class LiveTests(RangeTestCase):
         self.assertEqual(reply.trailers["shellstream-exit-code"], "3")
 
     def test_until(self) -> None:
-        """One that ends a little later ends there, whatever the run does then."""
+        """A range that ends in future output ends there, whatever the run does then."""
         reply = self.part("3-6")
         self.assertEqual((reply.body, reply.whole), (b"lo", False))
         self.run_.say(b", world")
@@ -148,14 +148,14 @@ class LiveTests(RangeTestCase):
         self.connection.lose()
 
     def test_nothing_yet(self) -> None:
-        """One that begins where nothing is yet waits for it."""
+        """A range that begins at the end of the output waits for more."""
         reply = self.part("5-")
         self.assertEqual((reply.status, reply.body, reply.whole), (206, b"", False))
         self.run_.say(b"!")
         self.assertEqual(self.reply().body, b"!")
 
     def test_no_follow(self) -> None:
-        """Who does not want to wait is told that there is nothing."""
+        """Without following, a range beyond the output is refused."""
         self.assertEqual(self.part("1-", "?follow=false").body, b"ello")
         self.assertEqual(self.part("5-", "?follow=false").status, 416)
         reply = self.part(f"1-{MAX_OFFSET}", "?follow=false")

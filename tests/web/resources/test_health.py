@@ -45,13 +45,13 @@ class HealthTests(WebTestCase):
         self.assertEqual(reply.headers["cache-control"], "no-store")
 
     def test_strangers(self) -> None:
-        """Nobody has to say who they are, where all else asks for it."""
+        """The health check needs no credentials."""
         self.authenticator.required = True
         self.assertEqual(self.look().status, 200)
         self.assertEqual(self.ask("GET", "/").status, 401)
 
     def test_query(self) -> None:
-        """What a prober adds to defeat caches does no harm."""
+        """A prober's extra parameters against caches are harmless."""
         self.assertEqual(self.ask("GET", "/healthz?t=1767225600").status, 200)
 
     def test_head(self) -> None:
@@ -63,7 +63,7 @@ class HealthTests(WebTestCase):
         self.assertEqual((reply.status, reply.rest), (503, b""))
 
     def test_other_methods(self) -> None:
-        """There is nothing to be changed."""
+        """Other methods are not allowed."""
         reply = self.ask("POST", "/healthz", b"")
         self.assertEqual((reply.status, reply.headers["allow"]), (405, "GET, HEAD"))
 

@@ -183,7 +183,7 @@ class ConsoleTests(IndexTestCase):
         self.assertNotIn("style=", self.source.replace(style, ""))
 
     def test_escaped(self) -> None:
-        """What the configuration says is text, wherever it stands."""
+        """Text of the configuration is escaped everywhere."""
         page = self.page()
         self.assertNotIn("<script", self.source)
         self.assertIn(("p", HOSTILE), page.text)
@@ -227,7 +227,7 @@ class ConsoleTests(IndexTestCase):
         self.assertEqual(chosen, [HOSTILE, "true"])
 
     def test_no_default_chosen(self) -> None:
-        """Where there is no default nothing is chosen for the client."""
+        """Without a default, the form preselects nothing."""
         flag = Boolean(name="flag")
         command = evolve(BUILD, params={"flag": flag})
         self.serve(Config(commands={"build": command}))
@@ -236,7 +236,7 @@ class ConsoleTests(IndexTestCase):
         self.assertFalse([each for each in page.all("option") if "selected" in each])
 
     def test_who_prefers_it(self) -> None:
-        """Who takes either as gladly, or JSON rather, is no browser."""
+        """A client that does not prefer HTML gets JSON."""
         for accept in ("*/*", "application/json, text/html;q=0.9"):
             reply = self.ask("GET", "/", headers={"Accept": accept})
             self.assertEqual(reply.headers["content-type"], "application/json")

@@ -37,7 +37,7 @@ class LoginTests(AuthenticationTestCase):
         return connection.ask(method, path, body, {"Cookie": cookie, **named})
 
     def csrf_token(self, cookie: str) -> str:
-        """What a page of ours knows."""
+        """Return the CSRF token of our page."""
         page = self.with_cookie(cookie, "GET", "/", accept=self.html).body.decode()
         _, _, rest = page.partition(f'name="{CSRF_FIELD}" value="')
         return rest.partition('"')[0]
@@ -63,7 +63,7 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 200)
 
     def test_secure(self) -> None:
-        """Where a browser speaks TLS, if only to a proxy, its cookie goes only so."""
+        """The cookie of a browser that uses TLS, even only to a proxy, is C{Secure}."""
         body = f"token={self.tokens.make('alice')}".encode()
         for origin, secure in (("https", True), ("http", False)):
             headers = {"Content-Type": self.form, "Accept": self.html}
@@ -99,7 +99,7 @@ class LoginTests(AuthenticationTestCase):
             )
 
     def test_proof(self) -> None:
-        """What changes something takes what only a page of ours knows."""
+        """A change by cookie needs the CSRF token of our page."""
         cookie = self.cookie(self.tokens.make("alice"))
         csrf_token = self.csrf_token(cookie)
         self.assertEqual(len(csrf_token), 64)
@@ -133,7 +133,7 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_logout(self) -> None:
-        """Whoever logs out has a cookie that is no good any more."""
+        """A logout makes the cookie invalid."""
         cookie = self.cookie(self.tokens.make("alice"))
         csrf_token = {"shellstream_csrf": self.csrf_token(cookie)}
         self.assertEqual(self.with_cookie(cookie, "POST", "/logout").status, 403)

@@ -41,7 +41,7 @@ class QueryTests(SynchronousTestCase):
         query.validate()
 
     def test_left_out(self) -> None:
-        """What is left out is not there, or has its default."""
+        """A missing parameter is L{None}, or its default."""
         query = Query([], KNOWN)
         self.assertIsNone(query.number("count", 1, 9))
         self.assertIs(query.flag("flag"), False)
@@ -120,7 +120,7 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(found, {"text": "is given more than once"})
 
     def test_all_at_once(self) -> None:
-        """Nobody has to find out mistake by mistake."""
+        """All mistakes are reported together."""
         query = Query([("count", "x"), ("flag", "x"), ("y", "")], KNOWN)
         query.number("count", 0, 9)
         query.flag("flag")
@@ -129,7 +129,7 @@ class QueryTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.sampled_from((*KNOWN, "other")), TEXTS), max_size=4))
     def test_anything(self, given) -> None:
-        """Whatever is sent is taken as what it is, or refused by its name."""
+        """Any parameters are parsed, or refused by name."""
         query = Query(given, KNOWN)
         count = query.number("count", 1, 10)
         query.flag("flag")

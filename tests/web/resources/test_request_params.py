@@ -63,7 +63,7 @@ class FromQueryTests(SynchronousTestCase):
 
     @given(PAIRS)
     def test_round_trip(self, pairs) -> None:
-        """What a client encodes comes out as it was, either way of encoding a space."""
+        """An encoded query decodes to the same pairs, for both encodings of a space."""
         self.assertEqual(from_query(urlencode(pairs).encode()), pairs)
         encoded = urlencode(pairs, quote_via=quote).encode()
         self.assertEqual(from_query(encoded), pairs)
@@ -103,7 +103,7 @@ class FromBodyTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.text(), VALUES), max_size=4))
     def test_json_round_trip(self, pairs) -> None:
-        """What JSON says arrives, repeats included, in order."""
+        """Pairs in JSON arrive in order, with their repeats."""
         members = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs]
         body = f"{{{', '.join(members)}}}".encode()
         self.assertEqual(from_body(JSON, body), pairs)
@@ -142,7 +142,7 @@ class FromJsonTests(SynchronousTestCase):
         self.assertEqual(objects, ["b", "d"])
 
     def test_repeated(self) -> None:
-        """None may be there twice."""
+        """A member must not occur twice."""
         self.assertRaises(BodyMalformed, from_json, JSON, b'{"a": 1, "a": 1}')
 
     def test_media_type(self) -> None:

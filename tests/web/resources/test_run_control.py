@@ -85,7 +85,7 @@ class StdinTests(InputTestCase):
         self.assert_not_taken(reply, 5, "go on with offset=5")
 
     def test_waits(self) -> None:
-        """Who sends more than is read waits for that."""
+        """Input that is larger than the room waits."""
         started = self.hearing()
         started.child.room = 2
         connection = Connection(self.site)
@@ -112,7 +112,9 @@ class StdinTests(InputTestCase):
         self.assertEqual(started.child.given, b"abcdef")
 
     def test_came_again(self) -> None:
-        """Who comes again before the break was noticed is not in their own way."""
+        """
+        A client that reconnects before its break is noticed replaces its old request.
+        """
         started = self.hearing()
         started.child.room = 2
         first, second = Connection(self.site), Connection(self.site)
@@ -144,7 +146,7 @@ class StdinTests(InputTestCase):
         self.assert_problem(409, 'start one with {"stdin": true}')
 
     def test_query(self) -> None:
-        """What the query may not say is named."""
+        """A bad query parameter is named."""
         run_id = self.hearing().run.id
         self.feed(run_id, b"x", "?offset=-1&eof=1&of=2")
         found = self.problem()
@@ -174,7 +176,7 @@ class QueuedTests(InputTestCase):
     """A run that waits for its turn has input already."""
 
     def test_waits(self) -> None:
-        """What is sent waits with it, and so does a size."""
+        """Input for a queued run waits with it, and so does a size."""
         limits = Limits(when_busy=WhenBusy.QUEUE, max_running=1)
         hear = Command(name="hear", argv=("hear",), stdin=True, tty=True, limits=limits)
         self.serve(Config(commands={"hear": hear}))
@@ -243,7 +245,7 @@ class ResizeTests(InputTestCase):
         self.assertEqual(self.site.input_quota.used, 0)
 
     def test_all(self) -> None:
-        """Of what waits to be read 48 MiB of one address are held, and no more."""
+        """Waiting input of one address is limited to 48 MiB."""
         data = bytes(LIMITS.input_size)
         waiting = []
         for _ in range(48):
@@ -296,7 +298,7 @@ class StartWithInputTests(InputTestCase):
         self.assertIsNone(self.hearing(tty=False).invocation.tty)
 
     def test_wrong(self) -> None:
-        """What no terminal can be is named."""
+        """An invalid terminal is refused by name."""
         side = "must be an integer from 1 to 4096"
         wrong: list[tuple[object, dict[str, str]]] = [
             (1, {"tty": "must be true, false or"}),

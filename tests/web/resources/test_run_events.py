@@ -32,7 +32,7 @@ class EventsTestCase(RunsTestCase):
         return event_source(connection.reply().body)[0]
 
     def told(self, connection: Connection) -> list[tuple[str, Any, Any]]:
-        """Of each event so far: what happened, to which run, its state."""
+        """Return the kind, run and state of each event so far."""
         found = []
         for event in self.heard(connection):
             document = json.loads(event.data)
@@ -80,7 +80,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(kinds, ["created", "started"])
 
     def test_failed(self) -> None:
-        """So are those that could not be started: they end without a start."""
+        """The same for a run that could not be started: it ends without a start."""
         listener = self.listen()
         self.spawn.error = CannotStart("say", "its program was not found")
         self.post("/runs", {})
@@ -88,7 +88,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(kinds, [("created", "running"), ("ended", "failed")])
 
     def test_from_now_on(self) -> None:
-        """Who comes anew is told what happens from now on."""
+        """A new client gets events from now on."""
         self.begin().exit()
         listener = self.listen()
         self.assertEqual(self.heard(listener), [])
@@ -117,7 +117,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_pings(self) -> None:
-        """Where nothing happens a comment keeps the way open."""
+        """A comment keeps a silent connection open."""
         listener = self.listen()
         for _ in range(3):
             size = len(listener.reply().body)
@@ -136,7 +136,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(self.connection.ask("GET", "/runs").status, 200)
 
     def test_refused(self) -> None:
-        """There is nothing to choose, and nothing to post."""
+        """The resource takes no parameters and no POST."""
         self.connection = Connection(self.site)
         self.reply = self.connection.reply
         self.connection.ask("GET", "/events?run=x")
@@ -146,7 +146,7 @@ class LiveEventsTests(EventsTestCase):
 
 
 class ResumeTests(EventsTestCase):
-    """Who comes back misses nothing that is still known, and is told if it does."""
+    """A client that resumes gets all events that are still known, or a gap."""
 
     def test_every_event(self) -> None:
         """After any event it goes on with the next, live without a seam."""
@@ -185,7 +185,7 @@ class ResumeTests(EventsTestCase):
         self.assertEqual(self.heard(self.listen(gap.id)), rest)
 
     def test_overrun(self) -> None:
-        """So it is for one who listens all the time, but takes nothing."""
+        """The same for a client that listens, but reads nothing."""
         listener = self.listen()
         listener.wire.producer.pauseProducing()
         while not self.registry.events.start:
@@ -215,7 +215,7 @@ class ResumeTests(EventsTestCase):
             self.assertEqual(kinds, ["gap", "created", "started"], last)
 
     def test_forged(self) -> None:
-        """One that no event had is refused: an event cannot be told in part."""
+        """An id that no event had is refused: an event cannot be sent in part."""
         listener = self.listen()
         self.begin()
         first, second = self.heard(listener)

@@ -17,7 +17,9 @@ class LiveTests(OutputTestCase):
     """The output of a run that goes on."""
 
     def test_followed(self) -> None:
-        """What is there comes at once, the rest as it comes, without a seam."""
+        """
+        Existing output comes at once, and new output as it is written, without a seam.
+        """
         self.run_.say(b"one ")
         reply = self.output()
         self.assertEqual((reply.body, reply.whole), (b"one ", False))
@@ -222,10 +224,10 @@ class EndedTests(OutputTestCase):
 
 
 class QueryTests(OutputTestCase):
-    """What may be asked for."""
+    """The allowed query parameters."""
 
     def test_refused(self) -> None:
-        """What cannot be asked for is named, all at once."""
+        """All bad parameters are named at once."""
         self.output("?offset=-1&tail=x&follow=yes&lossless=1&gap=fill&stream=both&x=1")
         self.assert_parameters(
             self.problem(),

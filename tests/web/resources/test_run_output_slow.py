@@ -79,8 +79,10 @@ class SlowTests(OutputTestCase):
         self.assertEqual(len(self.reply().body), 300)
 
     def test_dropped_of_ended(self) -> None:
-        """So it is once the run has ended; who skips gaps is told no length: there
-        may be more of them than is known before all is read."""
+        """
+        The same for an ended run; with C{gap=skip} there is no length, since later gaps
+        are unknown.
+        """
         self.flood(self.run_)
         self.run_.exit()
         self.output()
@@ -96,7 +98,7 @@ class SlowTests(OutputTestCase):
 
 
 class WatchedTests(OutputTestCase):
-    """Who counts as a viewer, where the last one's leaving ends the run."""
+    """The rules for a viewer that counts, if the last viewer's leaving ends the run."""
 
     config = Config(
         commands={"say": evolve(SAY, limits=Limits(on_disconnect=OnDisconnect.CANCEL))},
@@ -111,7 +113,7 @@ class WatchedTests(OutputTestCase):
         self.assertIn("SIGTERM", self.run_.child.signals)
 
     def test_none(self) -> None:
-        """Who only looks does not, nor does one who is refused."""
+        """A request that only looks, or is refused, is not a viewer."""
         for method, query in (
             ("HEAD", ""),
             ("GET", "?follow=false"),

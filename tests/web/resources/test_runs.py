@@ -38,7 +38,7 @@ class CreateTests(RunsTestCase):
         self.assertEqual(self.get(f"/runs/{found['id']}"), found)
 
     def test_default_command(self) -> None:
-        """Where no command is named it is the default one."""
+        """The default command is run if the request names no other."""
         self.post("/runs", {})
         self.assertEqual(self.document(201)["command"], "say")
         self.assertEqual(self.post("/runs/", {"command": None}).status, 201)

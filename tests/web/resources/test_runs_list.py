@@ -51,7 +51,7 @@ class ListTests(RunsTestCase):
         self.assertNotIn("link", self.reply().headers)
 
     def test_steady_pages(self) -> None:
-        """What is created meanwhile moves nothing from one page to the next."""
+        """A new run moves no run from one page to the next."""
         first = self.get("/runs?limit=3")
         self.begin()
         following = self.get(first["next"])
@@ -82,7 +82,7 @@ class ListTests(RunsTestCase):
         self.assertEqual(self.get("/runs")["runs"][0]["size"], 5)
 
     def test_refused(self) -> None:
-        """What cannot be asked for is named, all at once."""
+        """All bad parameters are named at once."""
         self.ask("GET", "/runs?state=done&limit=0&after=x&sort=up&command=a&command=b")
         self.assert_parameters(
             self.problem(),

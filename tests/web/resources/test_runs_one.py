@@ -102,7 +102,7 @@ class OneRunTests(RunsTestCase):
         self.assertEqual(self.get("/runs")["runs"], [])
 
     def test_delete_active(self) -> None:
-        """One that has not ended cannot."""
+        """A run that has not ended cannot be deleted."""
         started = self.begin()
         self.ask("DELETE", f"/runs/{started.run.id}")
         self.assert_problem(409, f"first POST /runs/{started.run.id}/cancel")

@@ -204,7 +204,7 @@ class EndTests(WebTestCase):
         self.assertFalse(self.connection.wire.disconnected)
 
     def test_shutdown_unframed(self) -> None:
-        """Where only the close ends the answer, the connection is reset instead."""
+        """If only the close ends the answer, the connection is reset instead."""
         self.ask("GET", "/stream", version="HTTP/1.0")
         self.started.say(b"x")
         self.registry.supervisor.stop()

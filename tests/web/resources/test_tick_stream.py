@@ -46,7 +46,7 @@ class DoctorTestCase(RunsTestCase):
 
 
 class TickTests(DoctorTestCase):
-    """What is sent, and when."""
+    """The ticks and their times."""
 
     def test_at_once(self) -> None:
         """The headers leave at once, then each tick when it is due."""
@@ -130,7 +130,7 @@ class TickTests(DoctorTestCase):
         self.assertEqual([sent for _, _, sent in self.ticks()], [0.0, 1.75, 2.0])
 
     def test_http_1_0(self) -> None:
-        """Who speaks HTTP/1.0 gets the same without chunks, up to the close."""
+        """A client of HTTP/1.0 gets the same without chunks, up to the close."""
         reply = self.ask("GET", "/doctor?count=1", version="HTTP/1.0")
         self.clock.advance(0)
         reply = self.reply()
@@ -151,7 +151,7 @@ class BoundTests(DoctorTestCase):
     """It takes little, and for a limited time."""
 
     def test_refused(self) -> None:
-        """What is more than there is, or no number, is refused by name."""
+        """A value that is too large, or is not a number, is refused by name."""
         for query, name in (
             (f"count={MAX_COUNT + 1}", "count"),
             ("count=0", "count"),
@@ -181,7 +181,7 @@ class BoundTests(DoctorTestCase):
         self.assertEqual(self.begin_ticks().status, 200)
 
     def test_one_address(self) -> None:
-        """Nobody alone keeps others from being examined."""
+        """One address cannot use up all tick streams."""
         for _ in range(MAX_EACH):
             self.assertEqual(self.from_address(1).ask("GET", "/doctor").status, 200)
         self.assertEqual(self.from_address(1).ask("GET", "/doctor").status, 503)
@@ -192,14 +192,14 @@ class BoundTests(DoctorTestCase):
         return Connection(self.site, IPv4Address("TCP", f"192.0.2.{number}", 1))
 
     def test_ended(self) -> None:
-        """So does one that has ended."""
+        """The same for a stream that has ended."""
         for each in (Connection(self.site) for _ in range(MAX_EACH)):
             each.ask("GET", "/doctor?count=1")
         self.clock.advance(0)
         self.assertEqual(self.begin_ticks().status, 200)
 
     def test_left(self) -> None:
-        """Nothing ticks on for one who left."""
+        """A client that leaves stops its ticks."""
         self.begin_ticks()
         self.connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -41,7 +41,7 @@ class MaskedTests(SynchronousTestCase):
 
     @given(st.text(), st.text(), st.text())
     def test_any(self, before: str, value: str, after: str) -> None:
-        """Whatever is around it, a secret is masked up to where the next one begins."""
+        """A secret is masked up to the next parameter, whatever surrounds it."""
         value = re.sub("[&?]", "", value) + "tr0ub4dor"
         self.assertNotIn(
             "tr0ub4dor", masked(f"/x?{before}&pin={value}&{after}", {"pin"})
@@ -75,7 +75,7 @@ class LineTests(WebTestCase):
         )
 
     def test_streamed(self) -> None:
-        """So has one that took long, and of which little is remembered."""
+        """The same for a long response, of which little is remembered."""
         self.ask("GET", "/stream?who=me&password=1", headers={"User-Agent": "x"})
         self.started.exit()
         (line,) = self.lines

@@ -25,7 +25,7 @@ class RuleTests(AuthenticationTestCase):
     """Every route has a rule, and every rule is kept."""
 
     def routes(self) -> list[tuple[str, str, Resource]]:
-        """All that can be asked for: method, path, and who answers."""
+        """Return all routes: method, path, and resource."""
         token = self.tokens.make("root")
         run_id = self.run_by(token)
         found = list(tree(self.access_control.tree))
@@ -116,14 +116,14 @@ class RuleTests(AuthenticationTestCase):
             self.assertEqual(noted.facts["request"], "POST /runs/x/stdin")
 
     def test_signal_alone(self) -> None:
-        """Whoever may end a run and not see it is not shown it by that."""
+        """A caller that may cancel a run, but not read it, does not get its record."""
         run_id = self.run_by(self.tokens.make("root"))
         token = self.tokens.make("guard", actions=frozenset({Action.SIGNAL}))
         reply = self.by(token, "POST", f"/runs/{run_id}/cancel", b"")
         self.assertEqual((reply.status, json.loads(reply.body)), (202, {"id": run_id}))
 
     def test_run_alone(self) -> None:
-        """Whoever may start runs and not see any learns their ids, and no more."""
+        """A caller that may start runs, but not read them, learns only their ids."""
         self.serve(evolve(self.config, commands={"say": JOINED}))
         theirs = self.run_by(self.tokens.make("root"))
         token = self.tokens.make("starter", actions=frozenset({Action.RUN}))
@@ -141,7 +141,7 @@ class RuleTests(AuthenticationTestCase):
 
 
 class VisibilityTests(AuthenticationTestCase):
-    """What one may not see is not there, wherever one looks."""
+    """Hidden runs are hidden everywhere."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -208,7 +208,7 @@ class VisibilityTests(AuthenticationTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_events(self) -> None:
-        """Nobody hears of runs that they may not see."""
+        """A listener hears only of runs that it may see."""
         listening = {}
         for token in (self.alice, self.bob, self.root):
             connection = Connection(self.site)

@@ -47,7 +47,7 @@ class CredentialTests(AuthenticationTestCase):
             self.assertEqual(self.who(authorization=header), "alice", header)
 
     def test_wrong(self) -> None:
-        """Whatever else is sent is refused."""
+        """Any other credential is refused."""
         token = self.tokens.make("alice")
         for header in (
             "",
@@ -86,7 +86,7 @@ class CredentialTests(AuthenticationTestCase):
         self.assertIn("Authorization: Bearer TOKEN", self.problem(reply))
 
     def test_long(self) -> None:
-        """Nobody makes us look at a credential of any length."""
+        """A credential that is too long is refused without a look-up."""
         token = "x" * (MAX_CREDENTIAL + 1)
         self.tokens.there[token] = Principal(
             name="x", grant=EVERYTHING, credential="token 0"

@@ -93,7 +93,7 @@ class HeadTests(WaitTestCase):
         self.assert_too_slow()
 
     def test_in_time(self) -> None:
-        """Who is slow, but not too slow, is answered."""
+        """A slow request that meets the minimum rate is answered."""
         for byte in GET[:19]:
             self.connection.send(bytes([byte]))
             self.clock.advance(1)
@@ -173,7 +173,7 @@ class BodyTests(WaitTestCase):
         self.assertEqual(self.started.invocation.argv, ("echo", "a"))
 
     def test_fast_then_slow(self) -> None:
-        """What came early counts for later, and not for ever."""
+        """Early bytes count towards the rate later, but not for ever."""
         self.connection.send(HEAD + b"\r\n" + b" " * 4000)
         self.clock.pump([1.0] * 49)
         self.assert_open()
@@ -205,7 +205,7 @@ class AnsweringTests(WaitTestCase):
         self.assert_open()
 
     def test_idle(self) -> None:
-        """Who asks nothing more is closed after a while."""
+        """An idle connection is closed after the timeout."""
         self.connection.send(GET)
         self.clock.advance(49)
         self.assert_open()
@@ -214,7 +214,9 @@ class AnsweringTests(WaitTestCase):
         self.assert_nothing_left()
 
     def test_rest_not_taken(self) -> None:
-        """Who does not take the rest of an answer has longer, and is then reset."""
+        """
+        A client that does not read the rest of an answer is reset after a longer wait.
+        """
         for request, wait in (
             (GET, BOUNDS.idle_timeout),
             (GET.replace(b"1.1", b"1.0"), 0.0),
@@ -246,7 +248,7 @@ class ExpectTests(WaitTestCase):
         self.assertTrue(self.connection.wire.half_closed)
 
     def test_never_sent(self) -> None:
-        """Who was told to go on, and does not, is too slow."""
+        """A client that got 100 Continue, but sends no body, is too slow."""
         self.connection.send(HEAD + b"Expect: 100-Continue\r\n\r\n")
         told = b"HTTP/1.1 100 Continue\r\n\r\n"
         self.assertEqual(self.connection.wire.value(), told)

@@ -37,7 +37,7 @@ def v6(host: str) -> IPv6Address:
 
 
 class OriginTests(SynchronousTestCase):
-    """Who is counted as one."""
+    """The addresses that count as one client."""
 
     def test_addresses(self) -> None:
         """An IPv4 address is one, also where it came by IPv6; so is a /64."""
@@ -173,13 +173,13 @@ class ConnectionTests(ConnectionsTestCase):
         self.assert_turned_away(self.connect(v4(4)), 503)
 
     def test_both(self) -> None:
-        """Who has all that is theirs is told of that, whether or not there is more."""
+        """A client at its own limit is told so, even if the server is full too."""
         for last in (1, 1, 1, 2):
             self.connect(v4(last))
         self.assert_turned_away(self.connect(v4(1)), 429)
 
     def test_room_again(self) -> None:
-        """Who goes makes room, however it goes."""
+        """A closed connection makes room, however it closed."""
         mine = [self.connect(v4(1)) for _ in range(3)]
         refused = self.connect(v4(1))
         self.assert_turned_away(refused, 429)
@@ -243,7 +243,7 @@ class ConnectionTests(ConnectionsTestCase):
         self.assert_let_in(self.connect(v4(1)))
 
     def test_tls(self) -> None:
-        """Nobody shakes hands with one too many."""
+        """A connection over the limit gets no TLS handshake."""
         for _ in range(3):
             self.connect(v4(1))
         wire = Wire(v4(1))

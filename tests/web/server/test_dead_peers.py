@@ -26,7 +26,7 @@ class RepetitionsTests(SynchronousTestCase):
         return made
 
     def test_tcp(self) -> None:
-        """Of a client that is there it never has."""
+        """A connection to a living client has no retransmissions."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
         client = socket.create_connection(listening.getsockname())

@@ -24,10 +24,10 @@ class Watched:
         self.writing: set[IWriteDescriptor] = set()
 
     def addReader(self, reader: IReadDescriptor) -> None:
-        """Nobody reads here."""
+        """The test does not read."""
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        """Nobody reads here."""
+        """The test does not read."""
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
         self.writing.add(writer)
@@ -36,11 +36,11 @@ class Watched:
         self.writing.discard(writer)
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        """Nobody asks that here."""
+        """The test does not use this."""
         return []
 
     def getReaders(self) -> list[IReadDescriptor]:
-        """Nobody reads here."""
+        """The test does not read."""
         return []
 
     def getWriters(self) -> list[IWriteDescriptor]:
@@ -60,7 +60,7 @@ class WriteNowTests(SynchronousTestCase):
             self.addCleanup(each.close)
 
     def taken(self) -> bytes:
-        """What has arrived at the other end by now."""
+        """Return the bytes that have arrived at the other end."""
         taken = b""
         try:
             while some := self.theirs.recv(1 << 20):
@@ -93,8 +93,8 @@ class WriteNowTests(SynchronousTestCase):
 
     def test_what_twisted_keeps(self) -> None:
         """
-        What goes before and is kept by Twisted stays before: if it kept that in
-        another place than we look at, this would tell.
+        Bytes that Twisted buffered earlier stay first: the test fails if Twisted moves
+        its buffer.
         """
         for data in (b"a", b"b" * 300_000):
             self.transport.write(data)
@@ -127,7 +127,7 @@ class WriteNowTests(SynchronousTestCase):
         self.assertEqual(said, ["pause", "resume"])
 
     def test_closing(self) -> None:
-        """Nothing is sent on a connection that is being closed, or is no more."""
+        """A closing or closed connection sends nothing."""
         self.transport.write(b"a")
         self.transport.loseConnection()
         write_now(self.transport, (b"b",))
@@ -137,27 +137,27 @@ class WriteNowTests(SynchronousTestCase):
         self.assertEqual(self.taken(), b"")
 
     def test_gone(self) -> None:
-        """That the other end is gone is for the transport to find out."""
+        """The transport finds out that the other end is gone."""
         self.theirs.close()
         write_now(self.transport, (b"a",))
         self.assertEqual(self.reactor.writing, {self.transport})
         self.assertIsInstance(self.transport.doWrite(), Exception)
 
     def test_no_socket(self) -> None:
-        """What is no plain socket, as under TLS, is written to as ever."""
+        """A transport without a plain socket, as under TLS, uses its own C{write}."""
         transport = StringTransport()
         write_now(transport, (b"a", b"b"))
         self.assertEqual(transport.value(), b"ab")
 
     @given(st.lists(st.lists(st.binary(max_size=5), min_size=1), max_size=5))
     def test_any_parts(self, writes: list[list[bytes]]) -> None:
-        """Whatever is written in whatever parts arrives whole, in its order."""
+        """Any writes in any parts arrive whole and in order."""
         for parts in writes:
             write_now(self.transport, parts)
         self.assertEqual(self.flush(), b"".join(map(b"".join, writes)))
 
     def test_large(self) -> None:
-        """What the socket takes only a part of arrives whole, in its order."""
+        """A partial write of the socket arrives whole and in order."""
         parts = [bytes([n]) * 150_000 for n in range(20)]
         write_now(self.transport, parts)
         self.assertEqual(self.reactor.writing, {self.transport})
@@ -165,10 +165,10 @@ class WriteNowTests(SynchronousTestCase):
 
 
 class TwistedTests(SynchronousTestCase):
-    """What L{write_now} takes for granted in Twisted's transports."""
+    """The attributes of Twisted's transports on which L{write_now} relies."""
 
     def test_attributes(self) -> None:
-        """All that is looked at is there, as what it is looked at for."""
+        """The attributes exist, and mean what we think."""
         one = FileDescriptor(Watched())
         self.assertEqual((one.dataBuffer, one._tempDataBuffer), (b"", []))
         verifyObject(IReactorFDSet, Watched())

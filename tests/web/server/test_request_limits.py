@@ -93,7 +93,7 @@ class BodyTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_announced_huge(self) -> None:
-        """So is one that no machine could hold."""
+        """The same for a length that no machine could hold."""
         self.send(head("Content-Length: 99999999999999999999"))
         self.assert_refused(413)
 
@@ -122,7 +122,7 @@ class BodyTests(BoundTestCase):
             self.assert_refused(413)
 
     def test_nonsense_after(self) -> None:
-        """What comes after the refusal is not even looked at."""
+        """Bytes after the refusal are not parsed."""
         body = chunked(TOO_LARGE) + b"no chunk at all\r\n\r\n"
         self.send(head("Transfer-Encoding: chunked") + body)
         self.assert_refused(413)
@@ -175,7 +175,7 @@ class AheadTests(BoundTestCase):
 
 
 class MalformedTests(BoundTestCase):
-    """What is no request that HTTP knows is refused, in HTTP."""
+    """A malformed request is refused with an HTTP response."""
 
     def test_no_request(self) -> None:
         """A malformed request line, a malformed header, two lengths."""
@@ -226,7 +226,7 @@ class HeaderTests(BoundTestCase):
         self.assert_refused(431)
 
     def test_how_many(self) -> None:
-        """There may be a hundred, however small they are."""
+        """A request may have a hundred headers, however small they are."""
         first = b"GET /commands HTTP/1.1\r\nHost: x\r\n"
         for count, status in ((99, 200), (100, 431)):
             self.serve(self.config)
@@ -266,7 +266,7 @@ class LingerTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_linger(self) -> None:
-        """What it still sends is dropped, for a while; then the connection is reset."""
+        """Further bytes are dropped for a while; then the connection is reset."""
         self.refuse()
         self.clock.advance(LINGER - 0.5)
         self.send(TOO_LARGE)

@@ -30,7 +30,7 @@ class SyntaxTestCase(WebTestCase):
     )
 
     def answers(self, data: bytes) -> list[Reply]:
-        """What is answered to this, in one read."""
+        """Return the responses to these bytes, sent in one read."""
         self.serve(self.config)
         self.connection.send(data)
         found, rest = [], self.connection.wire.value()
@@ -41,10 +41,10 @@ class SyntaxTestCase(WebTestCase):
 
 
 class SmugglingTests(SyntaxTestCase):
-    """Nothing is executed that somebody else may have taken for something else."""
+    """A smuggled request is never executed."""
 
     def test_hidden(self) -> None:
-        """What is hidden would be executed, were it not hidden."""
+        """The hidden request would be executed if it came openly."""
         self.answers(HIDDEN)
         self.assertEqual(len(self.spawn.started), 1)
 
@@ -86,7 +86,7 @@ class SmugglingTests(SyntaxTestCase):
                     self.assertEqual(len(self.spawn.started), 1, name)
 
     def test_close(self) -> None:
-        """Who says that there will be no other request is taken at their word."""
+        """A request with C{Connection: close} is the last one."""
         twice = b"x\r\nConnection: close"
         for value in (b"close", b"Close", b"x, close", b"close, x", twice):
             with self.subTest(value=value):
