@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import CertificateOptions
 
 from shellstream.client.transport.fingerprint import UntrustedCertificate
-from shellstream.client.transport.pinned_openssl import FingerprintVerifier
 from shellstream.client.transport.tls_errors import tls_reason
+from shellstream.client.transport.trust_policy import CertificateVerifier
 
 #: What OpenSSL says of every certificate that it refuses.
 _VERIFY_FAILED = "certificate verify failed"
@@ -26,7 +26,7 @@ def is_refusal(error: Exception) -> bool:
 def accept_any(host: bytes) -> IOpenSSLClientConnectionCreator:
     """Makes connections that accept any certificate, for examination only."""
     context = CertificateOptions().getContext()
-    return FingerprintVerifier(context, host.decode("ascii"), lambda found, error: None)
+    return CertificateVerifier(context, host.decode("ascii"), lambda *found: True)
 
 
 def explain(problem: str, strict: SSL.Connection, accepting: SSL.Connection) -> str:

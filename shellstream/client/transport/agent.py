@@ -33,6 +33,7 @@ from twisted.web.iweb import (
 from zope.interface import implementer
 
 from .happy_eyeballs import HappyEyeballsEndpoint
+from .trust import Trust
 
 #: Bytes to read at once, twice Twisted's default; more would not stay in the cache of a
 #: small processor.
@@ -81,35 +82,41 @@ class _Connection(ProtocolWrapper):
         super().connectionLost(self.lost or reason)
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
 class _Endpoint:
-    """
-    An endpoint that remembers its connection.
-
-    @ivar tcp: the endpoint without TLS.
-    """
+    """The endpoint of one request, which remembers its connection."""
 
     connection: _Connection
 
-    def __init__(
-        self, reactor: Any, uri: URI, creator: IOpenSSLClientConnectionCreator | None
-    ) -> None:
-        self.host = uri.host.decode("ascii")
-        self.tcp = HappyEyeballsEndpoint(reactor, self.host, uri.port)
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None) -> None:
         self._reactor = reactor
-        self._creator = creator
+        self._policy = policy
+        self._creator: IOpenSSLClientConnectionCreator | None = None
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        if uri.scheme not in (b"http", b"https"):
+            raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
+        if not uri.host:
+            raise ValueError("it names no host")
+        if uri.scheme == b"https":
+            policy = self._policy or Trust().policy()
+            self._creator = policy.creatorForNetloc(uri.host, uri.port)
+        host = uri.host.decode("ascii")
+        self._tcp = HappyEyeballsEndpoint(self._reactor, host, uri.port)
+        return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":  # noqa: N803  # the interface's name
         wrapping = WrappingFactory(protocolFactory)
         wrapping.protocol = _Connection
         wrapping.noisy = False
         if self._creator is None:
-            return self.tcp.connect(wrapping).addCallback(self._connected)
+            return self._tcp.connect(wrapping).addCallback(self._connected)
+        # Late, since it loads OpenSSL, which plain HTTP does without.
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
         # Not wrapClientTLS(), which would use the global reactor to send.
         tls = TLSMemoryBIOFactory(self._creator, True, wrapping, self._reactor)
-        return self.tcp.connect(tls).addCallback(self._connected_over_tls)
+        return self._tcp.connect(tls).addCallback(self._connected_over_tls)
 
     def _connected(self, connection: Any) -> IProtocol:
         self.connection = connection
@@ -117,28 +124,6 @@ class _Endpoint:
 
     def _connected_over_tls(self, tls: Any) -> IProtocol:
         return self._connected(tls.wrappedProtocol)
-
-
-@implementer(IAgentEndpointFactory)
-class _EndpointFactory:
-    """Makes the endpoint of one request, and remembers it."""
-
-    endpoint: _Endpoint
-
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
-        self._reactor = reactor
-        self._policy = policy
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        if uri.scheme not in (b"http", b"https"):
-            raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
-        if not uri.host:
-            raise ValueError("it names no host")
-        creator = None
-        if uri.scheme == b"https":
-            creator = self._policy.creatorForNetloc(uri.host, uri.port)
-        self.endpoint = _Endpoint(self._reactor, uri, creator)
-        return self.endpoint
 
 
 class _Body(proxyForInterface(IProtocol, "original")):  # type: ignore[misc]
@@ -170,7 +155,8 @@ class _Response(proxyForInterface(IResponse, "original")):  # type: ignore[misc]
 class ConnectionPerRequestAgent:
     """Opens a connection for each request: a stream occupies one anyway."""
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
+        """@param policy: by default the system's authorities are trusted."""
         self._reactor = reactor
         self._policy = policy
 
@@ -181,23 +167,12 @@ class ConnectionPerRequestAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # noqa: N803  # IAgent's name
     ) -> "Deferred[IResponse]":
-        factory = _EndpointFactory(self._reactor, self._policy)
-        agent = Agent.usingEndpointFactory(self._reactor, factory)
+        endpoint = _Endpoint(self._reactor, self._policy)
 
         def wrap(response: IResponse) -> IResponse:
-            connection = factory.endpoint.connection
-            connection.head_received = True
-            return _Response(response, connection)
+            endpoint.connection.head_received = True
+            return _Response(response, endpoint.connection)
 
+        agent = Agent.usingEndpointFactory(self._reactor, endpoint)
         requested = agent.request(method, uri, headers, bodyProducer)
-        if uri.startswith(b"https:"):
-            requested.addErrback(self._explain, factory)
         return requested.addCallback(wrap)  # type: ignore[no-any-return]
-
-    def _explain(
-        self, failure: Failure, factory: _EndpointFactory
-    ) -> "Failure | Deferred[Failure]":
-        from .pinned_openssl import explain_refusal
-
-        endpoint = factory.endpoint
-        return explain_refusal(failure, endpoint.host, endpoint.tcp, self._reactor)

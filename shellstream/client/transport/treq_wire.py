@@ -15,7 +15,6 @@ from twisted.internet.task import deferLater
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web.client import (
-    BrowserLikePolicyForHTTPS,
     RequestTransmissionFailed,
     ResponseFailed,
 )
@@ -93,7 +92,7 @@ def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClie
     @param policy: which certificates to accept, such as L{Trust.policy}'s; by default
         those of the system's authorities.
     """
-    agent = ConnectionPerRequestAgent(reactor, policy or BrowserLikePolicyForHTTPS())
+    agent = ConnectionPerRequestAgent(reactor, policy)
     return HTTPClient(IdentityAgent(agent), data_to_body_producer=_Bytes)
 
 

@@ -1,8 +1,16 @@
 """Policies for agents, from certificates. Importing this loads all of TLS."""
 
+import hashlib
+import hmac
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL, crypto
+from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -10,16 +18,30 @@ from twisted.internet.ssl import (
     CertificateOptions,
     PrivateCertificate,
     TLSVersion,
-    optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from .fingerprint import pem_blocks
-from .pinned_openssl import FingerprintVerifier, require_fingerprint
+from .fingerprint import (
+    UntrustedCertificate,
+    mismatch_message,
+    pem_blocks,
+    self_signed_message,
+)
 from .tls_errors import tls_reason
+
+#: C{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT} of OpenSSL's C{x509_vfy.h}.
+_SELF_SIGNED = 18
+
+#: Takes a certificate of a server's chain, OpenSSL's error number for it (0 for no
+#: error), and its depth: 0 is the server's own, which OpenSSL passes last. Returns
+#: whether the handshake goes on. May raise L{UntrustedCertificate}, or
+#: C{VerificationError} for another host's certificate, to say why it does not.
+CertificateCheck = Callable[[crypto.X509, int, int], bool]
 
 
 def make_policy(
@@ -57,40 +79,104 @@ class _Policy:
         pin: bytes | None,
     ) -> None:
         self._pin = pin
-        self._trusted: Any = platformTrust()
-        if cacert is not None:
-            self._trusted = trustRootFromCertificates(_certificates(cacert))
-        self._own: PrivateCertificate | None = None
         # RFC 8996 deprecates older versions.
         self._options: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
+        if cacert is not None:
+            self._options["trustRoot"] = trustRootFromCertificates(
+                _certificates(cacert)
+            )
+        elif pin is None:
+            self._options["trustRoot"] = platformTrust()
         if cert is not None:
             _, *chain = _certificates(cert)
-            self._options["extraCertChain"] = [each.original for each in chain]
-            self._own = PrivateCertificate.loadPEM(
+            own = PrivateCertificate.loadPEM(
                 _block(cert, b"CERTIFICATE") + b"\n" + _key(key or cert)
             )
+            self._options["extraCertChain"] = [each.original for each in chain]
+            self._options["privateKey"] = own.privateKey.original
+            self._options["certificate"] = own.original
         # Finds out now whether the key belongs to the certificate.
         self.creatorForNetloc(b"localhost", 443)
 
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
-        host, options = (
-            hostname.decode("ascii"),
-            dict(self._options),
-        )  # Twisted adds to it
-        if self._pin is None:
-            return optionsForClientTLS(
-                host,
-                trustRoot=self._trusted,
-                clientCertificate=self._own,
-                extraCertificateOptions=options,
-            )
-        if self._own is not None:
-            options["privateKey"] = self._own.privateKey.original
-            options["certificate"] = self._own.original
-        context = CertificateOptions(**options).getContext()
-        return FingerprintVerifier(context, host, require_fingerprint(self._pin))
+        host = hostname.decode("ascii")
+        check = partial(_check_authority, host)
+        if self._pin is not None:
+            check = partial(_check_pin, self._pin)
+        context = CertificateOptions(**self._options).getContext()
+        return CertificateVerifier(context, host, check)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class CertificateVerifier:
+    """
+    Makes connections that show each certificate to a check of ours.
+
+    Twisted's own C{optionsForClientTLS} keeps the certificate that it refuses to
+    itself, and a user needs its fingerprint.
+    """
+
+    def __init__(
+        self, context: SSL.Context, hostname: str, check: CertificateCheck
+    ) -> None:
+        self._context = context
+        self._hostname = hostname
+        self._check = check
+
+    def clientConnectionForTLS(self, tls: TLSMemoryBIOProtocol) -> SSL.Connection:
+        def verify(
+            connection: SSL.Connection,
+            certificate: crypto.X509,
+            error: int,
+            depth: int,
+            ok: int,
+        ) -> bool:
+            try:
+                return self._check(certificate, error, depth)
+            except (UntrustedCertificate, VerificationError):
+                tls.failVerification(Failure())
+                return False
+
+        connection = SSL.Connection(self._context)
+        # RFC 6066, section 3, permits no addresses.
+        if not _is_address(self._hostname):
+            connection.set_tlsext_host_name(self._hostname.encode("ascii"))
+        wanted = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        connection.set_verify(wanted, verify)
+        return connection
+
+
+def _check_authority(
+    host: str, certificate: crypto.X509, error: int, depth: int
+) -> bool:
+    """Accept a certificate that OpenSSL trusts and that is for this host."""
+    if error == _SELF_SIGNED:
+        raise UntrustedCertificate(self_signed_message(_fingerprint(certificate)))
+    if error:
+        return False
+    if depth == 0:
+        service = IPAddress_ID(host) if _is_address(host) else DNS_ID(host)
+        verify_service_identity(extract_patterns(certificate), [service], [])
+    return True
+
+
+def _check_pin(pin: bytes, certificate: crypto.X509, error: int, depth: int) -> bool:
+    """Accept this certificate and no other, without authority, name or date."""
+    # The others of the chain do not matter.
+    if depth == 0 and not hmac.compare_digest(_fingerprint(certificate), pin):
+        raise UntrustedCertificate(mismatch_message(pin, _fingerprint(certificate)))
+    return True
+
+
+def _fingerprint(certificate: crypto.X509) -> bytes:
+    der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    return hashlib.sha256(der).digest()
+
+
+def _is_address(host: str) -> bool:
+    return isIPAddress(host) or isIPv6Address(host)
 
 
 def _block(data: bytes, kind: bytes) -> bytes:
