@@ -15,7 +15,6 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
@@ -124,50 +123,43 @@ class Daemon(Service):
         with stopping_on(CannotPrepare):
             self._launch_plans = prepare(self._config.commands.values())
         folder = self._wanted_folder()
-        self._state_dir = self._open_state_dir(folder)
+        self._state_dir = opened = self._open_state_dir(folder)
         with stopping_on(AuditUnusable):
             self._audit_file = AuditFile.from_settings(self._config.audit, self.folder)
         write = _to_log if self._audit_file is None else self._audit_file.write
         self._audit_log = AuditLog(self._reactor, wall_clock, write)
         self.auth_policy = self._start_auth_policy(folder)
-        opened = self._state_dir
         # One thread: a connection to SQLite is used by one at a time.
         self._database_thread = WorkerThread(self._reactor)
         self._database_thread.start("state")
         database = Database.open(IN_MEMORY) if opened is None else opened.database
         self._store = RunStore(database, self._database_thread)
         pepper = os.urandom(32) if opened is None else opened.pepper
+        history = History(
+            self._config.keep, self._reactor, wall_clock, self._store, self._logs()
+        )
         self.registry = Registry(
             self._config,
             self._reactor,
             wall_clock,
             self._spawn,
-            History(
-                self._config.keep,
-                self._reactor,
-                wall_clock,
-                self._store,
-                self._logs(),
-            ),
+            history,
             self._audit_log.record,
             pepper,
         )
         self._recover()
-        self._tidying = LoopingCall(self.registry.tidy)
-        self._tidying.clock = self._reactor
-        self._tidying.start(TIDY)
+        self._tidying = self._repeat(self.registry.tidy, TIDY)
         now = Now(wall_clock, time.monotonic)
+        hosts = {*self._config.access.hosts, *own_names()}
         self._authenticator = Authenticator(
-            self._host_names(),
+            HostNames(patterns=hosts, exposed=self.auth_policy.exposed),
             self._config.access,
             self.auth_policy.tokens,
             self.auth_policy.required,
             time.monotonic,
             wall_clock,
         )
-        self._watching = LoopingCall(self._revoke)
-        self._watching.clock = self._reactor
-        self._watching.start(REVOCATION_INTERVAL)
+        self._watching = self._repeat(self._revoke, REVOCATION_INTERVAL)
         record = self._audit_log.record
         self.site = Site(
             root(self.registry, self._authenticator, self._reactor, now, record),
@@ -192,10 +184,11 @@ class Daemon(Service):
         stopping.addCallback(lambda _: self._close())
         return stopping
 
-    def _host_names(self) -> HostNames:
-        """The names that clients may use for this machine."""
-        patterns = {*self._config.access.hosts, *own_names()}
-        return HostNames(patterns=patterns, exposed=self.auth_policy.exposed)
+    def _repeat(self, call: Callable[[], object], interval: float) -> LoopingCall:
+        repeated = LoopingCall(call)
+        repeated.clock = self._reactor
+        repeated.start(interval)
+        return repeated
 
     def _wanted_folder(self) -> Path | None:
         """The folder for the state; L{None} for memory."""
@@ -263,9 +256,7 @@ class Daemon(Service):
     def _logs(self) -> FileLogs | MemoryLogs:
         if self._state_dir is None:
             return MemoryLogs()
-        pool = self._reactor.getThreadPool()
-        in_thread = partial(self._in_thread, pool)
-        return FileLogs(self._state_dir, self._config.keep.bytes, in_thread)
+        return FileLogs(self._state_dir, self._config.keep.bytes, self._in_thread)
 
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
@@ -288,20 +279,19 @@ class Daemon(Service):
     def _sweep(self, known: set[str]) -> Deferred[int]:
         assert self._state_dir is not None
         # Not in the thread of the database, on which runs wait: this may take seconds.
-        pool = self._reactor.getThreadPool()
-        return self._in_thread(pool, partial(self._state_dir.sweep, known))
+        return self._in_thread(partial(self._state_dir.sweep, known))
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)
         prepared = self._launch_plans[command.name]
         return spawn(self._reactor, command, invocation, protocol, run.id, prepared)
 
-    def _in_thread(self, pool: ThreadPool, call: Callable[[], T]) -> Deferred[T]:
+    def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         # Before the reactor runs nothing else can wait for a call, nor can a thread
         # deliver its result.
         if not self._reactor.running:
             return maybeDeferred(call)
-        return deferToThreadPool(self._reactor, pool, call)
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
     def _handle_signals(self) -> None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
