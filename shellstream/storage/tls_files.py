@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shellstream.security.certificates import self_signed
 
+from .state_dir import file_stamp, sync_folder
+
 #: The most that is read of a file, in bytes. All authorities of a system are smaller.
 MAX_FILE = 1 << 20
 
@@ -63,17 +65,9 @@ def stamp(paths: Iterable[str]) -> tuple[object, ...]:
 
 def _stamp(path: str) -> object:
     try:
-        found = os.stat(path)
+        return file_stamp(os.stat(path))
     except OSError as error:
         return error.errno
-    # chmod(1) changes only the last, and may be what makes the file readable.
-    return (
-        found.st_dev,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
 
 
 def create(names: Iterable[str], now: datetime) -> CertifiedKey:
@@ -112,9 +106,9 @@ def _make(new: Path, final: Path, key: bytes, certificate: bytes) -> None:
     new.chmod(0o700)  # whatever the umask is, here and below
     _write(new / "key.pem", key, 0o600)
     _write(new / "certificate.pem", certificate, 0o644)
-    _sync(new)
+    sync_folder(new)
     new.rename(final)
-    _sync(final.parent)
+    sync_folder(final.parent)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -124,14 +118,6 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(fd)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _opened(path: str, flags: int) -> int:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Self
 
 from attrs import frozen
 
@@ -27,7 +26,7 @@ from shellstream.security.tokens import (
     render,
 )
 
-from .state_dir import make_folder
+from .state_dir import FileStamp, file_stamp, make_folder, sync_folder
 
 #: The largest file, in bytes, that is written; and that is read, since older versions
 #: kept a list of changes in it.
@@ -63,19 +62,6 @@ def account(environ: Mapping[str, str]) -> str:
     return f"{name} (sudo: {behind})" if _ACCOUNT.fullmatch(behind) else name
 
 
-class FileStamp(NamedTuple):
-    """Differs as soon as a file has changed."""
-
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Self:
-        return cls(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
 @frozen
 class TokenFile:
     """
@@ -99,7 +85,7 @@ class TokenFile:
         """
         with self._explained():
             try:
-                return FileStamp.of(os.stat(self.path, follow_symlinks=False))
+                return file_stamp(os.stat(self.path, follow_symlinks=False))
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -124,7 +110,7 @@ class TokenFile:
         if len(data) > _MAX_READ:
             raise self._damaged(f"it is larger than {_MAX_READ} bytes")
         try:
-            return parse(data.decode()), FileStamp.of(found)
+            return parse(data.decode()), file_stamp(found)
         except (UnicodeDecodeError, TokensDamaged) as error:
             raise self._damaged(str(error)) from None
         except TokensNewer as error:
@@ -213,8 +199,7 @@ class TokenFile:
             os.fsync(file.fileno())
         # Readers see the old file or the new one, never a part.
         os.replace(new, self.path)
-        with _closing(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | _OPEN)) as fd:
-            os.fsync(fd)  # or the new name may be lost with the power
+        sync_folder(self.folder)
 
     @contextmanager
     def _locked(self, home: os.stat_result) -> Iterator[None]:

@@ -20,7 +20,8 @@ from shellstream.security.tokens import (
     find_token,
 )
 
-from .token_file import FileStamp, TokenFile, TokensUnusable
+from .state_dir import FileStamp
+from .token_file import TokenFile, TokensUnusable
 
 _log = Logger(namespace="shellstream")
 
