@@ -47,7 +47,7 @@ L{LINGERING} of these at once, and none over TLS: in a flood the others are only
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from enum import Enum
 from http import HTTPStatus
 from io import BytesIO
@@ -70,7 +70,7 @@ from shellstream.model.errors import (
 from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
-from .connection_limits import ConnectionLimiter
+from .connection_limits import ConnectionLimiter, SharedQuota
 from .immediate_write import write_now
 from .problem_details import PROBLEM, SERVER, problem
 from .refusal_audit import host_of, refused
@@ -118,15 +118,19 @@ class ChannelRequest(Protocol):
         """The refusal of this request, for the audit."""
 
 
-class ChannelSite(Protocol):
-    """What a connection needs of its site: see L{server.site.Site}."""
+class SharedSite(Protocol):
+    """What connections and requests need of L{server.site.Site}, which has the docs."""
 
     limits: HttpLimits
+    resource: Any  # access control, which imports this room
+    record: Callable[[AuditEntry], object]
+    secrets: Container[str]
+    is_scarce: Callable[[int], bool]
     connections: ConnectionLimiter
     channels: "set[Channel]"
     lingering: int
-    is_scarce: Callable[[int], bool]
-    record: Callable[[AuditEntry], object]
+    input_quota: SharedQuota
+    viewers: int
 
 
 class _Wait(Enum):
@@ -142,7 +146,7 @@ class _Wait(Enum):
 class Channel(HTTPChannel):
     """A connection whose refusals reach the client before it is closed."""
 
-    site: ChannelSite
+    site: SharedSite
     transport: Any  # each kind can half-close and abort; no one interface says so
     _header_size = 0
     _headers = 0

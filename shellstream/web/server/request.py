@@ -5,10 +5,10 @@ Resources raise errors; here an error becomes a problem document (RFC 9457).
 """
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request as TwistedRequest
 
-from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import (
     BodyTooLarge,
     Busy,
@@ -30,8 +29,8 @@ from shellstream.security.authorization import Caller
 from shellstream.security.login_sessions import LoginSession
 
 from .access_log import masked
-from .channel import Channel
-from .connection_limits import RETRY_AFTER, SharedQuota, client_of
+from .channel import Channel, SharedSite
+from .connection_limits import RETRY_AFTER, client_of
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, refused
@@ -70,27 +69,6 @@ class RequestContext:
     session: LoginSession | None = None
 
 
-class Handler(Protocol):
-    """What answers requests; both methods raise L{ShellstreamError} to refuse one."""
-
-    def authorize_input(self, request: "Request") -> None:
-        """Decide from its head whether a request may send input."""
-
-    def render(self, request: "Request") -> object:
-        """Answer a request, now or later."""
-
-
-class RequestSite(Protocol):
-    """What a request needs of its site: see L{server.site.Site}."""
-
-    limits: HttpLimits
-    resource: Handler
-    record: Callable[[AuditEntry], object]
-    secrets: Container[str]
-    input_quota: SharedQuota
-    viewers: int
-
-
 class Request(TwistedRequest):
     """
     A request with a bounded body, whose failures are problem documents.
@@ -103,7 +81,7 @@ class Request(TwistedRequest):
 
     defaultContentType = None
     channel: Channel  # until the client leaves
-    site: RequestSite  # type: ignore[assignment]  # Twisted's Site, and ours
+    site: SharedSite  # type: ignore[assignment]  # Twisted's Site, and ours
     content: BytesIO
     postpath: list[bytes]
     uri = b""  # until the head is complete
@@ -146,7 +124,7 @@ class Request(TwistedRequest):
     # The body, as it comes.
 
     def gotLength(self, length: int | None) -> None:
-        self.site = self.channel.site  # type: ignore[assignment]  # it is both
+        self.site = self.channel.site
         self.content = BytesIO()
         # Twisted tells the target only with the body. Were this renamed in Twisted, a
         # test would fail.

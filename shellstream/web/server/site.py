@@ -14,7 +14,7 @@ from .access_log import log_line
 from .channel import Channel
 from .connection_limits import ConnectionLimiter, SharedQuota
 from .dead_peers import DeadPeerMonitor
-from .request import Handler, Request
+from .request import Request
 
 #: Seconds between two calls of L{DeadPeerMonitor}.
 _MONITOR_INTERVAL = 1.0
@@ -39,7 +39,7 @@ class Site(TwistedSite):
 
     def __init__(
         self,
-        resource: Handler,
+        resource: Any,
         reactor: Any,
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         *,
