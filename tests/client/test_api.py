@@ -32,7 +32,7 @@ FRAMES = "application/vnd.shellstream.frames"
 
 
 class Server(Resource):
-    """Answers as a test tells it to, and remembers what it was asked."""
+    """A server that answers as a test says, and remembers its requests."""
 
     isLeaf = True
 
@@ -50,7 +50,7 @@ class Server(Resource):
 
     @property
     def asked(self) -> list[str]:
-        """All requests, as lines."""
+        """Return all requests, as lines."""
         return [f"{r.method.decode()} {r.uri.decode()}" for r in self.requests]
 
 
@@ -60,7 +60,7 @@ class ClientTestCase(SynchronousTestCase):
     def client(
         self, *answers: Callable[[Request], object], token: str | None = None
     ) -> Client:
-        """The client of such a server."""
+        """Return a client of this server."""
         self.server = Server(*answers)
         self.treq = StubTreq(self.server)
         self.clock = Clock()
@@ -113,10 +113,12 @@ async def watch(following: Following, seen: list[Event]) -> None:
 
 
 class FollowTests(ClientTestCase):
-    """Output is told as it comes."""
+    """Output is delivered as it arrives."""
 
     def test_live(self) -> None:
-        """Each chunk is told the moment it is there; the end ends it."""
+        """
+        Each chunk is delivered as soon as it arrives; the last one ends the output.
+        """
         client = self.client(streaming(begun() + frame(1, b"one ")))
         seen: list[Event] = []
         following = client.run("c")
@@ -147,7 +149,7 @@ class FollowTests(ClientTestCase):
         self.assertEqual(self.server.asked, expected)
 
     def test_silence(self) -> None:
-        """A way that nothing comes by, not even a sign of life, is given up."""
+        """A connection without output or pings is given up."""
         client = self.client(streaming(begun()), streaming(begun() + ended(0)))
         gone: list[object] = []
         done = self.begin(watch(client.follow("r"), []))
@@ -291,7 +293,7 @@ class CallTests(ClientTestCase):
         self.assertEqual(self.call(client.commands()), [{"name": "c"}])
 
     def test_list(self) -> None:
-        """Pages are turned until there is enough, or no more."""
+        """The list follows the pages up to its limit, or to the last page."""
         first = {"runs": [{"id": "3"}, {"id": "2"}], "next": "/runs?after=2"}
         last = {"runs": [{"id": "1"}], "next": None}
         for limit, ids, pages in (
@@ -316,7 +318,7 @@ class CallTests(ClientTestCase):
             self.assertEqual(self.server.asked, expected)
 
     def test_again(self) -> None:
-        """A call that does no harm twice is made again if nothing was answered."""
+        """An idempotent call without an answer is retried."""
         again = NoResponse("h")
         for call, harmless in (
             (lambda client: client.show("r"), True),
@@ -342,12 +344,12 @@ class CallTests(ClientTestCase):
 
 
 class RefusedTests(ClientTestCase):
-    """An answer that is an error is told in the server's words."""
+    """An error is reported in the server's words."""
 
     def refusal(
         self, status: int, media_type: str, body: bytes, **more: str
     ) -> ClientError:
-        """The error that such an answer becomes."""
+        """Return the error of this answer."""
         client = self.client(answering(body, media_type, status, **more))
         done = self.begin(watch(client.run("x"), []))
         error: ClientError = self.failureResultOf(done, ClientError).value
@@ -355,7 +357,7 @@ class RefusedTests(ClientTestCase):
         return error
 
     def test_problem(self) -> None:
-        """A problem document's detail is told."""
+        """The error shows the detail of a problem document."""
         body = json.dumps({"status": 404, "detail": "there is no command 'x'"}).encode()
         error = self.refusal(404, PROBLEM, body)
         assert isinstance(error, Refused)
@@ -388,7 +390,7 @@ class RefusedTests(ClientTestCase):
             self.assertEqual(str(error), f"{URL}/stream/x: 400 Bad Request")
 
     def test_redirect(self) -> None:
-        """A redirect is told, and not followed: a token may not go anywhere."""
+        """A redirect is reported, not followed: it could send the token anywhere."""
         error = self.refusal(302, "text/html", b"", Location="https://o/stream\x1b[2J")
         self.assertIsInstance(error, Refused)
         self.assertIn("it redirects to https://o/stream", str(error))
@@ -399,7 +401,7 @@ class RefusedTests(ClientTestCase):
         self.assertIsInstance(self.refusal(400, PROBLEM, b"[" * 60_000), Refused)
 
     def test_one_line(self) -> None:
-        """An error is one line for a person, whatever line breaks a detail holds."""
+        """An error is printed as one line, whatever line breaks its detail holds."""
         body = json.dumps({"detail": "no\nshellstream: all is well\x1b[2J"}).encode()
         said = str(self.refusal(400, PROBLEM, body))
         self.assertTrue(said.isprintable(), said)

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.decode}: what was written is what is read."""
+"""Tests for L{shellstream.client.decode}: the client reads what the server wrote."""
 
 import json
 import struct
@@ -96,7 +96,7 @@ class PropertyTests(SynchronousTestCase):
                 self.assert_contiguous(events, size)
 
     def assert_contiguous(self, events: Sequence[Event], size: int) -> None:
-        """Each piece of output begins where the one before it ended."""
+        """Check that each piece of output begins at the end of the one before."""
         offset = 0
         for event in events:
             if isinstance(event, Output):
@@ -128,7 +128,7 @@ class PropertyTests(SynchronousTestCase):
 
     @given(st.binary(max_size=60), CUTS)
     def test_anything(self, wire, cuts) -> None:
-        """Bytes of any kind are read, or refused as such."""
+        """Any bytes are decoded, or refused with an error."""
         for kind in (FrameDecoder, NdjsonDecoder):
             decoder = kind(0)
             try:
@@ -169,7 +169,7 @@ class RecordTests(SynchronousTestCase):
         self.assertEqual(NdjsonDecoder().feed(lines.encode()), expected)
 
     def test_at_once(self) -> None:
-        """Output is told before its frame is complete."""
+        """Output is delivered before its frame is complete."""
         decoder = FrameDecoder(0)
         self.assertEqual(
             decoder.feed(frame(1, b"hello")[:10]), [Output(0, "stdout", b"he")]
@@ -227,7 +227,7 @@ class RecordTests(SynchronousTestCase):
         self.refuse(decoder, b"x", "a line of more than")
 
     def test_records(self) -> None:
-        """A record that holds something else is refused, with what it holds."""
+        """A record with other contents is refused, and the error shows them."""
         for payload, why in (
             (b"{", "not JSON"),
             (b"[" * 100_000, "not JSON"),

@@ -1,4 +1,4 @@
-"""Tests for what a client puts into a run: each byte once, whatever breaks."""
+"""Tests for the client's input to a run: each byte arrives once, whatever breaks."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -108,11 +108,11 @@ class FeedTests(SynchronousTestCase):
         return taken
 
     def fails(self, wire: FakeWire, kind: type[ClientError]) -> str:
-        """It cannot be fed, and why."""
+        """Check that the input fails, and return the error."""
         return str(self.assertRaises(kind, self.feed, wire, b"abc"))
 
     def test_plain(self) -> None:
-        """Each piece goes at its offset; then the end."""
+        """Each piece is sent at its offset; then comes the end."""
         wire = Pipe()
         self.assertEqual(self.feed(wire, b"abc", b"", b"de"), 5)
         expected = [
@@ -156,7 +156,7 @@ class FeedTests(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=9), max_size=5), st.integers(0, 9))
     def test_closed(self, parts, closes) -> None:
-        """A run that reads no more ends it, and that is no error."""
+        """A run that closes its input ends it, without an error."""
         wire = Pipe(closes=closes)
         taken = self.feed(wire, *parts)
         self.assertEqual(taken, len(wire.got))
@@ -203,7 +203,7 @@ class FeedTests(SynchronousTestCase):
         self.fails(wire, Refused)
 
     def test_another_client(self) -> None:
-        """Two who feed one run would lose bytes: that is told."""
+        """A second client that feeds the same run is an error: bytes would be lost."""
         taken = FakeAnswer([], 204, "", {"shellstream-stdin-offset": "7"})
         self.assertIn(
             "another client", self.fails(FakeWire([taken]), ContractViolation)
@@ -223,7 +223,7 @@ class OrderTests(SynchronousTestCase):
     """The start request of a run with input."""
 
     def test_start(self) -> None:
-        """A run with input, or a terminal, is ordered as such."""
+        """The start request asks for input, or for a terminal."""
         wire = FakeWire([CUT, *[document({"id": "r"}, 201) for _ in range(2)]])
         client = Client("http://h", wire)
         finish(client.start("c", stdin=True, on_disconnect="cancel"))

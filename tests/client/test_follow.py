@@ -40,7 +40,7 @@ class FollowingTestCase(SynchronousTestCase):
     def client(
         self, *answers: FakeAnswer | ClientError, retry_for: float = 60.0
     ) -> Client:
-        """A client; what it asks is in C{self.wire}."""
+        """Return a client whose requests are in C{self.wire}."""
         self.wire = FakeWire(answers)
         self.noted: list[tuple[ClientError, float]] = []
 
@@ -60,12 +60,12 @@ class FollowingTestCase(SynchronousTestCase):
         return error
 
     def data(self, events: Sequence[Event]) -> bytes:
-        """All output."""
+        """Join all output."""
         return b"".join(each.data for each in events if isinstance(each, Output))
 
 
 class WholeTests(FollowingTestCase):
-    """A run that nothing happens to."""
+    """A run without interruptions."""
 
     def test_run(self) -> None:
         """The run, its output and its end, in order."""
@@ -91,7 +91,7 @@ class WholeTests(FollowingTestCase):
         self.assertEqual(self.wire.lines, ["POST /stream"])
 
     def test_keys_differ(self) -> None:
-        """Each run has a key of its own."""
+        """Each run has its own idempotency key."""
         client = self.client(stream(begun() + ended(0)))
         self.all_of(client.run())
         self.wire.answers = [stream(begun() + ended(0))]
@@ -149,7 +149,7 @@ class WholeTests(FollowingTestCase):
         )
 
     def test_snapshot_cut(self) -> None:
-        """An end that comes before what was there is a cut that looks well."""
+        """An end before the known end of the output is a hidden cut."""
         answers = (
             document({"size": 2}),
             stream(begun() + frame(1, b"a"), b""),
@@ -179,7 +179,7 @@ class CutTests(FollowingTestCase):
             self.assertEqual(self.wire.slept, [])
 
     def test_clean_end(self) -> None:
-        """A stream that ends well but for its end record was cut, too."""
+        """A stream without an end record was cut, even if it ends well."""
         answers = stream(begun(), b""), stream(begun() + ended(0))
         self.all_of(self.client(*answers).run("c"))
         self.assertEqual(len(self.wire.asked), 2)
@@ -227,7 +227,7 @@ class CutTests(FollowingTestCase):
         self.assertGreater(sum(self.wire.slept), 10.0)
 
     def test_no_patience(self) -> None:
-        """With C{retry_for=0} a cut is the end."""
+        """With C{retry_for=0} the client does not reconnect after a cut."""
         following = self.client(stream(begun()), retry_for=0).run("c")
         self.fails(following, CutShort)
         self.assertEqual(len(self.wire.asked), 1)
@@ -265,7 +265,7 @@ class CutTests(FollowingTestCase):
         self.assertEqual(self.data(events), b"x")
 
     def test_tail(self) -> None:
-        """A tail is asked for once; after that, what comes next."""
+        """A tail is requested once; a reconnect continues at the offset."""
         answers = (
             stream(begun(50) + frame(1, b"ab")),
             stream(begun(52) + ended(52)),

@@ -146,7 +146,7 @@ class InputTests(SynchronousTestCase):
         return [each.name for each in caught.exception.refused]
 
     def test_not_allowed(self) -> None:
-        """By default neither is allowed."""
+        """By default, neither input nor a terminal is allowed."""
         command = Command(name="c", argv=("c",))
         self.assertEqual(self.refused(command, stdin=True), ["stdin"])
         self.assertEqual(self.refused(command, tty=Tty()), ["tty"])
@@ -154,7 +154,7 @@ class InputTests(SynchronousTestCase):
         self.assertEqual(command.invoke([]).stdin, False)
 
     def test_each_for_itself(self) -> None:
-        """Each is allowed alone; a terminal includes its input."""
+        """Each can be allowed alone; a terminal includes its input."""
         reads = Command(name="c", argv=("c",), stdin=True)
         self.assertEqual(self.refused(reads, stdin=True, tty=Tty()), ["tty"])
         self.assertTrue(reads.invoke([], stdin=True).stdin)
@@ -280,7 +280,7 @@ class LeadingDashTests(SynchronousTestCase):
 
 
 class PlaceholderTests(SynchronousTestCase):
-    """L{placeholders} names what an item is filled with."""
+    """L{placeholders} names the placeholders of an item."""
 
     def test_found(self) -> None:
         """Only single braces round a name are a placeholder."""
@@ -301,7 +301,10 @@ class EnvironmentTests(SynchronousTestCase):
     """A child's environment is an allow-list."""
 
     def test_allow_list(self) -> None:
-        """It has a few variables of the daemon, the command's, and the values."""
+        """
+        The environment has a few variables of the daemon, the command's, and the
+        values.
+        """
         daemon = {
             "PATH": "/bin",
             "HOME": "/root",

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.config.command}: what no client can do, by hypothesis."""
+"""Properties of L{shellstream.config.command}: the limits of every client."""
 
 from attrs import frozen
 from hypothesis import assume, given
@@ -101,7 +101,7 @@ def declared(name: str) -> st.SearchStrategy[tuple[Parameter, object]]:
 
 @frozen
 class Case:
-    """Parameters as declared, and what a client sends for them."""
+    """The declared parameters, and a client's values for them."""
 
     params: dict[str, Parameter]
     sent: list[tuple[str, object]]

@@ -51,7 +51,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(parse(COMMAND).http, DEFAULT)
 
     def test_wrong(self) -> None:
-        """Each has a type and a range."""
+        """Each limit has a type and a range."""
         for key, (values, _, _) in KEYS.items():
             for value in values:
                 text = f"{COMMAND}[http]\n{key} = {value}\n"
@@ -60,7 +60,7 @@ class TableTests(SynchronousTestCase):
                     self.assertEqual(found, f"http.{key}")
 
     def test_together(self) -> None:
-        """A share is no more than the whole."""
+        """A share is at most the whole."""
         for text, key, words in (
             (
                 "connections = 10\nconnections_per_address = 11",
@@ -101,7 +101,7 @@ class CapTests(SynchronousTestCase):
         self.assertGreaterEqual(DEFAULT.capped_to(20_000, 1000).per_address, 10_000)
 
     def test_nobody_alone(self) -> None:
-        """One address never has all of them."""
+        """One address never has all connections."""
         said = HttpLimits(connections_per_address=18_000)
         for bounds in (DEFAULT, said):
             for files in (10, 1024, 20_000, 1 << 20):
@@ -112,7 +112,10 @@ class CapTests(SynchronousTestCase):
         self.assertEqual(few.per_address, 7)
 
     def test_inputs(self) -> None:
-        """One address never has all room for input, unless it is one piece only."""
+        """
+        One address never has all room for input, unless there is room for one piece
+        only.
+        """
         self.assertLess(DEFAULT.inputs_per_address, DEFAULT.inputs_size)
         only = HttpLimits(input_size=10, inputs_size=10)
         self.assertEqual(only.inputs_per_address, 10)

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.config.loader}.
-
-What may be wrong with what commands share.
-"""
+"""Tests for L{shellstream.config.loader}: mistakes in shared settings."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.config.loader}: what may be wrong with a parameter."""
+"""Tests for L{shellstream.config.loader}: mistakes in a parameter."""
 
 from pathlib import Path
 

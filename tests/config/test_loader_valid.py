@@ -202,7 +202,7 @@ class RightTests(SynchronousTestCase):
         )
 
     def test_least(self) -> None:
-        """A command needs nothing but what it runs."""
+        """A command needs only its argv."""
         expected = Config(commands={"x": Command(name="x", argv=("a",))})
         self.assertEqual(parse(COMMAND), expected)
         self.assertIsNone(expected.default)

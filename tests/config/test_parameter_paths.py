@@ -88,7 +88,7 @@ class PathTests(ParameterTestCase):
         self.assertEqual(self.path.accept("loop/x"), str(self.app / "loop/x"))
 
     def test_long(self) -> None:
-        """A resolved path is accepted again: it is not too long."""
+        """A resolved path is not too long to be accepted again."""
         self.assert_refused(self.path, "0" * MAX_LENGTH)
         fits = "0" * (MAX_LENGTH - len(str(self.app)) - 1)
         found = self.path.accept(fits)
@@ -155,7 +155,7 @@ class PathProperties(SynchronousTestCase):
 
     @given(PATHS)
     def test_everything_inside(self, value) -> None:
-        """A path that stays inside is accepted, whatever its dots."""
+        """A path that stays inside is accepted, with any dots."""
         assume("\0" not in value and value and not value.startswith("/"))
         expected = normpath(f"/srv/app/{value}")
         inside = (expected + "/").startswith("/srv/app/")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.config.parameters}: what no value can do, by hypothesis."""
+"""Properties of L{shellstream.config.parameters}: the limits of every value."""
 
 import json
 import math
@@ -75,7 +75,7 @@ class AcceptProperties(SynchronousTestCase):
 
     @given(CASES | ODD_CASES)
     def test_only_what_the_schema_says(self, case) -> None:
-        """An accepted value is valid by the schema, or what its text means is."""
+        """An accepted value is valid by the schema, or its text's meaning is."""
         parameter, value = case
         text = accepted(parameter, value)
         if text is not None:
@@ -122,7 +122,7 @@ class AcceptProperties(SynchronousTestCase):
 
     @given(st.floats())
     def test_floats(self, value) -> None:
-        """A number reads back as exactly what it was, or is refused."""
+        """A number reads back exactly, or is refused."""
         text = accepted(Number(name="p"), value)
         if math.isfinite(value) and abs(value) < 10**40:
             self.assertEqual(float(text or "nan"), value)

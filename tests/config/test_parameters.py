@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.config.parameters}: what each type takes, by example."""
+"""Tests for L{shellstream.config.parameters}: the values of each type, by example."""
 
 import re
 
@@ -86,7 +86,7 @@ class StringTests(ParameterTestCase):
         self.assert_refused(parameter, "abcd")
 
     def test_deeply_nested(self) -> None:
-        """A value nested too deeply to be shown is refused like any other."""
+        """A value nested too deeply to be shown is refused."""
         value: object = "x"
         for _ in range(5000):
             value = [value]

@@ -94,7 +94,7 @@ class PageTests(SynchronousTestCase):
     """The reference files match the code."""
 
     def test_current(self) -> None:
-        """Both files are as they are made from the code."""
+        """Both files match the code."""
         for path, text in pages():
             self.assertEqual(path.read_text("utf-8"), text, "run docs/generate.py")
 
@@ -120,13 +120,13 @@ class SchemaTests(SynchronousTestCase):
     """Editors find the mistakes that JSON Schema can express, and no others."""
 
     def test_draft(self) -> None:
-        """It is right, and of draft 4, the newest that Taplo knows."""
+        """The schema is valid, and of draft 4, the newest that Taplo knows."""
         schema = json_schema()
         Draft4Validator.check_schema(schema)
         self.assertEqual(schema["$schema"], Draft4Validator.META_SCHEMA["id"])
 
     def test_example(self) -> None:
-        """It accepts the example, whose first line names it."""
+        """The schema accepts the example, whose first line names it."""
         text = EXAMPLE.read_text("utf-8")
         self.assertEqual(schema_errors(text), [])
         named = re.match(r"#:schema (\S+)\n", text)
@@ -135,7 +135,7 @@ class SchemaTests(SynchronousTestCase):
         self.assertIn(schema.resolve(), [path.resolve() for path, _ in pages()])
 
     def test_whole_example(self) -> None:
-        """It accepts the example with all that is commented out: it has every key."""
+        """The schema accepts the example with every commented-out key."""
         commented = re.compile(r"^# (?=\[|[a-z_.]+ = )", re.MULTILINE)
         text, count = commented.subn("", EXAMPLE.read_text("utf-8"))
         self.assertGreater(count, 20)
@@ -151,7 +151,7 @@ class SchemaTests(SynchronousTestCase):
             self.assertEqual(set(known), set(document[name]))
 
     def test_right(self) -> None:
-        """It accepts every right configuration of these tests."""
+        """The schema accepts every valid configuration of these tests."""
         count = 0
         for text in configurations():
             count += 1
@@ -160,7 +160,7 @@ class SchemaTests(SynchronousTestCase):
         self.assertGreater(count, 30)
 
     def test_wrong(self) -> None:
-        """It refuses a file with a mistake of each kind, as the daemon does."""
+        """The schema refuses each kind of mistake, as the daemon does."""
         for text in WRONG:
             with self.subTest(text=text):
                 self.assertTrue(mistakes(text))

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.banner}: what the operator is told at the start."""
+"""Tests for L{shellstream.daemon.banner}: the operator's text at the start."""
 
 import os
 import socket
@@ -58,7 +58,9 @@ class NameTests(SynchronousTestCase):
     """The names of this machine."""
 
     def test_own(self) -> None:
-        """By its whole name, the first part of it, and that on the local network."""
+        """
+        A host has its full name, its first part, and that name on the local network.
+        """
         for host, names in (
             ("Laptop", ["laptop", "laptop.local"]),
             ("ci.example.org", ["ci.example.org", "ci", "ci.local"]),
@@ -72,7 +74,7 @@ class LineTests(SynchronousTestCase):
     """The commands that the banner suggests."""
 
     def test_loopback(self) -> None:
-        """On loopback: the address, and two ways for others to get in."""
+        """On loopback the banner shows the address, and two ways to let others in."""
         for address, url in (
             (IPv4Address("TCP", "127.0.0.1", 8000), "http://127.0.0.1:8000"),
             (IPv4Address("TCP", "127.0.0.2", 1), "http://127.0.0.2:1"),
@@ -99,7 +101,7 @@ class LineTests(SynchronousTestCase):
                 self.assertNotIn("curl", said)
 
     def test_network(self) -> None:
-        """On the network: the line for the other machine."""
+        """On the network the banner shows the line for the other machine."""
         (said,) = banner(ListenAddress(WIDE))
         self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
         self.assertNotIn("ssh", said)
@@ -116,7 +118,7 @@ class LineTests(SynchronousTestCase):
             self.assertIn("/stream -u :TOKEN", said)
 
     def test_everywhere(self) -> None:
-        """On all addresses: one that others can use, not the one that means all."""
+        """For a wildcard address the banner shows one that others can use."""
         for kind, host in ((IPv4Address, "0.0.0.0"), (IPv6Address, "::")):
             said = "\n".join(banner(ListenAddress(kind("TCP", host, 80))))
             self.assertNotIn(f"//{host}:", said)
@@ -173,7 +175,7 @@ class TerminalTests(SynchronousTestCase):
         os.close(writer)
 
     def test_shows(self) -> None:
-        """It shows where that went, though it goes elsewhere now."""
+        """The terminal is still the original output after a redirection."""
         terminal = StartupTerminal()
         os.dup2(self.saved, 1)
         terminal.show("secret\n")
@@ -248,7 +250,7 @@ class BannerTests(SynchronousTestCase):
         self.daemon.auth_policy = self.policy
 
     def test_places(self) -> None:
-        """Each place has its lines; nothing is shown where no token is new."""
+        """Each address has its lines; a token is shown only when it is new."""
         said = self.start(HERE, WIDE)
         self.assertEqual(
             said,

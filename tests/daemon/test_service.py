@@ -39,7 +39,7 @@ class DaemonTests(DaemonTestCase):
         verifyObject(IService, Daemon(CONFIG, None, self.reactor))
 
     def test_ending(self) -> None:
-        """It stops when all that runs has ended, its last bytes sent."""
+        """The daemon stops when all runs have ended and their last bytes are sent."""
         daemon = self.daemon(IN_MEMORY)
         self.submit(daemon)
         stopped: Deferred[Any] = daemon.stopService()
@@ -91,7 +91,7 @@ class DaemonTests(DaemonTestCase):
         self.stop(self.daemon(where))
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends what runs at once, even where it had some time to end."""
+        """Ctrl-C ends all runs at once, even while a drain is under way."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         daemon = self.daemon(IN_MEMORY, evolve(CONFIG, drain=60.0))
         self.submit(daemon)
@@ -185,7 +185,7 @@ class AuthTests(DaemonTestCase):
                 self.assertNotIn(secret.encode(), each.read_bytes(), each)
 
     def test_first_in_memory(self) -> None:
-        """A daemon that keeps nothing makes one at each start."""
+        """A daemon in memory makes a token at each start."""
         found = set()
         for _ in range(2):
             daemon = self.daemon(IN_MEMORY, CONFIG, WIDE)
@@ -196,7 +196,7 @@ class AuthTests(DaemonTestCase):
         self.assertEqual(len(found), 2)
 
     def test_insecure(self) -> None:
-        """With --insecure it is never required, and no token is made."""
+        """With --insecure authentication is never required, and no token is made."""
         for _ in range(2):
             daemon = self.daemon(self.where, CONFIG, WIDE, insecure=True)
             self.assertEqual(self.auth(daemon), (False, None))
@@ -204,7 +204,7 @@ class AuthTests(DaemonTestCase):
             self.add()
 
     def test_tokens_on_loopback(self) -> None:
-        """Once a token exists it is required, on loopback too."""
+        """Once a token exists authentication is required, on loopback too."""
         self.add()
         daemon = self.daemon(self.where)
         self.assertEqual(self.auth(daemon), (True, None))
@@ -221,7 +221,9 @@ class AuthTests(DaemonTestCase):
         self.assertIsNone(self.file.stamp())
 
     def test_made_meanwhile(self) -> None:
-        """It is required as soon as a token exists, and after the last one is gone."""
+        """
+        Authentication is required once a token exists, and stays so without tokens.
+        """
         daemon = self.daemon(self.where)
         self.add()
         self.reactor.advance(1)
@@ -238,7 +240,9 @@ class AuthTests(DaemonTestCase):
             self.stop(daemon)
 
     def test_shut(self) -> None:
-        """Once it is required, anonymous clients are cut off and refused."""
+        """
+        Once authentication is required, anonymous clients are cut off and refused.
+        """
         for tokens in (1, 0):
             self.where = os.path.abspath(self.mktemp())
             self.file = TokenFile(Path(self.where))

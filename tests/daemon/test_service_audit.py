@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.service}: where what was done is noted."""
+"""Tests for L{shellstream.daemon.service}: the place of the audit."""
 
 import json
 import os
@@ -30,7 +30,9 @@ class AuditTests(DaemonTestCase):
         return [(each["what"], each.get("name", each.get("who"))) for each in lines]
 
     def test_runs(self) -> None:
-        """In the state folder, if nothing else is said; also what the stop ends."""
+        """
+        By default the audit is in the state folder; it also holds the ends at a stop.
+        """
         daemon = self.daemon(self.where)
         self.submit(daemon)
         stopped = daemon.stopService()
@@ -40,7 +42,7 @@ class AuditTests(DaemonTestCase):
         self.assertEqual(self.said(), [("start", "anonymous"), ("end", "anonymous")])
 
     def test_elsewhere(self) -> None:
-        """In another file, also where the state is in memory."""
+        """The audit can be in another file, also with the state in memory."""
         self.file = Path(self.mktemp()).absolute()
         config = evolve(CONFIG, audit=AuditSettings(file=str(self.file)))
         for where in (self.where, IN_MEMORY):
@@ -52,7 +54,7 @@ class AuditTests(DaemonTestCase):
         self.assertFalse(Path(self.where, "audit.jsonl").exists())
 
     def test_in_memory(self) -> None:
-        """In the log, where there is no file."""
+        """Without a file the audit is in the log."""
         with capturedLogs() as logged:
             daemon = self.daemon(IN_MEMORY)
             self.submit(daemon)
@@ -63,7 +65,7 @@ class AuditTests(DaemonTestCase):
         self.stop(daemon)
 
     def test_unusable(self) -> None:
-        """It does not start where it could not be kept."""
+        """The daemon does not start if the audit cannot be kept."""
         for file in ("/nowhere/a.jsonl", self.mktemp() + "x", "/dev/null"):
             path = os.path.abspath(file)
             if file.endswith("x"):
@@ -73,7 +75,7 @@ class AuditTests(DaemonTestCase):
             self.assertIn(f"the audit cannot be kept in {path}: ", str(error))
 
     def test_tokens(self) -> None:
-        """The first token is recorded, and what is changed by hand, but no secret."""
+        """The audit holds the first token and manual changes, but no secret."""
         daemon = self.daemon(self.where, CONFIG, WIDE)
         secret = str(daemon.auth_policy.pop_first_token()).rpartition("_")[2]
         path = Path(self.where, "tokens.json")

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.tls_service}: what those who connect are shown."""
+"""Tests for L{shellstream.daemon.tls_service}: the certificate that clients get."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ from tests.support.http import NoContent, Wire
 
 
 class Echo(Protocol):
-    """Says what it is told, and who told it."""
+    """A server that echoes the client's bytes and certificate."""
 
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)
@@ -72,7 +72,7 @@ class TLSTestCase(SynchronousTestCase):
         return service
 
     def accept(self, factory: IProtocolFactory | None = None) -> tuple[Any, Wire]:
-        """A connection on which nothing has been said, and its wire."""
+        """Return a connection without traffic, and its wire."""
         address = IPv4Address("TCP", "127.0.0.1", 1)
         protocol, wire = (factory or self.factory).buildProtocol(address), Wire()
         assert protocol is not None
@@ -80,7 +80,7 @@ class TLSTestCase(SynchronousTestCase):
         return protocol, wire
 
     def connect(self, context: SSL.Context | None = None) -> Handshake:
-        """A client, once its handshake is over, or has failed."""
+        """Return a client whose handshake has succeeded or failed."""
         return Handshake(self.factory, context)
 
     def shown(self) -> str:
@@ -90,7 +90,7 @@ class TLSTestCase(SynchronousTestCase):
         return fingerprint(certificate.to_cryptography())
 
     def of(self, cert: str, key: str) -> str:
-        """The fingerprint of what is in files."""
+        """Return the fingerprint of these files."""
         return fingerprint(read_certified_key(cert, key).chain[0])
 
 
@@ -98,7 +98,7 @@ class ShownTests(TLSTestCase):
     """Which certificate is shown, and how TLS is spoken."""
 
     def test_verified(self) -> None:
-        """It is a service that makes connections."""
+        """The service provides its interfaces."""
         service = self.start()
         verifyObject(IService, service)
         verifyObject(IOpenSSLServerConnectionCreator, service)
@@ -110,7 +110,7 @@ class ShownTests(TLSTestCase):
         self.assertEqual(self.connect().say(b"hello"), b"hello")
 
     def test_before_privileges_go(self) -> None:
-        """Files are read while the daemon is still who may read them."""
+        """Files are read before the daemon drops its privileges."""
         settings = TLS(certificate=self.cert, key=self.key)
         service = TLSService(settings, lambda: None, lambda: [], self.clock, lambda: 0)
         service.privilegedStartService()
@@ -214,7 +214,7 @@ class ShownTests(TLSTestCase):
         self.assertTrue(transport.disconnected)
 
     def test_silent_later(self) -> None:
-        """Nor can one who has come so far stay by never saying goodbye."""
+        """A client that never says goodbye is cut too."""
         for asked in (
             b"",
             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
@@ -229,7 +229,7 @@ class ShownTests(TLSTestCase):
             self.assertTrue(silent.transport.disconnecting)
 
     def test_refused(self) -> None:
-        """Only one who is refused, and perhaps still sends, is waited for a little."""
+        """Only a refused client, which may still send, gets a short linger."""
         self.factory = self.start().wrap(Site(NoContent(), self.clock))
         refused = self.connect()
         refused.say(b"nonsense\r\n\r\n")
@@ -265,7 +265,9 @@ class ReloadTests(TLSTestCase):
         self.assertEqual(logged, [])
 
     def test_half_written(self) -> None:
-        """Until both are right the old one is shown; it is told once why."""
+        """
+        Until both files are valid the old pair is served; the error is logged once.
+        """
         self.start()
         before = self.shown()
         cert, key = self.issue("new")
@@ -297,7 +299,7 @@ class ReloadTests(TLSTestCase):
         self.assertEqual(self.shown(), before)
 
     def test_client_ca(self) -> None:
-        """Whose certificates are taken may change, too."""
+        """The client authority can change too."""
         settings = TLS(certificate=self.cert, key=self.key, client_ca=self.ca)
         self.start(settings)
         other = trustme.CA()
@@ -326,7 +328,7 @@ class ReloadTests(TLSTestCase):
 
 
 class ClientCertificateTests(TLSTestCase):
-    """Clients show who they are, where they may or have to."""
+    """Clients may or must present a certificate."""
 
     def serve(self, wanted: ClientCertificate) -> None:
         self.start(

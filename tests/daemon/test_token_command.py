@@ -1,4 +1,4 @@
-"""Tests for C{twistd shellstream tokens}: what it does, and what it says."""
+"""Tests for C{twistd shellstream tokens}: its effects and its messages."""
 
 import io
 import json
@@ -64,13 +64,15 @@ class MakeTests(ToolTestCase):
     """C{tokens make} makes one, and shows it once."""
 
     def test_usual(self) -> None:
-        """By default it is good for ever, and for all but making runs be forgotten."""
+        """
+        By default a token never expires, and allows all actions but deleting runs.
+        """
         token = self.make("pi")
         self.assertEqual((token.name, token.created, token.expires), ("pi", NOW, None))
         self.assertEqual(token.grant, Grant())
 
     def test_scoped(self) -> None:
-        """It may be for some commands, some actions, its own runs, and some time."""
+        """A token can be limited to commands, actions, its own runs, and a time."""
         options = ("--commands", "build*", "--commands", "t", "--own")
         token = self.make("ci", *options, "--actions", "run, read", "--expires", "30d")
         self.assertEqual(
@@ -84,7 +86,7 @@ class MakeTests(ToolTestCase):
         self.assertEqual(token.expires, NOW + 30 * DAY)
 
     def test_said(self) -> None:
-        """The token is alone on standard output; what to do with it is not there."""
+        """Standard output holds only the token; the advice is on standard error."""
         said = self.tool("make", "pi", "--expires", "2024-01-31", "--own")
         self.assertRegex(said.out, r"\Ashs_[0-9a-f]{8}_[0-9a-f]{64}\n\Z")
         self.assertNotIn(said.out.strip(), said.err)
@@ -167,7 +169,7 @@ class WhereTests(ToolTestCase):
             self.assertIn("; give a --state-dir", said.err)
 
     def test_unusable(self) -> None:
-        """A file that cannot be trusted is told, and nothing is changed."""
+        """An unsafe file is reported, and nothing is changed."""
         self.make("pi")
         self.file.path.chmod(0o644)
         for argv in (["list"], ["make", "x"], ["revoke", "pi"]):
@@ -177,7 +179,7 @@ class WhereTests(ToolTestCase):
 
 
 class ListTests(ToolTestCase):
-    """C{tokens list} shows all that is known of them."""
+    """C{tokens list} shows all facts of the tokens."""
 
     def test_none(self) -> None:
         """An empty list is reported to people, but not to programs."""
@@ -187,7 +189,7 @@ class ListTests(ToolTestCase):
         self.assertEqual(self.tool("list", "--json").out, "[]\n")
 
     def test_table(self) -> None:
-        """For people it is a table, the oldest first."""
+        """People get a table, the oldest token first."""
         pi = self.make("pi")
         self.now += DAY
         ci = self.make("ci", "--own", "--actions", "read", "--expires", "1h")
@@ -205,7 +207,7 @@ class ListTests(ToolTestCase):
         self.assertEqual(rows[2][6:], ["2023-11-15T23:13:20Z", "(expired)"])
 
     def test_json(self) -> None:
-        """For programs it is JSON, with all there is but digests."""
+        """Programs get JSON with all fields but digests."""
         pi = self.make("pi", "--expires", "1h")
         (row,) = json.loads(self.tool("list", "--json").out)
         self.assertEqual(
@@ -254,7 +256,7 @@ class ChangeTests(ToolTestCase):
         self.assertEqual(len(self.ids()), 3)
 
     def test_refused(self) -> None:
-        """No token, an unknown command, or none, make no sense."""
+        """An unknown token or command, or a missing one, is refused."""
         for argv in (
             ("revoke",),
             ("revok", "pi"),
@@ -271,7 +273,9 @@ class AuditTests(ToolTestCase):
         return list(map(json.loads, lines))
 
     def test_who(self) -> None:
-        """Each line has the account, the user behind sudo, and the time; no secret."""
+        """
+        Each audit line has the account, the user behind sudo, and the time; no secret.
+        """
         secret = self.tool("make", "pi", "--actions", "read").out.strip()[-64:]
         self.now += DAY
         self.tool("make", "ci", "--own", "--expires", "1h", SUDO_USER="alice")

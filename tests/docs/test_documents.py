@@ -13,14 +13,14 @@ class BlockTests(SynchronousTestCase):
     """No block is left out by accident."""
 
     def test_run_or_reason(self) -> None:
-        """Each block has something that runs it, or says why it has not."""
+        """Each block is run, or says why it is not."""
         for path in DOCUMENTS:
             for block in blocks(path):
                 if not block.marker.startswith("skip "):
                     self.assertIn(block.language, LANGUAGES, str(block))
 
     def test_all_walked(self) -> None:
-        """Each document with a block is tried below."""
+        """Each document with a block is tested here."""
         tried = {
             getattr(method, "path", None) for method in vars(WalkthroughTests).values()
         }
@@ -47,7 +47,7 @@ def walk(name: str):
 
 
 class WalkthroughTests(TestCase):
-    """A reader who types all that a document says gets through."""
+    """A reader can type all commands of a document, and they work."""
 
     timeout = 300  # of a machine that does much else
     skip = needs(*PROGRAMS)

@@ -29,7 +29,7 @@ def anchors(path: Path) -> set[str]:
 
 
 class LinkTests(SynchronousTestCase):
-    """A reader who follows a link gets there."""
+    """Each link works."""
 
     def test_links(self) -> None:
         """Each link to a file of ours leads to it, and to a heading in it."""
@@ -59,7 +59,7 @@ class ReadmeTests(SynchronousTestCase):
         self.text = (ROOT / "README.md").read_text("utf-8")
 
     def test_short(self) -> None:
-        """It can be read in one go."""
+        """The document is short enough for one reading."""
         self.assertLessEqual(len(self.text.splitlines()), README_LINES)
 
     def test_commands(self) -> None:
@@ -112,7 +112,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(found, MAY_IMPORT)
 
     def test_files(self) -> None:
-        """Each file that a document names is there."""
+        """Each file that a document names exists."""
         for path in DOCUMENTS:
             for name in re.findall(r"`([\w./-]+/[\w.-]+)`", path.read_text("utf-8")):
                 first = name.partition("/")[0]
@@ -125,7 +125,7 @@ class SecurityTests(SynchronousTestCase):
     """The page on security names tests that there are."""
 
     def test_names(self) -> None:
-        """Each module in brackets is a module of tests."""
+        """Each module in brackets is a test module."""
         text = (EXPLANATION / "security.md").read_text("utf-8")
         names = re.findall(r"\b(?:\w+\.)+test_\w+\b", text)
         self.assertGreater(len(names), 20)

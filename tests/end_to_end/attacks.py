@@ -1,4 +1,4 @@
-"""Tables of attacks: what strangers may send."""
+"""Tables of attacks."""
 
 from urllib.parse import quote
 

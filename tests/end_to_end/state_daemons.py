@@ -1,4 +1,4 @@
-"""Daemons that share a state directory, and what the machine knows of their runs."""
+"""Daemons that share a state directory, and the machine's view of their runs."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def _run_of(pid: int) -> str:
 
 
 def refusal(program: Program) -> str:
-    """The line by which a daemon said why it does not start."""
+    """Return the line by which a daemon says why it does not start."""
     said = (program.out + program.err).decode()
     assert "Traceback" not in said, said
     (line,) = re.findall("shellstream: (.*)", said)

@@ -104,7 +104,7 @@ class AccessTests(TokensTestCase):
         self.assertEqual(await self.principal(*elsewhere), 401)
 
     async def test_names(self) -> None:
-        """On loopback, too, only a name of this machine is right."""
+        """On loopback, too, only a name of this machine is accepted."""
         gate = Gate(self)
         daemon = await start_daemon(
             self, gate.config + '[access]\nhosts = ["ci.example.org"]\n'

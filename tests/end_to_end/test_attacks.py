@@ -58,7 +58,7 @@ class AttackTestCase(TestCase):
         return found
 
     async def assert_refused(self, request: str | bytes, *statuses: int) -> Watcher:
-        """It is refused with a problem that shows nothing of the daemon."""
+        """Check for a refusal that shows nothing of the daemon."""
         found = await self.ask(request)
         self.assertIn(found.status, statuses or (400, 413), request[:200])
         self.assertIn("application/problem+json", found.head)
@@ -74,7 +74,7 @@ class AttackTestCase(TestCase):
         return found.body.decode().split("\0")
 
     async def assert_nothing_ran(self, but: int = 0) -> None:
-        """Check how many runs were started, and that no file has come or gone."""
+        """Check the number of started runs, and that no file was made or deleted."""
         listed = await fetch(self.daemon.port, "/runs?limit=1000")
         self.assertEqual(len(json.loads(listed.body)["runs"]), but)
         self.assertEqual(self.files(), self.before)
@@ -120,7 +120,7 @@ class ParameterTests(AttackTestCase):
         await self.assert_nothing_ran()
 
     async def test_json(self) -> None:
-        """Members that are doubled, too deep, too many or no text are refused."""
+        """Members that are repeated, too deep, too many or not text are refused."""
         for body in JSON:
             await self.assert_refused(_body("/stream/argv", body))
             await self.assert_refused(
@@ -130,7 +130,7 @@ class ParameterTests(AttackTestCase):
         await self.assert_nothing_ran()
 
     async def test_forms(self) -> None:
-        """Nor are forms that can be read in two ways, or have a million fields."""
+        """Forms that are ambiguous, or have a million fields, are refused."""
         kind = b"application/x-www-form-urlencoded"
         for body in FORMS:
             await self.assert_refused(_body("/stream/argv", body, kind))
@@ -201,7 +201,7 @@ params.file = {{type = "path", roots = ["{self.root}"], default = "{self.root}"}
 """
 
     async def test_names(self) -> None:
-        """No name and no id leads to anything but what has it."""
+        """A name or an id finds only its own command or run."""
         for path in PATHS:
             for place in (
                 f"/commands/{path}",

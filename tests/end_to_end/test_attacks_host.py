@@ -91,7 +91,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 class LeakTests(TestCase):
-    """A child has what it was given, and nothing of the daemon's."""
+    """A child gets its own settings, and nothing of the daemon's."""
 
     timeout = 60
     skip = needs("setpriv", "nice", "stdbuf")
@@ -138,7 +138,7 @@ class FileTests(StateTestCase):
     """The daemon's files are readable by its user alone, whatever its umask."""
 
     def assert_private(self, top: Path) -> set[str]:
-        """Folders are 0700, files 0600; returns the names of all that is there."""
+        """Check modes: folders 0700, files 0600; return all names."""
         names = set()
         for path in (top, *top.rglob("*")):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -152,7 +152,9 @@ class FileTests(StateTestCase):
         return await starting
 
     async def test_modes(self) -> None:
-        """History, outputs, what was damaged, and folders above that are made, too."""
+        """
+        History, outputs, damaged files, and newly made parent folders are private too.
+        """
         made = Path(self.mktemp()).absolute()
         for mask in (0, 0o22):
             top = made / oct(mask)

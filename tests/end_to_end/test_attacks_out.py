@@ -76,7 +76,9 @@ class OutputTests(TestCase):
                         self.assertEqual(len(account.data), len(data) * len(streams))
 
     async def test_page(self) -> None:
-        """A browser shows what looks like a page as text: it executes nothing."""
+        """
+        A browser shows output that looks like a page as text, and executes nothing.
+        """
         page = f'get = true\nargv = ["printf", "%s", {json.dumps(PAGE)}]\n'
         daemon = await start_daemon(self, f"{CONFIG}[commands.page]\n{page}")
         order = {"command": "echo", "params": {"s": PAGE}}
@@ -106,7 +108,7 @@ class TerminalTests(ClientTestCase):
     """Messages of the command line cannot steer the terminal."""
 
     def assert_harmless(self, shown: bytes, *, ours: str = "") -> None:
-        """All of it would just be printed, and no line is made to look like ours."""
+        """Check that all bytes are printable, and no line looks like one of ours."""
         for line in shown.decode().split("\n"):
             self.assertTrue(line.isprintable(), line)
             self.assertFalse(line.startswith("shellstream: all is well"), line)
@@ -248,7 +250,9 @@ class LogTests(TestCase):
     timeout = 60
 
     async def test_injected(self) -> None:
-        """By path, header, parameter or failure: an entry stays one harmless line."""
+        """
+        Text injected by path, header, parameter or failure stays in one harmless line.
+        """
         daemon = await start_daemon(self, CONFIG)
         made = "x\r\n2026-01-01T00:00:00+0000 [made] up\x1b[2J\x9b\x85\u2028"
         raw = made.replace("\r\n", "\r").encode()

@@ -46,7 +46,7 @@ class AuditTestCase(StateTestCase):
 
 
 class AuditTests(AuditTestCase):
-    """Each thing that is done has its line."""
+    """Each action has its audit line."""
 
     async def test_everything(self) -> None:
         """Start, refusal, signal, cancel, end, deletion: a line each."""
@@ -130,7 +130,7 @@ class AuditTests(AuditTestCase):
         self.assertLess(len(refused), count / 2)
 
     async def test_rotated(self) -> None:
-        """It is where the operator says, and rotated; no file is for others to read."""
+        """The audit is in the operator's file, rotated, and private."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         table = f"[audit]\nfile = '{folder}/a'\nmax_size = 300\nkeep = 2\n"
@@ -144,7 +144,7 @@ class AuditTests(AuditTestCase):
         self.assertFalse(self.path.exists())
 
     async def umasked(self, config: str) -> Daemon:
-        """A daemon that would let everybody read and write what it makes."""
+        """Return a daemon with a umask that would make its files public."""
         path = Path(self.mktemp()).absolute()
         path.write_text(config)
         options = ("--port", "0", "--config", str(path), "--state-dir", str(self.state))
@@ -199,7 +199,7 @@ class SecretTests(AuditTestCase):
     """A secret is seen by the command that it is for."""
 
     async def test_nowhere(self) -> None:
-        """It is in no file of the daemon's, nor in its log, nor in an answer."""
+        """A secret appears in no file, log or answer of the daemon."""
         daemon = await self.start(CONFIG)
         file = Path(self.mktemp()).absolute()
         news = await watch(daemon.port, get("/events"))
@@ -242,7 +242,7 @@ class TokenTests(AuditTestCase):
         return [(each["what"], each["name"]) for each in found]
 
     async def test_tokens(self) -> None:
-        """Each change has one line, and is heeded by a daemon that runs."""
+        """Each change has one line, and takes effect in a running daemon."""
         await self.tool("make", "pi")
         await self.tool("make", "ci")
         expected = [("token-made", "pi"), ("token-made", "ci")]

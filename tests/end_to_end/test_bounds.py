@@ -61,7 +61,7 @@ class Taker(Protocol):
 
 
 class BackPressureTests(TestCase):
-    """A client that stops reading pauses the command, and costs next to nothing."""
+    """A client that stops reading pauses the command, at almost no cost."""
 
     timeout = 120
 
@@ -106,7 +106,7 @@ class NothingLingersTests(TestCase):
     AT_ONCE = 50
 
     async def test_thousand_streams(self) -> None:
-        """After 1,000 streams, half of them cut off, all is as it was."""
+        """After 1,000 streams, half of them cut off, the daemon is as before."""
         config = parse(
             '[commands.whole]\nargv = ["echo", "hi"]\n'
             '[commands.cut]\nshell = "echo hi; sleep 1000 & wait"\nlinger = 0\n'

@@ -120,7 +120,7 @@ class ClientTests(TestCase):
         )
 
     async def test_nobody_there(self) -> None:
-        """No server, no such host, no TLS: each has its own message."""
+        """A missing server, an unknown host and missing TLS have their own messages."""
         await self.fails(self.client("127.0.0.1:1"), 69, "connection refused")
         await self.fails(self.client("http://nowhere.invalid/"), 68, "no such host")
         plain = await self.server(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -144,7 +144,7 @@ class ClientTests(TestCase):
             self.assertEqual((await client.ended(), client.out), (0, b"hi"))
 
     async def test_cut_short(self) -> None:
-        """An answer that breaks off is an error, and what came is shown."""
+        """A truncated answer is an error, and its output is shown."""
         for head in (
             b"Transfer-Encoding: chunked\r\n\r\n2\r\n",
             b"Content-Length: 9\r\n\r\n",
@@ -195,7 +195,7 @@ class ClientTests(TestCase):
             await self.fails(client, 74, why)
 
     async def test_nohup(self) -> None:
-        """Under nohup(1) a hangup changes nothing."""
+        """Under nohup(1) the client ignores a hangup."""
         gate = Gate(self)
         daemon = await start_daemon(self, gate.config)
         url = f"{daemon.url}/stream"
@@ -207,7 +207,7 @@ class ClientTests(TestCase):
         self.assertEqual(await client.ended(), 0)
 
     async def test_demo(self) -> None:
-        """C{demo} needs nothing: it shows the demo and says what to type."""
+        """C{demo} shows the demo without a server, and says what to type."""
         client = self.client("demo")
         self.assertEqual(await client.ended(), 0, client.err)
         self.assertEqual(client.out, b"1\n2\n3\n")

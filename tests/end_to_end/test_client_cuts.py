@@ -1,4 +1,4 @@
-"""Connections are cut at any byte; what the client shows is what the command wrote."""
+"""Connections are cut at any byte; the client still shows the command's output."""
 
 import os
 from random import Random
@@ -116,7 +116,7 @@ class Proxy:
         self.port = port
 
     def next_cut(self) -> int | None:
-        """After how many bytes of the answer the next connection is cut."""
+        """Return the number of bytes after which the next connection is cut."""
         if self.cuts <= 0:
             return None
         self.cuts -= 1
@@ -149,7 +149,7 @@ class CutTests(ClientTestCase):
         return proxy
 
     async def test_any_byte(self) -> None:
-        """After hundreds of cuts stdout, stderr and exit code are what they were."""
+        """After hundreds of cuts stdout, stderr and exit code are unchanged."""
         await self.serve(CONFIG)
         numbers = "".join(f"{k}\n" for k in range(1, LAST + 1)).encode()
         errors = "".join(f"{k}\n" for k in range(1, 1001)).encode()
@@ -181,7 +181,7 @@ class CutTests(ClientTestCase):
         self.assertLess(proxy.cuts, 20)
 
     async def test_told(self) -> None:
-        """With -v each cut is reported on stderr; without it none is."""
+        """With -v each cut is reported on stderr; without it none."""
         await self.serve(CONFIG)
         proxy = await self.proxied(self.seed, 5)
         words = ("--server", self.url, "-v", "--no-stdin", "count")

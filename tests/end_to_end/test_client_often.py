@@ -65,7 +65,7 @@ class OftenTests(ClientTestCase):
     """The library, again and again."""
 
     async def test_often(self) -> None:
-        """Every run tells its own output and end, and costs nothing once it is over."""
+        """Every run has its own output and end, and costs nothing after it."""
         await self.serve(CONFIG)
         runs = int(os.environ.get("SHELLSTREAM_RUNS", 200))
         program = run(self, sys.executable, "-c", _PROGRAM, self.daemon.url, str(runs))

@@ -86,7 +86,7 @@ class RunTests(ClientTestCase):
         self.assertEqual(rest.out, attached.out[7:])
 
     async def test_now(self) -> None:
-        """C{output} shows what there is, and does not wait for more."""
+        """C{output} shows the existing output without waiting for more."""
         gate = Gate(self)
         await self.serve(gate.config)
         run_id = (await self.done("start", "gated")).out.decode().strip()
@@ -267,7 +267,7 @@ class LibraryTests(ClientTestCase):
     """The library, in programs of both kinds."""
 
     async def test_programs(self) -> None:
-        """Each kind of program says the same, and loads nothing of the other's loop."""
+        """Both kinds of program print the same, and load only their own loop."""
         await self.serve(CONFIG)
         for source in (_PLAIN, _TWISTED):
             program = run(self, sys.executable, "-c", source, self.daemon.url)
@@ -298,7 +298,7 @@ class LightTests(ClientTestCase):
     """A Raspberry Pi Zero has little of everything."""
 
     async def test_light(self) -> None:
-        """Only what a run needs is loaded; treq takes most of the memory."""
+        """Only needed modules are loaded; treq takes most of the memory."""
         argv = '["head", "-c", "30000000", "/dev/zero"]'
         await self.serve(f'default = "x"\n[commands.x]\nargv = {argv}\n')
         nowhere = os.open(os.devnull, os.O_WRONLY)

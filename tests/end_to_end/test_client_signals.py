@@ -14,7 +14,7 @@ from tests.support.programs import Lifeline, readable, run
 
 
 class Silent(Protocol):
-    """A server that takes a request, and says nothing."""
+    """A server that takes a request, and does not answer."""
 
     def __init__(self) -> None:
         self.asked: Deferred[bytes] = Deferred()
@@ -60,7 +60,7 @@ class SignalTests(ClientTestCase):
         await lifeline.cut()
 
     async def test_handled(self) -> None:
-        """A command that knows what to do about it is heard to its end."""
+        """Output of a command that handles the signal is shown up to its end."""
         await self.begin(
             'trap "echo tidied; exit 7" INT; echo ready; while :; do sleep 0.01; done'
         )
@@ -123,7 +123,7 @@ class SignalTests(ClientTestCase):
         self.assertTrue(client.out.startswith(b"ready\n"))
 
     async def test_no_run_yet(self) -> None:
-        """Before there is a run, all that can be done is to leave."""
+        """Before there is a run, Ctrl-C just leaves."""
         for name, code in (("INT", 130), ("TERM", 143)):
             silent = Silent()
             endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")

@@ -86,7 +86,7 @@ class StdinTests(ClientTestCase):
         self.assertEqual(client.out, b"one\ntwo\nthree")
 
     async def test_end(self) -> None:
-        """A pipe, a file and nothing at all come to an end there, too."""
+        """A pipe, a file and an empty input end at the command too."""
         await self.serve(CONFIG)
         path = Path(self.mktemp()).absolute()
         path.write_bytes(bytes(1_000_000))

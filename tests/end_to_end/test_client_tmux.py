@@ -1,4 +1,4 @@
-"""C{--tty} on a screen: what a user sees."""
+"""C{--tty} on a real screen."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class SeenTests(TmuxTestCase):
         self.assertEqual(Path(path).read_text(), "first\nsecond\nthird\n")
 
     async def test_password(self) -> None:
-        """A password does not show, and what is typed here afterwards does."""
+        """A password is not echoed, and later typing is."""
         await self.begin()
         await self.line("s --tty password")
         await self.shows("Password:")
@@ -88,7 +88,7 @@ class SeenTests(TmuxTestCase):
         await self.shows(PROMPT.strip())
 
     async def test_killed(self) -> None:
-        """When the daemon is killed under an editor, one can go on working here."""
+        """When the daemon is killed under an editor, the local terminal still works."""
         path = await self.begin()
         before, after = Path(f"{path}.before"), Path(f"{path}.after")
         await self.line(f"stty -a > '{before}'")

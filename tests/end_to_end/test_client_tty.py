@@ -69,7 +69,7 @@ class TerminalTestCase(ClientTestCase):
 
 
 class SittingTests(TerminalTestCase):
-    """It is as if one sat at the command's own machine."""
+    """A session feels like the command's own machine."""
 
     async def test_session(self) -> None:
         """Size, type, a new size, Ctrl-C, Ctrl-D, and the exit code of the shell."""
@@ -118,7 +118,7 @@ class LeavingTests(TerminalTestCase):
         return program
 
     async def test_escape(self) -> None:
-        """Enter, C{~} and C{.} leave a command that heeds nothing; it is ended."""
+        """Enter, C{~} and C{.} leave a command that ignores them; it is ended."""
         await self.stuck()
         self.type("x~.\r~x\r~~.\r")
         await self.program.seen(b"x~.\r~x\r~.\r")
@@ -131,7 +131,7 @@ class LeavingTests(TerminalTestCase):
         self.assertEqual(found["reason"], "disconnected")
 
     async def test_escape_unheard(self) -> None:
-        """It leaves when the server does not answer any more, too."""
+        """The escape also works when the server does not answer any more."""
         await self.stuck()
         os.kill(self.daemon.pid, SIGSTOP)
         self.addCleanup(os.kill, self.daemon.pid, SIGCONT)

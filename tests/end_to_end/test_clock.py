@@ -43,13 +43,13 @@ class ClockTests(StateTestCase):
         return await start_daemon(self, config, *options, env=env)
 
     def set(self, seconds: int) -> None:
-        """Put the clock so far from what it should be."""
+        """Set the clock off by this much."""
         aside = self.clock.with_name(f"{self.clock.name}.new")
         aside.write_text(f"{seconds:+d}")
         aside.replace(self.clock)
 
     async def runs(self, daemon: Daemon) -> list[dict[str, Any]]:
-        """All runs that are kept, oldest first."""
+        """Return all kept runs, oldest first."""
         page = json.loads((await fetch(daemon.port, "/runs")).body)
         return list(reversed(page["runs"]))
 

@@ -80,7 +80,7 @@ class ConfineTests(TestCase):
             self.assertEqual(sorted(await self.printed(name)), ["err", "out"])
 
     async def test_limits(self) -> None:
-        """Each limit is as asked for, and cannot be raised."""
+        """Each limit is set, and cannot be raised."""
         both = "ulimit -S{0}; ulimit -H{0}; "
         file = Path(self.mktemp()).absolute()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class ConfineTests(TestCase):
         self.assertEqual(end["signal"], "KILL")
 
     async def test_dies_with_daemon(self) -> None:
-        """A command goes with a daemon that was killed, as another user too."""
+        """A command ends with its killed daemon, also as another user."""
         shell, key = "echo $SHELLSTREAM_RUN; exec sleep 9999", "die_with_daemon = true"
         users = () if NOT_ROOT else ('user = "nobody"',)
         await self.start(one=(shell, key), other=(shell, key, *users))

@@ -80,14 +80,14 @@ class CutTestCase(StateTestCase):
         return run_id
 
     def assert_same(self, found: bytes, account: RunOutput) -> None:
-        """It is what the daemon tells in one piece."""
+        """Compare with the daemon's uncut answer."""
         one, other = (sha256(each).hexdigest() for each in (found, account.data))
         self.assertEqual(one, other, f"SHELLSTREAM_SEED={self.seed}")
         self.assertGreater(len(found), 100_000)
 
 
 class ResumeTests(CutTestCase):
-    """In each format a client goes on where it was, live and later."""
+    """In each format a client resumes at its offset, live and later."""
 
     async def test_plain(self) -> None:
         """Bytes go on at an offset that is the number of those that came."""

@@ -38,7 +38,9 @@ class DaemonTests(TestCase):
         return folder
 
     async def test_says_where_to_look(self) -> None:
-        """It tells what to open, and what to type on this and another machine."""
+        """
+        The banner tells what to open, and what to type on this and another machine.
+        """
         daemon = await start_daemon(self)
         said = daemon.program.out.decode()
         self.assertIn(f"open {daemon.url}/", said)
@@ -85,7 +87,7 @@ class DaemonTests(TestCase):
         self.assertFalse((folder / "twistd.pid").exists())
 
     async def test_two_in_one_folder(self) -> None:
-        """In the foreground no PID file keeps a second daemon from starting."""
+        """In the foreground, without a PID file, a second daemon does not start."""
         folder = str(self.folder())
         for _ in range(2):
             program = self.twistd("--port", "0", cwd=folder)
@@ -128,7 +130,7 @@ class DaemonTests(TestCase):
         self.assertEqual(await client.ended(), 0)
 
     async def test_bad_endpoint(self) -> None:
-        """An endpoint that means nothing is one clear line."""
+        """A malformed endpoint is reported in one clear line."""
         for endpoint, named in (
             ("tcp", "--listen tcp: "),
             ("nonsense:1", "--listen nonsense:1: "),
@@ -150,7 +152,7 @@ class DaemonTests(TestCase):
         self.assertIn(b"--port 80000", program.err)
 
     async def test_check(self) -> None:
-        """--check says that a configuration is right, and starts nothing."""
+        """--check accepts a valid configuration, and starts nothing."""
         path = self.folder() / "good.toml"
         path.write_text('[commands.x]\nargv = ["true"]\n')
         program = self.twistd("--check", "--config", str(path))
@@ -185,7 +187,7 @@ class DaemonTests(TestCase):
             self.assertEqual(len(program.err.splitlines()), 1, program.err)
 
     async def test_stop(self) -> None:
-        """SIGTERM ends what runs, cuts its viewers off, and all is over."""
+        """SIGTERM ends runs, cuts off their viewers, and stops the daemon."""
         lifeline = Lifeline(self)
         daemon = await start_daemon(
             self,
@@ -203,7 +205,7 @@ class DaemonTests(TestCase):
         self.assertEqual(await old.ended(), 56)  # a connection that was reset
 
     async def test_stops_though_a_viewer_does_not_read(self) -> None:
-        """A viewer that takes nothing does not keep the daemon from stopping."""
+        """A viewer that does not read does not keep the daemon from stopping."""
         daemon = await start_daemon(
             self, 'default = "x"\n[commands.x]\nargv = ["yes"]\ngrace = 0.2\n'
         )

@@ -12,7 +12,7 @@ DEPLOY = ROOT / "deploy"
 
 
 class SystemdTests(TestCase):
-    """The units are right, and what they start runs."""
+    """The units are valid, and their services run."""
 
     timeout = 60
     skip = needs("curl", "systemd-analyze", "systemd-socket-activate")
@@ -56,7 +56,7 @@ class SystemdTests(TestCase):
         self.assertIn(b"Filesystem", client.out)
 
     async def test_socket_activation(self) -> None:
-        """The socket unit's drop-in takes over what systemd listens on."""
+        """The socket unit's drop-in hands over systemd's socket."""
         argv = self.exec_start((DEPLOY / "shellstream.socket").read_text())
         path = socket_path(self)
         argv[-1] = argv[-1].replace("INET", "UNIX")

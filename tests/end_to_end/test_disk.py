@@ -1,4 +1,4 @@
-"""A full or failing disk: those who watch lose nothing; new requests are refused."""
+"""A full or failing disk: viewers lose nothing; new requests are refused."""
 
 import json
 import subprocess
@@ -117,7 +117,7 @@ class FullDiskTests(DiskTestCase):
         self.assertEqual(kept.data, WHOLE[kept.start :])
 
     async def test_refused(self) -> None:
-        """Once others have filled it, runs are refused until there is room again."""
+        """A full disk refuses runs until there is room again."""
         daemon = await self.start(CONFIG)
         self.fill()
         refused = await self.order(daemon)
@@ -159,7 +159,7 @@ class FullDiskTests(DiskTestCase):
         self.assertEqual(after, before)
 
     def fill(self) -> None:
-        """Take all that is left of the disk."""
+        """Fill the disk."""
         with (self.disk / "fill").open("wb", buffering=0) as file:
             while True:
                 try:

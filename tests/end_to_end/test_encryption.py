@@ -65,7 +65,7 @@ get = true
 
 
 class OwnTests(StateTestCase):
-    """A certificate that no authority vouches for, and clients that know it."""
+    """A self-signed certificate, and clients that pin it."""
 
     async def serve(self, config: str, *options: str) -> Daemon:
         """A daemon with C{--tls}, and the line that it has for other machines."""
@@ -82,14 +82,14 @@ class OwnTests(StateTestCase):
 
     @property
     def certificate(self) -> str:
-        """The file of it."""
+        """Return the path of the certificate."""
         return str(self.state / "tls" / "certificate.pem")
 
     def client(self, *words: str, **env: str) -> Program:
         return run(self, sys.executable, "-m", "shellstream.client", *words, env=env)
 
     async def test_made_once(self) -> None:
-        """It is made at the first start, for the daemon's eyes only, and kept."""
+        """The certificate is made at the first start, private, and kept."""
         gate = Gate(self)
         daemon = await self.serve(gate.config)
         first = self.pin
@@ -103,7 +103,7 @@ class OwnTests(StateTestCase):
         self.assertEqual(self.pin, first)
 
     async def test_in_memory(self) -> None:
-        """With nowhere to keep it there is another each time; the daemon says so."""
+        """A daemon in memory makes a new certificate at each start, and says so."""
         gate = Gate(self)
         daemon = await self.serve(gate.config, "--state-dir", ":memory:")
         self.assertIn(b"clients have to pin anew", daemon.program.out)
@@ -112,7 +112,7 @@ class OwnTests(StateTestCase):
         self.assertNotEqual(self.pin, first)
 
     async def test_damaged(self) -> None:
-        """A damaged certificate stops the daemon: clients know no other."""
+        """A damaged certificate stops the daemon, since clients have pinned it."""
         await self.stop(await self.serve(Gate(self).config))
         (self.state / "tls" / "key.pem").write_bytes(b"")
         options = ("--tls", "--port", "0", "--state-dir", str(self.state))
@@ -138,7 +138,7 @@ class OwnTests(StateTestCase):
             self.assertEqual(await client.ended(), 0, client.err)
 
     async def test_other(self) -> None:
-        """Another certificate is refused with both fingerprints, and nothing is run."""
+        """Another certificate is refused with both fingerprints, and nothing runs."""
         daemon = await self.serve(Gate(self).config)
         pin = f"SHA256:{'ab' * 32}"
         client = self.client(f"{daemon.url}/stream", "--pin", pin)
@@ -150,7 +150,7 @@ class OwnTests(StateTestCase):
         self.assertEqual(client.out, b"")
 
     async def test_unpinned(self) -> None:
-        """A client without it is told what to compare, and does not connect."""
+        """A client without the pin does not connect, and shows what to compare."""
         daemon = await self.serve(Gate(self).config)
         client = self.client(f"{daemon.url}/stream")
         self.assertEqual(await client.ended(), 77, client.err)
@@ -181,7 +181,9 @@ class OwnTests(StateTestCase):
         self.assertEqual(hashlib.sha256(client.out).hexdigest(), WHOLE)
 
     async def test_plain(self) -> None:
-        """A request by http:// is told to use https://, for curl and for our client."""
+        """
+        A request by http:// gets the advice to use https://, in curl and in our client.
+        """
         daemon = await self.serve(Gate(self).config)
         url = f"http://127.0.0.1:{daemon.port}/stream"
         for client in (run(self, "curl", "-s", url), self.client(url)):

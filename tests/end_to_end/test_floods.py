@@ -61,14 +61,14 @@ class Flood:
                 self.send(made, data)
 
     def send(self, connection: socket.socket, data: bytes) -> None:
-        """Send something, unless that one is over."""
+        """Send on a connection that is still open."""
         try:
             connection.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             return  # as will be read
 
     def wait(self, count: int, dribble: bytes = b"") -> None:
-        """Until so many are over, while the others send something now and then."""
+        """Wait until so many have ended, while the others send now and then."""
         with selectors.DefaultSelector() as selector:
             for each in self.sockets:
                 if each not in self.over:
@@ -89,7 +89,10 @@ class Flood:
                         self.send(each, dribble)
 
     def statuses(self) -> Sequence[bytes]:
-        """The status of each that is over; nothing for one that was only closed."""
+        """
+        Return the status of each ended connection; nothing for one that was only
+        closed.
+        """
         return [self.wires[each][9:12] for each in self.sockets if each in self.over]
 
     def close(self) -> None:
@@ -148,7 +151,7 @@ class SlowTests(FloodTestCase):
         await self.assert_served(daemon)
 
     async def test_bodies(self) -> None:
-        """Clients whose bodies do not grow are cut, and nothing is run for them."""
+        """Clients whose bodies do not grow are cut, and start nothing."""
         daemon = await self.serve("body_timeout = 1\n")
         flood = self.flood(daemon)
         begin = post("/stream/wait", {"x": "y"}).encode()[:-1]
@@ -174,7 +177,7 @@ class SlowTests(FloodTestCase):
 
 
 class HandshakeTests(FloodTestCase):
-    """With TLS the limits hold before the first request."""
+    """Under TLS the limits hold before the first request."""
 
     async def test_none(self) -> None:
         """A client that never ends the handshake is cut; others are served."""
@@ -232,7 +235,7 @@ class ManyTests(FloodTestCase):
         self.assertIn(b"200", again.statuses())
 
     async def test_all(self) -> None:
-        """Connections beyond the limit are told when to try again."""
+        """Connections beyond the limit get a time to retry."""
         daemon = await self.serve("connections = 40\nconnections_per_address = 40\n")
         first = self.flood(daemon, "127.0.0.2")
         await deferToThread(first.connect, 20)
@@ -287,7 +290,7 @@ class LargeTests(FloodTestCase):
         await self.assert_served(daemon)
 
     async def test_bounds(self) -> None:
-        """They are what the configuration says."""
+        """The limits are those of the configuration."""
         daemon = await self.serve(
             "header_size = 200\nheaders = 3\nbody_size = 10\ninput_size = 20\n"
         )
@@ -335,7 +338,7 @@ class DescriptorTests(FloodTestCase):
         self.assertNotIn(b"Traceback", daemon.program.out + daemon.program.err)
 
     async def test_runs(self) -> None:
-        """As many run as there are descriptors for; the rest comes later."""
+        """The descriptors limit the number of running runs; the rest waits."""
         daemon = await self.serve()
         there = len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
         limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
@@ -374,7 +377,7 @@ class DescriptorTests(FloodTestCase):
 
 
 class KeepaliveTests(TestCase):
-    """The kernel looks after clients that say nothing, over TLS as well."""
+    """The kernel probes silent clients, over TLS as well."""
 
     timeout = 60
 

@@ -60,7 +60,7 @@ class Sender:
     taken: int = field(default=0, init=False)
 
     def send(self, data: bytes, *, eof: bool = False) -> int:
-        """Send a piece; returns the status, and what went wrong is noted."""
+        """Send a piece; return the status, and record a failure."""
         connection = HTTPConnection("127.0.0.1", self.port)
         path = f"/runs/{self.run}/stdin?offset={self.taken}&eof={str(eof).lower()}"
         connection.request("POST", path, data)
@@ -79,7 +79,7 @@ class Sender:
             connection.sendall((head.encode() + data)[:size])
 
     def send_all(self, data: bytes, random: Random) -> None:
-        """Send all of it, over connections that break here and there."""
+        """Send all input, over connections that break now and then."""
         while self.taken < len(data):
             piece = data[self.taken : self.taken + random.randrange(1, PIECE)]
             for _ in range(random.randrange(3)):
@@ -97,7 +97,7 @@ class InputTestCase(StateTestCase):
     """A daemon whose commands read."""
 
     async def begin(self, daemon: Daemon, command: str, **wish: object) -> str:
-        """A run that has input, or what else it is to have."""
+        """Start a run with input, or with other options."""
         order = {"command": command, **(wish or {"stdin": True})}
         answer = await ask(daemon.port, post("/runs", order))
         run = answer.run
@@ -172,7 +172,7 @@ class TerminalTests(InputTestCase):
         self.assertIn("204", answer.head.splitlines()[0], answer.body)
 
     async def test_session(self) -> None:
-        """It is a terminal: its size, what is hidden, Ctrl-C, and Ctrl-D at last."""
+        """A terminal has a size, hidden input, Ctrl-C and Ctrl-D."""
         daemon = await self.start(CONFIG)
         run, shown = await self.sit(daemon, "sh", rows=50, columns=132)
         await self.type(daemon, run, "tty; stty size\r")
@@ -201,7 +201,7 @@ class TerminalTests(InputTestCase):
         await processes_gone([run])
 
     async def test_jobs(self) -> None:
-        """To cancel a shell is to end its jobs, in the background or stopped."""
+        """Cancelling a shell ends its jobs, in the background or stopped."""
         daemon = await self.start(CONFIG)
         run, shown = await self.sit(daemon, "bash")
         await self.type(daemon, run, "sleep 1001 &\r(trap '' HUP; sleep 1002) &\r")
@@ -216,7 +216,7 @@ class TerminalTests(InputTestCase):
         await processes_gone([run])
 
     async def test_killed(self) -> None:
-        """Nor do they outlive a daemon that was killed for long."""
+        """The jobs do not long outlive a daemon that was killed."""
         daemon = await self.start(CONFIG)
         run, shown = await self.sit(daemon, "bash")
         await self.type(daemon, run, "(trap '' HUP; sleep 1001) & echo $((40+2))\r")

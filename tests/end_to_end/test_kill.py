@@ -149,7 +149,7 @@ class Worker:
             self._kill.callback(None)
 
     async def compare(self, client: Client) -> None:
-        """The next daemon must replay what the client saw, and the same end."""
+        """Check that the next daemon replays the client's output, and the same end."""
         test, command, saw = self.test, client.command, client.saw
         run = client.watcher.run
         replay = await fetch_output(self.daemon.port, run)
@@ -196,7 +196,7 @@ class Worker:
 
 
 class KillTests(TestCase):
-    """After C{kill -9} nothing that a client saw is lost, and nothing is run twice."""
+    """After C{kill -9} all seen output is kept, and nothing is run twice."""
 
     timeout = 900
 
@@ -223,7 +223,7 @@ class KillTests(TestCase):
         await self.assert_each_once(workers)
 
     async def assert_each_once(self, workers: list[Worker]) -> None:
-        """Check that each of C{once} ran, and none twice."""
+        """Check that each of C{once} ran, and ran once."""
         known: set[str] = set()
         exited: set[str] = set()
         for worker in workers:
@@ -242,7 +242,9 @@ class KillTests(TestCase):
         await processes_gone(known)
 
     async def test_queue(self) -> None:
-        """The next daemon runs what was queued, in order, and not what was running."""
+        """
+        The next daemon runs queued runs in order, but not those that were running.
+        """
         gate = self.folder / "gate"
         line = f'echo "$SHELLSTREAM_RUN" >> "{self.ran}"; echo ran; '
         config = (

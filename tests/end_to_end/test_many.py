@@ -64,7 +64,9 @@ class Crowd:
         return self._bodies()[self._slow :]
 
     def read_slow(self) -> tuple[list[int], list[bytes]]:
-        """How much the slow ones have taken by now, and all of it once they hurry."""
+        """
+        Return the bytes that the slow clients have read, and all after they hurry.
+        """
         taken = [len(wire) for wire in self._wires[: self._slow]]
         for index in range(self._slow):
             while self._take(index, 1 << 16):
@@ -94,7 +96,7 @@ class Crowd:
 
 
 class ManyTestCase(StateTestCase):
-    """This process may have as many files open as it is ever allowed to."""
+    """The test process raises its limit of open files."""
 
     timeout = 120
 
@@ -133,7 +135,7 @@ class ViewerTests(ManyTestCase):
         self.assertEqual(set(bodies), {b"line 1\nline 2\nline 3\nover\n"})
 
     async def test_slow_beside_fast(self) -> None:
-        """Slow viewers delay none of a thousand others, and miss nothing."""
+        """Slow viewers do not delay a thousand others, and miss nothing."""
         gate = Gate(self)
         shell = f"read go < {gate.path}; seq 1 60000"
         daemon = await self.start(SHELL.format(shell=shell))

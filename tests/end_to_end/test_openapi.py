@@ -1,4 +1,4 @@
-"""schemathesis, which asks for all that C{/openapi.json} tells of, and for more."""
+"""schemathesis, which requests all of C{/openapi.json}, and more."""
 
 import json
 from pathlib import Path
@@ -106,7 +106,7 @@ HEADERS: tuple[str, ...] = ()
 
 
 class SchemathesisTests(TestCase):
-    """Every response is as the document says, whatever the request."""
+    """Every response matches the document, for any request."""
 
     timeout = 300
 

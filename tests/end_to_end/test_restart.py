@@ -29,7 +29,7 @@ def one(shell: str, drain: float = EVER, more: str = "") -> str:
 
 
 class DrainTests(StateTestCase):
-    """SIGTERM gives what runs its time, and Ctrl-C does not."""
+    """SIGTERM gives runs time to end, and Ctrl-C does not."""
 
     async def drain(self, daemon: Daemon) -> None:
         """Have a daemon stop: it takes no connections any more."""
@@ -135,7 +135,7 @@ class DrainTests(StateTestCase):
         self.assertNotIn(b"line 2", (await fetch_output(daemon.port, first.run)).data)
 
     async def test_interrupted(self) -> None:
-        """Ctrl-C ends what runs at once, while there is still time for it, too."""
+        """Ctrl-C ends all runs at once, during a drain too."""
         for draining in (False, True):
             daemon = await self.start(one("echo here; exec sleep 1000"))
             viewer = await watch(daemon.port, get("/stream/one?format=frames"))
@@ -160,7 +160,7 @@ class ResumeTests(StateTestCase):
     WHOLE = "café 1\n".encode() + b"\xff 2\n" + "ä line 3\n".encode()
 
     async def cut(self) -> tuple[str, dict[str, bytes]]:
-        """A run, and what its viewers saw in each format until they were cut."""
+        """Return a run, and its viewers' output in each format up to their cut."""
         gate = Gate(self)
         config = one(self.SHELL.format(path=gate.path))
         daemon = await self.start(config)

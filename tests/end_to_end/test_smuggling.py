@@ -38,7 +38,7 @@ class SmugglingTests(TestCase):
         return len(json.loads((await fetch(port, "/runs")).body)["runs"])
 
     async def test_attacks(self) -> None:
-        """Each is answered with one refusal, and then the connection is over."""
+        """Each attack gets one refusal, and then the connection is closed."""
         daemon = await start_daemon(self, CONFIG)
         for name, data in ATTACKS.items():
             found = await deferToThread(answers, daemon.port, data)

@@ -198,7 +198,7 @@ class OutputTests(StateTestCase):
         self.assertTrue(left.endswith(WHOLE[-20_000:]))  # it is in another sector
 
     async def test_deleted_while_it_is_written(self) -> None:
-        """A viewer of a run whose file is deleted meanwhile still sees all."""
+        """A viewer still sees all output of a run whose file was deleted."""
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         watcher = await watch(daemon.port, get("/stream?format=frames"))

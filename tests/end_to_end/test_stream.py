@@ -17,7 +17,7 @@ from tests.support.programs import (
 
 
 class StreamTests(TestCase):
-    """C{/stream} gives all that a command writes, and its end."""
+    """C{/stream} delivers all output of a command, and its end."""
 
     timeout = 60
     skip = needs("curl")
@@ -36,7 +36,7 @@ class StreamTests(TestCase):
         return run(self, "curl", "-sN", *options, f"{daemon.url}/stream")
 
     async def test_live(self) -> None:
-        """Each line is there before the command may print the next."""
+        """Each line arrives before the command may print the next."""
         gate = Gate(self)
         daemon = await start_daemon(self, gate.config)
         client = self.curl(daemon)
@@ -180,7 +180,7 @@ class StreamTests(TestCase):
         await lifeline.cut()
 
     async def test_timeout(self) -> None:
-        """A command that runs too long is ended, and the answer says so."""
+        """A run that exceeds its timeout is ended, and the answer says so."""
         daemon = await self.shell("echo here; exec sleep 1000", "timeout = 0.2")
         client = self.curl(daemon, "--raw")
         self.assertEqual(await client.ended(), 0)
@@ -202,7 +202,7 @@ class StreamTests(TestCase):
         self.assertNotIn(b"hunter2", client.out)
 
     async def test_parameters_stay_data(self) -> None:
-        """A client's value is one argument, or one variable, whatever it holds."""
+        """A client's value is one argument, or one variable, with any characters."""
         hostile = "a b; $(echo pwned) `id` '\"\\ * | > x \n&& é"
         daemon = await start_daemon(
             self,

@@ -1,4 +1,4 @@
-"""The daemon behind C{ssl:}, and what the client makes of its certificate."""
+"""The daemon behind C{ssl:}, and the client's checks of its certificate."""
 
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ class TLSTests(TestCase):
         return run(self, sys.executable, "-m", "shellstream.client", *words, env=env)
 
     async def test_live(self) -> None:
-        """Each line is there before the command may print the next."""
+        """Each line arrives before the command may print the next."""
         gate = Gate(self)
         daemon = await self.serve(gate, "127.0.0.1")
         self.assertTrue(daemon.url.startswith("https://"))
@@ -43,7 +43,7 @@ class TLSTests(TestCase):
         self.assertEqual(await client.ended(), 0)
 
     async def test_cacert(self) -> None:
-        """An authority may be named, too; then no other is trusted."""
+        """An authority can be named; then no other is trusted."""
         gate = Gate(self)
         daemon = await self.serve(gate, "127.0.0.1")
         client = self.client(daemon, "--cacert", self.authority)

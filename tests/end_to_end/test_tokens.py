@@ -26,7 +26,7 @@ class ToolTests(TokensTestCase):
         self.assertIn(b"has no tokens", (await self.tool("list")).err)
 
     async def test_wrong(self) -> None:
-        """Exit code 1 is a failure, 2 a wrong command line; stderr says what to do."""
+        """Exit code 1 is a failure, 2 a bad command line; stderr gives advice."""
         program = await self.tool("revoke", "pi", status=1)
         self.assertIn(b"has no token 'pi'", program.err)
         for argv in ((), ("mak",), ("make", "a b")):
@@ -57,7 +57,7 @@ class FirstStartTests(TokensTestCase):
         return daemon
 
     async def test_pasted(self) -> None:
-        """The lines that it shows work as they are; without a token nothing does."""
+        """The printed lines work as they are, but not without the token."""
         daemon = await self.start()
         await daemon.seen(b"A browser asks")
         lines = [each.strip() for each in daemon.out.decode().splitlines()]
@@ -76,7 +76,7 @@ class FirstStartTests(TokensTestCase):
         self.assertIn(b"tokens make NAME", program.err)
 
     async def test_once(self) -> None:
-        """It shows a token at its first start, and from then on how to make one."""
+        """A token is shown at the first start; later starts say how to make one."""
         daemon = await self.start()
         await daemon.seen(b"A browser asks")
         (secret,) = set(TOKEN.findall(daemon.out))
@@ -103,7 +103,7 @@ class FirstStartTests(TokensTestCase):
         self.assertNotIn(secret, log)
 
     async def test_insecure(self) -> None:
-        """With --insecure no token is required, and each start warns of that."""
+        """With --insecure no token is required, and each start warns."""
         for _ in range(2):
             daemon = await self.start("--insecure")
             await daemon.seen(b"--insecure: anyone who can reach")
@@ -157,7 +157,7 @@ class RunningTests(TokensTestCase):
         self.assertEqual(await program.ended(), 0, program.err)
 
     async def status(self, *argv: str) -> str:
-        """The HTTP status that curl gets, of an answer that may be cut off, too."""
+        """Return the HTTP status that curl gets, even if the answer is cut off."""
         shown = ("-s", "-o", "/dev/null", "-w", "%{http_code}")
         client = run(self, "curl", *shown, *argv)
         self.assertIn(await client.ended(), (0, 56))

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def fuzz_target(work: Path, name: str, seconds: int) -> bool:
-    """Fuzz one target and print the result; returns whether nothing failed."""
+    """Fuzz one target, print the result, and return whether all passed."""
     found, wrong = work / name / "found", work / name / "wrong"
     for folder in (found, wrong):
         folder.mkdir(parents=True)
@@ -112,7 +112,7 @@ def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
 
 
 def minimize_corpus(work: Path, name: str) -> None:
-    """Replace the corpus by the fewest inputs that reach all that was reached."""
+    """Replace the corpus by the fewest inputs with the same coverage."""
     from tests.fuzz.targets import TARGETS
 
     folder = CORPUS / name

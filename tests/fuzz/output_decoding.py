@@ -1,4 +1,4 @@
-"""Targets: what clients decode, and output in every format."""
+"""Targets: the clients' decoders, and output in every format."""
 
 from collections.abc import Iterator
 from itertools import pairwise

@@ -202,7 +202,7 @@ def _is_within(path: str, root: str) -> bool:
 
 
 def query(data: bytes) -> None:
-    """The pairs of a query are those that were sent, and its fields what they say."""
+    """A parsed query gives the sent pairs, and its fields their values."""
     try:
         given = from_query(data)
     except BodyMalformed:
@@ -234,7 +234,7 @@ _TYPES = (
 
 
 def body(data: bytes) -> None:
-    """A body is what its type says that it is, with no member lost, or is refused."""
+    """A body is parsed by its type with all members, or refused."""
     source = ByteSource(data)
     media_type, rest = source.one_of(_TYPES), source.rest()
     with suppress(BodyMalformed, MediaTypeUnsupported):
@@ -271,7 +271,7 @@ def negotiation(data: bytes) -> None:
 
 
 def ranges(data: bytes) -> None:
-    """A range lies within what there is, and what is to come."""
+    """A range lies within the existing or the future output."""
     source = ByteSource(data)
     ended, start = source.one_of((True, False)), source.number(1 << 8)
     end = start + source.number(1 << 8)

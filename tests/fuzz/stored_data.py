@@ -1,4 +1,4 @@
-"""Targets: what is read from the disk."""
+"""Targets: files that the daemon reads from its disk."""
 
 import json
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def _damage(there: bytes, source: ByteSource) -> bytes:
 
 
 def _read(file: RingFile) -> Iterator[Chunk]:
-    """All chunks that can be read."""
+    """Return all readable chunks."""
     offset = file.start
     while offset < file.end:
         try:

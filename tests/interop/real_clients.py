@@ -60,7 +60,7 @@ async def start_bottle(test: TestCase, shell: str) -> tuple[Program, str]:
 
 
 def start_client(test: TestCase, *argv: str) -> Program:
-    """Start a client with its defaults, whatever the environment of the tests."""
+    """Start a client with its defaults, in a clean environment."""
     home = folder(test)
     # HTTPie would leave a process behind that asks for a newer version.
     (home / "config.json").write_text('{"disable_update_warnings": true}')

@@ -39,7 +39,7 @@ ATTACKS = {
 
 
 class ForeignPage(Resource):
-    """A page of another origin. It is same-site: it is on this machine, too."""
+    """A page of another origin on this machine, and so of the same site."""
 
     isLeaf = True
 

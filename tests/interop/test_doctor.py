@@ -1,7 +1,6 @@
 """
-C{shellstream doctor} finds what holds a stream back at real proxies and servers.
-
-These tests measure nothing themselves; they read the report.
+C{shellstream doctor} finds delays at real proxies and servers. These tests measure
+nothing themselves; they read the report.
 """
 
 import json

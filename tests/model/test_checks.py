@@ -94,7 +94,7 @@ class Colour(Enum):
 
 
 class CheckTests(SynchronousTestCase):
-    """A check returns the value as the program uses it, or says what it takes."""
+    """A check returns the value for the program, or says what it accepts."""
 
     def test_takes(self) -> None:
         """A value that fits is returned."""
@@ -105,7 +105,7 @@ class CheckTests(SynchronousTestCase):
                     self.assertEqual((found, type(found)), (expected, type(expected)))
 
     def test_refuses(self) -> None:
-        """A value that does not fit is refused, with words for what does."""
+        """A value that does not fit is refused, and the error says what fits."""
         for check, _, unfit in CHECKS:
             for value in unfit:
                 with self.subTest(check=check.allowed, value=value):
@@ -113,7 +113,7 @@ class CheckTests(SynchronousTestCase):
                     self.assertTrue(str(error))
 
     def test_schema(self) -> None:
-        """The JSON Schema of a check takes all that the check does, and not more."""
+        """The JSON Schema of a check accepts the same values as the check."""
         for check, fitting, unfit in CHECKS:
             Draft4Validator.check_schema(check.schema)
             schema = Draft4Validator(check.schema)

@@ -48,7 +48,7 @@ RAISED = (
 
 
 class ErrorTests(SynchronousTestCase):
-    """Every error has an HTTP status, and a text that says what to do."""
+    """Every error has an HTTP status, and a text with advice."""
 
     def test_all_are_here(self) -> None:
         """These tests look at every error there is."""
@@ -57,14 +57,14 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(ours, {type(one) for one in RAISED})
 
     def test_status(self) -> None:
-        """Each has a status that HTTP defines as an error."""
+        """Each error has an HTTP error status."""
         for error in RAISED:
             with self.subTest(error=error):
                 self.assertTrue(HTTPStatus(error.status).phrase)
                 self.assertGreaterEqual(error.status, 400)
 
     def test_text(self) -> None:
-        """Each says what happened in words; few need a header."""
+        """Each error has a text; few have a header."""
         with_headers = (
             errors.Unauthenticated,
             errors.TooManyFailures,
@@ -80,7 +80,7 @@ class ErrorTests(SynchronousTestCase):
                 self.assertEqual(bool(error.headers), isinstance(error, with_headers))
 
     def test_parameters(self) -> None:
-        """Refused parameters are named one by one, for programs too."""
+        """Refused parameters are listed by name, for programs too."""
         refused = [
             RefusedParameter("x", "is required"),
             RefusedParameter("n", "takes an integer"),
@@ -110,7 +110,7 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(str(error), "full; try again in 5 seconds")
 
     def test_beyond_the_end(self) -> None:
-        """A client that asks for bytes that do not exist is told which do."""
+        """A request beyond the output's end is answered with the end."""
         error = errors.RangeNotSatisfiable(7, 3)
         self.assertEqual(error.headers, {"Content-Range": "bytes */3"})
         self.assertEqual(error.extensions, {"size": 3})
@@ -134,7 +134,7 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(str(error), expected)
 
     def test_did_you_mean(self) -> None:
-        """A hint is given only for what looks alike."""
+        """A hint is given only for a similar word."""
         self.assertEqual(
             did_you_mean("tmeout", ["timeout"]), " (did you mean 'timeout'?)"
         )
@@ -192,7 +192,7 @@ class TimeTests(SynchronousTestCase):
     """Times are written as RFC 3339 has it, in UTC."""
 
     def test_rfc3339(self) -> None:
-        """To the microsecond, each of them, and before 1970 too."""
+        """Each time has microseconds, before 1970 too."""
         self.assertEqual(rfc3339(1_767_225_600_000_001), "2026-01-01T00:00:00.000001Z")
         self.assertEqual(rfc3339(0), "1970-01-01T00:00:00.000000Z")
         self.assertEqual(rfc3339(-1), "1969-12-31T23:59:59.999999Z")

@@ -77,7 +77,7 @@ class IdTests(SynchronousTestCase):
         self.assertEqual(found.int >> 80, NOW // 1000 + 1)
 
     def test_not_to_be_guessed(self) -> None:
-        """Two ids of the same time have nothing else in common."""
+        """Two ids of the same time share nothing else."""
         ids = {next_id(NOW, None) for _ in range(1000)}
         self.assertEqual(len(ids), 1000)
         for bit in (*range(62), *range(64, 76)):
@@ -85,7 +85,7 @@ class IdTests(SynchronousTestCase):
 
 
 class KeyTests(SynchronousTestCase):
-    """A key's fingerprint is one of all that was asked for."""
+    """A key's fingerprint covers the whole request."""
 
     def test_told_apart(self) -> None:
         """Command, parameters, input and terminal, each counts."""
@@ -106,7 +106,7 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(len(found), len(wishes))
 
     def test_kept(self) -> None:
-        """Those that a daemon without input has written down are the same."""
+        """Fingerprints stored by a daemon without input are unchanged."""
         plain = sha256(b'["a", [["x", "1"]]]').hexdigest()
         self.assertEqual(
             IdempotencyKey.of_request("k", "ann", "a", {"x": "1"}).fingerprint, plain
@@ -165,7 +165,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertNotIn("pid", repr(ENDED))
 
     def test_end(self) -> None:
-        """The end is the same wherever it is told."""
+        """The end is the same in every document."""
         self.assertEqual(
             ENDED.end, End(State.SIGNALED, None, "TERM", Reason.TIMEOUT, 7)
         )

@@ -31,7 +31,7 @@ class AbbreviatedTests(SynchronousTestCase):
         self.assertEqual(len(abbreviated("x" * 1000)), 60)
 
     def test_abbreviated_whatever_it_is(self) -> None:
-        """A value that Python would not write is shown, too."""
+        """A value that Python would not print is shown too."""
         # Both can be written in a file: get.a.a.a… = 1, get = 0xfff…
         nested: object = 1
         for _ in range(5000):
@@ -168,7 +168,7 @@ class SettingsTests(SynchronousTestCase):
         return Table("", "", values, self.mistakes)
 
     def test_settings_of(self) -> None:
-        """Each field that is a key says what it takes, and what it does."""
+        """Each field that is a key has its check and its text."""
         found = settings_of(Engine)
         self.assertEqual(list(found), ["power", "fuel"])
         self.assertEqual(found["power"].about, "How strong it is.")
@@ -207,7 +207,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(self.table({}).read_settings(Car), Car())
 
     def test_rule(self) -> None:
-        """A rule sees what the keys of a table are together."""
+        """A rule gets all keys of a table together."""
         self.table({"engine": {"fuel": "gas", "power": 11}}).read_settings(Car)
         expected = Mistake("engine.power", "11", "at most 10 beside fuel")
         self.assertEqual(self.mistakes, [expected])

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.output.formats}: what each format puts on the wire."""
+"""Tests for L{shellstream.output.formats}: the bytes of each format."""
 
 import json
 
@@ -49,13 +49,13 @@ class AllFormatsTests(SynchronousTestCase):
             )
 
     def test_pings(self) -> None:
-        """Every format keeps a silent way open, save the one that adds nothing."""
+        """Every format but the plain one keeps a silent connection open."""
         for one in FORMATS:
             self.assertEqual(one.pings, bool(one.ping(3)), one.name)
             self.assertEqual(one.pings, one.name != "plain")
 
     def test_nothing(self) -> None:
-        """No output is nothing on the wire, and no step on."""
+        """Empty output writes nothing, and moves no offset."""
         for one in FORMATS:
             for final in (True, False):
                 self.assertEqual(one.output([], 5, final=final), (b"", 5))
@@ -79,7 +79,7 @@ class AllFormatsTests(SynchronousTestCase):
                 self.assertGreater(offset, 500, f"{one.name}: {name}")
 
     def test_naming(self) -> None:
-        """Only events carry a run in what a reader comes back with."""
+        """Only events carry the run in their id."""
         for one in FORMATS:
             named = one.naming_run(RUN)
             self.assertEqual(named == one, one.name != "sse")
@@ -107,7 +107,7 @@ class NdjsonTests(SynchronousTestCase):
     """C{ndjson} is an object a line."""
 
     def test_record(self) -> None:
-        """A record says where, when, on which stream, and what."""
+        """A record has an offset, a time, a stream and data."""
         chunks = [Chunk(5, ERR, TIME, "größer\n".encode())]
         wire, offset = Ndjson().output(chunks, 5, final=False)
         expected = {
@@ -150,7 +150,9 @@ class NdjsonTests(SynchronousTestCase):
         )
 
     def test_line_ends(self) -> None:
-        """No character of the output ends the line, whoever splits it."""
+        """
+        No character of the output ends a line, for any reader's idea of line ends.
+        """
         every = "".join(map(chr, range(0x100))) + "\u2028\u2029"
         wire, _ = Ndjson().output(chunks_of(every.encode()), 0, final=False)
         self.assertEqual(len(wire.decode().splitlines()), 1)
@@ -158,7 +160,7 @@ class NdjsonTests(SynchronousTestCase):
 
 
 class SseTests(SynchronousTestCase):
-    """C{sse} is what an EventSource dispatches."""
+    """An EventSource can dispatch C{sse}."""
 
     def test_output(self) -> None:
         """An event has the object of NDJSON, and the offset after it as its id."""
@@ -183,11 +185,11 @@ class SseTests(SynchronousTestCase):
         self.assertEqual(event.data.encode() + b"\n", Ndjson().gap(Gap(3, 10)))
 
     def test_ping(self) -> None:
-        """A ping is a comment: nobody's event, and it moves no id."""
+        """A ping is a comment: it dispatches no event, and moves no id."""
         self.assertEqual(event_source(Sse().ping(5)), ([], {"id": "", "retry": None}))
 
     def test_end(self) -> None:
-        """After the end the reader does not come back today."""
+        """After the end the reader's reconnect delay is a day."""
         (event,), kept = event_source(Sse().naming_run(RUN).end(EXITED))
         self.assertEqual((event.type, event.id), ("end", f"7@{RUN}"))
         self.assertEqual(kept["retry"], 24 * 60 * 60 * 1000)
@@ -233,7 +235,7 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual(frames(begin + rest), [run, *same])
 
     def test_left_out(self) -> None:
-        """A ping tells where the reader is after what was left out."""
+        """A ping has the offset after skipped output."""
         chunks = chunks_of(b"a", (ERR, b"x"), (ERR, b"y"), b"b", (ERR, b"z"))
         one = Frames()
         wire, offset = one.output(chunks, 0, final=False, only=OUT)

@@ -34,7 +34,7 @@ def kept(log: OutputLog, offset: int) -> list[Chunk]:
 
 
 def replay(log: OutputLog, offset: int) -> bytes:
-    """The bytes of all that the log still holds from C{offset} on."""
+    """Join the output that the log still holds from C{offset} on."""
     return b"".join(chunk.data for chunk in kept(log, offset))
 
 
@@ -43,7 +43,7 @@ def _checked(fake: FakeLogStorage) -> LogStorage:
 
 
 def filled(capacity: int, writes: list[bytes]) -> OutputLog:
-    """A log that was told all this."""
+    """Return a log with this output."""
     log = OutputLog(capacity)
     for write in writes:
         log.append(Stream.STDOUT, 0, write)
@@ -51,7 +51,7 @@ def filled(capacity: int, writes: list[bytes]) -> OutputLog:
 
 
 class OutputLogTests(SynchronousTestCase):
-    """An L{OutputLog} replays what it was told, as far back as it has room."""
+    """An L{OutputLog} replays its output, as far back as it has room."""
 
     @given(st.lists(st.binary(max_size=8)), st.data())
     def test_replay_from_any_offset(self, writes, data) -> None:
@@ -103,14 +103,14 @@ class OutputLogTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.integers(1, 600))
     def test_smaller_appends_forget_less(self, writes, capacity, size) -> None:
-        """An append no larger than what was asked about forgets no more than told."""
+        """An append of at most the reserved size drops at most the predicted output."""
         log = filled(capacity, writes)
         for smaller in (1, size // 2 or 1, size):
             self.assertLessEqual(log.reserve(smaller), log.reserve(size))
 
     @given(WRITES, CAPACITIES, st.integers(-5, 10_000))
     def test_not_kept(self, writes, capacity, offset) -> None:
-        """An offset outside what is kept is refused, any other answered."""
+        """An offset outside the kept output is refused; any other is answered."""
         log = filled(capacity, writes)
         if log.start <= offset <= log.end:
             self.assertEqual(replay(log, offset), b"".join(writes)[offset:])
@@ -119,7 +119,7 @@ class OutputLogTests(SynchronousTestCase):
             self.assertEqual(error.extensions, {"offset": offset, "start": log.start})
 
     def test_streams_are_kept_apart(self) -> None:
-        """Each chunk tells which of the two streams it came from, and when."""
+        """Each chunk has its stream and its time."""
         log = OutputLog(1 << 20)
         log.append(Stream.STDOUT, 5, b"out")
         log.append(Stream.STDERR, 4, b"err")
@@ -130,7 +130,7 @@ class OutputLogTests(SynchronousTestCase):
         self.assertEqual(kept(log, 0), expected)
 
     def test_shared(self) -> None:
-        """All readers of what is in memory get the same objects."""
+        """All readers of output in memory get the same objects."""
         log = filled(1 << 20, [b"ab", b"cd"])
         first, second = log.read(0)
         self.assertIs(log.read(0)[1], second)
@@ -138,7 +138,7 @@ class OutputLogTests(SynchronousTestCase):
         self.assertEqual(log.read(1), [first.since(1), second])
 
     def test_size(self) -> None:
-        """Once enough chunks were found, no more are given."""
+        """A read stops at the requested size."""
         log = filled(1 << 20, [b"ab", b"cd", b"ef"])
         self.assertEqual([each.data for each in log.read(0, 1)], [b"ab"])
         self.assertEqual([each.data for each in log.read(0, 3)], [b"ab", b"cd"])
@@ -150,7 +150,7 @@ class BackingTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())
     def test_replay(self, writes, capacity, retain, data) -> None:
-        """From any offset on that the storage or memory holds, all is read."""
+        """A read from any kept offset returns all output from there."""
         storage = FakeLogStorage(retain)
         log = OutputLog(capacity, storage)
         for write in writes:
@@ -173,7 +173,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(log.start, foretold)
 
     def test_backed_before_woken(self) -> None:
-        """When a viewer is woken, what it is about to read is in the storage."""
+        """A viewer is woken only after its output is in the storage."""
         storage = FakeLogStorage()
         log = OutputLog(1 << 20, storage)
         ends: list[int] = []
@@ -182,7 +182,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(ends, [3])
 
     def test_cannot_be_written(self) -> None:
-        """If the storage takes no more, the log goes on in memory, without a gap."""
+        """If the storage fails, the log continues in memory, without a gap."""
         storage = FakeLogStorage()
         log = OutputLog(2 * (OVERHEAD + 2), storage)
         for write in (b"ab", b"cd", b"ef"):
@@ -220,7 +220,7 @@ class BackingTests(SynchronousTestCase):
 
     @given(WRITES, WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after_trouble(self, kept, refused, capacity, retain, size) -> None:
-        """Once the storage has failed, a reservation counts on memory alone."""
+        """After a failure of the storage, a reservation counts only memory."""
         storage = FakeLogStorage(retain)
         log = OutputLog(capacity, storage)
         for write in kept:
@@ -237,7 +237,7 @@ class BackingTests(SynchronousTestCase):
             self.assertEqual(replay(log, foretold), (whole + b"x" * size)[foretold:])
 
     def test_cannot_be_read(self) -> None:
-        """A reader goes on behind what cannot be read; others read the rest."""
+        """A reader skips unreadable output; other readers read the rest."""
         resume = LogDamaged("bad")
         resume.resume = 2
         cases = ((LogDamaged("bad"), 4), (OSError(errno.EIO, "disk"), 4), (resume, 2))
@@ -285,7 +285,7 @@ class BackingTests(SynchronousTestCase):
         self.assertEqual(log.read(2), [])
 
     def test_released_by_the_last(self) -> None:
-        """While anybody reads a closed log, its storage stays open."""
+        """The storage of a closed log stays open until its last reader leaves."""
         storage = FakeLogStorage()
         log = OutputLog(0, storage)
         leave, leave_too = log.subscribe(lambda: None), log.subscribe(lambda: None)
@@ -367,7 +367,7 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual((self.log.end, self.woken), (4, [3, 4]))
 
     def test_close(self) -> None:
-        """In the end all can be read."""
+        """After the close all output can be read."""
         self.log.append(Stream.STDOUT, 0, b"ab")
         self.log.close()
         self.assertEqual((self.woken, replay(self.log, 0)), ([2], b"ab"))
@@ -446,7 +446,7 @@ class SubscriberTests(SynchronousTestCase):
         self.assertEqual(self.woken, [(2, False)])
 
     def test_many_leave(self) -> None:
-        """To leave takes no longer among ten thousand others."""
+        """Leaving takes constant time among ten thousand subscribers."""
         leaves = [self.log.subscribe(self.note) for _ in range(20_000)]
         began = time.perf_counter()
         for leave in leaves:

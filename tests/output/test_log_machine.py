@@ -1,4 +1,4 @@
-"""Any history of an L{OutputLog} in a L{RingFile}, against one that forgets nothing."""
+"""Any history of an L{OutputLog} in a L{RingFile}, against a log that drops nothing."""
 
 import os
 import shutil
@@ -88,7 +88,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(room=st.sampled_from([0, 700, 3000, 1 << 50]))
     def disk(self, room: int) -> None:
-        """Other runs fill the disk, or leave it."""
+        """Other runs fill the disk, or free it."""
         self.room = room
 
     @rule(target=viewers, share=st.floats(0, 1))
@@ -101,7 +101,7 @@ class LogMachine(RuleBasedStateMachine):
         viewer=viewers, size=st.sampled_from([1, 50, 1000, 1 << 16]), fast=st.booleans()
     )
     def view(self, viewer: int, size: int, fast: bool) -> None:
-        """It is given exactly what follows, or told from where on there is more."""
+        """A viewer gets exactly the following bytes, or the offset of more."""
         while True:
             offset = self.offsets[viewer]
             try:
@@ -215,7 +215,7 @@ class MachineTests(SynchronousTestCase):
     """The machine above, run as one test."""
 
     def test_any_history(self) -> None:
-        """Each viewer is given exactly the run's bytes, or told of an explicit gap."""
+        """Each viewer gets exactly the run's bytes, or an explicit gap."""
         machine = LogMachine.TestCase
         machine.settings = settings(max_examples=80, stateful_step_count=40)
         machine("runTest").runTest()

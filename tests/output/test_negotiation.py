@@ -117,7 +117,7 @@ class NegotiateTests(SynchronousTestCase):
         self.assertIn("'ndjso' (did you mean 'ndjson'?)", str(error))
 
     def test_names_known(self) -> None:
-        """A client that names an unknown format is told which formats there are."""
+        """The error for an unknown format lists the known ones."""
         error = self.assertRaises(NotAcceptable, negotiate, "*/*", "xml")
         self.assertIn("one of: plain (text/plain), sse (text/ev", str(error))
         facts = [{"name": f.name, "media_type": f.media_type} for f in FORMATS]
@@ -137,7 +137,7 @@ class NegotiateTests(SynchronousTestCase):
 
     @given(st.text() | st.text('textplain/*;,q=01."\\ ', max_size=60))
     def test_anything(self, accept) -> None:
-        """Whatever the header is, the answer is a format."""
+        """Any header selects a format."""
         self.assertIn(negotiate(accept, None), FORMATS)
 
     @given(st.lists(st.tuples(RANGES, st.integers(0, 1000)), min_size=1, max_size=6))
@@ -159,7 +159,7 @@ class NegotiateTests(SynchronousTestCase):
 
     @given(st.sampled_from(['"', '\\"', '"\\', ";", ",", "*/*;", 'a/b;c="', "q=0."]))
     def test_long(self, part) -> None:
-        """A header takes time in proportion to its length, whatever is in it."""
+        """The time for a header is proportional to its length."""
         began = time.process_time()
         negotiate(part * 20_000, None)
         self.assertLess(time.process_time() - began, 2)  # about 0.05; squared: hours

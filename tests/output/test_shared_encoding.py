@@ -59,7 +59,7 @@ class RenditionTests(RunTestCase):
 
 @define
 class Sectors(FakeLogStorage):
-    """One read gives one chunk, as it gives one sector of a file; or it is damaged."""
+    """One read gives one chunk, like one sector of a file; or it is damaged."""
 
     damaged_from: int = 1 << 30
 
@@ -83,7 +83,7 @@ class PartedTests(RunTestCase):
         return SharedEncoding(EndedRun(self.run_.record, lambda _: log), Ndjson())
 
     def told(self, rendition: SharedEncoding, limit: int) -> list[Told]:
-        """All up to C{limit}, in as many steps as it takes."""
+        """Encode all output up to C{limit}, in as many steps as needed."""
         found, offset = list[Told](), 0
         while offset < limit:
             wire, then = rendition.encode_from(offset, limit, final=True)
@@ -92,7 +92,7 @@ class PartedTests(RunTestCase):
         return found
 
     def test_parted(self) -> None:
-        """A character that lies in two or more of them is told as one."""
+        """A character split over several chunks is encoded as one."""
         text = "a\U0001f388b".encode()
         for cuts in ((2,), (3,), (4,), (2, 3), (2, 4), (2, 3, 4)):
             parts = [text[i:j] for i, j in pairwise((0, *cuts, len(text)))]
@@ -101,7 +101,9 @@ class PartedTests(RunTestCase):
             self.assertEqual(b"".join(each.data for each in found), text)
 
     def test_rest_is_gone(self) -> None:
-        """One whose rest cannot be read is told as the bytes that are there."""
+        """
+        A character with an unreadable rest is encoded as the bytes that are there.
+        """
         rendition = self.rendition(b"a\xc3", b"\xa4b", damaged_from=2)
         found = self.told(rendition, 2)
         self.assertEqual([each.data for each in found], [b"a", b"\xc3"])

@@ -19,7 +19,7 @@ WORDS = st.tuples(
 
 
 def log_of(words: list[tuple[Stream, bytes]], capacity: int = 1 << 18) -> Any:
-    """A log of what was said."""
+    """Return a log with these words."""
     log = OutputLog(capacity)
     for stream, word in words:
         log.append(stream, 0, word)
@@ -44,14 +44,14 @@ class TailTests(SynchronousTestCase):
             self.assertEqual(tail(log_of([]), lines), 0)
 
     def test_more_than_is_left(self) -> None:
-        """If the beginning is gone, the last lines begin with what is left."""
+        """If the beginning is gone, the tail begins with the oldest kept byte."""
         log = log_of([(Stream.STDOUT, b"x" * 99 + b"\n")] * 20, 1000)
         self.assertGreater(log.start, 0)
         self.assertEqual(tail(log, 20), log.start)
         self.assertEqual(tail(log, 2), log.end - 200)
 
     def test_lost_meanwhile(self) -> None:
-        """If the log has not what it says, that is told, instead of asking for ever."""
+        """If the log loses output during the search, the search ends with an error."""
 
         class Losing(OutputLog):
             def read(self, offset: int, size: int = 0) -> list[Chunk]:
@@ -67,7 +67,7 @@ class TailProperties(SynchronousTestCase):
 
     @given(st.lists(WORDS, max_size=12), st.integers(0, 8), st.integers(1, 20))
     def test_as_the_whole(self, words, lines, block) -> None:
-        """From there on the output has exactly the last lines of the whole."""
+        """The output from the result on has exactly the last lines of the whole."""
         log = log_of(words)
         whole = b"".join(word for _, word in words)
         expected = b"".join(whole.splitlines(keepends=True)[-lines:] if lines else [])

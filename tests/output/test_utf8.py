@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.output.utf8}: what readers of text see of its characters."""
+"""Tests for L{shellstream.output.utf8}: the characters that readers of text see."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -29,12 +29,12 @@ class CharacterTests(SynchronousTestCase):
         self.assertEqual(times, [(0, "01Z"), (1, "02Z")])
 
     def test_held_back(self) -> None:
-        """The beginning of a character waits for the rest of it."""
+        """The beginning of a character waits for its rest."""
         self.assertEqual(told(b"a\xf0\x9f\x98"), (["a"], 1))
         self.assertEqual(told(b"\xf0\x9f\x98"), ([], 0))
 
     def test_never_completed(self) -> None:
-        """At the end of all output nothing is waited for."""
+        """At the end of the output nothing waits."""
         self.assertEqual(told(b"a\xf0\x9f", final=True), (["a", b"\xf0\x9f"], 3))
 
     def test_other_stream_between(self) -> None:

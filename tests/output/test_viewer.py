@@ -33,7 +33,7 @@ class FollowTests(ViewerTestCase):
         self.assertEqual(self.told, [])
 
     def test_end(self) -> None:
-        """At the end the consumer is free, and told once."""
+        """At the end the consumer is released, and told once."""
         self.view()
         self.say(b"x")
         self.end()
@@ -57,14 +57,14 @@ class FollowTests(ViewerTestCase):
         self.assertEqual((self.transport.value(), self.told), (b"x", ["ended"]))
 
     def test_from_offset(self) -> None:
-        """A viewer begins in the middle of a chunk if it is told to."""
+        """A viewer can begin in the middle of a chunk."""
         self.say(b"abc")
         self.say(b"def")
         self.view(ViewOptions(2))
         self.assertEqual(self.transport.value(), b"cdef")
 
     def test_forgotten(self) -> None:
-        """A viewer that comes too late for its offset gives up, and sends nothing."""
+        """A viewer whose offset is no longer kept gives up, and sends nothing."""
         for _ in range(5):
             self.say(b"x" * READ_SIZE)
         self.view(ViewOptions(0))
@@ -75,7 +75,7 @@ class SlowTests(ViewerTestCase):
     """A L{Viewer} goes no faster than its consumer takes."""
 
     def test_paused(self) -> None:
-        """While paused nothing is written; afterwards all that was missed."""
+        """A paused viewer writes nothing, and all missed output afterwards."""
         viewer = self.view()
         viewer.pauseProducing()
         self.say(b"a")
@@ -169,7 +169,7 @@ class SlowTests(ViewerTestCase):
 
 
 class StallTests(ViewerTestCase):
-    """A L{Viewer} that takes nothing for too long counts as vanished."""
+    """A L{Viewer} that reads nothing for too long counts as vanished."""
 
     def test_stalls(self) -> None:
         """At its time, once, and not a moment before."""
@@ -213,7 +213,7 @@ class GoneTests(ViewerTestCase):
     """A L{Viewer} whose consumer is gone leaves the run."""
 
     def test_gone(self) -> None:
-        """It writes no more, has left its run, and no timer is left of it."""
+        """A gone viewer writes nothing, has left its run, and leaves no timer."""
         viewer = self.view()
         viewer.pauseProducing()
         viewer.stopProducing()
@@ -224,7 +224,7 @@ class GoneTests(ViewerTestCase):
         self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
 
     def test_twice(self) -> None:
-        """To say it again does no harm."""
+        """A second stop is harmless."""
         viewer = self.view()
         viewer.stopProducing()
         viewer.stopProducing()
@@ -236,7 +236,7 @@ class GoneTests(ViewerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_resumed_when_gone(self) -> None:
-        """A late word from the transport of the gone does nothing."""
+        """A late event of a gone transport does nothing."""
         viewer = self.view()
         viewer.stopProducing()
         self.say(b"x")

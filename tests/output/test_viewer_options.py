@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.output.viewer}: what a viewer asks for, and what is gone."""
+"""Tests for L{shellstream.output.viewer}: view options, and dropped output."""
 
 import json
 
@@ -13,10 +13,12 @@ from tests.support.viewers import Full, ViewerTestCase
 
 
 class ViewTests(ViewerTestCase):
-    """A L{Viewer} gives what its view asks for, and no more."""
+    """A L{Viewer} delivers exactly what its options select."""
 
     def test_what_there_is(self) -> None:
-        """A viewer that does not follow gets what is there, and never attaches."""
+        """
+        A viewer that does not follow gets the existing output, and never attaches.
+        """
         self.say(b"abc")
         self.view(ViewOptions(1, follow=False))
         self.assertEqual((self.transport.value(), self.told), (b"bc", ["done"]))
@@ -25,7 +27,7 @@ class ViewTests(ViewerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_what_there_was(self) -> None:
-        """However long that takes, it is no more than what was there at first."""
+        """A slow viewer that does not follow gets only the output of its beginning."""
         self.transport = Full()
         said = [byte * (READ_SIZE // 2) for byte in (b"a", b"b")]
         for each in said:
@@ -46,7 +48,7 @@ class ViewTests(ViewerTestCase):
         self.assertEqual((self.transport.value(), self.told), (b"bcd", ["done"]))
 
     def test_nothing(self) -> None:
-        """A part of no bytes is over before it began."""
+        """A view of no bytes ends at once."""
         self.say(b"abc")
         self.view(ViewOptions(2, until=2))
         self.assertEqual((self.transport.value(), self.told), (b"", ["done"]))
@@ -73,7 +75,7 @@ class ViewTests(ViewerTestCase):
 
 
 class GapTests(ViewerTestCase):
-    """A L{Viewer} never gives other bytes for those that are gone."""
+    """A L{Viewer} never sends other bytes in place of dropped ones."""
 
     def overrun(self, viewer: Viewer) -> int:
         """The viewer is slow, and the run goes on; where the log begins then."""
@@ -84,7 +86,7 @@ class GapTests(ViewerTestCase):
         return self.run_.log.start
 
     def test_told(self) -> None:
-        """A format that can tells how much is gone, and goes on behind it."""
+        """A format with records reports the size of a gap, and continues behind it."""
         viewer = self.view(ViewOptions(), Ndjson())
         self.say(b"a")
         start = self.overrun(viewer)
@@ -97,7 +99,7 @@ class GapTests(ViewerTestCase):
         self.assertEqual((viewer.offset, self.told), (self.run_.log.end, []))
 
     def test_skipped(self) -> None:
-        """With gap=skip a viewer gets what is left, without a record of the gap."""
+        """With gap=skip a viewer gets the kept output, without a record of the gap."""
         viewer = self.view(ViewOptions(skip_gaps=True))
         start = self.overrun(viewer)
         self.assertEqual(len(self.transport.value()), self.run_.log.end - start)

@@ -49,7 +49,7 @@ class FakeChild:
 
 
 class ChildProtocolTests(SynchronousTestCase):
-    """L{ChildProtocol} tells its run what the child does."""
+    """L{ChildProtocol} reports the child's events to its run."""
 
     def setUp(self) -> None:
         self.told, self.clock, self.child = Told(), Clock(), FakeChild()
@@ -57,7 +57,7 @@ class ChildProtocolTests(SynchronousTestCase):
         self.protocol.makeConnection(self.child)
 
     def test_output_then_exit(self) -> None:
-        """Both streams arrive as they come, and the exit code comes last."""
+        """Both streams arrive as they are written, and the exit code comes last."""
         self.protocol.childDataReceived(1, b"out")
         self.protocol.childDataReceived(2, b"err")
         self.protocol.processExited(Failure(ProcessDone(0)))
@@ -84,7 +84,7 @@ class ChildProtocolTests(SynchronousTestCase):
 
 
 class SpawnTests(TestCase):
-    """L{spawn} starts a process, and tells all that becomes of it."""
+    """L{spawn} starts a process, and reports its events."""
 
     timeout = 60
 
@@ -110,7 +110,7 @@ class SpawnTests(TestCase):
     def assert_ended(
         self, status: ExitStatus, code: int | None, number: int | None = None
     ) -> None:
-        """It ended like this, and its processor time and memory are plausible."""
+        """Check this end, and that processor time and memory are plausible."""
         self.assertEqual((status.code, status.signal), (code, number))
         assert status.cpu is not None
         self.assertTrue(0 <= status.cpu < 60, status)
@@ -251,7 +251,7 @@ class CannotSpawnTests(SynchronousTestCase):
         self.assertIn("in no format", self.why(path))
 
     def test_folder(self) -> None:
-        """No such working directory, or a file in its place."""
+        """A missing working directory, or a file in its place, is an error."""
         self.assertIn("directory was not found", self.why("true", cwd="/nonexistent"))
         self.assertIn("directory was not found", self.why("true", cwd="/dev/null"))
 

@@ -1,4 +1,4 @@
-"""Tests for commands on a terminal that somebody sits at, with real processes."""
+"""Tests for commands on an interactive terminal, with real processes."""
 
 import errno
 import hashlib
@@ -65,7 +65,7 @@ class ConsoleTestCase(TestCase):
 
 
 class ConsoleTests(ConsoleTestCase):
-    """It is a terminal in all that programs look at."""
+    """Programs see a real terminal."""
 
     async def test_terminal(self) -> None:
         """All three are one terminal, which controls the session and its group."""
@@ -129,7 +129,7 @@ class ConsoleTests(ConsoleTestCase):
         child.resize(Tty())  # harmless when nobody is there
 
     async def test_other_user_of_terminals(self) -> None:
-        """C{unbuffer} means no dumb terminal where somebody sits at one."""
+        """C{unbuffer} does not make an interactive terminal dumb."""
         script = "echo $TERM [$PAGER]; test -t 2"
         for how in Unbuffer:
             _, told, _ = self.start(script, unbuffer=how)
@@ -176,7 +176,7 @@ class EndTests(ConsoleTestCase):
         self.assertIn("42", self.out(told))
 
     async def test_eof_while_full(self) -> None:
-        """It comes behind all that the terminal holds, when there is room."""
+        """The end of file waits behind the terminal's buffer for room."""
         master, slave, _ = open_tty(Tty())
         self.addCleanup(os.close, slave)
         self.addCleanup(os.close, master)
@@ -205,13 +205,13 @@ class EndTests(ConsoleTestCase):
         self.assertTrue(closed.called)
 
     async def test_closed(self) -> None:
-        """When all have closed the terminal nothing more can be typed."""
+        """When all processes have closed the terminal, input is refused."""
         _, told, stdin = self.start("exec <&- >&- 2>&-; exec sleep 1000")
         await told.deaf
         self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
 
     async def test_exit(self) -> None:
-        """When the process has exited, a job that it left keeps nothing open."""
+        """After the exit, a background job keeps nothing open."""
         child, told, stdin = self.start("sleep 1000 & exit 5")
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 5)
@@ -237,7 +237,7 @@ class CannotSitTests(SynchronousTestCase):
     """A failed start with input or a terminal leaves nothing open."""
 
     def assert_refused(self, error: type[Exception], command: Command) -> str:
-        """It cannot be started, either way; the error names no path."""
+        """Check that the command cannot be started; the error names no path."""
         before = len(os.listdir("/dev/fd"))
         found = ""
         for tty in (Tty(), None):

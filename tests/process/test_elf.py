@@ -72,7 +72,7 @@ class LoaderTests(SynchronousTestCase):
 
     @given(st.integers(0, 400), st.binary(max_size=40), st.sampled_from([32, 64]))
     def test_damaged(self, at: int, damage: bytes, bits: int) -> None:
-        """Nor is a program that something was written over, or that was cut."""
+        """A program that was overwritten or cut is not recognized."""
         whole = program(bits, "<", 62, b"/lib/ld.so.1")
         loader_of(reading(whole[:at]))
         damaged = loader_of(reading(whole[:at] + damage + whole[at + len(damage) :]))

@@ -37,7 +37,7 @@ class FilesTestCase(SynchronousTestCase):
 
 
 class LocateTests(FilesTestCase):
-    """L{locate} finds what execvp(3) would execute, or says why it would not."""
+    """L{locate} finds the program that execvp(3) would execute, or says why not."""
 
     def fails(self, name: str, path: str, cwd: str | None = None) -> tuple[object, ...]:
         """The number and the file name of the error."""
@@ -83,7 +83,7 @@ class LocateTests(FilesTestCase):
 
 
 class LoaderTests(FilesTestCase):
-    """L{loader} tells what may be preloaded."""
+    """L{loader} finds the loader of a program that may preload a library."""
 
     def compile(self, *compiler: str) -> str:
         """A program in C."""
@@ -215,7 +215,7 @@ class PreloadTests(FilesTestCase):
 
 
 class SilentTests(TestCase):
-    """A program that cannot take the library does not hear of it."""
+    """A program that cannot load the library gets no variable for it."""
 
     timeout = 60
 

@@ -1,4 +1,6 @@
-"""Tests for L{shellstream.process.file_limits}: some are kept for what has begun."""
+"""
+Tests for L{shellstream.process.file_limits}: a reserve for open connections and runs.
+"""
 
 import resource
 
@@ -17,7 +19,7 @@ class ScarceTests(SynchronousTestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, limits[1]))
 
     def test_limit(self) -> None:
-        """It is the one that is in force."""
+        """The limit is the one in force."""
         self.limit(500)
         self.assertEqual(file_limit(), 500)
 

@@ -1,6 +1,5 @@
-"""Tests for L{shellstream.process.launch_plan}.
-
-What the system cannot do is told at once.
+"""
+Tests for L{shellstream.process.launch_plan}: impossible settings fail at the start.
 """
 
 import errno
@@ -56,7 +55,9 @@ class PrepareTests(SynchronousTestCase):
         )
 
     def test_own_user(self) -> None:
-        """To name the daemon's own user takes no privilege, and sets its variables."""
+        """
+        The daemon's own user as C{user} takes no privilege, and sets its variables.
+        """
         own = pwd.getpwuid(os.geteuid())
         asked = command(user=own.pw_name)
         found = prepare([asked])["x"]
@@ -67,7 +68,7 @@ class PrepareTests(SynchronousTestCase):
         self.assertEqual({env["LOGNAME"], env["USER"]}, {own.pw_name})
 
     def test_preload(self) -> None:
-        """It is looked for once, if any command wants it."""
+        """The library is looked up once, if any command needs it."""
         asked = [command("a"), command("b", unbuffer=Unbuffer.AUTO)]
         found = prepare(asked)
         self.assertIsNotNone(found["b"].preload)
@@ -131,7 +132,7 @@ class CannotPrepareTests(SynchronousTestCase):
         self.assertIn("Operation not permitted; a limit may not be above", reason)
 
     def test_too_little(self) -> None:
-        """A limit under which nothing can be started."""
+        """A limit too low for any process is refused."""
         (reason,) = self.reasons(command(memory=4096))
         self.assertIn("memory: no program survives it", reason)
         (reason,) = self.reasons(command(open_files=1))
@@ -139,7 +140,7 @@ class CannotPrepareTests(SynchronousTestCase):
         self.assertIn("must leave a program enough to start", reason)
 
     def test_root_has_any_number(self) -> None:
-        """A number of processes means nothing to root."""
+        """A limit of processes has no effect on root."""
         with patch.object(os, "geteuid", return_value=0):
             (reason,) = self.reasons(command(processes=9))
         self.assertIn("processes: root may have any number; name a user", reason)
@@ -154,7 +155,7 @@ class CannotPrepareTests(SynchronousTestCase):
         self.assertIn("tty: there are no terminals here", other)
 
     def test_old_tools(self) -> None:
-        """Tools that do not know what they are asked for."""
+        """Tools without the needed options are reported."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         old = folder / "setpriv"

@@ -30,7 +30,7 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
 
     def test_stranger(self) -> None:
-        """One with the same id that began at another time is a stranger."""
+        """A process with the same id and another start time is a stranger."""
         started = Started(self, STUBBORN, env={})
         for start in (0, None):
             record = evolve(started.record, pid_start=start)
@@ -72,7 +72,9 @@ class FindTests(SynchronousTestCase):
     test_session_of_its_own.skip = needs("setsid")
 
     def test_terminal(self) -> None:
-        """On a terminal a shell's jobs, in groups of their own, are the run's, too."""
+        """
+        On a terminal a shell's jobs, in groups of their own, belong to the run too.
+        """
         started = Started(self, JOBS)
         self.addCleanup(os.killpg, int(started.said), signal.SIGKILL)
         record = started.record
@@ -85,7 +87,7 @@ class FindTests(SynchronousTestCase):
     test_terminal.skip = needs("bash")
 
     def test_ourselves(self) -> None:
-        """Neither our own group nor that of all processes is ever found."""
+        """The daemon's own group, and that of all processes, are never found."""
         ours = os.getpgrp()
         started = Started(self, STUBBORN)
         with patch("os.getpgrp", return_value=started.pid):
@@ -98,7 +100,7 @@ class FindTests(SynchronousTestCase):
 
 
 class EndTests(SynchronousTestCase):
-    """L{end_orphans} ends what is left of runs."""
+    """L{end_orphans} ends orphaned processes of runs."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -145,7 +147,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(started.rest(), "")
 
     def test_stranger(self) -> None:
-        """A number that was given to a stranger meanwhile is left alone."""
+        """A process id that now belongs to a stranger is left alone."""
         started = Started(self, STUBBORN)
         with patch.object(
             orphans, "find_orphans", side_effect=[{RUN.id: {started.pid}}, {}]

@@ -36,7 +36,7 @@ class InputTestCase(TestCase):
 
 
 class InputTests(InputTestCase):
-    """Input reaches the process, all of it and as it is."""
+    """Input reaches the process whole and unchanged."""
 
     async def test_whole(self) -> None:
         """Every byte comes out that went in, and its end is the end."""
@@ -51,7 +51,7 @@ class InputTests(InputTestCase):
         self.assertEqual((stdin.offset, stdin.state.open), (len(DATA), False))
 
     async def test_open(self) -> None:
-        """It stays open between writes, and each write arrives at once."""
+        """The pipe stays open between writes, and each write arrives at once."""
         child, told, stdin = self.start("head -c 1; cat")
         await turn()
         self.assertFalse(told.deaf.called)
@@ -64,7 +64,7 @@ class InputTests(InputTestCase):
         self.assertEqual(child.write(memoryview(b"x"), lambda: None), 0)
 
     async def test_by_name(self) -> None:
-        """It can be opened again by its name."""
+        """The pipe can be opened again by its name."""
         _, told, stdin = self.start("cat /dev/stdin")
         await stdin.feed(StdinChunk(b"hello", eof=True))
         await told.ended
@@ -89,7 +89,7 @@ class InputTests(InputTestCase):
         self.assertFalse(told.deaf.called)
 
     async def test_waits(self) -> None:
-        """Only a pipe's worth is taken of input that is not read."""
+        """Unread input is taken only up to a pipe's capacity."""
         child, told, stdin = self.start("echo; exec sleep 1000")
         await told.seen
         feeding = stdin.feed(StdinChunk(DATA[: 1 << 20]))

@@ -26,7 +26,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 def began(pid: int) -> int:
-    """When a process began that is there."""
+    """Return the start time of an existing process."""
     found = process_start(pid)
     assert found is not None, pid
     return found
@@ -59,7 +59,7 @@ class ProcessStartTests(SynchronousTestCase):
 
 
 class DescriptorTests(SynchronousTestCase):
-    """Without a free descriptor, nothing is taken for gone."""
+    """Without a free descriptor, no process counts as gone."""
 
     def test_living(self) -> None:
         """A group that cannot be inspected counts as alive: a KILL more is harmless."""
@@ -84,7 +84,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(session_groups(started.pid), set())
 
     def test_zombie(self) -> None:
-        """Nor is one of which there are but zombies."""
+        """A group of zombies does not count."""
         started = Started(self, "echo; exec sleep 99")
         os.kill(started.pid, signal.SIGKILL)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
@@ -97,14 +97,14 @@ class LivingMemberTests(SynchronousTestCase):
     """L{living_member} finds a process of a group, if one lives."""
 
     def test_leader(self) -> None:
-        """It may be the leader, and is the same as long as that lives."""
+        """A living leader is recognized by its start time."""
         started = Started(self, STUBBORN)
         self.assertEqual(living_member(started.pid), started.pid)
         with patch("os.listdir", side_effect=AssertionError):
             self.assertEqual(living_member(started.pid, started.pid), started.pid)
 
     def test_member(self) -> None:
-        """It may be one whose leader has ended."""
+        """A member of a group whose leader has ended is recognized."""
         started = Started(self, LEAVING)
         started.wait()
         for last in (None, started.pid, os.getpid()):

@@ -60,7 +60,9 @@ class BytesTests(TestCase):
     timeout = 120
 
     async def digest(self, how: Unbuffer, *argv: str) -> tuple[object, ...]:
-        """The hash of a command's output, its length, what else it said, its end."""
+        """
+        Return the hash and length of a command's output, its other output, and its end.
+        """
         _, told = start(self, Command(name="c", argv=argv, unbuffer=how))
         status = await told.ended
         out = told.output_.get(Stream.STDOUT, b"")
@@ -122,7 +124,7 @@ class EndTests(TestCase):
     timeout = 60
 
     async def paused_until_exit(self, script: str) -> tuple[ChildProcess, Told]:
-        """A child that has exited, and of whose output nothing has been read."""
+        """Return a child that has exited, and whose output is unread."""
         child, told = start(self, on_terminal(script))
         child.pause()
         exited: Deferred[None] = Deferred()
@@ -146,7 +148,7 @@ class EndTests(TestCase):
         self.assertEqual(told.output_, {Stream.STDOUT: bytes(8000)})
 
     async def test_paused_with_grandchild(self) -> None:
-        """Nor is it where a grandchild keeps the terminal."""
+        """The same if a grandchild keeps the terminal."""
         script = "head -c 8000 /dev/zero; sleep 1000 2> /dev/null & exit 5"
         child, told = await self.paused_until_exit(script)
         child.loseConnection()
@@ -165,7 +167,7 @@ class EndTests(TestCase):
         child.signal(signal.SIGKILL)
 
     async def test_grandchild_writes_on(self) -> None:
-        """Nor does one that never stops writing."""
+        """A grandchild that never stops writing does not delay the end."""
         child, told = start(self, on_terminal("yes & exit 0"))
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 0)
@@ -180,7 +182,7 @@ class EndTests(TestCase):
         self.assertEqual(told.output_, expected)
 
     def test_holds(self) -> None:
-        """The kernel holds less of it than is read after a child's end."""
+        """The kernel buffers less of a terminal than is read after a child's end."""
         reading, writing = open_output_pty()
         self.addCleanup(os.close, reading)
         self.addCleanup(os.close, writing)

@@ -110,7 +110,7 @@ class HeldTests(TestCase):
         return "live" if b"line" in told.output_.get(Stream.STDOUT, b"") else "held"
 
     async def check(self, programs: Mapping[str, str], ask) -> None:
-        """Those of these programs that are there do as the table says."""
+        """Check that the installed programs do as the table says."""
         found = {}
         for name, program in programs.items():
             if needs(program) is None:
@@ -154,6 +154,6 @@ def unread(fd: int) -> int:
 
 
 def sleeps(pid: int) -> bool:
-    """Whether a process waits for something: it has done all that it could."""
+    """Return whether a process sleeps: it has done all that it could."""
     stat = Path(f"/proc/{pid}/stat").read_bytes()
     return stat[stat.rindex(b")") + 2 :].startswith(b"S")

@@ -1,4 +1,4 @@
-"""Tests for L{process.unbuffering}, and for Perl's part of it with a real Perl."""
+"""Tests for L{process.unbuffering}, with a real Perl for its part."""
 
 import os
 import subprocess
@@ -18,7 +18,9 @@ class UnbufferedTests(SynchronousTestCase):
     """The un-buffering environment, and the operator's own settings."""
 
     def test_auto(self) -> None:
-        """Python, Perl and stdio have what each looks for; all else stays."""
+        """
+        Python, Perl and stdio get their variables; the rest of the environment stays.
+        """
         expected = {
             "A": "1",
             "PYTHONUNBUFFERED": "1",
@@ -34,13 +36,13 @@ class UnbufferedTests(SynchronousTestCase):
         self.assertEqual(found, {"PYTHONUNBUFFERED": "1", "PERL5OPT": PERL})
 
     def test_pty(self) -> None:
-        """On a terminal all that is set too, and pagers and colors are off."""
+        """A terminal also gets the variables, and pagers and colors are off."""
         found = unbuffered(Unbuffer.PTY, {"TERM": "xterm"}, PRELOAD)
         more = {"TERM": "xterm", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
         self.assertEqual(found, {**unbuffered(Unbuffer.AUTO, {}, PRELOAD), **more})
 
     def test_off(self) -> None:
-        """Off is nothing at all."""
+        """C{off} sets nothing."""
         self.assertEqual(unbuffered(Unbuffer.OFF, {"A": "1"}, PRELOAD), {"A": "1"})
 
     def test_operators(self) -> None:

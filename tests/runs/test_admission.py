@@ -25,7 +25,7 @@ from tests.support.registries import FakeOwner
 
 @define(eq=False)
 class Owner(FakeOwner):
-    """Gives the places of what has ended to others, as a registry does."""
+    """Passes on the places of ended runs, as a registry does."""
 
     admission: Admission = field(factory=lambda: Admission(2, 2))
     children: dict[str, FakeChild] = field(factory=dict)
@@ -36,7 +36,7 @@ class Owner(FakeOwner):
         super().run_ended(run, outcome)
 
     def run(self, command: Command, *given: tuple[str, object]) -> Run:
-        """A run that nobody has admitted yet."""
+        """Return a run that is not admitted yet."""
         record = RunRecord(
             id=str(len(self.children)),
             command=command.name,
@@ -51,13 +51,13 @@ class Owner(FakeOwner):
         return run
 
     def start(self, run: Run) -> None:
-        """It is written down, and its process is there."""
+        """Record a run, and start its process."""
         run.recorded = True
         run.take_turn()
         run.started(self.children[run.id])
 
     def exit(self, run: Run) -> None:
-        """Its process and the whole group are gone."""
+        """End a run's process and its whole group."""
         self.children[run.id].lives = False
         run.finished(ExitStatus(0, None))
 
@@ -84,7 +84,7 @@ class AdmissionTests(SynchronousTestCase):
         return run
 
     def test_room(self) -> None:
-        """While there is room whoever comes may run."""
+        """While there is room, every run is admitted."""
         run = self.owner.run(command("a", WhenBusy.REJECT))
         self.assertTrue(self.admission.admit(run))
         self.assertEqual(self.admission.queue, [])
@@ -141,7 +141,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIn("2 runs are waiting already", str(error))
 
     def test_join(self) -> None:
-        """Only the very same can be joined, and only where there is no room."""
+        """Only an identical run can be joined, and only without room."""
         x = String(name="x")
         limits = Limits(when_busy=WhenBusy.JOIN, max_running=1)
         a = Command(name="a", argv=("a", "{x}"), params={"x": x}, limits=limits)
@@ -214,8 +214,8 @@ class AdmissionProperties(SynchronousTestCase):
     @given(STEPS)
     def test_limits(self, steps) -> None:
         """
-        No more run than may, none waits that is written down and could run, and when
-        all are gone there is room for as many as at first.
+        The limits hold, no recorded run waits in vain, and after the last run all room
+        is free again.
         """
         owner = Owner(admission=Admission(3, 3))
         admission = owner.admission

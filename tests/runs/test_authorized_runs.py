@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.runs.authorized_runs}.
-
-What somebody may not know of is not there.
-"""
+"""Tests for L{shellstream.runs.authorized_runs}: hidden runs do not exist."""
 
 from collections.abc import Coroutine
 from itertools import chain
@@ -50,12 +47,12 @@ class EverythingTests(runs_memory.MemoryRuns):
 
 
 class PermittedTestCase(RegistryTestCase):
-    """Several callers, who may do different things."""
+    """Several callers with different rights."""
 
     config = evolve(CONFIG, commands={**CONFIG.commands, "hear": HEAR}, max_running=9)
 
     def by(self, name: str = "alice", **grant: Any) -> AuthorizedRuns:
-        """The runs as somebody with this grant has them."""
+        """Return the runs as a principal with this grant gets them."""
         principal = Principal(
             name=name,
             grant=evolve(EVERYTHING, **grant),
@@ -102,13 +99,13 @@ class RunTests(PermittedTestCase):
         }
 
     def test_owner(self) -> None:
-        """A run is whoever's it is that started it."""
+        """A run belongs to the principal that started it."""
         run_id = self.run_by(self.by())
         found = self.result(self.by("bob").find(run_id))
         self.assertEqual(found.record.principal, "alice")
 
     def test_forbidden(self) -> None:
-        """Without an action nothing tells a run that is there from one that is not."""
+        """Without the right, an existing run looks the same as an unknown one."""
         there = self.run_by(self.by())
         for action in ALL - {Action.RUN}:
             for run_id in (there, UNKNOWN, "../x"):
@@ -137,7 +134,7 @@ class RunTests(PermittedTestCase):
         self.assertEqual(started.child.signals, [])
 
     def test_own(self) -> None:
-        """One's own are there."""
+        """A principal's own runs are visible."""
         alice = self.by(own=True)
         run_id = self.run_by(alice)
         self.result(alice.find(run_id))
@@ -145,7 +142,7 @@ class RunTests(PermittedTestCase):
         self.assertEqual(self.spawn.started[0].child.signals, ["SIGINT"])
 
     def test_page(self) -> None:
-        """A list has what its reader may see, page by page, and no more."""
+        """A list has the visible runs, page by page."""
         alice, bob = self.by(), self.by("bob")
         mine = [self.run_by(alice), self.run_by(bob, "hear"), self.run_by(alice)]
         mine.append(self.run_by(bob))
@@ -172,7 +169,7 @@ class CommandTests(PermittedTestCase):
     """The rights to commands."""
 
     def test_config(self) -> None:
-        """Only commands that one may run are configured."""
+        """The configuration has only the permitted commands."""
         self.assertEqual(list(self.by().config.commands), ["echo", "say", "hear"])
         some = self.by(commands=("e*", "hear")).config
         self.assertEqual((list(some.commands), some.default), (["echo", "hear"], None))
@@ -180,7 +177,7 @@ class CommandTests(PermittedTestCase):
         self.assertEqual((list(none.commands), none.default), ([], None))
 
     def test_command(self) -> None:
-        """No other can be asked for, and none is suggested."""
+        """Another command cannot be requested, and is not suggested."""
         runs = self.by(commands=("echo",))
         self.assertIsInstance(runs.config.command("echo"), Command)
         with self.assertRaises(NoDefaultCommand):
@@ -191,7 +188,7 @@ class CommandTests(PermittedTestCase):
             self.assertEqual(str(caught.exception), str(CommandUnknown(name, ["echo"])))
 
     def test_submit(self) -> None:
-        """Nor can it be run, by whatever name."""
+        """Another command cannot be run, by any name."""
         runs = self.by(commands=("hear",))
         for name, kind in (("say", CommandUnknown), (None, NoDefaultCommand)):
             self.assertRaises(kind, self.start_by, runs, name)
@@ -223,7 +220,7 @@ class JoinTests(PermittedTestCase):
     )
 
     def test_join(self) -> None:
-        """It joins none that whoever orders may not see."""
+        """A request never joins a run that its caller may not see."""
         alice = self.run_by(self.by(own=True))
         self.assertEqual(self.run_by(self.by("bob")), alice)
         self.assertEqual(self.run_by(self.by("alice", own=True)), alice)
@@ -244,7 +241,7 @@ class JoinTests(PermittedTestCase):
         self.assertNotEqual(run.record.id, theirs)
 
     def test_key_of_another(self) -> None:
-        """Whose tokens have the same name, but not the same grants, see no more."""
+        """A token with the same name but other grants sees no more."""
         self.run_by(self.by())
         self.result(self.start_by(self.by("bob"), key="k"))
         error = self.error(self.start_by(self.by("bob", own=True), key="k"))
@@ -252,7 +249,7 @@ class JoinTests(PermittedTestCase):
 
 
 class NoticeTests(PermittedTestCase):
-    """News is the same for all; who passes it on asks for each."""
+    """Events are shared by all; each reader filters them by its rights."""
 
     def test_allows(self) -> None:
         runs = self.by(own=True, commands=("say",))

@@ -14,7 +14,7 @@ class FileTests(runs_memory.MemoryRuns, FileTestCase):
     """The same where all is kept in a folder."""
 
     def test_nothing_left_open(self) -> None:
-        """When a run has ended and nobody reads it, no file of it is open."""
+        """An ended run without readers has no open file."""
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(5):
             run_id = self.requested().record.id
@@ -25,7 +25,7 @@ class FileTests(runs_memory.MemoryRuns, FileTestCase):
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     def test_deleted(self) -> None:
-        """When a run is forgotten its file is gone too."""
+        """A deleted run's file is deleted too."""
         run_id = self.requested().record.id
         self.say(run_id, b"hello")
         self.exit(run_id)

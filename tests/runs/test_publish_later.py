@@ -20,7 +20,10 @@ class PublishLaterTests(LimitTestCase):
         self.owner.syncs.pop(0).callback(None)
 
     def test_seen_when_safe(self) -> None:
-        """No viewer gets a byte before; what comes meanwhile waits for another."""
+        """
+        No viewer gets a byte before it is durable; later output waits for the next
+        flush.
+        """
         self.say(2)
         self.say(3)
         self.assertEqual((self.run_.log.end, len(self.owner.syncs)), (0, 1))

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.runs.registry}: what runs, and what has ended."""
+"""Tests for L{shellstream.runs.registry}: active and ended runs."""
 
 import gc
 import json
@@ -45,7 +45,7 @@ class CommandTests(RegistryTestCase):
 
 
 class SubmitTests(RegistryTestCase):
-    """A L{Registry} starts what it may, and knows what runs."""
+    """A L{Registry} starts permitted runs, and knows the active ones."""
 
     def test_submit(self) -> None:
         """A run is started with its parameters filled in, and known until it ends."""
@@ -158,7 +158,7 @@ class EndTests(RegistryTestCase):
     """The end of a run is durable before anyone is told."""
 
     def test_durable_first(self) -> None:
-        """A run is over for others once that is written down."""
+        """A run has ended for others once its end is recorded."""
         run = self.submit()
         self.thread.manual = True
         self.last.exit(3)
@@ -211,7 +211,7 @@ class EndTests(RegistryTestCase):
         self.assertIs(one, other)
 
     def test_forgotten_when_nobody_looks(self) -> None:
-        """A run that has ended is kept in memory no longer than somebody has it."""
+        """An ended run stays in memory only while it is used."""
         run_id = self.submit().id
         self.last.exit()
         self.spawn.started.clear()
@@ -220,7 +220,7 @@ class EndTests(RegistryTestCase):
         self.assertEqual(dict(self.registry._history._ended), {})
 
     def test_expired(self) -> None:
-        """When more has ended than is to be kept, the oldest is forgotten."""
+        """When the limit of ended runs is exceeded, the oldest is deleted."""
         self.begin(evolve(CONFIG, keep=Retention(age=60, runs=2, bytes=1 << 20)))
         ids = []
         for _ in range(3):

@@ -34,7 +34,7 @@ CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0
 
 
 class NotedTests(RegistryTestCase):
-    """Each start and each end of a run is noted, once."""
+    """Each start and each end of a run is audited once."""
 
     def noted_as(self) -> list[tuple[Any, ...]]:
         """Return the new audit entries, with their runs."""
@@ -67,7 +67,7 @@ class NotedTests(RegistryTestCase):
         self.assertEqual(end.facts, {**expected, "reason": None, "failure": None})
 
     def test_before_it_starts(self) -> None:
-        """A start is noted before there is a process; one that fails has its end."""
+        """A start is audited before the process starts; a failed start has an end."""
         self.spawn.error = Busy("there is no room", 1)
         self.failureResultOf(self.ask(), Busy)
         first, second = self.noted_as()
@@ -164,12 +164,12 @@ class SecretTests(RegistryTestCase):
         return repr(tables)
 
     def page(self) -> list[RunRecord]:
-        """All runs, newest first."""
+        """Return all runs, newest first."""
         asked = self.registry.page(RunQuery(10))
         return self.successResultOf(Deferred.fromCoroutine(asked))
 
     def test_masked(self) -> None:
-        """The command has it; nobody is shown it, and it is not written down."""
+        """The command gets the secret; documents and the database do not."""
         run = self.submit("login", GIVEN, key="k")
         self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
         self.assertEqual(run.record.params, MASKED)
@@ -183,7 +183,7 @@ class SecretTests(RegistryTestCase):
         self.assertNotIn(SECRET.encode(), self.registry.events.read(0)[0].data)
 
     def test_of_any_kind(self) -> None:
-        """A number or a path may be one: what is masked is not what is looked at."""
+        """A secret may be a number or a path: the masked value is not checked."""
         params = {
             "pin": Integer(name="pin", secret=True),
             "key": Path(name="key", roots=("/srv",), resolve=normpath, secret=True),
@@ -213,7 +213,9 @@ class SecretTests(RegistryTestCase):
         self.assertEqual([each.params for each in self.page()], [MASKED] * 2)
 
     def test_not_begun_in_time(self) -> None:
-        """One whose turn comes as the daemon stops keeps it for the next one."""
+        """
+        A run whose turn comes during the stop keeps its secrets for the next daemon.
+        """
         self.submit("login", GIVEN)
         self.submit("login", GIVEN)
         self.thread.manual = True
@@ -232,7 +234,7 @@ class SecretTests(RegistryTestCase):
         self.assertNotIn(SECRET, self.rows())
 
     def test_command_gone(self) -> None:
-        """Nor does one whose command is gone: it stays masked."""
+        """A run whose command was removed stays masked."""
         self.submit("login", GIVEN)
         self.submit("login", GIVEN)
         self.restart(CONFIG)
@@ -241,7 +243,7 @@ class SecretTests(RegistryTestCase):
         self.assertNotIn(SECRET, self.rows())
 
     def test_key(self) -> None:
-        """With a key another secret is another request, also after a restart."""
+        """With a key, another secret is another request, also after a restart."""
         run = self.submit("login", GIVEN, key="k")
         for _ in range(2):
             again = self.successResultOf(self.ask("login", GIVEN, key="k"))[0]

@@ -13,10 +13,10 @@ QUEUEING = limited(when_busy=WhenBusy.QUEUE)
 
 
 class DescriptorTests(FileTestCase):
-    """An output that nobody can open just now is not gone."""
+    """An output that cannot be opened for now is not lost."""
 
     def test_ended(self) -> None:
-        """It is refused for a while, and read when there is room."""
+        """The output is refused for a while, and readable when there is room."""
         run = self.submit()
         self.last.say(b"hello")
         self.last.exit()
@@ -28,7 +28,7 @@ class DescriptorTests(FileTestCase):
 
 
 class UnrecordedTests(FileTestCase):
-    """An end that cannot be written down is told all the same, and retried."""
+    """An end that cannot be recorded is still reported, and retried."""
 
     def ended(self) -> str:
         """The id of a run that has ended while the disk fails."""
@@ -42,7 +42,7 @@ class UnrecordedTests(FileTestCase):
         return run.id
 
     def test_retried(self) -> None:
-        """It is written down as soon as that is possible, and forgotten then."""
+        """The end is recorded as soon as possible, and then released."""
         run_id = self.ended()
         for _ in range(3):
             self.clock.advance(RETRY)
@@ -54,7 +54,7 @@ class UnrecordedTests(FileTestCase):
         self.assert_nothing_left()
 
     def test_found(self) -> None:
-        """Until then the run is found as it ended, and its output with it."""
+        """Until then the run is found with its end and its output."""
         run_id = self.ended()
         found = self.successResultOf(self.registry.find(run_id))
         assert isinstance(found, EndedRun)
@@ -93,7 +93,7 @@ class FileTests(FileTestCase):
         self.assertEqual(text(found.log), b"outerr")
 
     def test_silent(self) -> None:
-        """A run that was lost before it said anything has an empty output."""
+        """A run that was lost before it wrote anything has an empty output."""
         run = self.submit()
         self.reopen(CONFIG)
         kept = self.kept(run.id)

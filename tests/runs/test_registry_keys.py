@@ -54,7 +54,7 @@ class KeyTests(BusyTestCase):
         self.assertEqual(list(self.registry.active), [run.id])
 
     def test_at_once_and_in_vain(self) -> None:
-        """If the first comes to nothing, the other begins it."""
+        """If the first request fails, the other begins the run."""
         self.thread.manual = True
         asked = [self.ask(key="k") for _ in range(2)]
         self.thread.broken = True
@@ -78,7 +78,7 @@ class KeyTests(BusyTestCase):
         self.assertIsNot(self.submit(key="other"), run)
 
     def test_forgotten(self) -> None:
-        """A run that is forgotten is not run again for its key, and that is told."""
+        """A deleted run is not run again for its key, and the error says so."""
         run = self.submit(key="k")
         self.last.exit()
         self.successResultOf(self.registry.delete(run.id))

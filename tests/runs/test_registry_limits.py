@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.runs.registry}: who runs, who waits, and who makes room."""
+"""Tests for L{shellstream.runs.registry}: running, waiting, joining and replacing."""
 
 from attrs import evolve
 
@@ -10,10 +10,10 @@ from tests.support.registries import BusyTestCase
 
 
 class RejectTests(BusyTestCase):
-    """At its limits a registry may turn away who comes."""
+    """At its limits a registry may reject a request."""
 
     def test_in_all(self) -> None:
-        """At the limit nothing is started, and when to come back is told."""
+        """At the limit nothing starts, and the error has a time to retry."""
         self.submit()
         self.submit("echo", [("x", "1")])
         error = self.failureResultOf(self.ask(), Busy).value
@@ -62,7 +62,7 @@ class RejectTests(BusyTestCase):
 
 
 class QueueTests(BusyTestCase):
-    """At its limits a registry may let who comes wait."""
+    """At its limits a registry may queue a request."""
 
     when_busy = WhenBusy.QUEUE
 
@@ -81,7 +81,7 @@ class QueueTests(BusyTestCase):
         self.assert_nothing_left()
 
     def test_no_head_of_the_line(self) -> None:
-        """A command that has room does not wait behind one that has none."""
+        """A command that has room does not wait behind one without room."""
         self.begin(evolve(self.one(), max_running=3))
         self.submit()
         waiting = self.submit()
@@ -90,7 +90,7 @@ class QueueTests(BusyTestCase):
         self.assertEqual(self.queue(), [waiting])
 
     def test_full(self) -> None:
-        """The queue is bounded; who leaves it makes room."""
+        """The queue is bounded; a run that leaves it makes room."""
         self.begin(evolve(self.config, max_queued=2))
         runs = [self.submit() for _ in range(4)]
         error = self.failureResultOf(self.ask(), Busy).value
@@ -145,7 +145,9 @@ class QueueTests(BusyTestCase):
         self.assert_nothing_left()
 
     def test_cannot_be_written_down(self) -> None:
-        """Nor is who cannot be written down then: it would be started twice."""
+        """
+        A run that cannot be recorded then is not started: it would be started twice.
+        """
         runs = [self.submit() for _ in range(3)]
         self.thread.broken = True
         self.spawn.started[0].exit()
@@ -159,7 +161,7 @@ class QueueTests(BusyTestCase):
 
 
 class JoinTests(BusyTestCase):
-    """At its limits a registry may have who comes watch what runs already."""
+    """At its limits a registry may join a request to a running run."""
 
     when_busy = WhenBusy.JOIN
 
@@ -193,7 +195,7 @@ class JoinTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_first_comes_to_nothing(self) -> None:
-        """If that fails, the next one is a run of its own, and others join that."""
+        """If the first fails, the next one starts its own run, and others join that."""
         self.begin(self.one())
         self.thread.manual = True
         asked = [self.ask() for _ in range(3)]
@@ -218,7 +220,7 @@ class JoinTests(BusyTestCase):
 
 
 class ReplaceTests(BusyTestCase):
-    """At its limits a registry may end what runs for who comes."""
+    """At its limits a registry may replace a running run."""
 
     when_busy = WhenBusy.REPLACE
 
@@ -247,7 +249,7 @@ class ReplaceTests(BusyTestCase):
         self.assertEqual(len(self.spawn.started), 2)
 
     def test_at_once(self) -> None:
-        """Also of those that come while the others are being written down."""
+        """The same for runs that come while the others are being recorded."""
         self.thread.manual = True
         asked = [self.ask() for _ in range(3)]
         self.thread.finish()
@@ -280,7 +282,7 @@ class ReplaceTests(BusyTestCase):
         self.assertEqual(self.last.child.signals, [])
 
     def test_no_room_to_wait(self) -> None:
-        """Nor where who comes is turned away all the same."""
+        """No run is ended if the new one would be rejected all the same."""
         config = evolve(self.one(), max_running=9, max_queued=1)
         self.begin(config)
         self.submit("echo", [("x", "1")])

@@ -24,7 +24,7 @@ class LostTests(RegistryTestCase):
     """A run is lost if its daemon was killed, and is never run again."""
 
     def test_lost(self) -> None:
-        """It is lost from the restart on, and nothing is started in its place."""
+        """The run is lost after the restart, and nothing replaces it."""
         run = self.submit()
         self.clock.advance(60)
         self.restart(CONFIG)
@@ -37,7 +37,7 @@ class LostTests(RegistryTestCase):
         self.assertEqual(found.record, kept)
 
     def test_once(self) -> None:
-        """A run that was lost stays as it is over the next restart."""
+        """A lost run stays unchanged over the next restart."""
         run = self.submit()
         self.restart(CONFIG)
         kept = self.kept(run.id)
@@ -76,7 +76,7 @@ class QueuedTests(RegistryTestCase):
     config = QUEUEING
 
     def test_in_order(self) -> None:
-        """In the order of requests, as far as there is room."""
+        """Queued runs start in order, as far as there is room."""
         runs = [self.submit("echo", [("x", str(n))]) for n in range(5)]
         self.clock.advance(60)
         self.restart(QUEUEING)
@@ -125,7 +125,7 @@ class QueuedTests(RegistryTestCase):
         self.assertEqual(lost.stdin, StdinState(offset=None, open=False))
 
     def test_input_not_allowed_any_more(self) -> None:
-        """Nor is it given what the operator has forbidden meanwhile."""
+        """A queued run does not get input that the operator has forbidden since."""
         hear = evolve(HEAR, limits=evolve(HEAR.limits, when_busy=WhenBusy.QUEUE))
         config = evolve(QUEUEING, commands={"hear": hear}, default="hear")
         self.begin(config)
@@ -140,7 +140,7 @@ class QueuedTests(RegistryTestCase):
         self.assertIn("stdin: is not allowed for 'hear'", kept.failure or "")
 
     def assert_changed(self, config: Config, words: str) -> None:
-        """With this configuration what was queued cannot be run."""
+        """Check that the queued run fails under this configuration."""
         self.begin(QUEUEING)
         runs = [self.submit("echo", [("x", "1")]) for _ in range(3)]
         self.restart(config)
@@ -237,7 +237,7 @@ class StopTests(RegistryTestCase):
         self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
 
     def assert_stays_queued(self, *stops: str) -> None:
-        """Whose turn comes just when the daemon stops is left to the next one."""
+        """Check that a run whose turn comes during the stop stays queued."""
         runs = [self.submit() for _ in range(3)]
         viewer = Reader()
         runs[2].attach(viewer)
@@ -264,7 +264,7 @@ class StopTests(RegistryTestCase):
             self.assert_stays_queued(*stops)
 
     def test_turn_comes_and_cancelled(self) -> None:
-        """But not who was told to end meanwhile."""
+        """A run that was cancelled during the stop does not stay queued."""
         runs = [self.submit() for _ in range(3)]
         self.thread.manual = True
         self.spawn.started[0].exit()
@@ -274,7 +274,7 @@ class StopTests(RegistryTestCase):
         self.assertIs(self.kept(runs[2].id).state, State.CANCELLED)
 
     def test_turn_comes_while_disk_fails(self) -> None:
-        """Nor can that be written down: then it is queued as it was."""
+        """If that cannot be recorded, the run stays queued as it was."""
         runs = [self.submit() for _ in range(3)]
         self.thread.manual = True
         self.spawn.started[0].exit()
@@ -287,7 +287,7 @@ class StopTests(RegistryTestCase):
         self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
 
     def test_comes_to_nothing(self) -> None:
-        """A stop ends as well if a run that it waits for is never recorded."""
+        """A stop ends even if a run that it waits for is never recorded."""
         self.begin(evolve(QUEUEING, drain=10.0))
         self.thread.manual = True
         asked = self.ask()
@@ -322,7 +322,7 @@ class StopTests(RegistryTestCase):
             self.assert_refused(queued)
 
     def test_nothing_left_open(self) -> None:
-        """When the stop is over nothing waits for the disk."""
+        """After the stop nothing waits for the disk."""
         self.submit()
         self.thread.manual = True
         stopped = self.registry.supervisor.stop()

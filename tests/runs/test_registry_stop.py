@@ -10,10 +10,10 @@ from tests.support.registries import CONFIG, RegistryTestCase
 
 
 class StopTests(RegistryTestCase):
-    """A L{Registry} that stops ends what runs and starts nothing more."""
+    """A L{Registry} that stops ends all runs and starts nothing more."""
 
     def test_idle(self) -> None:
-        """Everybody who waits is told when the last run has ended, not before."""
+        """All waiting callers are told when the last run has ended, not before."""
         self.successResultOf(self.registry.supervisor.idle())
         for _ in range(2):
             self.submit()
@@ -36,7 +36,7 @@ class StopTests(RegistryTestCase):
             self.successResultOf(waiting)
 
     def test_stop(self) -> None:
-        """Every run is ended, and the stop is over when all have."""
+        """Every run is ended, and then the stop is done."""
         runs = [self.submit() for _ in range(2)]
         stopped = self.registry.supervisor.stop()
         for run, started in zip(runs, self.spawn.started, strict=True):
@@ -63,12 +63,12 @@ class StopTests(RegistryTestCase):
         self.successResultOf(stopped)
 
     def test_stop_idle(self) -> None:
-        """With nothing running a stop is over at once."""
+        """Without runs a stop is done at once."""
         self.successResultOf(self.registry.supervisor.stop())
         self.assert_nothing_left()
 
     def test_starts_nothing_more(self) -> None:
-        """After the stop has begun a request is refused, while runs end and later."""
+        """After the stop has begun, requests are refused."""
         self.submit()
         self.registry.supervisor.stop()
         for _ in range(2):
@@ -82,7 +82,7 @@ class StopTests(RegistryTestCase):
 
 
 class DrainTests(RegistryTestCase):
-    """A L{Registry} that stops may give what runs some time to end by itself."""
+    """A L{Registry} that stops may give runs time to end by themselves."""
 
     config = evolve(CONFIG, drain=10.0)
 

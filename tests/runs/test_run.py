@@ -11,14 +11,14 @@ class EndTests(RunTestCase):
     """A run ends when its process has."""
 
     def test_exits(self) -> None:
-        """A process that exits by itself ends its run at once, whatever its code."""
+        """A process that exits by itself ends its run at once, with any code."""
         self.exit(3)
         self.assertEqual((self.run_.record.code, self.run_.record.signal), (3, None))
         self.assert_over(State.EXITED, None)
         self.assertEqual(self.child.signals, [])
 
     def test_signaled(self) -> None:
-        """A process that was killed by others is told apart."""
+        """A process killed by others is distinguished."""
         self.exit(None, 11)
         self.assertEqual((self.run_.record.code, self.run_.record.signal), (None, 11))
         self.assert_over(State.SIGNALED, None)
@@ -42,7 +42,7 @@ class EndTests(RunTestCase):
 
 
 class TimeoutTests(RunTestCase):
-    """A run that takes too long is ended."""
+    """A run that exceeds its timeout is ended."""
 
     def test_timeout(self) -> None:
         """At its time TERM, and CONT for one that is stopped; not a moment before."""
@@ -90,7 +90,7 @@ class NoTimeoutTests(RunTestCase):
     limits = Limits()
 
     def test_waits_for_nothing(self) -> None:
-        """Then a run sets no timer at all."""
+        """Without limits a run sets no timer."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(10**6)
         self.assert_runs()
@@ -102,7 +102,7 @@ class CancelTests(RunTestCase):
     """A run that is made to end does so with its whole process group."""
 
     def test_cancel(self) -> None:
-        """The timeout counts no more once a run is being ended."""
+        """The timeout is off once a run is being ended."""
         self.run_.cancel(Reason.CANCELLED)
         self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
         self.clock.advance(GRACE)
@@ -130,14 +130,14 @@ class CancelTests(RunTestCase):
         self.assert_over(State.EXITED, None)
 
     def test_group_gone(self) -> None:
-        """When the last of the group goes with its leader, nothing waits."""
+        """If the whole group ends with its leader, nothing waits."""
         self.run_.cancel(Reason.CANCELLED)
         self.child.lives = False
         self.exit(None, 15)
         self.assert_over(State.SIGNALED, Reason.CANCELLED)
 
     def test_group_outlives_leader(self) -> None:
-        """While others of the group use their grace time the run goes on."""
+        """The run lasts while others of the group use their grace time."""
         self.run_.cancel(Reason.CANCELLED)
         self.exit(0)
         for _ in range(3):
@@ -157,7 +157,7 @@ class CancelTests(RunTestCase):
         self.assert_over(State.EXITED, Reason.CANCELLED)
 
     def test_exit_after_kill(self) -> None:
-        """Once killed a group has no grace left: the leader's end is the run's."""
+        """After a kill there is no grace: the leader's end is the run's end."""
         self.run_.cancel(Reason.CANCELLED)
         self.clock.advance(GRACE)
         self.exit(None, 9)

@@ -1,4 +1,6 @@
-"""Tests for L{shellstream.runs.run}: no viewer loses a byte, nobody waits in vain."""
+"""
+Tests for L{shellstream.runs.run}: no viewer loses a byte, and nothing waits in vain.
+"""
 
 from attrs import define, field
 from hypothesis import given
@@ -34,7 +36,7 @@ class Choking(StringTransport):
 
 @define(eq=False)
 class Client:
-    """One viewer of a run, and what has reached it."""
+    """One viewer of a run, and the output that it got."""
 
     run: Run
     clock: Clock
@@ -106,7 +108,7 @@ class PaceTests(PaceTestCase):
         self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
 
     def test_unwatched(self) -> None:
-        """A run that nobody watches never waits: the oldest is forgotten."""
+        """A run without viewers never waits: its oldest output is dropped."""
         for _ in range(10):
             self.say(READ_SIZE)
         self.assertFalse(self.child.paused)
@@ -145,7 +147,7 @@ class PaceTests(PaceTestCase):
         self.assertFalse(self.child.paused)
 
     def test_shutdown_of_what_is_being_ended(self) -> None:
-        """Nor for the viewer of a run that was being ended already."""
+        """A stop does not wait for the viewer of a run that was being ended already."""
         client = Client(self.run_, self.clock)
         client.viewer.pauseProducing()
         self.fill()
@@ -181,7 +183,10 @@ class PaceTests(PaceTestCase):
         self.assertFalse(self.child.paused)
 
     def test_stalled(self) -> None:
-        """A lossless viewer that takes nothing makes the child wait only so long."""
+        """
+        A lossless viewer that reads nothing makes the child wait only for a limited
+        time.
+        """
         client = Client(self.run_, self.clock)
         client.viewer.pauseProducing()
         self.fill()
@@ -211,8 +216,8 @@ class PaceProperties(PaceTestCase):
     @given(STEPS)
     def test_nothing_is_lost(self, steps) -> None:
         """
-        If the child waits when it is asked to, the log drops no byte that a viewer
-        has not been given, and each viewer ends up with exactly what was written.
+        If the child waits when asked to, the log drops no byte before every viewer has
+        it, and each viewer gets exactly the output.
         """
         self.begin()
         self.start()

@@ -23,7 +23,7 @@ class IdleTests(LimitTestCase):
         self.die(Reason.IDLE_TIMEOUT)
 
     def test_speaks(self) -> None:
-        """Each word gives it all the time again."""
+        """Each output restarts the time."""
         for _ in range(5):
             self.clock.advance(IDLE - 0.5)
             self.say()
@@ -71,7 +71,9 @@ class LingerTests(LimitTestCase):
     on_disconnect = OnDisconnect.CANCEL
 
     def test_last_viewer_gone(self) -> None:
-        """One of two may go; some time after both are gone the run is ended."""
+        """
+        One of two viewers may leave; after the second, the run ends some time later.
+        """
         one, other = Reader(), Reader()
         self.run_.attach(one)
         self.run_.attach(other)
@@ -112,7 +114,7 @@ class LingerTests(LimitTestCase):
         self.die(Reason.DISCONNECTED)
 
     def test_never_watched(self) -> None:
-        """A run that nobody watches yet waits for its first viewer."""
+        """A run without viewers waits for its first one."""
         self.clock.advance(10 * LINGER)
         self.assert_runs()
 
@@ -125,7 +127,7 @@ class LingerTests(LimitTestCase):
         self.assert_over(State.EXITED, None)
 
     def test_gone_after_the_end(self) -> None:
-        """A viewer that leaves a run that has ended does nothing to it."""
+        """A viewer that leaves an ended run changes nothing."""
         viewer = Reader()
         self.run_.attach(viewer)
         self.exit()
@@ -133,7 +135,7 @@ class LingerTests(LimitTestCase):
         self.assert_over(State.EXITED, None)
 
     def test_gone_while_being_ended(self) -> None:
-        """Nor does one that leaves while the group of a run uses its grace time."""
+        """A viewer that leaves during the grace time changes nothing."""
         viewer = Reader()
         self.run_.attach(viewer)
         self.run_.cancel(Reason.CANCELLED)
@@ -144,7 +146,7 @@ class LingerTests(LimitTestCase):
         self.assert_over(State.EXITED, Reason.CANCELLED)
 
     def test_queued(self) -> None:
-        """A run that is queued is cancelled too when nobody waits for it any more."""
+        """A queued run is cancelled too when its last viewer leaves."""
         self.begin()
         viewer = Reader()
         self.run_.attach(viewer)
@@ -154,10 +156,10 @@ class LingerTests(LimitTestCase):
 
 
 class KeepTests(LimitTestCase):
-    """A run that is to be kept does not care for viewers."""
+    """A run with C{keep} ignores its viewers."""
 
     def test_last_viewer_gone(self) -> None:
-        """It goes on without any."""
+        """The run goes on without viewers."""
         viewer = Reader()
         self.run_.attach(viewer)
         self.run_.detach(viewer)
@@ -171,7 +173,7 @@ class AbandonTests(LimitTestCase):
     on_disconnect = OnDisconnect.CANCEL
 
     def test_left_queued(self) -> None:
-        """It stays queued, its viewers are cut off, and nothing is left of it."""
+        """The run stays queued, its viewers are cut off, and nothing is left of it."""
         self.begin()
         gone, viewer = Reader(), Reader()
         self.run_.attach(gone)
@@ -186,12 +188,12 @@ class AbandonTests(LimitTestCase):
 
 
 class PauseTests(LimitTestCase):
-    """A command that is to wait while nobody watches."""
+    """A command that pauses without viewers."""
 
     limits = Limits(on_full=OnFull.PAUSE)
 
     def test_nobody(self) -> None:
-        """It is paused before a byte is dropped, and until somebody reads."""
+        """The run pauses before a byte is dropped, until a viewer comes."""
         while not self.child.paused:
             self.say(READ_SIZE)
         self.assertEqual(self.run_.log.start, 0)
@@ -204,7 +206,7 @@ class PauseTests(LimitTestCase):
         self.assertFalse(self.child.paused)
 
     def test_gone(self) -> None:
-        """When its viewers are gone it goes on until its log is full."""
+        """When its viewers leave, the run goes on until its log is full."""
         viewer = Reader()
         self.run_.attach(viewer)
         self.say()
@@ -215,7 +217,7 @@ class PauseTests(LimitTestCase):
         self.assertEqual(self.run_.log.start, 0)
 
     def test_shutdown(self) -> None:
-        """A daemon that stops does not wait for somebody to come."""
+        """A daemon that stops does not wait for a viewer."""
         while not self.child.paused:
             self.say(READ_SIZE)
         self.run_.cancel(Reason.SHUTDOWN)
@@ -224,12 +226,12 @@ class PauseTests(LimitTestCase):
 
 
 class CancelTests(LimitTestCase):
-    """A command that is to end when its log is full and nobody watches."""
+    """A command that ends when its log is full and it has no viewers."""
 
     limits = Limits(on_full=OnFull.CANCEL)
 
     def test_nobody(self) -> None:
-        """It is ended before a byte is dropped; what it says then goes on."""
+        """The run is ended before a byte is dropped; its last output is kept."""
         while not self.child.signals:
             self.say(READ_SIZE)
         self.assertEqual(self.run_.log.start, 0)
@@ -240,7 +242,7 @@ class CancelTests(LimitTestCase):
         self.die(Reason.OUTPUT_LIMIT)
 
     def test_watched(self) -> None:
-        """While somebody watches it goes on, and what is old is dropped."""
+        """With a viewer the run goes on, and old output is dropped."""
         self.run_.attach(Reader())
         for _ in range(10):
             self.say(READ_SIZE)

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.runs.run}: what a run tells of itself."""
+"""Tests for L{shellstream.runs.run}: a run's record."""
 
 from zope.interface.verify import verifyObject
 
@@ -13,12 +13,12 @@ class RecordTests(RunTestCase):
     """A run tells how it stands, at any time."""
 
     def test_verified(self) -> None:
-        """A run, and what stands for a viewer here, are what others rely on."""
+        """A run and the fake viewer provide their interfaces."""
         verifyObject(IRun, self.run_)
         verifyObject(IViewer, Reader())
 
     def test_life(self) -> None:
-        """It is queued, then admitted, then started with a process, then ended."""
+        """A run is queued, then admitted, then started with a process, then ended."""
         self.begin()
         self.assertIs(self.run_.record.state, State.QUEUED)
         self.run_.take_turn()
@@ -49,7 +49,9 @@ class RecordTests(RunTestCase):
                 self.exit()
 
     def test_told_when_safe(self) -> None:
-        """While its end is not durable a run is over, but nobody knows how."""
+        """
+        Until its end is durable, a run has ended, but its record does not say how.
+        """
         self.owner.at_once = False
         self.exit(3)
         self.assertTrue(self.run_.has_ended)

@@ -6,7 +6,7 @@ from shellstream.runs.run_state import _NEXT, HAVE_PROCESS, OVER, Event, Phase, 
 
 
 class TableTests(SynchronousTestCase):
-    """The table of phases is whole, and nothing else is possible."""
+    """The table of phases is complete."""
 
     def test_whole(self) -> None:
         """Every phase is in it, and every phase but the first can be reached."""
@@ -16,7 +16,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual({event for row in _NEXT.values() for event in row}, {*Event})
 
     def test_ends_once(self) -> None:
-        """From the end there is no way back to a process."""
+        """An ended run never gets a process again."""
         for phase in OVER:
             self.assertLessEqual({*_NEXT[phase].values()}, OVER)
         self.assertEqual(OVER & HAVE_PROCESS, frozenset())

@@ -44,7 +44,7 @@ class StdinTestCase(SynchronousTestCase):
     def refused(
         self, error: type[InputNotTaken], data: bytes, offset: int | None = None
     ) -> InputNotTaken:
-        """This is refused at once."""
+        """Check that input is refused at once."""
         found = self.assertRaises(error, self.feed, data, offset)
         assert isinstance(found, InputNotTaken)
         self.assertEqual(found.extensions, {"stdin_offset": self.stdin.offset})
@@ -73,7 +73,7 @@ class TakenTests(StdinTestCase):
         self.assertEqual(self.child.given, b"abcdef")
 
     def test_nothing(self) -> None:
-        """To send nothing is to ask how far it has come."""
+        """Empty input asks for the current offset."""
         waiting = self.feed(b"abc")
         self.child.take(1)
         self.assertEqual(self.successResultOf(self.feed(b"")), 1)
@@ -92,7 +92,7 @@ class TakenTests(StdinTestCase):
 
 
 class OffsetTests(StdinTestCase):
-    """With its offset a piece may come again."""
+    """A piece with its offset may be repeated."""
 
     def test_again(self) -> None:
         """Input that was taken before is skipped."""
@@ -181,7 +181,7 @@ class EndTests(StdinTestCase):
         self.refused(InputMisplaced, b"x", 4)
 
     def test_deaf(self) -> None:
-        """When the process reads no more, who waits is told so, and all who come."""
+        """When the process closes its input, waiting and later pieces are refused."""
         feeding = self.feed(b"abc")
         self.child.take(1)
         self.stdin.close()
@@ -191,7 +191,7 @@ class EndTests(StdinTestCase):
         self.assertEqual(self.successResultOf(self.feed(b"a", 0)), 1)
 
     def test_deaf_while_given(self) -> None:
-        """It may do so just when it is given something."""
+        """The process may close its input during a write."""
 
         def write(child: FakeChild, data: memoryview, ready: object) -> int:
             self.stdin.close()

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.security.audit}: what is noted, and as which line."""
+"""Tests for L{shellstream.security.audit}: the entries and their lines."""
 
 import json
 from typing import Any
@@ -49,7 +49,10 @@ class LineTests(SynchronousTestCase):
     """An entry is a line of JSON."""
 
     def test_whole(self) -> None:
-        """It says when, what, who, from where, and all else there is to say."""
+        """
+        An entry has the time, the action, the principal, the address, and all other
+        facts.
+        """
         entry = AuditEntry.by_caller(
             AuditAction.START,
             CI,
@@ -104,7 +107,10 @@ class RefusalsTests(SynchronousTestCase):
     """Repeated refusals are counted."""
 
     def test_one(self) -> None:
-        """An address has so many lines, then a number; others are none the worse."""
+        """
+        An address has a number of lines, then a count; other addresses are not
+        affected.
+        """
         refusals = RefusalLimiter()
         admitted = [refusals.admit("a") for _ in range(MAX_REFUSALS_EACH + 7)]
         self.assertEqual(admitted, [True] * MAX_REFUSALS_EACH + [False] * 7)

@@ -18,7 +18,7 @@ from tests.support.fakes import wall
 
 
 class AuditLogTests(SynchronousTestCase):
-    """A L{AuditLog} writes down what was done."""
+    """A L{AuditLog} writes an entry for each action."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -66,7 +66,7 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close(self) -> None:
-        """At the end what was only counted is told, and nothing is waited for."""
+        """At the close pending counts are written, without waiting."""
         for _ in range(MAX_REFUSALS_EACH + 1):
             self.record(AuditAction.REFUSED, address="a")
         self.said()

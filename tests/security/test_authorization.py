@@ -1,4 +1,4 @@
-"""Tests for who may do what."""
+"""Tests for authorization."""
 
 from attrs import evolve
 from hypothesis import given
@@ -27,7 +27,7 @@ def may(grant: Grant, action: Action, *about: str | None) -> Verdict:
 
 
 class DecideTests(SynchronousTestCase):
-    """One function decides, of values alone."""
+    """One pure function decides."""
 
     def test_actions(self) -> None:
         """An action that is not granted is forbidden for every command and owner."""

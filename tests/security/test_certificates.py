@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.security.certificates}: what certificates say."""
+"""Tests for L{shellstream.security.certificates}: the names of certificates."""
 
 import hashlib
 import ssl
@@ -111,7 +111,7 @@ class SelfSignedTests(SynchronousTestCase):
         self.certificate = load(self.pem)
 
     def test_names(self) -> None:
-        """It is for all names and addresses, once each, save what is neither."""
+        """The certificate holds all valid names and addresses, once each."""
         extensions = self.certificate.extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         self.assertEqual(names.get_values_for_type(x509.DNSName), ["vm", "vm.local"])
@@ -135,7 +135,9 @@ class SelfSignedTests(SynchronousTestCase):
         )
 
     def test_valid(self) -> None:
-        """It lasts ten years, and is valid where clocks are a little behind."""
+        """
+        The certificate lasts ten years, and is valid where clocks are a little behind.
+        """
         found = self.certificate
         self.assertEqual(found.not_valid_after_utc, NOW + OWN_CERTIFICATE_LIFETIME)
         self.assertLess(found.not_valid_before_utc, NOW - timedelta(hours=1))

@@ -29,7 +29,7 @@ class SessionsTests(SynchronousTestCase):
         return session
 
     def test_create(self) -> None:
-        """It has the principal of the token, and depends on the token."""
+        """The session has the principal of the token, and depends on the token."""
         session = self.found(self.sessions.create(ALICE))
         principal = session.principal
         self.assertEqual((principal.name, principal.grant), ("alice", ALICE.grant))
@@ -56,14 +56,14 @@ class SessionsTests(SynchronousTestCase):
         self.assertNotEqual(session.csrf_token, self.found(other).csrf_token)
 
     def test_csrf(self) -> None:
-        """Only a page of ours knows what to send along."""
+        """Only our own page knows the CSRF token."""
         session = self.found(self.sessions.create(ALICE))
         self.assertTrue(session.csrf_matches(session.csrf_token))
         for wrong in ("", session.csrf_token[:-1], session.csrf_token + "0", "é"):
             self.assertFalse(session.csrf_matches(wrong))
 
     def test_lasts(self) -> None:
-        """It ends by itself."""
+        """The session expires."""
         cookie = self.sessions.create(ALICE)
         credential = self.found(cookie).principal.credential
         self.clock.advance(SESSION_LIFETIME - 1)

@@ -1,4 +1,4 @@
-"""Tests for what wrong credentials cost."""
+"""Tests for the throttling of wrong credentials."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from shellstream.security.login_throttle import (
 
 
 class LoginThrottleTests(SynchronousTestCase):
-    """Some failures are a mistake; more are an attack."""
+    """A few failures are a mistake; more are an attack."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -29,7 +29,7 @@ class LoginThrottleTests(SynchronousTestCase):
         return count
 
     def test_burst(self) -> None:
-        """Some at once are taken, then one each few seconds."""
+        """A burst of failures is allowed, then one every few seconds."""
         self.assertEqual(self.fail_often("192.0.2.1"), BURST)
         again = self.failures.record_failure("192.0.2.1")
         self.assertEqual(again, EVERY + 1)
@@ -39,12 +39,12 @@ class LoginThrottleTests(SynchronousTestCase):
         self.assertEqual(self.fail_often("192.0.2.1"), BURST)
 
     def test_each(self) -> None:
-        """One address does not fail for another."""
+        """Failures of one address do not affect another."""
         self.fail_often("192.0.2.1")
         self.assertEqual(self.failures.record_failure("192.0.2.2"), 0)
 
     def test_network(self) -> None:
-        """All addresses of an IPv6 network are one client's."""
+        """All addresses of an IPv6 network count as one client."""
         self.fail_often("2001:db8:0:1::1")
         self.assertNotEqual(self.failures.record_failure("2001:db8:0:1:ffff::2"), 0)
         self.assertEqual(self.failures.record_failure("2001:db8:0:2::1"), 0)
@@ -53,7 +53,7 @@ class LoginThrottleTests(SynchronousTestCase):
         self.assertEqual(client_network("unix"), "unix")
 
     def test_bounded(self) -> None:
-        """Those that failed long ago are forgotten, if too many do."""
+        """If too many addresses fail, the oldest are dropped."""
         self.fail_often("first")
         for number in range(MAX_ADDRESSES):
             self.failures.record_failure(str(number))
@@ -61,7 +61,9 @@ class LoginThrottleTests(SynchronousTestCase):
 
     @given(st.lists(st.floats(0, 100), max_size=60))
     def test_rate(self, waits: list[float]) -> None:
-        """Over any time, no more are taken than a burst and what that time allows."""
+        """
+        Over any time, the allowed failures are at most a burst and that time's share.
+        """
         clock = Clock()
         failures = LoginThrottle(clock.seconds)
         taken = 0

@@ -1,4 +1,4 @@
-"""Tests for who is known by name, and by what."""
+"""Tests for the named principals and their credentials."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +18,7 @@ class ReadTests(SynchronousTestCase):
     """The tables of a configuration."""
 
     def test_nothing(self) -> None:
-        """Without them anybody who can connect is welcome, by no name of ours."""
+        """Without principals anyone who can connect is anonymous and allowed."""
         self.assertEqual(access(""), AccessSettings())
 
     def test_all(self) -> None:
@@ -49,7 +49,7 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(len(alice.certificates), 2)
 
     def test_mistakes(self) -> None:
-        """Everything wrong is told in one go."""
+        """All mistakes are reported at once."""
         with self.assertRaises(ConfigError) as caught:
             access(
                 """

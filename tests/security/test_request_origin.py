@@ -1,4 +1,4 @@
-"""Tests for the names a daemon goes by, and for what browsers say of other sites."""
+"""Tests for a daemon's host names, and for browsers' headers about other sites."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ class HostNamesTests(SynchronousTestCase):
             self.assertFalse(names.allow(host), host)
 
     def test_any(self) -> None:
-        """C{*} is every name, for those who know what they do."""
+        """C{*} allows every name."""
         self.assertTrue(HostNames(patterns=["*"]).allow("anything.example:1"))
 
     @given(st.text())
@@ -90,7 +90,7 @@ class HostNamesTests(SynchronousTestCase):
 
 
 class OriginTests(SynchronousTestCase):
-    """Whose page made a browser ask."""
+    """The site whose page sent the request."""
 
     def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> RequestOrigin:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -101,7 +101,7 @@ class OriginTests(SynchronousTestCase):
         self.assertIs(self.site(host="x"), RequestOrigin.OWN)
 
     def test_own(self) -> None:
-        """Pages of ours, and what is typed, are our own doing."""
+        """Requests of our own pages, and typed addresses, are our own."""
         self.assertIs(self.site(host="x:1", origin="http://x:1"), RequestOrigin.OWN)
         self.assertIs(self.site(sec_fetch_site="none"), RequestOrigin.OWN)
         for origin in ({}, {"origin": "https://proxy.test"}):
@@ -109,7 +109,7 @@ class OriginTests(SynchronousTestCase):
             self.assertIs(found, RequestOrigin.OWN)
 
     def test_other(self) -> None:
-        """Everybody else is not, whatever they leave out."""
+        """Any other request is foreign, whatever headers are missing."""
         for headers in (
             {"origin": "null"},
             {"origin": ""},
@@ -133,7 +133,7 @@ class OriginTests(SynchronousTestCase):
             )
 
     def test_link(self) -> None:
-        """A link that a reader follows leads here, and shows nothing to its page."""
+        """A followed link may lead here, but its page sees nothing."""
         for site in ("cross-site", "same-site"):
             found = self.site(
                 sec_fetch_site=site,
@@ -155,7 +155,7 @@ class OriginTests(SynchronousTestCase):
             self.assertIs(self.site(host="x:1", referer=referer), site, referer)
 
     def test_listed(self) -> None:
-        """An origin that the operator lists may do what ours may; no other."""
+        """A listed origin may do what our own may; others may not."""
         listed = ("https://dash.example",)
         for origin, site in (
             ("https://dash.example", RequestOrigin.LISTED),

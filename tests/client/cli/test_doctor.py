@@ -1,4 +1,6 @@
-"""Tests for L{shellstream.client.cli.doctor}: what the command line examines."""
+"""
+Tests for L{shellstream.client.cli.doctor}: the target that the command line names.
+"""
 
 import contextlib
 import io
@@ -17,7 +19,7 @@ from tests.support.fake_probe_clients import FakeProbeClient, StreamProbeClient
 
 
 async def examined(client: ProbeClient, *words: str) -> Report:
-    """Parse C{doctor}'s command line and examine what it names."""
+    """Parse C{doctor}'s command line and examine its target."""
     return await examine(parse_arguments(["doctor", *words]), "http://h", client)
 
 
@@ -64,7 +66,7 @@ class ArgumentTests(SynchronousTestCase):
 
 
 class ExamineTests(SynchronousTestCase):
-    """The command line says what is examined."""
+    """The command line selects the target of the examination."""
 
     def report(self, client: ProbeClient, *words: str) -> Report:
         return self.successResultOf(Deferred.fromCoroutine(examined(client, *words)))

@@ -1,4 +1,4 @@
-"""Tests for the client's command line: words in, what is meant out."""
+"""Tests for the client's command line: words in, options out."""
 
 import contextlib
 import gc
@@ -125,7 +125,7 @@ class ArgumentTests(SynchronousTestCase):
         self.assertEqual(self.said("--version"), f"shellstream {__version__}\n")
 
     def test_completion(self) -> None:
-        """Every shell is told every subcommand and option."""
+        """The completion of every shell knows every subcommand and option."""
         self.addCleanup(gc.enable)
         for shell in ("bash", "zsh", "tcsh"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -164,7 +164,7 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual((found.url, found.name, found.params), request)
 
     def test_usage(self) -> None:
-        """Words that make no request are told as such."""
+        """A malformed request is reported as that."""
         wrong = {
             ("build", "x"): "'x' is not a parameter; write NAME=VALUE",
             ("=x",): "'=x' is not a parameter",
@@ -201,7 +201,7 @@ class WordsTests(SynchronousTestCase):
 
 
 class CodeTests(SynchronousTestCase):
-    """The exit code is the command's, or says why the command returned none."""
+    """The exit code is the command's, or explains why the command has none."""
 
     def end(
         self, state: str, code: int | None = None, signal: str | None = None
@@ -231,7 +231,7 @@ class CodeTests(SynchronousTestCase):
         self.assertEqual(exit_code(self.end("exited", 3), gaps=True), 3)
 
     def test_told(self) -> None:
-        """Why a run ended is told where it was not its own doing."""
+        """The reason for the end is shown if the daemon ended the run."""
         self.assertIsNone(describe_end(self.end("exited", 3)))
         self.assertIsNone(describe_end(self.end("signaled", signal="TERM")))
         for state in ("lost", "failed", "cancelled"):
@@ -254,7 +254,7 @@ class PrintedTests(SynchronousTestCase):
     """The printed help and completion agree with the parser."""
 
     def test_parser(self) -> None:
-        """The parser that is printed knows what the one that reads knows."""
+        """The printed parser knows the same options as the one that parses."""
         for name, subcommand in SUBCOMMANDS.items():
             found = build_parser().format_help()
             self.assertIn(subcommand.help, " ".join(found.split()), name)
@@ -264,7 +264,7 @@ class MainTests(SynchronousTestCase):
     """Mistakes end the program before anything is asked of the network."""
 
     def run_main(self, *argv: str, **env: str) -> tuple[int, str]:
-        """Exit code, and what is said on stderr."""
+        """Return the exit code, and the text on stderr."""
         # In a process of its own, since a reactor runs once only.
         done = subprocess.run(
             [sys.executable, "-m", "shellstream.client", *argv],

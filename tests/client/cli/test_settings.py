@@ -104,7 +104,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(self.read(environ, other="http://pi:8000").token)
 
     def test_no_token(self) -> None:
-        """A file that holds no token, or is not there, is told by its name."""
+        """A missing token file, or one without a token, is named."""
         for text, why in (("", "one word"), ("a b", "one word"), ("é", "one word")):
             (self.folder / "bad").write_text(text)
             error = self.assertRaises(
@@ -121,7 +121,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertNotIn("a\n", str(error))
 
     def test_wrong(self) -> None:
-        """Everything that is wrong with a configuration is told at once."""
+        """All mistakes of a configuration are reported at once."""
         for text, faults in (
             ("servr = 1", ["servr: is unknown; the keys are server"]),
             ("server = 1", ["server: must be"]),

@@ -1,4 +1,4 @@
-"""Tests for what the client's command line reads: standard input, and keys."""
+"""Tests for the command line's input: standard input, and keys."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ class DescriptorTestCase(TestCase):
     timeout = 30
 
     def own(self, fd: int) -> int:
-        """To be closed after the test."""
+        """Close a descriptor after the test."""
         self.addCleanup(os.close, fd)
         return fd
 
@@ -45,7 +45,7 @@ class DescriptorTestCase(TestCase):
 
 
 class ReaderTests(DescriptorTestCase):
-    """L{StdinReader} gives what there is, the moment that it is there."""
+    """L{StdinReader} returns bytes as soon as they arrive."""
 
     def reader(self, fd: int, **more: Callable[..., bytes]) -> StdinReader:
         """Return a reader of a descriptor that is closed when the test ends."""
@@ -58,7 +58,7 @@ class ReaderTests(DescriptorTestCase):
         return b"".join([data async for data in reader])
 
     async def test_live(self) -> None:
-        """Each piece is there when it was written; then the end."""
+        """Each piece arrives when it is written; then comes the end."""
         fd, writer = self.pipe()
         reader = self.reader(fd)
         for data in (b"one", b"two"):
@@ -169,7 +169,7 @@ class TerminalTests(DescriptorTestCase):
     """L{LocalTerminal} is as it was, in the end."""
 
     def test_raw(self) -> None:
-        """It is raw for a time, as often as one likes."""
+        """Raw mode can be set and reset repeatedly."""
         _, slave = self.terminal()
         found = termios.tcgetattr(slave)
         terminal = LocalTerminal(slave)
@@ -197,7 +197,7 @@ class TerminalTests(DescriptorTestCase):
         self.assertIn("--tty", str(self.assertRaises(Usage, LocalTerminal, reader)))
 
     def test_describe(self) -> None:
-        """Another is to have its size and type, as far as it knows them."""
+        """The run gets this terminal's size and type, as far as they are known."""
         _, slave = self.terminal()
         terminal = LocalTerminal(slave)
         usual = Tty()
@@ -211,7 +211,7 @@ class TerminalTests(DescriptorTestCase):
 
 
 class EscapeTests(SynchronousTestCase):
-    """C{~.} at the beginning of a line leaves; nothing else is touched."""
+    """C{~.} at the beginning of a line leaves; other bytes are unchanged."""
 
     def feed(self, *parts: bytes) -> tuple[bytes, bool]:
         """
@@ -238,7 +238,7 @@ class EscapeTests(SynchronousTestCase):
 
     @given(st.lists(st.text("~.\rx").map(str.encode)))
     def test_in_parts(self, parts) -> None:
-        """It matters not how keys are put into pieces."""
+        """Keys are recognized however they are split."""
         self.assertEqual(self.feed(*parts), self.feed(b"".join(parts)))
 
     @given(st.binary())
@@ -257,7 +257,7 @@ class UntilDoneTests(SynchronousTestCase):
         return Deferred.fromCoroutine(until_done(main, *others))
 
     def test_ends(self) -> None:
-        """When it is shown, nothing else matters; what ended before did no harm."""
+        """The result of the main task counts, and earlier ends are ignored."""
         shown: Deferred[int] = Deferred()
         cancelled: list[object] = []
 
@@ -277,7 +277,7 @@ class UntilDoneTests(SynchronousTestCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_fails(self) -> None:
-        """If anything beside it fails, so does all."""
+        """A failing side task fails everything."""
         cancelled = []
 
         async def never() -> int:

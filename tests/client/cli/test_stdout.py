@@ -1,4 +1,4 @@
-"""Tests for what the client's command line writes, and how."""
+"""Tests for the command line's output."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ class WriterTests(TestCase):
         os.close(fd)
 
     async def write(self, fd: int, *pieces: bytes) -> None:
-        """Write, and give back what that takes."""
+        """Write, and return the seconds of that."""
         out = OutputWriter(reactor, fd, "standard output")
         try:
             for data in pieces:
@@ -99,7 +99,7 @@ class WriterTests(TestCase):
         self.assertEqual(b"".join(found), b"x" * 100_000)
 
     async def test_others_go_on(self) -> None:
-        """While the reader is slow, the reactor does other things."""
+        """A slow reader does not block the reactor."""
         out = OutputWriter(reactor, self.writer, "standard output")
         self.addCleanup(out.close)
         writing = Deferred.fromCoroutine(out.write(b"x" * (1 << 20)))
@@ -128,7 +128,7 @@ class WriterTests(TestCase):
             self.assertEqual(b"".join(found), b"x" * 300_000)
 
     async def test_reader_gone(self) -> None:
-        """A reader that has gone is no error of ours to tell."""
+        """A closed reader is not reported as an error."""
         self.close(self.reader)
         with self.assertRaises(BrokenPipeError):
             await self.write(self.writer, b"x")
@@ -139,7 +139,7 @@ class WriterTests(TestCase):
             await self.write(fd, b"x")
 
     async def test_cannot_write(self) -> None:
-        """Any other reason is told in the system's words."""
+        """Another write error is reported in the system's words."""
         path = Path(self.mktemp())
         path.touch()
         self.open.add(fd := os.open(path, os.O_RDONLY))
@@ -150,7 +150,7 @@ class WriterTests(TestCase):
             self.assertEqual(str(raised.exception), f"standard output: {why}")
 
     async def test_full(self) -> None:
-        """A full disk is told as such."""
+        """A full disk is reported as that."""
         self.open.add(fd := os.open("/dev/full", os.O_WRONLY))
         with self.assertRaises(CannotWrite) as raised:
             await self.write(fd, b"x")
@@ -190,7 +190,7 @@ class WriterTests(TestCase):
 
 
 class FakeOut:
-    """Keeps what is written."""
+    """An output that keeps everything."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -216,7 +216,7 @@ class PrintingTests(SynchronousTestCase):
         self.assertRaises(StopIteration, coroutine.__await__().__next__)
 
     def test_plain(self) -> None:
-        """Every byte to where it belongs; a gap is told where it is."""
+        """Every byte goes to its stream; a gap is reported at its place."""
         shown = self.shown(
             Begun("r", "c", 0),
             Output(0, "stdout", b"\0a"),
@@ -230,7 +230,7 @@ class PrintingTests(SynchronousTestCase):
         self.assertEqual(shown, (b"\0ac", b"b\n" + gap))
 
     def test_labels(self) -> None:
-        """Each line has its label, once, whichever pieces it comes in."""
+        """Each line has one label, however it is split."""
         events = (
             Output(0, "stdout", b"on", "T1"),
             Output(2, "stderr", b"x\n", "T2"),
@@ -249,7 +249,7 @@ class PrintingTests(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=8)))
     def test_labels_apart(self, pieces) -> None:
-        """Without its labels, the output is what it was."""
+        """Without its labels, the output is unchanged."""
         data = b"".join(pieces).replace(b"[", b"(")
         events = [Output(0, "stdout", each.replace(b"[", b"(")) for each in pieces]
         out, _ = self.shown(*events, prefix="c")

@@ -1,4 +1,4 @@
-"""Tests for what is undone of what a run does to our screen."""
+"""Tests for undoing a run's changes to our terminal."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def undo(*written: bytes) -> bytes:
 
 
 class TerminalModesTests(SynchronousTestCase):
-    """L{TerminalModes} switches back what a run has switched."""
+    """L{TerminalModes} resets the modes that a run has set."""
 
     def test_switched(self) -> None:
         """A mode that was switched is switched back, and no other."""
@@ -58,13 +58,13 @@ class TerminalModesTests(SynchronousTestCase):
 
     @given(st.lists(st.sampled_from(PIECES)), st.data())
     def test_cut(self, pieces: list[bytes], data: st.DataObject) -> None:
-        """It does not matter how the output was cut into pieces."""
+        """Modes are recognized however the output is split."""
         whole = b"".join(pieces)
         cut = data.draw(st.integers(0, len(whole)))
         self.assertEqual(undo(whole[:cut], whole[cut:]), undo(whole))
 
     @given(st.lists(st.sampled_from(PIECES)))
     def test_right(self, pieces: list[bytes]) -> None:
-        """Behind what undoes it, there is nothing to be undone."""
+        """After the undoing sequence there is nothing left to undo."""
         whole = b"".join(pieces) + b"\n"
         self.assertEqual(undo(whole, undo(whole)), b"")

@@ -44,7 +44,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(len(report.facts), 4)
 
     def test_terminal_only(self) -> None:
-        """If nothing else helps, a terminal does."""
+        """The terminal is suggested if nothing else helps."""
         tried = [trial(each, *HELD) for each in CURES]
         report = diagnose(ARGV, trial(PIPE, *HELD), trial(PTY, *LIVE), tried)
         (finding,) = report.findings
@@ -53,7 +53,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("it needs a terminal", finding.seen)
 
     def test_nothing_on_pipe(self) -> None:
-        """A command that writes nothing at all on a pipe holds back, too."""
+        """A command that writes nothing at all on a pipe holds back output too."""
         pipe = trial(PIPE, code=None)
         self.assertTrue(holds_back(pipe, trial(PTY, *LIVE)))
         report = diagnose(ARGV, pipe, trial(PTY, *LIVE), [trial(STDBUF, *LIVE)])

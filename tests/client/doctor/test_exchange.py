@@ -100,7 +100,7 @@ class RecorderTests(SynchronousTestCase):
             self.assertEqual((found.answered, found.ending), (None, Ending.CUT))
 
     def test_no_http(self) -> None:
-        """Bytes that are no HTTP are an error, and nothing more is read."""
+        """Bytes that are not HTTP are an error, and reading stops."""
         upgrade = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
         for wire in (b"SSH-2.0-OpenSSH\r\n", CHUNKED + b"xyz\r\n", upgrade):
             recorder = record(wire, b"more")
@@ -140,7 +140,7 @@ class RecorderTests(SynchronousTestCase):
         self.assertIn("not compressed as it says", wrong.error or "")
 
     def test_encoding(self) -> None:
-        """The encoding is that of the header; identity is none."""
+        """The encoding is that of the header; C{identity} means no encoding."""
         for value, expected in (("identity", None), (" BR", "br"), (None, None)):
             headers = {} if value is None else {"content-encoding": value}
             self.assertEqual(Exchange(0, headers=headers).encoding, expected)

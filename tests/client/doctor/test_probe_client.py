@@ -97,7 +97,7 @@ class AskTests(TestCase):
         self.assertIsNone(found.certificate)
 
     async def test_endings(self) -> None:
-        """A close is the end or a cut; a response that takes too long is overdue."""
+        """A close is an end or a cut; a response that takes too long is overdue."""
         found = await self.ask(b"HTTP/1.0 200 OK\r\n\r\n", b"one")
         self.assertEqual((found.sample, found.ending), (b"one", Ending.CLOSED))
         self.assertEqual((await self.ask(CHUNKED)).ending, Ending.CUT)
@@ -129,7 +129,7 @@ class AskTests(TestCase):
 
 
 class EchoServer(Protocol):
-    """Answers with what it received."""
+    """A server that answers with the request."""
 
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + data)
@@ -156,7 +156,7 @@ class CertificateTests(TestCase):
         return await client.ask(f"https://127.0.0.1:{port.getHost().port}/", 60)
 
     async def test_trusted(self) -> None:
-        """A trusted server is told the secrets."""
+        """A trusted server gets the secrets."""
         found = await self.ask(Trust(cacert="its own"))
         self.assertIn(b"Bearer secret", found.sample)
         assert found.certificate is not None

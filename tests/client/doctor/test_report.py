@@ -36,7 +36,7 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("option http-no-delay", found["cure"])
 
     def test_text(self) -> None:
-        """People get short lines: what was examined, what was found, what to do."""
+        """People get short lines: the target, the findings, and the cures."""
         text = as_text(diagnose([hop(), hop(late, "proxy")], idle=None, longest=20))
         self.assertIn("http://proxy/doctor: HTTP/1.1, chunked; round trip", text)
         self.assertIn("Found (proxy): a proxy on the way to http://proxy/doctor", text)

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.client.doctor.server_diagnosis}.
-
-What came of each probe, and what that means.
-"""
+"""Tests for L{shellstream.client.doctor.server_diagnosis}: from probes to findings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -81,7 +78,7 @@ class CleanTests(DiagnosisTestCase):
     """Live streams have no findings."""
 
     def test_clean(self) -> None:
-        """Live streams are clean, and a note says what was not tried."""
+        """Live streams are clean, and a note names the untested parts."""
         report = self.diagnose(hop(), hop(name="proxy"))
         self.assertTrue(report.clean)
         (note,) = report.notes
@@ -100,7 +97,7 @@ class CleanTests(DiagnosisTestCase):
         self.assertEqual(fact["ticks"], 16)
 
     def test_skew(self) -> None:
-        """A wrong clock is noted, and is no finding."""
+        """A wrong clock is a note, not a finding."""
         for skew, word in ((3600.0, "3600.0 s ahead"), (-5.0, "5.0 s behind")):
             base = Baseline(0.001, 1000.0, skew)
             report = self.diagnose(evolve(hop(), base=base))
@@ -163,7 +160,7 @@ class HeldBackTests(DiagnosisTestCase):
         self.assertIn("(plain with gzip offered)", finding.what)
 
     def test_nothing(self) -> None:
-        """A proxy that passes on nothing at all keeps the output, too."""
+        """A proxy that passes on nothing at all holds back the output too."""
         nothing = answer(
             requested=2000.0,
             answered=None,
@@ -218,7 +215,7 @@ class FramingTests(DiagnosisTestCase):
     """HTTP/1.0, missing chunks, lengths that are known beforehand."""
 
     def test_http_1_0(self) -> None:
-        """The finding says what a response without chunks does to its readers."""
+        """The finding describes the effect of a response without chunks."""
         finding = self.only(
             hop(),
             hop(

@@ -20,7 +20,7 @@ from tests.support.doctor_exchanges import (
 
 
 class StreamTests(SynchronousTestCase):
-    """Findings are certain only where nothing else would look the same."""
+    """Findings are certain only if nothing else would look the same."""
 
     def only(self, *addresses: StreamProbe) -> Finding:
         """The one finding."""
@@ -38,7 +38,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual((report.facts[0]["goes"], report.facts[0]["bytes"]), (3, 14))
 
     def test_bottle(self) -> None:
-        """Bottle's server is named, with what it does to its readers."""
+        """Bottle's server is recognized, and its effect on readers is described."""
         headers = {
             "server": "WSGIServer/0.2 CPython/3.11.7",
             "content-type": "text/html",
@@ -101,7 +101,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(diagnose([stream_probe(*pieces)]).clean)
 
     def test_silent(self) -> None:
-        """A silent stream may have nothing to say."""
+        """A silent stream is not a finding: the command may have nothing to write."""
         quiet = stream_probe(ending=Ending.OVERDUE, ended=20.0)
         self.assertIn("nothing came", self.notes(diagnose([quiet])))
 

@@ -25,7 +25,7 @@ TIMES = st.floats(0, 5)
 
 
 class TickTests(SynchronousTestCase):
-    """The client reads what the server writes."""
+    """The client reads the server's ticks."""
 
     def test_every_format(self) -> None:
         """A tick of the server's own is found in every format."""

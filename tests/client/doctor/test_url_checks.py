@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.doctor.url_checks}: what is asked for."""
+"""Tests for L{shellstream.client.doctor.url_checks}: the requests of the checks."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -70,7 +70,7 @@ class ServerTests(ChecksTestCase):
         self.assertEqual((int(last["count"]) - 1) * float(last["interval"]), 20)
 
     def test_idle(self) -> None:
-        """A busy stream outlives the silent ones, or they would prove nothing."""
+        """A busy stream must outlive the silent ones, or they would prove nothing."""
         client = FakeProbeClient(h=live)
         report = self.result(check_server(client, [URL], 20, 70))
         self.assertTrue(report.clean)
@@ -81,7 +81,7 @@ class ServerTests(ChecksTestCase):
         self.assertGreater((int(lasting["count"]) - 1) * float(lasting["interval"]), 70)
 
     def test_within_bounds(self) -> None:
-        """A server accepts all that is asked for."""
+        """A server accepts every request of the checks."""
         for long, idle in ((1, None), (MAX_LONG, None), (3600, None), (1, 3600)):
             client = FakeProbeClient(h=live)
             self.result(check_server(client, [URL], long, idle))
@@ -91,7 +91,7 @@ class ServerTests(ChecksTestCase):
                 self.assertLessEqual(float(fields.get("idle", 0)), MAX_IDLE)
 
     def test_via(self) -> None:
-        """Each address is asked for the same; differences are found."""
+        """Each address gets the same requests; differences are found."""
         client = FakeProbeClient(h=live, p=lambda sent: [sent[-1] for _ in sent])
         report = self.result(check_server(client, [URL, VIA], 20, None))
         self.assertEqual([each.kind for each in report.findings], [Kind.AT_THE_END])
@@ -102,7 +102,7 @@ class ServerTests(ChecksTestCase):
         self.assertEqual(asked[URL], asked[VIA])
 
     def test_refused(self) -> None:
-        """Another answer is an error that says what to do."""
+        """Another answer is an error with advice."""
         for status, headers, said in (
             (404, {}, "is 404: no shellstream, or one that is older"),
             (401, {}, "it wants a token"),

@@ -105,7 +105,7 @@ class AddressTests(SynchronousTestCase):
             self.assertIsInstance(self.successResultOf(done), Protocol)
 
     def test_refused(self) -> None:
-        """When one refuses, the next is tried at once."""
+        """After a refusal the next address is tried at once."""
         done = self.connect("h", ["::1", "127.0.0.1"])
         self.assertEqual(self.tried, ["::1"])
         self.failed(0, neterror.ConnectionRefusedError())
@@ -127,7 +127,9 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.tried, ["10.0.0.1", "10.0.0.2"])
 
     def test_none(self) -> None:
-        """If no address answers, the first error is raised; no address is no host."""
+        """
+        If no address answers, the first error is raised; no address is an unknown host.
+        """
         done = self.connect("h", ["10.0.0.1", "10.0.0.2"])
         self.failed(0, neterror.ConnectionRefusedError())
         self.failed(1, neterror.TimeoutError())

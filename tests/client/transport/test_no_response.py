@@ -43,7 +43,7 @@ URL = "http://shellstream.test/stream"
 @implementer(IAgent)
 @define
 class FakeAgent:
-    """Fails as it is told to, and remembers what it was asked."""
+    """An agent that fails as told, and remembers its requests."""
 
     error: Exception = field(factory=neterror.ConnectionRefusedError)
     asked: list[tuple[bytes, bytes, Headers | None]] = field(factory=list, init=False)
@@ -73,7 +73,7 @@ class UnansweredTests(SynchronousTestCase):
     """Each cause of a missing response has its own error and words."""
 
     def assert_error(self, error: Exception, kind: type[Exception], words: str) -> None:
-        """This error of the agent becomes that one of ours."""
+        """Check that the agent's error becomes this error of ours."""
         wire = TreqWire(Clock(), HTTPClient(FakeAgent(error)))
         done = Deferred.fromCoroutine(wire.request("GET", URL, {}))
         found = self.failureResultOf(done).value
@@ -92,7 +92,7 @@ class UnansweredTests(SynchronousTestCase):
             self.assert_error(error, CannotConnect, "cannot connect")
 
     def test_no_http(self) -> None:
-        """Errors of who answers, but not as a web server does."""
+        """The errors of a server that does not speak HTTP."""
         lost = neterror.ConnectionLost()
         self.assert_error(never(lost), NoResponse, "no HTTP response")
         cut = RequestTransmissionFailed([Failure(lost)])
@@ -103,7 +103,7 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(Error(b"302", b"Found"), NotHTTP, "302")
 
     def test_tls(self) -> None:
-        """Errors of TLS are told in its own words, wherever they are wrapped."""
+        """TLS errors are reported in their own words, however they are wrapped."""
         refused = OpenSSLError([("SSL routines", "", "certificate verify failed")])
         self.assert_error(never(refused), TLSFailed, "certificate verify failed")
         self.assert_error(never(never(refused)), TLSFailed, "certificate verify failed")
@@ -113,7 +113,7 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(never(Mismatch()), TLSFailed, "is for another host")
 
     def test_usage(self) -> None:
-        """Errors of who asked."""
+        """The errors of a bad request."""
         self.assert_error(SchemeNotSupported("x"), Usage, "only http:// and https://")
         self.assert_error(ValueError("odd"), Usage, f"{URL}: not a URL: odd")
 
@@ -126,12 +126,12 @@ class AgentTests(SynchronousTestCase):
     """Requests ask for bytes as they are."""
 
     def test_verified(self) -> None:
-        """The agent provides what treq asks of one, as does the fake."""
+        """The agent provides the interface that treq needs, and so does the fake."""
         verifyObject(IAgent, FakeAgent())
         verifyObject(IAgent, IdentityAgent(FakeAgent()))
 
     def test_headers(self) -> None:
-        """No compression is offered, whatever others would have offered."""
+        """The client offers no compression, whatever the agent's default."""
         agent = FakeAgent()
         sent = Headers({"accept-encoding": ["gzip"], "x-other": ["1"]})
         for headers in (None, sent):

@@ -34,7 +34,7 @@ class DigestTests(SynchronousTestCase):
 
     @given(st.binary(min_size=32, max_size=32), st.booleans())
     def test_forms(self, found: bytes, upper: bool) -> None:
-        """As daemons print it, as OpenSSL does, or in Base64: it is the same."""
+        """The forms of daemons, of OpenSSL and Base64 give the same fingerprint."""
         hexadecimal = found.hex().upper() if upper else found.hex()
         pairs = [hexadecimal[at : at + 2] for at in range(0, 64, 2)]
         base64 = b64encode(found).decode()
@@ -79,7 +79,10 @@ class TrustTests(SynchronousTestCase):
             verifyObject(IPolicyForHTTPS, trust.policy())
 
     def test_wrong(self) -> None:
-        """No fingerprint, an authority beside it, or a wrong file: it is said which."""
+        """
+        The error for a bad fingerprint, a pin with an authority, or a bad file says
+        which.
+        """
         for trust, why in (
             (Trust(pin="x"), "'x' is not a fingerprint"),
             (Trust(self.files.ca, pin=self.pin), "exclude each other"),
@@ -145,7 +148,7 @@ class PolicyTests(PinnedTestCase):
         self.assertEqual(await self.ask(Trust(pin=self.pin)), b"hello")
 
     async def test_other(self) -> None:
-        """Another certificate is refused, with both, before anything is sent."""
+        """Another certificate is refused before a request; the error shows both."""
         pin = "ab" * 32
         said = await self.refused(Trust(pin=pin))
         self.assertIn(f"its certificate is SHA256:{self.pin}, not SHA256:{pin}", said)
@@ -169,7 +172,7 @@ class PolicyTests(PinnedTestCase):
         self.assertIn("may be in between", await self.refused(Trust(pin=pin)))
 
     async def test_shown(self) -> None:
-        """A certificate of ours is shown to who was pinned."""
+        """The client's certificate is sent to a pinned server."""
         files = Files(self.mktemp())
         authority = ssl.Certificate.loadPEM(Path(files.ca).read_bytes())
         key, certificate = self_signed(["other.test"], datetime.now(UTC))
@@ -180,7 +183,7 @@ class PolicyTests(PinnedTestCase):
         self.assertEqual(await self.ask(trust), b"hello")
 
     async def test_old_version(self) -> None:
-        """A server that knows no TLS 1.2 is not talked to, pinned or not."""
+        """A server without TLS 1.2 is refused, pinned or not."""
         key, certificate = self_signed(["other.test"], datetime.now(UTC))
         own = ssl.PrivateCertificate.loadPEM(certificate + key)
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -200,10 +203,10 @@ class PolicyTests(PinnedTestCase):
 
 
 class ExplainedTests(PinnedTestCase):
-    """A server that no authority vouches for is told of with its fingerprint."""
+    """The error for an untrusted server shows its fingerprint."""
 
     async def test_told(self) -> None:
-        """It is said which certificate it shows, and what to do about that."""
+        """The error shows the server's certificate, and what to do."""
         for trust in (Trust(), Trust(Files(self.mktemp()).ca)):
             said = await self.refused(trust)
             self.assertIn(f"SHA256:{self.pin}", said)
@@ -224,7 +227,7 @@ class ExplainedTests(PinnedTestCase):
         self.assertIn(f"SHA256:{pin}", await self.refused(Trust()))
 
     async def test_another_host(self) -> None:
-        """One of a known authority for another host is told as just that."""
+        """A valid certificate for another host is reported as that."""
         files = Files(self.mktemp())
         own = ssl.PrivateCertificate.loadPEM(Path(files.both).read_bytes())
         behind = Path(files.cert).read_bytes().split(b"-----BEGIN", 2)[2]
@@ -242,7 +245,7 @@ class ExplainedTests(PinnedTestCase):
         self.assertNotIn("--pin", said)
 
     async def test_unknown_authority(self) -> None:
-        """One of an authority that is not known here is no case for a pin."""
+        """A certificate of an unknown authority gets no advice to pin."""
         own = ssl.PrivateCertificate.loadPEM(
             Path(Files(self.mktemp()).both).read_bytes()
         )

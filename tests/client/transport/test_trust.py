@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.transport.trust}: what its files make of TLS."""
+"""Tests for L{shellstream.client.transport.trust}: the effect of its files on TLS."""
 
 import subprocess
 from pathlib import Path

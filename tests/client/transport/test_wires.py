@@ -1,7 +1,4 @@
-"""
-The wire of the client, on both kinds of loop, against the contract; on loopback,
-since sockets are what it is about.
-"""
+"""Tests of the client's wire on both kinds of loop; on loopback, with real sockets."""
 
 import asyncio
 import os
@@ -29,7 +26,7 @@ class AsyncioTests(WireContract, TestCase):
         asyncio.run(test())
 
     def test_loops(self) -> None:
-        """One wire serves one loop after the other, and leaves nothing open."""
+        """One wire serves two loops in turn, and leaves nothing open."""
         wire, opened = self.wire(), []
 
         async def test() -> None:

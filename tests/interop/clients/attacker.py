@@ -67,7 +67,7 @@ url => {
 
 
 def login(page: Page, url: str, token: str) -> None:
-    """As somebody who uses the daemon, and has a cookie then."""
+    """Log in as a user of the daemon, and get a cookie."""
     page.goto(url)
     page.fill("input[name=token]", token)
     page.click("text=Log in")

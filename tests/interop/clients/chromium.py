@@ -1,4 +1,4 @@
-"""Debian's Chromium, steered by Playwright; what the page shows is our output."""
+"""Debian's Chromium, driven by Playwright; it shows the page's text."""
 
 import os
 import shutil
@@ -57,25 +57,25 @@ def show(message: ConsoleMessage) -> None:
 
 
 def address_bar(page: Page, url: str) -> None:
-    """As somebody who types the URL and watches the page."""
+    """Type the URL and watch the page, like a user."""
     page.add_init_script(WATCH)
     page.goto(url, timeout=0)
 
 
 def fetch(page: Page, url: str) -> None:
-    """As a script of a page of the same origin."""
+    """Fetch like a script of a page of the same origin."""
     page.goto(urljoin(url, "/commands"))
     page.evaluate(FETCH, url)
 
 
 def event_source(page: Page, url: str) -> None:
-    """As a page that comes back whenever it is cut off."""
+    """Reconnect after every cut, like a page with C{EventSource}."""
     page.goto(urljoin(url, "/commands"))
     page.evaluate(EVENTS, url)
 
 
 def document(page: Page, url: str) -> None:
-    """As somebody who looks at what has become of the page, in which nothing runs."""
+    """Look at the resulting page, without scripts."""
     page.goto(url)
     devtools = page.context.new_cdp_session(page)
     top = devtools.send("DOM.getDocument")["root"]["nodeId"]

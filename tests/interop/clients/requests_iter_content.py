@@ -1,4 +1,4 @@
-"""requests: byte by byte, live whatever the server's framing is."""
+"""requests: byte by byte, live with any framing of the server."""
 
 import sys
 
