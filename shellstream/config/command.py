@@ -20,7 +20,7 @@ from shellstream.model.run_input import Tty
 from shellstream.model.tables import setting
 
 from .confinement import Confinement
-from .parameters import Integer, InvalidValue, Number, Parameter, String
+from .parameters import InvalidValue, Parameter, Ranged, String
 
 #: Shown in place of a secret.
 MASK = "***"
@@ -309,7 +309,7 @@ def _leader(template: str, values: Mapping[str, str]) -> str | None:
 def _dash_is_meant(parameter: Parameter, value: str) -> bool:
     """Whether the operator has said that this value may begin with a dash."""
     match parameter:
-        case Integer(min=low) | Number(min=low) if low is not None and low < 0:
+        case Ranged(min=low) if low is not None and low < 0:
             return True
         case String(choices=choices) if choices is not None:
             return value in choices

@@ -8,15 +8,7 @@ from shellstream.model.checks import Check, NotAllowed, boolean, string
 from shellstream.model.errors import did_you_mean
 from shellstream.model.tables import Setting, Table, abbreviated
 
-from .parameters import (
-    KINDS,
-    Integer,
-    InvalidValue,
-    Number,
-    Parameter,
-    Path,
-    String,
-)
+from .parameters import KINDS, InvalidValue, Parameter, Path, Ranged, String
 
 #: The keys of a parameter that are no fields of its class, or depend on the others.
 KEYS: Mapping[str, Setting] = {
@@ -52,7 +44,7 @@ def read_parameter(table: Table) -> Parameter:
     match declared:
         case String():
             _check_choices(table, declared)
-        case Integer(min=low, max=high) | Number(min=low, max=high):
+        case Ranged(min=low, max=high):
             if low is not None and high is not None and low > high:
                 table.report("min", abbreviated(low), f"at most max, which is {high}")
                 declared = evolve(declared, min=None)

@@ -145,16 +145,27 @@ class String(Parameter):
         }
 
 
-def _in_range(value: float, text: str, low: float | None, high: float | None) -> str:
-    if low is not None and value < low:
-        raise InvalidValue(f"must be at least {low}")
-    if high is not None and value > high:
-        raise InvalidValue(f"must be at most {high}")
-    return text
+@frozen(kw_only=True)
+class Ranged(Parameter):
+    """A number between two others, both included."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def _in_range(self, value: float, text: str) -> str:
+        if self.min is not None and value < self.min:
+            raise InvalidValue(f"must be at least {self.min}")
+        if self.max is not None and value > self.max:
+            raise InvalidValue(f"must be at most {self.max}")
+        return text
+
+    def _schema(self) -> Mapping[str, object]:
+        bounds = {"minimum": self.min, "maximum": self.max}
+        return {"type": self.kind, **_optional(bounds)}
 
 
 @frozen(kw_only=True)
-class Integer(Parameter):
+class Integer(Ranged):
     """A whole number, passed on in plain decimal digits."""
 
     kind = "integer"
@@ -170,15 +181,11 @@ class Integer(Parameter):
             raise InvalidValue("takes an integer, such as 4")
         if abs(value) >= 10**40:
             raise InvalidValue("has more than 40 digits")
-        return _in_range(value, str(value), self.min, self.max)
-
-    def _schema(self) -> Mapping[str, object]:
-        bounds = {"minimum": self.min, "maximum": self.max}
-        return {"type": "integer", **_optional(bounds)}
+        return self._in_range(value, str(value))
 
 
 @frozen(kw_only=True)
-class Number(Parameter):
+class Number(Ranged):
     """A finite decimal number, passed on in the shortest form that reads back."""
 
     kind = "number"
@@ -194,11 +201,7 @@ class Number(Parameter):
         if not abs(value) < 10**40:  # NaN compares false
             raise InvalidValue("must be finite and of less than 40 digits")
         text = repr(float(value)).removesuffix(".0")
-        return _in_range(value, text, self.min, self.max)
-
-    def _schema(self) -> Mapping[str, object]:
-        bounds = {"minimum": self.min, "maximum": self.max}
-        return {"type": "number", **_optional(bounds)}
+        return self._in_range(value, text)
 
 
 @frozen(kw_only=True)
