@@ -194,8 +194,8 @@ class TLSService(Service):
                 self._self_signed = self._make_self_signed()
                 self.fingerprint = fingerprint(self._self_signed.chain[0])
             self._stamps = tls_files.stamp(self._files)
-            certified = self._load()
-        _log.info("TLS with the certificate in {about}", about=_about(certified))
+            about = self._load()
+        _log.info("TLS with the certificate in {about}", about=about)
 
     def _make_self_signed(self) -> CertifiedKey:
         folder, names = self._folder(), self._names()
@@ -208,8 +208,8 @@ class TLSService(Service):
         )
         return tls_files.create(names, now)
 
-    def _load(self) -> CertifiedKey:
-        """Load all files, or change nothing."""
+    def _load(self) -> str:
+        """Load all files, or change nothing; returns how the log names the result."""
         settings, certified = self._settings, self._self_signed
         if settings.certificate is not None:
             assert settings.key is not None
@@ -219,7 +219,9 @@ class TLSService(Service):
         if settings.client_ca is not None:
             authorities = tls_files.read_authorities(settings.client_ca)
         self._context = make_context(certified, authorities, settings)
-        return certified
+        leaf = certified.chain[0]
+        until = leaf.not_valid_after_utc.date()
+        return f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"
 
     def _poll(self) -> None:
         found = tls_files.stamp(self._files)
@@ -227,7 +229,7 @@ class TLSService(Service):
             return
         self._stamps = found
         try:
-            certified = self._load()
+            about = self._load()
         except TLSFileUnusable as error:
             if str(error) != self._last_error:  # a file may be half written for a while
                 self._last_error = str(error)
@@ -235,11 +237,4 @@ class TLSService(Service):
                 _log.error(until, error=error)
             return
         self._last_error = ""
-        about = _about(certified)
         _log.info("from now on TLS with the certificate in {about}", about=about)
-
-
-def _about(certified: CertifiedKey) -> str:
-    leaf = certified.chain[0]
-    until = leaf.not_valid_after_utc.date()
-    return f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"

@@ -5,6 +5,7 @@ L{security.audit_log} decides which are written, L{storage.audit_file} where.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -163,20 +164,19 @@ def _cut(text: str, longest: int = MAX_TEXT_LENGTH) -> str:
 class RefusalLimiter:
     """Decides which refusals of one minute have a line, and counts the others."""
 
-    _lines: dict[str, int] = field(factory=dict, init=False)
-    _more: dict[str, int] = field(factory=dict, init=False)
+    _lines: Counter[str] = field(factory=Counter, init=False)
+    _more: Counter[str] = field(factory=Counter, init=False)
     _all: int = field(default=0, init=False)
 
     def admit(self, address: str) -> bool:
         """Count one refusal; returns whether it has a line."""
-        lines = self._lines.get(address, 0)
+        lines = self._lines[address]
         if lines < MAX_REFUSALS_EACH and self._all < MAX_REFUSALS:
-            self._lines[address] = lines + 1
+            self._lines[address] += 1
             self._all += 1
             return True
         # Addresses that have no line yet share one number: there may be very many.
-        known = address if lines else ""
-        self._more[known] = self._more.get(known, 0) + 1
+        self._more[address if lines else ""] += 1
         return False
 
     def summaries(self) -> Iterator[AuditEntry]:

@@ -28,9 +28,8 @@ from shellstream.security.tokens import (
 
 from .state_dir import FileStamp, file_stamp, make_folder, sync_folder
 
-#: The largest file, in bytes, that is written; and that is read, since older versions
-#: kept a list of changes in it.
-_MAX_WRITTEN, _MAX_READ = 1 << 22, 1 << 23
+#: The largest file, in bytes. A token may have many patterns of commands.
+_MAX_SIZE = 1 << 23
 
 #: Seconds to wait for another process that is changing the file.
 _LOCK_TIMEOUT = 5.0
@@ -106,9 +105,9 @@ class TokenFile:
                 found = os.fstat(fd)
                 self._check(found, owner)  # open() would refuse a folder in its words
                 with open(fd, "rb", closefd=False) as file:
-                    data = file.read(_MAX_READ + 1)
-        if len(data) > _MAX_READ:
-            raise self._damaged(f"it is larger than {_MAX_READ} bytes")
+                    data = file.read(_MAX_SIZE + 1)
+        if len(data) > _MAX_SIZE:
+            raise self._damaged(f"it is larger than {_MAX_SIZE} bytes")
         try:
             return parse(data.decode()), file_stamp(found)
         except (UnicodeDecodeError, TokensDamaged) as error:
@@ -157,10 +156,10 @@ class TokenFile:
                 if after == before:
                     return after
                 data = render(SavedTokens(after, secrets.token_hex(8))).encode()
-                if len(after) > MAX_TOKENS or len(data) > _MAX_WRITTEN:
+                if len(after) > MAX_TOKENS or len(data) > _MAX_SIZE:
                     raise TokensUnusable(
                         f"{self.path} would hold more than {MAX_TOKENS} tokens, or "
-                        f"{_MAX_WRITTEN} bytes; revoke some"
+                        f"{_MAX_SIZE} bytes; revoke some"
                     )
                 for what, token in changes(before, after):
                     record(what, token)

@@ -240,7 +240,7 @@ class TrustTests(TokenFileTestCase):
 
     def test_huge(self) -> None:
         """No more of it is read than can be right."""
-        self.patch(token_file, "_MAX_READ", 100)
+        self.patch(token_file, "_MAX_SIZE", 100)
         self.assertIn("it is larger than 100 bytes", self.unusable())
 
     def test_stamp(self) -> None:
