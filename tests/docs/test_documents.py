@@ -77,7 +77,8 @@ class WalkthroughTests(TestCase):
         authority.cert_pem.write_to_path(str(trusted))
         # As if the name led here, to the port that nginx has.
         there = f"connect-to = buttons.example.org:443:127.0.0.1:{reader.https}\n"
-        (reader.home / ".curlrc").write_text(f"{there}cacert = {trusted}\n")
+        with (reader.home / ".curlrc").open("a") as settings:
+            settings.write(f"{there}cacert = {trusted}\n")
 
     test_readme = walk("README.md")
     test_tutorial = walk("docs/tutorial.md")

@@ -278,10 +278,10 @@ def ranges(data: bytes) -> None:
     try:
         found = resolve(source.rest().decode("latin-1"), start, end, ended=ended)
     except OffsetGone as gone:
-        assert gone.offset < start
+        assert gone.extensions["offset"] < start
     except RangeNotSatisfiable as unsatisfiable:
         assert ended
-        assert unsatisfiable.size == end
+        assert unsatisfiable.extensions["size"] == end
     else:
         if found is None:
             return

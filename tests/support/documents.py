@@ -92,7 +92,8 @@ class Walkthrough:
     A reader who types all that a document says, block by block, on one machine.
 
     The machine is a folder: it has a home and an C{/etc} of its own. Every host name
-    is this machine, and port 8000 is a free one.
+    is this machine, and port 8000 is a free one. curl fails when it is refused, so that
+    no refusal passes for an answer.
 
     @ivar https: the port that nginx has in place of 443.
     """
@@ -124,6 +125,8 @@ class Walkthrough:
             (bin_ / each.name).symlink_to(each)
         (self.root / "opt/shellstream/bin").symlink_to(bin_)
         self._client(bin_ / "shellstream")
+        # By itself curl exits with 0 after a status of 400 or more.
+        (self.home / ".curlrc").write_text("fail-with-body\n")
         # What a reader waits for, nobody waits for here.
         self._program("sleep", "exit 0")
         self._program("sudo", 'exec "$@"')
@@ -284,9 +287,10 @@ class Walkthrough:
         assert self._last is not None, "there is no output yet"
         pieces = (re.escape(each) for each in self.here(block.text).strip().split("…"))
         wanted = ".*".join(pieces)
+        out, err = self._last.out, self._last.err
         found = [
             each.decode("utf-8", "replace").replace("\r\n", "\n")
-            for each in (self._last.out, self._last.err)
+            for each in (out, err, out + err)  # a terminal shows both
         ]
         if not any(re.search(wanted, each, re.DOTALL) for each in found):
             raise AssertionError(f"not printed:\n{block.text}\nbut:\n{found}")
