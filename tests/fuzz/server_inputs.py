@@ -278,7 +278,9 @@ def ranges(data: bytes) -> None:
     try:
         found = resolve(source.rest().decode("latin-1"), start, end, ended=ended)
     except OffsetGone as gone:
-        assert gone.extensions["offset"] < start
+        offset = gone.extensions["offset"]
+        assert isinstance(offset, int)
+        assert offset < start
     except RangeNotSatisfiable as unsatisfiable:
         assert ended
         assert unsatisfiable.extensions["size"] == end
