@@ -89,7 +89,9 @@ class LayerTests(SynchronousTestCase):
     """The rooms stand as C{docs/explanation/architecture.md} draws them."""
 
     def test_rooms(self) -> None:
-        """A room imports only what the table lets it, and every room is in it."""
+        """
+        A room imports only the rooms in its row of the table, and every room has one.
+        """
         self.assertEqual(
             {room_of(name) for name in FILES} - {"__init__"}, {*MAY_IMPORT}
         )
@@ -100,7 +102,7 @@ class LayerTests(SynchronousTestCase):
             self.assertLessEqual(rooms, allowed, name)
 
     def test_client(self) -> None:
-        """The library stands below its tools, and no part of it imports upwards."""
+        """The library is below its tools, and no part of it imports upwards."""
         client = {name: name for name in FILES if name.split(".")[0] == "client"}
         level = {each: at for at, names in enumerate(CLIENT) for each in names}
 
@@ -150,7 +152,7 @@ class LayerTests(SynchronousTestCase):
                     subprocess.run(asked, check=True, cwd=ROOT)
 
     def test_reactor(self) -> None:
-        """Only the modules that wire things up import the reactor."""
+        """Only the modules that assemble the program import the reactor."""
         seeing = {
             str(path.relative_to(PACKAGE))
             for path in FILES.values()

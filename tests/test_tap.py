@@ -19,7 +19,7 @@ RIGHT = '[commands.x]\nargv = ["x"]\n'
 
 
 class OptionsTestCase(SynchronousTestCase):
-    """A command line, and what it says before it exits."""
+    """A command line, and its messages before the exit."""
 
     def parse(self, *argv: str) -> Options:
         options = Options()
@@ -62,7 +62,7 @@ class ListenTests(OptionsTestCase):
             self.assertEqual((listening[0], listening[3]), (port, interface))
 
     def test_endpoints(self) -> None:
-        """Endpoints take the place of the port, unless one is asked for too."""
+        """Endpoints replace the port, unless a port is given too."""
         one, two = "unix:/run/x.sock", "tcp:9:interface=10.0.0.1"
         self.assertEqual(self.parse("--listen", one, "-l", two).listen, [one, two])
         self.assertEqual(
@@ -71,7 +71,7 @@ class ListenTests(OptionsTestCase):
         )
 
     def test_tls(self) -> None:
-        """With TLS in the configuration, or asked for, the port speaks it."""
+        """With TLS in the configuration, or on the command line, the port speaks it."""
         plain = "tcp:8000:interface=127.0.0.1:backlog=1024"
         file = self.file(f"{RIGHT}[tls]\nminimum = '1.3'\n")
         for argv, minimum in (
@@ -93,7 +93,7 @@ class ListenTests(OptionsTestCase):
             )
 
     def test_hopeless_port(self) -> None:
-        """Nor do thousands of digits make a port."""
+        """A port of thousands of digits is refused."""
         self.assertIn("not a port", str(self.exit("--port", "9" * 5000)))
 
     def test_usage(self) -> None:
@@ -123,7 +123,7 @@ class ConfigTests(OptionsTestCase):
         )
 
     def test_mistakes(self) -> None:
-        """All mistakes are told, with their number and the file's name."""
+        """All mistakes are reported, with their number and the file's name."""
         name = self.file("x = 1\n")
         said = str(self.exit("--config", name))
         self.assertTrue(said.startswith(f"shellstream: {name} has 2 mistakes:\n"), said)
@@ -135,7 +135,7 @@ class ConfigTests(OptionsTestCase):
         )
 
     def test_unreadable(self) -> None:
-        """A file that is not there, no file, or no text is told in one line."""
+        """A missing, irregular or undecodable file is reported in one line."""
         missing, folder = self.mktemp(), str(Path(self.file("")).parent)
         self.assertEqual(
             self.exit("-c", missing),
@@ -151,7 +151,7 @@ class ConfigTests(OptionsTestCase):
         self.assertEqual(len(said.splitlines()), 1)
 
     def test_check(self) -> None:
-        """A check says that all is right, and starts nothing."""
+        """A check reports that the configuration is valid, and starts nothing."""
         for argv, name in (
             (["-c", file := self.file(RIGHT)], file),
             ([], "built-in configuration"),
@@ -164,7 +164,7 @@ class ConfigTests(OptionsTestCase):
         )
 
     def test_pid_file(self) -> None:
-        """In the foreground there is no PID file, unless it was asked for."""
+        """In the foreground there is no PID file, unless it was requested."""
         for parent, expected in (
             ({"nodaemon": 1, "pidfile": "twistd.pid"}, ""),
             ({"nodaemon": 1, "pidfile": "/run/x.pid"}, "/run/x.pid"),

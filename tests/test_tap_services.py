@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.tap}: what the daemon is made of."""
+"""Tests for L{shellstream.tap}: the services of the daemon."""
 
 import resource
 from typing import Any
@@ -53,7 +53,7 @@ class ListenerTests(SynchronousTestCase):
         verifyObject(IService, Listener("x", refusing, ServerFactory()))
 
     def test_listens(self) -> None:
-        """It listens from the start, knows where, and stops."""
+        """The service listens from the start, knows its address, and stops."""
         reactor, factory = MemoryReactor(), ServerFactory()
         endpoint = TCP4ServerEndpoint(reactor, 8000, interface="127.0.0.1")
         listener = Listener("tcp:8000", endpoint, factory)
@@ -100,7 +100,7 @@ class ListenerTests(SynchronousTestCase):
 
 
 class ServiceTests(SynchronousTestCase):
-    """All parts are wired up."""
+    """All services are connected."""
 
     def setUp(self) -> None:
         # makeService() raises the limit of open files.
@@ -113,7 +113,7 @@ class ServiceTests(SynchronousTestCase):
         return options
 
     def test_services(self) -> None:
-        """One service keeps runs, one each listens, and the last tells of it all."""
+        """One service keeps runs, one each listens, and the last prints the banner."""
         service = makeService(self.options("tcp:0", "unix:/run/x.sock"))
         verifyObject(IService, service)
         assert isinstance(service, MultiService)

@@ -175,7 +175,7 @@ class TerminalTests(SynchronousTestCase):
         os.close(writer)
 
     def test_shows(self) -> None:
-        """The terminal is still the original output after a redirection."""
+        """The text goes to the original output, even after a redirection."""
         terminal = StartupTerminal()
         os.dup2(self.saved, 1)
         terminal.show("secret\n")

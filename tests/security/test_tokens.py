@@ -39,7 +39,7 @@ SAVED = st.builds(
 
 
 class FindTests(SynchronousTestCase):
-    """A token is recognised by its text, and by nothing else."""
+    """A token is recognized only by its exact text."""
 
     def setUp(self) -> None:
         self.token, self.text = create_token("pi", Grant(), NOW)
@@ -85,13 +85,13 @@ class FindTests(SynchronousTestCase):
 
     @given(st.text() | st.from_regex("shs_[0-9a-f]{8}_[0-9a-f]{64}"))
     def test_any_text(self, text: str) -> None:
-        """No text whatever is taken for a token, nor makes this fail."""
+        """No other text is accepted as a token, and none causes an error."""
         self.assertIsNone(find_token(text, self.tokens, NOW))
         self.assertFalse(credential_is_valid(text, self.tokens, NOW))
 
     @given(TIMES, st.integers(0, LAST_TIME))
     def test_expired(self, expires: int, now: int) -> None:
-        """It is good until it expires, and not from then on."""
+        """A token is valid until it expires."""
         now_tokens = table(evolve(self.token, expires=expires))
         good = now < expires
         self.assertEqual(find_token(self.text, now_tokens, now) is not None, good)
@@ -137,7 +137,7 @@ class FindTests(SynchronousTestCase):
 
 
 class NameTests(SynchronousTestCase):
-    """Whose a token may be."""
+    """The valid names of tokens."""
 
     def test_names(self) -> None:
         """A name is one short word, and neither an id nor 'anonymous'."""
@@ -154,7 +154,7 @@ class ChangesTests(SynchronousTestCase):
     """The changes between two sets of tokens."""
 
     def test_changes(self) -> None:
-        """Those that came, went, or are not what they were."""
+        """Added, removed and changed tokens are changes."""
         a, b, c = (create_token("x", Grant(), NOW)[0] for _ in range(3))
         later = evolve(b, expires=NOW)
         self.assertEqual(
@@ -188,7 +188,7 @@ class WrittenTests(SynchronousTestCase):
 
     @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
     def test_any_text(self, text: str) -> None:
-        """Any other text is damaged, or newer, and nothing else happens."""
+        """Any other text is damaged, or newer."""
         self.assertRaises((TokensDamaged, TokensNewer), parse, text)
 
     @given(
@@ -206,7 +206,7 @@ class WrittenTests(SynchronousTestCase):
         )
     )
     def test_any_document(self, document: object) -> None:
-        """Nor does anything else happen for any JSON."""
+        """Any other JSON is damaged, or newer."""
         try:
             found = parse(json.dumps(document))
         except (TokensDamaged, TokensNewer):
@@ -233,7 +233,7 @@ class WrittenTests(SynchronousTestCase):
         self.assertIn("only: found an unknown key", said)
 
     def test_nothing_odd(self) -> None:
-        """Each value is of its kind, or told with what could be."""
+        """Each value has the right type, or the error says what fits."""
         for name, value in (
             *(("name", each) for each in (1, None, "", "anonymous")),
             *(("sha256", each) for each in (None, "", "A" * 64, "0" * 65)),
@@ -248,7 +248,7 @@ class WrittenTests(SynchronousTestCase):
             self.assertIn("; allowed: ", said)
 
     def test_no_table(self) -> None:
-        """Nor is a file right that has no tokens, or some by other names."""
+        """A file without a table of tokens, or with other keys, is damaged."""
         row = self.document["tokens"][self.token.id]
         for document, why in (
             ({"version": 1}, "tokens: found nothing"),

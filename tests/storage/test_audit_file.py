@@ -29,14 +29,14 @@ class AuditFileTests(SynchronousTestCase):
         return [each.read_text("ascii") for each in names]
 
     def test_append(self) -> None:
-        """Lines are added to what is there, also by the next daemon."""
+        """Lines are appended, also by the next daemon."""
         self.file.write("a")
         self.file.write("b")
         self.open().write("c")
         self.assertEqual(self.texts(), ["a\nb\nc\n"])
 
     def test_private(self) -> None:
-        """It is private from its creation, whatever the umask; so is the next."""
+        """The file is private from its creation, for any umask; so is the next one."""
         self.addCleanup(os.umask, os.umask(0))
         file = self.open(max_size=1)
         file.write("a")
@@ -65,7 +65,7 @@ class AuditFileTests(SynchronousTestCase):
         self.assertEqual(self.texts(), ["c\n", "bbbbbbbb\n", "a\n"])
 
     def test_moved_away(self) -> None:
-        """When another program moves it away, or deletes it, a new one is begun."""
+        """When another program moves or deletes the file, a new one is begun."""
         self.file.write("a")
         self.path.rename(f"{self.path}-moved")
         self.file.write("b")
@@ -75,7 +75,7 @@ class AuditFileTests(SynchronousTestCase):
         self.assertEqual(self.texts(), ["c\n", "a\n"])
 
     def test_truncated(self) -> None:
-        """When another program empties it, it goes on from there."""
+        """When another program truncates the file, it goes on from there."""
         self.file.write("a")
         os.truncate(self.path, 0)
         self.file.write("b")
@@ -121,7 +121,7 @@ class AuditFileTests(SynchronousTestCase):
         self.assertRaises(IsADirectoryError, self.file.open)
 
     def test_cannot_be_rotated(self) -> None:
-        """It becomes no larger where it cannot be moved away."""
+        """A file that cannot be moved away does not grow."""
         file = self.open(max_size=2, keep=1)
         file.write("a")
         before = Path(f"{self.path}.1")

@@ -28,7 +28,7 @@ SECOND = 1_000_000
 
 
 def record(run_id: str, **values: Any) -> RunRecord:
-    """A run, of which only what is named matters."""
+    """Return a run with these fields."""
     made = RunRecord(
         id=run_id,
         command="build",
@@ -101,7 +101,7 @@ class DatabaseTests(SynchronousTestCase):
         return "".join(one.id for one in self.database.page(RunQuery(*args)))
 
     def test_every_field(self) -> None:
-        """A run comes back as it went in, with all of its fields or none."""
+        """A run is read as it was written, with all of its fields or none."""
         self.add(FULL, record("2"))
         self.assertEqual(self.database.get("1"), FULL)
         self.assertEqual(list(self.database.get("1").params), ["b", "a"])
@@ -162,7 +162,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.database.known([]), set())
 
     def test_delete(self) -> None:
-        """Only what has ended is forgotten on demand."""
+        """Only ended runs can be deleted."""
         self.add(record("1", state=State.RUNNING), ended("2", 0))
         self.assertFalse(self.database.delete("1"))
         self.assertTrue(self.database.delete("2"))
@@ -170,7 +170,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.ids(10), "1")
 
     def test_key(self) -> None:
-        """A key that came before leads to the run of then, and adds none."""
+        """A known key leads to its run, and adds none."""
         key = IdempotencyKey("k", "print")
         self.assertIsNone(self.first("k"))
         self.database.add(record("1"), key)
@@ -185,7 +185,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertIsNone(self.first("k"))
 
     def test_key_of_another(self) -> None:
-        """Everybody has keys of their own, be it for a run of somebody else."""
+        """Each principal has its own keys, even for another principal's run."""
         self.add(record("1"))
         for run_id, principal in (("2", "ann"), ("3", "bob")):
             mine = record(run_id, principal=principal)
@@ -195,7 +195,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.database.run_of_key(key), "1")
 
     def test_key_outlives_its_run(self) -> None:
-        """A request that is repeated does not run again, even if its run is gone."""
+        """A key prevents a second run even if its run was deleted."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.delete("1")
         self.database.expire(KEY_AGE, ALL)
@@ -204,7 +204,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertIsNone(self.first("k"))
 
     def test_key_of_a_run(self) -> None:
-        """As long as its run is there, a key never gets too old."""
+        """A key never expires before its run."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.expire(9 * KEY_AGE, ALL)
         self.assertEqual(self.first("k"), "1")
@@ -214,7 +214,7 @@ class DatabaseTests(SynchronousTestCase):
         return self.database.run_of_key(IdempotencyKey(key, fingerprint))
 
     def test_expire(self) -> None:
-        """Runs go by age, by number and by what they take on disk, oldest first."""
+        """Runs are expired by age, by number and by size on disk, oldest first."""
         keeps = (
             ("123", ALL),
             ("123", evolve(ALL, age=20)),
@@ -233,7 +233,7 @@ class DatabaseTests(SynchronousTestCase):
                 self.assertEqual(self.ids(10), f"{left[::-1]}0")
 
     def test_expire_what_has_ended_since(self) -> None:
-        """A run counts from when its end is written down, with what it takes then."""
+        """A run counts from the record of its end, with its size at that time."""
         self.add(*self.three(), record("4", stored=1 << 30))
         self.assertEqual(self.expire(ALL), "")
         self.database.update(ended("4", 25, stored=10))
@@ -241,7 +241,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "")
 
     def test_expire_without_an_end(self) -> None:
-        """A run whose end nobody knows ages from when it was created."""
+        """A run without a known end ages from its creation."""
         self.add(ended("0", None), *self.three())
         self.assertEqual(self.expire(evolve(ALL, runs=3)), "0")
 
@@ -253,7 +253,7 @@ class DatabaseTests(SynchronousTestCase):
 
     @contextlib.contextmanager
     def undone(self) -> Iterator[None]:
-        """Leave no trace of what is done within."""
+        """Roll back everything that is done inside."""
         with contextlib.suppress(ZeroDivisionError), self.database.attempt():
             yield
             raise ZeroDivisionError
@@ -333,7 +333,7 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(database.expire(30 * SECOND, keep).runs, ("1",))
 
     def test_rolled_back(self) -> None:
-        """A transaction that fails leaves nothing."""
+        """A failed transaction leaves nothing."""
         database = self.open()
         with contextlib.suppress(ZeroDivisionError), database.transaction():
             database.add(FULL, None)
@@ -377,7 +377,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(error.detail, "file is not a database")
 
     def test_not_ours(self) -> None:
-        """A database with other tables is damaged, whatever version it says it is."""
+        """A database with other tables is damaged, with any version."""
         for version in (0, 1):
             with self.subTest(version=version):
                 self.write("CREATE TABLE IF NOT EXISTS runs (answer)")
@@ -439,7 +439,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(why(error), "the files of the state cannot be opened")
 
     def test_in_use(self) -> None:
-        """Nor is it damage that another program is in the middle of something."""
+        """A database that another program is using is not damaged."""
         with contextlib.closing(sqlite3.connect(self.path)) as other:
             other.execute("BEGIN EXCLUSIVE")
             error = self.assertRaises(
@@ -448,7 +448,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(why(error), "another program is using the state")
 
     def test_older(self) -> None:
-        """A file that knows nothing of input learns it, and keeps what it has."""
+        """A file without columns for input gets them, and keeps its rows."""
         for statement in MIGRATIONS[0].split(";\n\n"):
             with contextlib.closing(sqlite3.connect(self.path)) as older:
                 older.executescript(statement)
@@ -508,7 +508,7 @@ FIELDS = [one.name for one in fields(RunRecord)]
 
 
 class WhyTests(SynchronousTestCase):
-    """L{why} tells an operator what an error means."""
+    """L{why} explains an error to an operator."""
 
     def test_known(self) -> None:
         """An error that an operator can fix has its own message."""
@@ -525,6 +525,6 @@ class WhyTests(SynchronousTestCase):
                 self.assertIn(said, why(error))
 
     def test_unknown(self) -> None:
-        """Anything else is told in SQLite's words."""
+        """Any other error is reported in SQLite's words."""
         error = sqlite3.ProgrammingError("as Python says")
         self.assertEqual(why(error), "the state cannot be used (as Python says)")

@@ -175,7 +175,7 @@ class Model:
 
 
 class DatabasePropertyTests(SynchronousTestCase):
-    """A L{Database} does what L{Model} does."""
+    """A L{Database} behaves like L{Model}."""
 
     @given(st.lists(STEPS, max_size=30), PAGES)
     def test_as_lists(self, steps: list[Any], asked: Any) -> None:
@@ -196,7 +196,7 @@ class DatabasePropertyTests(SynchronousTestCase):
             self.assertEqual(database.newest_id(), max(ids, default=None))
 
     def do(self, database: Database, name: str, *values: Any) -> object:
-        """One call, and what it comes to."""
+        """Make one call, and return its result or its error."""
         try:
             with database.attempt():
                 found = getattr(database, name)(*values)

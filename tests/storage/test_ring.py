@@ -34,11 +34,11 @@ def ring(retain: int, most: int = 1 << 50) -> Ring:
 
 
 class RingTests(SynchronousTestCase):
-    """A L{Ring} keeps what it promises, and allocates room for more."""
+    """A L{Ring} keeps the promised bytes, and allocates room for more."""
 
     @given(RETAINS, SIZES)
     def test_pieces(self, retain, sizes) -> None:
-        """An append's extents cover it in order, and none crosses a sector's end."""
+        """An append's extents cover it in order, and each stays within a sector."""
         tried = ring(retain)
         for size in sizes:
             offset = tried.end
@@ -52,7 +52,7 @@ class RingTests(SynchronousTestCase):
 
     @given(RETAINS, SIZES)
     def test_keeps(self, retain, sizes) -> None:
-        """Exactly what was asked for is kept, unless headers outgrow the payload."""
+        """Exactly the requested size is kept, unless headers outgrow the payload."""
         tried = ring(retain)
         for size in sizes:
             append(tried, max(size, 40))

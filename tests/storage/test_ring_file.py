@@ -33,7 +33,7 @@ ROOM = 512 - HEADER
 
 
 class FileTestCase(SynchronousTestCase):
-    """A place for a file, and what may be found in it."""
+    """A place for a file, and checks of its contents."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
@@ -52,7 +52,9 @@ class FileTestCase(SynchronousTestCase):
         return found
 
     def assert_holds(self, file: RingFile, start: int, end: int) -> None:
-        """It holds all from C{start}, or before it, to C{end}."""
+        """
+        Check that the file holds everything from C{start}, or before it, to C{end}.
+        """
         self.assertLessEqual(file.start, start)
         self.assertEqual(file.end, end)
         self.assertEqual(replay(file), pattern(file.start, end - file.start))
@@ -228,7 +230,7 @@ class RingFileTests(FileTestCase):
 
 
 class RecoveryTests(FileTestCase):
-    """Only what was written is ever read from a file, however damaged it is."""
+    """Only written output is ever read from a file, however damaged it is."""
 
     def damaged(self, *changes: tuple[int, bytes]) -> RingFile:
         with self.path.open("r+b") as file:
@@ -245,7 +247,7 @@ class RecoveryTests(FileTestCase):
             self.assert_holds(self.again(), file.start, 360_000)
 
     def test_empty(self) -> None:
-        """A file that nothing was written to holds nothing."""
+        """A file without output is empty."""
         self.path.touch()
         found = self.again()
         self.assertEqual((found.start, found.end, found.stored), (0, 0, 0))
@@ -257,7 +259,7 @@ class RecoveryTests(FileTestCase):
             self.assertRaises(LogDamaged, RingFile.open, self.path)
 
     def test_truncated_anywhere(self) -> None:
-        """A file that lost its end holds what the rest of it tells."""
+        """A file that lost its end holds the rest."""
         file = self.file()
         write(file, 100, 300, 80, 900, 20)
         for size in range(self.path.stat().st_size - 1, 0, -7):
@@ -354,7 +356,7 @@ class RecoveryTests(FileTestCase):
             self.assertEqual(damage.resume, resume * ROOM)
 
     def test_fast(self) -> None:
-        """To find 64 MiB again takes no longer than to look at its sectors' heads."""
+        """Recovery of 64 MiB only reads the headers of the sectors."""
         file = self.file(64 << 20)
         data = pattern(0, 1 << 20)
         while file.end < 80 << 20:
@@ -449,7 +451,9 @@ class FullTests(SynchronousTestCase):
                     self.assertLessEqual(int(said[3]), limit)
 
     def test_no_room_at_all(self) -> None:
-        """With less than two sectors there is nothing to drop: it fails."""
+        """
+        With room for less than two sectors nothing can be dropped, and the write fails.
+        """
         self.assertEqual(self.run_limited(10, 20), ["EFBIG", "0"])
         self.assertEqual(self.run_limited(60_000, 50_000, 20_000), ["EFBIG", "50000"])
 

@@ -52,11 +52,11 @@ def sector(chunks: list[Chunk], sequence: int = 7) -> bytes:
 
 
 class RecordTests(SynchronousTestCase):
-    """A sector gives back what was written, or an error."""
+    """A sector decodes to its records, or is an error."""
 
     @given(CHUNKS, OFFSETS, st.binary(max_size=80))
     def test_round_trip(self, chunks, offset, rest) -> None:
-        """All chunks are read again, whatever bytes follow."""
+        """All chunks are decoded, whatever bytes follow."""
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest

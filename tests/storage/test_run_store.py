@@ -91,7 +91,7 @@ class SynchronousTests(StoreTestCase):
         return self.successResultOf(answer)
 
     def test_all(self) -> None:
-        """A call gets what the database answers."""
+        """A call gets the database's answer."""
         result = self.result
         self.assertIsNone(result(self.add(RUN, IdempotencyKey("k", "p"))))
         self.assertEqual(result(self.key("p")), "1")
@@ -102,7 +102,7 @@ class SynchronousTests(StoreTestCase):
         self.assertFalse(self.store.exceeds(1, 0))
 
     def test_refused(self) -> None:
-        """A key that came with something else is refused as such."""
+        """A key that was used for another request is refused."""
         self.result(self.add(RUN, IdempotencyKey("k", "p")))
         self.failureResultOf(self.key("q"), IdempotencyKeyReused)
 
@@ -128,7 +128,7 @@ class SynchronousTests(StoreTestCase):
         self.result(self.add(RUN))
 
     def test_close(self) -> None:
-        """Once closed it takes no more calls, and may be closed again."""
+        """A closed store takes no more calls, and can be closed again."""
         self.result(self.store.close())
         self.failureResultOf(self.get("1"), CannotRecord)
         self.assertRaises(sqlite3.ProgrammingError, self.database.newest_id)
@@ -150,7 +150,7 @@ class BatchTests(StoreTestCase):
         return self.statements.count(statement)
 
     def test_one_commit(self) -> None:
-        """All calls that wait share a commit, and hear of it afterwards."""
+        """All waiting calls share a commit, and are answered after it."""
         answers = [self.add(evolve(RUN, id=str(n))) for n in range(9)]
         self.assertEqual(self.thread.waiting, 1)
         self.thread.work()
@@ -178,7 +178,7 @@ class BatchTests(StoreTestCase):
         self.assertEqual(told, [None, True, ENDED, True, None])
 
     def test_asks_again(self) -> None:
-        """Those that ask again when they are answered share the next commit."""
+        """Calls made from answers share the next commit."""
         self.store.flush()
         answers = [self.get("1").addCallback(lambda _: self.get("1")) for _ in range(9)]
         for _ in range(3):
@@ -247,7 +247,7 @@ class BatchTests(StoreTestCase):
 
 
 class FailingDisk(sqlite3.Connection):
-    """A connection that fails where it is told to."""
+    """A connection that fails as told."""
 
     gives_up = False
 
@@ -307,13 +307,15 @@ class FailingTests(StoreTestCase):
         self.both_fail("the disk that holds the state is full")
 
     def test_undone_by_sqlite(self) -> None:
-        """Some errors of a call undo the whole transaction, and so all of its calls."""
+        """
+        Some errors of a call undo the whole transaction, and so fail all of its calls.
+        """
         self.disk.failing = {"INSERT": sqlite3.SQLITE_IOERR}
         self.disk.gives_up = True
         self.both_fail("the disk that holds the state fails")
 
     def test_thread(self) -> None:
-        """If no thread can be had, everybody is told as well."""
+        """If no thread can be started, every caller gets the error."""
         self.store.flush()
         answers = [self.get("1"), self.get("1")]
         self.thread.work()

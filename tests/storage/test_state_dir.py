@@ -67,7 +67,7 @@ class StateDirTests(SynchronousTestCase):
         return str(self.assertRaises(StateDirUnusable, self.open))
 
     def test_private(self) -> None:
-        """It is made where it is not, and is for nobody else to read."""
+        """A missing directory is made, and is private."""
         umask = os.umask(0)
         self.addCleanup(os.umask, umask)
         self.add(self.open(), "1")
@@ -91,7 +91,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual((state.logs, state.notices), ({"1"}, []))
 
     def test_busy(self) -> None:
-        """A second daemon is told who has it, and what to do."""
+        """The error of a second daemon names the first one, and what to do."""
         self.open()
         error = self.assertRaises(StateDirBusy, self.open)
         self.assertEqual(
@@ -108,7 +108,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertIn("is used by another shellstream; stop it", str(error))
 
     def test_killed(self) -> None:
-        """A daemon that was killed holds nothing."""
+        """A killed daemon leaves no lock."""
         code = (
             "import os, pathlib, shellstream.storage.state_dir as s; "
             f"s.StateDir.open(pathlib.Path({str(self.path.absolute())!r}), int); "
@@ -168,7 +168,9 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(list(self.path.glob("damaged-*")), [])
 
     def test_damaged(self) -> None:
-        """A damaged history is put aside with its outputs, and the operator told."""
+        """
+        A damaged history is moved aside with its outputs, and the operator is told.
+        """
         state = self.open()
         self.add(state, "1")
         self.close(state)
@@ -199,7 +201,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual([name.split(".")[1][5:7] for name in kept], ["3Z", "4Z", "5Z"])
 
     def test_remove_logs(self) -> None:
-        """Logs go with their runs, the damaged ones as well; there may be none."""
+        """Logs are removed with their runs, also damaged ones; a log may be missing."""
         state = self.open()
         self.log(state, "1", "2")
         aside = state.set_aside_log("1")
@@ -210,7 +212,7 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.path / "output"), ["2.log"])
 
     def test_sweep(self) -> None:
-        """Logs of no run are deleted, but none that began since."""
+        """Logs without a run are deleted, but not those of new runs."""
         state = self.open()
         self.log(state, "1", "2", "3")
         state.set_aside_log("3")
@@ -226,7 +228,7 @@ class StateDirTests(SynchronousTestCase):
 
 
 class DefaultTests(SynchronousTestCase):
-    """L{default_state_dir} knows where the state belongs."""
+    """L{default_state_dir} finds the default place of the state."""
 
     def setUp(self) -> None:
         self.home = str(Path(self.mktemp()).absolute())

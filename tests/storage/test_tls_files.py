@@ -94,7 +94,7 @@ class ReadTests(FilesTestCase):
             self.assertEqual(self.why(self.certificate, path), said)
 
     def test_another_key(self) -> None:
-        """A key that is another's is told with both names."""
+        """A key of another certificate is reported with both names."""
         other = trustme.CA().issue_cert("x.test").private_key_pem.bytes()
         path = self.put("other.pem", other)
         self.assertEqual(
@@ -121,7 +121,7 @@ class ReadTests(FilesTestCase):
         self.assertIn(f"{path}: ", self.why(self.certificate, path))
 
     def test_too_long(self) -> None:
-        """No more is read than any such file needs."""
+        """A file is read only up to a limit."""
         path = self.put("long.pem", b"x" * (MAX_FILE + 1))
         said = self.why(path, self.key)
         self.assertEqual(said, f"{path}: it is longer than {MAX_FILE} bytes")
@@ -155,7 +155,7 @@ class KeptTests(FilesTestCase):
         self.assertNotEqual(create(["vm"], NOW).chain, first.chain)
 
     def test_modes(self) -> None:
-        """Only we may read the key, whatever the umask is; the rest may be copied."""
+        """The key is private, for any umask; the other files may be copied."""
         for umask in (0, 0o777):
             folder = self.folder / oct(umask)
             folder.mkdir()

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.storage.token_file}.
-
-Who can read it, and what is left of it.
-"""
+"""Tests for L{shellstream.storage.token_file}: its readers and its damage."""
 
 import errno
 import fcntl
@@ -57,7 +54,7 @@ class KeptTests(TokenFileTestCase):
         self.assertIsNone(self.file.read(ME))
 
     def test_change(self) -> None:
-        """Each change is made to what the last one left, and tells by the stamp."""
+        """Each change is based on the last one, and changes the stamp."""
         one, two = new(), new("two")
         self.add(one)
         stamp = self.file.stamp()
@@ -185,7 +182,7 @@ class TrustTests(TokenFileTestCase):
         self.assertIsNotNone(self.file.read(ME))
 
     def test_anothers(self) -> None:
-        """A file of another user's, who may put into it what they like, is not."""
+        """A file of another user is refused: its owner could add tokens."""
         with patch("os.fstat", return_value=self.of(4711)):
             self.assertIn("belongs to another user (4711)", self.unusable())
             self.assertIn(f"type: chown {ME} {self.file.path}", self.unusable())
@@ -223,7 +220,7 @@ class TrustTests(TokenFileTestCase):
         self.assertIn("is not a regular file; remove it", self.unusable())
 
     def test_damaged(self) -> None:
-        """A file that is damaged is told as such, and left where it is."""
+        """A damaged file is reported, and left where it is."""
         for content, why in (
             (b"", "is damaged: it is not JSON"),
             (b"\xff", "is damaged: 'utf-8' codec can't decode"),
@@ -288,7 +285,7 @@ class AccountTests(SynchronousTestCase):
     """The user who made a change, as far as the system knows."""
 
     def test_name(self) -> None:
-        """It is the account's name, and the user behind sudo, if that is sane."""
+        """The account's name, with the user behind sudo if that is sane."""
         name = pwd.getpwuid(os.getuid()).pw_name
         self.assertEqual(account({}), name)
         for behind in ("alice", "a.b-c@example.org", "DOM\\al", "host$", "0"):
@@ -298,7 +295,7 @@ class AccountTests(SynchronousTestCase):
             self.assertEqual(account({"SUDO_USER": behind}), name)
 
     def test_no_name(self) -> None:
-        """One without a name, or with an odd one, has its number."""
+        """An account without a name, or with an odd one, has its number."""
         for answer in (
             {"side_effect": KeyError},
             {"return_value": Mock(pw_name="a\nb")},

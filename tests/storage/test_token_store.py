@@ -46,13 +46,13 @@ class TokenStoreTests(SynchronousTestCase):
         self.addCleanup(self.tokens.stop)
 
     def look(self) -> list[str]:
-        """It looks again; what it says in the log."""
+        """Look again, and return the new log."""
         with capturedLogs() as logged:
             self.clock.advance(POLL_INTERVAL)
         return [str(formatEvent(each)) for each in logged]
 
     def good(self) -> bool:
-        """Whether the token lets in, which also keeps open what it has opened."""
+        """Return whether the token is accepted, for new and for open connections."""
         principal = self.tokens.find(self.text)
         live = self.tokens.is_valid(self.token.principal.credential)
         self.assertEqual(principal is not None, live)
@@ -88,7 +88,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.recorded, [])
 
     def test_expired(self) -> None:
-        """One whose time has come is no good, without anybody looking."""
+        """An expired token is invalid, without another look."""
         self.start()
         soon = evolve(self.token, expires=self.now + 1)
         self.change(soon)
@@ -99,7 +99,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.recorded, [])
 
     def test_damaged(self) -> None:
-        """A file that cannot be read any more changes nothing; it is told once."""
+        """A file that becomes unreadable changes nothing; it is reported once."""
         self.start()
         was = self.file.path.read_bytes()
         self.file.path.write_bytes(b"{")
@@ -127,7 +127,10 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertTrue(self.tokens.in_use)
 
     def test_gone(self) -> None:
-        """When the file is gone, its tokens are; authentication stays required."""
+        """
+        When the file is deleted its tokens are invalid, and authentication stays
+        required.
+        """
         self.start()
         self.file.path.unlink()
         self.assertEqual(self.look(), [f"{self.file.path} is gone, and its tokens"])

@@ -34,7 +34,7 @@ class FakeTokens:
         return credential in {each.credential for each in self.there.values()}
 
     def make(self, name: str, **grant: Any) -> str:
-        """A token for somebody with this grant."""
+        """Make a token with this grant."""
         text = f"token-of-{name}-{len(self.there)}"
         self.there[text] = Principal(
             name=name,
@@ -72,7 +72,7 @@ class AuthenticationTestCase(WebTestCase):
         return Connection(self.site).ask(method, path, body, named)
 
     def run_by(self, token: str, command: str = "say") -> str:
-        """The id of a run that somebody starts."""
+        """Start a run as this principal, and return its id."""
         body = json.dumps({"command": command}).encode()
         reply = self.by(token, "POST", "/runs", body)
         self.assertEqual(reply.status, 201, reply)
@@ -85,7 +85,7 @@ class AuthenticationTestCase(WebTestCase):
 
 
 def tree(resource: TwistedResource, path: str = "") -> Iterator[tuple[str, Resource]]:
-    """Every resource there is; C{*} stands for whatever a client may name."""
+    """Return every resource; C{*} stands for any name."""
     assert isinstance(resource, Resource), f"{path} has no rules: {resource!r}"
     yield path or "/", resource
     for name, child in resource.children.items():

@@ -84,7 +84,7 @@ class Asked:
 
     @property
     def line(self) -> str:
-        """The method and what comes behind the host."""
+        """The method, and the URL without the host."""
         return f"{self.method} {self.url.removeprefix('http://h')}"
 
 
@@ -126,7 +126,7 @@ class FakeWire:
 
     @property
     def lines(self) -> list[str]:
-        """All requests, as lines."""
+        """Return all requests, as lines."""
         return [each.line for each in self.asked]
 
 
@@ -140,5 +140,5 @@ def finish(coroutine: Any) -> Any:
 
 
 async def whole(following: Iterable[Any] | Any) -> list[Any]:
-    """All events."""
+    """Return all events."""
     return [event async for event in following]

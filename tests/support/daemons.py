@@ -68,7 +68,7 @@ class DaemonTestCase(SynchronousTestCase):
         return run_id
 
     def stop(self, daemon: Daemon) -> None:
-        """It stops, and has let go of everything."""
+        """Stop the daemon, and check that it has released everything."""
         stopped = daemon.stopService()
         self.reactor.advance(Daemon.FLUSH)
         self.successResultOf(stopped)

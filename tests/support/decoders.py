@@ -19,7 +19,9 @@ from shellstream.client.events import Begun, End, Gap, Output, Ping
 
 @frozen
 class Told:
-    """A piece of output as a reader got it; C{None} for what the format leaves out."""
+    """
+    A piece of output as a reader got it; C{None} for fields that the format lacks.
+    """
 
     offset: int
     stream: str

@@ -1,4 +1,4 @@
-"""Exchanges with arrivals at chosen times, and what the doctor makes of them."""
+"""Exchanges with arrivals at chosen times, and the doctor's findings."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -84,7 +84,7 @@ def live(sent: Sequence[float]) -> list[float]:
 
 
 def late(sent: Sequence[float]) -> list[float]:
-    """As HAProxy delays ticks by default: all but the first, by 206 ms."""
+    """Delay ticks as HAProxy does by default: all but the first, by 206 ms."""
     return [sent[0] + 0.001, *(each + 0.206 for each in sent[1:])]
 
 

@@ -56,7 +56,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that it is to be saved as, if its first line names one."""
+        """Return the name of the file to save, if the first line has one."""
         first = re.match(r"# ([~\w./-]+)$", self.text.partition("\n")[0])
         return None if first is None else first[1]
 
@@ -65,7 +65,7 @@ class Block:
 
 
 def blocks(path: Path) -> Iterator[Block]:
-    """Each block of a document: between fences, or indented by four spaces."""
+    """Return each block of a document: fenced, or indented by four spaces."""
     lines = path.read_text("utf-8").splitlines()
     at, marker = 0, ""
     while at < len(lines):
@@ -141,7 +141,7 @@ class Walkthrough:
         return self.root / "variables"
 
     def _client(self, path: Path) -> None:
-        """The client, whose server is at port 8000 unless somebody says otherwise."""
+        """Run the client, with port 8000 as its default server."""
         server = f"SHELLSTREAM_URL=${{SHELLSTREAM_URL:-http://127.0.0.1:{self.port}}}"
         said = '[ -e "$HOME/.config/shellstream/client.toml" ] || [[ $* == *://* ]]'
         real = path.resolve()
@@ -205,7 +205,7 @@ class Walkthrough:
         return re.sub(r"SHA256:[0-9a-f]+…", self.pin or "SHA256:", text)
 
     async def _run(self, block: Block, code: int) -> None:
-        """In one shell, as it seems: its variables are there for the next block."""
+        """Run the block, with the variables of the blocks before."""
         script = self.root / "tmp" / "block"
         text = self.here(block.text)
         if block.language == "python":

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class FakeChild:
-    """A process that the test controls, and that records what the run does to it."""
+    """A process that the test controls, and that records the run's calls."""
 
     lives: bool = True
     pid: int = 4242
@@ -63,7 +63,7 @@ class FakeChild:
         return len(taken)
 
     def take(self, size: int) -> None:
-        """It reads, and so has room for more."""
+        """Read input, and so make room for more."""
         self.room += size
         ready, self._ready = self._ready, None
         if ready is not None:
@@ -79,7 +79,7 @@ class FakeChild:
 
 @define(eq=False)
 class Started:
-    """One start that a registry asked for."""
+    """One start of a process."""
 
     command: Command
     invocation: Invocation
@@ -100,7 +100,7 @@ class Started:
 
 @define(eq=False)
 class FakeSpawn:
-    """Starts nothing; raises C{error} if there is one."""
+    """A spawn that starts nothing, or raises C{error}."""
 
     error: Exception | None = None
     started: list[Started] = field(factory=list, init=False)
@@ -136,5 +136,5 @@ def make_registry(
 
 
 def wall(clock: Clock) -> WallClock:
-    """The time of day, which is what a test's clock says on 2026-01-01."""
+    """Return the time of day: the test's clock, on 2026-01-01."""
     return lambda: 1_767_225_600_000_000 + int(clock.seconds() * 1_000_000)

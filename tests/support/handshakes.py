@@ -51,7 +51,7 @@ class Handshake:
         return read or b""
 
     def say(self, data: bytes) -> bytes:
-        """Send this, and see what comes of it."""
+        """Send this, and return the answer."""
         self.client.send(data)
         return self.exchange()
 

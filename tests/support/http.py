@@ -66,7 +66,7 @@ class Reply:
 
 
 def parsed(data: bytes, *, head: bool = False) -> Reply:
-    """Read one answer; C{rest} is what came after it."""
+    """Parse one response; C{rest} has the bytes after it."""
     top, blank, rest = data.partition(b"\r\n\r\n")
     assert blank, f"no whole head: {data!r}"
     first, *lines = top.decode("ascii").split("\r\n")
@@ -129,7 +129,7 @@ class Connection:
         headers: Mapping[str, str] = {},
         version: str = "HTTP/1.1",
     ) -> Reply:
-        """Send a request; returns what of the answer is there at once."""
+        """Send a request, and return the response as far as it is there."""
         lines = [f"{method} {path} {version}", "Host: shellstream.test"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
@@ -148,7 +148,7 @@ class Connection:
         return parsed(self.wire.value(), head=self._head)
 
     def lose(self) -> None:
-        """The connection breaks, as a TCP transport tells of it."""
+        """Break the connection, as a TCP transport does."""
         if self.wire.producer is not None:
             self.wire.producer.stopProducing()
         self.channel.connectionLost(Failure(ConnectionLost()))
@@ -220,7 +220,7 @@ class WebTestCase(SynchronousTestCase):
         )
 
     def begin(self, command: str = "say", **params: str) -> Started:
-        """Create a run that nobody need watch, by a client of its own."""
+        """Create a run that needs no viewer, on its own connection."""
         body = json.dumps({"command": command, "params": params}).encode()
         connection = Connection(self.site)
         reply = connection.ask("POST", "/runs", body)

@@ -133,7 +133,7 @@ class Watcher(Protocol):
         return found
 
     def leave(self) -> None:
-        """Close the connection, whatever is still to come."""
+        """Close the connection in the middle of the response."""
         self.transport.abortConnection()
 
     def connectionMade(self) -> None:

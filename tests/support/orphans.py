@@ -69,11 +69,11 @@ class Started:
         return evolve(RUN, pid=self.pid, pid_start=process_start(self.pid))
 
     def wait(self) -> int:
-        """How it ended; a process that has is there until somebody asks."""
+        """Wait for the process, and return its status."""
         return self._process.wait(10)
 
     def rest(self) -> str:
-        """The rest of the output, once all writers are gone."""
+        """Return the rest of the output, once all writers are gone."""
         assert self._process.stdout is not None
         return self._process.stdout.read().decode()
 

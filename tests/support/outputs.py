@@ -1,4 +1,4 @@
-"""Chunks of output, by example and by hypothesis, and what viewers got of them."""
+"""Chunks of output, by example and by hypothesis, and viewers of them."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -17,7 +17,7 @@ TIME, WRITTEN = 1_700_000_000_000_001, "2023-11-14T22:13:20.000001Z"
 
 
 def chunks_of(*parts: tuple[Stream, bytes] | bytes, start: int = 0) -> list[Chunk]:
-    """Contiguous chunks, of stdout if it is not said; a microsecond apart."""
+    """Return contiguous chunks, of stdout by default, a microsecond apart."""
     found = []
     for index, part in enumerate(parts):
         stream, data = (OUT, part) if isinstance(part, bytes) else part
@@ -70,7 +70,7 @@ def viewed(
     start: int = 0,
     only: Stream | None = None,
 ) -> bytes:
-    """All bytes that a viewer gets of output that arrives in these steps."""
+    """Return a viewer's bytes for output that arrives in these steps."""
     total = chunks[-1].end if chunks else 0
     wire, offset, reach = format_.begin("r", "c", start), start, start
     for step in cycle(steps):
@@ -86,7 +86,7 @@ def viewed(
 
 
 def each(chunks: Sequence[Chunk]) -> list[tuple[int, str, int]]:
-    """Every byte: where, on which stream, and what."""
+    """Return every byte with its offset, stream and value."""
     return [
         (offset, chunk.stream.value, byte)
         for chunk in chunks

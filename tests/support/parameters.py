@@ -38,7 +38,7 @@ class ParameterTestCase(SynchronousTestCase):
     """The base of the tests of all types."""
 
     def assert_refused(self, parameter: Parameter, *values: object) -> None:
-        """Each of these values is refused, with a text."""
+        """Check that each of these values is refused, with a text."""
         for value in values:
             with self.subTest(value=value):
                 error = self.assertRaises(InvalidValue, parameter.accept, value)

@@ -48,7 +48,7 @@ def start(
     stdin: bool = False,
     tty: Tty | None = None,
 ) -> tuple[ChildProcess, Told]:
-    """Start a command, and see that it is gone when the test is over."""
+    """Start a command, and end it after the test."""
     told = Told()
     protocol = ChildProtocol(told, reactor)
     invocation = command.invoke([], stdin, tty)

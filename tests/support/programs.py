@@ -43,7 +43,7 @@ class Program(ProcessProtocol):
         return pid
 
     def seen(self, text: bytes) -> Deferred[None]:
-        """Fires once C{text} is in what the program wrote, on either stream."""
+        """Return a Deferred that fires once C{text} is in the program's output."""
         found: Deferred[None] = Deferred()
         self._waiting.append((text, found))
         self._look()
@@ -108,9 +108,8 @@ def run(
     pty: tuple[int, int, str] | None = None,
 ) -> Program:
     """
-    Start a program, and see that it is gone when the test is over.
-
-    @param pty: the terminal that it is to have: both ends, and the slave's name.
+    Start a program, and end it after the test. @param pty: its terminal: both ends, and
+    the slave's name.
     """
     program = Program(Path(argv[0]).name)
     # What a daemon keeps, it keeps for this test.
@@ -140,7 +139,7 @@ def state_home(test: TestCase) -> Path:
 
 
 def script(name: str) -> str:
-    """Path of a program installed beside this Python, such as twistd."""
+    """Return the path of a program installed beside this Python, such as twistd."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -260,18 +259,20 @@ class Lifeline:
         test.addCleanup(os.close, self._fd)
 
     async def spoken(self) -> None:
-        """Wait until somebody wrote to it."""
+        """Wait for a write."""
         await readable(self._fd)
 
     async def cut(self) -> None:
-        """Wait until nobody holds it; somebody must have opened it before."""
+        """Wait until no process holds the file; one must have opened it before."""
         await readable(self._fd)
         while os.read(self._fd, 4096):
             await readable(self._fd)
 
 
 def readable(fd: int) -> Deferred[None]:
-    """Fires once there is something to read, or nobody left to write it."""
+    """
+    Return a Deferred that fires once there is something to read, or no writer left.
+    """
     waiting = _Readable(fd)
     waiting.startReading()
     return waiting.found
@@ -296,7 +297,7 @@ class _Readable(FileDescriptor):
 
 @contextmanager
 def no_descriptor() -> Iterator[None]:
-    """For once this process may not open anything."""
+    """Make one attempt to open a file fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     first_free = os.open(os.devnull, os.O_RDONLY)
     os.close(first_free)

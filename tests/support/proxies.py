@@ -24,7 +24,7 @@ http {
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on at the moment."""
+    """Return a TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

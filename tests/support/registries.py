@@ -158,7 +158,7 @@ class RegistryTestCase(SynchronousTestCase):
         self.restart(config)
 
     def restart(self, config: Config, *, recover: bool = True) -> None:
-        """The daemon is killed, and another takes over what it left."""
+        """Kill the daemon, and start another in its place."""
         for call in self.clock.getDelayedCalls():
             call.cancel()
         self.spawn = FakeSpawn()
@@ -183,7 +183,7 @@ class RegistryTestCase(SynchronousTestCase):
         return MemoryLogs()
 
     def recover(self) -> None:
-        """Take over what the database holds."""
+        """Take over the database."""
         self.successResultOf(Deferred.fromCoroutine(self.registry.recover()))
 
     def submit(
@@ -295,7 +295,7 @@ class BusyTestCase(RegistryTestCase):
         super().setUp()
 
     def one(self) -> Config:
-        """Each command but once at the same time."""
+        """Return a configuration in which each command runs only once at a time."""
         return limited(when_busy=self.when_busy, max_running=1)
 
     def queue(self) -> list[Run]:

@@ -63,7 +63,9 @@ class RunTestCase(SynchronousTestCase):
         self.assertFalse(self.run_.log.closed)
 
     def assert_over(self, state: State, reason: Reason | None) -> None:
-        """The run has ended once, in this way, and has nothing left to do."""
+        """
+        Check that the run has ended once, in this way, and has nothing left to do.
+        """
         ((outcome, told),) = self.owner.ends
         self.assertEqual((outcome.state, outcome.reason), (state, reason))
         # Nobody was told before it was safe.

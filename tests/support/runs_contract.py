@@ -73,7 +73,7 @@ class Contract(_Base):
     def exit(
         self, run_id: str, code: int | None = 0, signal: int | None = None
     ) -> None:
-        """Have the run's process end, and all that it has started."""
+        """End the run's process, and all that it has started."""
 
     @abstractmethod
     def signals(self, run_id: str) -> Sequence[str]:
@@ -152,7 +152,7 @@ class RunsContract(Contract):
                 run = self.result(runs.find(run_id))
 
     def test_command(self) -> None:
-        """Commands go by their names; the default one has none."""
+        """Commands are found by name; the default needs no name."""
         runs = self.runs()
         self.assertEqual(runs.config.command("echo"), CONTRACTED.commands["echo"])
         self.assertEqual(runs.config.command(None), CONTRACTED.commands["say"])
@@ -177,7 +177,7 @@ class RunsContract(Contract):
         self.assertEqual(self.record(record.id), record)
 
     def test_refused(self) -> None:
-        """A request that cannot be served leaves nothing behind."""
+        """A request that is refused leaves nothing behind."""
         self.refused(self.request("echo"), ParametersRefused)
         self.refused(self.request("echo", ("x", "1"), ("x", "1")), ParametersRefused)
         self.assertEqual(self.result(self.runs().page(RunQuery(10))), [])
@@ -253,7 +253,7 @@ class RunsContract(Contract):
         self.assertEqual(newest[0].size, 5)
 
     def test_signal(self) -> None:
-        """A signal reaches what runs, and nothing else."""
+        """A signal reaches only a running run."""
         run_id = self.requested().record.id
         self.result(self.runs().signal(run_id, 10))
         self.assertEqual(self.signals(run_id), ["SIGUSR1"])

@@ -30,11 +30,11 @@ SIZE = Tty(rows=50, columns=132, term="vt100")
 
 
 class InputContract(Contract):
-    """Input is taken, told of, and ended; terminals have their sizes."""
+    """Input is taken, counted, and ended; terminals have their sizes."""
 
     @abstractmethod
     def full(self, run_id: str) -> None:
-        """Have the run's process take no more input."""
+        """Make the run's process take no more input."""
 
     @abstractmethod
     def take(self, run_id: str, size: int) -> None:
@@ -46,7 +46,7 @@ class InputContract(Contract):
 
     @abstractmethod
     def over(self, run_id: str) -> bool:
-        """Whether it was told that there is no more."""
+        """Return whether the run's input has ended."""
 
     @abstractmethod
     def deaf(self, run_id: str) -> None:
@@ -110,7 +110,7 @@ class InputContract(Contract):
         self.assertEqual(self.given(run_id), b"abc")
 
     def test_input_of_deaf(self) -> None:
-        """A process that reads no more, or is there no more, ends the wait."""
+        """Input for a process that has closed it, or has ended, is refused."""
         run_id = self.hearing()
         self.full(run_id)
         feeding = deferred(self.feed(run_id, b"abc"))
@@ -125,7 +125,9 @@ class InputContract(Contract):
         self.failureResultOf(feeding, InputClosed)
 
     def test_no_input(self) -> None:
-        """A run that was started without input takes none, nor does an unknown run."""
+        """
+        A run that was started without input takes none; an unknown run is an error.
+        """
         run_id = self.requested("hear").record.id
         self.assertIsNone(self.stdin(run_id))
         self.refused(self.feed(run_id, b"x"), NoInput)
@@ -166,7 +168,7 @@ class InputContract(Contract):
         self.exit(run_id, None, 1)
 
     def test_input_with_key(self) -> None:
-        """With a key, what a run reads is part of the request."""
+        """With a key, input and terminal are part of the request."""
 
         def requested(stdin: bool, tty: Tty | None) -> Awaitable[object]:
             request = self.run_request("hear", key="k", stdin=stdin, tty=tty)

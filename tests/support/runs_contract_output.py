@@ -18,7 +18,7 @@ class Watcher:
     lossless: bool = True
 
     def abort(self) -> None:
-        """It does not mind."""
+        """Ignore the abort."""
 
 
 class OutputContract(Contract):
@@ -49,7 +49,7 @@ class OutputContract(Contract):
                 self.exit(run_id)
 
     def test_subscribe(self) -> None:
-        """A subscriber is told of news and of the end, until it has enough."""
+        """A subscriber is woken for new output and the end, until it leaves."""
         run = self.requested()
         run_id, log = run.record.id, run.log
         told: list[tuple[int, bool]] = []
@@ -103,7 +103,7 @@ class OutputContract(Contract):
             self.exit(run_id)
 
     def test_loose(self) -> None:
-        """For any other viewer a process never waits."""
+        """A process never waits for a viewer that is not lossless."""
         run = self.requested()
         run.attach(Watcher(lossless=False))
         for _ in range(20):

@@ -11,7 +11,7 @@ from tests.support.runs_contract_output import OutputContract
 
 
 class MemoryRuns(RunsContract, OutputContract, InputContract, RegistryTestCase):
-    """A registry that keeps all in memory, and processes that do as they are told."""
+    """A registry in memory, with processes that the test controls."""
 
     config = CONTRACTED
 

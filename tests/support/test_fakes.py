@@ -14,15 +14,15 @@ from tests.support.http import Wire, parsed
 
 
 class FakeTests(SynchronousTestCase):
-    """A fake that drifts from what it stands for fails here, not in production."""
+    """A fake that differs from the real interface fails here, not in production."""
 
     def test_verified(self) -> None:
-        """A wire provides what a channel may ask of a TCP transport."""
+        """The fake wire provides the interface of a TCP transport."""
         verifyObject(ITCPTransport, Wire())
         verifyObject(IPushProducer, Wire())
 
     def test_child(self) -> None:
-        """A fake child takes what a run sends, as the real one does."""
+        """A fake child takes input like the real one."""
         names = ("pause", "resume", "signal", "group_lives")
         for name in (*names, "write", "end_input", "resize"):
             asked = inspect.signature(getattr(Child, name))

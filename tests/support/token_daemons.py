@@ -18,7 +18,7 @@ CONFIG = 'default = "greet"\n[commands.greet]\nargv = ["echo", "hello"]\nget = t
 
 
 class TokensTestCase(TestCase):
-    """A state folder, and what is done to its tokens."""
+    """A state folder, and commands that change its tokens."""
 
     timeout = 60
 
@@ -28,12 +28,14 @@ class TokensTestCase(TestCase):
         self.cwd.mkdir(parents=True)
 
     def twistd(self, *options: str) -> Program:
-        """twistd as a user types it, in an empty folder; without C{-n} as well."""
+        """Run twistd as a user types it, in an empty folder."""
         where = ("shellstream", "--state-dir", str(self.state))
         return run(self, script("twistd"), *where, *options, cwd=str(self.cwd))
 
     async def tool(self, *argv: str, status: int = 0) -> Program:
-        """C{tokens}, which ends with this exit status, and leaves nothing behind."""
+        """
+        Run C{tokens}, and check its exit status, and that it leaves nothing behind.
+        """
         program = self.twistd("tokens", *argv)
         self.assertEqual(await program.ended(), status, program.err)
         self.assertEqual(os.listdir(self.cwd), [])

@@ -26,7 +26,7 @@ class Full(StringTransport):
 
 
 class ViewerTestCase(RunTestCase):
-    """A viewer of a run, and what becomes of it."""
+    """A viewer of a run, and its end."""
 
     limits = Limits(stall_timeout=STALL)
     on_disconnect = OnDisconnect.CANCEL
@@ -56,7 +56,9 @@ class ViewerTestCase(RunTestCase):
         return viewer
 
     def assert_left(self) -> None:
-        """The run waits for a viewer to come back, and that is all that waits."""
+        """
+        Check that the run waits for a viewer to come back, and nothing else waits.
+        """
         (linger,) = self.clock.getDelayedCalls()
         self.assertEqual(linger.getTime() - self.clock.seconds(), self.limits.linger)
 

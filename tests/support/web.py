@@ -18,7 +18,7 @@ JSON = "application/json"
 
 
 class ProblemTestCase(WebTestCase):
-    """A request that is refused, and what the answer says."""
+    """A refused request, and its problem document."""
 
     def problem(self) -> dict[str, Any]:
         """The problem document that is the whole answer."""
@@ -38,14 +38,14 @@ class ProblemTestCase(WebTestCase):
     def refused(
         self, path: str, body: bytes | None = None, media_type: str = FORM
     ) -> dict[str, Any]:
-        """The problem of a POST; nothing was started, and the connection is kept."""
+        """Return the problem of a refused POST; check that nothing started."""
         self.ask("POST", path, body, {"Content-Type": media_type})
         self.assertEqual(self.spawn.started, [])
         self.assertFalse(self.connection.wire.disconnecting)
         return self.problem()
 
     def assert_parameters(self, found: dict[str, Any], **expected: str) -> None:
-        """Exactly these parameters are named, each with such words."""
+        """Check that exactly these parameters are named, each with these words."""
         self.assertEqual(found["status"], 400)
         named = {each["name"]: each["detail"] for each in found["parameters"]}
         self.assertEqual(set(named), set(expected))
@@ -59,7 +59,7 @@ SMALL = Config(commands={"say": evolve(SAY, limits=Limits(retain=1000))}, defaul
 
 
 class RunsTestCase(ProblemTestCase):
-    """Requests to C{/runs} and what is below."""
+    """Requests to C{/runs} and the paths below."""
 
     def post(
         self, path: str = "/runs", document: object = None, **headers: str
@@ -83,7 +83,7 @@ class RunsTestCase(ProblemTestCase):
         return self.document()
 
     def assert_problem(self, status: int, *words: str) -> dict[str, Any]:
-        """The answer is this problem, told with these words."""
+        """Check the problem and its words."""
         found = self.problem()
         self.assertEqual(found["status"], status, found)
         for each in words:
@@ -112,7 +112,7 @@ class OutputTestCase(RunsTestCase):
         return self.connection.ask(method, path, version=version)
 
     def assert_body(self, body: bytes, query: str = "", *, whole: bool = True) -> None:
-        """This is what is there at once, and whether that is all."""
+        """Check the body as far as it is there, and whether it is complete."""
         reply = self.output(query)
         self.assertEqual((reply.status, reply.body, reply.whole), (200, body, whole))
 

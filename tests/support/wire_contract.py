@@ -58,7 +58,7 @@ class RawServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Wait until the connection is over."""
+        """Wait until the connection is closed."""
         self._socket.shutdown(socket.SHUT_RDWR)  # ends accept()
         self._thread.join()
         self._socket.close()
@@ -112,7 +112,7 @@ class WireContract(_Base):
         return server
 
     async def ask(self, *steps: bytes | str, timeout: float | None = None) -> Response:
-        """The answer of such a server."""
+        """Return the response of this server."""
         server = self.serve(*steps)
         return await self.wire().request("GET", server.url, {}, b"", timeout)
 
@@ -203,7 +203,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_cut(self) -> None:
-        """An answer that breaks off is told as such, after what came of it."""
+        """A truncated response is an error, after its output."""
 
         async def test() -> None:
             for steps in (
@@ -238,7 +238,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_endless_head(self) -> None:
-        """Headers without end are given up, many as well as long ones."""
+        """Endless headers are given up, many as well as long ones."""
 
         async def test() -> None:
             for head in (b"X: y\r\n" * 50_000, b"X: " + b"y" * 300_000):
@@ -265,7 +265,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_unanswered(self) -> None:
-        """A connection that ends before an answer leaves open what was done."""
+        """After a connection that ends before an answer the result is unknown."""
 
         async def test() -> None:
             for steps in ((), ("reset",), (OK,), (b"HTTP/1.1 100 Continue\r\n\r\n",)):
@@ -283,7 +283,7 @@ class WireContract(_Base):
         return self.on_loop(test)  # type: ignore[no-any-return]
 
     def test_silent(self) -> None:
-        """Silence that lasts too long is an end."""
+        """Silence that exceeds the timeout is an error."""
 
         async def test() -> None:
             error = await self.raises(NoResponse, self.ask("wait", timeout=0.01))

@@ -23,7 +23,7 @@ class HostTests(AuthenticationTestCase):
         return connection.reply()
 
     def test_rebound(self) -> None:
-        """A page whose name was made to lead here gets nothing, and learns nothing."""
+        """A page whose name was rebound to this address gets nothing."""
         for method, path in (("GET", "/"), ("POST", "/stream/say"), ("GET", "/x")):
             reply = self.raw(f"{method} {path} HTTP/1.1\r\nHost: evil.example:8000")
             self.assertEqual(reply.status, 421)
@@ -31,7 +31,7 @@ class HostTests(AuthenticationTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_absent(self) -> None:
-        """Only HTTP/1.0 may leave it out; two are always refused."""
+        """Only HTTP/1.0 may omit C{Host}; two are always refused."""
         self.assertEqual(self.raw("GET / HTTP/1.1").status, 400)
         twice = "GET / HTTP/1.1\r\nHost: x\r\nHost: evil.example"
         self.assertEqual(self.raw(twice).status, 400)
@@ -43,7 +43,7 @@ class FixedHeaderTests(AuthenticationTestCase):
     """The headers of every response."""
 
     def test_headers(self) -> None:
-        """No other site shows or reads it, and nothing in it is run."""
+        """No other site can embed or read the page, and no script in it runs."""
         token = self.tokens.make("alice")
         run_id = self.run_by(token)
         for path in ("/runs", "/nothing", f"/runs/{run_id}/output", "/events"):
@@ -70,7 +70,9 @@ class ListedOriginTests(AuthenticationTestCase):
     )
 
     def test_preflight(self) -> None:
-        """They may ask, with a token of their own; others are not told what for."""
+        """
+        A listed origin gets a preflight with C{Authorization}; others get no headers.
+        """
         headers = {
             "Origin": "https://dash.example",
             "Access-Control-Request-Method": "POST",
@@ -88,7 +90,7 @@ class ListedOriginTests(AuthenticationTestCase):
         self.assertNotIn("access-control-allow-origin", reply.headers)
 
     def test_shared(self) -> None:
-        """They may start something, and read the answer, whatever it is."""
+        """A listed origin may start a run, and read any response."""
         token = self.tokens.make("alice")
         asked = {"origin": "https://dash.example", "sec_fetch_site": "cross-site"}
         for path, status in (("/runs", 201), ("/runs/x/cancel", 404)):

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web}: what clients do is noted, and what they may not."""
+"""Tests for L{shellstream.web}: the audit of actions and refusals."""
 
 import json
 from ipaddress import ip_network
@@ -36,7 +36,7 @@ class AuditedTests(WebTestCase):
     )
 
     def begun(self, command: str = "say") -> str:
-        """The id of a run of which nothing is noted yet."""
+        """Start a run without audit entries, and return its id."""
         asked: dict[str, Any] = {"command": command, "stdin": command == "hear"}
         reply = self.ask("POST", "/runs", json.dumps(asked).encode(), JSON)
         self.noted.clear()
@@ -49,14 +49,14 @@ class AuditedTests(WebTestCase):
         return entry
 
     def assert_done(self, what: AuditAction, run: str, **facts: Any) -> None:
-        """This was noted, and nothing else."""
+        """Check that this is the only entry."""
         entry = self.entry()
         self.assertEqual((entry.action, entry.run, entry.facts), (what, run, facts))
         self.assertEqual((entry.principal, entry.credential), ("anonymous", "none"))
         self.assertEqual(entry.address, HERE)
 
     def assert_refused(self, request: str, status: int, reason: str) -> AuditEntry:
-        """A refusal was noted, and nothing else."""
+        """Check that a refusal is the only entry."""
         entry = self.entry()
         self.assertIs(entry.action, AuditAction.REFUSED)
         self.assertEqual(entry.facts["request"], request)
@@ -87,7 +87,7 @@ class AuditedTests(WebTestCase):
         self.assert_done(AuditAction.DELETE, run)
 
     def test_input(self) -> None:
-        """Input, when it was taken, or when who sent it does not wait for that."""
+        """Input is audited when it is taken, or when its client leaves before."""
         run = self.begun("hear")
         self.ask("POST", f"/runs/{run}/stdin", b"hello")
         self.assert_done(AuditAction.INPUT, run)
@@ -108,7 +108,7 @@ class AuditedTests(WebTestCase):
         self.assertEqual(self.noted, [])
 
     def test_refused(self) -> None:
-        """A refusal says what was asked for, and why that was not done."""
+        """The entry of a refusal has the request and the reason."""
         run = self.begun()
         for path, status, reason in (
             ("/stream/nothing", 404, "no command 'nothing'"),
@@ -145,7 +145,9 @@ class AuditedTests(WebTestCase):
         self.assertEqual(entry.principal, "")
 
     def test_nothing_here(self) -> None:
-        """A path where nothing is, as browsers ask for by themselves, is no entry."""
+        """
+        A request for an unknown path is not audited: browsers make them by themselves.
+        """
         self.ask("GET", "/favicon.ico")
         self.assertEqual(self.reply().status, 404)
         self.assertEqual(self.noted, [])
@@ -167,7 +169,7 @@ class SecretTests(WebTestCase):
     config = Config(commands={"login": LOGIN}, default="login")
 
     def test_answers(self) -> None:
-        """Neither a run, nor a list of them, nor an error has it."""
+        """A run, a list of runs and an error never hold a secret."""
         params = {"who": "me", "password": SECRET}
         body = json.dumps({"command": "login", "params": params}).encode()
         reply = self.ask("POST", "/runs", body, JSON)
@@ -194,7 +196,7 @@ class SecretTests(WebTestCase):
         self.assertEqual(schema["required"], ["who", "password"])
 
     def test_page(self) -> None:
-        """The page has a field for it that shows nothing and is not filled in."""
+        """The page's field for a secret is hidden and empty."""
         reply = self.ask("GET", "/", headers={"Accept": "text/html"})
         self.assertNotIn(b"0000", reply.body)
         field = b'<input type="password" autocomplete="off" name="pin" title="" />'
@@ -250,7 +252,7 @@ class RefusalTests(AuthenticationTestCase):
             self.assert_noted(AuditAction.REFUSED, "stranger", status=401)
 
     def test_steered(self) -> None:
-        """Whose run it was does not matter: who did it is noted."""
+        """The entry names the caller, whoever owns the run."""
         run = self.run_by(self.tokens.make("alice"))
         self.noted.clear()
         self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")

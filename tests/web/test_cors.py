@@ -1,13 +1,15 @@
-"""Tests for what a browser may start on behalf of other sites."""
+"""Tests for cross-site requests of browsers."""
 
 from tests.support.http import WebTestCase
 
 
 class OriginTests(WebTestCase):
-    """Only pages of this very origin may have a browser start something."""
+    """Only pages of the same origin can make a browser start something."""
 
     def code(self, **headers: str) -> int:
-        """The status of a request with these headers; nothing runs unless 200."""
+        """
+        Return the status of a request with these headers; nothing runs unless 200.
+        """
         self.serve(self.config)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         code = self.ask("GET", "/stream", headers=named).status
@@ -15,7 +17,7 @@ class OriginTests(WebTestCase):
         return code
 
     def test_no_browser(self) -> None:
-        """curl and its like say nothing of sites, and may start commands."""
+        """curl and other clients without such headers may start commands."""
         self.assertEqual(self.code(), 200)
 
     def test_own_page_and_address_bar(self) -> None:

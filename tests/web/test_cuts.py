@@ -49,7 +49,7 @@ class Reader:
         return self.name == "sse"
 
     def connect(self, connection: Connection) -> int:
-        """Ask for what it has not understood yet; returns the status."""
+        """Request the output after the last complete record; return the status."""
         accept = {"plain": "text/plain", "sse": "text/event-stream"}
         kind = {"ndjson": "application/x-ndjson", **accept}.get(
             self.name, "application/vnd.shellstream.frames"
@@ -63,7 +63,7 @@ class Reader:
         return connection.ask("GET", path, headers=headers).status
 
     def read(self, body: bytes) -> None:
-        """Understand what came, up to the cut."""
+        """Decode the received bytes, up to the cut."""
         body = complete(self.name, body)
         if self.name == "plain":
             self.data += body
@@ -96,7 +96,7 @@ class CutProperties(WebTestCase):
 
     @given(PARTS, CUTS, st.sampled_from(WAYS), st.booleans())
     def test_resumed(self, parts, cuts, way, said_while_away) -> None:
-        """Cut by cut, in every format, of a run that goes on meanwhile."""
+        """Every format can be resumed cut by cut, while the run goes on."""
         self.serve(self.config)
         reader, connection = self.begun(way)
         for portion, cut in portions(parts, cuts):
@@ -139,7 +139,7 @@ class CutProperties(WebTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def begun(self, way: str) -> tuple[Reader, Connection | None]:
-        """A run, and one who reads it, who may have begun it."""
+        """Return a run and its reader, which may have begun it."""
         if way in DECODERS or way == "plain":
             run_id = self.begin().run.id
             return Reader(way, f"/runs/{run_id}/output"), None

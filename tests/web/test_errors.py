@@ -15,12 +15,12 @@ class ParameterTests(ProblemTestCase):
     """Parameters that do not fit are named, all at once."""
 
     def test_named(self) -> None:
-        """Those that are missing, those that are not known."""
+        """The error names missing and unknown parameters."""
         found = self.refused("/stream/echo", b"z=1")
         self.assert_parameters(found, x="is required", z="is not a parameter of 'echo'")
 
     def test_query_and_body(self) -> None:
-        """The same name in query and body is once too often."""
+        """The same name in query and body is refused as a repeat."""
         found = self.refused("/stream/echo?x=1", b"x=1")
         self.assert_parameters(found, x="is given more than once")
         found = self.refused("/stream/echo?x=1", b'{"x": "2"}', JSON)
@@ -49,7 +49,7 @@ class ParameterTests(ProblemTestCase):
         self.assert_parameters(found, **{"\ud800": "is not a parameter"})
 
     def test_leading_dash(self) -> None:
-        """Nor does what would be an option."""
+        """A value that would be an option starts nothing."""
         found = self.refused("/stream/echo", b"x=-rf")
         self.assert_parameters(found, x="must not begin with '-'")
 
@@ -65,7 +65,7 @@ class ParameterTests(ProblemTestCase):
 
 
 class BodyTests(ProblemTestCase):
-    """A body that cannot be read as what it says it is starts nothing."""
+    """A body that does not match its type starts nothing."""
 
     def test_json(self) -> None:
         """A body that is not a JSON object is refused with the reason."""
@@ -155,7 +155,7 @@ class AnyErrorTests(ProblemTestCase):
     config = Config(commands={"echo": ECHO, "say": SAY})
 
     def test_statuses(self) -> None:
-        """Each path that is wrong has its own status and words."""
+        """Each wrong path has its own status and words."""
         wrong = (
             ("GET", "/nothing", 404, "GET / lists"),
             ("GET", "/stream/ehco", 404, "did you mean 'echo'?"),
@@ -205,7 +205,7 @@ class AnyErrorTests(ProblemTestCase):
         self.assertEqual(self.ask("GET", "/stream/say").status, 200)
 
     def test_unforeseen_in_midstream(self) -> None:
-        """Once output is on its way, all that is left is to break off."""
+        """After the start of the output, the only possible error is a cut."""
         self.ask("GET", "/stream/say")
         self.started.say(b"x")
         (request,) = self.connection.channel.requests

@@ -40,7 +40,7 @@ class EventSourceTests(RunsTestCase):
         self.assertEqual([each.data for each in self.events(again)[0]], [b"c"])
 
     def test_ids_of_a_stream(self) -> None:
-        """C{GET /stream} starts runs, so there they name the run as well."""
+        """C{GET /stream} starts runs, so there the ids name the run as well."""
         for path in ("/stream", "/stream/say"):
             self.serve(self.config)
             self.ask("GET", path, headers=SSE)
@@ -50,7 +50,7 @@ class EventSourceTests(RunsTestCase):
             self.assertEqual(self.events(self.connection)[1], f"3@{run_id}")
 
     def test_comes_back(self) -> None:
-        """It takes up the same run, live or ended, and begins no second one."""
+        """A reconnect resumes the same run, live or ended, and begins no second one."""
         self.ask("GET", "/stream", headers=SSE)
         self.started.say(b"one ")
         last = self.events(self.connection)[1]
@@ -71,7 +71,7 @@ class EventSourceTests(RunsTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_lossless(self) -> None:
-        """It is no less the starter for having been away."""
+        """A viewer that reconnects is still lossless."""
         self.serve(SMALL)
         self.ask("GET", "/stream", headers=SSE)
         last = self.events(self.connection)[1]
@@ -113,7 +113,7 @@ class EventSourceTests(RunsTestCase):
         self.assertEqual(len(self.spawn.started), 2)
 
     def test_post(self) -> None:
-        """By POST the ids are bare: no C{EventSource} can ask like that."""
+        """By POST the ids are bare: no C{EventSource} can send a POST."""
         self.post("/stream", Accept="text/event-stream")
         self.started.say(b"abc")
         self.assertEqual(self.events(self.connection)[1], "3")

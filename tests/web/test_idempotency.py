@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web}: requests that may be sent twice, and who leaves."""
+"""Tests for L{shellstream.web}: repeated requests, and clients that leave."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -156,7 +156,9 @@ class KeyTests(SlowTestCase):
         self.assertEqual((reply.body, reply.whole), (b"one two", True))
 
     def test_stream_ended(self) -> None:
-        """A run that has ended meanwhile is told whole, and how it ended at once."""
+        """
+        A run that has ended meanwhile is delivered whole, with its end in the headers.
+        """
         self.post("/stream/echo?x=a", **KEY)
         self.started.say(b"all")
         self.started.exit(3)
@@ -165,7 +167,7 @@ class KeyTests(SlowTestCase):
         self.assertEqual(reply.headers["shellstream-exit-code"], "3")
 
     def test_stream_overrun(self) -> None:
-        """If its beginning is not kept any more, that is told before anything else."""
+        """If its beginning is no longer kept, a repeat is refused before any output."""
         say = evolve(SAY, limits=Limits(retain=1000))
         self.serve(Config(commands={"say": say}, default="say"))
         self.post("/stream", **KEY)
@@ -214,7 +216,7 @@ class JoinTests(RunsTestCase):
         self.assert_problem(410, "not kept any more")
 
     def test_leaves(self) -> None:
-        """When one of several viewers goes, the run goes on."""
+        """When one of several viewers leaves, the run goes on."""
         one, two = Connection(self.site), Connection(self.site)
         one.ask("GET", "/stream")
         two.ask("GET", "/stream")
@@ -236,7 +238,7 @@ class JoinTests(RunsTestCase):
 
 
 class LeavingTests(SlowTestCase):
-    """A client that leaves while its answer is waited for is written to no more."""
+    """A client that leaves before its response gets no more writes."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -269,7 +271,7 @@ class LeavingTests(SlowTestCase):
         self.leave("GET", "/runs/nothing")
 
     def test_ended(self) -> None:
-        """Reading and forgetting an ended run leave nothing behind."""
+        """Reading and deleting an ended run leave nothing behind."""
         for method, rest in (
             ("GET", ""),
             ("GET", "/output"),

@@ -26,7 +26,7 @@ def told(name: str, reply: Reply) -> list[Any]:
 
 
 def ended(found: list[Any]) -> list[dict[str, Any]]:
-    """The end records among what was told."""
+    """Return the end records."""
     return [each for each in found if isinstance(each, dict) and each["type"] == "end"]
 
 
@@ -54,7 +54,7 @@ class NegotiationTests(RunsTestCase):
                         self.assertEqual(reply.headers["vary"], "Accept, Origin")
 
     def test_default(self) -> None:
-        """It is plain for who takes anything, a browser's address bar among them."""
+        """The default is plain for clients that accept anything, such as browsers."""
         for accept in ("*/*", "text/*", "text/html,application/xml;q=0.9,*/*;q=0.8"):
             reply = Connection(self.site).ask(
                 "GET", "/stream", headers={"Accept": accept}
@@ -179,7 +179,7 @@ class RecordTests(OutputTestCase):
             self.assertEqual((end["state"], end["reason"]), ("signaled", "shutdown"))
 
     def test_gap(self) -> None:
-        """Bytes that a viewer can not be given any more are told, and how many."""
+        """Dropped bytes are reported with their number."""
         for name in DECODERS:
             self.serve(SMALL)
             self.output(f"?format={name}")

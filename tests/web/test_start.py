@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web}: which requests start what."""
+"""Tests for L{shellstream.web}: the requests that start runs."""
 
 import json
 
@@ -11,17 +11,17 @@ from tests.support.http import Connection, WebTestCase
 
 
 class StartTests(WebTestCase):
-    """Which requests start what."""
+    """Requests that start runs."""
 
     def assert_echoed(self, path: str, body: bytes = b"", media_type: str = "") -> None:
-        """This request starts C{echo} with C{x} as one item."""
+        """Check that this request starts C{echo} with C{x} as one item."""
         self.serve(self.config)
         reply = self.ask("POST", path, body, {"Content-Type": media_type})
         self.assertEqual(reply.status, 200, reply)
         self.assertEqual(self.started.invocation.argv, ("echo", "a b&ü"))
 
     def test_parameters(self) -> None:
-        """Parameters come by query, form or JSON, whatever the type's details."""
+        """Parameters come by query, form or JSON, with any details of the type."""
         form = "application/x-www-form-urlencoded"
         self.assert_echoed("/stream/echo?x=a+b%26%C3%BC")
         self.assert_echoed("/stream/echo", b"x=a%20b%26%C3%BC", form)
@@ -53,7 +53,7 @@ class StartTests(WebTestCase):
         self.assertIs(self.started.command, SAY)
 
     def test_slash(self) -> None:
-        """A slash at the end of a path means nothing."""
+        """A slash at the end of a path is ignored."""
         for path in ("/stream/", "/stream/say/", "/stream/say//"):
             self.assertEqual(self.ask("GET", path).status, 200)
             self.spawn.started[-1].exit()
@@ -106,7 +106,7 @@ class RefusedStartTests(WebTestCase):
     config = Config(commands={"echo": ECHO, "say": SAY}, max_running=1)
 
     def assert_problem(self, status: int, method: str, path: str) -> dict[str, str]:
-        """This request is refused; returns the headers."""
+        """Check that the request is refused; return the headers."""
         before = len(self.spawn.started)
         reply = self.ask(method, path)
         self.assertEqual((reply.status, reply.whole), (status, True))
@@ -136,7 +136,7 @@ class RefusedStartTests(WebTestCase):
                 self.assert_problem(404, method, path)
 
     def test_busy(self) -> None:
-        """At the limit a client is told when to come back, and gets in later."""
+        """At the limit a client gets a time to retry, and succeeds later."""
         other = Connection(self.site)
         other.ask("GET", "/stream/say")
         headers = self.assert_problem(503, "GET", "/stream/say")
@@ -145,12 +145,12 @@ class RefusedStartTests(WebTestCase):
         self.assertEqual(self.ask("GET", "/stream/say").status, 200)
 
     def test_stopping(self) -> None:
-        """A daemon that stops starts nothing."""
+        """A stopping daemon starts nothing."""
         self.registry.supervisor.stop()
         self.assertIn("retry-after", self.assert_problem(503, "GET", "/stream/say"))
 
     def test_cannot_start(self) -> None:
-        """A process that cannot be started is told before any output."""
+        """A process that cannot be started is reported before any output."""
         self.spawn.error = CannotStart("say", "its program was not found")
         self.assert_problem(500, "GET", "/stream/say")
         self.spawn.error = Busy("the machine has no room for a process", 5)

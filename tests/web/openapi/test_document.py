@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.web.openapi.document}.
-
-The document tells what is answered.
-"""
+"""Tests for L{shellstream.web.openapi.document}: it describes the real responses."""
 
 import json
 import re
@@ -121,7 +118,9 @@ class ValidTests(OpenApiTestCase):
     """The document is valid OpenAPI 3.1."""
 
     def test_valid(self) -> None:
-        """It is valid with many commands, with no commands and with no default."""
+        """
+        The document is valid with many commands, with no commands and with no default.
+        """
         for config in (self.config, CONFIG, Config(commands={})):
             self.serve(config)
             found = self.document()
@@ -150,7 +149,7 @@ class ValidTests(OpenApiTestCase):
 
 
 class TreeTests(OpenApiTestCase):
-    """The document describes the resources, and nothing else."""
+    """The document describes exactly the resources."""
 
     def answered(self) -> dict[str, set[str]]:
         """Every path of the resources, and the methods that they answer."""
@@ -350,7 +349,7 @@ class CallerTests(AuthenticationTestCase):
         return found
 
     def test_commands(self) -> None:
-        """It has only the commands that the caller may run."""
+        """The document has only the commands that the caller may run."""
         paths = set(self.told(self.tokens.make("root"))["paths"])
         some = set(self.told(self.tokens.make("some", commands=("s*",)))["paths"])
         self.assertEqual(paths - some, {"/stream/echo", "/stream/hear"})
@@ -359,7 +358,9 @@ class CallerTests(AuthenticationTestCase):
         self.assertEqual([each for each in reader if "stream" in each], [])
 
     def test_security(self) -> None:
-        """It says whether and how to authenticate, with the name of the cookie."""
+        """
+        The document says whether and how to authenticate, with the name of the cookie.
+        """
         token = self.tokens.make("root")
         found = self.told(token)
         self.assertNotIn({}, found["security"])
@@ -393,7 +394,7 @@ class CommandTests(OpenApiTestCase):
         return {each["name"]: each for each in found if each["in"] == "query"}
 
     def test_body(self) -> None:
-        """A body is a form or JSON, with what C{/commands} shows."""
+        """A body is a form or JSON, with the parameters of C{/commands}."""
         path = "/stream/every-kind.of"
         body = self.document()["paths"][path]["post"]["requestBody"]
         self.assertIs(body["required"], True)
@@ -423,7 +424,7 @@ class CommandTests(OpenApiTestCase):
         self.assertNotIn("format", self.given("/stream/every-kind.of", "post"))
 
     def test_order(self) -> None:
-        """The schema of C{POST /runs} accepts what the daemon accepts."""
+        """The schema of C{POST /runs} accepts the same requests as the daemon."""
         cases: tuple[tuple[int, dict[str, Any]], ...] = (
             (201, {}),
             (201, {"command": None}),

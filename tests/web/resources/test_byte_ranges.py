@@ -85,7 +85,9 @@ class ResolveTests(SynchronousTestCase):
                 self.assertIsNone(resolve(header, 4, 10, ended=ended), header)
 
     def test_live(self) -> None:
-        """While it grows, an open range ends at the newest byte; a far one goes on."""
+        """
+        The open range of a growing run ends at the newest byte; a far end goes on.
+        """
         for wanted, expected in {
             "5-": "bytes 5-9/*",
             "5-7": "bytes 5-7/*",

@@ -70,7 +70,9 @@ class EndedTests(RangeTestCase):
             self.assertNotIn("content-range", reply.headers)
 
     def test_if_range(self) -> None:
-        """With C{If-Range} it is a part of the same run's output, or the whole."""
+        """
+        With C{If-Range} the answer is a part of the same run's output, or the whole.
+        """
         tag = self.part("0-0").headers["etag"]
         self.assertEqual(self.part("5-", If_Range=tag).status, 206)
         for other in (
@@ -89,7 +91,7 @@ class EndedTests(RangeTestCase):
         self.assertEqual(reply.headers["content-length"], "12")
 
     def test_only_the_whole(self) -> None:
-        """A range counts from the output's begin: no part of it is taken for it."""
+        """C{Range} is ignored for a selected part of the output, or another format."""
         for query, body in (
             ("?offset=5", self.BODY[5:]),
             ("?tail=1", self.BODY),
@@ -103,7 +105,7 @@ class EndedTests(RangeTestCase):
         self.assertNotIn("etag", reply.headers)
 
     def test_other_run(self) -> None:
-        """Another run has another tag."""
+        """Another run has another entity tag."""
         tag = self.part("0-").headers["etag"]
         self.run_ = self.begin()
         self.run_.exit()
@@ -126,7 +128,7 @@ class LiveTests(RangeTestCase):
         self.assertEqual(self.part("-2").body, b"lo")
 
     def test_goes_on(self) -> None:
-        """One whose end is far away goes on with the run, and ends with it."""
+        """A range with a far end goes on with the run, and ends with it."""
         reply = self.part(f"1-{MAX_OFFSET}")
         self.assertEqual((reply.status, reply.body, reply.whole), (206, b"ello", False))
         self.assertEqual(reply.headers["content-range"], f"bytes 1-{MAX_OFFSET}/*")

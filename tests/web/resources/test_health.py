@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class HealthTests(WebTestCase):
-    """C{/healthz} says whether the daemon can take runs, and nothing else."""
+    """C{/healthz} says only whether the daemon can take runs."""
 
     def setUp(self) -> None:
         self.thread = Thread()
@@ -27,7 +27,7 @@ class HealthTests(WebTestCase):
         return self.ask("GET", "/healthz")
 
     def assert_not_ready(self, reply: Reply) -> None:
-        """It is told as a problem, but not which."""
+        """Check for a problem that does not say which."""
         self.assertEqual(reply.status, 503)
         self.assertEqual(reply.headers["content-type"], "application/problem+json")
         self.assertEqual(reply.headers["retry-after"], "10")
@@ -37,7 +37,7 @@ class HealthTests(WebTestCase):
             self.assertNotIn(word, found["detail"])
 
     def test_ready(self) -> None:
-        """It is well, and no cache keeps that."""
+        """A healthy daemon says so, and no cache keeps that."""
         reply = self.look()
         self.assertEqual(json.loads(reply.body), {"status": "ok"})
         self.assertEqual((reply.status, reply.whole), (200, True))

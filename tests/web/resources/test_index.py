@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web}: what there is, for programs and for people."""
+"""Tests for L{shellstream.web}: the index, for programs and for people."""
 
 import json
 import re
@@ -78,7 +78,9 @@ class JsonIndexTests(IndexTestCase):
         return json.loads(reply.body)
 
     def test_index(self) -> None:
-        """The index says what to ask for next; it is JSON unless HTML is asked for."""
+        """
+        The index links to the other resources; it is JSON unless HTML is requested.
+        """
         expected = {
             "name": "shellstream",
             "version": __version__,
@@ -108,7 +110,7 @@ class JsonIndexTests(IndexTestCase):
         self.assertEqual(self.document("/commands/"), found)
 
     def test_command(self) -> None:
-        """A command is told with how to run it, and its parameters' schema."""
+        """A command is shown with its address and its parameters' schema."""
         found = self.document("/commands/build")
         schema = found.pop("parameters")
         self.assertEqual(
@@ -143,7 +145,7 @@ class JsonIndexTests(IndexTestCase):
 
 
 class ConsoleTests(IndexTestCase):
-    """Browsers get a page, which runs nothing but what was asked for."""
+    """Browsers get a page without scripts."""
 
     def page(self) -> Page:
         """The page as a browser reads it."""

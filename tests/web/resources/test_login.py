@@ -53,7 +53,9 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(Connection(self.site).ask("GET", "/login").status, 200)
 
     def test_cookie(self) -> None:
-        """It is kept from scripts and other sites, and good for what the token is."""
+        """
+        The cookie is hidden from scripts and other sites, and has the token's rights.
+        """
         reply = self.login(self.tokens.make("alice", own=True), "/runs")
         self.assertEqual((reply.status, reply.headers["location"]), (303, "/runs"))
         set_cookie = reply.headers["set-cookie"].lower()
@@ -73,7 +75,7 @@ class LoginTests(AuthenticationTestCase):
             self.assertEqual("secure" in attributes, secure, origin)
 
     def test_wrong(self) -> None:
-        """A wrong token is told so, in the form that was asked in."""
+        """A wrong token is refused in the format that the client accepts."""
         self.assertIn(b"not, or no longer, good", self.login("wrong").body)
         reply = self.login("wrong", accept="*/*")
         self.assertEqual(reply.status, 401)
@@ -83,7 +85,7 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(reply.status, 429)
 
     def test_nowhere_else(self) -> None:
-        """It leads to no other site, however that is written."""
+        """The login redirects to no other site, in any notation."""
         token = self.tokens.make("alice")
         for then in (
             "https://evil.example",
@@ -120,7 +122,7 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(reply.status, 201)
 
     def test_another_site(self) -> None:
-        """No page of another site starts anything by somebody's cookie."""
+        """A page of another site cannot start anything with a user's cookie."""
         cookie = self.cookie(self.tokens.make("alice"))
         for headers in (
             {"sec_fetch_site": "cross-site"},
@@ -142,7 +144,7 @@ class LoginTests(AuthenticationTestCase):
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
 
     def test_ends(self) -> None:
-        """It ends with its time, or its token; and so does what it opened."""
+        """The session ends with its time, or its token; so do its open responses."""
         for ends in ("time", "token"):
             self.serve(self.config)
             token = self.tokens.make("alice")
@@ -161,7 +163,7 @@ class LoginTests(AuthenticationTestCase):
             self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
 
     def test_token_first(self) -> None:
-        """A token that is sent counts, whatever the cookie says."""
+        """A token in a header takes precedence over the cookie."""
         cookie = self.cookie(self.tokens.make("alice"))
         wrong = {"authorization": "Bearer wrong"}
         self.assertEqual(self.with_cookie(cookie, "GET", "/runs", **wrong).status, 401)

@@ -18,7 +18,7 @@ TEXTS = st.one_of(
 
 
 class QueryTests(SynchronousTestCase):
-    """Fields are taken, and all that do not fit are told at once."""
+    """Fields are parsed, and all mistakes are reported at once."""
 
     def refused(self, query: Query) -> dict[str, str]:
         """The refusals, by name."""
@@ -26,7 +26,7 @@ class QueryTests(SynchronousTestCase):
         return {each.name: each.detail for each in error.refused}
 
     def test_taken(self) -> None:
-        """Every kind of field is taken as what it is."""
+        """Every kind of field is parsed to its type."""
         given: Params = [
             ("count", "7"),
             ("flag", "true"),
@@ -72,7 +72,7 @@ class QueryTests(SynchronousTestCase):
             self.assertIn("count", self.refused(query))
 
     def test_seconds(self) -> None:
-        """Seconds may have a fraction, and are no more than there may be."""
+        """Seconds may have a fraction, up to a limit."""
         for text, expected in (("0", 0.0), ("10", 10.0), ("0.25", 0.25)):
             self.assertEqual(
                 Query([("count", text)], KNOWN).seconds("count", 10), expected
@@ -94,14 +94,14 @@ class QueryTests(SynchronousTestCase):
         self.assertIs(query.flag("flag", default=True), False)
 
     def test_values(self) -> None:
-        """Which values there are is told where another was sent."""
+        """The error for a wrong value lists the right ones."""
         query = Query([("stream", "stdin")], KNOWN)
         self.assertIsNone(query.one_of("stream", Stream))
         expected = {"stream": "must be one of stdout, stderr"}
         self.assertEqual(self.refused(query), expected)
 
     def test_unknown(self) -> None:
-        """A name that is not known is told with those that are."""
+        """The error for an unknown name lists the known ones."""
         found = self.refused(Query([("txet", "1"), ("x" * 99, "")], KNOWN))
         there_are = "there are count, flag, stream, text"
         self.assertEqual(

@@ -55,7 +55,7 @@ class FromQueryTests(SynchronousTestCase):
                 self.assertEqual(from_query(query), pairs)
 
     def test_most(self) -> None:
-        """As many as allowed are taken, one more is not."""
+        """The allowed number is accepted, one more is not."""
         self.assertEqual(len(from_query(b"&".join([b"a=1"] * MAX_FIELDS))), MAX_FIELDS)
         self.assertRaises(
             BodyMalformed, from_query, b"&".join([b"a"] * (MAX_FIELDS + 1))
@@ -83,7 +83,7 @@ class FromBodyTests(SynchronousTestCase):
     """The pairs of a body, by its media type."""
 
     def test_empty(self) -> None:
-        """No body holds no pairs, of whatever type."""
+        """An empty body has no pairs, with any type."""
         for media_type in ("", JSON, "multipart/form-data", "nonsense"):
             self.assertEqual(from_body(media_type, b""), [])
 
@@ -109,7 +109,7 @@ class FromBodyTests(SynchronousTestCase):
         self.assertEqual(from_body(JSON, body), pairs)
 
     def test_most(self) -> None:
-        """As many as allowed are taken, one more is not."""
+        """The allowed number is accepted, one more is not."""
         body = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS))))
         self.assertEqual(len(from_body(JSON, body.encode())), MAX_FIELDS)
         body = json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1))))
@@ -117,7 +117,7 @@ class FromBodyTests(SynchronousTestCase):
 
     @given(st.sampled_from([FORM, JSON]), BODIES)
     def test_any_bytes(self, media_type, body) -> None:
-        """Any bytes are pairs, or refused; nothing else can happen."""
+        """Any bytes are parsed or refused."""
         try:
             pairs = from_body(media_type, body)
         except BodyMalformed as malformed:
@@ -130,7 +130,7 @@ class FromJsonTests(SynchronousTestCase):
     """The members of a JSON object, each once."""
 
     def test_members(self) -> None:
-        """They are found by name; objects in them keep their pairs, repeats too."""
+        """Members are found by name; objects in them keep their pairs, repeats too."""
         body = b'{"a": 1, "b": {"x": 1, "x": 2}, "c": [["x", 1]], "d": {}, "e": []}'
         found = from_json(JSON, body)
         pairs = JsonPairs([("x", 1), ("x", 2)])
@@ -146,7 +146,7 @@ class FromJsonTests(SynchronousTestCase):
         self.assertRaises(BodyMalformed, from_json, JSON, b'{"a": 1, "a": 1}')
 
     def test_media_type(self) -> None:
-        """It need not be said that it is JSON, but nothing else."""
+        """The type may be missing, but must not be another than JSON."""
         for media_type in ("", JSON, f"{JSON}; charset=utf-8", "APPLICATION/JSON"):
             self.assertEqual(from_json(media_type, b'{"a": 1}'), {"a": 1})
         for media_type in (FORM, "text/plain", "text/json"):
@@ -157,7 +157,7 @@ class FromJsonTests(SynchronousTestCase):
 
     @given(BODIES)
     def test_any_bytes(self, body) -> None:
-        """Any bytes are members, or refused; nothing else can happen."""
+        """Any bytes are parsed or refused."""
         try:
             members = from_json(JSON, body)
         except BodyMalformed as malformed:

@@ -24,7 +24,7 @@ class InputTestCase(RunsTestCase):
     config = Config(commands={"say": SAY, "hear": HEAR}, default="hear", max_running=2)
 
     def hearing(self, **wish: object) -> Started:
-        """One more run, which has input if nothing else is said."""
+        """Start one more run, with input by default."""
         count = len(self.spawn.started)
         reply = self.post("/runs", {"command": "hear", **(wish or {"stdin": True})})
         self.assertEqual(reply.status, 201, reply)
@@ -43,12 +43,12 @@ class InputTestCase(RunsTestCase):
         return ask("POST", f"/runs/{run_id}/stdin{query}", data)
 
     def assert_taken(self, reply: Reply, offset: int) -> None:
-        """All was taken, up to there."""
+        """Check that all input was taken, up to this offset."""
         self.assertEqual((reply.status, reply.rest), (204, b""), reply)
         self.assertEqual(reply.headers["shellstream-stdin-offset"], str(offset))
 
     def assert_not_taken(self, reply: Reply, offset: int, why: str) -> None:
-        """It was refused, and it is told how far the input has come."""
+        """Check for a refusal that says how far the input has come."""
         self.assertEqual(reply.status, 409, reply)
         found = json.loads(reply.body)
         self.assertIn(why, found["detail"])
@@ -60,7 +60,7 @@ class StdinTests(InputTestCase):
     """C{POST /runs/ID/stdin} is answered when the run took it all."""
 
     def test_taken(self) -> None:
-        """Bytes go in as they are, whatever they are called, and are counted."""
+        """Input is taken unchanged, with any content type, and counted."""
         started = self.hearing()
         data = bytes(range(256))
         for media_type in ("", "application/json", "application/octet-stream"):
@@ -72,7 +72,7 @@ class StdinTests(InputTestCase):
         self.assertEqual(found["stdin"], {"offset": 768, "open": True})
 
     def test_retried(self) -> None:
-        """With an offset it may be sent again; its end, too."""
+        """Input with an offset may be sent again; its end, too."""
         started = self.hearing()
         run_id = started.run.id
         self.assert_taken(self.feed(run_id, b"abc", "?offset=0"), 3)
@@ -99,7 +99,10 @@ class StdinTests(InputTestCase):
         self.assertEqual(self.site.input_quota.used, 0)
 
     def test_left(self) -> None:
-        """A client that leaves has sent what was taken, and blocks no other."""
+        """
+        The input of a client that leaves counts as far as it was taken, and blocks no
+        other.
+        """
         started = self.hearing()
         started.child.room = 2
         connection = Connection(self.site)
@@ -127,7 +130,7 @@ class StdinTests(InputTestCase):
         self.assertEqual(started.child.given, b"abcdef")
 
     def test_deaf(self) -> None:
-        """A run that reads no more says so to who waits and to who comes."""
+        """When a run closes its input, waiting and new requests are refused."""
         started = self.hearing()
         started.child.room = 2
         connection = Connection(self.site)
@@ -155,7 +158,7 @@ class StdinTests(InputTestCase):
         )
 
     def test_other_sites(self) -> None:
-        """A page of another site types nothing."""
+        """A page of another site cannot send input."""
         started = self.hearing(tty=True)
         path = f"/runs/{started.run.id}"
         self.assertEqual(self.ask("POST", f"{path}/stdin", b"x", ELSEWHERE).status, 403)
@@ -197,7 +200,7 @@ class QueuedTests(InputTestCase):
         self.assertEqual(second.invocation.tty, Tty(rows=33, columns=44))
 
     def test_cancelled(self) -> None:
-        """Whose turn never comes has waited in vain, and is told so."""
+        """Input for a run that never starts is refused when the run is cancelled."""
         limits = Limits(when_busy=WhenBusy.QUEUE, max_running=1)
         hear = Command(name="hear", argv=("hear",), stdin=True, limits=limits)
         self.serve(Config(commands={"hear": hear}))
@@ -231,7 +234,10 @@ class ResizeTests(InputTestCase):
         self.assertEqual(self.site.input_quota.used, 0)
 
     def test_too_large(self) -> None:
-        """One byte more is refused, with what to do; elsewhere less is."""
+        """
+        One byte over the limit is refused with advice; other resources have a smaller
+        limit.
+        """
         started = self.hearing()
         reply = self.feed(started.run.id, bytes(LIMITS.input_size + 1))
         self.assertEqual(reply.status, 413)
@@ -320,7 +326,7 @@ class StartWithInputTests(InputTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_not_allowed(self) -> None:
-        """A command that may have neither says so, and who could change that."""
+        """A command that allows neither says so, and who could change that."""
         for wish in ("stdin", "tty"):
             self.post("/runs", {"command": "say", wish: True})
             self.assert_parameters(self.problem(), **{wish: f"with {wish} = true"})

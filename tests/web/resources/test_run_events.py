@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.web.resources.run_events}.
-
-C{/events} tells what happens to runs.
-"""
+"""Tests for L{shellstream.web.resources.run_events}: C{/events}."""
 
 import json
 from typing import Any
@@ -13,7 +10,7 @@ from tests.support.web import RunsTestCase
 
 
 class EventsTestCase(RunsTestCase):
-    """One who listens to the news, and may go and come back."""
+    """A listener of the events, which may leave and come back."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -43,10 +40,10 @@ class EventsTestCase(RunsTestCase):
 
 
 class LiveEventsTests(EventsTestCase):
-    """Every run is told of, as it is created, starts and ends."""
+    """Every run has events: when it is created, starts and ends."""
 
     def test_headers(self) -> None:
-        """It is an endless answer for C{EventSource}, which nothing may hold up."""
+        """The response is endless, for C{EventSource}, and no proxy may buffer it."""
         reply = self.listen().reply()
         expected = {
             "content-type": "text/event-stream; charset=utf-8",
@@ -60,7 +57,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(event_source(reply.body)[1]["retry"], 1000)
 
     def test_life(self) -> None:
-        """A run is created, started and ended, and told of as it is then."""
+        """Each event of a run has the record of its time."""
         listener = self.listen()
         started = self.begin("echo", x="a")
         run_id = started.run.id
@@ -73,7 +70,7 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(found, self.get(f"/runs/{run_id}"))
 
     def test_streams(self) -> None:
-        """Runs that C{/stream} begins are told of as well."""
+        """Runs that C{/stream} begins have events too."""
         listener = self.listen()
         Connection(self.site).ask("GET", "/stream")
         kinds = [each.type for each in self.heard(listener)]
@@ -105,7 +102,9 @@ class LiveEventsTests(EventsTestCase):
         self.assertEqual(json.loads(found[0].data)["run"]["params"], {"x": words})
 
     def test_many(self) -> None:
-        """All who listen hear the same, and one who goes leaves nothing behind."""
+        """
+        All listeners get the same events, and one that leaves leaves nothing behind.
+        """
         listeners = [self.listen() for _ in range(3)]
         started = self.begin()
         listeners.pop().lose()
@@ -149,7 +148,7 @@ class ResumeTests(EventsTestCase):
     """A client that resumes gets all events that are still known, or a gap."""
 
     def test_every_event(self) -> None:
-        """After any event it goes on with the next, live without a seam."""
+        """After any event a client resumes with the next, live without a seam."""
         listener = self.listen()
         for _ in range(2):
             self.begin().exit()
@@ -162,7 +161,7 @@ class ResumeTests(EventsTestCase):
             self.assertEqual(self.heard(connection), heard[number:])
 
     def test_before_any(self) -> None:
-        """One who leaves before anything has happened misses nothing either."""
+        """A client that leaves before the first event misses nothing either."""
         self.begin()
         listener = self.listen()
         last = event_source(listener.reply().body)[1]["id"]
@@ -172,7 +171,7 @@ class ResumeTests(EventsTestCase):
         self.assertEqual({found for _, found, _ in self.told(again)}, {run_id})
 
     def test_gap(self) -> None:
-        """If too much has happened meanwhile, that is told before the rest."""
+        """A client that missed too many events gets a gap, then the rest."""
         listener = self.listen()
         self.begin()
         first = self.heard(listener)[0].id

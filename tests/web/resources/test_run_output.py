@@ -51,7 +51,7 @@ class LiveTests(OutputTestCase):
             self.assertNotIn(name, reply.headers)
 
     def test_offset(self) -> None:
-        """It can be read from any byte on."""
+        """The output can be read from any byte on."""
         self.run_.say(b"abc")
         self.run_.say(b"def")
         for offset in range(7):
@@ -69,7 +69,7 @@ class LiveTests(OutputTestCase):
         self.assertTrue(self.reply().whole)
 
     def test_never_reached(self) -> None:
-        """If it never is, the stream ends without a byte."""
+        """If the offset is never reached, the stream ends without a byte."""
         self.output("?offset=5")
         self.run_.say(b"abc")
         self.run_.exit()
@@ -77,7 +77,7 @@ class LiveTests(OutputTestCase):
         self.assertEqual((reply.body, reply.whole), (b"", True))
 
     def test_tail(self) -> None:
-        """The last lines, then all that follows."""
+        """The answer has the last lines, then new output."""
         self.run_.say(b"1\n2\n")
         self.run_.say(b"3\n4")
         for lines, body in ((0, b""), (1, b"4"), (2, b"3\n4"), (9, b"1\n2\n3\n4")):
@@ -86,7 +86,7 @@ class LiveTests(OutputTestCase):
         self.assertEqual(self.reply().body, b"1\n2\n3\n4\n")
 
     def test_stream(self) -> None:
-        """One stream without the other; offsets count both."""
+        """A stream can be read without the other; offsets count both."""
         for data, stream in (
             (b"out1\n", Stream.STDOUT),
             (b"err1\n", Stream.STDERR),
@@ -112,7 +112,7 @@ class LiveTests(OutputTestCase):
         self.assert_body(b"abc", "?follow=true", whole=False)
 
     def test_many(self) -> None:
-        """All viewers get all of it, each from where it began."""
+        """All viewers get all output from their offsets."""
         viewers = []
         for offset in range(3):
             self.output(f"?offset={offset}")
@@ -140,7 +140,7 @@ class LiveTests(OutputTestCase):
 
 
 class EndedTests(OutputTestCase):
-    """The output of a run that is over."""
+    """The output of an ended run."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -149,7 +149,7 @@ class EndedTests(OutputTestCase):
         self.run_.exit(3)
 
     def test_whole(self) -> None:
-        """All of it, and how it ended in headers as well as in trailers."""
+        """The output is whole, with the end in headers as well as in trailers."""
         reply = self.output()
         self.assertEqual((reply.body, reply.whole), (b"abc\ndef\n", True))
         expected = {"shellstream-state": "exited", "shellstream-exit-code": "3"}
@@ -160,7 +160,7 @@ class EndedTests(OutputTestCase):
         self.assertEqual(reply.headers["trailer"], ANNOUNCED)
 
     def test_offset(self) -> None:
-        """From any byte on; its end is an offset too, and what follows is not."""
+        """The output can be read from any byte on, and from its end, but not beyond."""
         for offset in range(9):
             self.assert_body(b"abc\ndef\n"[offset:], f"?offset={offset}")
         reply = self.output("?offset=9")
@@ -168,7 +168,7 @@ class EndedTests(OutputTestCase):
         self.assertEqual(reply.headers["content-range"], "bytes */8")
 
     def test_parts(self) -> None:
-        """The same can be asked of it as while it went on."""
+        """The same parts can be requested as while the run was running."""
         self.assert_body(b"def\n", "?tail=1")
         self.assert_body(b"", "?tail=0")
         self.assert_body(b"abc\n", "?stream=stdout")
@@ -177,7 +177,9 @@ class EndedTests(OutputTestCase):
         self.assert_body(b"abc\ndef\n", "?lossless=true")
 
     def test_http_1_0(self) -> None:
-        """HTTP/1.0 is told the length: a connection that breaks is not the end."""
+        """
+        HTTP/1.0 gets the length, so that a broken connection is not taken for the end.
+        """
         for query, body in (("", b"abc\ndef\n"), ("?offset=5", b"ef\n")):
             reply = self.output(query, version="HTTP/1.0")
             self.assertEqual(reply.headers["content-length"], str(len(body)))
@@ -199,7 +201,7 @@ class EndedTests(OutputTestCase):
         self.assertEqual((reply.status, reply.rest), (416, b""))
 
     def test_shut_down(self) -> None:
-        """A run that the daemon ended is told whole to those who ask for it later."""
+        """A run that the daemon ended is shown whole to later readers."""
         self.serve(self.config)
         self.run_.say(b"abc")
         self.output()

@@ -33,7 +33,7 @@ class SlowTests(OutputTestCase):
         self.assertEqual((self.reply().body, self.reply().whole), (b"", False))
 
     def test_skips(self) -> None:
-        """With C{gap=skip} it goes on from the oldest byte that is kept."""
+        """With C{gap=skip} the stream goes on from the oldest byte that is kept."""
         self.output("?gap=skip")
         self.connection.wire.producer.pauseProducing()
         self.flood(self.run_)
@@ -55,7 +55,7 @@ class SlowTests(OutputTestCase):
         self.assertEqual(self.reply().body, wrote)
 
     def test_lossless_gone(self) -> None:
-        """When it goes the command goes on."""
+        """When the lossless viewer leaves, the command goes on."""
         self.output("?lossless=true")
         self.connection.wire.producer.pauseProducing()
         while not self.run_.child.paused:
@@ -106,7 +106,7 @@ class WatchedTests(OutputTestCase):
     )
 
     def test_viewer(self) -> None:
-        """One who follows does."""
+        """A client that follows is a viewer."""
         self.output()
         self.connection.lose()
         self.clock.advance(10)

@@ -44,14 +44,14 @@ class CreateTests(RunsTestCase):
         self.assertEqual(self.post("/runs/", {"command": None}).status, 201)
 
     def test_unwatched(self) -> None:
-        """It runs on when its creator leaves, without any viewer."""
+        """A run continues when its creator leaves, without any viewer."""
         self.post("/runs", {})
         self.connection.lose()
         self.clock.advance(3600)
         self.assertEqual(self.started.child.signals, [])
 
     def test_last_viewer_gone(self) -> None:
-        """Nor is it ended because somebody watched and went."""
+        """A run without C{cancel} continues when its last viewer leaves."""
         started = self.begin()
         self.ask("GET", f"/runs/{started.run.id}/output")
         self.connection.lose()
@@ -130,7 +130,7 @@ class CreateTests(RunsTestCase):
         self.assert_problem(404, "no default command")
 
     def test_busy(self) -> None:
-        """At the limit a client is told when to come back."""
+        """At the limit a client gets a time to retry."""
         self.serve(Config(commands={"say": SAY}, default="say", max_running=1))
         self.begin()
         self.assertEqual(self.post("/runs", {}).headers["retry-after"], "5")
@@ -138,7 +138,7 @@ class CreateTests(RunsTestCase):
         self.assertEqual(len(self.get("/runs")["runs"]), 1)
 
     def test_cannot_start(self) -> None:
-        """A run that could not be started is told so, and is there to be seen."""
+        """A run that could not be started is reported, and can be read."""
         self.spawn.error = CannotStart("say", "its program was not found")
         reply = self.post("/runs", {})
         found = self.document(201)

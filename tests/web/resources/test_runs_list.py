@@ -20,7 +20,7 @@ class ListTests(RunsTestCase):
         return [each["id"] for each in found["runs"]]
 
     def test_newest_first(self) -> None:
-        """All runs are there, the newest first, each as it is at its own address."""
+        """The list has all runs, the newest first, each as at its own address."""
         self.assertEqual(self.listed(), self.ids)
         self.assertEqual(sorted(self.ids, reverse=True), self.ids)
         self.assertNotIn("link", self.reply().headers)
@@ -35,7 +35,7 @@ class ListTests(RunsTestCase):
         self.assertEqual(self.get("/runs"), {"runs": [], "next": None})
 
     def test_pages(self) -> None:
-        """Each page links to the next, which goes on where it ended, to the last."""
+        """Each page links to the next, up to the last."""
         path, pages = "/runs?limit=2", []
         while path:
             found = self.get(path)

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.web.resources.runs}.
-
-One run, and all that can be done with it.
-"""
+"""Tests for L{shellstream.web.resources.runs}: one run, and the operations on it."""
 
 from typing import Any
 
@@ -16,7 +13,7 @@ class OneRunTests(RunsTestCase):
     """C{/runs/ID}: one run, as it stands, until it is forgotten."""
 
     def test_ended(self) -> None:
-        """An ended run says how, and what it took."""
+        """An ended run has its end, its processor time and its memory."""
         started = self.begin()
         started.say(b"12345")
         self.clock.advance(1.5)
@@ -41,7 +38,7 @@ class OneRunTests(RunsTestCase):
         self.assertEqual(self.reply().headers["shellstream-run"], started.run.id)
 
     def test_unknown(self) -> None:
-        """A run that is not there is 404, whatever is wanted of it."""
+        """An unknown run is 404 for every operation."""
         for run_id in (NO_RUN, "x", "%00", "%ff", "..", "a" * 1000):
             for method, rest in (
                 ("GET", ""),
@@ -59,14 +56,14 @@ class OneRunTests(RunsTestCase):
             self.assert_problem(404, "there is no run")
 
     def test_nothing_there(self) -> None:
-        """Nor does anything live below it that is not known."""
+        """An unknown path below a run is 404."""
         run_id = self.begin().run.id
         for rest in ("x", "output/x", "cancel/x", "stdin/x"):
             self.ask("GET", f"/runs/{run_id}/{rest}")
             self.assert_problem(404, "nothing lives at this path")
 
     def test_slash(self) -> None:
-        """A slash at the end of a path means nothing."""
+        """A slash at the end of a path is ignored."""
         run_id = self.begin().run.id
         self.assertEqual(self.get(f"/runs/{run_id}/")["id"], run_id)
 
@@ -170,7 +167,7 @@ class ControlTests(RunsTestCase):
 
 
 class OriginTests(RunsTestCase):
-    """Pages of other sites change nothing here."""
+    """Pages of other sites change nothing."""
 
     def test_other_sites(self) -> None:
         """Every method that changes something is refused to them."""

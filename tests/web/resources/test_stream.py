@@ -21,7 +21,7 @@ class LiveTests(WebTestCase):
     """A run's output reaches the client as it is written."""
 
     def test_headers_first(self) -> None:
-        """All headers are there before the command has said anything."""
+        """All headers are sent before the command has written anything."""
         reply = self.ask("GET", "/stream")
         self.assertEqual((reply.status, reply.body, reply.whole), (200, b"", False))
         expected = {
@@ -44,7 +44,7 @@ class LiveTests(WebTestCase):
         self.assertEqual(", ".join(TRAILERS), ANNOUNCED)
 
     def test_chunks(self) -> None:
-        """Each write of the command is a chunk of its own, in the turn it came."""
+        """Each write of the command is a chunk of its own, in order."""
         self.ask("GET", "/stream")
         for data, stream in ((b"1\n", Stream.STDOUT), (b"no end", Stream.STDERR)):
             self.connection.wire.clear()
@@ -54,14 +54,14 @@ class LiveTests(WebTestCase):
             )
 
     def test_bytes(self) -> None:
-        """Output is passed on as it is, whatever bytes it is made of."""
+        """Output is passed on unchanged, with any bytes."""
         data = bytes(range(256)) + b"\r\n0\r\n\r\n"
         self.ask("GET", "/stream")
         self.started.say(data)
         self.assertEqual(self.reply().body, data)
 
     def test_slow_client(self) -> None:
-        """A client that takes nothing makes the command wait; no byte is lost."""
+        """A client that reads nothing makes the command wait; no byte is lost."""
         self.ask("GET", "/stream")
         self.connection.wire.producer.pauseProducing()
         wrote = 0
@@ -75,7 +75,7 @@ class LiveTests(WebTestCase):
         self.assertFalse(self.started.child.paused)
 
     def test_stalled_client(self) -> None:
-        """A client that takes nothing for too long is cut off, as if it had gone."""
+        """A client that reads nothing for too long is cut off, as if it had left."""
         self.ask("GET", "/stream")
         self.connection.wire.producer.pauseProducing()
         self.started.say(b"x")
@@ -86,7 +86,7 @@ class LiveTests(WebTestCase):
         self.assert_ends_after_linger()
 
     def test_client_gone(self) -> None:
-        """When the client goes, the run is ended unless somebody comes in time."""
+        """When the client leaves, the run is ended unless a viewer comes in time."""
         self.ask("GET", "/stream")
         self.started.say(b"x")
         self.connection.lose()
@@ -110,7 +110,10 @@ class LiveTests(WebTestCase):
         self.assertEqual((reply.body, reply.whole), (b"two three", True))
 
     def assert_ends_after_linger(self) -> None:
-        """The run goes on for ten seconds; then it is ended, and nothing is left."""
+        """
+        Check that the run goes on for ten seconds; then it is ended, and nothing is
+        left.
+        """
         run, child = self.started.run, self.started.child
         self.clock.advance(9.9)
         self.assertEqual(child.signals, [])
@@ -123,7 +126,7 @@ class LiveTests(WebTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_slow_client_gone(self) -> None:
-        """A client may go while it is slow; nothing of it is left."""
+        """A client may leave while it is slow; nothing of it is left."""
         self.ask("GET", "/stream")
         self.connection.wire.producer.pauseProducing()
         while not self.started.child.paused:
@@ -142,7 +145,7 @@ class EndTests(WebTestCase):
     )
 
     def test_exit(self) -> None:
-        """A command that exits is told with its code."""
+        """The end of a command that exits has its code."""
         self.ask("GET", "/stream")
         self.started.say(b"bye")
         self.started.exit(3)
@@ -154,7 +157,7 @@ class EndTests(WebTestCase):
         )
 
     def test_silent(self) -> None:
-        """A command that says nothing has an end too."""
+        """A command without output has an end too."""
         self.ask("GET", "/stream")
         self.started.exit()
         reply = self.reply()
@@ -162,7 +165,7 @@ class EndTests(WebTestCase):
         self.assertEqual(reply.trailers["shellstream-exit-code"], "0")
 
     def test_signal(self) -> None:
-        """A command that was killed is told with the signal's name."""
+        """The end of a command that was killed has the signal's name."""
         self.ask("GET", "/stream")
         self.started.exit(None, 11)
         self.assertEqual(
@@ -171,12 +174,12 @@ class EndTests(WebTestCase):
         )
 
     def test_signal_names(self) -> None:
-        """A signal without a name is told as its number."""
+        """A signal without a name is shown by its number."""
         found = [signal_name(number) for number in (9, 15, SIGRTMIN, SIGRTMIN + 1)]
         self.assertEqual(found, ["KILL", "TERM", "RTMIN", str(SIGRTMIN + 1)])
 
     def test_timeout(self) -> None:
-        """Why a run was ended is told beside how."""
+        """The end of a run that the daemon ended has the reason."""
         self.ask("GET", "/stream")
         self.clock.advance(60)
         self.started.exit(None, 15)
@@ -213,7 +216,7 @@ class EndTests(WebTestCase):
         self.assertTrue(self.connection.wire.disconnected)
 
     def test_drained(self) -> None:
-        """A run that ends by itself while the daemon waits for it is told whole."""
+        """A run that ends by itself during the drain is delivered whole."""
         self.ask("GET", "/stream")
         self.registry.supervisor.stop()
         self.started.say(b"last words")

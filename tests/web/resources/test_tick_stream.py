@@ -64,7 +64,7 @@ class TickTests(DoctorTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_headers(self) -> None:
-        """It is live as output is, and it is no run."""
+        """A tick stream is sent live, like output, and is not a run."""
         reply = self.begin_ticks()
         expected = {
             "content-type": "text/plain; charset=utf-8",
@@ -80,7 +80,7 @@ class TickTests(DoctorTestCase):
         self.assertEqual(self.spawn.started, [])
 
     def test_clocks(self) -> None:
-        """A tick says both what never jumps, and the time of day."""
+        """A tick has a monotonic time, and the time of day."""
         self.clock.advance(12.25)
         body = self.begin_ticks("?count=1").body
         self.assertEqual(
@@ -88,7 +88,7 @@ class TickTests(DoctorTestCase):
         )
 
     def test_formats(self) -> None:
-        """A tick reads the same in every format, as output of it."""
+        """A tick reads the same in every format, like output."""
         bodies = {}
         for name in ("plain", "sse", "ndjson", "frames"):
             bodies[name] = self.begin_ticks(f"?format={name}&count=2&interval=0").body
@@ -113,7 +113,7 @@ class TickTests(DoctorTestCase):
         self.assert_problem(406, "xml")
 
     def test_idle(self) -> None:
-        """Before the last tick it is silent for as long as was asked for."""
+        """Before the last tick the stream is silent for the requested time."""
         self.begin_ticks("?count=3&interval=1&idle=70")
         self.clock.advance(1)
         self.clock.advance(69.5)
@@ -148,7 +148,7 @@ class TickTests(DoctorTestCase):
 
 
 class BoundTests(DoctorTestCase):
-    """It takes little, and for a limited time."""
+    """A tick stream uses little, for a limited time."""
 
     def test_refused(self) -> None:
         """A value that is too large, or is not a number, is refused by name."""
@@ -170,7 +170,7 @@ class BoundTests(DoctorTestCase):
         self.assert_problem(405)
 
     def test_at_once(self) -> None:
-        """One too many is told to come later; one who leaves makes room."""
+        """A stream over the limit gets a time to retry; one that leaves makes room."""
         others = [self.from_address(number) for number in range(MAX_AT_ONCE)]
         for each in others:
             self.assertEqual(each.ask("GET", "/doctor").status, 200)
@@ -205,7 +205,7 @@ class BoundTests(DoctorTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_takes_nothing(self) -> None:
-        """One who takes nothing for a minute is given up."""
+        """A client that reads nothing for a minute is cut off."""
         self.begin_ticks("?count=600&interval=10")
         self.connection.wire.producer.pauseProducing()
         self.clock.advance(61)
@@ -230,7 +230,7 @@ class TickerTests(SynchronousTestCase):
     """L{Ticker} and L{Ticks} themselves."""
 
     def test_verified(self) -> None:
-        """A ticker is what viewers take for a run."""
+        """A ticker provides the interface of a run for viewers."""
         clock = Clock()
         now = Now(wall(clock), clock.seconds)
         verifyObject(IRun, Ticker(Ticks(), clock, now, set(), ""))

@@ -62,7 +62,7 @@ class LineTests(WebTestCase):
         self.lines.append(self.site._logFormatter("", request) + "\n")
 
     def test_line(self) -> None:
-        """It says who asked for what from where, and what came of it."""
+        """A line has the client, the request, the address and the result."""
         headers = {"User-Agent": 'a "b"', "Referer": "http://x/?pin=1"}
         self.ask("GET", "/runs?pin=1", headers=headers)
         (line,) = self.lines

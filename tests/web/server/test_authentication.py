@@ -171,7 +171,7 @@ class VisibilityTests(AuthenticationTestCase):
         self.assertEqual(self.started.child.signals, [])
 
     def test_lists(self) -> None:
-        """Lists and indexes have what one may see."""
+        """Lists and indexes have only the permitted runs and commands."""
         mine, other = self.run_by(self.alice), self.run_by(self.root, "hear")
 
         def listed(token: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.web.server.authentication}.
-
-Who asks, by whatever they show.
-"""
+"""Tests for L{shellstream.web.server.authentication}: all kinds of credentials."""
 
 import json
 from base64 import b64encode
@@ -20,10 +17,10 @@ from tests.support.http import Connection, Reply
 
 
 class CredentialTests(AuthenticationTestCase):
-    """How one says who one is."""
+    """The forms of a credential."""
 
     def who(self, **headers: str) -> str | int:
-        """Whose run somebody starts, or how they are refused."""
+        """Return the owner of a new run, or the status of the refusal."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         reply = Connection(self.site).ask("POST", "/runs", b"{}", named)
         if reply.status != 201:
@@ -80,7 +77,7 @@ class CredentialTests(AuthenticationTestCase):
                 self.assertEqual(connection.reply().status, 401, pair)
 
     def test_nothing(self) -> None:
-        """One who says nothing is told how to."""
+        """A request without a credential gets a challenge."""
         reply = self.ask("GET", "/runs")
         self.assertEqual(reply.status, 401)
         self.assertIn("Authorization: Bearer TOKEN", self.problem(reply))
@@ -107,7 +104,7 @@ class CredentialTests(AuthenticationTestCase):
         self.assertEqual(self.who(authorization="Bearer wrong"), 401)
 
     def test_cut_off(self) -> None:
-        """When a token is revoked, or no longer good, what it opened is cut."""
+        """When a token is revoked or expires, its open responses are cut."""
         for ends in ("revoked", "expired"):
             self.serve(self.config)
             token, other = self.tokens.make("alice"), self.tokens.make("bob")
@@ -160,7 +157,7 @@ class NotRequiredTests(AuthenticationTestCase):
 
 
 class ProxyTests(AuthenticationTestCase):
-    """A proxy that we trust says who asks, and where from."""
+    """A trusted proxy names the user and the address."""
 
     config = evolve(
         AuthenticationTestCase.config,
@@ -177,7 +174,7 @@ class ProxyTests(AuthenticationTestCase):
         return connection.ask("POST", "/runs", b"{}", named)
 
     def test_user(self) -> None:
-        """Only its word counts, and only for those who are known."""
+        """Only a trusted proxy's user counts, and only if it is known."""
         proxy = UNIXAddress(None)
         reply = self.ask_from(proxy, x_remote_user="alice")
         self.assertEqual(json.loads(reply.body)["principal"], "alice")

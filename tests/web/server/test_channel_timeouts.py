@@ -22,7 +22,7 @@ GET = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class WaitTestCase(WebTestCase):
-    """One connection, as time goes by."""
+    """One connection, and a clock."""
 
     config = Config(
         commands={"echo": ECHO, "say": SAY, "hear": HEAR}, default="say", http=BOUNDS
@@ -35,25 +35,25 @@ class WaitTestCase(WebTestCase):
             self.clock.advance(1)
 
     def assert_open(self) -> None:
-        """It has not been closed, and nothing was said."""
+        """Check that the connection is open, without a response."""
         wire = self.connection.wire
         self.assertFalse(wire.disconnecting or wire.disconnected or wire.half_closed)
 
     def assert_too_slow(self) -> None:
-        """It is closed behind an answer that says so, and nothing was run."""
+        """Check for a refusal and a close, and that nothing ran."""
         self.assertEqual(self.reply().status, 408)
         self.assertEqual(self.reply().headers["connection"], "close")
         self.assertTrue(self.connection.wire.half_closed)
         self.assertEqual(self.spawn.started, [])
 
     def assert_closed(self) -> None:
-        """It is closed without a word; the rest of a response may still leave."""
+        """Check for a close without a response; the rest of one may still leave."""
         wire = self.connection.wire
         self.assertTrue(wire.disconnecting)
         self.assertFalse(wire.disconnected)
 
     def assert_nothing_left(self) -> None:
-        """Once it is gone nothing waits for it."""
+        """Check that the closed connection leaves nothing waiting."""
         self.connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -80,7 +80,9 @@ class HeadTests(WaitTestCase):
         self.assert_nothing_left()
 
     def test_late(self) -> None:
-        """Nor does a late beginning: it is the connection's whole time."""
+        """
+        A late beginning does not extend the time of the connection's first request.
+        """
         self.clock.advance(15)
         self.connection.send(HEAD)
         self.dribble(5, b"X: y\r\n")
@@ -102,7 +104,7 @@ class HeadTests(WaitTestCase):
         self.assert_open()
 
     def test_next(self) -> None:
-        """Each head has the time anew, from its first byte on."""
+        """Each head has the full time, from its first byte on."""
         self.connection.send(GET)
         for _ in range(3):
             self.connection.wire.clear()
@@ -124,7 +126,7 @@ class HeadTests(WaitTestCase):
         self.assert_closed()
 
     def test_handshake(self) -> None:
-        """Over TLS the handshake counts, and who never ends it is reset."""
+        """Over TLS the handshake counts, and a client that never ends it is reset."""
         alsoProvides(self.connection.wire, ISSLTransport)
         self.clock.advance(20)
         self.assert_closed()
@@ -134,7 +136,7 @@ class BodyTests(WaitTestCase):
     """A body has to grow."""
 
     def test_nothing(self) -> None:
-        """A body of which nothing comes is given some time."""
+        """A body without a byte gets some time."""
         self.connection.send(HEAD + b"\r\n")
         self.clock.advance(9)
         self.assert_open()
@@ -149,14 +151,14 @@ class BodyTests(WaitTestCase):
         self.assert_too_slow()
 
     def test_chunks_of_nothing(self) -> None:
-        """Nor are chunks that hardly hold anything."""
+        """Tiny chunks do not extend the time."""
         head = HEAD.replace(b"Content-Length: 5000", b"Transfer-Encoding: chunked")
         self.connection.send(head + b"\r\n")
         self.dribble(10, b"1;" + b"x" * 500 + b"\r\nx\r\n")
         self.assert_too_slow()
 
     def test_endless_trailers(self) -> None:
-        """Nor are trailers."""
+        """Trailers do not extend the time."""
         head = HEAD.replace(b"Content-Length: 5000", b"Transfer-Encoding: chunked")
         self.connection.send(head + b"\r\n0\r\n")
         self.dribble(10, b"X: y\r\n")

@@ -84,7 +84,9 @@ class LogTests(SynchronousTestCase):
         )
 
     def test_once(self) -> None:
-        """The first is told at once, the others once a minute, as a number."""
+        """
+        The first refusal is reported at once, the others once a minute, as a number.
+        """
         clock = Clock()
         limiter = self.limiter(clock)
         with capturedLogs() as logged:
@@ -100,7 +102,7 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_again(self) -> None:
-        """When it is over, and begins anew, that is told at once."""
+        """A new flood after the last one is reported at once."""
         clock = Clock()
         limiter = self.limiter(clock)
         with capturedLogs() as logged:
@@ -131,15 +133,15 @@ class ConnectionsTestCase(WebTestCase):
     )
 
     def connect(self, peer: IAddress) -> Connection:
-        """Another connection, from there."""
+        """Return another connection from this address."""
         return Connection(self.site, peer)
 
     def assert_let_in(self, connection: Connection) -> None:
-        """It may ask."""
+        """Check that the connection is served."""
         self.assertEqual(connection.ask("GET", "/commands").status, 200)
 
     def assert_turned_away(self, connection: Connection, status: int) -> None:
-        """It is told so unasked, is not heard, and is closed in a moment."""
+        """Check for a refusal before any request, and a close soon after."""
         reply = connection.reply()
         self.assertEqual((reply.status, reply.whole), (status, True))
         self.assertEqual(reply.headers["retry-after"], "5")
@@ -167,7 +169,7 @@ class ConnectionTests(ConnectionsTestCase):
             self.assert_let_in(each)
 
     def test_all(self) -> None:
-        """In all there is a limit, too."""
+        """The total number is limited, too."""
         for last in (1, 1, 2, 3):
             self.assert_let_in(self.connect(v4(last)))
         self.assert_turned_away(self.connect(v4(4)), 503)
@@ -189,20 +191,20 @@ class ConnectionTests(ConnectionsTestCase):
         self.assert_turned_away(self.connect(v4(1)), 429)
 
     def test_networks(self) -> None:
-        """All addresses of one network are one."""
+        """All addresses of one network count as one client."""
         for last in range(3):
             self.assert_let_in(self.connect(v6(f"2001:db8::{last}")))
         self.assert_turned_away(self.connect(v6("2001:db8::ffff")), 429)
         self.assert_let_in(self.connect(v6("2001:db8:0:1::")))
 
     def test_unix(self) -> None:
-        """Those who come by a UNIX socket are counted in all only."""
+        """Clients of a UNIX socket count only in the total."""
         for _ in range(4):
             self.assert_let_in(self.connect(UNIXAddress("/run/x")))
         self.assert_turned_away(self.connect(UNIXAddress("/run/x")), 503)
 
     def test_nothing_left(self) -> None:
-        """When all have gone nothing is left of them."""
+        """When all connections are closed nothing is left of them."""
         several = [self.connect(v4(1)) for _ in range(6)]
         for each in several:
             each.lose()
@@ -213,7 +215,7 @@ class ConnectionTests(ConnectionsTestCase):
         self.assertEqual((self.site.lingering, self.site.channels), (0, set()))
 
     def test_lingering(self) -> None:
-        """Few are told at once: of a flood most are only closed."""
+        """Only a few refused connections get a response: the others are just closed."""
         for _ in range(3):
             self.connect(v4(1))
         self.site.limits = HttpLimits()
@@ -230,7 +232,7 @@ class ConnectionTests(ConnectionsTestCase):
         self.assert_turned_away(self.connect(v4(1)), 429)
 
     def test_descriptors(self) -> None:
-        """A client that gets one of the last descriptors is told so, one at a time."""
+        """A client that gets one of the last descriptors is refused, one at a time."""
         told, closed = ScarceWire(v4(1)), ScarceWire(v4(1))
         for wire in (told, closed):
             channel = self.site.buildProtocol(wire.getPeer())
@@ -278,7 +280,7 @@ class ViewerTests(ConnectionsTestCase):
         self.assertEqual(self.watch(output).reply().status, 200)
 
     def test_over(self) -> None:
-        """An answer that has come to its end makes room, too."""
+        """A response that has ended makes room, too."""
         for count in range(1, 6):
             viewer = self.watch("/stream")
             self.assertEqual(viewer.reply().status, 200)

@@ -17,7 +17,7 @@ from tests.support.http import WebTestCase, Wire
 
 
 class RepetitionsTests(SynchronousTestCase):
-    """The kernel is asked how often it repeated what it sent."""
+    """The kernel's count of retransmissions."""
 
     def transport(self, connection: socket.socket) -> StringTransport:
         self.addCleanup(connection.close)
@@ -36,7 +36,7 @@ class RepetitionsTests(SynchronousTestCase):
         self.assertEqual(repetitions(self.transport(accepted)), 0)
 
     def test_others(self) -> None:
-        """A closed connection, or one of another family, repeats nothing."""
+        """A closed connection, or one of another family, has no retransmissions."""
         ours, theirs = socket.socketpair()
         self.addCleanup(theirs.close)
         self.assertEqual(repetitions(self.transport(ours)), 0)
@@ -73,7 +73,7 @@ class DeadPeerMonitorTests(WebTestCase):
         self.assertLess(len(looked), 2 * len(wires))
 
     def test_site(self) -> None:
-        """It goes on as long as a port listens."""
+        """The monitor runs as long as a port listens."""
         self.connection.lose()
         self.site.startFactory()
         self.site.startFactory()

@@ -18,7 +18,7 @@ from shellstream.web.server.immediate_write import write_now
 
 @implementer(IReactorFDSet)
 class Watched:
-    """A reactor that only remembers who wants to write."""
+    """A reactor that only remembers its writers."""
 
     def __init__(self) -> None:
         self.writing: set[IWriteDescriptor] = set()
@@ -48,7 +48,7 @@ class Watched:
 
 
 class WriteNowTests(SynchronousTestCase):
-    """L{write_now} sends at once what it may, and never out of order."""
+    """L{write_now} sends as much as possible at once, and never out of order."""
 
     def setUp(self) -> None:
         ours, self.theirs = socket.socketpair()
@@ -70,7 +70,7 @@ class WriteNowTests(SynchronousTestCase):
         return taken
 
     def fill(self) -> int:
-        """Write until the socket takes no more; returns how much was written."""
+        """Write until the socket is full; return the number of bytes."""
         count = 0
         while not self.reactor.writing:
             write_now(self.transport, (b"x" * 9999,))
@@ -78,7 +78,7 @@ class WriteNowTests(SynchronousTestCase):
         return 9999 * count
 
     def flush(self) -> bytes:
-        """Let the transport go on until it keeps nothing; returns what arrives."""
+        """Let the transport send its buffer; return the arrived bytes."""
         taken = self.taken()
         while self.reactor.writing:
             self.assertIsNone(self.transport.doWrite())

@@ -1,7 +1,4 @@
-"""Tests for L{shellstream.web.server.request}.
-
-What is too large, and how that is said.
-"""
+"""Tests for L{shellstream.web.server.request}: the limits of a request."""
 
 import json
 
@@ -45,7 +42,9 @@ class BoundTestCase(WebTestCase):
             self.connection.send(piece)
 
     def assert_refused(self, status: int) -> Reply:
-        """One whole answer says so, nothing was run, and the client may read it."""
+        """
+        Check for one whole refusal, that nothing ran, and that the client may read it.
+        """
         reply = self.reply()
         self.assertEqual((reply.status, reply.whole, reply.rest), (status, True, b""))
         problem = json.loads(reply.body)
@@ -76,7 +75,7 @@ class BodyTests(BoundTestCase):
         self.assertEqual(self.started.invocation.argv, ("echo", "a"))
 
     def test_largest_in_chunks(self) -> None:
-        """It may come in chunks, and in pieces of them."""
+        """A request of the largest size may come in chunks, and in pieces of them."""
         body = chunked(LARGEST, 1000) + LAST_CHUNK
         self.send(
             head("Transfer-Encoding: chunked"),
@@ -86,7 +85,7 @@ class BodyTests(BoundTestCase):
         self.assertEqual(self.started.invocation.argv, ("echo", "a"))
 
     def test_announced(self) -> None:
-        """A body that is announced as too large is refused before it comes."""
+        """A body with too large a length is refused before it comes."""
         self.send(head(f"Content-Length: {MAX_BODY + 1}"))
         self.assert_refused(413)
         self.send(TOO_LARGE)
@@ -98,13 +97,16 @@ class BodyTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_all_in_one_read(self) -> None:
-        """It is not run though all of it came in one read, and another with it."""
+        """
+        A request that is too large is not run, even if it came in one read with
+        another.
+        """
         one_more = head("Content-Length: 10") + b'{"x": "a"}'
         self.send(head(f"Content-Length: {MAX_BODY + 1}") + TOO_LARGE + one_more)
         self.assert_refused(413)
 
     def test_chunked(self) -> None:
-        """A chunked body is refused at the byte that is too much."""
+        """A chunked body is refused at its first byte over the limit."""
         self.send(head("Transfer-Encoding: chunked"), chunked(LARGEST, 5000))
         self.assertEqual(self.connection.wire.value(), b"")
         self.send(chunked(b" "))
@@ -113,7 +115,10 @@ class BodyTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_chunked_in_one_read(self) -> None:
-        """It is not run though all of it came in one read, and another with it."""
+        """
+        A request that is too large is not run, even if it came in one read with
+        another.
+        """
         one_more = head("Content-Length: 10") + b'{"x": "a"}'
         for size in (100, 1 << 20):
             self.serve(self.config)
@@ -128,7 +133,7 @@ class BodyTests(BoundTestCase):
         self.assert_refused(413)
 
     def test_no_continue(self) -> None:
-        """A client that asks before it sends too much is not told to go on."""
+        """A body that is too large is refused instead of 100 Continue."""
         too_much = f"Content-Length: {MAX_BODY + 1}"
         self.send(head(too_much, "Expect: 100-continue"))
         self.assert_refused(413)
@@ -142,7 +147,7 @@ class BodyTests(BoundTestCase):
         self.assertEqual(self.reply().status, 200)
 
     def test_gone_while_sending(self) -> None:
-        """A client that goes in the middle of its body has started nothing."""
+        """A client that leaves in the middle of its body has started nothing."""
         self.send(head("Content-Length: 10") + b'{"x":')
         self.connection.lose()
         self.assertEqual((self.connection.wire.value(), self.spawn.started), (b"", []))
@@ -161,7 +166,7 @@ class AheadTests(BoundTestCase):
         self.assertFalse(self.connection.wire.disconnected)
 
     def test_too_much(self) -> None:
-        """A client that sends more is cut off, as if it had gone."""
+        """A client that sends more is cut off, as if it had left."""
         first = b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n"
         posted = b"POST /stream/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
         for pieces in ([first + b"x" * 16385], [first, b"x" * 9000, b"x" * 9000]):
@@ -211,12 +216,12 @@ class HeaderTests(BoundTestCase):
         self.assert_refused(431)
 
     def test_one_header(self) -> None:
-        """One header may not be larger than all may be."""
+        """One header has the same limit as all together."""
         self.send(b"GET /stream HTTP/1.1\r\nX: " + b"x" * 16385 + b"\r\n\r\n")
         self.assert_refused(431)
 
     def test_many_headers(self) -> None:
-        """Nor may many small ones, in one read or in many."""
+        """Many small headers have the same limit, in one read or in many."""
         lines = [b"X-%03d: %b\r\n" % (n, b"x" * 100) for n in range(200)]
         first = b"GET /stream HTTP/1.1\r\nHost: x\r\n"
         self.send(first + b"".join(lines) + b"\r\n")
@@ -250,7 +255,7 @@ class HeaderTests(BoundTestCase):
             self.assertEqual(reply.status, 200)
 
     def test_after_body(self) -> None:
-        """It begins anew after a request with a body as well."""
+        """The count starts again after a request with a body."""
         for _ in range(5):
             large = {"X": "x" * 10_000, **JSON}
             reply = self.ask("POST", "/stream/echo", b"{}", large)
@@ -281,14 +286,14 @@ class LingerTests(BoundTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_goes_late(self) -> None:
-        """Nor does one that had to be thrown out."""
+        """A client that leaves after the reset leaves no timer."""
         self.refuse()
         self.clock.advance(LINGER)
         self.connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_tls(self) -> None:
-        """TLS has a close of its own, which does not lose what was sent."""
+        """TLS has a close of its own, which loses no sent bytes."""
         alsoProvides(self.connection.wire, ISSLTransport)
         self.send(head(f"Content-Length: {MAX_BODY + 1}"))
         self.assertEqual(parsed(self.connection.wire.value()).status, 413)
@@ -298,12 +303,12 @@ class LingerTests(BoundTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_others(self) -> None:
-        """Other connections are not concerned."""
+        """Other connections are not affected."""
         self.refuse()
         self.assertEqual(Connection(self.site).ask("GET", "/commands").status, 200)
 
     def test_idle(self) -> None:
-        """A connection on which nothing is asked is closed after a while."""
+        """A connection without requests is closed after a while."""
         self.clock.advance(IDLE)
         self.assertTrue(self.connection.wire.disconnecting)
         self.connection.lose()

@@ -49,7 +49,7 @@ class SmugglingTests(SyntaxTestCase):
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_attacks(self) -> None:
-        """Each is refused once and for all, and nothing behind it is looked at."""
+        """Each attack is refused, and the bytes behind it are ignored."""
         for name, data in ATTACKS.items():
             with self.subTest(name=name):
                 (reply,) = self.answers(data)
@@ -113,7 +113,7 @@ class SmugglingTests(SyntaxTestCase):
 
 
 def accepts(check: Callable[..., None], *given: object) -> bool:
-    """Whether a check raises nothing."""
+    """Return whether a check raises nothing."""
     try:
         check(*given)
     except RequestMalformed:
@@ -151,7 +151,7 @@ class LineTests(SynchronousTestCase):
 
     @given(st.text("0123456789+-_ x", max_size=110).map(str.encode))
     def test_length(self, value: bytes) -> None:
-        """A length is of digits, and not of too many."""
+        """A length has only digits, and not too many."""
         digits = value.strip(b" ")
         clear = digits.isdigit() and len(digits) <= 100
         line = b"CONTENT-length:" + value
