@@ -23,7 +23,7 @@ def inherited(daemon: Mapping[str, str]) -> dict[str, str]:
 
 
 def login(account: struct_passwd) -> dict[str, str]:
-    """The variables that a login of this user sets (POSIX, XBD 8.3)."""
+    """The variables that a login sets for this user (POSIX, XBD 8.3)."""
     return {
         "HOME": account.pw_dir,
         "LOGNAME": account.pw_name,
@@ -38,8 +38,9 @@ def environment(
     """
     The environment of a child.
 
-    @param given: what it has before the operator and the client add to it.
-    @param run: the run's id. A daemon that was killed finds by it what it had started.
+    @param given: the variables to which those of the operator and the client are added.
+    @param run: the run's id. After a daemon was killed, the next one finds the
+        processes of its runs by this variable.
     """
     term = {} if invocation.tty is None else {"TERM": invocation.tty.term}
     return {**given, **term, **command.env, **invocation.env, RUN: run}

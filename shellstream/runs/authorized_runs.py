@@ -32,12 +32,12 @@ from .interfaces import IRuns, RunRequest
 @frozen(eq=False)
 class AuthorizedRuns:
     """
-    All runs that a caller may know of; others do not exist for it.
+    The runs that a caller may see; for this caller no others exist.
 
     Resources have only this, so that nothing can be done without a check. C{submit}
     takes a L{Command}, which a caller can have only from L{config}: that is its check.
-    Every other method but C{check} fails with L{Forbidden} if the caller may not do it
-    to any run. What a caller does is in the audit.
+    Every other method but C{check} raises L{Forbidden} if there is no run to which the
+    caller may do it. The audit records what a caller does.
     """
 
     _runs: IRuns
@@ -46,7 +46,7 @@ class AuthorizedRuns:
 
     def require(self, action: Action) -> None:
         """
-        @raise Forbidden: if the caller may not do this to any run.
+        @raise Forbidden: if there is no run to which the caller may do this.
         """
         principal = self.caller.principal
         if decide(principal, action) is not Verdict.ALLOWED:

@@ -60,10 +60,10 @@ class IRuns(Interface):
 
     def check() -> Awaitable[None]:
         """
-        Whether requests are taken in general. One may be refused nevertheless, since
-        too much runs already.
+        Raise if no request can be accepted now. If it does not raise, a request may
+        still be refused, because too many runs are active.
 
-        @raise Busy: if the daemon stops.
+        @raise Busy: if the daemon is stopping.
         @raise CannotRecord: if a run could not be recorded.
         """
 

@@ -77,9 +77,9 @@ class RunOwner(Protocol):
 @define(eq=False)
 class Run:
     """
-    A run, from its place in memory to the end of its process.
+    One run, from the request for it until its process has ended.
 
-    L{shellstream.runs.run_state} tells its life and has the table of its phases.
+    L{shellstream.runs.run_state} has the table of its phases.
 
     @ivar record: as of the last change of its state.
     @ivar phase: changed by L{_advance} only.

@@ -58,7 +58,8 @@ class Token:
     @ivar digest: SHA-256 of the secret. A fast hash is enough for 256 random bits;
         the slow ones are for passwords, which can be guessed.
     @ivar created: in microseconds since 1970.
-    @ivar expires: the end of its validity, likewise; L{None} for never.
+    @ivar expires: when it stops being valid, in microseconds since 1970; L{None} if it
+        stays valid until it is revoked.
     """
 
     id: str

@@ -71,7 +71,7 @@ class OutputResponder:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        #: Of one run in one format, as long as somebody views that.
+        #: One encoding for each run and format, kept while the run has viewers in it.
         self._encodings: WeakValueDictionary[object, SharedEncoding] = (
             WeakValueDictionary()
         )

@@ -42,7 +42,7 @@ class Stream(Resource):
         return self._methods(self._command(request))
 
     def _methods(self, command: Command) -> list[str]:
-        # To make a command the default is to let GET /stream run it.
+        # GET /stream may run the default command: the operator chose it.
         by_get = command.get or self._name is None
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
 

@@ -16,9 +16,9 @@ from twisted.internet.tcp import Connection
 
 def write_now(transport: ITransport, parts: Sequence[bytes]) -> None:
     """
-    Write, and send as much of it as the connection takes without waiting.
+    Write, and send at once as much as the socket takes without waiting.
 
-    TLS, and what else is no plain socket, is only written to.
+    A transport that is no plain socket, such as TLS, gets an ordinary write.
     """
     if isinstance(transport, Connection) and _keeps_nothing(transport):
         parts = _send(transport.socket, parts)
