@@ -41,7 +41,7 @@ def demo() -> int:
     finally:
         daemon.terminate()
         daemon.communicate()  # reads on, or a full pipe would keep it from ending
-    _say(_advice())
+    _say(f"The daemon has stopped again.\n{_advice()}")
     return code
 
 

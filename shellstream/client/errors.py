@@ -70,7 +70,7 @@ class NoSuchHost(ServerError):
     """The host's name cannot be resolved (C{EX_NOHOST})."""
 
     code = 68
-    summary = "no such host"
+    summary = "no such host; check the spelling of its name, and your network"
 
 
 class CannotConnect(ServerError):

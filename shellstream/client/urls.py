@@ -17,6 +17,15 @@ def server_of(url: str) -> str | None:
     return server
 
 
+def stream_of_root(url: str) -> str | None:
+    """The C{/stream} of the server at this root; L{None} for a URL with a path."""
+    parts = urlsplit(url)
+    if parts.path not in ("", "/"):
+        return None
+    stream: str = urlunsplit(parts._replace(path="/stream"))
+    return stream
+
+
 def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
     """
     A complete URL, from what a user typed: C{http://} may be left out.

@@ -134,6 +134,15 @@ class ClientTests(TestCase):
         await self.fails(self.client("http://"), 64, "not a URL")
         await self.fails(self.client("--nonsense"), 64, "--nonsense", "--help")
 
+    async def test_root(self) -> None:
+        """The root of a server stands for its default command."""
+        daemon = await start_daemon(
+            self, 'default = "hi"\n[commands.hi]\nargv = ["printf", "hi"]\n'
+        )
+        for url in (daemon.url, f"{daemon.url}/"):
+            client = self.client(url)
+            self.assertEqual((await client.ended(), client.out), (0, b"hi"))
+
     async def test_foreign_server(self) -> None:
         """Any HTTP server will do, close-delimited or with a length."""
         for head in (
@@ -212,6 +221,7 @@ class ClientTests(TestCase):
         self.assertEqual(await client.ended(), 0, client.err)
         self.assertEqual(client.out, b"1\n2\n3\n")
         self.assertIn(b"--interface 0.0.0.0", client.err)
+        self.assertIn(b"The daemon has stopped again.", client.err)
         self.assertIn(b"with a token", client.err)
 
     async def test_demo_interrupted(self) -> None:

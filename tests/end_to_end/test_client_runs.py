@@ -75,7 +75,13 @@ class RunTests(ClientTestCase):
         (found,) = await self.runs()
         self.assertEqual((found["id"], found["state"]), (run_id, "exited"))
         shown = await self.done("show", run_id)
-        self.assertRegex(shown.out.decode(), r"(?m)^state: +exited$")
+        for line in (
+            "state: +exited",
+            "oldest kept byte: +0",
+            f"size: +{found['size']} bytes",
+            r"cpu seconds: +[0-9]+\.[0-9]{1,3}",
+        ):
+            self.assertRegex(shown.out.decode(), rf"(?m)^{line}$")
         shown = await self.done("show", run_id, "--format", "json")
         self.assertEqual(json.loads(shown.out), found)
         again = await self.done("output", run_id)

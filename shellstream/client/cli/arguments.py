@@ -11,6 +11,12 @@ from shellstream.client.errors import Usage
 from .exit_codes import CODES
 from .options import DESCRIPTION, ENVIRONMENT, SUBCOMMANDS, Subcommand
 
+#: Options that other clients have, and what takes their place here.
+_ELSEWHERE = {
+    "--url": "--server URL",
+    "--token": "--token-file FILE or $SHELLSTREAM_TOKEN",
+}
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with an exit code of ours."""
@@ -41,15 +47,16 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
     _add_options(parser, subcommand)
     found, unknown = parser.parse_known_intermixed_args(words)
-    if unknown:
-        hint = _option_hint(unknown[0], subcommand)
-        parser.error(f"{unknown[0]!r} is unknown{hint}")
+    # The first complaint, since the unknown option may be one of that subcommand.
     if not named and found.words and found.words[0] in SUBCOMMANDS:
         # To run the command of this name instead would surprise most users.
         parser.error(
             f"{found.words[0]!r}: a subcommand comes before its options; a command of "
             f"this name runs with: shellstream run {found.words[0]}"
         )
+    if unknown:
+        hint = _option_hint(unknown[0], subcommand)
+        parser.error(f"{unknown[0]!r} is unknown{hint}")
     found.subcommand, found.argv = name, command
     return found
 
@@ -59,7 +66,8 @@ def build_parser() -> Parser:
     parser = Parser(
         "shellstream",
         usage="shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]\n"
-        "       shellstream SUBCOMMAND [OPTIONS] ...",
+        "       shellstream SUBCOMMAND [OPTIONS] ...\n\n"
+        "Options of run: shellstream run --help",
         description=DESCRIPTION,
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,8 +93,12 @@ def _epilog() -> str:
 def _option_hint(word: str, sub: Subcommand) -> str:
     from difflib import get_close_matches
 
-    known = [name for option in sub.options for name in option.names]
-    close = get_close_matches(word.partition("=")[0], known, n=1)
+    option = word.partition("=")[0]
+    if option in _ELSEWHERE:
+        return f" (use {_ELSEWHERE[option]})"
+    known = [name for each in sub.options for name in each.names]
+    # At the default of 0.6, --bogus would resemble --verbose.
+    close = get_close_matches(option, known, n=1, cutoff=0.66)
     return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
 
 

@@ -1,5 +1,9 @@
 """The exit codes of the command line."""
 
+import re
+from urllib.parse import urlsplit
+
+from shellstream.client.errors import ClientError, Refused
 from shellstream.client.events import End
 
 #: The client's own codes, from C{sysexits.h} of BSD, since common programs return none
@@ -42,6 +46,25 @@ _REASONS = {
     "shutdown": "the daemon was stopped",
 }
 
+#: What a user of this client can do after a status, by the path of the request. The
+#: server's own advice is for any HTTP client.
+_ADVICE = (
+    (401, r".*", "set $SHELLSTREAM_TOKEN, or give --token-file FILE"),
+    (404, r".*/runs/[^/]+.*", "shellstream ps --all lists the runs"),
+    (404, r".*/(stream|commands|runs)(/[^/]*)?", "shellstream commands lists them"),
+    (400, r".*/runs/[^/]+/signal", "write: shellstream signal ID INT"),
+)
+
+
+def advice(error: ClientError) -> str:
+    """What to do about an error by means of this client; empty if it has no advice."""
+    if isinstance(error, Refused):
+        path = urlsplit(error.url).path
+        for status, paths, text in _ADVICE:
+            if error.status == status and re.fullmatch(paths, path):
+                return f" ({text})"
+    return ""
+
 
 def exit_code(end: End, *, gaps: bool = False) -> int:
     """The code with which a shell sees the command exit; 128 + n for signal n."""
@@ -64,7 +87,7 @@ def signal_number(name: str) -> int:
 
 
 def describe_end(end: End) -> str | None:
-    """What the exit code does not tell a user of an end, if anything."""
+    """Why a run ended, where its exit code does not say so; L{None} elsewhere."""
     if end.state in _STATES:
         return _STATES[end.state][1]
     if end.reason is not None:

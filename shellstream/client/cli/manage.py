@@ -102,9 +102,16 @@ async def _show(client: Client, printer: _Printer, args: Namespace) -> None:
     for name, value in run.items():
         if name == "end" or value is None or value == {}:
             continue  # other fields tell what "end" holds
+        label = name.replace("_", " ")
         if isinstance(value, dict):
             value = " ".join(f"{k}={v}" for k, v in value.items())
-        await printer.line(f"{name.replace('_', ' ') + ':':<19} {value}")
+        elif isinstance(value, float):  # cpu_seconds, as the kernel counts it
+            value = f"{value:.3f}"
+        elif name == "size":
+            value = f"{value} bytes"
+        elif name == "start":
+            label = "oldest kept byte"
+        await printer.line(f"{label + ':':<19} {value}")
 
 
 async def _cancel(client: Client, printer: _Printer, args: Namespace) -> None:

@@ -14,7 +14,7 @@ from shellstream.client.errors import ClientError, Usage
 from shellstream.client.events import Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
 from shellstream.client.transport.wire import Response
-from shellstream.client.urls import server_of
+from shellstream.client.urls import server_of, stream_of_root
 
 from .exit_codes import describe_end, exit_code
 from .messages import Messages
@@ -53,6 +53,11 @@ async def _run(
     client, timed = session.client, _needs_times(args)
     if target.url is not None:
         found = await client.get(target.url, target.params, timed=timed)
+        stream = stream_of_root(target.url)
+        if stream and not isinstance(found, Following) and _is_ours(found):
+            # The root is an index for programs. A person who types it means the server.
+            found.close()
+            found = await client.get(stream, target.params, timed=timed)
         if not isinstance(found, Following):
             return await session.copy(found)
         return await session.follow(found)
@@ -85,6 +90,10 @@ async def _run(
     if stdin:
         return await session.feed(started, following)
     return await session.follow(following, started["command"])
+
+
+def _is_ours(response: Response) -> bool:
+    return response.headers.get("server", "").startswith("shellstream/")
 
 
 def _check_options(args: Namespace, target: Target) -> None:

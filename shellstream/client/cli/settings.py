@@ -53,10 +53,10 @@ def load_settings(
     """
     Read the command line, then the environment, then the configuration.
 
-    Secrets go only to the server that they are meant for. What the configuration holds
-    for a server is never used for another C{url}; nor is a token in the environment
-    where C{SHELLSTREAM_URL} names its server. What the command line names is always
-    used.
+    Secrets go only to the server that they are meant for. The configuration's entry
+    for one server is never used for a C{url} of another server. If C{SHELLSTREAM_URL}
+    names a server, a token in the environment goes to that server alone. Options of the
+    command line are always used.
 
     @param url: a URL to ask instead of the server's.
     @raise Usage: if a URL is malformed.
@@ -82,13 +82,15 @@ def load_settings(
         entry, environ = {}, {}
     token = None
     if args.token_file:
-        token = _read_token(args.token_file)
+        token = _read_token(args.token_file, "--token-file")
     elif "token_file" in entry:
-        token = _read_token(entry["token_file"])
+        token = _read_token(entry["token_file"], f"servers.{name}.token_file")
     elif environ.get("SHELLSTREAM_TOKEN"):
         token = _check_token(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
     elif environ.get("SHELLSTREAM_TOKEN_FILE"):
-        token = _read_token(environ["SHELLSTREAM_TOKEN_FILE"])
+        token = _read_token(
+            environ["SHELLSTREAM_TOKEN_FILE"], "$SHELLSTREAM_TOKEN_FILE"
+        )
 
     def file(key: str) -> str | None:
         path = getattr(args, key) or entry.get(key)
@@ -119,20 +121,23 @@ def _check_pin(text: str, where: str, kind: type[Usage | ConfigError]) -> str:
     return text
 
 
-def _read_token(path: str) -> str:
+def _read_token(path: str, named_by: str) -> str:
+    where = f"{named_by} {path}"
     try:
         text = Path(path).expanduser().read_text("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
+        raise ConfigError(f"{where}: {error.strerror}") from None
     except UnicodeError:
-        raise ConfigError(f"{path}: it is not text") from None
-    return _check_token(text.strip(), path)
+        raise ConfigError(f"{where}: it is not text") from None
+    return _check_token(text.strip(), where)
 
 
 def _check_token(token: str, where: str) -> str:
     # The syntax of bearer tokens, RFC 6750, section 2.1.
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
-        raise ConfigError(f"{where}: it does not hold a token, which is one word")
+        odd = re.search(r"[^A-Za-z0-9._~+/=-]", token)
+        why = f"no token has the character {odd[0]!r}" if odd else "this is no token"
+        raise ConfigError(f"{where}: {why}; paste the whole token")
     return token
 
 

@@ -19,10 +19,15 @@ from shellstream import __version__
 from shellstream.client import __main__ as client
 from shellstream.client.api import Client
 from shellstream.client.cli.arguments import build_parser, parse_arguments
-from shellstream.client.cli.exit_codes import CODES, describe_end, exit_code
+from shellstream.client.cli.exit_codes import (
+    CODES,
+    advice,
+    describe_end,
+    exit_code,
+)
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
 from shellstream.client.cli.target import Target
-from shellstream.client.errors import ClientError, Usage
+from shellstream.client.errors import ClientError, Refused, Usage
 from shellstream.client.events import End
 from tests.support.client_wires import FakeWire, begun, ended, finish, stream, whole
 
@@ -70,7 +75,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_subcommand_too_late(self) -> None:
         """A subcommand behind options is no command's name by mistake."""
-        for line in ("-q ps", "--server pi ps", "-- ps"):
+        for line in ("-q ps", "--server pi ps", "-- ps", "--all ps"):
             error = self.assertRaises(Usage, parse_arguments, shlex.split(line))
             self.assertIn("'ps': a subcommand comes before its options", str(error))
             self.assertIn("shellstream run ps", str(error))
@@ -88,7 +93,10 @@ class ArgumentTests(SynchronousTestCase):
     def test_usage(self) -> None:
         """An unknown option is reported in one line that names the help page."""
         for line, why in (
-            ("--nonsense", "shellstream run --help"),
+            ("--nonsense", "'--nonsense' is unknown; see shellstream run --help"),
+            ("--bogus", "'--bogus' is unknown; see"),
+            ("--url x", "'--url' is unknown (use --server URL); see"),
+            ("--token=x", "(use --token-file FILE or $SHELLSTREAM_TOKEN); see"),
             ("build -x", "--help"),
             ("attach", "ID"),
             ("attach r s", "'s' is unknown; see"),
@@ -110,6 +118,7 @@ class ArgumentTests(SynchronousTestCase):
         said = self.said("--help")
         for each in (*SUBCOMMANDS, *ENVIRONMENT, *map(str, CODES), *CODES.values()):
             self.assertIn(each, said)
+        self.assertIn("Options of run: shellstream run --help", said)
         self.assertEqual(self.said("-h"), said)
 
     def test_help_of_each(self) -> None:
@@ -239,6 +248,20 @@ class CodeTests(SynchronousTestCase):
         for reason, said in (("timeout", "its timeout"), ("new", "new")):
             said_ = describe_end(End("signaled", None, "TERM", reason, 0))
             self.assertIn(said, said_)
+
+    def test_advice(self) -> None:
+        """What the server refused is explained in words of this client."""
+        for status, path, said in (
+            (401, "/stream", "$SHELLSTREAM_TOKEN, or give --token-file FILE"),
+            (404, "/stream/x", "shellstream commands"),
+            (404, "/runs", "shellstream commands"),
+            (404, "/runs/x/output", "shellstream ps --all"),
+            (400, "/runs/x/signal", "shellstream signal ID INT"),
+        ):
+            error = Refused(f"http://h{path}", status, "no")
+            self.assertIn(said, advice(error))
+        self.assertEqual(advice(Refused("http://h/x", 404, "no")), "")
+        self.assertEqual(advice(Usage("no")), "")
 
     def test_all(self) -> None:
         """Every error has a code that the help tells of."""

@@ -105,13 +105,17 @@ class SettingsTests(SynchronousTestCase):
 
     def test_no_token(self) -> None:
         """A missing token file, or one without a token, is named."""
-        for text, why in (("", "one word"), ("a b", "one word"), ("é", "one word")):
+        for text, why in (
+            ("", "this is no token; paste the whole token"),
+            ("a b", "no token has the character ' '; paste the whole token"),
+            ("shs_…", "no token has the character '…'"),
+        ):
             (self.folder / "bad").write_text(text)
             error = self.assertRaises(
                 ConfigError, self.read, token_file=f"{self.folder}/bad"
             )
             self.assertIn(why, str(error))
-            self.assertIn(f"{self.folder}/bad", str(error))
+            self.assertIn(f"--token-file {self.folder}/bad: ", str(error))
         (self.folder / "bad").write_bytes(b"\xff")
         for name in ("bad", "none"):
             path = f"{self.folder}/{name}"
