@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -99,11 +100,26 @@ class Options(usage.Options):
         self.listen: list[str] = []
         self.settings: Config = DEMO
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # twistd would print its whole help before the one line that matters.
+            known = [f"--{each.rstrip('=')}" for each in self.longOpt]
+            known += [each[0] for each in self.subCommands]
+            wrong = re.search(r"--\S+|(?<=command: ).+", str(error))
+            hint = ""
+            if wrong is not None and wrong[0] not in known:
+                # At the default of 0.6, --nonsense would resemble --insecure.
+                close = get_close_matches(wrong[0], known, n=1, cutoff=0.7)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+            sys.exit(f"shellstream: {error}{hint}; see twistd shellstream --help")
+
     def opt_listen(self, endpoint: str) -> None:
         """
         Twisted endpoint to listen on instead of --port, such as
-        unix:/run/shellstream.sock; may be given several times. The prefix tls:
-        makes it speak https.
+        unix:/run/shellstream.sock; may be given several times. Put tls: before it
+        for https.
         """
         self.listen.append(endpoint)
 
@@ -214,6 +230,9 @@ def makeService(options: Options) -> IService:
             wall_clock,
         )
     for description in options.listen:
+        if description.removeprefix(TLS_PREFIX) == "unix:":
+            how = "needs a path, such as unix:/run/x.sock"
+            sys.exit(f"shellstream: --listen {description} {how}")
         try:
             endpoint = serverFromString(reactor, description.removeprefix(TLS_PREFIX))
         except LookupError:

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import DEMO
@@ -97,9 +96,19 @@ class ListenTests(OptionsTestCase):
         self.assertIn("not a port", str(self.exit("--port", "9" * 5000)))
 
     def test_usage(self) -> None:
-        """An unknown option is a usage error."""
-        for argv in (["--nonsense"], ["command"], ["--port"], ["--check=yes"]):
-            self.assertRaises(UsageError, self.parse, *argv)
+        """A usage error is one line, which suggests a similar option or command."""
+        for argv, words in (
+            (["--nonsense"], "--nonsense not recognized; see"),
+            (["--prot", "80"], "--prot not recognized (did you mean --port?); see"),
+            (["command"], "Unknown command: command; see"),
+            (["toknes"], "Unknown command: toknes (did you mean tokens?); see"),
+            (["--port"], "--port requires argument; see"),
+            (["--check=yes"], "--check must not have an argument; see"),
+        ):
+            said = str(self.exit(*argv))
+            self.assertIn(words, said)
+            self.assertTrue(said.endswith("see twistd shellstream --help"), said)
+            self.assertNotIn("\n", said)
 
     def test_help(self) -> None:
         """Every option is in the help, with its default."""
@@ -109,6 +118,7 @@ class ListenTests(OptionsTestCase):
             self.assertIn(f"--{word}", text)
         for word in ("--check", "--insecure", "tokens"):
             self.assertIn(word, text)
+        self.assertIn("Put tls: before it for https.", " ".join(text.split()))
         self.assertIn("8000", text)
         self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
 

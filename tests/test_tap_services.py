@@ -1,6 +1,7 @@
 """Tests for L{shellstream.tap}: the services of the daemon."""
 
 import resource
+import socket
 from typing import Any
 
 from attrs import evolve
@@ -87,6 +88,10 @@ class ListenerTests(SynchronousTestCase):
                 CannotListenError("127.0.0.1", 80, taken),
                 "127.0.0.1:80: Address already",
             ),
+            (
+                CannotListenError("laptop", 80, socket.gaierror(-2, "Name unknown")),
+                "laptop:80: Name unknown; --interface takes an address",
+            ),
             (CannotListenError("", 80, taken), "80: Address already in use"),
             (CannotListenError("/run/x.sock", 0, "no room"), "no room"),
             (OverflowError("port must be 0-65535"), "tcp:99999: port must be 0-65535"),
@@ -111,6 +116,14 @@ class ServiceTests(SynchronousTestCase):
         options = Options()
         options.parseOptions([f"--listen={each}" for each in listen])
         return options
+
+    def test_no_path(self) -> None:
+        """A UNIX socket without a path is told as such."""
+        exit_ = self.assertRaises(SystemExit, makeService, self.options("unix:"))
+        self.assertEqual(
+            exit_.code,
+            "shellstream: --listen unix: needs a path, such as unix:/run/x.sock",
+        )
 
     def test_services(self) -> None:
         """One service keeps runs, one each listens, and the last prints the banner."""

@@ -229,7 +229,7 @@ class Command:
             if name in seen:
                 continue
             if parameter.default is None:
-                refusals[name] = "is required"
+                refusals[name] = f"is required ({parameter.values()})"
                 continue
             try:  # by now the default of a path may lead elsewhere
                 values[name] = parameter.accept(parameter.default)

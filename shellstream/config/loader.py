@@ -124,12 +124,18 @@ def parse(text: str) -> Config:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError([Mistake("(file)", str(error), "TOML 1.0")]) from None
+        raise ConfigError([_syntax_mistake(str(error))]) from None
     mistakes: list[Mistake] = []
     config = _read_config(Table("", "", document, mistakes))
     if mistakes:
         raise ConfigError(mistakes)
     return config
+
+
+def _syntax_mistake(error: str) -> Mistake:
+    # tomllib ends its messages with the place: "(at line 1, column 3)".
+    what, _, place = error.removesuffix(")").partition(" (at ")
+    return Mistake(place or "TOML", what[:1].lower() + what[1:], "")
 
 
 def _read_config(table: Table) -> Config:

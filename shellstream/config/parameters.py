@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from os.path import isabs, join, realpath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -84,8 +84,17 @@ class Parameter(ABC):
             found["default"] = self.default if text else json.loads(self.default)
         return found
 
+    def values(self) -> str:
+        """What this parameter accepts, in words: C{integer from 1 to 5}."""
+        found = self._schema()
+        if "enum" in found:
+            return f"one of: {', '.join(map(str, found['enum']))}"
+        words = {"minimum": "from", "maximum": "to", "pattern": "that matches"}
+        limits = [f"{word} {found[key]}" for key, word in words.items() if key in found]
+        return " ".join([self.kind, *limits])
+
     @abstractmethod
-    def _schema(self) -> Mapping[str, object]:
+    def _schema(self) -> Mapping[str, Any]:
         """What this type accepts, without what all types have."""
 
 

@@ -112,4 +112,7 @@ def _reason(description: str, failure: Failure) -> str:
         return f"cannot listen on {description}: {error}"
     where = f"{error.interface}:{error.port}" if error.interface else error.port
     why = getattr(error.socketError, "strerror", None) or error.socketError
-    return f"cannot listen on {where}: {why}; choose another --port or --interface"
+    advice = "choose another --port or --interface"
+    if isinstance(error.socketError, socket.gaierror):
+        advice = "--interface takes an address, such as 0.0.0.0 for all"
+    return f"cannot listen on {where}: {why}; {advice}"

@@ -277,7 +277,7 @@ def parser(now: int) -> ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="{make,list,revoke}", required=True)
 
     def command(name: str, about: str, do: Callable[..., None]) -> ArgumentParser:
         found = commands.add_parser(

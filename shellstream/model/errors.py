@@ -84,7 +84,10 @@ class MethodNotAllowed(ShellstreamError):
 
     def __init__(self, method: str, allowed: Sequence[str], why: str = "") -> None:
         names = ", ".join(allowed)
-        text = f"{method} is not allowed here{why}; use one of: {names}"
+        advice = f"use one of: {names}"
+        if names == "POST":
+            advice = "send POST, such as curl -d '' URL"
+        text = f"{method} is not allowed here{why}; {advice}"
         super().__init__(text, headers={"Allow": names})
 
 

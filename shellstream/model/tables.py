@@ -30,13 +30,19 @@ _SETTING = "setting"
 
 @frozen
 class Mistake:
-    """One thing in the file that is not allowed: where, and what is allowed."""
+    """
+    One thing in the file that is not allowed: where, and what is allowed.
+
+    @ivar allowed: empty where C{found} says it.
+    """
 
     key: str
     found: str
     allowed: str
 
     def __str__(self) -> str:
+        if not self.allowed:
+            return f"{self.key}: {self.found}"
         return f"{self.key}: found {self.found}; allowed: {self.allowed}"
 
 

@@ -113,5 +113,8 @@ class Admission:
     def _why(self, command: Command) -> str:
         if self._count >= self._max_running:
             return f"{self._count} commands are running already"
-        mine = len(self._running[command.name])
-        return f"{command.name!r} is running already, {mine} times"
+        limit = command.limits.max_running
+        return (
+            f"{command.name!r} is running already, as often as its max_running "
+            f"({limit}) allows"
+        )

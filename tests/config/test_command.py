@@ -109,12 +109,16 @@ class InvokeTests(SynchronousTestCase):
                 b=String(name="b"),
                 c=Boolean(name="c"),
                 missing=String(name="missing"),
+                n=Integer(name="n", min=1, max=5),
+                either=String(name="either", choices=("x", "y")),
             ),
             [("a", "x"), ("b", "1"), ("b", "2"), ("c", "maybe"), ("misssing", "x")],
             a="takes an integer",
             b="is given more than once",
             c="takes true or false",
-            missing="is required",
+            missing="is required (string)",
+            n="is required (integer from 1 to 5)",
+            either="is required (one of: x, y)",
             misssing="is not a parameter of 'c' (did you mean 'missing'?)",
         )
 

@@ -19,10 +19,12 @@ class WrongTests(SynchronousTestCase):
 
     def test_syntax(self) -> None:
         """A file that is not TOML is reported with the line."""
-        self.assert_wrong("a = \n", "(file)", "line 1", "TOML 1.0")
-        self.assert_wrong("[x\ny]", "(file)", "line 1", "TOML 1.0")
-        self.assert_wrong(COMMAND + COMMAND, "(file)", "line 3", "TOML 1.0")
-        self.assert_wrong("a = " + "[" * 5000, "(file)", "recursion", "TOML 1.0")
+        self.assert_wrong("a = \n", "line 1, column 5", "invalid value", "")
+        self.assert_wrong("[x\ny]", "line 1, column 3", "expected ']'", "")
+        self.assert_wrong(COMMAND + COMMAND, "line 3, column 12", "twice", "")
+        self.assert_wrong("a = " + "[" * 5000, "TOML", "recursion", "")
+        error = self.assertRaises(ConfigError, parse, "a = \n")
+        self.assertEqual(str(error), "line 1, column 5: invalid value")
 
     def test_top(self) -> None:
         """The file's own keys."""

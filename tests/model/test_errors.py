@@ -102,6 +102,8 @@ class ErrorTests(SynchronousTestCase):
         error = errors.MethodNotAllowed("PUT", ["GET", "HEAD"])
         self.assertEqual(error.headers, {"Allow": "GET, HEAD"})
         self.assertIn("PUT is not allowed here; use one of: GET, HEAD", str(error))
+        error = errors.MethodNotAllowed("GET", ["POST"])
+        self.assertIn("here; send POST, such as curl -d '' URL", str(error))
 
     def test_retry_after(self) -> None:
         """A busy daemon says when to come back, in the text and in the header."""
@@ -166,7 +168,8 @@ class ClientErrorTests(SynchronousTestCase):
         )
         self.assertEqual(error.url, "http://pi:8000")
         self.assertEqual(
-            str(client_errors.NoSuchHost("http://pi")), "http://pi: no such host"
+            str(client_errors.NoSuchHost("http://pi")),
+            "http://pi: no such host; check the spelling of its name, and your network",
         )
 
 

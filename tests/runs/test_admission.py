@@ -95,7 +95,9 @@ class AdmissionTests(SynchronousTestCase):
         self.admit(a)
         error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
         self.assertEqual(error.headers, {"Retry-After": str(RETRY_AFTER)})
-        self.assertIn("'a' is running already, 1 times", str(error))
+        self.assertIn(
+            "'a' is running already, as often as its max_running (1) allows", str(error)
+        )
         b = command("b", WhenBusy.REJECT)
         self.admit(b)
         error = self.assertRaises(Busy, self.admission.admit, self.owner.run(b))

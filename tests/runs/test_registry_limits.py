@@ -30,7 +30,10 @@ class RejectTests(BusyTestCase):
         self.begin(self.one())
         self.submit()
         error = self.failureResultOf(self.ask(), Busy).value
-        self.assertIn("'say' is running already, 1 times", str(error))
+        self.assertIn(
+            "'say' is running already, as often as its max_running (1) allows",
+            str(error),
+        )
         self.submit("echo", [("x", "1")])
 
     def test_place_taken_at_once(self) -> None:

@@ -164,6 +164,8 @@ class AnyErrorTests(ProblemTestCase):
             ("GET", "/commands/echo/x", 404, "nothing lives"),
             ("GET", "/stream", 404, "no default command"),
             ("GET", "/stream/echo", 405, "nobody runs it by accident"),
+            ("GET", "/stream/echo", 405, "send POST, such as curl -d '' URL"),
+            ("GET", "/runs//output", 404, "the id of the run is empty"),
             ("DELETE", "/", 405, "DELETE is not allowed here"),
             ("POST", "/commands", 405, "use one of: GET, HEAD"),
         )

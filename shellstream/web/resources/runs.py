@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from twisted.web.resource import Resource as TwistedResource
 
-from shellstream.model.errors import ParametersRefused, RefusedParameter
+from shellstream.model.errors import ParametersRefused, PathNotFound, RefusedParameter
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunQuery, to_document
 from shellstream.runs.interfaces import RunRequest
@@ -54,6 +54,8 @@ class Runs(Resource):
 
     def getChild(self, path: bytes, request: Request) -> TwistedResource:
         if not path:
+            if any(request.postpath):
+                raise PathNotFound("the id of the run is empty; write /runs/ID")
             return self
         return OneRun(self._responder, path.decode("utf-8", "replace"))
 

@@ -123,7 +123,7 @@ class Authenticator:
             again = self._throttle.record_failure(address)
             if again:
                 raise TooManyFailures(again)
-            raise Unauthenticated("this token is not, or no longer, good")
+            raise Unauthenticated("this token is unknown, revoked or expired")
         return principal
 
     def _find_token(self, text: str) -> Principal | None:

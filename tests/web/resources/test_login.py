@@ -76,7 +76,9 @@ class LoginTests(AuthenticationTestCase):
 
     def test_wrong(self) -> None:
         """A wrong token is refused in the format that the client accepts."""
-        self.assertIn(b"not, or no longer, good", self.login("wrong").body)
+        self.assertIn(
+            b"this token is unknown, revoked or expired", self.login("wrong").body
+        )
         reply = self.login("wrong", accept="*/*")
         self.assertEqual(reply.status, 401)
         self.problem(reply)
