@@ -94,4 +94,3 @@ class WalkthroughTests(TestCase):
     test_doctor = walk("docs/reference/doctor.md")
     test_input = walk("docs/reference/input.md")
     test_library = walk("docs/reference/library.md")
-    test_runs = walk("docs/reference/runs.md")
