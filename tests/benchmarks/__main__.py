@@ -92,7 +92,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def versions() -> Mapping[str, str]:
-    """The versions of all that is measured."""
+    """Return the versions of all measured programs."""
     found = dict(machine.versions(PACKAGES))
     for name, argv in PROGRAMS.items():
         try:

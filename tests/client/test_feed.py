@@ -244,7 +244,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(json.loads(wire.asked[0].body), {"rows": 5, "columns": 6})
 
     def test_never_there(self) -> None:
-        """A server that was never there is not waited for."""
+        """The client does not wait for a server that was never there."""
         wire = FakeWire([CannotConnect("h")])
         self.assertRaises(CannotConnect, finish, Client("http://h", wire).start("c"))
         self.assertEqual(len(wire.asked), 1)

@@ -234,7 +234,7 @@ class CutTests(FollowingTestCase):
         self.fails(self.client(NoResponse("h"), retry_for=0).run("c"), CutShort)
 
     def test_never_reached(self) -> None:
-        """A server that was never there is not waited for."""
+        """The client does not wait for a server that was never there."""
         for error in (AWAY, NoSuchHost("h"), ServerFailed("h", 503, "busy")):
             self.assertIs(self.fails(self.client(error).run("c"), type(error)), error)
             found = self.fails(self.client(error).follow("r"), type(error))

@@ -200,7 +200,7 @@ class InvokeProperties(SynchronousTestCase):
 
     @given(CASES, st.text("$abc {}'\"\n", min_size=1))
     def test_script(self, case, script) -> None:
-        """A script is constant whatever is sent; values are in the environment only."""
+        """A script is constant for any values; they are only in the environment."""
         command = Command(name="c", shell=script, params=case.params)
         found, texts = invoked(command, case.sent)
         self.assertEqual(found.argv, ("/bin/sh", "-c", script, "c"))

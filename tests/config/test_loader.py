@@ -7,7 +7,7 @@ from tests.support.configurations import COMMAND, PARAMETER, mistakes
 
 
 class WrongTests(SynchronousTestCase):
-    """A mistake names its key, what was found, and what is allowed."""
+    """A mistake names its key, the value found, and the allowed ones."""
 
     def assert_wrong(self, text: str, key: str, found: str, allowed: str) -> None:
         """The only mistake of this file has this key and these words."""

@@ -46,7 +46,7 @@ class WrongLimitTests(SynchronousTestCase):
             self.assertIn(allowed, an_allowed)
 
     def test_limits(self) -> None:
-        """Each has a type and a range, for the whole file and in a command."""
+        """Each limit has a type and a range, for the whole file and in a command."""
         for name, (values, allowed) in LIMITS.items():
             for value in values:
                 line = f"{name} = {value}\n"

@@ -217,7 +217,7 @@ class RightTests(SynchronousTestCase):
         self.assertEqual((limits.stall_timeout, limits.retain), (3600.0, 64 << 20))
 
     def test_demo(self) -> None:
-        """Without a file there is a command that anyone may try."""
+        """Without a file the configuration is a demo command."""
         assert DEMO.default is not None
         demo = DEMO.commands[DEMO.default]
         self.assertTrue(demo.get)

@@ -47,7 +47,7 @@ class ReadTests(SynchronousTestCase):
         self.assertIs(found.client_certificate, ClientCertificate.OPTIONAL)
 
     def test_wrong(self) -> None:
-        """Each mistake names its key, and what is allowed."""
+        """Each mistake names its key, and the allowed values."""
         for text, key, allowed in (
             ('certificate = "/c"', "tls.key", "a file beside certificate"),
             ('key = "/k"', "tls.certificate", "a file beside key"),

@@ -119,7 +119,7 @@ class ShownTests(TLSTestCase):
         self.addCleanup(service.stopService)
 
     def test_own(self) -> None:
-        """Without files there is one that is kept, and known by its fingerprint."""
+        """Without files the daemon makes its own pair, and logs the fingerprint."""
         first = self.start(TLS(), self.folder)
         self.assertEqual(self.shown(), first.fingerprint)
         second = self.start(TLS(), self.folder)

@@ -122,7 +122,7 @@ class ArchitectureTests(SynchronousTestCase):
 
 
 class SecurityTests(SynchronousTestCase):
-    """The page on security names tests that there are."""
+    """The tests that the page on security names exist."""
 
     def test_names(self) -> None:
         """Each module in brackets is a test module."""

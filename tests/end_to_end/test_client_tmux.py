@@ -18,7 +18,7 @@ params.path = { type = "string" }
 """
 
 
-class SeenTests(TmuxTestCase):
+class ScreenTests(TmuxTestCase):
     """The screen there is the screen here."""
 
     async def begin(self) -> str:

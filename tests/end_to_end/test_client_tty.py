@@ -68,7 +68,7 @@ class TerminalTestCase(ClientTestCase):
         return self.program.out.decode()
 
 
-class SittingTests(TerminalTestCase):
+class SessionTests(TerminalTestCase):
     """A session feels like the command's own machine."""
 
     async def test_session(self) -> None:

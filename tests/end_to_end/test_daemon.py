@@ -108,7 +108,7 @@ class DaemonTests(TestCase):
         self.assertIn(b'"demo"', client.out)
 
     async def test_socket_activation(self) -> None:
-        """It serves a socket that systemd hands over (sd_listen_fds(3))."""
+        """The daemon serves a socket that systemd hands over (sd_listen_fds(3))."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
         # LISTEN_PID must be the daemon's own, which only the shell knows.

@@ -29,7 +29,7 @@ shell = '''{shell}'''
 """
 
 
-class Crowd:
+class ManyClients:
     """
     Clients with a socket each, of which the first C{slow} take a byte at a time.
 
@@ -107,9 +107,9 @@ class ManyTestCase(StateTestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         self.most = hard - 500
 
-    def crowd(self, daemon: Daemon, path: str, slow: int = 0) -> Crowd:
+    def crowd(self, daemon: Daemon, path: str, slow: int = 0) -> ManyClients:
         """A crowd without viewers."""
-        made = Crowd(daemon.port, get(path), slow)
+        made = ManyClients(daemon.port, get(path), slow)
         self.addCleanup(made.close)
         return made
 
@@ -219,7 +219,7 @@ class KeyTests(ManyTestCase):
         shell = f"echo $SHELLSTREAM_RUN >> {began}"
         daemon = await self.start(SHELL.format(shell=shell))
         request = post("/runs", {"command": "one"}, Idempotency_Key="k")
-        crowd = Crowd(daemon.port, request)
+        crowd = ManyClients(daemon.port, request)
         self.addCleanup(crowd.close)
         await deferToThread(crowd.join, AT_ONCE)
         bodies = await deferToThread(crowd.read)

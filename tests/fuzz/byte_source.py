@@ -37,7 +37,7 @@ class ByteSource:
         return int.from_bytes(self.take(size), "big") % below
 
     def one_of(self, choices: Sequence[T]) -> T:
-        """One of these."""
+        """Return one of these."""
         return choices[self.number(len(choices))]
 
     def some(self) -> bytes:

@@ -61,8 +61,8 @@ def channel(data: bytes) -> None:
         connection.lose()
     statuses = re.findall(rb"(?m)^HTTP/1\.[01] ([0-9]{3}) ", answer)
     assert b"500" not in statuses, answer
-    orders = _orders(wire)
-    assert len(spawn.started) <= orders, wire
+    starts = _count_starts(wire)
+    assert len(spawn.started) <= starts, wire
     assert not (spawn.started and required) or b"remote-user" in wire.lower(), wire
     for line in log.written:
         assert re.fullmatch(r"[\x20-\x7e]+\n", line), line
@@ -100,7 +100,7 @@ def _nothing_fails() -> Iterator[None]:
         raise AssertionError(event["log_failure"].getTraceback())
 
 
-def _orders(wire: bytes) -> int:
+def _count_starts(wire: bytes) -> int:
     """
     How many requests that may start a command an independent parser (h11) finds in the
     same bytes, up to the first that it refuses.

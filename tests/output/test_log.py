@@ -145,7 +145,7 @@ class OutputLogTests(SynchronousTestCase):
         self.assertEqual([each.data for each in log.read(1, 100)], [b"b", b"cd", b"ef"])
 
 
-class BackingTests(SynchronousTestCase):
+class StorageTests(SynchronousTestCase):
     """Output beyond the memory limit is read from the storage."""
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.data())

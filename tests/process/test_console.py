@@ -27,7 +27,7 @@ from tests.support.programs import readable
 
 @define(eq=False)
 class Owner:
-    """Whose keyboard it is."""
+    """The owner of a child on a terminal."""
 
     closed: Deferred[None]
     protocol: ProcessProtocol = field(factory=ProcessProtocol)
@@ -233,7 +233,7 @@ class EndTests(ConsoleTestCase):
             await turn()
 
 
-class CannotSitTests(SynchronousTestCase):
+class RefusedTests(SynchronousTestCase):
     """A failed start with input or a terminal leaves nothing open."""
 
     def assert_refused(self, error: type[Exception], command: Command) -> str:

@@ -148,7 +148,7 @@ class LoaderTests(FilesTestCase):
         self.assertIsNone(find_loader(self.compile("cc", "-static")))
 
     def test_other_libc(self) -> None:
-        """One with another libc has another."""
+        """A program of another libc has another loader."""
         other, usual = (
             find_loader(self.compile("musl-gcc")),
             find_loader(locate("sh", None, None)),

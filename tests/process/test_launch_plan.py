@@ -140,7 +140,7 @@ class CannotPrepareTests(SynchronousTestCase):
         self.assertIn("must leave a program enough to start", reason)
 
     def test_root_has_any_number(self) -> None:
-        """A limit of processes has no effect on root."""
+        """A limit of processes is refused for root, who is exempt from it."""
         with patch.object(os, "geteuid", return_value=0):
             (reason,) = self.reasons(command(processes=9))
         self.assertIn("processes: root may have any number; name a user", reason)

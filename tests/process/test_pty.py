@@ -91,7 +91,7 @@ class BytesTests(TestCase):
         self.assertEqual(told.output_, expected)
 
     async def test_by_name(self) -> None:
-        """Both can be opened again by their names."""
+        """Both streams can be opened again by their names."""
         _, told = start(self, on_terminal("echo o > /dev/stdout; echo e > /dev/stderr"))
         self.assertEqual((await told.ended).code, 0)
         self.assertEqual(told.output_, {Stream.STDOUT: b"o\n", Stream.STDERR: b"e\n"})

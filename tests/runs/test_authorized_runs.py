@@ -46,7 +46,7 @@ class EverythingTests(runs_memory.MemoryRuns):
         return AuthorizedRuns(self.registry, ANONYMOUS_CALLER, lambda entry: None)
 
 
-class PermittedTestCase(RegistryTestCase):
+class AuthorizedRunsTestCase(RegistryTestCase):
     """Several callers with different rights."""
 
     config = evolve(CONFIG, commands={**CONFIG.commands, "hear": HEAR}, max_running=9)
@@ -83,7 +83,7 @@ class PermittedTestCase(RegistryTestCase):
         return failure.value
 
 
-class RunTests(PermittedTestCase):
+class RunTests(AuthorizedRunsTestCase):
     """The rights to existing runs."""
 
     def everything(self, runs: AuthorizedRuns, run_id: str) -> dict[Action, list[Any]]:
@@ -165,7 +165,7 @@ class RunTests(PermittedTestCase):
         self.assertIsInstance(error, Forbidden)
 
 
-class CommandTests(PermittedTestCase):
+class CommandTests(AuthorizedRunsTestCase):
     """The rights to commands."""
 
     def test_config(self) -> None:
@@ -209,7 +209,7 @@ class CommandTests(PermittedTestCase):
         self.assertEqual((again.record.id, began), (one.record.id, False))
 
 
-class JoinTests(PermittedTestCase):
+class JoinTests(AuthorizedRunsTestCase):
     """The rights of a request that may join a run."""
 
     limits = Limits(max_running=1, when_busy=WhenBusy.JOIN)
@@ -248,7 +248,7 @@ class JoinTests(PermittedTestCase):
         self.assertIsInstance(error, IdempotencyKeyReused)
 
 
-class NoticeTests(PermittedTestCase):
+class NoticeTests(AuthorizedRunsTestCase):
     """Events are shared by all; each reader filters them by its rights."""
 
     def test_allows(self) -> None:

@@ -33,10 +33,10 @@ MASKED = {"who": "me", "password": MASK, "pin": MASK}
 CI = Caller(Principal(name="ci", grant=EVERYTHING, credential="token 1"), "192.0.2.1")
 
 
-class NotedTests(RegistryTestCase):
+class AuditedTests(RegistryTestCase):
     """Each start and each end of a run is audited once."""
 
-    def noted_as(self) -> list[tuple[Any, ...]]:
+    def new_entries(self) -> list[tuple[Any, ...]]:
         """Return the new audit entries, with their runs."""
         found = [
             (each.action.value, each.run, each.facts.get("state"))
@@ -70,7 +70,7 @@ class NotedTests(RegistryTestCase):
         """A start is audited before the process starts; a failed start has an end."""
         self.spawn.error = Busy("there is no room", 1)
         self.failureResultOf(self.ask(), Busy)
-        first, second = self.noted_as()
+        first, second = self.new_entries()
         self.assertEqual(first[0::2], ("start", "running"))
         self.assertEqual(second, ("end", first[1], "failed"))
 
@@ -80,7 +80,7 @@ class NotedTests(RegistryTestCase):
         first, second = self.submit(), self.submit()
         self.successResultOf(Deferred.fromCoroutine(self.registry.cancel(second.id)))
         self.assertEqual(
-            self.noted_as(),
+            self.new_entries(),
             [
                 ("start", first.id, "running"),
                 ("start", second.id, "queued"),
@@ -105,9 +105,9 @@ class NotedTests(RegistryTestCase):
         first, second = self.submit(), self.submit()
         self.restart(evolve(CONFIG, commands={"echo": CONFIG.commands["echo"]}))
         lost, failed = ("end", first.id, "lost"), ("end", second.id, "failed")
-        self.assertEqual(self.noted_as(), [lost, failed])
+        self.assertEqual(self.new_entries(), [lost, failed])
         self.restart(CONFIG)
-        self.assertEqual(self.noted_as(), [])
+        self.assertEqual(self.new_entries(), [])
 
     def test_stopped(self) -> None:
         """A run that a stop ends has its end audited; a queued run has no end yet."""
@@ -116,10 +116,10 @@ class NotedTests(RegistryTestCase):
         self.noted.clear()
         self.registry.supervisor.stop()
         self.spawn.started[-1].exit(None, 15)
-        self.assertEqual(self.noted_as(), [("end", first.id, "signaled")])
+        self.assertEqual(self.new_entries(), [("end", first.id, "signaled")])
         self.restart(self.registry.config)
         self.spawn.started[-1].exit()
-        self.assertEqual(self.noted_as(), [("end", second.id, "exited")])
+        self.assertEqual(self.new_entries(), [("end", second.id, "exited")])
 
     def test_again(self) -> None:
         """The same request with the same key starts nothing, and is not audited."""

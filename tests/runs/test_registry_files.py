@@ -54,7 +54,7 @@ class UnrecordedTests(FileTestCase):
         self.assert_nothing_left()
 
     def test_found(self) -> None:
-        """Until then the run is found with its end and its output."""
+        """A run with an unrecorded end is found with that end and its output."""
         run_id = self.ended()
         found = self.successResultOf(self.registry.find(run_id))
         assert isinstance(found, EndedRun)

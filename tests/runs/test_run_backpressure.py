@@ -57,7 +57,7 @@ class Client:
         self.viewer.start()
 
 
-class PaceTestCase(RunTestCase):
+class BackpressureTestCase(RunTestCase):
     """A run whose child writes as much as it may."""
 
     limits = Limits()
@@ -75,7 +75,7 @@ class PaceTestCase(RunTestCase):
         self.assertTrue(self.child.paused)
 
 
-class PaceTests(PaceTestCase):
+class BackpressureTests(BackpressureTestCase):
     """The child waits for the slowest viewer, but only as long as it must."""
 
     def test_fast(self) -> None:
@@ -210,7 +210,7 @@ STEPS = st.lists(
 )
 
 
-class PaceProperties(PaceTestCase):
+class BackpressureProperties(BackpressureTestCase):
     """Each viewer gets all output unchanged, in any order of events."""
 
     @given(STEPS)

@@ -77,7 +77,7 @@ class RecordTests(RunTestCase):
         self.assertEqual(self.child.signals, [])
 
     def test_signal(self) -> None:
-        """A signal reaches the process, while there is one."""
+        """A signal reaches the process as long as it lives."""
         self.assertTrue(self.run_.signal(10))
         self.assertEqual(self.child.signals, ["SIGUSR1"])
         self.exit()

@@ -93,7 +93,7 @@ class NamesTests(SynchronousTestCase):
         self.assertIn("email:ann@example.org", identity_of(peer).names)
 
     def test_malformed(self) -> None:
-        """A certificate that cannot be read is no one's."""
+        """A malformed certificate has no identity."""
         odd = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
         self.assertEqual(identity_of(certificate(x509.Name([]), [odd])).names, ())
         good = certificate(x509.Name([]), [x509.DNSName("ann.example")])

@@ -149,7 +149,7 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(found, [State.QUEUED, State.RUNNING])
 
     def test_newest(self) -> None:
-        """The newest id is known, if there is one."""
+        """The newest id is found, if a run exists."""
         self.assertIsNone(self.database.newest_id())
         self.add(record("2"), record("1"))
         self.assertEqual(self.database.newest_id(), "2")

@@ -172,7 +172,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.recorded, [("token-made", "mine", "me")])
 
     def test_in_memory(self) -> None:
-        """Without a file there are those that were added."""
+        """Without a file only the added tokens are valid."""
         self.tokens = self.store(None)
         self.start()
         self.assertFalse(self.good())

@@ -86,7 +86,7 @@ class LimitTestCase(RunTestCase):
         self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
 
     def die(self, reason: Reason) -> None:
-        """The child heeds the signal, and that is the end of the run."""
+        """Let the child die of the signal, and check the run's end."""
         self.child.lives = False
         self.exit(None, 15)
         self.assert_over(State.SIGNALED, reason)

@@ -88,7 +88,7 @@ class Contract(_Base):
         return self.successResultOf(deferred(asked))
 
     def refused(self, asked: Awaitable[object], error: type[Exception]) -> Exception:
-        """The error that there is instead."""
+        """Return the error, which must be there at once."""
         found: Exception = self.failureResultOf(deferred(asked), error).value
         return found
 
@@ -159,7 +159,7 @@ class RunsContract(Contract):
         self.assertRaises(CommandUnknown, runs.config.command, "ehco")
 
     def test_check(self) -> None:
-        """Orders are taken, also where there is no room for one more just now."""
+        """The check passes even while there is no room for another run."""
         self.result(self.runs().check())
         for _ in range(CONTRACTED.max_running):
             self.requested()

@@ -25,7 +25,7 @@ class OutputContract(Contract):
     """Output is read, followed and waited for."""
 
     def test_output(self) -> None:
-        """Output is read from any offset that there is, while it runs and after."""
+        """Output can be read from any kept offset, during the run and after it."""
         run = self.requested()
         run_id, log = run.record.id, run.log
         self.assertEqual((log.start, log.end, log.closed), (0, 0, False))

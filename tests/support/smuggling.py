@@ -27,7 +27,7 @@ def _post(*lines: bytes, body: bytes = b"") -> bytes:
 
 
 def _coded(coding: bytes) -> bytes:
-    """A body that is chunked or not, according to who reads this header."""
+    """Return a body that is chunked only for some readers of this header."""
     return _post(coding, body=b"0\r\n\r\n")
 
 

@@ -43,7 +43,7 @@ class AuditedTests(WebTestCase):
         return reply.headers["shellstream-run"]
 
     def entry(self) -> AuditEntry:
-        """The one that there is."""
+        """Return the only entry."""
         (entry,) = self.noted
         self.noted.clear()
         return entry
@@ -74,8 +74,8 @@ class AuditedTests(WebTestCase):
         run = self.spawn.started[-1].run
         self.assert_done(AuditAction.START, run.id, state="running")
 
-    def test_steering(self) -> None:
-        """A signal says which; a run that is cancelled and one that is forgotten."""
+    def test_control(self) -> None:
+        """A signal, with its name, a cancelled run, and a deleted run have entries."""
         run = self.begun()
         self.ask("POST", f"/runs/{run}/signal", b'{"signal": "SIGINT"}')
         self.assert_done(AuditAction.SIGNAL, run, signal="INT")
@@ -126,7 +126,7 @@ class AuditedTests(WebTestCase):
         self.ask("GET", "/stream?a=b", headers={"Sec-Fetch-Site": "cross-site"})
         self.assert_refused("GET /stream", 403, "another site")
 
-    def test_ordered(self) -> None:
+    def test_start_refused(self) -> None:
         """The refusal of a start names the command and the parameters."""
         self.begin("echo", x="1")
         self.noted.clear()
@@ -206,8 +206,8 @@ class SecretTests(WebTestCase):
 class RefusalTests(AuthenticationTestCase):
     """Refusals and logins are audited."""
 
-    def assert_noted(self, what: AuditAction, who: str = "", **facts: Any) -> None:
-        """The one entry there is says so."""
+    def assert_audited(self, what: AuditAction, who: str = "", **facts: Any) -> None:
+        """Check that this is the only entry."""
         (entry,) = self.noted
         self.noted.clear()
         self.assertEqual(
@@ -222,12 +222,14 @@ class RefusalTests(AuthenticationTestCase):
             for headers in ({}, {"Authorization": "Bearer x"}):
                 self.ask("GET", "/runs", headers={"Accept": accept, **headers})
                 self.assertEqual(self.reply().status, 401)
-                self.assert_noted(AuditAction.REFUSED, status=401, request="GET /runs")
+                self.assert_audited(
+                    AuditAction.REFUSED, status=401, request="GET /runs"
+                )
 
     def test_wrong_name(self) -> None:
         """A request for another host is audited."""
         self.connection.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
-        self.assert_noted(AuditAction.REFUSED, status=421, request="GET /")
+        self.assert_audited(AuditAction.REFUSED, status=421, request="GET /")
 
     def test_forbidden(self) -> None:
         """A forbidden caller is named, also if the run is hidden from it."""
@@ -236,27 +238,27 @@ class RefusalTests(AuthenticationTestCase):
         bob = self.tokens.make("bob", own=True)
         self.by(bob, "POST", f"/runs/{run}/cancel")
         path = f"POST /runs/{run}/cancel"
-        self.assert_noted(AuditAction.REFUSED, "bob", status=404, request=path)
+        self.assert_audited(AuditAction.REFUSED, "bob", status=404, request=path)
         carol = self.tokens.make("carol", actions=frozenset({Action.READ}))
         self.by(carol, "POST", f"/runs/{run}/cancel")
-        self.assert_noted(AuditAction.REFUSED, "carol", status=403, request=path)
+        self.assert_audited(AuditAction.REFUSED, "carol", status=403, request=path)
 
     def test_login(self) -> None:
         """A login is audited, and so is a failed one."""
         token = self.tokens.make("alice")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         self.ask("POST", "/login", f"token={token}".encode(), form)
-        self.assert_noted(AuditAction.LOGIN, "alice")
+        self.assert_audited(AuditAction.LOGIN, "alice")
         for accept in ("*/*", "text/html"):
             self.ask("POST", "/login", b"token=x", {**form, "Accept": accept})
-            self.assert_noted(AuditAction.REFUSED, "stranger", status=401)
+            self.assert_audited(AuditAction.REFUSED, "stranger", status=401)
 
-    def test_steered(self) -> None:
+    def test_control_by_another(self) -> None:
         """The entry names the caller, whoever owns the run."""
         run = self.run_by(self.tokens.make("alice"))
         self.noted.clear()
         self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
-        self.assert_noted(AuditAction.CANCEL, "bob")
+        self.assert_audited(AuditAction.CANCEL, "bob")
         self.started.exit(None, 15)
         self.assertEqual(self.noted[-1].principal, "alice")
 

@@ -184,7 +184,7 @@ class KeyTests(SlowTestCase):
 
 
 class JoinTests(RunsTestCase):
-    """A command may let requests join the run there is."""
+    """A command may let requests join its running run."""
 
     config = Config(
         commands={

@@ -4,7 +4,7 @@ from tests.benchmarks.peers.base import Kind, Peer
 
 
 class Aiohttp(Peer):
-    """As in its documentation."""
+    """aiohttp as in its documentation."""
 
     name = "aiohttp"
     kind = Kind.HTTP

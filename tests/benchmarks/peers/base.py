@@ -30,7 +30,7 @@ _START = 30.0
 
 
 class Kind(Enum):
-    """In which group a peer is compared."""
+    """The group in which a peer is compared."""
 
     OURS = "ours"
     HTTP = "HTTP"
@@ -78,7 +78,7 @@ class Peer:
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Those of its needs that are not installed."""
+        """Return the needed programs that are not installed."""
         programs = [name for name in cls.programs if shutil.which(name) is None]
         packages = [
             name for name in cls.packages if importlib.util.find_spec(name) is None
@@ -171,7 +171,7 @@ class Peer:
         ]
 
     def stop(self) -> None:
-        """Kill it with all that it has started, and remove its folder."""
+        """Kill the peer with all that it has started, and remove its folder."""
         started = {each.pid for each in self._started}
         left = machine.tree(list(started))
         for program in self._started:  # these first, or they might start more

@@ -18,7 +18,7 @@ cgi.assign = ("" => "")
 
 
 class Lighttpd(Peer):
-    """With streamed responses and a bounded buffer."""
+    """lighttpd with streamed responses and a bounded buffer."""
 
     name = "lighttpd CGI"
     kind = Kind.HTTP

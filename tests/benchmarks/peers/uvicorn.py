@@ -6,7 +6,7 @@ from tests.benchmarks.peers.base import SERVERS, Kind, Peer
 
 
 class Uvicorn(Peer):
-    """With uvloop and httptools, which C{uvicorn[standard]} installs for speed."""
+    """uvicorn with uvloop and httptools, which C{uvicorn[standard]} installs."""
 
     name = "Starlette/uvicorn"
     kind = Kind.HTTP

@@ -34,7 +34,7 @@ class ArgumentTests(SynchronousTestCase):
         self.assertEqual(given.seconds, SECONDS)
 
     def test_usage(self) -> None:
-        """Each mistake has a message of its own."""
+        """Each mistake has its own message."""
         for argv, said in (
             (["--nonsense"], "see shellstream doctor --help"),
             (["a", "b"], "'b' is unknown"),
@@ -97,7 +97,7 @@ class ExamineTests(SynchronousTestCase):
             self.assertEqual(report.facts[0]["url"], url)
 
     def test_command(self) -> None:
-        """Two dashes are followed by a command, whatever it looks like."""
+        """All words after two dashes are the command."""
         words = ("--json", "--", "echo", "--json", "--", "x")
         report = self.report(FakeProbeClient(), *words)
         self.assertEqual(report.facts[0]["bytes"], 12)

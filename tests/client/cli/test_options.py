@@ -81,7 +81,7 @@ class ArgumentTests(SynchronousTestCase):
             self.assertIn("shellstream run ps", str(error))
 
     def test_run_named_as_subcommand(self) -> None:
-        """C{run} says that what follows is a command's name, whatever it is."""
+        """The word after C{run} is always a command's name."""
         for name in SUBCOMMANDS:
             self.assertEqual(parse_arguments(["run", name]).words, [name])
 
@@ -145,7 +145,7 @@ class ArgumentTests(SynchronousTestCase):
                 self.assertIn(name.lstrip("-"), out.getvalue())
 
 
-class WordsTests(SynchronousTestCase):
+class TargetTests(SynchronousTestCase):
     """Words become one request."""
 
     def test_requests(self) -> None:
@@ -218,7 +218,7 @@ class CodeTests(SynchronousTestCase):
         return End(state, code, signal, None, 0)
 
     def test_codes(self) -> None:
-        """As a shell would see the command exit."""
+        """The exit code is the one that a shell would report."""
         for end, code in (
             (self.end("exited", 0), 0),
             (self.end("exited", 3), 3),

@@ -50,7 +50,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(self.read({"SHELLSTREAM_URL": ""}).url, DEFAULT_SERVER)
 
     def test_server(self) -> None:
-        """A server by its URL or name, with what the configuration says of it."""
+        """A server is given by its URL, or by its name in the configuration."""
         self.config.write_text(LAPTOP.format(folder=self.folder))
         laptop = self.read()
         self.assertEqual(laptop.url, "https://laptop:8443/shell")

@@ -222,7 +222,7 @@ class EscapeTests(SynchronousTestCase):
         return sent, escape.found
 
     def test_rules(self) -> None:
-        """As ssh(1) has it."""
+        """The escape works as in ssh(1)."""
         for typed, expected in {
             b"~.": (b"", True),
             b"ls\r~.more": (b"ls\r", True),

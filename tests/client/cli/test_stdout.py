@@ -27,7 +27,7 @@ from tests.support.processes import turn
 
 
 class WriterTests(TestCase):
-    """L{OutputWriter} writes all there is, or says why it cannot."""
+    """L{OutputWriter} writes everything, or raises the reason."""
 
     timeout = 30
 

@@ -53,7 +53,7 @@ class TrialTests(SynchronousTestCase):
         self.assertEqual(written(self.trial(shell, PTY)), b"out\n")
 
     def test_cures(self) -> None:
-        """A setup adds a prefix and variables; PERL5OPT keeps what it held."""
+        """A setup adds a prefix and variables; PERL5OPT keeps its value."""
         setup = Setup("x", prefix=("env", "A=1"), env={"B": "2", "PERL5OPT": "-w"})
         self.patch(os, "environ", {**os.environ, "B": "1", "PERL5OPT": "-t"})
         self.assertEqual(

@@ -18,7 +18,7 @@ class ReportTests(SynchronousTestCase):
     """A report is the same for people and for programs."""
 
     def test_json(self) -> None:
-        """JSON holds the whole report, whatever was examined."""
+        """JSON holds the whole report of any target."""
         reports = (
             diagnose([hop(), hop(late, "proxy")], idle=None, longest=20),
             diagnose_stream([stream_probe()]),

@@ -339,7 +339,7 @@ class HeaderTests(DiagnosisTestCase):
         self.assertIn("X-Content-Type-Options: nosniff", finding.cure)
 
     def test_tls(self) -> None:
-        """Another issuer than directly, or an untrusted one, may intercept."""
+        """A proxy with another or an untrusted issuer may intercept."""
         server = hop(certificate=Certificate("CN=Real"))
         proxy = hop(name="proxy", certificate=Certificate("CN=Corp", "self-signed"))
         found = self.found(server, proxy)

@@ -17,7 +17,7 @@ EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 
 
 class AsyncioTests(WireContract, TestCase):
-    """On asyncio."""
+    """The wire on asyncio."""
 
     def wire(self) -> Wire:
         return AsyncioWire()
@@ -66,7 +66,7 @@ class AsyncioTests(WireContract, TestCase):
 
 
 class TreqTests(WireContract, TestCase):
-    """On Twisted's reactor."""
+    """The wire on Twisted's reactor."""
 
     def wire(self) -> Wire:
         return TreqWire(reactor)

@@ -102,7 +102,7 @@ class LoginTests(AuthenticationTestCase):
                 (reply.status, reply.headers["location"]), (303, "/"), then
             )
 
-    def test_proof(self) -> None:
+    def test_csrf_token(self) -> None:
         """A change by cookie needs the CSRF token of our page."""
         cookie = self.cookie(self.tokens.make("alice"))
         csrf_token = self.csrf_token(cookie)

@@ -122,7 +122,7 @@ class CreateTests(RunsTestCase):
             self.assertTrue(found["detail"].endswith("send application/json"), found)
 
     def test_unknown_command(self) -> None:
-        """A command that is not there is 404, with the likely one."""
+        """An unknown command is 404, with the likely one."""
         self.post("/runs", {"command": "ehco"})
         self.assert_problem(404, "did you mean 'echo'?")
         self.serve(Config(commands={"echo": ECHO}))

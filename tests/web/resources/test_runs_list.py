@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.resources.runs}: which runs there are."""
+"""Tests for L{shellstream.web.resources.runs}: the list of runs."""
 
 from urllib.parse import quote
 
@@ -71,7 +71,7 @@ class ListTests(RunsTestCase):
         self.assertEqual(self.listed(found["next"].removeprefix("/runs")), self.ids[4:])
 
     def test_states(self) -> None:
-        """Every state there is can be asked for."""
+        """The list can be filtered by every state."""
         for state in State:
             expected = self.ids if state is State.RUNNING else []
             self.assertEqual(self.listed(f"?state={state.value}"), expected)

@@ -241,7 +241,7 @@ class AnsweringTests(WaitTestCase):
 
 
 class ExpectTests(WaitTestCase):
-    """C{Expect} is heeded, or refused."""
+    """C{Expect} is obeyed, or refused."""
 
     def test_unknown(self) -> None:
         """An unknown expectation is refused."""

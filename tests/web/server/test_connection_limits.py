@@ -36,7 +36,7 @@ def v6(host: str) -> IPv6Address:
     return IPv6Address("TCP", host, 1000)
 
 
-class OriginTests(SynchronousTestCase):
+class ClientNetworkTests(SynchronousTestCase):
     """The addresses that count as one client."""
 
     def test_addresses(self) -> None:
@@ -117,7 +117,7 @@ class LogTests(SynchronousTestCase):
 
 
 class ScarceWire(Wire):
-    """A connection by the last descriptor that there is."""
+    """A connection that has the last free descriptor."""
 
     def fileno(self) -> int:
         return file_limit() - 1
