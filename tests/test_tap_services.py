@@ -118,7 +118,7 @@ class ServiceTests(SynchronousTestCase):
         return options
 
     def test_no_path(self) -> None:
-        """A UNIX socket without a path is told as such."""
+        """A UNIX socket without a path is reported as that."""
         exit_ = self.assertRaises(SystemExit, makeService, self.options("unix:"))
         self.assertEqual(
             exit_.code,

@@ -54,7 +54,7 @@ class Content:
         return len(self.head) + self.size
 
     def holds(self, piece: memoryview, offset: int) -> bool:
-        """Whether the content has C{piece} at C{offset}; as fast as memory."""
+        """Return whether the content has C{piece} at C{offset}; as fast as memory."""
         if offset + len(piece) > self.total:
             return False
         before = len(self.head) - offset

@@ -18,7 +18,7 @@ class Body(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the end came, as the protocol marks it."""
+        """Whether the end mark of the protocol has come."""
 
     def decode(
         self, view: memoryview, start: int, end: int, sink: Sink, now: float
@@ -34,7 +34,7 @@ class Decoder(Body, Protocol):
 
     @property
     def answered(self) -> bool:
-        """Whether all that precedes the output has come."""
+        """Whether the headers before the output have come."""
 
 
 @define

@@ -131,7 +131,7 @@ ANYTHING = st.lists(
 
 
 def says_so(parameter: Parameter) -> bool:
-    """Whether the operator let values of this parameter begin with a dash."""
+    """Return whether values of this parameter may begin with a dash."""
     match parameter:
         case String(choices=choices) if choices is not None:
             return True

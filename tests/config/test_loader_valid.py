@@ -170,7 +170,7 @@ class RightTests(SynchronousTestCase):
             name="x-1.y",
             shell="echo $name",
             params={"name": String(name="name")},
-            # What the file itself has is each command's, where it has none.
+            # A command without a limit of its own has the one at the top of the file.
             limits=Limits(
                 timeout=90.0,
                 idle_timeout=45.0,

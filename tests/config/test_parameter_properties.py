@@ -55,7 +55,7 @@ ODD_CASES = st.one_of(*(st.tuples(parameter, VALUES) for parameter, _ in LIKELY)
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> bool:
-    """Whether a value is valid by a schema that a parameter may have."""
+    """Return whether a value is valid by a parameter's schema."""
     types: dict[str, Any] = {"string": str, "integer": int, "boolean": bool}
     wanted = types.get(schema["type"], int | float)
     if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):

@@ -133,7 +133,7 @@ class AuthTests(DaemonTestCase):
         self.file.change(lambda kept: {**kept, token.id: token}, unrecorded)
 
     def auth(self, daemon: Daemon) -> tuple[bool, str | None]:
-        """Whether authentication is required, and the token that was made."""
+        """Return whether authentication is required, and the new token."""
         policy = daemon.auth_policy
         return policy.required, policy.pop_first_token()
 

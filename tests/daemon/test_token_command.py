@@ -22,7 +22,7 @@ DAY = 86_400_000_000
 
 
 class Said(NamedTuple):
-    """How a command line ended."""
+    """The exit code and the output of a command line."""
 
     code: object
     out: str

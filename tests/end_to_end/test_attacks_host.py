@@ -129,7 +129,7 @@ class LeakTests(TestCase):
             await each.headed
         for name in WAYS:
             found = (await self.printed(daemon, f"fds-{name}")).decode().split()
-            # The last is what ls reads the folder through.
+            # The last is the descriptor by which ls reads the folder.
             self.assertEqual(found, ["0", "1", "2", "3"], name)
         await ask(daemon.port, post(f"/runs/{begun.run}/cancel"))
 

@@ -38,7 +38,7 @@ class SignalTests(ClientTestCase):
         """
         Run a command that says C{ready}; C{self.run} is the client.
 
-        @return: what is cut when no process of the run is left.
+        @return: a lifeline that is cut when no process of the run is left.
         """
         lifeline = Lifeline(self)
         shell = f"exec 3> '{lifeline.path}'; {shell}"

@@ -35,7 +35,7 @@ class TerminalTestCase(ClientTestCase):
         ioctl(self.terminal, termios.TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
 
     def modes(self) -> list[Any]:
-        """How the terminal is set just now."""
+        """Return the current settings of the terminal."""
         return termios.tcgetattr(self.terminal)
 
     def sit(self, *words: str) -> Program:
@@ -111,7 +111,7 @@ class LeavingTests(TerminalTestCase):
     """However it ends, the terminal is as it was."""
 
     async def stuck(self, *options: str) -> Program:
-        """A command that heeds no key."""
+        """A command that ignores every key."""
         await self.serve(CONFIG)
         program = self.sit(*options, "--tty", "stuck")
         await program.seen(b"here")

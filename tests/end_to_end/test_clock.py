@@ -36,7 +36,7 @@ class ClockTests(StateTestCase):
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
             "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # nobody can set that one
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # this clock cannot be set
         }
         config = CONFIG.format(gated=gate.shell)
         options = ("--state-dir", str(self.state))
@@ -75,7 +75,7 @@ class ClockTests(StateTestCase):
         ids = [first.run, gated.run, second.run, endless.run]
         self.assertEqual([each["id"] for each in runs], ids)
         self.assertLess(runs[2]["created"], runs[0]["created"])  # it was set
-        # Those that ended in what is the future now age from now on.
+        # Runs whose end is now in the future age from now on.
         for later in (0, 400):
             await self.stop(daemon)
             self.set(later - 3600)

@@ -122,7 +122,7 @@ class ResumeTests(CutTestCase):
             if answers == 5:
                 self.gate.let_through()
             limit = self.random.randrange(self.random.choice([300, 10_000, 100_000]))
-            if answers < 5:  # of what is there before that
+            if answers < 5:  # of the output before that
                 limit %= 10_000
             elif answers > 40:
                 limit = 1 << 30
@@ -174,7 +174,7 @@ class CurlTests(CutTestCase):
         self.gate.let_through()
         run_id = await self.begin(daemon)
         account = await fetch_output(daemon.port, run_id)
-        # Not within the headers: curl would take what is there for all of them.
+        # Not within the headers: curl would accept a part of them as all.
         limits = [self.random.randrange(1000, 100_000) for _ in range(10)]
         proxy = await start_cutting_proxy(self, daemon, limits)
         file = Path(self.mktemp()).absolute()

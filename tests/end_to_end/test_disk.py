@@ -121,7 +121,7 @@ class FullDiskTests(DiskTestCase):
         daemon = await self.start(CONFIG)
         self.fill()
         refused = await self.order(daemon)
-        for _ in range(100):  # until what SQLite had in reserve is used up, too
+        for _ in range(100):  # until SQLite's reserve is used up, too
             if " 503 " in refused.head:
                 break
             refused = await self.order(daemon)

@@ -33,9 +33,9 @@ params.x = { type = "string", default = "" }
 
 class Flood:
     """
-    Connections of one address, which block: it belongs into a thread.
+    Connections of one address, which block, and so belong into a thread.
 
-    @ivar wires: what each was answered.
+    @ivar wires: the response on each.
     @ivar over: those that the daemon has closed or reset.
     """
 
@@ -101,7 +101,7 @@ class Flood:
 
 
 def tls(test: TestCase) -> tuple[str, SSLContext]:
-    """An endpoint with a certificate, and what trusts it."""
+    """Return an endpoint with a certificate, and a context that trusts it."""
     folder = Path(test.mktemp()).absolute()
     folder.mkdir(parents=True)
     authority = trustme.CA()

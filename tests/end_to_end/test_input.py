@@ -88,7 +88,7 @@ class Sender:
             before = self.taken
             status = self.send(piece)
             assert status == 204, status
-            # Of what broke off, more may have been taken than this has.
+            # More of a broken request may have been taken than this counts.
             assert self.taken >= before + len(piece), (self.taken, before)
         assert self.send(b"", eof=True) == 204
 

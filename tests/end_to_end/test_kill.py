@@ -156,7 +156,7 @@ class Worker:
         end = replay.end
         assert run is not None
         assert end is not None
-        test.assertEqual(saw.start, 0, command)  # it waited for those who watch
+        test.assertEqual(saw.start, 0, command)  # it waited for its viewers
         test.assertEqual(end["offset"], replay.start + len(replay.data), command)
         test.assertGreaterEqual(end["offset"], len(saw.data), command)
         retain = RETAIN.get(command, 64 << 20)

@@ -34,7 +34,7 @@ class SmugglingTests(TestCase):
     timeout = 120
 
     async def runs(self, port: int) -> int:
-        """How many were started until now."""
+        """Return the number of runs started so far."""
         return len(json.loads((await fetch(port, "/runs")).body)["runs"])
 
     async def test_attacks(self) -> None:

@@ -126,10 +126,10 @@ class OutputTests(StateTestCase):
 
     async def assert_told(self, damage: Callable[[Path], object], words: str) -> bytes:
         """
-        What is left after C{damage} is told, with a gap for the rest; the daemon
-        says C{words}, and another run is unharmed.
+        Check that the output left after C{damage} is shown, with a gap for the rest,
+        that the daemon logs C{words}, and that another run is unharmed.
 
-        Returns what is left.
+        Returns the output that is left.
         """
         daemon = await self.start(CONFIG)
         harmed = (await fetch(daemon.port, "/stream/count")).run

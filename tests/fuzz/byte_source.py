@@ -19,11 +19,11 @@ class ByteSource:
         self._position = 0
 
     def __bool__(self) -> bool:
-        """Whether there are bytes left."""
+        """Return whether bytes are left."""
         return self._position < len(self._data)
 
     def take(self, size: int) -> bytes:
-        """The next C{size} bytes, or what is left."""
+        """Return the next C{size} bytes, or the rest."""
         self._position += size
         return self._data[self._position - size : self._position]
 

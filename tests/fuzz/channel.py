@@ -42,7 +42,7 @@ def channel(data: bytes) -> None:
     now = Now(wall(clock), clock.seconds)
     source = ByteSource(data)
     size = source.number(256)
-    required = size % 8 == 7  # by one of these everybody has to say who they are
+    required = size % 8 == 7  # one size of each eight requires a credential
     authenticator = Authenticator(
         NAMES, ACCESS, NoTokens(), required, clock.seconds, wall(clock)
     )
@@ -78,7 +78,7 @@ class Lines:
         self.written.append(line)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: the log is in memory."""
 
 
 @contextmanager

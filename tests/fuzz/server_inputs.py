@@ -187,7 +187,7 @@ def parameters(data: bytes) -> None:
 
 
 def _is_within(path: str, root: str) -> bool:
-    """Whether the kernel finds a path in a folder, if it finds it at all."""
+    """Return whether the kernel finds a path inside a folder, if it finds it at all."""
     if sys.platform != "linux":  # others do not tell
         return True
     try:

@@ -98,7 +98,7 @@ class Route:
     """
     A route to the daemon.
 
-    @ivar open: starts what is on the route; returns the URL to ask.
+    @ivar open: starts the programs on the route; returns the URL to ask.
     @ivar needs: the programs that it uses.
     """
 

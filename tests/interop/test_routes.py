@@ -112,7 +112,7 @@ async def _head(self: RouteTests, way: str) -> None:
     self.assertEqual(head.status, 0)
     self.assertIn(b"\r\ncontent-type: text/plain; charset=utf-8\r\n", head.out.lower())
     self.assertNotIn(b"shellstream-run", head.out.lower())
-    # A second command at the gate would take what is meant for this one.
+    # A second command at the gate would take the lines meant for this one.
     await gate.passed_by(run(self, "curl", "-sN", url))
 
 

@@ -77,7 +77,7 @@ CHECKS: tuple[tuple[Any, list[tuple[object, object]], list[object]], ...] = (
 
 
 def beyond_schemas(value: object) -> bool:
-    """Whether a value is wrong in a way that the schemas do not express."""
+    """Return whether a value is wrong in a way that the schemas do not express."""
     if isinstance(value, int) and abs(value) > 10**40:
         return True  # the validator could not even show it
     text = repr(value)

@@ -164,7 +164,7 @@ class StorageTests(SynchronousTestCase):
 
     @given(WRITES, CAPACITIES, st.integers(0, 2000), st.integers(1, 600))
     def test_start_after(self, writes, capacity, retain, size) -> None:
-        """A reservation counts what memory and storage both drop."""
+        """A reservation counts only output that memory and storage both drop."""
         log = OutputLog(capacity, FakeLogStorage(retain))
         for write in writes:
             log.append(Stream.STDOUT, 0, write)

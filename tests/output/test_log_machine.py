@@ -167,7 +167,7 @@ class LogMachine(RuleBasedStateMachine):
             return
         finally:
             os.unlink(torn)
-        # What was written into the same place twice cannot be told from the outside.
+        # A second write to the same place cannot be seen from the outside.
         plain = not (garble or self.evicts() or size > 3 * self.file.retain)
         if plain:
             assert log.start <= start
@@ -182,7 +182,7 @@ class LogMachine(RuleBasedStateMachine):
             assert log.storage_error is None
 
     def evicts(self) -> bool:
-        """Whether an append may have had no place but that of what was promised."""
+        """Return whether an append may have had to overwrite promised output."""
         return self.room < 1 << 50 or self.file.stored > 4 * self.file.retain
 
     def check(self, chunks: list[Chunk], offset: int) -> None:

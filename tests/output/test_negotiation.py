@@ -22,9 +22,9 @@ RANGES = st.sampled_from(
     ["*/*", "text/*", "application/*", "text/html", *(f.media_type for f in FORMATS)]
 )
 
-#: What comes in an C{Accept} header, and the name of the format it gets.
+#: C{Accept} headers, and the name of the format that each gets.
 ANSWERED = {
-    # nothing said
+    # no format named
     None: "plain",
     "": "plain",
     " , ,": "plain",
@@ -35,7 +35,7 @@ ANSWERED = {
     FIREFOX: "plain",
     "application/json, text/plain, */*": "plain",
     "application/json, */*;q=0.5": "plain",
-    # one said
+    # one format named
     "text/plain": "plain",
     "text/event-stream": "sse",
     "Text/Event-Stream": "sse",

@@ -16,7 +16,7 @@ class FollowTests(ViewerTestCase):
     """A L{Viewer} copies a log to its consumer until the log is closed."""
 
     def test_verified(self) -> None:
-        """A viewer provides what a consumer may ask of it, and says that it pushes."""
+        """A viewer provides the interface of a push producer."""
         viewer = self.view()
         verifyObject(IPushProducer, viewer)
         verifyObject(IViewer, viewer)

@@ -130,7 +130,7 @@ class SpawnTests(TestCase):
         self.assertTrue(child.group_lives())
         child.signal(signal.SIGTERM)
         self.assert_ended(await told.ended, None, signal.SIGTERM)
-        child.signal(signal.SIGTERM)  # harmless when nobody is left
+        child.signal(signal.SIGTERM)  # harmless after the last process
 
     async def test_zombies(self) -> None:
         """A group of unreaped zombies counts as gone."""

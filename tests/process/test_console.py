@@ -126,7 +126,7 @@ class ConsoleTests(ConsoleTestCase):
         child.resize(Tty(rows=33, columns=44))
         self.assertEqual((await told.ended).code, 3)
         self.assertEqual(self.out(told).split(), ["here", "33", "44"])
-        child.resize(Tty())  # harmless when nobody is there
+        child.resize(Tty())  # harmless after the exit
 
     async def test_other_user_of_terminals(self) -> None:
         """C{unbuffer} does not make an interactive terminal dumb."""

@@ -115,7 +115,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_term(self) -> None:
-        """A run that heeds TERM is given time to, even if it was stopped."""
+        """A run gets time to end after TERM, even if it was stopped."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         os.kill(started.pid, signal.SIGSTOP)

@@ -1,9 +1,9 @@
 """
-Which programs hold their output back, and what cures them: a table of the documents.
+The documents' table of programs that hold their output back, and of their cures.
 
-No clock is asked. A program that makes lines says by another way that it has written
-one, and waits; one that filters them has taken all there are, and waits for more. If
-what it wrote is not in its output by then, it will not be until it ends.
+The test needs no clock. A program that makes lines reports by another way that it has
+written one, and waits; a filter has read all lines, and waits for more. A line that is
+not in the output by then is held back until the program ends.
 """
 
 import fcntl
@@ -82,7 +82,7 @@ class HeldTests(TestCase):
         return path, fd
 
     async def make(self, name: str, how: Unbuffer) -> str:
-        """Whether the line of a maker is live."""
+        """Return whether the line of a maker is live."""
         program, file, *options = MAKERS[name]
         argv, (path, fd) = [program, str(SOURCES / file)], self.fifo()
         if file.endswith(".c"):
@@ -97,7 +97,7 @@ class HeldTests(TestCase):
         return "live" if b"line" in told.output_.get(Stream.STDOUT, b"") else "held"
 
     async def filter(self, name: str, how: Unbuffer) -> str:
-        """Whether the line that a filter is given is live."""
+        """Return whether a line through a filter is live."""
         path, fd = self.fifo()
         os.write(fd, b"line\nnext\n")
         script = f"exec {FILTERS[name]} < '{path}'"
@@ -148,7 +148,7 @@ def in_table() -> dict[str, tuple[str, ...]]:
 
 
 def unread(fd: int) -> int:
-    """How many bytes are in a FIFO."""
+    """Return the number of bytes in a FIFO."""
     size = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
     return int.from_bytes(size, sys.byteorder)
 

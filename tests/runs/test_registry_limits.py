@@ -242,7 +242,7 @@ class ReplaceTests(BusyTestCase):
         self.assertIs(self.last.run, new)
 
     def test_newest(self) -> None:
-        """Of several new runs only the newest is started."""
+        """Only the newest of several new runs is started."""
         self.submit()
         runs = [self.submit() for _ in range(3)]
         self.assertEqual(self.queue(), runs[2:])

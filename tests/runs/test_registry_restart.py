@@ -119,7 +119,7 @@ class QueuedTests(RegistryTestCase):
         self.assertEqual(first.record.stdin, StdinState())
         self.assertEqual(second.record.tty, size)
         self.successResultOf(first.feed(StdinChunk(b"abc")))
-        self.restart(config)  # and with the daemon goes what it knew
+        self.restart(config)  # the daemon's memory is gone
         lost = self.kept(first.id)
         self.assertIs(lost.state, State.LOST)
         self.assertEqual(lost.stdin, StdinState(offset=None, open=False))

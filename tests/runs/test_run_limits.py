@@ -199,7 +199,7 @@ class PauseTests(LimitTestCase):
         self.assertEqual(self.run_.log.start, 0)
         viewer = Reader()
         self.run_.attach(viewer)
-        # It would miss what the command waited with.
+        # A viewer at the old offset would miss the output that waits.
         self.assertTrue(self.child.paused)
         viewer.offset = self.run_.log.end
         self.run_.apply_backpressure()

@@ -22,7 +22,7 @@ class LoginThrottleTests(SynchronousTestCase):
         self.failures = LoginThrottle(self.clock.seconds)
 
     def fail_often(self, address: str) -> int:
-        """How often an address may fail now."""
+        """Return the number of failures that an address may still have."""
         count = 0
         while not self.failures.record_failure(address):
             count += 1

@@ -129,7 +129,7 @@ class Model:
                 principal=was.principal,
             )
         )
-        # Its age is what the update says, whatever was written first.
+        # Its age counts from the end in the update, not in the first record.
         if record.state.ended:
             old.since = record.created if record.ended is None else record.ended
         return True

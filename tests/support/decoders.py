@@ -1,9 +1,9 @@
 """
-What a reader makes of each format; of server-sent events and NDJSON written from
-the standard and not from ours.
+Independent decoders of each format; those of server-sent events and NDJSON follow
+the standard, not our encoder.
 
-Each function takes all that was on the wire and returns what it told: a list of
-L{Told} for output, and a C{dict} for whatever else.
+Each function takes the bytes of a response and returns its contents: a list of
+L{Told} for output, and a C{dict} for any other record.
 """
 
 import json

@@ -80,7 +80,7 @@ def blocks(path: Path) -> Iterator[Block]:
                 at += 1
             body = [each[4:] for each in lines[begin : at + 1]]
             yield Block(path, begin + 1, "sh", "\n".join(body) + "\n", marker)
-        if line:  # a comment counts for what follows it
+        if line:  # a comment counts for the next block
             found = _MARKER.fullmatch(line.strip())
             marker = "" if found is None else found[1]
         at += 1
@@ -127,7 +127,7 @@ class Walkthrough:
         self._client(bin_ / "shellstream")
         # By itself curl exits with 0 after a status of 400 or more.
         (self.home / ".curlrc").write_text("fail-with-body\n")
-        # What a reader waits for, nobody waits for here.
+        # A reader would wait here; the test does not.
         self._program("sleep", "exit 0")
         self._program("sudo", 'exec "$@"')
 

@@ -22,7 +22,7 @@ class Handshake:
     """
     A connection, and what it carries.
 
-    @ivar error: what the client was told instead, if it was refused.
+    @ivar error: the error of the client, if it was refused.
     """
 
     def __init__(

@@ -229,7 +229,7 @@ class WebTestCase(SynchronousTestCase):
         return self.spawn.started[-1]
 
     def in_thread(self, call: Callable[[], T], /) -> Deferred[T]:
-        """How the store makes its calls: at once, unless a test says otherwise."""
+        """Make a call of the store: at once, unless a test overrides it."""
         return maybeDeferred(call)
 
     @property

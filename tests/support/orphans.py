@@ -60,7 +60,7 @@ class Started:
         test.addCleanup(self._end)
         self.pid = self._process.pid
         assert self._process.stdout is not None
-        #: What it said first: it has come that far.
+        #: Its first line, which shows that it has started.
         self.said = self._process.stdout.readline().decode().strip()
 
     @property
@@ -78,7 +78,7 @@ class Started:
         return self._process.stdout.read().decode()
 
     def _end(self) -> None:
-        # What it said is the id of another process that it began, if anything.
+        # Its first line is the id of another process that it began, or empty.
         for pid in (self.pid, *map(int, self.said.split())):
             with contextlib.suppress(ProcessLookupError):
                 (os.killpg if self._own and pid == self.pid else os.kill)(

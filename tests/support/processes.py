@@ -73,7 +73,7 @@ async def turn() -> None:
 
 async def all_read(child: ChildProcess) -> None:
     """
-    Wait until all is read that a child has written up to now.
+    Wait until all output that a child has written so far is read.
 
     The kernel moves what is written to a terminal on by and by; poll(2) has it
     look through all of it.

@@ -310,7 +310,7 @@ def no_descriptor() -> Iterator[None]:
 
 def needs(*programs: str) -> str | None:
     """
-    Why a test is to be skipped, if any of C{programs} is missing.
+    Return why a test is skipped, if any of C{programs} is missing.
 
     In CI nothing is skipped: a program that is missing fails its test.
     """

@@ -68,7 +68,7 @@ class RunTestCase(SynchronousTestCase):
         """
         ((outcome, told),) = self.owner.ends
         self.assertEqual((outcome.state, outcome.reason), (state, reason))
-        # Nobody was told before it was safe.
+        # No viewer was told before the end was durable.
         self.assertFalse(told)
         self.assertTrue(self.run_.log.closed)
         self.assertEqual(self.run_.record, outcome)

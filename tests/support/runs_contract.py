@@ -81,7 +81,7 @@ class Contract(_Base):
 
     @abstractmethod
     def waits(self, run_id: str) -> bool:
-        """Whether the run's process would have to wait if it wrote something."""
+        """Return whether a write of the run's process would have to wait."""
 
     def result(self, asked: Awaitable[T]) -> T:
         """Return the result, which must be there at once."""

@@ -33,7 +33,7 @@ def complete(name: str, body: bytes) -> bytes:
 @define
 class Reader:
     """
-    A client that keeps what it understood, and goes on after it.
+    A client that keeps the decoded output, and resumes after it.
 
     @ivar at: the offset, or what C{Last-Event-ID} says.
     """

@@ -111,7 +111,7 @@ class Metric:
     columns: tuple[Column, ...]
 
     def suits(self, peer: type[Peer]) -> bool:
-        """Whether it can be measured with this peer."""
+        """Return whether the metric can be measured with this peer."""
         return True
 
     def peers(self, bench: Bench) -> list[type[Peer]]:
@@ -181,7 +181,7 @@ class Fresh(Metric):
     """
 
     def streams(self, bench: Bench) -> int:
-        """How many streams it has to serve at once."""
+        """Return the number of streams that a peer serves at once."""
         return 32
 
     @contextmanager

@@ -99,7 +99,7 @@ class MultiplexedSsh(Ssh):
         daemon = self._started[0].pid
         self.run(*self.ssh(*options, "")[:-1])
         self.wait_for(control.exists)
-        # Since 9.8 another program serves what the daemon has accepted.
+        # Since 9.8 another program serves the accepted connections.
         self._own |= {machine.program_of(each) for each in machine.tree([daemon])}
 
     def source(self, workload: Workload) -> Source:

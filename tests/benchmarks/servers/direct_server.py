@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMMANDS = json.loads(Path(sys.argv[2]).read_text())
 
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the children are not waited for
 listening = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=4096)
 for _ in range((os.cpu_count() or 1) - 1):
     if not os.fork():
@@ -23,7 +23,7 @@ while True:
     connection, _ = listening.accept()
     with connection:
         request = connection.recv(65536)
-        if not request:  # only looked whether somebody listens
+        if not request:  # a probe of the port
             continue
         argv = COMMANDS[request.split()[1].decode().strip("/")]
         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")

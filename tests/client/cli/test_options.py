@@ -250,7 +250,7 @@ class CodeTests(SynchronousTestCase):
             self.assertIn(said, said_)
 
     def test_advice(self) -> None:
-        """What the server refused is explained in words of this client."""
+        """A refusal by the server is explained in the client's words."""
         for status, path, said in (
             (401, "/stream", "$SHELLSTREAM_TOKEN, or give --token-file FILE"),
             (404, "/stream/x", "shellstream commands"),

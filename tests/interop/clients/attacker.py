@@ -1,7 +1,7 @@
 """
 Pages of another site, opened in Debian's Chromium, that attack a daemon's address.
 
-Each way is one attack; it prints a line with what came of it.
+Each way is one attack; it prints a line with the result.
 """
 
 import os

@@ -138,7 +138,7 @@ class ValidTests(OpenApiTestCase):
             for kind in ("schemas", "parameters", "headers", "responses")
             for name in document["components"][kind]
         }
-        # An operation that is told of is answered, and so never with 405.
+        # An existing operation never answers 405.
         self.assertEqual(there - referred, {"responses/405"})
         self.assertEqual(referred - there, set())
 

@@ -202,7 +202,7 @@ class EndTests(WebTestCase):
         self.started.exit(None, 15)
         reply = self.reply()
         self.assertEqual((reply.body, reply.whole, reply.rest), (b"x", False, b""))
-        # Closed, not reset: what is on its way may arrive.
+        # Closed, not reset: bytes on their way may arrive.
         self.assertTrue(self.connection.wire.disconnecting)
         self.assertFalse(self.connection.wire.disconnected)
 

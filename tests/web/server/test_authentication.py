@@ -64,7 +64,7 @@ class RuleTests(AuthenticationTestCase):
             challenge = reply.headers["www-authenticate"]
             self.assertIn("Bearer", challenge)
             self.assertIn("Basic", challenge)
-        # Nor do they learn what there is.
+        # The errors do not show the existing commands either.
         for path in ("/nothing", "/runs/x", "/stream/x", "/commands/x", "/runs/x/y"):
             self.assertEqual(Connection(self.site).ask("GET", path).status, 401)
         for method in ("OPTIONS", "PUT", "PATCH", "TRACE", "FOO", "HEAD"):

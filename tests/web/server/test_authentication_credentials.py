@@ -193,7 +193,7 @@ class ProxyTests(AuthenticationTestCase):
             self.ask_from(proxy, x_forwarded_for="8.8.8.8, 192.0.2.1", **wrong)
         for hops, status in (
             ("192.0.2.1", 429),
-            ("9.9.9.9, 192.0.2.1", 429),  # whoever sent that one wrote the first
+            ("9.9.9.9, 192.0.2.1", 429),  # its sender wrote the first
             ("192.0.2.1, 192.0.2.2", 401),
             ("junk", 401),
         ):

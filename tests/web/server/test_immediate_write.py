@@ -102,7 +102,7 @@ class WriteNowTests(SynchronousTestCase):
             self.assertEqual(self.taken(), b"")
             self.assertEqual(self.flush(), data + b"c")
         size = self.fill()
-        self.transport.doWrite()  # it moves what it keeps, and is still full
+        self.transport.doWrite()  # it moves its buffer, and is still full
         write_now(self.transport, (b"c",))
         self.assertEqual(self.flush(), b"x" * size + b"c")
 
