@@ -263,6 +263,7 @@ class ChangeTests(ToolTestCase):
             (),
         ):
             self.assertEqual(self.tool(*argv).code, 2, argv)
+        self.assertIn("required: {make,list,revoke}", self.tool().err)
 
 
 class AuditTests(ToolTestCase):
