@@ -68,7 +68,7 @@ FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def arrows(name: str) -> set[str]:
-    """The modules of ours that a module imports."""
+    """Return the project's modules that a module imports."""
     found = set()
     for full in imported(FILES[name]):
         ours, _, rest = full.partition(".")

@@ -261,7 +261,7 @@ class CallTests(ClientTestCase):
         return self.result(coroutine)
 
     def test_start(self) -> None:
-        """A run is started by a document, and a key of its own or of the caller."""
+        """A run is started by a document, with its own key or the caller's."""
         client = self.client(answering(b'{"id": "r"}', status=201), answering(b"{}"))
         run = self.call(client.start("c", [("a", "1"), ("b", "")]))
         self.assertEqual(run["id"], "r")

@@ -93,7 +93,7 @@ class AuditTests(DaemonTestCase):
         self.assertNotIn("who", changed)
 
     def test_link(self) -> None:
-        """The state folder leads to an audit elsewhere, as long as it is there."""
+        """The state folder links to an audit elsewhere, as long as that exists."""
         self.file = Path(self.mktemp()).absolute()
         config = evolve(CONFIG, audit=AuditSettings(file=str(self.file)))
         link = Path(self.where, "audit")

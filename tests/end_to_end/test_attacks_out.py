@@ -44,7 +44,7 @@ class OutputTests(TestCase):
     timeout = 120
 
     async def test_forged(self) -> None:
-        """No output is taken for a record of ours, by any reader of any format."""
+        """No reader of any format takes output for a record."""
         daemon = await start_daemon(self, CONFIG)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()

@@ -196,7 +196,7 @@ class AuditTests(AuditTestCase):
 
 
 class SecretTests(AuditTestCase):
-    """A secret is seen by the command that it is for."""
+    """A secret reaches the command that it is for."""
 
     async def test_nowhere(self) -> None:
         """A secret appears in no file, log or answer of the daemon."""

@@ -94,7 +94,7 @@ class DiskTestCase(StateTestCase):
         return kept_bytes(whole, answer.body)
 
     async def assert_works(self, daemon: Daemon) -> None:
-        """New runs are taken, seen and kept."""
+        """New runs are accepted, delivered and kept."""
         short = await fetch(daemon.port, "/stream/short")
         self.assertEqual(short.body, b"hi\n")
         self.assertEqual((await fetch_output(daemon.port, short.run)).data, b"hi\n")
@@ -105,7 +105,7 @@ class FullDiskTests(DiskTestCase):
     """A full disk affects neither viewers nor active runs."""
 
     async def test_larger_than_the_disk(self) -> None:
-        """Output that does not fit is seen whole; its end is kept, and others run."""
+        """Output that does not fit is delivered whole; its end is kept."""
         daemon = await self.start(CONFIG)
         big = await fetch(daemon.port, "/stream/big")
         self.assertEqual(big.body, WHOLE)
@@ -226,7 +226,7 @@ class BrokenDiskTests(DiskTestCase):
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
 
     async def test_while_it_runs(self) -> None:
-        """Active runs are seen to their end; new ones are refused, old ones shown."""
+        """Active runs are delivered whole; new ones are refused, old ones shown."""
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         earlier = await fetch(daemon.port, "/stream/short")

@@ -159,7 +159,7 @@ class OwnTests(StateTestCase):
         self.assertIn("--pin", line)
 
     async def test_taken_up(self) -> None:
-        """A stream that is cut, in its handshake or later, is taken up all the same."""
+        """A stream that is cut, in its handshake or later, is resumed."""
         daemon = await self.serve(COUNT)
         proxy = await start_cutting_proxy(self, daemon, [100, 3_000, 50_000, 1_000_000])
         url = proxy.url.replace("http:", "https:")

@@ -112,7 +112,7 @@ class Worker:
                 await self.ask_again(each)
 
     async def load(self) -> list[Client]:
-        """Watch several runs until so and so much was seen of them."""
+        """Watch several runs until a part of their output has come."""
         # None: right after the start; else after so many bytes of the response.
         moments = [None, 0, 1_000, 30_000, 300_000, 3_000_000, 10_000_000]
         most = self.random.choice(moments)

@@ -37,7 +37,7 @@ class DrainTests(StateTestCase):
         await daemon.program.seen(b"Closed)")
 
     async def test_ends_by_itself(self) -> None:
-        """A run that ends within the grace time is seen whole, with its own end."""
+        """A run that ends within the grace time is delivered whole, with its end."""
         gate = Gate(self)
         daemon = await self.start(one(gate.shell))
         plain = await watch(daemon.port, get("/stream/one"))

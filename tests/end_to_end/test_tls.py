@@ -15,7 +15,7 @@ class TLSTests(TestCase):
     timeout = 60
 
     async def serve(self, gate: Gate, *names: str) -> Daemon:
-        """A daemon with a certificate for these names, of an authority of ours."""
+        """A daemon with a certificate of the test's authority for these names."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         self.authority = str(folder / "ca.pem")

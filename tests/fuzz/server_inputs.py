@@ -245,7 +245,7 @@ def body(data: bytes) -> None:
 
 
 def _plain(value: object) -> object:
-    """JSON as Python reads it by itself."""
+    """JSON as Python's own module reads it."""
     if isinstance(value, JsonPairs):
         return {name: _plain(one) for name, one in value}
     return [_plain(one) for one in value] if isinstance(value, list) else value

@@ -64,7 +64,7 @@ class DoctorTestCase(TestCase):
 
 
 class ProxyTests(DoctorTestCase):
-    """A server of ours behind proxies."""
+    """A shellstream server behind proxies."""
 
     async def test_clean(self) -> None:
         """Directly, through Caddy, and through others with our files: all clean."""

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.runs.run}: output that is seen when it is on the disk."""
+"""Tests for L{shellstream.runs.run}: output is published once it is durable."""
 
 from shellstream.model.events import Reason, State
 from shellstream.output.log import READ_SIZE, OutputLog

@@ -285,7 +285,7 @@ class ReplaceTests(BusyTestCase):
         self.assertEqual(self.last.child.signals, [])
 
     def test_no_room_to_wait(self) -> None:
-        """No run is ended if the new one would be rejected all the same."""
+        """No run is ended if the new one would be rejected anyway."""
         config = evolve(self.one(), max_running=9, max_queued=1)
         self.begin(config)
         self.submit("echo", [("x", "1")])

@@ -189,7 +189,7 @@ class QueuedTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_key(self) -> None:
-        """The same key after the restart is for the same run, however it is by then."""
+        """The same key after the restart finds the same run, in any state."""
         orders = [("echo", [("x", str(n))], f"k{n}") for n in range(3)]
         ids = [self.submit(*each).id for each in orders]
         self.restart(QUEUEING)

@@ -122,7 +122,7 @@ class SelfSignedTests(SynchronousTestCase):
         self.assertEqual(identity_of(self.certificate).names[0], "CN=vm")
 
     def test_nameless(self) -> None:
-        """A machine without a name has a certificate all the same."""
+        """A machine without a name gets a certificate too."""
         found = load(self_signed([], NOW)[1])
         self.assertEqual(identity_of(found).names[0], "CN=shellstream")
 

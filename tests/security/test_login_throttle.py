@@ -22,7 +22,7 @@ class LoginThrottleTests(SynchronousTestCase):
         self.failures = LoginThrottle(self.clock.seconds)
 
     def fail_often(self, address: str) -> int:
-        """Return the number of failures that an address may still have."""
+        """Fail until it is refused, and return the number of failures before."""
         count = 0
         while not self.failures.record_failure(address):
             count += 1

@@ -46,7 +46,7 @@ class FileTestCase(SynchronousTestCase):
         return made
 
     def again(self) -> RingFile:
-        """The file as it is found after the daemon was killed."""
+        """Return the file as the next daemon finds it after a kill."""
         found = RingFile.open(self.path)
         self.addCleanup(found.close)
         return found
@@ -253,7 +253,7 @@ class RecoveryTests(FileTestCase):
         self.assertEqual((found.start, found.end, found.stored), (0, 0, 0))
 
     def test_useless(self) -> None:
-        """A file without any record of ours counts as damaged."""
+        """A file without a valid record counts as damaged."""
         for content in (b"x", bytes(100_000), b"#!/bin/sh\n" * 500):
             self.path.write_bytes(content)
             self.assertRaises(LogDamaged, RingFile.open, self.path)

@@ -42,7 +42,7 @@ class Thread:
         return len(self._calls)
 
     def work(self) -> None:
-        """Make the calls that wait by now."""
+        """Make the waiting calls."""
         calls, self._calls = self._calls, []
         for call, made in calls:
             execute(call).chainDeferred(made)

@@ -127,7 +127,7 @@ class ReadTests(FilesTestCase):
         self.assertEqual(said, f"{path}: it is longer than {MAX_FILE} bytes")
 
     def test_stamp(self) -> None:
-        """A file that is written to, replaced or made readable is seen to change."""
+        """A file that is written to, replaced or made readable has another stamp."""
         paths = [self.certificate, self.key]
         before = stamp(paths)
         self.assertEqual(stamp(paths), before)

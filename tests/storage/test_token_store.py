@@ -17,7 +17,7 @@ from tests.support.tokens import unrecorded
 
 
 class TokenStoreTests(SynchronousTestCase):
-    """L{TokenStore} are those of the file, as it is now."""
+    """A L{TokenStore} has the tokens of the current file."""
 
     def setUp(self) -> None:
         self.now = 1_700_000_000_000_000
@@ -67,7 +67,7 @@ class TokenStoreTests(SynchronousTestCase):
         self.assertEqual(self.recorded, [])
 
     def test_revoked(self) -> None:
-        """A token that is revoked is no good as soon as that is seen."""
+        """A revoked token is invalid from the next look on."""
         self.start()
         self.change()
         self.assertTrue(self.good())

@@ -183,7 +183,7 @@ class WebTestCase(SynchronousTestCase):
         self.serve(self.config)
 
     def serve(self, config: Config) -> None:
-        """Begin anew, with this configuration."""
+        """Start again with this configuration."""
         self.clock = Clock()
         self.spawn = FakeSpawn()
         self.noted: list[AuditEntry] = []

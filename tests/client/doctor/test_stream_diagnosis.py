@@ -168,7 +168,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(finding.kind, Kind.TLS_UNTRUSTED)
 
     def test_ours(self) -> None:
-        """A note says that a server of ours can be examined better."""
+        """A note suggests the better checks for a shellstream server."""
         headers = {**GOOD, "server": "shellstream/0.1.0"}
         self.assertIn(
             "is a shellstream server",

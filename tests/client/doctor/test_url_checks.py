@@ -52,7 +52,7 @@ class ChecksTestCase(SynchronousTestCase):
 
 
 class ServerTests(ChecksTestCase):
-    """A server of ours is asked for ticks."""
+    """A shellstream server is asked for ticks."""
 
     def test_asked(self) -> None:
         """Three formats, with gzip offered and without, and one that lasts."""
@@ -124,7 +124,7 @@ class ServerTests(ChecksTestCase):
         self.assertIn("in 10 seconds", self.refused(NothingSeen, found))
 
     def test_ours(self) -> None:
-        """A server of ours is known by its ticks, or by its problem documents."""
+        """A shellstream server is recognized by its ticks, or its problem documents."""
         problem = {"content-type": "application/problem+json"}
         for first, ours in (
             (ticking([2000.0], [2000.0]), True),

@@ -43,7 +43,7 @@ class FakeResolution:
 @implementer(IHostnameResolver)
 @define
 class FakeResolver:
-    """Knows some hosts, or waits for ever."""
+    """A resolver to these hosts; with L{None} it never answers."""
 
     hosts: Sequence[str] | None
     resolution: FakeResolution = field(factory=FakeResolution, init=False)

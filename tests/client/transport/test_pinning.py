@@ -66,14 +66,14 @@ class DigestTests(SynchronousTestCase):
 
 
 class TrustTests(SynchronousTestCase):
-    """A pin takes the place of authorities, and goes with a certificate of ours."""
+    """A pin replaces authorities, and allows a client certificate."""
 
     def setUp(self) -> None:
         self.files = Files(self.mktemp())
         self.pin = format_fingerprint(b"x" * 32)
 
     def test_right(self) -> None:
-        """A pin makes a policy, with and without a certificate of ours."""
+        """A pin makes a policy, with and without a client certificate."""
         shown = Trust(cert=self.files.cert, key=self.files.key, pin=self.pin)
         for trust in (Trust(pin=self.pin), shown):
             verifyObject(IPolicyForHTTPS, trust.policy())

@@ -416,7 +416,7 @@ class CommandTests(OpenApiTestCase):
         self.assertEqual(set(given), set(EVERY.params))
 
     def test_format(self) -> None:
-        """C{format} is ours, unless the command has one of its own."""
+        """C{format} selects the format, unless it is a parameter of the command."""
         ours = {"enum": ["plain", "sse", "ndjson", "frames"]}
         for method in ("get", "head", "post"):
             told = self.given("/stream/say", method)
