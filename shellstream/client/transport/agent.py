@@ -34,6 +34,7 @@ from zope.interface import implementer
 
 from .happy_eyeballs import HappyEyeballsEndpoint
 from .trust import Trust
+from .wire import ALWAYS
 
 #: Bytes to read at once, twice Twisted's default; more would not stay in the cache of a
 #: small processor.
@@ -167,6 +168,9 @@ class ConnectionPerRequestAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # noqa: N803  # IAgent's name
     ) -> "Deferred[IResponse]":
+        headers = Headers() if headers is None else headers.copy()
+        for name, value in ALWAYS.items():  # in place of treq's offer of gzip
+            headers.setRawHeaders(name, [value])
         endpoint = _Endpoint(self._reactor, self._policy)
 
         def wrap(response: IResponse) -> IResponse:

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -18,8 +18,6 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from .treq_wire import TreqResponse, TreqWire, http_client
-
-T = TypeVar("T")
 
 
 class AsyncioWire:
@@ -37,7 +35,6 @@ class AsyncioWire:
         """
         self._http = http
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reactors: AsyncIterator[AsyncioSelectorReactor]
         self._wire: TreqWire
 
     async def request(
@@ -47,45 +44,26 @@ class AsyncioWire:
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout: float | None = None,  # the wire's contract
-    ) -> "AsyncioResponse":
+    ) -> TreqResponse:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._reactors = _reactors(loop)
-            reactor = await anext(self._reactors)
+            reactors = _reactors(loop)
+            reactor = await anext(reactors)
             self._wire, self._loop = TreqWire(reactor, self._http(reactor)), loop
-        requesting = self._wire.request(method, url, headers, body, timeout)
-        return AsyncioResponse(await _await(requesting), self._reactors)
+
+            def to_future(waiting: "Deferred[Any]") -> "asyncio.Future[Any]":
+                # Every response has this function, and so keeps its reactor open.
+                assert reactors
+                return waiting.asFuture(loop)
+
+            self._wire.to_awaitable = to_future
+        return await self._wire.request(method, url, headers, body, timeout)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     def seconds(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-class AsyncioResponse:
-    """A L{Response} that asyncio can wait for."""
-
-    def __init__(self, response: TreqResponse, reactors: object) -> None:
-        self.status = response.status
-        self.phrase = response.phrase
-        self.headers = response.headers
-        self._response = response
-        self._reactors = reactors  # keeps it open for as long as we read
-
-    async def read(self, timeout: float | None = None) -> bytes:
-        reading = self._response.read(timeout)
-        return await (reading if self._response.ready else _await(reading))
-
-    def close(self) -> None:
-        self._response.close()
-
-
-async def _await(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that awaits Deferreds; cancelling cancels it."""
-    loop = asyncio.get_running_loop()
-    result: T = await Deferred.fromCoroutine(coroutine).asFuture(loop)
-    return result
 
 
 async def _reactors(

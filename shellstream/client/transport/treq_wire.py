@@ -1,26 +1,26 @@
 """The client's HTTP for Twisted programs, by treq."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import treq
 from treq.client import HTTPClient
 from twisted.internet import error as neterror
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
-from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web.client import (
     RequestTransmissionFailed,
+    ResponseDone,
     ResponseFailed,
 )
 from twisted.web.error import Error, SchemeNotSupported
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
 
 from shellstream.client.errors import (
@@ -37,27 +37,7 @@ from shellstream.client.errors import (
 from .agent import ConnectionPerRequestAgent
 from .fingerprint import UntrustedCertificate
 from .tls_errors import tls_reason
-from .wire import ALWAYS, READ_AHEAD
-
-
-@implementer(IAgent)
-class IdentityAgent:
-    """Adds the headers of every request, which replace treq's offer of gzip."""
-
-    def __init__(self, agent: IAgent) -> None:
-        self._agent = agent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,  # noqa: N803  # IAgent's name
-    ) -> "Deferred[IResponse]":
-        headers = Headers() if headers is None else headers.copy()
-        for name, value in ALWAYS.items():
-            headers.setRawHeaders(name, [value])
-        return self._agent.request(method, uri, headers, bodyProducer)
+from .wire import READ_AHEAD
 
 
 @implementer(IBodyProducer)
@@ -85,6 +65,10 @@ class _Bytes:
         """Everything was written at the start."""
 
 
+#: For a Deferred, what a coroutine of some event loop can await.
+ToAwaitable = Callable[["Deferred[Any]"], Awaitable[Any]]
+
+
 def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClient:
     """
     A client that opens a connection for each request and offers no gzip.
@@ -93,14 +77,17 @@ def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClie
         those of the system's authorities.
     """
     agent = ConnectionPerRequestAgent(reactor, policy)
-    return HTTPClient(IdentityAgent(agent), data_to_body_producer=_Bytes)
+    return HTTPClient(agent, data_to_body_producer=_Bytes)
 
 
 class TreqWire:
     """
     A L{Wire} of Deferreds.
 
+    @ivar to_awaitable: makes a Deferred something that the caller's loop can await.
     """
+
+    to_awaitable: ToAwaitable = staticmethod(lambda waiting: waiting)
 
     def __init__(self, reactor: Any, http: HTTPClient | None = None) -> None:
         """
@@ -134,10 +121,10 @@ class TreqWire:
                 requested.addTimeout(
                     timeout, self._clock, onTimeoutCancel=_raise_timeout
                 )
-            response = await requested
+            response = await self.to_awaitable(requested)
         except Exception as error:
             raise request_error(url, error, timeout) from error
-        return TreqResponse(url, response, self._clock)
+        return TreqResponse(url, response, self._clock, self.to_awaitable)
 
     async def sleep(self, seconds: float) -> None:
         await deferLater(self._clock, seconds)
@@ -146,24 +133,18 @@ class TreqWire:
         return self._clock.seconds()
 
 
-class _ProtocolSpy(proxyForInterface(IResponse, "response")):  # type: ignore[misc]
+class TreqResponse(Protocol):
     """
-    Remembers the protocol that treq delivers a body to, which treq keeps to itself.
-
-    @ivar protocol: its transport is a push producer, so the body can be paused.
+    A L{Response}, which is the protocol that its body is delivered to: the transport
+    of that is a push producer, so the body can be paused. treq's C{collect} does not
+    show its transport.
     """
 
-    protocol: Protocol
+    transport: Any
 
-    def deliverBody(self, protocol: Protocol) -> None:
-        self.protocol = protocol
-        self.response.deliverBody(protocol)
-
-
-class TreqResponse:
-    """A L{Response} that treq collects."""
-
-    def __init__(self, url: str, response: Any, clock: IReactorTime) -> None:
+    def __init__(
+        self, url: str, response: Any, clock: IReactorTime, to_awaitable: ToAwaitable
+    ) -> None:
         self.status: int = response.code
         self.phrase: str = response.phrase.decode("latin-1")
         self.headers: Mapping[str, str] = {
@@ -172,6 +153,7 @@ class TreqResponse:
         }
         self._url = url
         self._clock = clock
+        self._to_awaitable = to_awaitable
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._closed = self._paused = self._ended = False
@@ -179,13 +161,7 @@ class TreqResponse:
         self._waiting: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._timeout: float | None = None
-        self._spy = _ProtocolSpy(response)
-        treq.collect(self._spy, self._collect).addCallbacks(self._finish, self._fail)
-
-    @property
-    def ready(self) -> bool:
-        """Whether L{read} can return at once."""
-        return bool(self._chunks) or self._ended or self._error is not None
+        response.deliverBody(self)
 
     async def read(self, timeout: float | None = None) -> bytes:
         while not self._chunks:
@@ -197,7 +173,7 @@ class TreqResponse:
             self._set_timeout(timeout)
             self._waiting = Deferred()
             try:
-                await self._waiting
+                await self._to_awaitable(self._waiting)
             finally:
                 self._waiting = None
         data = b"".join(self._chunks)
@@ -209,8 +185,7 @@ class TreqResponse:
         if not (self._closed or self._ended):
             self._closed = True
             self._set_timeout(None)
-            transport: Any = self._spy.protocol.transport
-            transport.loseConnection()
+            self.transport.loseConnection()
 
     def _set_timeout(self, timeout: float | None) -> None:
         """Have L{_time_out} called after so many seconds of silence, or never."""
@@ -231,7 +206,7 @@ class TreqResponse:
             self.close()
             self._wake()
 
-    def _collect(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         self._chunks.append(data)
         self._buffered += len(data)
         if self._buffered >= READ_AHEAD:
@@ -241,18 +216,15 @@ class TreqResponse:
     def _set_paused(self, paused: bool) -> None:
         if paused != self._paused and not (self._closed or self._ended):
             self._paused = paused
-            transport: Any = self._spy.protocol.transport
+            transport = self.transport
             (transport.pauseProducing if paused else transport.resumeProducing)()
 
-    def _finish(self, result: None) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended = True
         self._set_timeout(None)
-        self._wake()
-
-    def _fail(self, reason: Failure) -> None:
-        self._ended = True
-        self._set_timeout(None)
-        if self._error is None:
+        # Without a length or chunks, an orderly close is the end of the body.
+        whole = reason.check(ResponseDone, PotentialDataLoss)
+        if not whole and self._error is None:
             self._error = CutShort(self._url, _describe(reason.value))
         self._wake()
 
