@@ -14,7 +14,7 @@ from collections.abc import (
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from shellstream.client.transport.documents import ServerApi, check_status
+from shellstream.client.transport.documents import ServerApi, check_status, run_path
 from shellstream.client.transport.wire import Response, Wire
 
 from .errors import ContractViolation, ServerError, Usage
@@ -178,20 +178,17 @@ class Client:
         if on_disconnect is not None:
             document["on_disconnect"] = on_disconnect
         headers = {"idempotency-key": key or new_key()}
-
-        async def begin() -> Any:
-            return await self._api.request_json("POST", "/runs", document, headers)
-
-        return cast("RunInfo", await self._retry_policy().persist(begin))
+        found = await self._persist("POST", "/runs", document, headers)
+        return cast("RunInfo", found)
 
     async def cancel(self, run: str) -> RunInfo:
         """End a run: TERM, and KILL after the command's grace time."""
-        return cast("RunInfo", await self._api.call("POST", f"{_path(run)}/cancel"))
+        return cast("RunInfo", await self._api.call("POST", f"{run_path(run)}/cancel"))
 
     async def signal(self, run: str, signal: str) -> RunInfo:
         """Send a signal, such as C{INT}, to all processes of a run."""
         document = {"signal": signal}
-        found = await self._api.call("POST", f"{_path(run)}/signal", document)
+        found = await self._api.call("POST", f"{run_path(run)}/signal", document)
         return cast("RunInfo", found)
 
     async def stdin(
@@ -209,7 +206,7 @@ class Client:
             L{show} tells which offset it expects, and whether it takes more.
         """
         query = urlencode({"offset": offset, "eof": str(eof).lower()})
-        path = f"{_path(run)}/stdin?{query}"
+        path = f"{run_path(run)}/stdin?{query}"
         headers = {"content-type": "application/octet-stream"}
         response = await self._api.request("POST", path, headers, data)
         response.close()
@@ -251,7 +248,7 @@ class Client:
         headers = {"content-type": "application/json"}
 
         async def resize() -> None:
-            path = f"{_path(run)}/resize"
+            path = f"{run_path(run)}/resize"
             (await self._api.request("POST", path, headers, body)).close()
 
         await self._retry_policy().persist(resize)
@@ -260,7 +257,7 @@ class Client:
 
     async def show(self, run: str) -> RunInfo:
         """The current state of a run."""
-        return cast("RunInfo", await self._api.call("GET", _path(run)))
+        return cast("RunInfo", await self._api.call("GET", run_path(run)))
 
     async def list(
         self,
@@ -292,11 +289,7 @@ class Client:
     async def command(self, name: str | None = None) -> CommandInfo | None:
         """A command; without a name the default one, L{None} if there is none."""
         path = "/commands" if name is None else f"/commands/{quote(name, safe='')}"
-
-        async def request() -> Any:
-            return await self._api.request_json("GET", path)
-
-        document = await self._retry_policy().persist(request)
+        document = await self._persist("GET", path)
         if name is not None:
             return cast("CommandInfo", document)
         for each in document["commands"]:
@@ -313,43 +306,22 @@ class Client:
         run: str | None = None,
         begin: Callable[[], Awaitable[Response]] | None = None,
     ) -> Following:
-        return Following(
-            view,
-            run=run,
-            begin=begin,
-            resume=self._output,
-            size=self._size,
-            retry=self._retry_policy(),
-            server_known=self._api.has_answered,
+        retry = self._retry_policy()
+        return Following(view, api=self._api, retry=retry, run=run, begin=begin)
+
+    async def _persist(self, *request: Any) -> Any:
+        """Ask for a document, again and again while the server cannot be reached."""
+        return await self._retry_policy().persist(
+            lambda: self._api.request_json(*request)
         )
 
     def _retry_policy(self) -> RetryPolicy:
         return RetryPolicy(self._wire, self._retry_for, self._on_retry)
 
-    async def _output(self, run: str, view: View) -> Response:
-        """Ask for a part of a run's output."""
-        given = {
-            "tail": view.tail,
-            "offset": view.offset if view.tail is None else None,
-            "stream": view.only,
-            "follow": None if view.follow else "false",
-            "lossless": "true" if view.lossless else None,
-        }
-        query = urlencode({k: v for k, v in given.items() if v is not None})
-        path = f"{_path(run)}/output?{query}"
-        return await self._api.request("GET", path, {"accept": view.accept})
-
-    async def _size(self, run: str) -> int:
-        return (await self.show(run))["size"]
-
 
 def new_key() -> str:
     """A random C{Idempotency-Key}, unique in practice."""
     return os.urandom(16).hex()
-
-
-def _path(run: str) -> str:
-    return f"/runs/{quote(run, safe='')}"
 
 
 def _pairs(params: Params) -> Iterable[tuple[str, str]]:

@@ -134,9 +134,5 @@ class StdinFeeder:
         self.offset = offset
 
     async def _wait(self, error: ServerError) -> None:
-        if not await self._retry.wait(error):
-            what, advice = (
-                f"input of run {self._run}",
-                f"{self.offset} bytes were taken",
-            )
-            raise self._retry.exhausted(what, error, advice) from error
+        advice = f"{self.offset} bytes were taken"
+        await self._retry.wait(error, f"input of run {self._run}", advice)

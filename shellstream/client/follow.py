@@ -3,6 +3,9 @@
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode
+
+from shellstream.client.transport.documents import run_path
 
 from .decode import DecodeError, FrameDecoder, NdjsonDecoder
 from .errors import ContractViolation, CutShort, NoResponse, ServerError
@@ -10,6 +13,7 @@ from .events import Begun, End, Event, Output
 from .retry import RETRYABLE, is_temporary
 
 if TYPE_CHECKING:
+    from shellstream.client.transport.documents import ServerApi
     from shellstream.client.transport.wire import Response
 
     from .retry import RetryPolicy
@@ -44,6 +48,18 @@ class View(NamedTuple):
         kind = "x-ndjson" if self.timed else "vnd.shellstream.frames"
         return f"application/{kind}"
 
+    @property
+    def query(self) -> str:
+        """The query of the URL to ask."""
+        given = {
+            "tail": self.tail,
+            "offset": self.offset if self.tail is None else None,
+            "stream": self.only,
+            "follow": None if self.follow else "false",
+            "lossless": "true" if self.lossless else None,
+        }
+        return urlencode({k: v for k, v in given.items() if v is not None})
+
 
 class Following:
     """
@@ -64,33 +80,25 @@ class Following:
         self,
         view: View,
         *,
-        begin: "Callable[[], Awaitable[Response]] | None" = None,
-        resume: "Callable[[str, View], Awaitable[Response]]",
-        run: str | None = None,
-        size: "Callable[[str], Awaitable[int]]",
+        api: "ServerApi",
         retry: "RetryPolicy",
-        server_known: bool = False,
+        run: str | None = None,
+        begin: "Callable[[], Awaitable[Response]] | None" = None,
     ) -> None:
-        """
-        @param begin: starts a run; idempotent.
-        @param resume: asks for the output of a run.
-        @param size: asks how many bytes of output a run has.
-        @param server_known: whether the server has answered before, so that it is
-            worth waiting for.
-        """
+        """@param begin: starts a run, if none is given; idempotent."""
         self.run = run
         self.offset = None if view.tail is not None or run is None else view.offset
         self.end: End | None = None
         self._view = view
         self._begin = begin
-        self._resume = resume
-        self._size = size
+        self._api = api
         self._retry = retry
         self._pending: deque[Event] = deque()
         self._response: Response | None = None
         self._decoder: FrameDecoder | NdjsonDecoder | None = None
-        # Whether the server may have received a request of ours.
-        self._requested = server_known and run is not None
+        # Whether the server may have received a request of ours, so that it is worth
+        # waiting for. For a start it tells whether an earlier try may have begun a run.
+        self._requested = api.has_answered and run is not None
         self._size_at_start: int | None = None
         self._finished = False
 
@@ -166,8 +174,10 @@ class Following:
         # Without follow there is no end record; only the size tells a cut response
         # from a whole one.
         if not view.follow and self._size_at_start is None:
-            self._size_at_start = await self._size(self.run)
-        return await self._resume(self.run, view)
+            state = await self._api.call("GET", run_path(self.run))
+            self._size_at_start = state["size"]
+        path = f"{run_path(self.run)}/output?{view.query}"
+        return await self._api.request("GET", path, {"accept": view.accept})
 
     async def _read(self, response: "Response") -> None:
         assert self._decoder is not None
@@ -213,11 +223,9 @@ class Following:
 
     async def _wait(self, error: ServerError) -> None:
         """Wait until it is time to try again."""
-        if await self._retry.wait(error):
-            return
         if self.run is None:
             what, advice = "the request", "it is unknown whether it started a run"
         else:
             what = f"run {self.run}"
             advice = f"shellstream attach {self.run} --from {self.offset or 0} resumes"
-        raise self._retry.exhausted(what, error, advice) from error
+        await self._retry.wait(error, what, advice)

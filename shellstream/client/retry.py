@@ -66,8 +66,14 @@ class RetryPolicy:
         """The server can be reached, but the request has not succeeded yet."""
         self._failing_since = None
 
-    async def wait(self, error: ServerError) -> bool:
-        """Wait until the next try; L{False} if there is no time left for one."""
+    async def wait(self, error: ServerError, what: str, advice: str) -> None:
+        """
+        Wait until the next try.
+
+        @param what: what is tried, for the error message.
+        @param advice: how a user may go on.
+        @raise CutShort: if there is no time left for one.
+        """
         from random import uniform
 
         now = self._wire.seconds()
@@ -75,7 +81,9 @@ class RetryPolicy:
             self._failing_since = now
         left = self._failing_since + self._retry_for - now
         if left <= 0:
-            return False
+            tried = f" for {self._retry_for:g} s" if self._retry_for else ""
+            why = f"not resumed{tried} ({error.why}); {advice}"
+            raise CutShort(what, why) from error
         # The exponent is bounded, since a float overflows after 1,024 failures.
         longest = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), MAX_DELAY)
         # A random part keeps many clients of a restarted server from coming at once.
@@ -84,12 +92,6 @@ class RetryPolicy:
         self._on_retry(error, delay)
         if delay:
             await self._wire.sleep(delay)
-        return True
-
-    def exhausted(self, what: str, error: ServerError, advice: str) -> CutShort:
-        """The error to raise when there is no time left."""
-        tried = f" for {self._retry_for:g} s" if self._retry_for else ""
-        return CutShort(what, f"not resumed{tried} ({error.why}); {advice}")
 
     async def persist(self, request: Callable[[], Awaitable[_T]]) -> _T:
         """
@@ -106,9 +108,8 @@ class RetryPolicy:
                 reached = reached or isinstance(error, NoResponse | CutShort)
                 if not (reached and is_temporary(error)):
                     raise
-                if not await self.wait(error):
-                    advice = "it is unknown whether the server carried it out"
-                    raise self.exhausted("the request", error, advice) from error
+                advice = "it is unknown whether the server carried it out"
+                await self.wait(error, "the request", advice)
             else:
                 self.succeeded()
                 return response

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from shellstream.client.errors import (
     ContractViolation,
@@ -85,6 +86,11 @@ class ServerApi:
             if method != "GET":
                 raise
         return await self.request_json(method, path, document)
+
+
+def run_path(run: str) -> str:
+    """The path of a run."""
+    return f"/runs/{quote(run, safe='')}"
 
 
 async def check_status(url: str, response: Response) -> None:
