@@ -61,14 +61,10 @@ def _run(args: "Namespace") -> int:
         from .cli.doctor import doctor as subcommand
     else:
         from .cli.manage import manage as subcommand
-    _freeze()
-    return run_until_done(reactor, lambda: subcommand(reactor, args))
-
-
-def _freeze() -> None:
-    """Leave what was imported out of all further searches for garbage."""
+    # What was imported is left out of all further searches for garbage.
     gc.freeze()
     gc.enable()
+    return run_until_done(reactor, lambda: subcommand(reactor, args))
 
 
 def _reserve_standard_fds() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from shellstream.client.api import Client
@@ -17,63 +17,40 @@ from .target import Target
 _RUN_ROW = "{:<36}  {:<12}  {:<19}  {:>12}  {}"
 
 
+#: What a subcommand answers: a document for scripts, and lines for people.
+_Answer = tuple[object, Iterable[str]]
+
+
 async def manage(reactor: Any, args: Namespace) -> int:
     """Carry out the subcommand; returns the exit code."""
     settings = load_settings(args, os.environ)
     client = Client(settings.url, make_wire(reactor, settings), token=settings.token)
-    printer = _Printer(OutputWriter(reactor, 1, "standard output"), args)
-    await _SUBCOMMANDS[args.subcommand](client, printer, args)
+    stdout = OutputWriter(reactor, 1, "standard output")
+    document, lines = await _SUBCOMMANDS[args.subcommand](client, args)
+    if args.format == "json":
+        lines = printable_json(document, indent=2).split("\n")
+    else:
+        lines = map(printable, lines)
+    await stdout.write("".join(f"{line}\n" for line in lines).encode())
     return 0
 
 
-class _Printer:
-    """Standard output, in the format that the command line asks for."""
-
-    def __init__(self, stdout: OutputWriter, args: Namespace) -> None:
-        self._stdout = stdout
-        self.json = args.format == "json"
-
-    async def line(self, text: str) -> None:
-        """Print a line for people."""
-        await self._stdout.write(printable(text).encode() + b"\n")
-
-    async def document(self, document: object) -> None:
-        """Print JSON."""
-        text = printable_json(document, indent=2)
-        await self._stdout.write(text.encode() + b"\n")
-
-
-async def _start(client: Client, printer: _Printer, args: Namespace) -> None:
-    """Print the id of a new run."""
+async def _start(client: Client, args: Namespace) -> _Answer:
     target = Target([*filter(None, [args.name]), *args.words])
     if target.url is not None:
         raise Usage("start takes the name of a command; --server says whose")
     run = await client.start(target.name, target.params)
-    if printer.json:
-        await printer.document(run)
-    else:
-        await printer.line(run["id"])
+    return run, [run["id"]]
 
 
-async def _ps(client: Client, printer: _Printer, args: Namespace) -> None:
-    """List active runs, or all."""
-    if printer.json:
-        await printer.document([each async for each in _runs(client, args)])
-        return
-    if args.format == "plain" and not args.quiet:
-        await printer.line(
-            _RUN_ROW.format("ID", "STATE", "CREATED", "BYTES", "COMMAND")
-        )
-    async for run in _runs(client, args):
-        if args.format == "ndjson":
-            await printer.line(printable_json(run))
-        elif args.quiet:
-            await printer.line(run["id"])
-        else:
-            created = run["created"][:19].replace("T", " ")
-            params = "".join(f" {k}={v}" for k, v in run["params"].items())
-            row = (run["id"], _state(run), created, run["size"], run["command"])
-            await printer.line(_RUN_ROW.format(*row) + params)
+async def _ps(client: Client, args: Namespace) -> _Answer:
+    runs = [run async for run in _runs(client, args)]
+    if args.format == "ndjson":
+        return runs, map(printable_json, runs)
+    if args.quiet:
+        return runs, [run["id"] for run in runs]
+    head = _RUN_ROW.format("ID", "STATE", "CREATED", "BYTES", "COMMAND")
+    return runs, [head, *map(_run_row, runs)]
 
 
 async def _runs(client: Client, args: Namespace) -> AsyncIterator[RunInfo]:
@@ -87,18 +64,22 @@ async def _runs(client: Client, args: Namespace) -> AsyncIterator[RunInfo]:
             yield run
 
 
+def _run_row(run: RunInfo) -> str:
+    created = run["created"][:19].replace("T", " ")
+    params = "".join(f" {k}={v}" for k, v in run["params"].items())
+    row = (run["id"], _state(run), created, run["size"], run["command"])
+    return _RUN_ROW.format(*row) + params
+
+
 def _state(run: RunInfo) -> str:
     """A run's state, with its exit code or signal."""
     result = run["signal"] if run["code"] is None else run["code"]
     return run["state"] if result is None else f"{run['state']} {result}"
 
 
-async def _show(client: Client, printer: _Printer, args: Namespace) -> None:
-    """Print all about a run."""
+async def _show(client: Client, args: Namespace) -> _Answer:
     run = await client.show(args.run)
-    if printer.json:
-        await printer.document(run)
-        return
+    lines = []
     for name, value in run.items():
         if name == "end" or value is None or value == {}:
             continue  # other fields tell what "end" holds
@@ -111,41 +92,29 @@ async def _show(client: Client, printer: _Printer, args: Namespace) -> None:
             value = f"{value} bytes"
         elif name == "start":
             label = "oldest kept byte"
-        await printer.line(f"{label + ':':<19} {value}")
+        lines.append(f"{label + ':':<19} {value}")
+    return run, lines
 
 
-async def _cancel(client: Client, printer: _Printer, args: Namespace) -> None:
-    """End a run."""
-    run = await client.cancel(args.run)
-    if printer.json:
-        await printer.document(run)
+async def _cancel(client: Client, args: Namespace) -> _Answer:
+    return await client.cancel(args.run), []
 
 
-async def _signal(client: Client, printer: _Printer, args: Namespace) -> None:
-    """Send a run a signal, by its name or number."""
+async def _signal(client: Client, args: Namespace) -> _Answer:
     name = args.signal.upper()
     if name.isdecimal():
         from signal import Signals
 
         names = {each.value: each.name for each in Signals}
         name = names.get(int(name), name)
-    run = await client.signal(args.run, name)
-    if printer.json:
-        await printer.document(run)
+    return await client.signal(args.run, name), []
 
 
-async def _commands(client: Client, printer: _Printer, args: Namespace) -> None:
-    """List the commands of the server."""
+async def _commands(client: Client, args: Namespace) -> _Answer:
     commands = await client.commands()
-    if printer.json:
-        await printer.document(commands)
-        return
-    for command in commands:
-        if args.quiet:
-            await printer.line(command["name"])
-        else:
-            for line in _describe_command(command):
-                await printer.line(line)
+    if args.quiet:
+        return commands, [command["name"] for command in commands]
+    return commands, [line for each in commands for line in _describe_command(each)]
 
 
 def _describe_command(command: CommandInfo) -> list[str]:
