@@ -46,6 +46,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         words, command = words[:dashes], words[dashes + 1 :]
     parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
     _add_options(parser, subcommand)
+    # Intermixed, since plain parsing ends the words at the first option after them.
     found, unknown = parser.parse_known_intermixed_args(words)
     # The first complaint, since the unknown option may be one of that subcommand.
     if not named and found.words and found.words[0] in SUBCOMMANDS:

@@ -72,6 +72,7 @@ def exit_code(end: End, *, gaps: bool = False) -> int:
         return end.code or (72 if gaps else 0)
     if end.state == "signaled" and end.signal is not None:
         return 128 + signal_number(end.signal)
+    # A state that this client does not know breaks the contract, hence 76.
     code, _ = _STATES.get(end.state, (76, ""))
     return code
 

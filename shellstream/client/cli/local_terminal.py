@@ -30,6 +30,7 @@ class LocalTerminal:
     def size(self) -> tuple[int, int] | None:
         """Its rows and columns; L{None} if it does not know, like a serial line."""
         columns, rows = os.get_terminal_size(self._fd)
+        # tty_ioctl(4): 0 until someone sets it, as nobody does on a serial line.
         if rows < 1 or columns < 1:
             return None
         return min(rows, _MAX_SIDE), min(columns, _MAX_SIDE)

@@ -29,9 +29,9 @@ async def manage(reactor: Any, args: Namespace) -> int:
     document, lines = await _SUBCOMMANDS[args.subcommand](client, args)
     if args.format == "json":
         lines = printable_json(document, indent=2).split("\n")
-    else:
-        lines = map(printable, lines)
-    await stdout.write("".join(f"{line}\n" for line in lines).encode())
+    text = "".join(f"{printable(line)}\n" for line in lines)
+    # At once, since a server that breaks off leaves no half of a table behind.
+    await stdout.write(text.encode())
     return 0
 
 

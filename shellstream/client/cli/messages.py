@@ -36,6 +36,7 @@ class Messages:
 
 def print_message(text: str, line_end: str = "\n") -> None:
     """Write one line to stderr, safe for any terminal. Errors are ignored."""
+    # Not print(): sys.stderr is None where the descriptor was closed at the start.
     try:
         os.write(2, f"shellstream: {printable(text)}{line_end}".encode())
     except OSError:  # a closed stderr is no reason to lose the output on stdout

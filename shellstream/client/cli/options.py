@@ -227,22 +227,11 @@ SUBCOMMANDS = {
     ),
     "attach": Subcommand(
         "follow a run to its end, and exit as it does",
-        (
-            _RUN,
-            *_BEGINNING,
-            *SHOWING,
-            _DETACH,
-            *CONNECTING,
-        ),
+        (_RUN, *_BEGINNING, *SHOWING, _DETACH, *CONNECTING),
     ),
     "output": Subcommand(
         "show what a run has written until now",
-        (
-            _RUN,
-            *_BEGINNING,
-            *SHOWING,
-            *CONNECTING,
-        ),
+        (_RUN, *_BEGINNING, *SHOWING, *CONNECTING),
     ),
     "ps": Subcommand(
         "list the runs that are active",

@@ -76,6 +76,7 @@ class NdjsonRenderer:
             case Output(offset, stream, data, time):
                 fields: dict[str, object] = {"offset": offset, "time": time}
                 fields["stream"] = stream
+                # JSON holds no bytes; the server writes UTF-8 as text too.
                 try:
                     fields["text"] = data.decode()
                 except UnicodeDecodeError:

@@ -246,6 +246,7 @@ class _Session:
             if to_end:
                 self._signals.follow(following, detach=args.detach_on_int)
             async for event in following:
+                # The id of the run is known only from its first event on.
                 if renderer is None:
                     assert following.run is not None
                     self.messages.detail(f"this is run {following.run}")

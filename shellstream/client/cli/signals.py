@@ -59,6 +59,7 @@ def run_until_done(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]]) -
 
     cancels: list[Callable[[], None]] = []
     on_ending_signals(reactor, cancel)
+    # Not before it runs: stop() raises then, and a coroutine may return at once.
     reactor.callWhenRunning(start)
     # Twisted's own handlers would stop the reactor at once.
     reactor.run(installSignalHandlers=False)

@@ -94,6 +94,7 @@ class TtySession:
                 return  # the run has ended
 
     def _note_resize(self) -> None:
+        # One is enough: send_sizes asks for the size of its own time.
         if not self._resizes.pending:
             self._resizes.put(None)
 
