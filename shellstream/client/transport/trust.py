@@ -32,35 +32,25 @@ class Trust(NamedTuple):
         """
         The policy for an agent of Twisted's.
 
-        @raise ConfigWrong: if a file does not hold what it should, or the pin.
+        @raise ConfigError: if a file does not hold what it should, or the pin.
         """
+        # Late, since it loads OpenSSL, which plain HTTP does without.
         from .trust_policy import make_policy
 
-        pin = self._pin()
-        try:
-            cacert, cert, key = map(_read, self._files())
-            return make_policy(cacert, cert, key, pin)
-        except (OSError, ValueError) as error:
-            raise self._wrong(error) from None
-
-    def _files(self) -> tuple[str | None, str | None, str | None]:
-        return self.cacert, self.cert, self.key
-
-    def _pin(self) -> bytes | None:
-        if self.pin is None:
-            return None
-        if self.cacert is not None:
+        if self.pin is not None and self.cacert is not None:
             raise ConfigError(PIN_AND_CACERT)
         try:
-            return parse_fingerprint(self.pin)
+            pin = None if self.pin is None else parse_fingerprint(self.pin)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-
-    def _wrong(self, error: Exception) -> ConfigError:
-        why = getattr(error, "strerror", None) or str(error)
-        files = ", ".join(filter(None, self._files()))
-        named = getattr(error, "filename", None) or files
-        return ConfigError(f"{named}: {why}")
+        files = self.cacert, self.cert, self.key
+        try:
+            cacert, cert, key = map(_read, files)
+            return make_policy(cacert, cert, key, pin)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            named = getattr(error, "filename", None) or ", ".join(filter(None, files))
+            raise ConfigError(f"{named}: {why}") from None
 
 
 #: The error message for both: authorities have no say about a pinned certificate.
