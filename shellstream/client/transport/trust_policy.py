@@ -95,8 +95,8 @@ class _Policy:
             self._options["extraCertChain"] = [each.original for each in chain]
             self._options["privateKey"] = own.privateKey.original
             self._options["certificate"] = own.original
-        # Finds out now whether the key belongs to the certificate.
-        self.creatorForNetloc(b"localhost", 443)
+            # Finds out now whether the key belongs to the certificate.
+            self.creatorForNetloc(b"localhost", 443)
 
     def creatorForNetloc(
         self, hostname: bytes, port: int
