@@ -37,11 +37,12 @@ from .tls_errors import tls_reason
 #: C{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT} of OpenSSL's C{x509_vfy.h}.
 _SELF_SIGNED = 18
 
-#: Takes a certificate of a server's chain, OpenSSL's error number for it (0 for no
-#: error), and its depth: 0 is the server's own, which OpenSSL passes last. Returns
-#: whether the handshake goes on. May raise L{UntrustedCertificate}, or
-#: C{VerificationError} for another host's certificate, to say why it does not.
-CertificateCheck = Callable[[crypto.X509, int, int], bool]
+#: What OpenSSL's C{verify_callback} takes of SSL_CTX_set_verify(3): a certificate of
+#: the server's chain, an error number, its depth (0 is the server's own, which comes
+#: last), and whether OpenSSL trusts it. Returns whether the handshake goes on. May
+#: raise L{UntrustedCertificate}, or C{VerificationError} for another host's
+#: certificate, to say why it does not.
+CertificateCheck = Callable[[crypto.X509, int, int, bool], bool]
 
 
 def make_policy(
@@ -134,7 +135,7 @@ class CertificateVerifier:
             ok: int,
         ) -> bool:
             try:
-                return self._check(certificate, error, depth)
+                return self._check(certificate, error, depth, bool(ok))
             except (UntrustedCertificate, VerificationError):
                 tls.failVerification(Failure())
                 return False
@@ -149,12 +150,12 @@ class CertificateVerifier:
 
 
 def _check_authority(
-    host: str, certificate: crypto.X509, error: int, depth: int
+    host: str, certificate: crypto.X509, error: int, depth: int, ok: bool
 ) -> bool:
     """Accept a certificate that OpenSSL trusts and that is for this host."""
     if error == _SELF_SIGNED:
         raise UntrustedCertificate(self_signed_message(_fingerprint(certificate)))
-    if error:
+    if not ok:
         return False
     if depth == 0:
         service = IPAddress_ID(host) if _is_address(host) else DNS_ID(host)
@@ -162,7 +163,9 @@ def _check_authority(
     return True
 
 
-def _check_pin(pin: bytes, certificate: crypto.X509, error: int, depth: int) -> bool:
+def _check_pin(
+    pin: bytes, certificate: crypto.X509, error: int, depth: int, ok: bool
+) -> bool:
     """Accept this certificate and no other, without authority, name or date."""
     # The others of the chain do not matter.
     if depth == 0 and not hmac.compare_digest(_fingerprint(certificate), pin):
