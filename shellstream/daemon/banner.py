@@ -15,14 +15,14 @@ from .service import Daemon
 _log = Logger(namespace="shellstream")
 
 
-def client_line(address: ListenAddress, token: str = "") -> str:
+def client_line(address: ListenAddress, token: str | None = None) -> str:
     """A command line for the client of this project."""
     pin = f" --pin {address.pin}" if address.pin else ""
     variable = f"SHELLSTREAM_TOKEN={token} " if token else ""
     return f"{variable}shellstream {address.scheme}://{address}/stream{pin}"
 
 
-def curl_line(address: ListenAddress, token: str = "") -> str:
+def curl_line(address: ListenAddress, token: str | None = None) -> str:
     """A command line for curl(1), which knows no certificate to C{--pin}."""
     socket_path, netloc = "", str(address)
     if address.path is not None:
@@ -37,7 +37,7 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
 
     @param required: whether clients have to authenticate.
     """
-    token = "TOKEN" if required else ""  # nosec B105  # a placeholder
+    token = "TOKEN" if required else None  # nosec B105  # a placeholder
     if address.path is not None:
         return [f"type: {curl_line(address, token)}"]
     if address.host() is None:
