@@ -85,7 +85,7 @@ class Following:
         run: str | None = None,
         begin: "Callable[[], Awaitable[Response]] | None" = None,
     ) -> None:
-        """@param begin: starts a run, if none is given; idempotent."""
+        """@param begin: starts a run, if there is no C{run} yet; idempotent."""
         self.run = run
         self.offset = None if view.tail is not None or run is None else view.offset
         self.end: End | None = None

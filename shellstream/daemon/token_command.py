@@ -356,7 +356,7 @@ def _moment(text: str, now: int) -> int:
             date = datetime.fromisoformat(text)
         except ValueError:
             raise NotAllowed(_WHEN) from None
-        # The time zone of this machine would surprise whoever reads the list elsewhere.
+        # In UTC: readers of the list may be in another time zone than this machine.
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
         since = date - datetime(1970, 1, 1, tzinfo=UTC)

@@ -90,7 +90,7 @@ class Principal:
     expires: int | None = None
 
 
-#: The principal of requests without a credential, where none is required.
+#: The principal of requests without a credential, where no credential is required.
 ANONYMOUS = Principal(name="anonymous", grant=EVERYTHING, credential="none")
 
 

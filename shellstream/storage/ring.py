@@ -116,7 +116,7 @@ class Ring:
         """
         Where to write C{size} bytes, or as many of them as there is room for now.
 
-        Sectors that are to be overwritten are retired at once. L{commit} each extent
+        Sectors that will be overwritten are retired at once. L{commit} each extent
         that was written, in their order; then L{give_back} all.
 
         @param floor: the lowest offset that was to be kept before this append.

@@ -34,7 +34,7 @@ def explain(problem: str, strict: SSL.Connection, accepting: SSL.Connection) -> 
     Say more exactly why OpenSSL refused a certificate.
 
     @param problem: why it was refused.
-    @param strict: the connection on which it was, which knows whom we trust.
+    @param strict: the connection that it came on, which knows the trusted authorities.
     @param accepting: another connection, which knows the certificates.
     """
     if problem != _VERIFY_FAILED:  # it is for another host, or is not the pinned one

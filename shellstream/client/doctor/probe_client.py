@@ -34,8 +34,8 @@ class ProbeClient:
     """
     Asks for each exchange on a connection of its own.
 
-    Not by treq, as the rest of the client: what is to be examined, such as framing,
-    compression and untrusted certificates, is what treq deals with by itself.
+    It does not use treq, as the rest of the client does: treq itself handles the
+    details under examination, such as framing, compression and untrusted certificates.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ProbeClient:
         secrets: Mapping[str, str] = {},
     ) -> None:
         """
-        @param policy: whom to trust; the system's authorities if not given.
+        @param policy: the trusted authorities; those of the system if not given.
         @param secrets: headers for trusted servers only. A server whose certificate is
             not trusted is examined without them.
         """

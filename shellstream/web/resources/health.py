@@ -27,8 +27,8 @@ class NotReady(ShellstreamError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the daemon takes no runs just now; look again in 10 seconds, or ask "
-            "whoever runs it",
+            "the daemon takes no runs just now; look again in 10 seconds, or ask its "
+            "operator",
             retry_after=10,
         )
 
