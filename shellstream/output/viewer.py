@@ -132,6 +132,9 @@ class Viewer:
         # A consumer that is gone already calls stopProducing here.
         self._consumer.registerProducer(self, True)
         self._send_available()
+        # The command may have waited for a viewer (C{on_full = "pause"}); this one may
+        # have it all by now, and a consumer that is never full never resumes us.
+        self._run.apply_backpressure()
 
     def pauseProducing(self) -> None:
         self._paused = True

@@ -180,8 +180,9 @@ class Run:
         """End the process group: TERM, then KILL after the command's grace time."""
         if self.has_ended:
             return
-        if reason is Reason.SHUTDOWN:
-            # A daemon that stops waits for no viewer: slow ones are cut off.
+        if reason is Reason.SHUTDOWN or not (self._lossless or self._lossy):
+            # A daemon that stops waits for no viewer: slow ones are cut off. Without
+            # viewers, output that stays unread would keep the run from its end.
             self._awaits_viewers = False
             self.apply_backpressure()
         if self._reason is not None:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from shellstream.model.events import Reason, Stream
-from shellstream.model.limits import Limits
+from shellstream.model.limits import Limits, OnFull
 from shellstream.output.formats import Plain
 from shellstream.output.interfaces import ViewOptions
 from shellstream.output.log import READ_SIZE
@@ -113,6 +113,15 @@ class BackpressureTests(BackpressureTestCase):
             self.say(READ_SIZE)
         self.assertFalse(self.child.paused)
         self.assertGreater(self.run_.log.start, 0)
+
+    def test_late(self) -> None:
+        """A child that waited for a viewer goes on once that has all there is."""
+        self.limits = Limits(on_full=OnFull.PAUSE)
+        self.setUp()
+        self.fill()
+        client = Client(self.run_, self.clock)
+        self.assertFalse(self.child.paused)
+        self.assertEqual(client.transport.value(), PATTERN[: self.run_.log.end])
 
     def test_slowest(self) -> None:
         """The slowest viewer counts, until it leaves."""

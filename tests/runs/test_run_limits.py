@@ -216,6 +216,16 @@ class PauseTests(LimitTestCase):
             self.say(READ_SIZE)
         self.assertEqual(self.run_.log.start, 0)
 
+    def test_cancelled(self) -> None:
+        """A cancelled run does not wait for a viewer: its output is read to the end."""
+        while not self.child.paused:
+            self.say(READ_SIZE)
+        self.run_.cancel(Reason.CANCELLED)
+        self.assertFalse(self.child.paused)
+        self.say(READ_SIZE)
+        self.assertFalse(self.child.paused)
+        self.die(Reason.CANCELLED)
+
     def test_shutdown(self) -> None:
         """A daemon that stops does not wait for a viewer."""
         while not self.child.paused:
