@@ -94,6 +94,9 @@ def main(
         why = "memory keeps no tokens" if where else "this account has no home folder"
         _say(f"{why}; give a --state-dir")
         return 1
+    if sys.stdout is None:  # its descriptor is closed: a new token would be lost
+        _say("cannot write to standard output: it is closed")
+        return 1
     tool = TokenTool(TokenFile(folder.absolute()), account(environ), now)
     try:
         arguments.do(tool, arguments)

@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,6 +136,16 @@ class MakeTests(ToolTestCase):
             code = main(["make", "pi"], str(self.folder), {}, lambda: NOW)
         self.assertEqual(code, 1)
         self.assertIn("standard output: No space left on device", err.getvalue())
+        self.assertEqual(self.ids(), [])
+
+    def test_no_standard_output(self) -> None:
+        """No token is made where standard output is closed and cannot show it."""
+        err = io.StringIO()
+        self.patch(sys, "stdout", None)
+        with redirect_stderr(err):
+            code = main(["make", "pi"], str(self.folder), {}, lambda: NOW)
+        self.assertEqual(code, 1)
+        self.assertIn("cannot write to standard output", err.getvalue())
         self.assertEqual(self.ids(), [])
 
     def test_too_open(self) -> None:

@@ -1,12 +1,13 @@
 """Parses the command line, and prints its help and completions."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from shellstream import __version__
-from shellstream.client.errors import Usage
+from shellstream.client.errors import CannotWrite, Usage
 
 from .exit_codes import CODES
 from .options import DESCRIPTION, ENVIRONMENT, SUBCOMMANDS, Subcommand
@@ -109,9 +110,21 @@ def _add_options(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
 
 
 def print_completion(shell: str) -> int:
-    """Print what makes a shell complete this command line, for C{eval} or a file."""
+    """
+    Print what makes a shell complete this command line, for C{eval} or a file.
+
+    @raise CannotWrite: if standard output takes no more.
+    """
     import shtab
 
     script = shtab.complete(build_parser(), shell=shell)  # nosec B604  # its name
-    sys.stdout.write(f"{script}\n")
+    try:
+        sys.stdout.write(f"{script}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at its exit, and would end with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CannotWrite(f"standard output: {error.strerror}") from None
     return 0
