@@ -26,7 +26,7 @@ def chunks_of(*parts: tuple[Stream, bytes] | bytes, start: int = 0) -> list[Chun
     return found
 
 
-#: Whole characters, pieces of them, and what is none.
+#: Whole characters, pieces of characters, and other bytes.
 DATA = st.one_of(
     st.binary(min_size=1, max_size=12),
     st.text(min_size=1, max_size=6).map(str.encode),

@@ -254,7 +254,7 @@ class RefusalTests(AuthenticationTestCase):
             self.assert_audited(AuditAction.REFUSED, "stranger", status=401)
 
     def test_control_by_another(self) -> None:
-        """The entry names the caller, whoever owns the run."""
+        """The entry names the caller, also for a run of another principal."""
         run = self.run_by(self.tokens.make("alice"))
         self.noted.clear()
         self.by(self.tokens.make("bob"), "POST", f"/runs/{run}/cancel")
