@@ -3,6 +3,7 @@
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from shellstream.client.doctor.command_trials import check_command
@@ -11,10 +12,11 @@ from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.doctor.report import as_json, as_text
 from shellstream.client.doctor.url_checks import check_urls, may_be_server
 from shellstream.client.errors import Usage
+from shellstream.client.transport.trust import Trust
 from shellstream.client.urls import http_url
 
 from .messages import print_message
-from .settings import load_settings
+from .settings import Settings, load_settings
 from .stdout import OutputWriter
 
 #: The most seconds to watch or to be silent for: the server's own limit for C{idle}.
@@ -32,13 +34,24 @@ async def doctor(reactor: Any, args: Namespace) -> int:
     secrets = {}
     if settings.token is not None:
         secrets = {"Authorization": f"Bearer {settings.token}"}
-    trust = settings.checked_trust()
+    trust = trust_for(settings, args.via)
     policy = None if trust is None else trust.policy()
     client = ProbeClient(reactor, policy, secrets)
     report = await examine(args, settings.url, client)
     text = as_json(report) if args.json else as_text(report)
     await stdout.write(text.encode() + b"\n")
     return 0 if report.clean else 1
+
+
+def trust_for(settings: Settings, via: Sequence[str]) -> Trust | None:
+    """
+    The certificates to use for a server and its proxies.
+
+    @raise Usage: if none of them is asked over TLS, or the options contradict.
+    """
+    urls = (settings.url, *map(http_url, via))
+    secure = next((each for each in urls if each.startswith("https:")), settings.url)
+    return settings._replace(url=secure).checked_trust()
 
 
 async def examine(args: Namespace, server: str, client: ProbeClient) -> Report:

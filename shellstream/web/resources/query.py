@@ -16,6 +16,10 @@ E = TypeVar("E", bound=Enum)
 #: (RFC 8673).
 MAX_OFFSET = (1 << 53) - 1
 
+#: A number that is not negative (RFC 8259, 6). A program writes a float in up to 17
+#: digits, behind up to five zeros or with an exponent.
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,24})?([eE][-+]?[0-9]{1,2})?", re.ASCII)
+
 
 class Query:
     """
@@ -68,12 +72,11 @@ class Query:
         return None
 
     def seconds(self, name: str, high: float) -> float | None:
-        """A field that holds a number of seconds, with or without a fraction."""
+        """A field that holds a number of seconds, as JSON writes numbers."""
         text = self._values.get(name)
         if text is None:
             return None
-        number = r"[0-9]{1,9}(\.[0-9]{1,9})?"
-        if re.fullmatch(number, text, re.ASCII) and float(text) <= high:
+        if _NUMBER.fullmatch(text) and float(text) <= high:
             return float(text)
         self.refuse(name, f"must be a number of seconds from 0 to {high:g}")
         return None

@@ -30,8 +30,10 @@ def repetitions(transport: Any) -> int:
     if connection is None:  # not a TCP connection
         return 0
     try:
-        # The third byte of struct tcp_info, tcpi_retransmits.
-        info: bytes = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)
+        # The third byte of struct tcp_info, tcpi_retransmits. Four are asked for: to
+        # qemu-user all options of TCP are integers, and of a shorter one it hands over
+        # the first byte alone, with whatever was in memory behind it.
+        info: bytes = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 4)
     except OSError:  # of another family, or closed
         return 0
     return info[2]

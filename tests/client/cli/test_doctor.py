@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.cli.arguments import parse_arguments
-from shellstream.client.cli.doctor import examine
+from shellstream.client.cli.doctor import examine, trust_for
 from shellstream.client.cli.options import SECONDS
+from shellstream.client.cli.settings import Settings
 from shellstream.client.doctor.findings import Kind, Report
 from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.errors import Usage
+from shellstream.client.transport.trust import Trust
 from tests.support.doctor_exchanges import GOOD, LINES, answer, late, live
 from tests.support.fake_probe_clients import FakeProbeClient, StreamProbeClient
 
@@ -57,6 +59,18 @@ class ArgumentTests(SynchronousTestCase):
             examining = Deferred.fromCoroutine(examined(FakeProbeClient(), *argv))
             failure = self.failureResultOf(examining, Usage)
             self.assertIn(said, str(failure.value), argv)
+
+    def test_trust(self) -> None:
+        """Certificates are for whichever address is https://, the proxy's too."""
+        trust = Trust(cacert="/ca.pem")
+        for server, via in (
+            ("http://h/", ["http://p/", "https://p/"]),
+            ("https://h/", ["http://p/"]),
+        ):
+            self.assertEqual(trust_for(Settings(server, trust=trust), via), trust)
+        plain = Settings("http://h/", trust=trust)
+        error = self.assertRaises(Usage, trust_for, plain, ["http://p/"])
+        self.assertIn("--cacert would protect nothing", str(error))
 
     def test_help(self) -> None:
         """The help names the exit codes."""

@@ -78,7 +78,7 @@ class QueryTests(SynchronousTestCase):
                 Query([("count", text)], KNOWN).seconds("count", 10), expected
             )
         self.assertIsNone(Query([], KNOWN).seconds("count", 10))
-        for text in ("", "10.1", "-1", "1e0", "inf", "nan", "1.", ".5", "\u0661"):
+        for text in ("", "10.1", "-1", "2e1", "1e", "inf", "nan", "1.", ".5", "\u0661"):
             query = Query([("count", text)], KNOWN)
             self.assertIsNone(query.seconds("count", 10))
             why = "must be a number of seconds from 0 to 10"

@@ -158,6 +158,8 @@ class BoundTests(DoctorTestCase):
             ("interval=10.1", "interval"),
             ("interval=-1", "interval"),
             ("interval=1e3", "interval"),
+            ("interval=1e999", "interval"),
+            ("interval=0." + 25 * "1", "interval"),
             ("interval=nan", "interval"),
             (f"idle={MAX_IDLE + 1:.0f}", "idle"),
             ("idle=", "idle"),
@@ -168,6 +170,12 @@ class BoundTests(DoctorTestCase):
             self.assertEqual([each["name"] for each in found["parameters"]], [name])
         self.ask("POST", "/doctor")
         self.assert_problem(405)
+
+    def test_floats(self) -> None:
+        """A number is taken as programs write their floats."""
+        for text in ("6.874031847801262", "9.000000000000001e-05", "1e0", "5E-7"):
+            reply = Connection(self.site).ask("GET", f"/doctor?interval={text}")
+            self.assertEqual(reply.status, 200, text)
 
     def test_at_once(self) -> None:
         """A stream over the limit gets a time to retry; one that leaves makes room."""

@@ -35,6 +35,22 @@ class RepetitionsTests(SynchronousTestCase):
         accepted.sendall(b"x" * 100_000)
         self.assertEqual(repetitions(self.transport(accepted)), 0)
 
+    def test_length(self) -> None:
+        """
+        As many bytes are asked for as an integer has: an emulator hands over no more,
+        and fewer of them only in part.
+        """
+        asked: list[int] = []
+
+        class Emulated:
+            def getsockopt(self, level: int, option: int, length: int) -> bytes:
+                asked.append(length)
+                return b"\x01\x00\x05\x00"[:length]
+
+        transport = StringTransport()
+        transport.socket = Emulated()
+        self.assertEqual((repetitions(transport), asked), (5, [4]))
+
     def test_others(self) -> None:
         """A closed connection, or one of another family, has no retransmissions."""
         ours, theirs = socket.socketpair()
