@@ -22,7 +22,7 @@ from .events import CommandInfo, RunInfo
 from .feed import StdinFeeder, Tty
 from .follow import Following, View
 from .retry import RetryPolicy
-from .urls import server_of
+from .urls import http_url, server_of
 
 #: The most runs on a page of the server's list.
 MAX_PAGE = 1000
@@ -55,12 +55,13 @@ class Client:
         @param token: the server's token, if it asks for one.
         @param retry_for: seconds for which to try to resume a cut stream.
         @param on_retry: called with each error, and the seconds until the next try.
+        @raise Usage: if C{server} is not a URL.
         """
         if wire is None:
             from shellstream.client.transport.asyncio_wire import AsyncioWire
 
             wire = AsyncioWire()
-        self.server = server.rstrip("/")
+        self.server = http_url(server).rstrip("/")
         self._wire = wire
         self._retry_for = retry_for
         self._on_retry = on_retry
@@ -119,7 +120,7 @@ class Client:
         @return: the output of a run, if the response is one that this server began for
             us; else the response, to be read as it comes.
         """
-        parts = urlsplit(url)
+        parts = urlsplit(http_url(url))
         query = "&".join(filter(None, [parts.query, urlencode(list(_pairs(params)))]))
         url = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
         accept = View(timed=timed).accept

@@ -27,6 +27,8 @@ class HostNamesTests(SynchronousTestCase):
             "127.1.2.3",
             "[::1]:8000",
             "[::1]",
+            "[::1%lo]:8000",
+            "[::1%25lo]",
             "laptop",
             "Laptop.local:8000",
         ):
@@ -54,6 +56,9 @@ class HostNamesTests(SynchronousTestCase):
             "localhost\0",
             "l\u043ecalhost",  # a Cyrillic letter
             "[localhost]",
+            "[::1%]",
+            "[::1%a]b]",
+            "localhost%lo",
             "2130706433",
             "0x7f.1",
         ):

@@ -32,6 +32,8 @@ from twisted.web.iweb import (
 )
 from zope.interface import implementer
 
+from shellstream.client.urls import host_header
+
 from .happy_eyeballs import HappyEyeballsEndpoint
 from .trust import Trust
 from .wire import ALWAYS
@@ -171,6 +173,8 @@ class ConnectionPerRequestAgent:
         headers = Headers() if headers is None else headers.copy()
         for name, value in ALWAYS.items():  # in place of treq's offer of gzip
             headers.setRawHeaders(name, [value])
+        netloc = URI.fromBytes(uri).netloc.decode("ascii")
+        headers.setRawHeaders("host", [host_header(netloc)])
         endpoint = _Endpoint(self._reactor, self._policy)
 
         def wrap(response: IResponse) -> IResponse:

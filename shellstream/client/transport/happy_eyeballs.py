@@ -102,7 +102,11 @@ class _Addresses:
 
     def addressResolved(self, address: IAddress) -> None:
         assert isinstance(address, IPv4Address | IPv6Address)
-        self._hosts.append(address.host)
+        host = address.host
+        # A link-local address, which mDNS has for names in .local, needs its interface.
+        if isinstance(address, IPv6Address) and address.scopeID and "%" not in host:
+            host = f"{host}%{address.scopeID}"
+        self._hosts.append(host)
 
     def resolutionComplete(self) -> None:
         self.found.callback(self._hosts)

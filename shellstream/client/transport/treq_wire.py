@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet import error as neterror
 from twisted.internet.defer import Deferred, succeed
@@ -33,6 +34,7 @@ from shellstream.client.errors import (
     TLSFailed,
     Usage,
 )
+from shellstream.client.urls import http_url
 
 from .agent import ConnectionPerRequestAgent
 from .fingerprint import UntrustedCertificate
@@ -63,6 +65,23 @@ class _Bytes:
 
     def stopProducing(self) -> None:
         """Everything was written at the start."""
+
+
+class _LiteralURL(EncodedURL):
+    """
+    A URL that is sent as it is. treq asks its URL for the form to send, and hyperlink
+    has none for an IPv6 address, for a zone, and for the names that IDNA refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__("http", "unused")
+        self._text = url
+
+    def to_uri(self) -> "_LiteralURL":
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        return self._text
 
 
 #: For a Deferred, what a coroutine of some event loop can await.
@@ -110,7 +129,7 @@ class TreqWire:
         try:
             requested = self._http.request(
                 method,
-                url,
+                _LiteralURL(http_url(url)),
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 data=body,
                 unbuffered=True,  # or treq would keep the whole body in memory

@@ -102,7 +102,8 @@ class _Policy:
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
-        host = hostname.decode("ascii")
+        # No certificate has the zone of an address, or the dot of the root.
+        host = hostname.decode("ascii").partition("%")[0].removesuffix(".")
         check = partial(_check_authority, host)
         if self._pin is not None:
             check = partial(_check_pin, self._pin)

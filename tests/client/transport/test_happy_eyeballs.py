@@ -6,63 +6,23 @@ Which address of a host is taken.
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import define, field
 from twisted.internet import error as neterror
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IHostnameResolver,
     IHostResolution,
     IProtocol,
-    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
-
-
-@implementer(IHostResolution)
-@define
-class FakeResolution:
-    """Remembers whether it was cancelled."""
-
-    name: str = "h"
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-@implementer(IHostnameResolver)
-@define
-class FakeResolver:
-    """A resolver to these hosts; with L{None} it never answers."""
-
-    hosts: Sequence[str] | None
-    resolution: FakeResolution = field(factory=FakeResolution, init=False)
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803
-        hostName: str,  # noqa: N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Any = None,  # noqa: N803
-        transportSemantics: str = "TCP",  # noqa: N803
-    ) -> IHostResolution:
-        resolutionReceiver.resolutionBegan(self.resolution)
-        if self.hosts is not None:
-            for host in self.hosts:
-                kind = IPv6Address if ":" in host else IPv4Address
-                resolutionReceiver.addressResolved(kind("TCP", host, portNumber))
-            resolutionReceiver.resolutionComplete()
-        return self.resolution
+from tests.support.resolvers import FakeResolver
 
 
 class AddressTests(SynchronousTestCase):
@@ -97,12 +57,17 @@ class AddressTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """A number is not looked up."""
-        for host in ("127.0.0.1", "::1"):
+        for host in ("127.0.0.1", "::1", "fe80::1%eth0"):
             done = self.connect(host, None)
             ((tried, port, _, timeout, _),) = self.reactor.tcpClients
             self.assertEqual((tried, port, timeout), (host, 80, CONNECT_TIMEOUT))
             self.answer(0)
             self.assertIsInstance(self.successResultOf(done), Protocol)
+
+    def test_zone(self) -> None:
+        """The link-local address of a name is reached by the interface it is at."""
+        self.connect("pi.local", ["fe80::1%3"])
+        self.assertEqual(self.tried, ["fe80::1%3"])
 
     def test_refused(self) -> None:
         """After a refusal the next address is tried at once."""

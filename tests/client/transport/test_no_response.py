@@ -39,6 +39,7 @@ from shellstream.client.errors import (
 )
 from shellstream.client.transport.agent import ConnectionPerRequestAgent
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
+from tests.support.resolvers import FakeResolver
 
 URL = "http://shellstream.test/stream"
 
@@ -125,6 +126,16 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(ZeroDivisionError("x"), ZeroDivisionError, "x")
 
 
+def connect(factory: Any) -> tuple[Any, bytes]:
+    """Let a client connect; returns its connection, and its request in lower case."""
+    connection = factory.buildProtocol(None)
+    transport = StringTransportWithDisconnection()
+    transport.protocol = connection
+    transport.bufferSize, transport.setTcpKeepAlive = 0, lambda enabled: None
+    connection.makeConnection(transport)
+    return connection, transport.value().lower()
+
+
 class AgentTests(SynchronousTestCase):
     """Requests ask for bytes as they are."""
 
@@ -141,12 +152,7 @@ class AgentTests(SynchronousTestCase):
             agent = ConnectionPerRequestAgent(reactor)
             asked = agent.request(b"GET", b"http://127.0.0.1/", headers)
             ((_, _, factory, _, _),) = reactor.tcpClients
-            connection = factory.buildProtocol(None)
-            transport = StringTransportWithDisconnection()
-            transport.protocol = connection
-            transport.bufferSize, transport.setTcpKeepAlive = 0, lambda enabled: None
-            connection.makeConnection(transport)
-            found = transport.value().lower()
+            connection, found = connect(factory)
             self.assertIn(b"accept-encoding: identity\r\n", found)
             self.assertIn(b"user-agent: shellstream/%s" % __version__.encode(), found)
             self.assertNotIn(b"gzip", found)
@@ -167,3 +173,23 @@ class AgentTests(SynchronousTestCase):
         reactor.advance(CONNECT_TIMEOUT)
         error = self.failureResultOf(done, CannotConnect).value
         self.assertEqual(error.url, url)
+
+    def test_hosts(self) -> None:
+        """The host is asked for as the URL has it; a zone is for this machine only."""
+        for netloc, connected, host in (
+            ("127.0.0.1", "127.0.0.1:80", b"127.0.0.1"),
+            ("[::1]:8000", "::1:8000", b"[::1]:8000"),
+            ("[fe80::1%eth0]", "fe80::1%eth0:80", b"[fe80::1]"),
+            ("my_pi:8000", "192.0.2.1:8000", b"my_pi:8000"),
+            ("ab--cd.local.", "192.0.2.1:80", b"ab--cd.local."),
+        ):
+            reactor: Any = MemoryReactorClock()
+            reactor.nameResolver = FakeResolver(["192.0.2.1"])
+            wire = TreqWire(reactor)
+            path = "/a//b;c/%zz?d[]=%20"
+            wire.request("GET", f"http://{netloc}{path}", {}).send(None)
+            ((to, port, factory, *_),) = reactor.tcpClients
+            self.assertEqual(f"{to}:{port}", connected)
+            _, sent = connect(factory)
+            self.assertIn(b"host: %s\r\n" % host, sent)
+            self.assertTrue(sent.startswith(b"get %s http/1.1\r\n" % path.encode()))
