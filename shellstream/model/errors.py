@@ -157,6 +157,34 @@ class IdempotencyKeyReused(ShellstreamError):
     )
 
 
+class TooManyKeys(ShellstreamError):
+    """A principal has as many idempotency keys as it may have."""
+
+    status = 429
+
+    def __init__(self, own: int, used: int) -> None:
+        super().__init__(
+            f"{own} of {used} idempotency keys are yours, and the rest is for others; "
+            "to repeat a request, send it with the key that it had before; to send a "
+            "new one now, leave the key out (keys are forgotten with their runs, after "
+            "a day at the earliest)",
+            retry_after=3600,
+        )
+
+
+class TooManyWaiting(ShellstreamError):
+    """A principal has as many runs in the queue as it may have."""
+
+    status = 429
+
+    def __init__(self, own: int, retry_after: int) -> None:
+        super().__init__(
+            f"{own} runs of yours are waiting already, and the rest of the queue is "
+            f"for others; try again in {retry_after} seconds",
+            retry_after=retry_after,
+        )
+
+
 class TooManyConnections(ShellstreamError):
     """A client address has as many connections as it may have."""
 

@@ -142,12 +142,21 @@ class IdempotencyKey:
 
 @frozen(kw_only=True)
 class Retention:
-    """How much of ended runs is kept: the oldest go when any limit is exceeded."""
+    """
+    How much of ended runs is kept. When any limit is exceeded the oldest go: of all
+    runs if they are too old, or else of the principal that has the most.
+    """
 
     age: float = setting("Seconds since the run ended.", seconds, 30 * 86_400.0)
     runs: int = setting("The number of ended runs.", count, 100_000)
     bytes: int = setting(  # no more than fits on the card of a Raspberry Pi
         "The disk space of the output of all ended runs.", size, 4 << 30
+    )
+    keys: int = setting(
+        "The number of idempotency keys. One principal may have three quarters of "
+        "them, or less if others have many.",
+        count,
+        200_000,
     )
 
 

@@ -126,18 +126,29 @@ class History:
         Record a new run. With a key this survives a loss of power: or the next request
         with that key would start the command again.
 
+        @raise TooManyKeys: if the principal has its share of the keys.
         @raise CannotRecord: if the disk does not take it.
         """
-        return self._store.transact(
-            lambda tables: tables.add(record, key), synced=key is not None
-        )
+
+        def add(tables: Any) -> None:
+            if key is not None:
+                tables.require_share(key, self._retention.keys)
+            tables.add(record, key)
+
+        return self._store.transact(add, synced=key is not None)
 
     def join(self, record: RunRecord, key: IdempotencyKey) -> Deferred[None]:
-        """Record that a new key leads to a run that is there."""
-        run_id, created = record.id, record.created
-        return self._store.transact(
-            lambda tables: tables.add_key(run_id, key, created), synced=True
-        )
+        """
+        Record that a new key leads to a run that is there.
+
+        @raise TooManyKeys: if the principal has its share of the keys.
+        """
+
+        def add(tables: Any) -> None:
+            tables.require_share(key, self._retention.keys)
+            tables.add_key(record.id, key, record.created)
+
+        return self._store.transact(add, synced=True)
 
     def run_of_key(self, key: IdempotencyKey) -> Deferred[str | None]:
         """

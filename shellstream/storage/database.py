@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from attrs import define, field, frozen
 
-from shellstream.model.errors import IdempotencyKeyReused
+from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
+from shellstream.security.shares import Usage, UsageLedger, has_share
 
 from .schema import (
     INSERT,
@@ -60,9 +61,7 @@ class Database:
     """
 
     _connection: sqlite3.Connection
-    #: How many runs have ended, and what they take on disk, in bytes. One value, so
-    #: that another thread never sees half of a change.
-    _totals: tuple[int, int] = field(default=(0, 0), init=False)
+    _usage: UsageLedger = field(init=False)
     _synced: bool | None = field(default=None, init=False)  # the last PRAGMA
 
     @classmethod
@@ -131,7 +130,16 @@ class Database:
             self.add_key(record.id, key, record.created)
         self._connection.execute(INSERT, to_row(record))
         if record.state.ended:
-            self._count(1, record.stored)
+            self._usage.add(record.principal, 1, record.stored)
+
+    def require_share(self, key: IdempotencyKey, limit: int) -> None:
+        """
+        @param limit: how many keys all principals may have.
+        @raise TooManyKeys: if the principal of a new key has its share of these.
+        """
+        own, used = self._usage.of(key.principal).keys, self._usage.total.keys
+        if not has_share(key.principal, own, used, limit):
+            raise TooManyKeys(own, used)
 
     def add_key(self, run_id: str, key: IdempotencyKey, created: int) -> None:
         """
@@ -149,6 +157,7 @@ class Database:
             run_id,
             created,
         )
+        self._usage.add(key.principal, keys=1)
 
     def run_of_key(self, key: IdempotencyKey) -> str | None:
         """
@@ -170,7 +179,8 @@ class Database:
     def delete_key(self, key: IdempotencyKey) -> None:
         """Forget a key: the next request with it begins a run."""
         sql = "DELETE FROM keys WHERE principal = ? AND key = ?"
-        self._do(sql, key.principal, key.key)
+        gone = self._do(sql, key.principal, key.key).rowcount
+        self._usage.add(key.principal, keys=-gone)
 
     def update(self, record: RunRecord) -> bool:
         """
@@ -179,7 +189,7 @@ class Database:
         """
         done = self._connection.execute(UPDATE, to_row(record)).rowcount > 0
         if done and record.state.ended:
-            self._count(1, record.stored)
+            self._usage.add(record.principal, 1, record.stored)
         return done
 
     def get(self, run_id: str) -> RunRecord | None:
@@ -224,11 +234,12 @@ class Database:
     def delete(self, run_id: str) -> bool:
         """Forget an ended run, but not its key; L{False} if there is no such run."""
         row = self._one(
-            "SELECT stored FROM runs WHERE id = ? AND since IS NOT NULL", run_id
+            "SELECT principal, stored FROM runs WHERE id = ? AND since IS NOT NULL",
+            run_id,
         )
         if row is None:
             return False
-        self._forget(run_id, row[0])
+        self._forget(run_id, *row)
         return True
 
     def exceeds(self, runs: int, stored: int) -> bool:
@@ -236,13 +247,15 @@ class Database:
         Whether more ended runs are kept than this, or their output takes more bytes
         than this on disk. Any thread may ask.
         """
-        kept = self._totals
-        return kept[0] > runs or kept[1] > stored
+        kept = self._usage.total
+        return kept.runs > runs or kept.stored > stored
 
     def expire(self, now: int, retention: Retention) -> Expired:
         """
-        Forget ended runs, oldest first, until the rest may be kept; and, after
-        L{KEY_AGE}, the keys of forgotten runs. At most L{BATCH} of a kind.
+        Forget the ended runs that are too old. Then, while the rest are too many or
+        too large, forget the oldest of the principal that has the most: so nobody can
+        fill the history with runs of their own and drive out those of others. Last,
+        after L{KEY_AGE}, forget the keys of forgotten runs. At most L{BATCH} of a kind.
 
         If the clock was set back, some runs have ended in the future. They age from
         now on. Otherwise they would stay too long, and all runs that end from now on
@@ -254,12 +267,7 @@ class Database:
         done = [
             self._bring_back(now, "runs", "id", "since", "since IS NOT NULL"),
             self._bring_back(now, "keys", "principal, key", "created", "gone"),
-            self._do(
-                "DELETE FROM keys WHERE (principal, key) IN (SELECT principal, key "
-                "FROM keys WHERE gone AND created < ? ORDER BY created LIMIT ?)",
-                now - KEY_AGE,
-                BATCH,
-            ).rowcount,
+            self._expire_keys(now),
         ]
         runs = tuple(self._expire_runs(now, retention))
         return Expired(runs, max(*done, len(runs)) == BATCH)
@@ -280,25 +288,47 @@ class Database:
         )
         return self._do(sql, now, now, BATCH).rowcount
 
-    def _expire_runs(self, now: int, retention: Retention) -> Iterator[str]:
-        runs, stored, age = retention.runs, retention.bytes, retention.age
-        oldest = self._do(
-            "SELECT id, since, stored FROM runs WHERE since IS NOT NULL "
-            "ORDER BY since, id LIMIT ?",
+    def _expire_keys(self, now: int) -> int:
+        gone = self._do(
+            "DELETE FROM keys WHERE (principal, key) IN (SELECT principal, key "
+            "FROM keys WHERE gone AND created < ? ORDER BY created LIMIT ?) "
+            "RETURNING principal",
+            now - KEY_AGE,
             BATCH,
-        )
-        for run_id, since, size in oldest.fetchall():
-            if since >= now - age * 1_000_000 and not self.exceeds(runs, stored):
+        ).fetchall()
+        for (principal,) in gone:
+            self._usage.add(principal, keys=-1)
+        return len(gone)
+
+    def _expire_runs(self, now: int, retention: Retention) -> Iterator[str]:
+        aged = self._do(
+            "SELECT id, principal, stored FROM runs WHERE since IS NOT NULL "
+            "AND since < ? ORDER BY since, id LIMIT ?",
+            now - retention.age * 1_000_000,
+            BATCH,
+        ).fetchall()
+        for row in aged:
+            self._forget(*row)
+            yield row[0]
+        for _ in range(BATCH - len(aged)):
+            usage = self._usage
+            if usage.total.runs > retention.runs:
+                heaviest = usage.most_runs()
+            elif usage.total.stored > retention.bytes:
+                heaviest = usage.most_stored()
+            else:
                 break
-            self._forget(run_id, size)
+            run_id, stored = self._one(
+                "SELECT id, stored FROM runs WHERE principal = ? "
+                "AND since IS NOT NULL ORDER BY since, id LIMIT 1",
+                heaviest,
+            )
+            self._forget(run_id, heaviest, stored)
             yield run_id
 
-    def _forget(self, run_id: str, stored: int) -> None:
+    def _forget(self, run_id: str, principal: str, stored: int) -> None:
         self._do("DELETE FROM runs WHERE id = ?", run_id)
-        self._count(-1, -stored)
-
-    def _count(self, runs: int, stored: int) -> None:
-        self._totals = self._totals[0] + runs, self._totals[1] + stored
+        self._usage.add(principal, -1, -stored)
 
     def _prepare(self) -> None:
         version = self._one("PRAGMA user_version")[0]
@@ -317,16 +347,22 @@ class Database:
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT"
             )
-        self._totals = self._one(
-            "SELECT count(*), coalesce(sum(stored), 0) FROM runs "
-            "WHERE since IS NOT NULL"
+        each = self._do(
+            "SELECT principal, sum(runs), sum(stored), sum(keys) FROM ("
+            "SELECT principal, count(*) AS runs, sum(stored) AS stored, 0 AS keys "
+            "FROM runs WHERE since IS NOT NULL GROUP BY principal UNION ALL "
+            "SELECT principal, 0, 0, count(*) FROM keys GROUP BY principal) "
+            "GROUP BY principal"
         )
+        self._usage = UsageLedger({name: Usage(*counts) for name, *counts in each})
         # The daemon could not start if one of these were damaged: find out now.
         self.unended()
 
     @contextmanager
     def _undoable(self, begin: str, end: str, *undo: str) -> Iterator[None]:
-        totals, done = self._totals, False
+        if not self.in_transaction:
+            self._usage.forget_changes()
+        mark, done = self._usage.mark(), False
         self._do(begin)
         try:
             yield
@@ -334,7 +370,7 @@ class Database:
             done = True
         finally:
             if not done:
-                self._totals = totals
+                self._usage.undo(mark)
                 for statement in undo if self.in_transaction else ():
                     self._do(statement)
 

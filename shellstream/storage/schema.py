@@ -55,6 +55,9 @@ MIGRATIONS = (
     """,
     "CREATE INDEX runs_principal ON runs (principal, id);",
     "DROP TABLE audit;",  # the audit is the file alone
+    # The oldest run of the principal that keeps the most.
+    "CREATE INDEX runs_principal_since ON runs (principal, since, id, stored) "
+    "WHERE since IS NOT NULL;",
 )
 
 

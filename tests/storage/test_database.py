@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.model.errors import IdempotencyKeyReused
+from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
@@ -240,6 +240,52 @@ class DatabaseTests(SynchronousTestCase):
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "1")
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "")
 
+    def test_expire_shares(self) -> None:
+        """A principal that keeps much loses its own runs before those of others."""
+        old = [evolve(ended(f"0{n}", n, 10), principal="old") for n in range(3)]
+        new = [evolve(ended(f"1{n}", 10 + n, 9), principal="new") for n in range(6)]
+        huge = evolve(ended("20", 20, 100), principal="huge")
+        self.add(*old, *new, huge)
+        keeps = (
+            (("10", "11", "12", "00"), evolve(ALL, runs=6)),
+            (("20", "10"), evolve(ALL, bytes=76)),
+            (("00", "01", "02", "10", "11"), evolve(ALL, age=18)),
+        )
+        for gone, keep in keeps:
+            with self.subTest(keep=keep), self.undone():
+                found = self.database.expire(30 * SECOND, keep).runs
+                self.assertEqual(found, gone)
+
+    def test_share_of_keys(self) -> None:
+        """
+        One principal may have three quarters of the keys, and others still find room.
+        """
+
+        def add(principal: str, name: str) -> None:
+            key = IdempotencyKey(name, "print", principal)
+            self.database.require_share(key, 8)
+            self.database.add_key("1", key, 0)
+
+        for number in range(6):
+            add("ann", str(number))
+        error = self.assertRaises(TooManyKeys, add, "ann", "more")
+        self.assertEqual(error.headers["Retry-After"], "3600")
+        add("bob", "first")
+        self.assertRaises(TooManyKeys, add, "bob", "second")
+        add("cid", "first")
+        self.assertRaises(TooManyKeys, add, "dee", "first")  # the whole is bounded
+        for number in range(2):
+            self.database.delete_key(IdempotencyKey(str(number), "print", "ann"))
+        add("dee", "first")
+
+    def test_share_of_keys_after_an_error(self) -> None:
+        """A key whose transaction fails does not count."""
+        key = IdempotencyKey("k", "print", "ann")
+        for _ in range(9):
+            with self.undone():
+                self.database.require_share(key, 4)
+                self.database.add_key("1", key, 0)
+
     def test_expire_without_an_end(self) -> None:
         """A run without a known end ages from its creation."""
         self.add(ended("0", None), *self.three())
@@ -330,7 +376,7 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertEqual(database.get("1"), FULL)
             keep = evolve(ALL, bytes=10)
-            self.assertEqual(database.expire(30 * SECOND, keep).runs, ("1",))
+            self.assertEqual(database.expire(30 * SECOND, keep).runs, ("2",))
 
     def test_rolled_back(self) -> None:
         """A failed transaction leaves nothing."""

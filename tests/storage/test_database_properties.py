@@ -1,5 +1,6 @@
 """Tests for L{shellstream.storage.database}: as a list would have it, by hypothesis."""
 
+from collections import Counter
 from sqlite3 import IntegrityError
 from typing import Any
 
@@ -15,6 +16,12 @@ from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, Ru
 from shellstream.storage.database import KEY_AGE, Database, Expired
 
 IDS = st.sampled_from("abcdefgh")
+#: The principal of a run never changes.
+OWNERS = {
+    **dict.fromkeys("abc", "ann"),
+    **dict.fromkeys("def", "bob"),
+    **dict.fromkeys("gh", "cid"),
+}
 COMMANDS = st.sampled_from(["build", "test"])
 #: Times are few, so that they are often the same, and often in the future.
 TIMES = st.integers(0, 5).map(lambda n: n * KEY_AGE // 2)
@@ -28,7 +35,6 @@ RECORDS = st.builds(
     created=TIMES,
     on_disconnect=st.sampled_from(OnDisconnect),
     state=st.sampled_from(State),
-    principal=st.sampled_from(["ann", "bob"]),
     started=st.none() | TIMES,
     ended=st.none() | TIMES,
     code=st.none() | st.integers(0, 255),
@@ -45,7 +51,7 @@ RECORDS = st.builds(
     tty=st.none() | st.builds(Tty, rows=SIDES, columns=SIDES, term=st.just("vt100")),
     pid=st.none() | COUNTS,
     pid_start=st.none() | COUNTS,
-)
+).map(lambda record: evolve(record, principal=OWNERS[record.id]))
 KEY = st.builds(
     IdempotencyKey,
     st.sampled_from("kl"),
@@ -152,12 +158,23 @@ class Model:
             one.since = min(one.since or 0, now)
         ended.sort(key=lambda one: (one.since, one.record.id))
         gone = []
-        while ended and not (
-            now - (ended[0].since or 0) <= keep.age * 1_000_000
-            and len(ended) <= keep.runs
-            and sum(one.record.stored for one in ended) <= keep.bytes
-        ):
+        while ended and now - (ended[0].since or 0) > keep.age * 1_000_000:
             gone.append(ended.pop(0))
+        while True:
+            runs, stored = Counter[str](), Counter[str]()
+            for one in ended:
+                runs[one.record.principal] += 1
+                stored[one.record.principal] += one.record.stored
+            if runs.total() > keep.runs:
+                weights = runs
+            elif stored.total() > keep.bytes:
+                weights = stored
+            else:
+                break
+            heaviest = max(weights, key=lambda name: (weights[name], name))
+            oldest = next(x for x in ended if x.record.principal == heaviest)
+            ended.remove(oldest)
+            gone.append(oldest)
         self.kept = [one for one in self.kept if one not in gone]
         return tuple(one.record.id for one in gone)
 
