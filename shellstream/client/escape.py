@@ -1,6 +1,7 @@
 """Makes text of servers and files safe to print: it cannot control a terminal."""
 
 import json
+import sys
 
 
 def printable(text: str) -> str:
@@ -11,6 +12,14 @@ def printable(text: str) -> str:
         each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
         for each in text
     )
+
+
+def encode(text: str) -> bytes:
+    """
+    Text for a person, in the encoding of the locale; characters that it lacks are
+    escaped. Programs get UTF-8 wherever they run.
+    """
+    return text.encode(sys.getfilesystemencoding(), "backslashreplace")
 
 
 def printable_json(

@@ -203,13 +203,14 @@ class ClientTests(TestCase):
             client = run(self, "/bin/sh", "-c", f"exec {command} >{where}")
             await self.fails(client, 74, why)
 
-    async def test_disk_full_for_completion(self) -> None:
-        """A completion that cannot be written is reported in one line."""
-        shell = f"exec {script('shellstream')} completion bash > /dev/full"
-        client = run(self, "/bin/sh", "-c", shell)
-        self.assertEqual(await client.ended(), 74)
-        why = b"shellstream: standard output: No space left on device\n"
-        self.assertEqual(client.err, why)
+    async def test_disk_full_for_help(self) -> None:
+        """Text of its own that cannot be written is reported in one line."""
+        for words in ("completion bash", "--help", "--version", "ps --help"):
+            shell = f"exec {script('shellstream')} {words} > /dev/full"
+            client = run(self, "/bin/sh", "-c", shell)
+            self.assertEqual(await client.ended(), 74, words)
+            why = b"shellstream: standard output: No space left on device\n"
+            self.assertEqual(client.err, why)
 
     async def test_nohup(self) -> None:
         """Under nohup(1) the client ignores a hangup."""

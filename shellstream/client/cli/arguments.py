@@ -1,15 +1,15 @@
 """Parses the command line, and prints its help and completions."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from shellstream import __version__
-from shellstream.client.errors import CannotWrite, Usage
+from shellstream.client.errors import Usage
 
 from .exit_codes import CODES
+from .messages import print_text
 from .options import DESCRIPTION, ENVIRONMENT, SUBCOMMANDS, Subcommand
 
 #: Options that other clients have, and what takes their place here.
@@ -19,11 +19,17 @@ _ELSEWHERE = {
 }
 
 
+_VERSION = f"shellstream {__version__}"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with an exit code of ours."""
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}; see {self.prog} --help")
+
+    def print_help(self, file: Any = None) -> None:
+        print_text(self.format_help())
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -37,8 +43,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     named = bool(words) and words[0] in SUBCOMMANDS
     if not named:
         for word in words:
-            if word in ("-h", "--help", "--version"):
+            if word in ("-h", "--help"):
                 build_parser().parse_args([word])  # prints, and exits
+            if word == "--version":
+                print_text(f"{_VERSION}\n")
+                sys.exit(0)
     name = words.pop(0) if named else "run"
     subcommand = SUBCOMMANDS[name]
     command = None
@@ -59,6 +68,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         hint = _option_hint(unknown[0], subcommand)
         parser.error(f"{unknown[0]!r} is unknown{hint}")
+    _check_encoding(found, subcommand)
     found.subcommand, found.argv = name, command
     return found
 
@@ -75,13 +85,38 @@ def build_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"shellstream {__version__}"
-    )
+    parser.add_argument("--version", action="version", version=_VERSION)
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
     for name, sub in SUBCOMMANDS.items():
         _add_options(subparsers.add_parser(name, help=sub.help, **sub.keywords), sub)
     return parser
+
+
+def _check_encoding(found: argparse.Namespace, sub: Subcommand) -> None:
+    """
+    Check that what is sent to a server is text. The names of files may be any bytes.
+
+    @raise Usage: if it is not.
+    """
+    for option in sub.options:
+        if option.keywords.get("metavar") == "FILE":
+            continue
+        given = getattr(found, option.destination)
+        for word in given if isinstance(given, list) else [given]:
+            if isinstance(word, str) and not _is_text(word):
+                encoding = sys.getfilesystemencoding().upper()
+                raise Usage(
+                    f"{word!r} is not {encoding} text; only the name of a "
+                    "file may have other bytes"
+                )
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # Python escapes bytes that it cannot decode
+        return False
+    return True
 
 
 def _epilog() -> str:
@@ -117,14 +152,5 @@ def print_completion(shell: str) -> int:
     """
     import shtab
 
-    script = shtab.complete(build_parser(), shell=shell)  # nosec B604  # its name
-    try:
-        sys.stdout.write(f"{script}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        # Python flushes once more at its exit, and would end with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise CannotWrite(f"standard output: {error.strerror}") from None
+    print_text(f"{shtab.complete(build_parser(), shell=shell)}\n")  # nosec B604
     return 0

@@ -12,6 +12,7 @@ from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.doctor.report import as_json, as_text
 from shellstream.client.doctor.url_checks import check_urls, may_be_server
 from shellstream.client.errors import Usage
+from shellstream.client.escape import encode
 from shellstream.client.transport.trust import Trust
 from shellstream.client.urls import http_url
 
@@ -38,8 +39,8 @@ async def doctor(reactor: Any, args: Namespace) -> int:
     policy = None if trust is None else trust.policy()
     client = ProbeClient(reactor, policy, secrets)
     report = await examine(args, settings.url, client)
-    text = as_json(report) if args.json else as_text(report)
-    await stdout.write(text.encode() + b"\n")
+    text = as_json(report).encode() if args.json else encode(as_text(report))
+    await stdout.write(text + b"\n")
     return 0 if report.clean else 1
 
 

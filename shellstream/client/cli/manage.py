@@ -7,7 +7,7 @@ from typing import Any
 
 from shellstream.client.api import Client
 from shellstream.client.errors import Usage
-from shellstream.client.escape import printable, printable_json
+from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
 
 from .settings import load_settings, make_wire
@@ -31,7 +31,7 @@ async def manage(reactor: Any, args: Namespace) -> int:
         lines = printable_json(document, indent=2).split("\n")
     text = "".join(f"{printable(line)}\n" for line in lines)
     # At once, since a server that breaks off leaves no half of a table behind.
-    await stdout.write(text.encode())
+    await stdout.write(encode(text) if args.format == "plain" else text.encode())
     return 0
 
 

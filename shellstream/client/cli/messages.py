@@ -1,9 +1,10 @@
-"""The client's own messages on stderr."""
+"""The client's own text: messages on stderr; help and completions on stdout."""
 
 import os
+import sys
 
-from shellstream.client.errors import ServerError
-from shellstream.client.escape import printable
+from shellstream.client.errors import CannotWrite, ServerError
+from shellstream.client.escape import encode, printable
 
 
 class Messages:
@@ -38,6 +39,25 @@ def print_message(text: str, line_end: str = "\n") -> None:
     """Write one line to stderr, safe for any terminal. Errors are ignored."""
     # Not print(): sys.stderr is None where the descriptor was closed at the start.
     try:
-        os.write(2, f"shellstream: {printable(text)}{line_end}".encode())
+        os.write(2, encode(f"shellstream: {printable(text)}{line_end}"))
     except OSError:  # a closed stderr is no reason to lose the output on stdout
         return
+
+
+def print_text(text: str) -> None:
+    """
+    Write text to standard output at once. At its exit Python would do it too late to
+    report an error.
+
+    @raise BrokenPipeError: if the reader has gone.
+    @raise CannotWrite: for any other reason.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at its exit, and would end with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CannotWrite(f"standard output: {error.strerror}") from None

@@ -63,6 +63,12 @@ class Option(NamedTuple):
         return not self.names[0].startswith("-")
 
     @property
+    def destination(self) -> str:
+        """The attribute that argparse gives its value."""
+        name = self.keywords.get("dest") or self.names[-1].lstrip("-")
+        return str(name).replace("-", "_")
+
+    @property
     def takes_value(self) -> bool:
         """Whether the word after it belongs to it."""
         return not self.is_positional and "action" not in self.keywords

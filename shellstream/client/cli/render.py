@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from shellstream.client.escape import printable, printable_json
+from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import Begun, End, Event, Gap, Output
 
 from .stdout import OutputWriter
@@ -40,14 +40,14 @@ class PlainRenderer:
         elif isinstance(event, Gap):
             size = event.end - event.offset
             note = f"shellstream: {size} bytes are missing here: not kept any more\n"
-            await self._writers["stderr"].write(note.encode())
+            await self._writers["stderr"].write(encode(note))
 
     def _add_labels(self, event: Output) -> bytes:
         label = f"[{self._prefix}/{event.stream}] " if self._prefix else ""
         if self._timestamps:
             label = f"{printable(event.time or '')} {label}"
         # A label goes before a line's first byte, which may come long before its last.
-        start, in_line = label.encode(), self._in_line[event.stream]
+        start, in_line = encode(label), self._in_line[event.stream]
         *lines, rest = event.data.split(b"\n")
         parts = []
         for line in lines:

@@ -1,8 +1,9 @@
 """Which server to ask, and the secrets and certificates that it takes."""
 
 import re
+import stat
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +14,14 @@ from shellstream.client.transport.treq_wire import TreqWire, http_client
 from shellstream.client.transport.trust import PIN_AND_CACERT, Trust
 from shellstream.client.urls import http_url
 
-from .options import DEFAULT_SERVER
+from .messages import print_message
+from .options import DEFAULT_SERVER, ENVIRONMENT
+
+#: The most bytes of a file with a token; a token has far fewer.
+_MOST_OF_TOKEN = 1 << 16
+
+#: What a file with a secret should not permit: others may read it, or write to it.
+_NOT_FOR_OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
 
 #: The keys of a [servers.NAME] table in the configuration.
 _KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
@@ -48,7 +56,10 @@ class Settings(NamedTuple):
 
 
 def load_settings(
-    args: Namespace, environ: Mapping[str, str], url: str | None = None
+    args: Namespace,
+    environ: Mapping[str, str],
+    url: str | None = None,
+    warn: Callable[[str], object] = print_message,
 ) -> Settings:
     """
     Read the command line, then the environment, then the configuration.
@@ -59,10 +70,19 @@ def load_settings(
     command line are always used.
 
     @param url: a URL to ask instead of the server's.
+    @param warn: called with what a user should know, unless the user wants quiet.
     @raise Usage: if a URL is malformed.
     @raise ConfigError: if a file is malformed.
     """
-    config = _load_configuration(environ)
+    if args.quiet:
+        warn = _ignore
+    # A shell's $(cat FILE) has dropped the line end; other ways to set them keep it.
+    environ = {
+        name: environ[name].strip() if name in ENVIRONMENT else environ[name]
+        for name in (*ENVIRONMENT, "XDG_CONFIG_HOME")
+        if name in environ
+    }
+    config = _load_configuration(environ, warn)
     servers: dict[str, dict[str, str]] = config.get("servers", {})
     named_by_environ = environ.get("SHELLSTREAM_URL")
     name = args.server or named_by_environ or config.get("server")
@@ -82,19 +102,18 @@ def load_settings(
         entry, environ = {}, {}
     token = None
     if args.token_file:
-        token = _read_token(args.token_file, "--token-file")
+        token = _read_token(args.token_file, "--token-file", warn)
     elif "token_file" in entry:
-        token = _read_token(entry["token_file"], f"servers.{name}.token_file")
+        token = _read_token(entry["token_file"], f"servers.{name}.token_file", warn)
     elif environ.get("SHELLSTREAM_TOKEN"):
         token = _check_token(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
     elif environ.get("SHELLSTREAM_TOKEN_FILE"):
-        token = _read_token(
-            environ["SHELLSTREAM_TOKEN_FILE"], "$SHELLSTREAM_TOKEN_FILE"
-        )
+        path = environ["SHELLSTREAM_TOKEN_FILE"]
+        token = _read_token(path, "$SHELLSTREAM_TOKEN_FILE", warn)
 
     def file(key: str) -> str | None:
         path = getattr(args, key) or entry.get(key)
-        return path and str(Path(path).expanduser())
+        return path and str(_expand(path, f"--{key}"))
 
     pin = None
     if args.pin:
@@ -104,6 +123,9 @@ def load_settings(
     elif environ.get("SHELLSTREAM_PIN"):
         pin = _check_pin(environ["SHELLSTREAM_PIN"], "$SHELLSTREAM_PIN", ConfigError)
     trust = Trust(file("cacert"), file("cert"), file("key"), pin)
+    key = trust.key or trust.cert
+    if key is not None and Path(key).exists():
+        _check_mode(Path(key), "the key of this client's certificate", warn)
     return Settings(url or server, token, trust)
 
 
@@ -121,10 +143,31 @@ def _check_pin(text: str, where: str, kind: type[Usage | ConfigError]) -> str:
     return text
 
 
-def _read_token(path: str, named_by: str) -> str:
+def _ignore(text: str) -> None:
+    """Drop a warning."""
+
+
+def _expand(path: str, named_by: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        why = "this user has no home directory; write the whole path"
+        raise ConfigError(f"{named_by} {path}: {why}") from None
+
+
+def _check_mode(path: Path, where: str, warn: Callable[[str], object]) -> None:
+    """Warn of a file with a secret that is not its user's alone."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
+        warn(f"{where}: other users can read or change it; type: chmod 600 {path}")
+
+
+def _read_token(path: str, named_by: str, warn: Callable[[str], object]) -> str:
     where = f"{named_by} {path}"
     try:
-        text = Path(path).expanduser().read_text("utf-8")
+        _check_mode(found := _expand(path, named_by), where, warn)
+        with found.open("rb") as file:
+            text = file.read(_MOST_OF_TOKEN).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}") from None
     except UnicodeError:
@@ -147,19 +190,29 @@ def config_path(environ: Mapping[str, str]) -> Path:
     return Path(home).expanduser() / "shellstream" / "client.toml"
 
 
-def _load_configuration(environ: Mapping[str, str]) -> dict[str, Any]:
-    path = config_path(environ)
+def _load_configuration(
+    environ: Mapping[str, str], warn: Callable[[str], object]
+) -> dict[str, Any]:
     try:
+        path = config_path(environ)
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except RuntimeError:  # the user has no home directory, as in some containers
+        return {}
+    except PermissionError as error:
+        # $HOME is often another user's, as with sudo -u.
+        warn(f"{path}: {error.strerror}; going on without this configuration")
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     import tomllib  # late: most users have no configuration
 
     try:
-        found = tomllib.loads(data.decode())
-    except ValueError as error:
+        found = tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeError:
+        raise ConfigError(f"{path}: it is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from None
     faults = _faults(found)
     if faults:

@@ -113,6 +113,29 @@ class ArgumentTests(SynchronousTestCase):
             self.assertIn(why, str(error))
             self.assertNotIn("\n", str(error))
 
+    def test_encoding(self) -> None:
+        """What is sent is text; names of files, and a command of here, need not be."""
+        odd = os.fsdecode(b"caf\xe9")
+        for line in (
+            [odd],
+            ["build", f"text={odd}"],
+            ["start", odd],
+            ["start", "build", f"{odd}=1"],
+            ["show", odd],
+            ["signal", "r", odd],
+            ["ps", "--command", odd],
+            ["ps", "--server", odd],
+            ["build", "--pin", odd],
+            ["doctor", odd],
+            ["doctor", "http://h", "--via", "http://g", "--via", odd],
+        ):
+            error = self.assertRaises(Usage, parse_arguments, line)
+            self.assertIn("is not UTF-8 text", str(error))
+            str(error).encode()
+        for option in ("--token-file", "--cacert", "--cert", "--key"):
+            parse_arguments(["build", option, odd])
+        self.assertEqual(parse_arguments(["doctor", "--", odd]).argv, [odd])
+
     def test_help(self) -> None:
         """The help names every subcommand, variable and exit code."""
         said = self.said("--help")

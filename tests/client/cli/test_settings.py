@@ -1,5 +1,7 @@
 """Tests for L{shellstream.client.cli.settings}: which server, and which secrets."""
 
+import os
+import pwd
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -29,16 +31,18 @@ class SettingsTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         (self.folder / "shellstream").mkdir(parents=True)
         (self.folder / "token").write_text("t0k-en_~+/.==\n")
+        (self.folder / "token").chmod(0o600)
         self.config = self.folder / "shellstream" / "client.toml"
 
     def read(
         self, environ: dict[str, str] = {}, other: str | None = None, **given: str
     ) -> Settings:
         """Load the settings of this command line and environment."""
-        names = ("server", "token_file", "cacert", "pin", "cert", "key")
+        names = ("server", "token_file", "cacert", "pin", "cert", "key", "quiet")
         found = Namespace(**{name: given.get(name) for name in names})
         environ = {"XDG_CONFIG_HOME": str(self.folder), **environ}
-        return load_settings(found, environ, other)
+        self.warnings: list[str] = []
+        return load_settings(found, environ, other, self.warnings.append)
 
     def at(self, server: str, **given: str) -> Callable[[], Trust | None]:
         """Return the function that reads the trusted certificates of this server."""
@@ -120,9 +124,84 @@ class SettingsTests(SynchronousTestCase):
         for name in ("bad", "none"):
             path = f"{self.folder}/{name}"
             self.assertRaises(ConfigError, self.read, token_file=path)
-        error = self.assertRaises(ConfigError, self.read, {"SHELLSTREAM_TOKEN": "a\n"})
-        self.assertIn("$SHELLSTREAM_TOKEN", str(error))
-        self.assertNotIn("a\n", str(error))
+        for token in ("a\nb", "a b", "\udce9"):
+            environ = {"SHELLSTREAM_TOKEN": token}
+            error = self.assertRaises(ConfigError, self.read, environ)
+            self.assertIn("$SHELLSTREAM_TOKEN", str(error))
+            self.assertNotIn(token, str(error))
+
+    def test_space_around(self) -> None:
+        """Space and line ends around a value of the environment do not count."""
+        (self.folder / "token").write_bytes(b"\xef\xbb\xbft0k\r\n")
+        for token in ("t0k\n", "t0k\r\n", " t0k ", "t0k\t"):
+            environ = {"SHELLSTREAM_URL": " http://pi:8000\r\n"}
+            environ["SHELLSTREAM_TOKEN"] = token
+            self.assertEqual(self.read(environ), Settings("http://pi:8000", "t0k"))
+        for empty in (" ", "\n"):
+            environ = {
+                "SHELLSTREAM_TOKEN": empty,
+                "SHELLSTREAM_PIN": empty,
+                "SHELLSTREAM_URL": empty,
+                "SHELLSTREAM_TOKEN_FILE": f"{self.folder}/token\n",
+            }
+            self.assertEqual(self.read(environ), Settings(DEFAULT_SERVER, "t0k"))
+
+    def test_byte_order_mark(self) -> None:
+        """Files that Windows has written are taken."""
+        self.config.write_bytes(b'\xef\xbb\xbfserver = "http://pi:8000"\r\n')
+        (self.folder / "token").write_bytes(b"\xef\xbb\xbft0k\r\n")
+        found = self.read(token_file=f"{self.folder}/token")
+        self.assertEqual(found, Settings("http://pi:8000", "t0k"))
+        self.config.write_bytes('server = "h"'.encode("utf-16"))
+        error = self.assertRaises(ConfigError, self.read)
+        self.assertIn("client.toml: it is not UTF-8 text", str(error))
+
+    def test_no_home(self) -> None:
+        """A user without a home directory has no configuration, and needs none."""
+
+        def unknown(uid: int) -> None:
+            raise KeyError(uid)
+
+        self.patch(pwd, "getpwuid", unknown)
+        self.patch(os, "environ", {})
+        self.assertEqual(self.read({"XDG_CONFIG_HOME": ""}), Settings(DEFAULT_SERVER))
+        for option in ("token_file", "cacert", "cert", "key"):
+            error = self.assertRaises(ConfigError, self.read, **{option: "~/x"})
+            self.assertIn("~/x: this user has no home directory", str(error))
+
+    def test_home_of_another(self) -> None:
+        """A configuration that this user may not read is told of, and not used."""
+
+        def denied(path: Path) -> bytes:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        self.patch(Path, "read_bytes", denied)
+        self.assertEqual(self.read(), Settings(DEFAULT_SERVER))
+        (warning,) = self.warnings
+        self.assertIn(f"{self.config}: Permission denied; going on without", warning)
+
+    def test_exposed(self) -> None:
+        """A secret that others can read or change has a warning."""
+        token = self.folder / "token"
+        for mode, warned in (
+            (0o600, False),
+            (0o400, False),
+            (0o640, False),
+            (0o644, True),
+            (0o604, True),
+            (0o660, True),
+            (0o666, True),
+        ):
+            token.chmod(mode)
+            for how in ({"token_file": str(token)}, {"key": str(token)}):
+                self.read({}, None, **how)
+                self.assertEqual(len(self.warnings), warned, oct(mode))
+                self.read({}, None, quiet="yes", **how)
+                self.assertEqual(self.warnings, [])
+        self.read({"SHELLSTREAM_TOKEN_FILE": str(token)})
+        (warning,) = self.warnings
+        self.assertIn(f"$SHELLSTREAM_TOKEN_FILE {token}: other users", warning)
+        self.assertIn(f"type: chmod 600 {token}", warning)
 
     def test_wrong(self) -> None:
         """All mistakes of a configuration are reported at once."""
