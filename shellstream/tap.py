@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,10 +38,14 @@ class TokenOptions(usage.Options):
     """C{twistd shellstream tokens}: hands the rest to L{daemon.token_command}."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
-        folder = None if self.parent is None else self.parent["state-dir"]
         from shellstream.daemon import token_command  # the daemon does not need it
 
-        sys.exit(token_command.main(options or (), folder, os.environ, wall_clock))
+        given = Options() if self.parent is None else self.parent
+        folder, config = _folder(given["state-dir"]), given["config"]
+        commands = None if config is None else tuple(_load(config).commands)
+        sys.exit(
+            token_command.main(options or (), folder, os.environ, wall_clock, commands)
+        )
 
 
 class Options(usage.Options):
@@ -116,13 +120,14 @@ class Options(usage.Options):
             sys.exit(f"shellstream: {error}{hint}; see twistd shellstream --help")
 
     def opt_listen(self, endpoint: str) -> None:
-        """
-        Twisted endpoint to listen on instead of --port, such as
-        unix:/run/shellstream.sock; may be given several times. Put tls: before it
-        for https.
-        """
         self.listen.append(endpoint)
 
+    # Twisted shows the docstring in its help, with the indentation of each line.
+    opt_listen.__doc__ = (
+        "Twisted endpoint to listen on instead of --port, such as "
+        "unix:/run/shellstream.sock; may be given several times. Put tls: before it "
+        "for https."
+    )
     opt_l = opt_listen
 
     def opt_version(self) -> None:
@@ -138,9 +143,7 @@ class Options(usage.Options):
             sys.exit(0)
         if self["tls"] and self.settings.tls is None:
             self.settings = evolve(self.settings, tls=TLS())
-        folder = self["state-dir"]
-        if folder is not None and folder != IN_MEMORY:
-            self["state-dir"] = str(Path(folder).absolute())  # twistd may chdir
+        self["state-dir"] = _folder(self["state-dir"])
         if not self.listen or self["port"] or self["interface"]:
             secure = "" if self.settings.tls is None else TLS_PREFIX
             endpoint = _endpoint(self["port"], self["interface"])
@@ -153,10 +156,24 @@ class Options(usage.Options):
             twistd["pidfile"] = ""
 
 
+def _folder(given: str | None) -> str | None:
+    """The absolute path of C{--state-dir}, since twistd may change its directory."""
+    if given is None or given == IN_MEMORY:
+        return given
+    if given.startswith("~"):
+        # The shell expands ~ only where a word begins with it, without quotes.
+        sys.exit(
+            f"shellstream: --state-dir {given}: the shell has not expanded the ~; "
+            f"write --state-dir {given} without = and quotes, or the whole path"
+        )
+    return str(Path(given).absolute())
+
+
 def _load(name: str) -> Config:
     """Read a configuration file, or exit with all mistakes in it."""
     try:
-        return parse(Path(name).read_text("utf-8"))
+        # Some editors begin a file with a BOM.
+        return parse(Path(name).read_text("utf-8-sig"))
     except OSError as error:
         sys.exit(f"shellstream: cannot read {name}: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -206,9 +223,8 @@ def makeService(options: Options) -> IService:
         return [each for each in found if each is not None]
 
     def certificate_names() -> list[str]:
-        hosts = (each.host() for each in addresses())
-        fixed = (*own_names(), "localhost", "127.0.0.1", "::1")
-        return [*fixed, *(each for each in hosts if each is not None)]
+        hosts = (host for each in addresses() for host in each.hosts())
+        return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
 
     daemon = Daemon(
         options.settings,
@@ -243,12 +259,26 @@ def makeService(options: Options) -> IService:
         if tls is not None and description.startswith(TLS_PREFIX):
             factory = tls.wrap(site)
         listeners.append(Listener(description, endpoint, factory, tls))
-    banner = StartupBanner(daemon, listeners, StartupTerminal())
+    banner = StartupBanner(
+        daemon, listeners, StartupTerminal(), _background_text(options.parent or {})
+    )
     services = MultiService()
     for service in (daemon, tls, *listeners, banner):
         if service is not None:
             service.setServiceParent(services)
     return services
+
+
+def _background_text(twistd: Mapping[str, Any]) -> str:
+    """The line for a terminal whose daemon goes into the background; else empty."""
+    if twistd.get("nodaemon", True):
+        return ""
+    folder = Path(twistd["rundir"] or ".").absolute()
+    log = "syslog" if twistd["syslog"] else folder / (twistd["logfile"] or "twistd.log")
+    return (
+        f"shellstream: runs in the background, its log is {log}; to end it, type: "
+        f"kill $(cat {folder / twistd['pidfile']})\n"
+    )
 
 
 def _speaks_tls(options: Options) -> bool:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import DEMO
 from shellstream.config.tls_settings import TLS, Minimum
-from shellstream.tap import Options
+from shellstream.tap import Options, _background_text
 
 RIGHT = '[commands.x]\nargv = ["x"]\n'
 
@@ -119,6 +119,7 @@ class ListenTests(OptionsTestCase):
         for word in ("--check", "--insecure", "tokens"):
             self.assertIn(word, text)
         self.assertIn("Put tls: before it for https.", " ".join(text.split()))
+        self.assertNotRegex(text, r"\S {4,}for https")
         self.assertIn("8000", text)
         self.assertIn("curl -N http://127.0.0.1:8000/stream", " ".join(text.split()))
 
@@ -185,9 +186,58 @@ class ConfigTests(OptionsTestCase):
             options.parseOptions([])
             self.assertEqual(parent["pidfile"], expected)
 
+    def test_bom(self) -> None:
+        """A file may begin with a BOM, as some editors write it."""
+        name = self.file("\ufeff" + RIGHT)
+        self.assertEqual(set(self.parse("-c", name).settings.commands), {"x"})
+
+
+class TokenOptionsTests(OptionsTestCase):
+    """The token tool knows the commands of a configuration that it is given."""
+
+    def test_commands(self) -> None:
+        """A pattern that matches no command is warned of."""
+        argv = ("-c", self.file(RIGHT), "-d", self.mktemp(), "tokens", "make", "pi")
+        for pattern, warned in (("nosuch", True), ("x*", False)):
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                self.assertEqual(self.exit(*argv, "--commands", pattern), 0)
+            self.assertEqual("warning: no command" in err.getvalue(), warned)
+
+
+class BackgroundTests(SynchronousTestCase):
+    """A daemon that goes into the background says where it is found."""
+
+    def test_text(self) -> None:
+        """The line names the log and the PID file; in the foreground there is none."""
+        twistd = {
+            "nodaemon": 0,
+            "rundir": "/srv",
+            "logfile": None,
+            "pidfile": "twistd.pid",
+            "syslog": 0,
+        }
+        said = _background_text(twistd)
+        self.assertIn("/srv/twistd.log", said)
+        self.assertIn("kill $(cat /srv/twistd.pid)", said)
+        self.assertIn(
+            "its log is /var/x.log",
+            _background_text({**twistd, "logfile": "/var/x.log"}),
+        )
+        self.assertIn("its log is syslog", _background_text({**twistd, "syslog": 1}))
+        self.assertEqual(_background_text({**twistd, "nodaemon": 1}), "")
+        self.assertEqual(_background_text({}), "")
+
 
 class StateDirTests(OptionsTestCase):
     """The options of the state directory."""
+
+    def test_home(self) -> None:
+        """A ~ that the shell did not expand is no folder's name."""
+        for given in ("~/state", "~", "~root/state"):
+            said = str(self.exit(f"--state-dir={given}"))
+            self.assertIn("the shell has not expanded the ~", said)
+            self.assertIn("~", str(self.exit(f"--state-dir={given}", "tokens", "list")))
 
     def test_absolute(self) -> None:
         """A path is found again wherever the daemon goes to; memory is no path."""

@@ -50,9 +50,9 @@ def placeholders(template: str) -> list[str]:
     return [name for _, name in _PLACEHOLDER.findall(template) if name]
 
 
-@check(checks.strings.allowed, checks.strings.schema)
+@check(checks.arguments.allowed, checks.arguments.schema)
 def _argv(value: object) -> tuple[str, ...]:
-    argv = checks.strings(value)
+    argv = checks.arguments(value)
     if not argv[0] or placeholders(argv[0]):
         raise NotAllowed("a list whose first item names the program, as it stands")
     return argv
@@ -64,6 +64,9 @@ def _argv(value: object) -> tuple[str, ...]:
 )
 def _script(value: object) -> str | None:
     script = checks.string(value)
+    if len(script.encode()) > checks.MAX_ARGUMENT:
+        allowed = f"at most {checks.MAX_ARGUMENT} bytes; put a longer one in a file"
+        raise NotAllowed(allowed)
     return script if script.strip() else None
 
 

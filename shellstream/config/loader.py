@@ -23,11 +23,17 @@ from .confinement import Confinement
 from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits, check_http
 from .parameter_tables import read_parameter
 from .tls_settings import TLS, check_tls
+from .toml_syntax import syntax_mistake
 
 #: Names are parts of URLs.
 COMMAND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 #: Names are placeholders, and variables of a script.
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+
+
+#: A quarter of the usual limit of the stack, 8 MiB (execve(2)), less some for the
+#: variables that each run has.
+MAX_ARGUMENTS = (2 << 20) - (128 << 10)
 
 
 class ConfigError(Exception):
@@ -124,18 +130,12 @@ def parse(text: str) -> Config:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError([_syntax_mistake(str(error))]) from None
+        raise ConfigError([syntax_mistake(text, error)]) from None
     mistakes: list[Mistake] = []
     config = _read_config(Table("", "", document, mistakes))
     if mistakes:
         raise ConfigError(mistakes)
     return config
-
-
-def _syntax_mistake(error: str) -> Mistake:
-    # tomllib ends its messages with the place: "(at line 1, column 3)".
-    what, _, place = error.removesuffix(")").partition(" (at ")
-    return Mistake(place or "TOML", what[:1].lower() + what[1:], "")
 
 
 def _read_config(table: Table) -> Config:
@@ -196,6 +196,7 @@ def _read_command(table: Table, common: Command) -> Command:
     elif command.shell:
         _check_script(table, command)
     _check_defaults(table, command)
+    _check_size(table, command)
     table.report_unknown()
     return command
 
@@ -213,6 +214,16 @@ def _check_argv(table: Table, command: Command) -> None:
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
         table.report(f"params.{name}", "a parameter that is not used", allowed)
+
+
+def _check_size(table: Table, command: Command) -> None:
+    texts = [*command.argv, *(f"{k}={v}" for k, v in command.env.items())]
+    # Each item costs a pointer, too.
+    total = sum(len(each.encode()) + 9 for each in texts)
+    if total > MAX_ARGUMENTS:
+        key = "argv" if command.argv else "env"
+        allowed = f"{MAX_ARGUMENTS} bytes, which is what Linux takes for argv and env"
+        table.report(key, f"{total} bytes in all", allowed)
 
 
 def _check_script(table: Table, command: Command) -> None:

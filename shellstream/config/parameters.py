@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from shellstream.model import checks
-from shellstream.model.checks import boolean, count, folders, string
+from shellstream.model.checks import MAX_ARGUMENT, boolean, folders, integers, string
 from shellstream.model.tables import setting
 
 #: The longest string where a parameter has no C{max_length}, in characters. It is
@@ -129,7 +129,11 @@ class String(Parameter):
     choices: tuple[str, ...] | None = setting(
         "The only values that are accepted.", checks.strings, None
     )
-    max_length: int = setting("The most characters of a value.", count, MAX_LENGTH)
+    max_length: int = setting(
+        "The most characters of a value.",
+        integers(1, MAX_ARGUMENT),
+        MAX_LENGTH,
+    )
 
     def accept(self, value: object) -> str:
         text = _text(value)

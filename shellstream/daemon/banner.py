@@ -46,12 +46,13 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
     line = client_line(address, token) if address.pin else curl_line(address, token)
     here = f"open {address.scheme}://{address}/ or type: {line}"
     if address.is_exposed and address.pin:
-        return [f"{here} (on another machine, too)"]
+        return [f"{here} (on another machine, too)", *_other_addresses(address)]
     if address.is_exposed:
         elsewhere = client_line(address, token)
         return [
             f"{here} -- on another machine, type: {elsewhere} (or the same curl, if "
-            "shellstream is not installed there)"
+            "shellstream is not installed there)",
+            *_other_addresses(address),
         ]
     # On loopback: a tunnel needs no change of the daemon, and encrypts.
     tunnel = f"ssh -NL {address.port}:{address} {socket.gethostname()}"
@@ -60,6 +61,13 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
         "only this machine can connect; --interface 0.0.0.0 admits other machines, "
         "with a token",
     ]
+
+
+def _other_addresses(address: ListenAddress) -> list[str]:
+    _, *others = address.hosts()
+    if not others:
+        return []
+    return [f"this machine's other addresses: {', '.join(others)}"]
 
 
 def first_token_text(address: ListenAddress, token: str) -> str:
@@ -72,7 +80,7 @@ def first_token_text(address: ListenAddress, token: str) -> str:
     choice = "this line" if address.pin else "a line, the second if there is only curl,"
     return (
         f"\nTo connect, paste {choice} on the other machine. The token in it is shown "
-        "only now.\n  " + "\n  ".join(lines) + "\n"
+        "only now.\n  " + "\n  ".join([*lines, *_other_addresses(address)]) + "\n"
         "A browser asks for the token as a password.\n\n"
     )
 
@@ -116,14 +124,20 @@ class StartupBanner(Service):
     """
     Logs the banner. It starts after all other services, when nothing can prevent the
     start of the daemon any more.
+
+    @ivar _background: a text for the terminal; empty for a daemon in the foreground,
+        whose log is on the terminal.
     """
 
     _daemon: Daemon
     _listeners: Sequence[Listener]
     _terminal: StartupTerminal
+    _background: str = ""
 
     def startService(self) -> None:
         super().startService()
+        if self._background:
+            self._terminal.show(self._background)
         # The first token goes to one address only: it works for all of them.
         policy = self._daemon.auth_policy
         for listener in self._listeners:

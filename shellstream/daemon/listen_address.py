@@ -1,8 +1,10 @@
 """The addresses and names of this machine, as clients may use them."""
 
 import socket
+from collections.abc import Iterator
 from ipaddress import ip_address
 
+import ifaddr
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
@@ -13,6 +15,33 @@ def own_names() -> list[str]:
     host = socket.gethostname().lower()
     short = host.partition(".")[0]
     return list(dict.fromkeys([host, short, f"{short}.local"]))
+
+
+def _routed(v6: bool) -> str | None:
+    """The address that this machine would use to others; L{None} without a route."""
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    # Connecting a datagram socket sends nothing; it only picks an interface. The
+    # addresses are for documentation (RFC 5737, RFC 3849): nobody has them.
+    elsewhere = "2001:db8::1" if v6 else "192.0.2.1"
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def _of_interfaces(v6: bool) -> Iterator[str]:
+    """The addresses of this machine's interfaces that other machines may use."""
+    for adapter in ifaddr.get_adapters():
+        for each in adapter.ips:
+            # A socket for :: takes IPv4, too (ipv6(7), IPV6_V6ONLY).
+            if each.is_IPv6 and not v6:
+                continue
+            text = each.ip[0] if isinstance(each.ip, tuple) else each.ip
+            # A link-local address needs the name of the caller's own interface.
+            if not (ip_address(text).is_loopback or ip_address(text).is_link_local):
+                yield text
 
 
 @frozen
@@ -54,21 +83,20 @@ class ListenAddress:
         The IP address, or host name, by which other machines most likely reach it;
         L{None} if it is not a TCP address.
         """
+        return next(iter(self.hosts()), None)
+
+    def hosts(self) -> list[str]:
+        """
+        Every IP address, or the host name, by which other machines may reach it, the
+        likeliest first; empty if it is not a TCP address.
+        """
         if not isinstance(self.address, IPv4Address | IPv6Address):
-            return None
+            return []
         if not ip_address(self.address.host).is_unspecified:
-            return self.address.host
+            return [self.address.host]
         v6 = isinstance(self.address, IPv6Address)
-        family = socket.AF_INET6 if v6 else socket.AF_INET
-        # Connecting a datagram socket sends nothing; it only picks an interface. The
-        # addresses are for documentation (RFC 5737, RFC 3849): nobody has them.
-        elsewhere = "2001:db8::1" if v6 else "192.0.2.1"
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((elsewhere, 9))
-            except OSError:  # there is no route to other machines
-                return socket.gethostname()
-            return str(probe.getsockname()[0])
+        routed = _routed(v6) or socket.gethostname()
+        return list(dict.fromkeys([routed, *_of_interfaces(v6)]))
 
     def __str__(self) -> str:
         """The host and port of a URL, or else whatever names it."""

@@ -79,11 +79,13 @@ def main(
     where: str | None,
     environ: Mapping[str, str],
     clock: WallClock,
+    commands: Sequence[str] | None = None,
 ) -> int:
     """
     Carry out a command line.
 
     @param where: the state folder; L{None} for the default one of a daemon.
+    @param commands: the names in the configuration; L{None} if none was given.
     @return: the exit code: 1 for an error. A command line that makes no sense raises
         L{SystemExit} with 2.
     """
@@ -97,7 +99,7 @@ def main(
     if sys.stdout is None:  # its descriptor is closed: a new token would be lost
         _say("cannot write to standard output: it is closed")
         return 1
-    tool = TokenTool(TokenFile(folder.absolute()), account(environ), now)
+    tool = TokenTool(TokenFile(folder.absolute()), account(environ), now, commands)
     try:
         arguments.do(tool, arguments)
         sys.stdout.flush()
@@ -131,6 +133,7 @@ class TokenTool:
     _file: TokenFile
     _account: str
     _now: int
+    _commands: Sequence[str] | None
 
     def make(self, arguments: Namespace) -> None:
         """Make a token, and show its text once, alone on standard output."""
@@ -155,12 +158,27 @@ class TokenTool:
             f"may {_permissions(token.grant)}; {self._file.path} has only its hash, so "
             "it cannot be shown again"
         )
+        for warning in self._unmatched(grant):
+            _say(warning)
         if _stdout_is_readable_by_others():
             _say("other users can read the file with the token: chmod 600 FILE")
         _say(
             "on the other machine save it in a file that only you can read, and type: "
             "shellstream --token-file FILE http://HOST:8000/stream"
         )
+
+    def _unmatched(self, grant: Grant) -> Iterable[str]:
+        """A warning for each pattern that matches no command of the configuration."""
+        for pattern in grant.commands:
+            if self._commands is None:
+                if pattern != "*":
+                    yield (
+                        f"whether a command is called {pattern!r} was not checked: for "
+                        "that, type --config FILE before tokens"
+                    )
+            elif not any(map(Grant(commands=(pattern,)).covers, self._commands)):
+                hint = did_you_mean(pattern, self._commands)
+                yield f"warning: no command of the configuration is {pattern!r}{hint}"
 
     def list(self, arguments: Namespace) -> None:
         """Show the tokens, without their secrets."""

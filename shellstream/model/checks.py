@@ -73,6 +73,17 @@ def string(value: object) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 
+#: The longest item of an argv, and C{NAME=value} of an environment, in bytes: 32 pages
+#: less the NUL behind it (execve(2), MAX_ARG_STRLEN).
+MAX_ARGUMENT = 131_071
+
+
+@check(f"a string of at most {MAX_ARGUMENT} bytes, without NUL", {"type": "string"})
+def argument(value: object) -> str | None:
+    text = string(value)
+    return text if len(text.encode()) <= MAX_ARGUMENT else None
+
+
 def matching(pattern: str, allowed: str) -> Check[str]:
     """A check for strings that match a regular expression from end to end."""
     compiled = re.compile(pattern)
@@ -198,7 +209,13 @@ mask = matching("[0-7]{1,3}|0[0-7]{3}", "octal digits in quotes, such as '022'")
 
 strings = list_of(string, "a list of strings that is not empty")
 
-folder = matching(r"/[^\x00]*", "an absolute path, such as '/srv/app'")
+arguments = list_of(
+    argument,
+    f"a list of strings that is not empty; Linux takes {MAX_ARGUMENT} bytes for each",
+)
+
+# PATH_MAX of Linux is 4096, with the NUL.
+folder = matching(r"/[^\x00]{0,4094}", "an absolute path, such as '/srv/app'")
 
 folders = list_of(folder, "a list of absolute paths, such as ['/srv/app']")
 
@@ -223,6 +240,8 @@ def variables(value: object) -> Mapping[str, str]:
             raise NotAllowed(f"names of letters, digits and _, not {name!r}")
         if not isinstance(text, str) or "\0" in text:
             raise NotAllowed(f"a string for {name}, in quotes, without NUL")
+        if len(f"{name}={text}".encode()) > MAX_ARGUMENT:
+            raise NotAllowed(f"at most {MAX_ARGUMENT} bytes for {name}, with its name")
         found[name] = text
     return found
 

@@ -136,6 +136,8 @@ class Table:
             if name not in self._known:
                 hint = did_you_mean(name, self._known)
                 keys = "the keys " + ", ".join(sorted(set(self._known)))
+                if any(each.allowed == keys for each in self._mistakes):
+                    keys = ""  # they are long, and stand above
                 self.report(_quoted(name), f"an unknown key{hint}", keys)
 
     def _path(self, name: str) -> str:

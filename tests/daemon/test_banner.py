@@ -4,6 +4,7 @@ import os
 import socket
 from typing import Any
 
+from ifaddr import IP, Adapter
 from twisted.application.service import IService
 from twisted.internet.address import (
     HostnameAddress,
@@ -17,6 +18,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from shellstream.daemon import listen_address
 from shellstream.daemon.auth_policy import AuthPolicy
 from shellstream.daemon.banner import (
     StartupBanner,
@@ -124,6 +126,37 @@ class LineTests(SynchronousTestCase):
             self.assertNotIn(f"//{host}:", said)
             self.assertNotIn("//[::]", said)
             self.assertRegex(said, r"shellstream http://[^/]+:80/stream")
+
+    def test_all_addresses(self) -> None:
+        """
+        A wildcard address stands for those of all interfaces, the routed one first:
+        not for loopback, nor for link-local ones, which need a name of an interface.
+        """
+        adapters: list[tuple[Any, ...]] = [
+            ("lo", "127.0.0.1", ("::1", 0, 0)),
+            ("eth0", "192.0.2.9", ("2001:db8::9", 0, 0), ("fe80::1", 0, 2)),
+            ("wlan0", "198.51.100.3"),
+        ]
+        self.patch(
+            listen_address.ifaddr,
+            "get_adapters",
+            lambda: [
+                Adapter(name, name, [IP(ip, 24, name) for ip in ips])
+                for name, *ips in adapters
+            ],
+        )
+        self.patch(listen_address, "_routed", lambda v6: None if v6 else "198.51.100.3")
+        self.patch(socket, "gethostname", lambda: "pi")
+        place = ListenAddress(IPv4Address("TCP", "0.0.0.0", 80))
+        self.assertEqual(place.hosts(), ["198.51.100.3", "192.0.2.9"])
+        both = ListenAddress(IPv6Address("TCP", "::", 80))
+        self.assertEqual(
+            both.hosts(), ["pi", "192.0.2.9", "2001:db8::9", "198.51.100.3"]
+        )
+        other = "this machine's other addresses: 192.0.2.9"
+        self.assertEqual(banner(place)[-1], other)
+        self.assertIn(other, first_token_text(place, TOKEN))
+        self.assertNotIn("other addresses", "".join(banner(ListenAddress(WIDE))))
 
     def test_tls(self) -> None:
         """The URL of a TLS listener says C{https}."""

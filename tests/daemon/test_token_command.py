@@ -99,6 +99,12 @@ class MakeTests(ToolTestCase):
         ):
             self.assertIn(words, said.err)
 
+    def test_unchecked(self) -> None:
+        """Without a configuration the tool says how patterns are checked."""
+        for pattern, said in (("build*", True), ("*", False)):
+            err = self.tool("make", "pi", "--commands", pattern).err
+            self.assertEqual("type --config FILE before tokens" in err, said)
+
     def test_hashed(self) -> None:
         """Its secret is in no file."""
         secret = self.tool("make", "pi").out.strip().rpartition("_")[2]

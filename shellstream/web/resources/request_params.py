@@ -85,7 +85,7 @@ def essence(media_type: str) -> str:
 def _pairs(body: bytes) -> Params:
     try:
         document = json.loads(
-            body.decode("utf-8"),
+            body.decode("utf-8-sig"),  # some editors begin a file with a BOM
             object_pairs_hook=JsonPairs,
             parse_constant=_no_constant,
         )

@@ -87,6 +87,11 @@ class FromBodyTests(SynchronousTestCase):
         for media_type in ("", JSON, "multipart/form-data", "nonsense"):
             self.assertEqual(from_body(media_type, b""), [])
 
+    def test_bom(self) -> None:
+        """A file of JSON may begin with a BOM, as some editors write it."""
+        body = '\ufeff{"a": 1}'.encode()
+        self.assertEqual(from_body(JSON, body), [("a", 1)])
+
     def test_types(self) -> None:
         """The type's case and parameters do not matter, the type does."""
         for media_type in (
