@@ -10,6 +10,7 @@ from attrs import field, frozen
 from shellstream.model import checks
 from shellstream.model.checks import NotAllowed, boolean, check, one_of, string
 from shellstream.model.errors import (
+    MAX_SHOWN,
     CannotStart,
     ParametersRefused,
     RefusedParameter,
@@ -211,13 +212,15 @@ class Command:
         refusals: dict[str, str] = {}
         values: dict[str, str] = {}
         seen: set[str] = set()
+        hinted = False
         for name, value in given:
             parameter = self.params.get(name)
             if parameter is None:
-                # The name may be any text of a client: it is cut before it is compared
-                # or shown.
-                hint = did_you_mean(name, self.params) if len(name) < 80 else ""
-                refusals[name[:80]] = f"is not a parameter of {self.name!r}{hint}"
+                # One hint, for the first: it costs more than all else here.
+                hint = "" if hinted else did_you_mean(name, self.params)
+                hinted = True
+                why = f"is not a parameter of {self.name!r}{hint}"
+                refusals[name[:MAX_SHOWN]] = why
             elif name in seen:
                 refusals[name] = "is given more than once"
             elif parameter.secret and value == "" and parameter.default is not None:

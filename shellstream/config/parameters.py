@@ -8,7 +8,7 @@ Each type checks all of it and returns the text that the command gets.
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os.path import isabs, join, realpath
 from typing import Any, ClassVar
 
@@ -21,6 +21,9 @@ from shellstream.model.tables import setting
 #: The longest string where a parameter has no C{max_length}, in characters. It is
 #: also PATH_MAX of Linux.
 MAX_LENGTH = 4096
+
+#: The most choices that a message lists.
+MAX_LISTED = 20
 
 # Python converts long digit strings in quadratic time; 40 digits hold every integer of
 # 128 bits. Neither pattern takes what int() and float() take beside digits: spaces,
@@ -88,7 +91,7 @@ class Parameter(ABC):
         """What this parameter accepts, in words: C{integer from 1 to 5}."""
         found = self._schema()
         if "enum" in found:
-            return f"one of: {', '.join(map(str, found['enum']))}"
+            return f"one of: {_listed(found['enum'])}"
         words = {"minimum": "from", "maximum": "to", "pattern": "that matches"}
         limits = [f"{word} {found[key]}" for key, word in words.items() if key in found]
         return " ".join([self.kind, *limits])
@@ -96,6 +99,13 @@ class Parameter(ABC):
     @abstractmethod
     def _schema(self) -> Mapping[str, Any]:
         """What this type accepts, without what all types have."""
+
+
+def _listed(choices: Sequence[object]) -> str:
+    """The first choices, and how many there are beside them."""
+    listed, more = choices[:MAX_LISTED], len(choices) - MAX_LISTED
+    texts = [*map(str, listed), *([f"and {more} more"] if more > 0 else [])]
+    return ", ".join(texts)
 
 
 def _text(value: object) -> str:
@@ -140,7 +150,7 @@ class String(Parameter):
         if len(text) > self.max_length:
             raise InvalidValue(f"is longer than {self.max_length} characters")
         if self.choices is not None and text not in self.choices:
-            raise InvalidValue(f"must be one of: {', '.join(self.choices)}")
+            raise InvalidValue(f"must be one of: {_listed(self.choices)}")
         if self.pattern is not None and self.pattern.fullmatch(text) is None:
             raise InvalidValue(f"must match {self.pattern.pattern} from end to end")
         return text

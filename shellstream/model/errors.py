@@ -10,10 +10,38 @@ from typing import ClassVar
 
 from attrs import frozen
 
+#: The most characters of a text of a client that a message repeats: a response must
+#: not grow with its request.
+MAX_SHOWN = 80
+
+#: The most refusals that one response lists.
+MAX_REFUSALS = 20
+
+#: What one hint may cost, in comparisons of two characters: about 5 ms. Names that are
+#: compared are up to 40 characters long.
+_HINT_WORK, _HINT_LENGTH = 40_000, 40
+
+
+def shown(text: str) -> str:
+    """A text of a client as a message repeats it: quoted, and cut if it is long."""
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """C{" (did you mean …?)"} if something known looks like C{name}, or nothing."""
-    close = get_close_matches(name, list(known), n=1)
+    size = len(name)
+    if size > _HINT_LENGTH:
+        return ""
+    # difflib compares each character of one name with each of the other, and a
+    # configuration may have thousands of names. Names of other lengths differ too much.
+    left, some = _HINT_WORK, []
+    for each in known:
+        if size / 3 < len(each) < size * 3 and len(each) <= _HINT_LENGTH:
+            left -= size * len(each)
+            if left < 0:
+                break
+            some.append(each)
+    close = get_close_matches(name, some, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -87,7 +115,7 @@ class MethodNotAllowed(ShellstreamError):
         advice = f"use one of: {names}"
         if names == "POST":
             advice = "send POST, such as curl -d '' URL"
-        text = f"{method} is not allowed here{why}; {advice}"
+        text = f"{method[:MAX_SHOWN]} is not allowed here{why}; {advice}"
         super().__init__(text, headers={"Allow": names})
 
 
@@ -98,12 +126,10 @@ class NotAcceptable(ShellstreamError):
 
     def __init__(self, formats: Mapping[str, str], wanted: str) -> None:
         """@param formats: the media types of all formats, by name."""
-        # Cut, since the client chose it: a response must not grow with a request.
-        wanted = wanted[:80]
         hint = did_you_mean(wanted, formats)
         known = ", ".join(f"{name} ({kind})" for name, kind in formats.items())
         super().__init__(
-            f"there is no format {wanted!r}{hint}; "
+            f"there is no format {shown(wanted)}{hint}; "
             f"ask with ?format=NAME or Accept for one of: {known}",
             formats=[
                 {"name": name, "media_type": kind} for name, kind in formats.items()
@@ -137,7 +163,9 @@ class MediaTypeUnsupported(ShellstreamError):
         media_type: str,
         wanted: str = "application/x-www-form-urlencoded or application/json",
     ) -> None:
-        super().__init__(f"cannot read parameters from {media_type!r}; send {wanted}")
+        super().__init__(
+            f"cannot read parameters from {shown(media_type)}; send {wanted}"
+        )
 
 
 class ExpectationUnknown(ShellstreamError):
@@ -263,7 +291,7 @@ class WrongHost(ShellstreamError):
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"this daemon does not go by the name {host[:80]!r}, and a page of "
+            f"this daemon does not go by the name {shown(host)}, and a page of "
             "another site could use it to get here; if it is right, add it to hosts "
             "in the table [access] of the configuration"
         )
@@ -299,9 +327,11 @@ class ParametersRefused(ShellstreamError):
     status = 400
 
     def __init__(self, refused: Sequence[RefusedParameter]) -> None:
+        listed, more = refused[:MAX_REFUSALS], len(refused) - MAX_REFUSALS
+        texts = [f"{one.name}: {one.detail}" for one in listed]
         super().__init__(
-            "; ".join(f"{one.name}: {one.detail}" for one in refused),
-            parameters=[{"name": one.name, "detail": one.detail} for one in refused],
+            "; ".join([*texts, f"and {more} more"] if more > 0 else texts),
+            parameters=[{"name": one.name, "detail": one.detail} for one in listed],
         )
         self.refused = tuple(refused)
 
@@ -313,7 +343,7 @@ class CommandUnknown(ShellstreamError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"there is no command {name!r}{did_you_mean(name, known)}; "
+            f"there is no command {shown(name)}{did_you_mean(name, known)}; "
             "GET /commands lists those there are"
         )
 
@@ -369,7 +399,7 @@ class RunUnknown(ShellstreamError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"there is no run {run_id[:80]!r}, or it is not kept any more; "
+            f"there is no run {shown(run_id)}, or it is not kept any more; "
             "GET /runs lists those that are"
         )
 

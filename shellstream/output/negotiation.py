@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from attrs import frozen
 
@@ -14,6 +15,13 @@ from .formats import FORMATS, Format
 _QUOTED = r'"(?:[^"\\]|\\.)*+"?+'
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++', re.DOTALL)
 _PARAMETER = re.compile(rf'(?:[^;"]|{_QUOTED})++', re.DOTALL)
+
+#: How many media ranges of a header count: browsers send up to ten. Thousands fit into
+#: a header, and each costs ten microseconds.
+MAX_RANGES = 32
+
+#: How many parameters of one media range count.
+MAX_PARAMETERS = 8
 
 #: RFC 9110, 12.4.2. Java's C{URLConnection} leaves out the 0 of C{q=.2}.
 _WEIGHT = re.compile(r"q=(0?\.[0-9]{1,9}|[01](?:\.[0-9]{0,9})?)")
@@ -39,9 +47,8 @@ class _MediaRange:
     @classmethod
     def parse(cls, text: str) -> "_MediaRange | None":
         """A range as the header has it; L{None} if it is malformed."""
-        name, *parameters = [
-            part.replace('"', "").strip() for part in _PARAMETER.findall(text.lower())
-        ] or [""]
+        parts = islice(_PARAMETER.finditer(text.lower()), 1 + MAX_PARAMETERS)
+        name, *parameters = [part[0].replace('"', "").strip() for part in parts] or [""]
         kind, slash, subtype = name.partition("/")
         if name == "*":  # Java's URLConnection means */* by it
             kind, slash, subtype = "*/*"
@@ -93,9 +100,12 @@ def prefers_html(accept: str | None) -> bool:
 
 
 def _ranges(accept: str | None) -> Iterator[_MediaRange]:
-    """The media ranges of an C{Accept} header. Malformed ranges are ignored."""
-    for element in _ELEMENT.findall(accept or ""):
-        found = _MediaRange.parse(element)
+    """
+    The first L{MAX_RANGES} media ranges of an C{Accept} header. Malformed ranges are
+    ignored.
+    """
+    for element in islice(_ELEMENT.finditer(accept or ""), MAX_RANGES):
+        found = _MediaRange.parse(element[0])
         if found is not None:
             yield found
 

@@ -122,6 +122,23 @@ class InvokeTests(SynchronousTestCase):
             misssing="is not a parameter of 'c' (did you mean 'missing'?)",
         )
 
+    def test_many_choices(self) -> None:
+        """A refusal lists some of thousands of choices, and says how many there are."""
+        choices = tuple(f"choice{n}" for n in range(5000))
+        asked = command("x", "{c}", c=String(name="c", choices=choices))
+        for given in ([("c", "x")], []):
+            refused = self.assertRaises(ParametersRefused, asked.invoke, given)
+            self.assertIn("choice19, and 4980 more", str(refused))
+            self.assertLess(len(str(refused)), 400)
+
+    def test_one_hint(self) -> None:
+        """Of many unknown names the first one gets a hint: it costs the most."""
+        asked = command("x", "{name}", name=String(name="name", default=""))
+        refused = self.assertRaises(
+            ParametersRefused, asked.invoke, [("nmae", ""), ("naem", "")]
+        )
+        self.assertEqual(str(refused).count("did you mean"), 1)
+
     def test_repeated(self) -> None:
         """A parameter sent twice is refused, even with the same value."""
         asked = command("x", "{a}", a=String(name="a"))

@@ -50,6 +50,42 @@ RAISED = (
 class ErrorTests(SynchronousTestCase):
     """Every error has an HTTP status, and a text with advice."""
 
+    def test_long(self) -> None:
+        """What a client sent does not make an error long."""
+        text = "\xff" * 10_000
+        refused = [RefusedParameter(f"p{n}", "is unknown") for n in range(2400)]
+        for error in (
+            errors.WrongHost(text),
+            errors.CommandUnknown(text, ["build"]),
+            errors.MethodNotAllowed(text, ["GET"]),
+            errors.NotAcceptable({"plain": "text/plain"}, text),
+            errors.MediaTypeUnsupported(text),
+            errors.RunUnknown(text),
+            errors.ParametersRefused(refused),
+        ):
+            self.assertLess(len(str(error)), 500, error)
+            self.assertLess(len(repr(error.extensions)), 2000, error)
+        self.assertTrue(str(error).endswith("p19: is unknown; and 2380 more"))
+
+    def test_hint_work(self) -> None:
+        """A hint costs no more than it may, however many names are known."""
+        compared: list[str] = []
+
+        def counted(name: str, known: list[str], n: int) -> list[str]:
+            compared.extend(known)
+            return []
+
+        self.patch(errors, "get_close_matches", counted)
+        for size in (1, 12, 40):
+            compared.clear()
+            did_you_mean("a" * size, ["b" * size] * 100_000)
+            work = size * sum(map(len, compared))
+            self.assertTrue(0 < work <= 40_000, (size, work))
+        compared.clear()
+        did_you_mean("a" * 41, ["b" * 41])
+        did_you_mean("a" * 12, ["b" * 36, "b" * 4])
+        self.assertEqual(compared, [])
+
     def test_all_are_here(self) -> None:
         """These tests look at every error there is."""
         there = set(ShellstreamError.__subclasses__())

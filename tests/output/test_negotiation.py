@@ -8,7 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import NotAcceptable
 from shellstream.output.formats import FORMATS, Frames, Sse
-from shellstream.output.negotiation import negotiate, prefers_html
+from shellstream.output.negotiation import (
+    MAX_PARAMETERS,
+    MAX_RANGES,
+    negotiate,
+    prefers_html,
+)
 
 CHROMIUM = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
@@ -156,6 +161,14 @@ class NegotiateTests(SynchronousTestCase):
         found = {one: weight_of(one.media_type) for one in FORMATS}
         best = max(found, key=lambda one: found[one])
         self.assertIs(negotiate(header, None), best)  # of equal weights, the first
+
+    def test_first(self) -> None:
+        """Of thousands of media ranges the first ones count."""
+        some = "a/b, " * (MAX_RANGES - 1)
+        self.assertEqual(negotiate(f"{some}text/event-stream", None).name, "sse")
+        self.assertEqual(negotiate(f"a/b, {some}text/event-stream", None).name, "plain")
+        many = ";a=b" * MAX_PARAMETERS
+        self.assertEqual(negotiate(f"text/event-stream{many};q=0", None).name, "sse")
 
     @given(st.sampled_from(['"', '\\"', '"\\', ";", ",", "*/*;", 'a/b;c="', "q=0."]))
     def test_long(self, part) -> None:

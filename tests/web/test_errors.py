@@ -76,8 +76,13 @@ class BodyTests(ProblemTestCase):
             b'{"x": -Infinity}': "-Infinity is no JSON number",
             b'\xef\xbb\xbf{"x": "a"}': "not valid JSON",
             b'{"x": "\xff"}': "not valid JSON",
-            b"[" * 60_000: "not valid JSON",
-            b'{"x":' * 10_000: "not valid JSON",
+            b"[" * 60_000: "nests more than 8 lists and objects",
+            b'{"x":' * 10_000: "nests more than 8 lists and objects",
+            b'{"x": %b%b}' % (b"[" * 8, b"]" * 8): "nests more than 8",
+            b'{"x": [%b[]]}' % (b"[]," * 200): "more than 200 lists and objects",
+            b'{"x": {%b}}' % b",".join(b'"%d": 1' % n for n in range(200)): (
+                "more than 200 parameters"
+            ),
             b'{"x": %b}' % (b"9" * 60_000): "not valid JSON",
             b'["x"]': "must be a JSON object",
             b'"x"': "must be a JSON object",

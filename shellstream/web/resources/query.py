@@ -5,7 +5,12 @@ from collections.abc import Collection
 from enum import Enum
 from typing import TypeVar
 
-from shellstream.model.errors import ParametersRefused, RefusedParameter, did_you_mean
+from shellstream.model.errors import (
+    MAX_SHOWN,
+    ParametersRefused,
+    RefusedParameter,
+    did_you_mean,
+)
 from shellstream.web.server.request import Request
 
 from .request_params import Params, from_query
@@ -32,11 +37,14 @@ class Query:
     def __init__(self, params: Params, known: Collection[str]) -> None:
         self._values: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
+        names, hinted = ", ".join(known) or "none", False
         for name, value in params:
             if name not in known:
-                hint = did_you_mean(name, known) if len(name) < 80 else ""
-                names = ", ".join(known) or "none"
-                self.refuse(name[:80], f"is unknown here{hint}; there are {names}")
+                # One hint, for the first: it costs more than all else here.
+                hint = "" if hinted else did_you_mean(name, known)
+                hinted = True
+                why = f"is unknown here{hint}; there are {names}"
+                self.refuse(name[:MAX_SHOWN], why)
             elif name in self._values:
                 self.refuse(name, "is given more than once")
             self._values[name] = str(value)

@@ -1,10 +1,12 @@
 """The parameters that a request carries: query, form body or JSON body."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl
 
 from shellstream.model.errors import (
+    MAX_SHOWN,
     BodyMalformed,
     MediaTypeUnsupported,
     RefusedParameter,
@@ -12,6 +14,15 @@ from shellstream.model.errors import (
 
 #: The most parameters that a request may carry; far above what a command has.
 MAX_FIELDS = 200
+
+#: How many lists and objects of a body may stand in one another: no resource takes
+#: more than three.
+MAX_DEPTH = 8
+
+# A bracket outside of all strings, and all before it.
+_BRACKET = re.compile(
+    r'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+"?+)*+(?:([\[{])|([\]}]))', re.DOTALL
+)
 
 #: Names and values as they were sent, repeats included.
 Params = list[tuple[str, object]]
@@ -83,20 +94,51 @@ def essence(media_type: str) -> str:
 
 
 def _pairs(body: bytes) -> Params:
+    count = 0
+
+    def counted(pairs: list[tuple[str, object]]) -> JsonPairs:
+        # Objects within others count, too: each pair of them costs as much.
+        nonlocal count
+        count += len(pairs)
+        if count > MAX_FIELDS:
+            raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
+        return JsonPairs(pairs)
+
     try:
+        text = body.decode("utf-8-sig")  # some editors begin a file with a BOM
+        _check_depth(text)
         document = json.loads(
-            body.decode("utf-8-sig"),  # some editors begin a file with a BOM
-            object_pairs_hook=JsonPairs,
-            parse_constant=_no_constant,
+            text, object_pairs_hook=counted, parse_constant=_no_constant
         )
-    except (ValueError, RecursionError) as error:
-        reason = str(error) or type(error).__name__
-        raise BodyMalformed(f"the body is not valid JSON: {reason}") from None
+    except ValueError as error:
+        raise BodyMalformed(f"the body is not valid JSON: {error}") from None
     if not isinstance(document, JsonPairs):
         raise BodyMalformed('the body must be a JSON object: {"NAME": VALUE, …}')
-    if len(document) > MAX_FIELDS:
-        raise BodyMalformed(f"more than {MAX_FIELDS} parameters; send fewer")
     return list(document)
+
+
+def _check_depth(text: str) -> None:
+    """
+    Check how deep a document of JSON is before it is parsed: Python's parser calls
+    itself for each level, and fails at a depth that depends on its callers.
+
+    @raise BodyMalformed: if it is deeper than L{MAX_DEPTH}, or has too many lists.
+    """
+    if text.count("[") + text.count("{") <= MAX_DEPTH:  # as in nearly all requests
+        return
+    depth = opened = 0
+    for found in _BRACKET.finditer(text):
+        if found[1] is None:
+            depth -= 1
+            continue
+        depth, opened = depth + 1, opened + 1
+        if opened > MAX_FIELDS:
+            raise BodyMalformed(f"more than {MAX_FIELDS} lists and objects; send fewer")
+        if depth > MAX_DEPTH:
+            raise BodyMalformed(
+                f"the body nests more than {MAX_DEPTH} lists and objects; send a flat "
+                'object: {"NAME": VALUE, …}'
+            )
 
 
 def unknown_members(
@@ -105,7 +147,7 @@ def unknown_members(
     """The members of a JSON object that it may not have."""
     why = f"is unknown here; send {', '.join(known)}"
     names = (name for name in body if name not in known)
-    return [RefusedParameter(f"{within}{name[:80]}", why) for name in names]
+    return [RefusedParameter(f"{within}{name[:MAX_SHOWN]}", why) for name in names]
 
 
 class JsonPairs(list[tuple[str, object]]):

@@ -11,30 +11,42 @@ from zope.interface import provider
 
 from shellstream.config.command import MASK
 
+#: The most characters of one field. They are cut before anything is done with them:
+#: escaped, each byte of a client may be four.
+MAX_FIELD = 512
+
 #: A token of ours, wherever it is, and a name and password before a host.
 _TOKEN = re.compile(r"shs_\w+", re.ASCII)
 _USERINFO = re.compile(r"//[^/?#]*@")
+_CUT_USERINFO = re.compile(r"//[^/?#]*(?:@|\Z)")
 
 
 def masked(target: str, secrets: Container[str]) -> str:
     """
-    A request's target, or any other text that may hold a URL, with its secrets masked.
+    A request's target, or any other text that may hold a URL, with its secrets masked;
+    no more than the first L{MAX_FIELD} characters.
 
     @param secrets: the names of fields whose values are secret.
     """
+    cut = "..." if len(target) > MAX_FIELD else ""
+    target = target[:MAX_FIELD]
     if not ("?" in target or "//" in target or "shs_" in target):
-        return target  # most have nothing to mask
+        return target + cut  # most have nothing to mask
+    # What was cut off may have been the end of a name and password.
+    userinfo = _CUT_USERINFO if cut else _USERINFO
     path, mark, query = target.partition("?")
-    fields = (_masked_field(each, secrets) for each in query.split("&"))
-    path = _USERINFO.sub(f"//{MASK}@", path)
-    return _TOKEN.sub(f"shs_{MASK}", f"{path}{mark}{'&'.join(fields)}")
+    fields = (_masked_field(each, secrets, userinfo) for each in query.split("&"))
+    path = userinfo.sub(f"//{MASK}@", path)
+    return _TOKEN.sub(f"shs_{MASK}", f"{path}{mark}{'&'.join(fields)}") + cut
 
 
-def _masked_field(field: str, secrets: Container[str]) -> str:
+def _masked_field(
+    field: str, secrets: Container[str], userinfo: re.Pattern[str]
+) -> str:
     name, is_, value = field.partition("=")
     plain = unquote_plus(value)
     hidden = unquote_plus(name) in secrets or _TOKEN.search(plain)
-    return f"{name}={MASK}" if is_ and (hidden or _USERINFO.search(plain)) else field
+    return f"{name}={MASK}" if is_ and (hidden or userinfo.search(plain)) else field
 
 
 @provider(IAccessLogFormatter)

@@ -243,6 +243,7 @@ class EndTests(WebTestCase):
         self.started.say(b"x")
         self.assertEqual(self.reply().rest, b"")
         self.started.exit()
+        self.clock.advance(0)
         reply = self.reply()
         self.assertTrue(reply.whole)
         self.assertTrue(reply.rest.startswith(b"HTTP/1.1 200 OK\r\n"))

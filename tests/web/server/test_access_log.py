@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import Config
-from shellstream.web.server.access_log import masked
+from shellstream.web.server.access_log import MAX_FIELD, masked
 from tests.support.http import WebTestCase
 from tests.support.registries import LOGIN
 
@@ -38,6 +38,15 @@ class MaskedTests(SynchronousTestCase):
             ("/x?mail=me@host", "/x?mail=me@host"),
         ):
             self.assertEqual(masked(target, {"pin"}), shown)
+
+    def test_cut(self) -> None:
+        """A long text is cut, and shows no part of a secret where it is cut."""
+        self.assertEqual(masked("x" * 9000, ()), "x" * MAX_FIELD + "...")
+        for before in ("http://me:", "/x?a=1&pin=", "/x?u=http%3A//me:", "/shs_"):
+            for filled in range(MAX_FIELD - 40, MAX_FIELD + 1):
+                text = "/" + "y" * (filled - len(before)) + before
+                found = masked(f"{text}tr0ub4dor{'z' * 20}@host/", {"pin"})
+                self.assertNotIn("tr", found)
 
     @given(st.text(), st.text(), st.text())
     def test_any(self, before: str, value: str, after: str) -> None:
@@ -81,6 +90,22 @@ class LineTests(WebTestCase):
         (line,) = self.lines
         self.assertIn('"GET /stream?who=me&password=*** HTTP/1.1" 200 ', line)
         self.assertTrue(line.endswith('"-" "x"\n'))
+
+    def test_long(self) -> None:
+        """However long a request is, its line is not."""
+        long = "\xff" * 3000
+        for target, headers in (
+            ("/commands", {"User-Agent": long, "Referer": long}),
+            ("/" + "x" * 15_000, {}),
+            ("/commands?" + "a=&" * 5000, {}),
+        ):
+            self.lines.clear()
+            self.ask("GET", target, headers=headers)
+            (line,) = self.lines
+            self.assertLess(len(line), 5000)
+        self.lines.clear()
+        self.ask("X" * 15_000, "/")
+        self.assertLess(len(self.lines[0]), 1000)
 
     @given(st.binary(min_size=1), st.binary())
     @example(b'\\" "', b"\x1b[2J\x7f\xff")

@@ -7,7 +7,7 @@ from zope.interface import alsoProvides
 
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS
 from shellstream.model.limits import Limits
-from shellstream.web.server.channel import LINGER
+from shellstream.web.server.channel import LINGER, READ_SIZE
 from tests.support.http import Connection, Reply, WebTestCase, parsed
 
 MAX_BODY = DEFAULT_HTTP_LIMITS.body_size
@@ -162,8 +162,39 @@ class AheadTests(BoundTestCase):
         self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
         self.assertEqual(len(self.spawn.started), 1)
         self.spawn.started[0].exit()
+        self.clock.advance(0)
         self.assertEqual(len(self.spawn.started), 2)
         self.assertFalse(self.connection.wire.disconnected)
+
+    def test_turns(self) -> None:
+        """Of many requests in one packet each has a turn of the reactor."""
+        get = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.send(get * 200)
+        self.assertEqual(self.connection.wire.value().count(b" 200 OK"), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.connection.wire.value().count(b" 200 OK"), 200)
+
+    def test_many(self) -> None:
+        """A client that sends requests faster than they are answered has to wait."""
+        get = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.send(get * 1000)
+        self.assertEqual(self.connection.wire.producerState, "paused")
+        self.clock.advance(0)
+        self.assertEqual(self.connection.wire.producerState, "producing")
+        self.assertEqual(self.connection.wire.value().count(b" 200 OK"), 1000)
+
+    def test_gone(self) -> None:
+        """A client that leaves before its next request leaves nothing behind."""
+        self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.spawn.started[0].exit()
+        self.connection.lose()
+        self.clock.advance(Limits().linger)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_read_size(self) -> None:
+        """Little is read at once: a chunk of a body may be one byte."""
+        self.assertEqual(self.connection.wire.bufferSize, READ_SIZE)
 
     def test_too_much(self) -> None:
         """A client that sends more is cut off, as if it had left."""

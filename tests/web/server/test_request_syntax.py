@@ -83,6 +83,7 @@ class SmugglingTests(SyntaxTestCase):
             if b"HTTP/1.0" not in data:
                 with self.subTest(name=name):
                     self.answers(data + HIDDEN)
+                    self.clock.advance(0)
                     self.assertEqual(len(self.spawn.started), 1, name)
 
     def test_close(self) -> None:
