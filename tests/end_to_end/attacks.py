@@ -121,7 +121,6 @@ JSON = (
     b'{"\\ud800": 1}',
     b'{"__proto__": {"s": "a"}}',
     b'{"constructor": "a"}',
-    b'\xef\xbb\xbf{"s": "a"}',
     b"\xff\xfe{\0}\0",
     b'{"s": "a"} {"s": "b"}',
     b"{'s': 'a'}",

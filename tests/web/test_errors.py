@@ -74,7 +74,6 @@ class BodyTests(ProblemTestCase):
             b"{'x': 'a'}": "not valid JSON",
             b'{"x": NaN}': "NaN is no JSON number",
             b'{"x": -Infinity}': "-Infinity is no JSON number",
-            b'\xef\xbb\xbf{"x": "a"}': "not valid JSON",
             b'{"x": "\xff"}': "not valid JSON",
             b"[" * 60_000: "nests more than 8 lists and objects",
             b'{"x":' * 10_000: "nests more than 8 lists and objects",
