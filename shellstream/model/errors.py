@@ -200,19 +200,6 @@ class TooManyKeys(ShellstreamError):
         )
 
 
-class TooManyWaiting(ShellstreamError):
-    """A principal has as many runs in the queue as it may have."""
-
-    status = 429
-
-    def __init__(self, own: int, retry_after: int) -> None:
-        super().__init__(
-            f"{own} runs of yours are waiting already, and the rest of the queue is "
-            f"for others; try again in {retry_after} seconds",
-            retry_after=retry_after,
-        )
-
-
 class TooManyConnections(ShellstreamError):
     """A client address has as many connections as it may have."""
 
@@ -377,6 +364,16 @@ class Busy(ShellstreamError):
     def __init__(self, why: str, retry_after: int) -> None:
         text = f"{why}; try again in {retry_after} seconds"
         super().__init__(text, retry_after=retry_after)
+
+
+class TooManyWaiting(Busy):
+    """A principal has as many runs in the queue as it may have."""
+
+    status = 429
+
+    def __init__(self, own: int, retry_after: int) -> None:
+        why = f"{own} runs of yours are waiting already, and the rest is for others"
+        super().__init__(why, retry_after)
 
 
 class CannotRecord(ShellstreamError):

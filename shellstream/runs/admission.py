@@ -1,13 +1,15 @@
 """Which runs may run now, which wait, and which are refused."""
 
+from bisect import insort
 from collections import defaultdict
 
 from attrs import define, field
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy
+from shellstream.model.errors import Busy, TooManyWaiting
 from shellstream.model.events import Reason
 from shellstream.model.limits import WhenBusy
+from shellstream.security.shares import has_share
 
 from .run import Run
 
@@ -20,7 +22,14 @@ class Admission:
     """
     Gives runs their places: at most C{max_running} of each command, and in all.
 
-    @ivar queue: the runs that wait, in the order of their requests.
+    Principals take turns, or the last in a long queue of one would be the last of all.
+    A turn is a number: a run's is one more than that of the last run of its principal
+    in the queue, or than the last that was given, whichever is later. So the runs of
+    one principal start in the order of its requests, and those of several start
+    alternately, however many of them each has. (This is start-time fair queueing, with
+    runs of equal length: Goyal, Vin and Cheng, 1996.)
+
+    @ivar queue: the runs that wait, in the order of their turns.
     """
 
     _max_running: int
@@ -29,6 +38,12 @@ class Admission:
     _running: defaultdict[str, list[Run]] = field(
         factory=lambda: defaultdict(list), init=False
     )
+    #: The runs of each principal in the queue, in the order of their turns.
+    _queued: defaultdict[str, list[Run]] = field(
+        factory=lambda: defaultdict(list), init=False
+    )
+    _turns: dict[str, int] = field(factory=dict, init=False)  # by ids of runs
+    _turn: int = field(default=0, init=False)  # the last that was given
 
     @property
     def _count(self) -> int:
@@ -68,38 +83,63 @@ class Admission:
         if self._room(command) and not waiting:
             running.append(run)
             return True
-        left, replaced = len(self.queue), list[Run]()
+        name = run.record.principal
+        used, own = len(self.queue), len(self._queued.get(name, ()))
+        replaced: list[Run] = []
         match command.limits.when_busy:
             case WhenBusy.QUEUE:
                 pass
             case WhenBusy.REPLACE if (running or waiting) and not self._full(command):
                 # Those that wait give their places in the queue to the new one.
-                left, replaced = left - len(waiting), [*running, *waiting]
+                replaced = [*running, *waiting]
+                used -= len(waiting)
+                own -= sum(each.record.principal == name for each in waiting)
             case _:
                 raise Busy(self._why(command), RETRY_AFTER)
-        if left >= self._max_queued:
-            raise Busy(f"{left} runs are waiting already", RETRY_AFTER)
+        if used >= self._max_queued:
+            raise Busy(f"{used} runs are waiting already", RETRY_AFTER)
+        if not has_share(name, own, used, self._max_queued):
+            raise TooManyWaiting(own, RETRY_AFTER)
         # Queued before the others are stopped: the place of one that ends at once is
         # given to the next in the queue.
-        self.queue.append(run)
+        self.enqueue(run)
         for each in replaced:
             each.cancel(Reason.CANCELLED)
         return False
 
+    def enqueue(self, run: Run) -> None:
+        """Let a run wait for its turn, however many others do."""
+        theirs = self._queued[run.record.principal]
+        last = self._turns[theirs[-1].id] if theirs else 0
+        self._turns[run.id] = max(last, self._turn) + 1
+        theirs.append(run)
+        insort(self.queue, run, key=lambda each: self._turns[each.id])
+
     def leave(self, run: Run) -> None:
         """Take a run's place away, if it has one."""
-        for places in (self.queue, self._running[run.command.name]):
-            if run in places:
-                places.remove(run)
+        if run.id in self._turns:
+            self._dequeue(run)
+        running = self._running[run.command.name]
+        if run in running:
+            running.remove(run)
 
     def next(self) -> Run | None:
         """Give room that there is now to a run that waits, and return it."""
         for run in self.queue:
             if run.recorded and self._room(run.command):
-                self.queue.remove(run)
+                # A run that waited for room of its command may have an earlier one.
+                self._turn = max(self._turn, self._dequeue(run))
                 self._running[run.command.name].append(run)
                 return run
         return None
+
+    def _dequeue(self, run: Run) -> int:
+        name = run.record.principal
+        self.queue.remove(run)
+        self._queued[name].remove(run)
+        if not self._queued[name]:
+            del self._queued[name]
+        return self._turns.pop(run.id)
 
     def _full(self, command: Command) -> bool:
         """Whether there is no room even without the runs of this command."""

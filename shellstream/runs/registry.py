@@ -131,6 +131,7 @@ class Registry:
         if joined is not None:
             if key is not None:
                 await history.join(joined.record, key)
+            self._reporter.report_join(joined.record, request.by)
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, invocation), command, invocation)

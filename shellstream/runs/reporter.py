@@ -46,6 +46,14 @@ class RunReporter:
             )
         )
 
+    def report_join(self, record: RunRecord, caller: Caller) -> None:
+        """Audit that a caller joined a run, which another may have started."""
+        self._audit(
+            AuditEntry.by_caller(
+                AuditAction.JOIN, caller, command=record.command, run=record.id
+            )
+        )
+
     def report_end(self, record: RunRecord) -> None:
         """Audit the end of a run, and send it to subscribers, before viewers know."""
         self.report("ended", record)

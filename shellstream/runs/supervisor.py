@@ -107,7 +107,7 @@ class RunSupervisor:
         """A run that another daemon recorded waits for its turn."""
         run.recorded = True
         self.runs[run.id] = run
-        self.admission.queue.append(run)
+        self.admission.enqueue(run)
         run.await_viewer()
 
     def check_running(self) -> None:

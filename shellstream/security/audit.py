@@ -51,6 +51,7 @@ class AuditAction(Enum):
     """The kind of an entry; C{GAP} says how many lines are missing."""
 
     START = "start"
+    JOIN = "join"
     END = "end"
     REFUSED = "refused"
     SIGNAL = "signal"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.command import Command
 from shellstream.config.parameters import String
-from shellstream.model.errors import Busy
+from shellstream.model.errors import Busy, TooManyWaiting
 from shellstream.model.events import ExitStatus, OnDisconnect, Reason, State
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_input import Tty
@@ -35,14 +35,17 @@ class Owner(FakeOwner):
         self.admission.leave(run)
         super().run_ended(run, outcome)
 
-    def run(self, command: Command, *given: tuple[str, object]) -> Run:
-        """Return a run that is not admitted yet."""
+    def run(
+        self, command: Command, *given: tuple[str, object], of: str = "anonymous"
+    ) -> Run:
+        """Return a run of a principal that is not admitted yet."""
         record = RunRecord(
             id=str(len(self.children)),
             command=command.name,
             params={},
             created=0,
             on_disconnect=OnDisconnect.KEEP,
+            principal=of,
         )
         now, invocation = wall(self.clock), command.invoke(given)
         log = OutputLog(100)
@@ -75,9 +78,9 @@ class AdmissionTests(SynchronousTestCase):
         self.owner = Owner()
         self.admission = self.owner.admission
 
-    def admit(self, command: Command) -> Run:
+    def admit(self, command: Command, of: str = "anonymous") -> Run:
         """A run that has got a place, and is started if that is not in the queue."""
-        run = self.owner.run(command)
+        run = self.owner.run(command, of=of)
         if self.admission.admit(run):
             self.owner.start(run)
         run.recorded = True
@@ -142,6 +145,59 @@ class AdmissionTests(SynchronousTestCase):
         error = self.assertRaises(Busy, self.admission.admit, self.owner.run(a))
         self.assertIn("2 runs are waiting already", str(error))
 
+    def fill(self, admission: Admission) -> Command:
+        """Let two runs of this command run, so that others have to wait."""
+        self.owner.admission = self.admission = admission
+        a = command("a", WhenBusy.QUEUE)
+        for _ in range(2):
+            self.admit(a, "ann")
+        return a
+
+    def test_share(self) -> None:
+        """One principal leaves room in the queue for others, who get what is left."""
+        a = self.fill(Admission(2, 4))
+        for _ in range(3):
+            self.admit(a, "ann")
+        more = self.owner.run(a, of="ann")
+        error = self.assertRaises(TooManyWaiting, self.admission.admit, more)
+        self.assertEqual(error.headers, {"Retry-After": str(RETRY_AFTER)})
+        self.assertIn("3 runs of yours are waiting already", str(error))
+        self.admit(a, "bob")
+        for name in ("bob", "cid"):  # now it is full
+            error = self.assertRaises(
+                Busy, self.admission.admit, self.owner.run(a, of=name)
+            )
+            self.assertIn("4 runs are waiting already", str(error))
+        self.admission.next()
+        self.admission.leave(self.admission.queue[0])
+        self.admit(a, "cid")
+
+    def test_share_replaced(self) -> None:
+        """A run that replaces others takes their part of the share."""
+        self.fill(Admission(3, 2))
+        x = command("x", WhenBusy.REPLACE, 1)
+        runs = [self.admit(x, "ann") for _ in range(4)]
+        self.assertEqual(self.admission.queue, runs[3:])
+
+    def test_turns(self) -> None:
+        """Principals take turns, however many runs of each wait."""
+        a = self.fill(Admission(2, 100))
+        names = ["ann"] * 4 + ["bob"] * 2 + ["cid"]
+        waiting = [self.admit(a, name) for name in names]
+        late = []
+        order = ""
+        for _ in range(7):
+            running = next(iter(self.admission._running["a"]))
+            self.admission.leave(running)
+            begun = self.admission.next()
+            assert begun is not None
+            order += begun.record.principal[0]
+            if begun.record.principal == "cid":  # has always one that waits
+                late.append(self.admit(a, "cid"))
+        self.assertEqual(order, "abcabca")
+        starts = [run for run in waiting if run not in self.admission.queue]
+        self.assertEqual([each for each in starts if each in waiting[:4]], waiting[:3])
+
     def test_join(self) -> None:
         """Only an identical run can be joined, and only without room."""
         x = String(name="x")
@@ -196,9 +252,9 @@ class AdmissionTests(SynchronousTestCase):
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("come"), st.sampled_from("qrjx")),
-        st.tuples(st.just("record"), st.integers(0, 9)),
-        st.tuples(st.just("go"), st.integers(0, 9)),
+        st.tuples(st.just("come"), st.sampled_from("qrjx"), st.sampled_from("ab")),
+        st.tuples(st.just("record"), st.integers(0, 9), st.just("")),
+        st.tuples(st.just("go"), st.integers(0, 9), st.just("")),
     ),
     max_size=40,
 )
@@ -229,9 +285,9 @@ class AdmissionProperties(SynchronousTestCase):
                 owner.start(run)
                 running.append(run)
 
-        for step, value in steps:
+        for step, value, name in steps:
             if step == "come":
-                run = owner.run(COMMANDS[value])
+                run = owner.run(COMMANDS[value], of=name)
                 try:
                     if admission.admit(run):
                         owner.start(run)
@@ -256,7 +312,7 @@ class AdmissionProperties(SynchronousTestCase):
         while running:
             owner.exit(running.pop())
             launch()
-        self.assertEqual(admission.queue, [])
+        self.assertEqual((admission.queue, admission._queued), ([], {}))
         free = command("free", WhenBusy.REJECT)
         for _ in range(3):
             self.assertTrue(admission.admit(owner.run(free)))

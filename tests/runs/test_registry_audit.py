@@ -128,6 +128,27 @@ class AuditedTests(RegistryTestCase):
         self.successResultOf(self.ask(key="k"))
         self.assertEqual(self.noted, [])
 
+    def test_joined(self) -> None:
+        """A request that joins a run is audited with its caller, at each time."""
+        self.begin(limited(max_running=1, when_busy=WhenBusy.JOIN))
+        run = self.submit("echo", [("x", "1")])
+        self.noted.clear()
+        for key in (None, "k"):
+            asked = RunRequest(
+                self.registry.config.command("echo"),
+                [("x", "1")],
+                OnDisconnect.KEEP,
+                key,
+                by=CI,
+            )
+            self.successResultOf(Deferred.fromCoroutine(self.registry.submit(asked)))
+        for each in self.noted:
+            self.assertEqual(
+                (each.action, each.principal, each.address, each.command, each.run),
+                (AuditAction.JOIN, "ci", "192.0.2.1", "echo", run.id),
+            )
+        self.assertEqual(len(self.noted), 2)
+
     def test_refused(self) -> None:
         """A refusal has the command and the parameters, secret ones masked."""
         self.begin(Config(commands={"login": LOGIN}))

@@ -1,12 +1,16 @@
 """Tests for L{shellstream.runs.registry}: running, waiting, joining and replacing."""
 
-from attrs import evolve
+from typing import Any
 
-from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from shellstream.model.errors import Busy, CannotRecord, CannotStart, TooManyWaiting
 from shellstream.model.events import Reason, State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery
-from tests.support.registries import BusyTestCase
+from shellstream.security.authorization import EVERYTHING, Caller, Principal
+from tests.support.registries import BusyTestCase, run_request
 
 
 class RejectTests(BusyTestCase):
@@ -101,6 +105,21 @@ class QueueTests(BusyTestCase):
         self.successResultOf(self.registry.cancel(runs[3].id))
         self.submit()
         self.assertEqual(len(self.spawn.started), 2)
+
+    def test_share(self) -> None:
+        """One principal cannot fill the queue, and its refused run leaves nothing."""
+        self.begin(evolve(self.config, max_queued=4))
+
+        def ask(name: str) -> Deferred[Any]:
+            by = Caller(Principal(name=name, grant=EVERYTHING, credential="token 1"))
+            request = evolve(run_request(self.config), by=by)
+            return Deferred.fromCoroutine(self.registry.submit(request))
+
+        runs = [self.successResultOf(ask("ann"))[0] for _ in range(5)]
+        error = self.failureResultOf(ask("ann"), TooManyWaiting).value
+        self.assertEqual(error.status, 429)
+        runs.append(self.successResultOf(ask("bob"))[0])
+        self.assertEqual(list(self.registry.active.values()), runs)
 
     def test_cancelled(self) -> None:
         """A run cancelled in the queue never starts, and that is recorded."""
