@@ -48,7 +48,8 @@ class FakeChild:
         self.paused = False
 
     def signal(self, number: int) -> None:
-        self.signals.append(Signals(number).name)
+        named = number in {*Signals}
+        self.signals.append(Signals(number).name if named else str(number))
 
     def group_lives(self) -> bool:
         return self.lives

@@ -87,6 +87,23 @@ def signal_number(name: str) -> int:
     return int(name) if name.isdecimal() and len(name) < 3 else 0
 
 
+def signal_name(text: str) -> str:
+    """
+    The name of a signal, which a server knows too, from what a user typed: numbers
+    differ between systems.
+    """
+    import signal
+
+    name = text.upper()
+    if not re.fullmatch("[0-9]{1,3}", name):
+        return name
+    names = {str(each.value): each.name for each in signal.Signals}
+    first = getattr(signal, "SIGRTMIN", None)  # macOS has no real-time signals
+    if name not in names and first and first < int(name) < signal.SIGRTMAX:
+        return f"RTMIN+{int(name) - first}"
+    return names.get(name, name)
+
+
 def describe_end(end: End) -> str | None:
     """Why a run ended, where its exit code does not say so; L{None} elsewhere."""
     if end.state in _STATES:

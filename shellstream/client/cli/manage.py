@@ -10,6 +10,7 @@ from shellstream.client.errors import Usage
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
 
+from .exit_codes import signal_name
 from .settings import load_settings, make_wire
 from .stdout import OutputWriter
 from .target import Target
@@ -101,13 +102,7 @@ async def _cancel(client: Client, args: Namespace) -> _Answer:
 
 
 async def _signal(client: Client, args: Namespace) -> _Answer:
-    name = args.signal.upper()
-    if name.isdecimal():
-        from signal import Signals
-
-        names = {each.value: each.name for each in Signals}
-        name = names.get(int(name), name)
-    return await client.signal(args.run, name), []
+    return await client.signal(args.run, signal_name(args.signal)), []
 
 
 async def _commands(client: Client, args: Namespace) -> _Answer:

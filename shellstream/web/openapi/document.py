@@ -9,12 +9,12 @@ against the resources.
 import json
 from collections.abc import Mapping
 from pkgutil import get_data
-from signal import Signals
 from typing import Any
 
 from shellstream import __version__
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
+from shellstream.web.resources.run_control import SIGNALS
 
 #: Kept as text: each request completes a copy of its own.
 _DOCUMENT = get_data(__package__, "openapi.json") or b""
@@ -34,7 +34,7 @@ def document(config: Config, required: bool, cookie: str) -> Mapping[str, Any]:
     if not required:
         found["security"].append({})
     found["components"]["securitySchemes"]["session"]["name"] = cookie
-    schemas["Signal"]["properties"]["signal"]["enum"] = _signal_names()
+    schemas["Signal"]["properties"]["signal"]["enum"] = list(SIGNALS)
     # JSON Schema limits strings in characters, not bodies in bytes: the text says it.
     stdin = paths["/runs/{id}/stdin"]["post"]
     stdin["summary"] = stdin["summary"].format(input_size=config.http.input_size)
@@ -121,9 +121,3 @@ def _head(operations: Mapping[str, Any]) -> dict[str, Any]:
         "operationId": f"{get['operationId']}.head",
         "summary": "The headers of what GET answers",
     }
-
-
-def _signal_names() -> list[str]:
-    """Those of this machine, each with and without C{SIG}."""
-    names = Signals.__members__
-    return [each for full in names for each in (full.removeprefix("SIG"), full)]

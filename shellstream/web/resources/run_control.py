@@ -1,7 +1,7 @@
 """C{/runs/ID/…}: cancel, signal, input and the size of the terminal."""
 
 from collections.abc import Mapping
-from signal import Signals
+from signal import Signals, valid_signals
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -57,10 +57,10 @@ class _Signal(_Control):
     async def render_POST(self, request: Request) -> None:
         body = from_json(request.content_type, request.content.getvalue())
         refusals = unknown_members(body, ("signal",))
-        number = _signal_number(body.get("signal"))
+        name = body.get("signal")
+        number = SIGNALS.get(name) if isinstance(name, str) else None
         if number is None:
-            why = 'must name one, such as {"signal": "INT"}'
-            refusals.append(RefusedParameter("signal", why))
+            refusals.append(RefusedParameter("signal", _unknown_signal(name)))
         if refusals:
             raise ParametersRefused(refusals)
         assert number is not None
@@ -68,13 +68,35 @@ class _Signal(_Control):
         await _respond_accepted(request, self._id)
 
 
-def _signal_number(name: object) -> int | None:
-    """The number of a signal by its name, C{INT} or C{SIGINT}."""
+def _signals() -> dict[str, int]:
+    """
+    Every signal that a process can be sent, by each of its names: C{INT} and C{SIGINT};
+    real-time signals also as kill(1) counts them, C{RTMIN+1} and C{RTMAX-1}; and its
+    number on this machine.
+    """
+    found = {
+        name[len("SIG") :]: each.value for name, each in Signals.__members__.items()
+    }
+    first, last = found["RTMIN"], found["RTMAX"]
+    for count in range(1, last - first):
+        found[f"RTMIN+{count}"] = first + count
+        found[f"RTMAX-{count}"] = last - count
+    found.update({f"SIG{name}": number for name, number in found.items()})
+    # Those that the C library keeps for its threads are not valid.
+    return {**found, **{str(int(number)): int(number) for number in valid_signals()}}
+
+
+#: The signals that a client may name.
+SIGNALS: Mapping[str, int] = _signals()
+
+
+def _unknown_signal(name: object) -> str:
     if not isinstance(name, str):
-        return None
-    # By name alone: numbers differ between systems.
-    found = Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
-    return None if found is None else found.value
+        return 'must name one, such as {"signal": "INT"}'
+    # A number has a name, or is of a real-time signal.
+    names = (each for each in Signals.__members__ if not each.startswith("SIGRT"))
+    known = ", ".join(each.removeprefix("SIG") for each in names)
+    return f"there is no signal {name[:20]!r}; send one of {known}, RTMIN+N, RTMAX-N"
 
 
 class _Stdin(_Control):

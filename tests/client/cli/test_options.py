@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from shellstream.client.cli.exit_codes import (
     advice,
     describe_end,
     exit_code,
+    signal_name,
 )
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
 from shellstream.client.cli.target import Target
@@ -255,6 +257,29 @@ class CodeTests(SynchronousTestCase):
             (self.end("unheard-of"), 76),
         ):
             self.assertEqual(exit_code(end), code)
+
+    def test_signal_name(self) -> None:
+        """A signal is sent by its name, which systems have in common."""
+        for typed, name in (
+            ("int", "INT"),
+            ("SIGUSR1", "SIGUSR1"),
+            ("2", "SIGINT"),
+            ("rtmin+1", "RTMIN+1"),
+            (f"{signal.SIGRTMIN:d}", "SIGRTMIN"),
+            (f"{signal.SIGRTMIN + 1}", "RTMIN+1"),
+            (
+                f"{signal.SIGRTMAX - 1}",
+                f"RTMIN+{signal.SIGRTMAX - signal.SIGRTMIN - 1}",
+            ),
+            # The server tells that there is none.
+            ("foo", "FOO"),
+            ("0", "0"),
+            ("33", "33"),
+            ("99", "99"),
+            ("1" * 5000, "1" * 5000),
+            ("\u0662", "\u0662"),
+        ):
+            self.assertEqual(signal_name(typed), name)
 
     def test_gap(self) -> None:
         """Output with a gap is never a success."""

@@ -327,7 +327,7 @@ class ValueTests(OpenApiTestCase):
             self.assertEqual(size[name], {"type": "integer", **side})
         self.assertEqual(terminal["term"]["pattern"], f"^{TERM}$")
         self.assertEqual(terminal["term"]["default"], Tty().term)
-        for name in ("TERM", "SIGTERM", "WINCH"):
+        for name in ("TERM", "SIGTERM", "WINCH", "RTMIN+1", "35"):
             self.assertTrue(self.fits({"signal": name}, "Signal"))
         self.assertFalse(self.fits({"signal": "term"}, "Signal"))
 

@@ -1,5 +1,6 @@
 """Tests for L{shellstream.web.resources.runs}: one run, and the operations on it."""
 
+from signal import Signals
 from typing import Any
 
 from shellstream.model.events import Reason
@@ -126,20 +127,41 @@ class ControlTests(RunsTestCase):
         self.assertEqual(found["reason"], Reason.CANCELLED.value)
 
     def test_signal(self) -> None:
-        """Any signal that has a name can be sent, and is."""
+        """Any signal can be sent, by its name or number, and is."""
         started = self.begin()
-        for name in ("INT", "SIGINT", "USR1", "RTMIN"):
+        first, last = int(Signals.SIGRTMIN), int(Signals.SIGRTMAX)
+        expected = {
+            "INT": "SIGINT",
+            "SIGINT": "SIGINT",
+            "USR1": "SIGUSR1",
+            "2": "SIGINT",
+            "RTMIN": "SIGRTMIN",
+            "RTMIN+1": str(first + 1),
+            "SIGRTMIN+1": str(first + 1),
+            "RTMAX-2": str(last - 2),
+            f"{first + 3}": str(first + 3),
+            f"{last}": "SIGRTMAX",
+        }
+        for name in expected:
             self.post(f"/runs/{started.run.id}/signal", {"signal": name})
             self.assertEqual(self.document(202)["id"], started.run.id)
-        expected = ["SIGINT", "SIGINT", "SIGUSR1", "SIGRTMIN"]
-        self.assertEqual(started.child.signals, expected)
+        self.assertEqual(started.child.signals, list(expected.values()))
 
     def test_no_signal(self) -> None:
         """An unknown signal is refused, and nothing is sent."""
         started = self.begin()
-        for name in ("", "int", "SIGSIGINT", "NOPE", 2, None, ["INT"], "\ud800"):
+        for name in (2, 35.0, True, None, ["INT"]):
             self.post(f"/runs/{started.run.id}/signal", {"signal": name})
             self.assert_parameters(self.problem(), signal="must name one")
+        for odd in (
+            *("", "int", "SIGSIGINT", "NOPE", "\ud800", " INT", "INT\n"),
+            # 32 and 33 are the C library's.
+            *("0", "-1", "02", "SIG2", "32", "33", "65", "\u0661"),
+            *("RTMIN+0", "RTMIN+30", "RTMIN-1", "RTMAX+1", "RTMAX-30", "RTMIN+01"),
+        ):
+            self.post(f"/runs/{started.run.id}/signal", {"signal": odd})
+            known = f"there is no signal {odd!r}; send one of HUP, INT, QUIT, "
+            self.assert_parameters(self.problem(), signal=known)
         for document in ({}, {"name": "INT"}):
             self.post(f"/runs/{started.run.id}/signal", document)
             self.assert_problem(400, "signal: must name one")
