@@ -54,7 +54,10 @@ class Config:
         "How many runs of all commands may run at once.", count, 1000
     )
     max_queued: int = setting(
-        "How many runs may wait until they can start.", count, 100
+        "How many runs may wait until they can start. One principal may have three "
+        "quarters of these places, or fewer if others have many.",
+        count,
+        100,
     )
     drain: float = setting(
         "Seconds that a stopping daemon gives its runs to end; 0 for none.",
@@ -62,8 +65,9 @@ class Config:
         10.0,
     )
     keep: Retention = section(
-        "How much of ended runs is kept. The oldest are deleted first, when any of "
-        "the limits is exceeded.",
+        "How much of ended runs is kept. When a limit is exceeded, the oldest are "
+        "deleted first: all that are too old, or else those of the principal that has "
+        "the most.",
         Retention,
         Retention(),
     )

@@ -127,7 +127,9 @@ class Daemon(Service):
         with stopping_on(AuditUnusable):
             self._audit_file = AuditFile.from_settings(self._config.audit, self.folder)
         write = _to_log if self._audit_file is None else self._audit_file.write
-        self._audit_log = AuditLog(self._reactor, wall_clock, write)
+        self._audit_log = AuditLog(
+            self._reactor, wall_clock, write, self._config.audit.total
+        )
         self.auth_policy = self._start_auth_policy(folder)
         # One thread: a connection to SQLite is used by one at a time.
         self._database_thread = WorkerThread(self._reactor)

@@ -17,12 +17,13 @@ from shellstream.model.events import rfc3339
 from shellstream.model.tables import setting
 
 from .authorization import Caller, action_names
+from .login_throttle import client_network
 from .tokens import Token
 
 #: The most characters of one text in a line, and of the values of all parameters.
 MAX_TEXT_LENGTH, MAX_PARAMS = 256, 4096
 
-#: The most refusals in a minute that have a line each: of one address, and of all.
+#: The most refusals in a minute that have a line each: of one client, and of all.
 #: Otherwise a flood of requests would rotate everything else out of the file.
 MAX_REFUSALS_EACH, MAX_REFUSALS = 60, 1000
 
@@ -46,9 +47,14 @@ class AuditSettings:
     )
     keep: int = setting("How many of the earlier files are kept.", integers(1, 1000), 5)
 
+    @property
+    def total(self) -> int:
+        """The size of all files together, in bytes."""
+        return self.max_size * (self.keep + 1)
+
 
 class AuditAction(Enum):
-    """The kind of an entry; C{GAP} says how many lines are missing."""
+    """The kind of an entry; C{GAP} says how many lines are missing, and of whom."""
 
     START = "start"
     JOIN = "join"
@@ -171,17 +177,18 @@ class RefusalLimiter:
 
     def admit(self, address: str) -> bool:
         """Count one refusal; returns whether it has a line."""
-        lines = self._lines[address]
+        client = client_network(address)
+        lines = self._lines[client]
         if lines < MAX_REFUSALS_EACH and self._all < MAX_REFUSALS:
-            self._lines[address] += 1
+            self._lines[client] += 1
             self._all += 1
             return True
-        # Addresses that have no line yet share one number: there may be very many.
-        self._more[address if lines else ""] += 1
+        # Clients that have no line yet share one number: there may be very many.
+        self._more[client if lines else ""] += 1
         return False
 
     def summaries(self) -> Iterator[AuditEntry]:
-        """An entry for each address, with the number of its refusals without a line."""
+        """An entry for each client, with the number of its refusals without a line."""
         for address, times in self._more.items():
             yield AuditEntry(
                 action=AuditAction.REFUSED, address=address, facts={"times": times}

@@ -9,11 +9,12 @@ from twisted.logger import Logger
 from shellstream.model.events import WallClock
 
 from .audit import AuditAction, AuditEntry, RefusalLimiter, render_line
+from .audit_share import AuditShares
 
 _log = Logger()
 
-#: Seconds for which refusals are counted, and between two log lines that say that the
-#: audit cannot be written.
+#: Seconds for which entries without a line are counted, and between two lines of the
+#: daemon's log that say that the audit cannot be written.
 MINUTE, COMPLAINT_INTERVAL = 60.0, 60.0
 
 #: The most pairs of a run and a caller of which it remembers that there was input.
@@ -29,37 +30,48 @@ class AuditLog:
     A daemon that refused to work without its audit would stop on a full disk.
 
     @ivar _write: appends a line, or raises L{OSError}.
+    @ivar _total: how much of the audit is kept, in bytes.
     @ivar _missing: the lines that could not be written since the last one that could.
     """
 
     _clock: IReactorTime
     _wall: WallClock
     _write: Callable[[str], None]
+    _total: int
+    _shares: AuditShares = field(init=False)
     _refusals: RefusalLimiter = field(factory=RefusalLimiter, init=False)
     _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)
     _missing: int = field(default=0, init=False)
     _complained: float | None = field(default=None, init=False)
     _minute: IDelayedCall | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._shares = AuditShares(self._clock.seconds, self._total)
+
     def record(self, entry: AuditEntry) -> None:
         """
         Write an entry. This never fails.
 
-        Only some of many refusals have a line: see L{RefusalLimiter}. Of a caller's
-        input to a run only the first piece has one.
+        Only some of many refusals have a line: see L{RefusalLimiter}; and no principal
+        may fill the audit: see L{AuditShares}. Of a caller's input to a run only the
+        first piece has a line.
         """
         if entry.action is AuditAction.REFUSED:
-            if self._minute is None:
-                self._minute = self._clock.callLater(MINUTE, self._next_minute)
+            self._count_until_next_minute()
             if not self._refusals.admit(entry.address):
                 return
         # A terminal sends a piece of input for each key.
         if entry.action is AuditAction.INPUT and not self._is_first(entry):
             return
-        self._put(entry)
+        now = self._wall()
+        line = render_line(entry, now)
+        if self._shares.admit(entry, len(line)):
+            self._put(line, now)
+        else:
+            self._count_until_next_minute()
 
     def close(self) -> None:
-        """Write the numbers of refusals, at the end of the daemon."""
+        """Write how many entries have no line, at the end of the daemon."""
         if self._minute is not None:
             self._minute.cancel()
             self._next_minute()
@@ -73,21 +85,24 @@ class AuditLog:
             del self._inputs[next(iter(self._inputs))]  # the oldest
         return True
 
-    def _next_minute(self) -> None:
-        self._minute, refusals = None, self._refusals
-        self._refusals = RefusalLimiter()
-        for entry in refusals.summaries():
-            self._put(entry)
+    def _count_until_next_minute(self) -> None:
+        if self._minute is None:
+            self._minute = self._clock.callLater(MINUTE, self._next_minute)
 
-    def _put(self, entry: AuditEntry) -> None:
-        now = self._wall()
+    def _next_minute(self) -> None:
+        self._minute, refusals, now = None, self._refusals, self._wall()
+        self._refusals = RefusalLimiter()
+        for entry in (*refusals.summaries(), *self._shares.summaries()):
+            self._put(render_line(entry, now), now)
+
+    def _put(self, line: str, now: int) -> None:
         try:
             # First, so that a reader finds the gap where the lines are missing.
             if self._missing:
                 gap = AuditEntry(action=AuditAction.GAP, facts={"times": self._missing})
                 self._write(render_line(gap, now))
                 self._missing = 0
-            self._write(render_line(entry, now))
+            self._write(line)
         except OSError as error:
             self._missing += 1
             self._complain(error)

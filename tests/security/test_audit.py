@@ -119,6 +119,16 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual(said(entry)["from"], "a")
         self.assertEqual((said(entry)["what"], said(entry)["times"]), ("refused", 7))
 
+    def test_network(self) -> None:
+        """A client that has a whole network of IPv6 counts as one."""
+        refusals = RefusalLimiter()
+        for n in range(MAX_REFUSALS_EACH):
+            refusals.admit(f"2001:db8::{n:x}")
+        self.assertFalse(refusals.admit("2001:db8::ffff"))
+        self.assertTrue(refusals.admit("2001:db8:0:1::1"))
+        (entry,) = refusals.summaries()
+        self.assertEqual(entry.address, "2001:db8::/64")
+
     def test_many(self) -> None:
         """All addresses together have a limit, too; later ones share one number."""
         refusals = RefusalLimiter()

@@ -24,7 +24,7 @@ class AuditLogTests(SynchronousTestCase):
         self.clock = Clock()
         self.lines: list[str] = []
         self.full = False
-        self.log = AuditLog(self.clock, wall(self.clock), self.write)
+        self.log = AuditLog(self.clock, wall(self.clock), self.write, 1 << 30)
 
     def write(self, line: str) -> None:
         if self.full:
@@ -64,6 +64,31 @@ class AuditLogTests(SynchronousTestCase):
         self.clock.advance(MINUTE)
         self.assertEqual(self.said(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_share(self) -> None:
+        """
+        A principal that causes very many lines has some, and each minute one more that
+        says how many there are not. Others have all of theirs.
+        """
+        self.log = AuditLog(self.clock, wall(self.clock), self.write, 1 << 20)
+        for _ in range(2000):
+            self.record(AuditAction.START, principal="ci")
+            self.record(AuditAction.END, principal="ci")
+        lines = len(self.said())
+        self.assertGreater(lines, 1000)
+        self.record(AuditAction.CANCEL, principal="ann")
+        self.record(AuditAction.REFUSED, address="a")
+        self.record(AuditAction.TOKEN_MADE, principal="ci", credential="account")
+        self.assertEqual(len(self.said()), 3)
+        self.clock.advance(MINUTE)
+        (gap,) = self.said()
+        self.assertEqual((gap["what"], gap["who"]), ("gap", "ci"))
+        self.assertEqual(gap["times"], 4000 - lines)
+        self.assertEqual(gap["start"] + gap["end"], gap["times"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(86_400)
+        self.record(AuditAction.START, principal="ci")
+        self.assertEqual(self.said(), [{"what": "start", "who": "ci"}])
 
     def test_close(self) -> None:
         """At the close pending counts are written, without waiting."""
