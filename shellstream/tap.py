@@ -23,6 +23,7 @@ from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner, StartupTerminal
 from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
+from shellstream.daemon.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
 from shellstream.daemon.tls_service import TLSService
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
@@ -263,7 +264,8 @@ def makeService(options: Options) -> IService:
         daemon, listeners, StartupTerminal(), _background_text(options.parent or {})
     )
     services = MultiService()
-    for service in (daemon, tls, *listeners, banner):
+    watchdog = ReactorWatchdog(reactor)
+    for service in (watchdog, daemon, tls, *listeners, banner):
         if service is not None:
             service.setServiceParent(services)
     return services

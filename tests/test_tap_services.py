@@ -27,6 +27,7 @@ from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner
 from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.listener import Listener, SiteFactory
+from shellstream.daemon.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.service import Daemon
 from shellstream.daemon.tls_service import TLSService
 from shellstream.tap import Options, makeService
@@ -131,14 +132,16 @@ class ServiceTests(SynchronousTestCase):
         verifyObject(IService, service)
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
-        self.assertEqual(kinds, [Daemon, Listener, Listener, StartupBanner])
+        self.assertEqual(
+            kinds, [ReactorWatchdog, Daemon, Listener, Listener, StartupBanner]
+        )
 
     def test_tls(self) -> None:
         """The C{tls:} prefix selects TLS for its endpoint only."""
         options = self.options("tls:tcp:0", "unix:/run/x.sock")
         options.settings = evolve(options.settings, tls=TLS())
         service: Any = makeService(options)
-        daemon, tls, secure, plain, _ = service
+        _, daemon, tls, secure, plain, _ = service
         self.assertIsInstance(daemon, Daemon)
         self.assertIsInstance(tls, TLSService)
         self.assertIsInstance(secure._factory, TLSMemoryBIOFactory)

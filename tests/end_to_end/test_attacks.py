@@ -38,7 +38,7 @@ class AttackTestCase(TestCase):
         (self.top / "secret").write_text("SECRET")
         params = PARAMS.format(root=self.root)
         text = CONFIG.format(root=self.root, params=params) + self.more()
-        self.daemon = await start_daemon(self, text)
+        self.daemon = await start_daemon(self, text, watched=True)
         self.before = self.files()
 
     def more(self) -> str:

@@ -174,11 +174,14 @@ async def start_daemon(
     *options: str,
     env: Mapping[str, str] = {},
     before: Sequence[str] = (),
+    watched: bool = False,
 ) -> Daemon:
     """
     Start the daemon as a user would, and wait until it says where it listens.
 
     @param before: a program that is to execute it.
+    @param watched: fail the test if a turn of its reactor exceeds the deadline; see
+        L{tests.support.reactor_deadline}.
     """
     extra: list[str] = list(options)
     if config is not None:
@@ -188,10 +191,23 @@ async def start_daemon(
         extra += ["--config", str(path.absolute())]
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
-    words = (*before, script("twistd"), "-n", "shellstream", *extra)
+    twistd = [script("twistd")]
+    if watched:
+        turns = Path(test.mktemp()).absolute()
+        env = {**env, "TURNS": str(turns), "PYTHONPATH": str(ROOT)}
+        twistd = [sys.executable, "-m", "tests.support.reactor_deadline"]
+        # Cleanups run backwards: this one follows the end of the program.
+        test.addCleanup(assert_in_time, turns)
+    words = (*before, *twistd, "-n", "shellstream", *extra)
     program = run(test, *words, env=env, end_with="INT")
     await program.seen(b"/stream")
     return Daemon(program)
+
+
+def assert_in_time(turns: Path) -> None:
+    """Fail with the stacks of late turns, if a watched daemon wrote any."""
+    if turns.exists():
+        raise AssertionError(turns.read_text("utf-8"))
 
 
 class Gate:
