@@ -78,12 +78,14 @@ class ExitStatus:
 
     @ivar cpu: seconds of processor time that it and its reaped children took.
     @ivar memory: its peak resident memory, in bytes.
+    @ivar output_complete: whether all of its output could be read.
     """
 
     code: int | None
     signal: int | None
     cpu: float | None = None
     memory: int | None = None
+    output_complete: bool = True
 
 
 class State(Enum):

@@ -32,7 +32,7 @@ class RunRecord:
     @ivar params: all parameters, defaults included; secret ones are masked.
     @ivar secrets: the values of secret parameters, while the run waits for its turn.
         They are deleted when it starts.
-    @ivar failure: why a run that is C{failed} never started.
+    @ivar failure: why a run that is C{failed} never started, or a C{lost} one is cut.
     @ivar start: the oldest byte of the output that is kept.
     @ivar size: the length of the whole output, in bytes.
     @ivar stored: what the output takes on disk, in bytes.

@@ -75,7 +75,9 @@ class ChildProtocol(ProcessProtocol):
         end = reason.value
         assert isinstance(end, ProcessDone | ProcessTerminated), end
         child: Any = self.transport
-        status = ExitStatus(end.exitCode, end.signal, child.cpu, child.memory)
+        status = ExitStatus(
+            end.exitCode, end.signal, child.cpu, child.memory, child.output_complete
+        )
         self._run.finished(status)
 
 
@@ -109,6 +111,7 @@ class ChildProcess:
     @ivar cpu: seconds of processor time that it took, once it has ended.
     @ivar memory: its peak resident memory in bytes, once it has ended; L{None} if it is
         less than the daemon's own.
+    @ivar output_complete: whether all of its output could be read.
     """
 
     protocol: ProcessProtocol
@@ -116,6 +119,7 @@ class ChildProcess:
     start_time: int | None
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
+    output_complete: bool = field(default=True, init=False)
     _pipes: dict[int, OutputPipe] = field(factory=dict, init=False)
     _input: StdinPipe | None = field(default=None, init=False)
     _on_terminal: bool = field(default=False, init=False)
@@ -222,12 +226,19 @@ class ChildProcess:
         """One of the child's pipes is closed, by its other side or by us."""
         if number == 0:
             self._input = None
+            terminal = self._pipes.get(1)
+            if isinstance(terminal, PtyOutput):
+                terminal.input_ended()
         else:
             del self._pipes[number]
             if self._on_terminal and self._input is not None:
                 self._input.connectionLost(Failure(CONNECTION_DONE))
         self.protocol.childConnectionLost(number)
         self._maybe_ended()
+
+    def output_cut(self) -> None:
+        """Part of the output could not be read."""
+        self.output_complete = False
 
     def _maybe_ended(self) -> None:
         if self._status is None or self._pipes or self._ended:

@@ -12,13 +12,18 @@ from fcntl import F_SETPIPE_SZ, fcntl, ioctl
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from shellstream.output.log import READ_SIZE
+
+from .pty import edits_lines, eof_key
+
+_log = Logger()
 
 #: The capacity of a pipe at first, and of one to a fast child, in bytes (pipe(7)).
 PIPE_SIZE, WIDE_PIPE = 1 << 16, 1 << 20
@@ -32,6 +37,9 @@ class PipeOwner(Protocol):
 
     def pipe_lost(self, number: int) -> None:
         """One of the child's pipes is closed, by the other side or by us."""
+
+    def output_cut(self) -> None:
+        """Output is given up that could not be read; its pipe is closed next."""
 
 
 @implementer(IReadDescriptor)
@@ -69,9 +77,24 @@ class ReadDescriptor(ABC):
 
 
 class OutputPipe(ReadDescriptor):
-    """The reading end of one of a child's pipes."""
+    """
+    The reading end of one of a child's pipes.
 
-    __slots__ = ("_number", "_owner", "_size", "closing", "owed")
+    Its end is what read(2) says, never what poll(2) or epoll(7) does. These look at
+    the bytes first and then at the writers, so a child that writes and exits in
+    between is reported as C{HUP} alone while its last bytes are still there.
+    """
+
+    __slots__ = (
+        *("_failures", "_number", "_owner", "_retry", "_size", "_wanted"),
+        *("closing", "owed"),
+    )
+
+    #: Seconds between two attempts to read what could not be read.
+    RETRY = 0.5
+
+    #: How many failures in a row end the reading once the child is gone.
+    MOST_FAILURES = 20
 
     def __init__(self, reactor: Any, owner: PipeOwner, number: int, fd: int) -> None:
         super().__init__(reactor, fd)
@@ -82,22 +105,64 @@ class OutputPipe(ReadDescriptor):
         #: Whether to close as soon as nothing is owed.
         self.closing = False
         self._size = PIPE_SIZE
+        self._wanted = False
+        self._failures = 0
+        self._retry: IDelayedCall | None = None
         os.set_blocking(fd, False)
 
-    def doRead(self) -> Exception | None:
+    def startReading(self) -> None:
+        self._wanted = True
+        if self._retry is None:
+            super().startReading()
+
+    def stopReading(self) -> None:
+        self._wanted = False
+        super().stopReading()
+
+    def doRead(self) -> None:
         try:
-            data = os.read(self._fd, self._size)
+            data = self._read()
         except BlockingIOError:
-            return None
-        if not data:
-            return CONNECTION_DONE
+            return
+        except (OSError, MemoryError) as error:
+            self._read_failed(error)
+            return
+        self._failures = 0
         self.owed -= len(data)
+        if data:
+            self._owner.protocol.childDataReceived(self._number, data)
+        if not data or (self.closing and self.owed <= 0):
+            self._end()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor saw C{HUP} alone, and has removed this reader: look again."""
+        wanted = self._wanted
+        self.doRead()
+        # Whatever paused the child meanwhile has cleared this; so has the end.
+        if wanted and self._wanted:
+            self.startReading()
+
+    def child_exited(self) -> None:
+        """The child has exited: what is in the pipe now was written by it."""
+        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
+        self.owed = int.from_bytes(waiting, sys.byteorder)
+
+    def close(self) -> None:
+        """Read what the child wrote while it lived, then close the pipe."""
+        self.closing = True
+        if self.owed <= 0:
+            self._end()
+
+    def _read(self) -> bytes:
+        """
+        Some bytes; none at the end.
+
+        @raise BlockingIOError: if there are none now.
+        """
+        data = os.read(self._fd, self._size)
         if len(data) == self._size < READ_SIZE:
             self._widen()
-        self._owner.protocol.childDataReceived(self._number, data)
-        if self.closing and self.owed <= 0:
-            return CONNECTION_DONE
-        return None
+        return data
 
     def _widen(self) -> None:
         """
@@ -110,20 +175,33 @@ class OutputPipe(ReadDescriptor):
         with suppress(OSError):  # the user's share is used up
             fcntl(self._fd, F_SETPIPE_SZ, WIDE_PIPE)
 
-    def child_exited(self) -> None:
-        """The child has exited: what is in the pipe now was written by it."""
-        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
-        self.owed = int.from_bytes(waiting, sys.byteorder)
+    def _read_failed(self, error: Exception) -> None:
+        """
+        The kernel or Python refused to read, most often for want of memory: the bytes
+        are still there, so try again soon. The child waits while its pipe is full.
+        """
+        if not self._failures:
+            text = "the output of a command cannot be read ({error}); trying again"
+            _log.error(text, error=error)
+        self._failures += 1
+        if self.closing and self._failures > self.MOST_FAILURES:
+            self._owner.output_cut()
+            self._end()
+            return
+        super().stopReading()
+        self._retry = self._reactor.callLater(self.RETRY, self._read_again)
 
-    def close(self) -> None:
-        """Read what the child wrote while it lived, then close the pipe."""
-        self.closing = True
-        if self.owed <= 0:
-            self.stopReading()
-            self.connectionLost(Failure(CONNECTION_DONE))
+    def _read_again(self) -> None:
+        self._retry = None
+        if self._wanted:
+            super().startReading()
 
-    def connectionLost(self, reason: Failure) -> None:
-        super().connectionLost(reason)
+    def _end(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self.stopReading()
+        os.close(self._fd)
         self._owner.pipe_lost(self._number)
 
 
@@ -134,36 +212,19 @@ class PtyOutput(OutputPipe):
     The kernel returns at most 4 KiB at once, and does not tell how much it has.
     """
 
-    __slots__ = ()
+    __slots__ = ("_edits_lines",)
 
     #: More than the kernel ever holds, in bytes: Linux 6 has 18 KiB (tty_buffer.c).
     MOST_HELD = 1 << 16
 
-    def doRead(self) -> Exception | None:
-        parts: list[bytes] = []
-        size = 0
-        end: Exception | None = None
-        while size < READ_SIZE:
-            try:
-                data = os.read(self._fd, READ_SIZE - size)
-            except BlockingIOError:
-                self.owed = 0  # all that was owed has been read
-                break
-            except OSError as error:
-                if error.errno != errno.EIO:  # the end, for Linux (pty(7))
-                    raise
-                data = b""
-            if not data:
-                end = CONNECTION_DONE
-                break
-            parts.append(data)
-            size += len(data)
-        self.owed -= size
-        if parts:
-            self._owner.protocol.childDataReceived(self._number, b"".join(parts))
-        if self.closing and self.owed <= 0:
-            end = CONNECTION_DONE
-        return end
+    def __init__(self, reactor: Any, owner: PipeOwner, number: int, fd: int) -> None:
+        super().__init__(reactor, owner, number, fd)
+        self._edits_lines: bool | None = None
+
+    def doRead(self) -> None:
+        super().doRead()
+        if self._edits_lines is not None and self._wanted:
+            self._repeat_eof()
 
     def child_exited(self) -> None:
         # poll(2) makes the kernel pass on all that it holds; FIONREAD does not.
@@ -171,6 +232,54 @@ class PtyOutput(OutputPipe):
         asked.register(self._fd, select.POLLIN)
         found = any(event & select.POLLIN for _, event in asked.poll(0))
         self.owed = self.MOST_HELD if found else 0
+
+    def input_ended(self) -> None:
+        """The end of file was typed: see L{_repeat_eof}."""
+        self._edits_lines = edits_lines(self._fd)
+
+    def _read(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        hung_up = False
+        while size < READ_SIZE:
+            try:
+                data = os.read(self._fd, READ_SIZE - size)
+            except BlockingIOError:
+                self.owed = 0  # all that was owed has been read
+                if not parts:
+                    raise
+                break
+            except (OSError, MemoryError) as error:
+                if parts:
+                    break  # first these; the next read says it again
+                if getattr(error, "errno", None) != errno.EIO:
+                    raise
+                # The end, for Linux (pty(7)). But the kernel looks for bytes first
+                # and then for writers (n_tty_read), and may be interrupted in between
+                # by a child that writes and exits. A second look is after its exit.
+                if hung_up:
+                    return b""
+                hung_up = True
+                continue
+            if not data:
+                break
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)
+
+    def _repeat_eof(self) -> None:
+        """
+        Type the end of file once more, if the terminal no longer edits lines.
+
+        A shell that edits lines itself lets the terminal do it while it executes a
+        command. An end of file typed at that time ends no read: the shell gets a NUL
+        in its place when it comes back (N_TTY), and would wait for ever.
+        """
+        lines = edits_lines(self._fd)
+        if self._edits_lines and not lines:
+            with suppress(OSError):  # its input is full, or nobody reads it
+                os.write(self._fd, eof_key(self._fd))
+        self._edits_lines = lines
 
 
 class StdinPipe(FileDescriptor):
@@ -246,11 +355,9 @@ class PtyInput(StdinPipe):
 
         Within a line it only ends the line, and has to come twice (termios(3)).
         """
-        *_, local, _, _, special = termios.tcgetattr(self._fd)
-        eof = special[termios.VEOF]
-        within = local & termios.ICANON and self._last not in (b"\n", b"\r", eof)
-        # A terminal without that character has a NUL in its place.
-        self._type(memoryview(eof.strip(b"\0") * (2 if within else 1)))
+        eof = eof_key(self._fd)
+        within = edits_lines(self._fd) and self._last not in (b"\n", b"\r", eof)
+        self._type(memoryview(eof * (2 if within else 1)))
 
     def _type(self, keys: memoryview) -> None:
         if keys:

@@ -73,3 +73,15 @@ def _new_terminal() -> Iterator[tuple[int, int]]:
 def winsize(size: Tty) -> bytes:
     """A size as C{struct winsize} (tty_ioctl(2))."""
     return pack("HHHH", size.rows, size.columns, 0, 0)
+
+
+def edits_lines(fd: int) -> bool:
+    """Whether a terminal edits lines, or its program takes each key (termios(3))."""
+    local: int = termios.tcgetattr(fd)[3]
+    return bool(local & termios.ICANON)
+
+
+def eof_key(fd: int) -> bytes:
+    """What is typed at a terminal for the end of file; usually Ctrl-D, or nothing."""
+    key: bytes = termios.tcgetattr(fd)[6][termios.VEOF]
+    return key.strip(b"\0")  # a terminal without that key has a NUL in its place

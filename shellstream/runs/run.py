@@ -347,6 +347,11 @@ class Run:
     def _end_as_exited(self, event: Event) -> None:
         status = self._status
         assert status is not None
+        if not status.output_complete:
+            # A part must not look like the whole, whatever the command returned.
+            why = "the machine failed to read a part of its output"
+            self._end(event, state=State.LOST, failure=why)
+            return
         self._end(
             event,
             state=State.EXITED if status.signal is None else State.SIGNALED,

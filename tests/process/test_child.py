@@ -42,7 +42,7 @@ class FakeChild:
     """A child's transport, as far as its protocol looks at it."""
 
     closed = False
-    cpu, memory = 0.25, 4096
+    cpu, memory, output_complete = 0.25, 4096, True
 
     def loseConnection(self) -> None:
         self.closed = True

@@ -35,6 +35,9 @@ class Owner:
     def pipe_lost(self, number: int) -> None:
         self.closed.callback(None)
 
+    def output_cut(self) -> None:
+        raise AssertionError
+
 
 class ConsoleTestCase(TestCase):
     """A process on a terminal."""
@@ -174,6 +177,22 @@ class EndTests(ConsoleTestCase):
         await stdin.feed(StdinChunk(b"echo 4$((1+1))\r", eof=True))
         self.assertEqual((await told.ended).code, 0)
         self.assertIn("42", self.out(told))
+
+    async def test_eof_while_command_runs(self) -> None:
+        """
+        The end of input ends a shell, also when it comes while a command runs and the
+        terminal edits lines meanwhile.
+        """
+        go = os.path.abspath(self.mktemp())
+        command = f"echo $((40+2)); until test -e {go}; do :; done\r".encode()
+        _, told, stdin = self.start("exec bash --norc -i", env={"PS1": "> "})
+        await self.shown(told, "> ")
+        await stdin.feed(StdinChunk(command))
+        await self.shown(told, "42")
+        await stdin.feed(StdinChunk(b"", eof=True))
+        with open(go, "x"):
+            pass
+        self.assertEqual((await told.ended).code, 0)
 
     async def test_eof_while_full(self) -> None:
         """The end of file waits behind the terminal's buffer for room."""

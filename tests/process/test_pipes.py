@@ -1,16 +1,26 @@
 """Tests for L{shellstream.process.pipes}, with real processes that read."""
 
+import errno
 import hashlib
 import os
 import signal
+from collections.abc import Callable
 from random import Random
+from unittest.mock import patch
 
-from twisted.trial.unittest import TestCase
+from attrs import define, field
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk
 from shellstream.process.child import ChildProcess
+from shellstream.process.pipes import OutputPipe, PtyOutput
+from shellstream.process.pty import open_output_pty
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
 
@@ -138,3 +148,139 @@ class InputTests(InputTestCase):
             await turn()
             counts.add(len(os.listdir("/dev/fd")))
         self.assertEqual(len(counts), 1)
+
+
+@define(eq=False)
+class Owner(ProcessProtocol):
+    """The owner of a pipe, and the protocol that gets what is read from it."""
+
+    read: bytes = b""
+    lost: list[int] = field(factory=list)
+    cut: bool = False
+    paused_by_output: Callable[[], None] = lambda: None
+
+    @property
+    def protocol(self) -> ProcessProtocol:
+        return self
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N803
+        self.read += data
+        self.paused_by_output()
+
+    def pipe_lost(self, number: int) -> None:
+        self.lost.append(number)
+
+    def output_cut(self) -> None:
+        self.cut = True
+
+
+class LastBytesTests(SynchronousTestCase):
+    """
+    No byte is lost, whatever the kernel says of the end, and whenever it fails.
+
+    What the kernel does by chance and under load is done here on purpose.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.owner = Owner()
+
+    def pipe(self, kind: type[OutputPipe]) -> OutputPipe:
+        """Return a pipe or terminal whose only writer wrote, and is gone."""
+        ends = os.pipe() if kind is OutputPipe else open_output_pty()
+        os.write(ends[1], b"last words")
+        os.close(ends[1])
+        pipe = kind(self.reactor, self.owner, 1, ends[0])
+        pipe.startReading()
+        return pipe
+
+    def hang_up(self, pipe: OutputPipe) -> None:
+        """Do what the reactor does when epoll(7) says HUP without IN."""
+        self.reactor.removeReader(pipe)
+        pipe.connectionLost(Failure(CONNECTION_DONE))
+
+    def test_hang_up(self) -> None:
+        """A hang-up that is reported without the bytes before it is not the end."""
+        for kind in (OutputPipe, PtyOutput):
+            self.owner = Owner()
+            pipe = self.pipe(kind)
+            self.hang_up(pipe)
+            self.assertEqual((self.owner.read, self.owner.lost), (b"last words", []))
+            self.assertIn(pipe, self.reactor.getReaders())
+            self.hang_up(pipe)
+            self.assertEqual((self.owner.read, self.owner.lost), (b"last words", [1]))
+            self.assertNotIn(pipe, self.reactor.getReaders())
+
+    def test_hang_up_then_paused(self) -> None:
+        """Bytes read after a hang-up may pause the pipe, which then stays unread."""
+        pipe = self.pipe(OutputPipe)
+        self.owner.paused_by_output = pipe.stopReading
+        self.hang_up(pipe)
+        self.assertNotIn(pipe, self.reactor.getReaders())
+        self.assertEqual(self.owner.lost, [])
+        pipe.doRead()
+        self.assertEqual(self.owner.lost, [1])
+
+    def failing(self, *errors: BaseException) -> Callable[[int, int], bytes]:
+        """Return a read(2) that fails with these first."""
+        left, read = [*errors], os.read
+
+        def fail(fd: int, size: int) -> bytes:
+            if left:
+                raise left.pop(0)
+            return read(fd, size)
+
+        return fail
+
+    def test_early_end(self) -> None:
+        """An end that the kernel reports before a terminal's last bytes is not one."""
+        pipe = self.pipe(PtyOutput)
+        early = self.failing(OSError(errno.EIO, ""))
+        with patch("os.read", side_effect=early):
+            pipe.doRead()
+        self.assertEqual((self.owner.read, self.owner.lost), (b"last words", []))
+        pipe.doRead()
+        self.assertEqual(self.owner.lost, [1])
+
+    def test_try_again(self) -> None:
+        """A read that fails is tried again."""
+        for kind in (OutputPipe, PtyOutput):
+            for error in (OSError(errno.ENOMEM, ""), MemoryError()):
+                self.owner = Owner()
+                pipe = self.pipe(kind)
+                with patch("os.read", side_effect=self.failing(error)):
+                    pipe.doRead()
+                    self.assertEqual((self.owner.read, self.owner.lost), (b"", []))
+                    self.assertNotIn(pipe, self.reactor.getReaders())
+                    self.reactor.advance(OutputPipe.RETRY)
+                    self.assertIn(pipe, self.reactor.getReaders())
+                    pipe.doRead()
+                self.assertEqual(self.owner.read, b"last words")
+                pipe.doRead()
+                self.assertEqual((self.owner.lost, self.owner.cut), ([1], False))
+
+    def test_paused_meanwhile(self) -> None:
+        """A pipe that is paused between two attempts stays unread until resumed."""
+        pipe = self.pipe(OutputPipe)
+        with patch("os.read", side_effect=self.failing(OSError(errno.EIO, ""))):
+            pipe.doRead()
+        pipe.stopReading()
+        self.reactor.advance(OutputPipe.RETRY)
+        self.assertNotIn(pipe, self.reactor.getReaders())
+        pipe.startReading()
+        self.assertIn(pipe, self.reactor.getReaders())
+        pipe.close()
+
+    def test_given_up(self) -> None:
+        """When the child is gone, reading is given up in the end, and that is told."""
+        pipe = self.pipe(OutputPipe)
+        pipe.child_exited()
+        pipe.close()
+        with patch("os.read", side_effect=OSError(errno.EIO, "")):
+            for _ in range(OutputPipe.MOST_FAILURES):
+                pipe.doRead()
+                self.assertEqual(self.owner.lost, [])
+                self.reactor.advance(OutputPipe.RETRY)
+            pipe.doRead()
+        self.assertEqual((self.owner.lost, self.owner.cut), ([1], True))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])

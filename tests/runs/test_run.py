@@ -1,6 +1,6 @@
 """Tests for L{shellstream.runs.run}: how a run ends, on a clock of our own."""
 
-from shellstream.model.events import Reason, State, Stream
+from shellstream.model.events import ExitStatus, Reason, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.runs.run import Run
 from tests.support.registries import text
@@ -9,6 +9,13 @@ from tests.support.run_cases import GRACE, TIMEOUT, RunTestCase
 
 class EndTests(RunTestCase):
     """A run ends when its process has."""
+
+    def test_output_cut(self) -> None:
+        """Output that could not be read whole never looks like a success."""
+        self.run_.finished(ExitStatus(0, None, output_complete=False))
+        self.assert_over(State.LOST, None)
+        self.assertIsNone(self.run_.record.code)
+        self.assertIn("failed to read", self.run_.record.failure or "")
 
     def test_exits(self) -> None:
         """A process that exits by itself ends its run at once, with any code."""
