@@ -273,15 +273,27 @@ class Daemon(Service):
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
             Deferred.fromCoroutine(orphans.end_orphans(lost, self._reactor, GRACE))
         if self._state_dir is not None:
-            there = self._state_dir.logs
-            swept = self._store.transact(lambda database: database.known(there))
-            swept.addCallback(self._sweep)
-            swept.addErrback(lambda failure: _log.failure("while sweeping", failure))
+            sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
+            sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
 
-    def _sweep(self, known: set[str]) -> Deferred[int]:
-        assert self._state_dir is not None
+    async def _sweep(self, state_dir: StateDir) -> None:
+        """Look after outputs that belong to no run."""
+        there = state_dir.logs
+        known, removed = await self._store.transact(
+            lambda database: (database.known(there), database.removed())
+        )
         # Not in the thread of the database, on which runs wait: this may take seconds.
-        return self._in_thread(partial(self._state_dir.sweep, known))
+        lost = await self._in_thread(partial(state_dir.sweep, known, removed))
+        await self._store.transact(lambda database: database.forget_removed(removed))
+        if lost:
+            _log.error(
+                "{count} outputs belong to no run of the history, which has lost them "
+                "({ids}{more}); they have been moved to {path}",
+                count=len(lost),
+                ids=", ".join(lost[:10]),
+                more=", …" if lost[10:] else "",
+                path=state_dir.aside.path,
+            )
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)

@@ -1,6 +1,6 @@
 """All runs as they are recorded. Only the history holds the store and the logs."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary, finalize
 
@@ -61,8 +61,8 @@ class Logs(Protocol):
     def retire(self, run_id: str) -> None:
         """A run has ended, and its log with it."""
 
-    def remove(self, ids: Iterable[str]) -> Deferred[None]:
-        """Delete the output of these ended runs. Never fails."""
+    def remove(self, ids: Iterable[str]) -> Deferred[bool]:
+        """Delete the output of these ended runs. Fires with whether it is gone."""
 
 
 @implementer(IRun)
@@ -120,6 +120,8 @@ class History:
     )
     _closed: bool = field(default=False, init=False)
     _tidies: bool = field(default=False, init=False)
+    #: Forgotten runs whose output is off the disk, until the store knows that.
+    _removed: list[str] = field(factory=list, init=False)
 
     def add(self, record: RunRecord, key: IdempotencyKey | None) -> Deferred[None]:
         """
@@ -146,7 +148,7 @@ class History:
 
         def add(tables: Any) -> None:
             tables.require_share(key, self._retention.keys)
-            tables.add_key(record.id, key, record.created)
+            tables.add_key(record.id, key)
 
         return self._store.transact(add, synced=True)
 
@@ -214,7 +216,7 @@ class History:
             raise RunUnknown(run_id)
         # The record first: after a crash in between, the next daemon sweeps the output.
         self._ended.pop(run_id, None)
-        await self.logs.remove([run_id])
+        await self._remove_logs([run_id])
 
     def update(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
         """
@@ -282,7 +284,7 @@ class History:
             while more:
                 room = self.logs.room(self._retention.bytes)
                 expired = await self._expire(evolve(self._retention, bytes=room))
-                await self.logs.remove(expired.runs)
+                await self._remove_logs(expired.runs)
                 more = expired.more
         except CannotRecord as error:
             _log.error("old runs are not forgotten: {error}", error=error)
@@ -294,8 +296,12 @@ class History:
         self._closed = True
 
     def _expire(self, retention: Retention) -> Deferred[Any]:
-        now = self._wall()
-        return self._store.transact(lambda tables: tables.expire(now, retention))
+        removed, self._removed = self._removed, []
+        return self._store.transact(lambda tables: tables.expire(retention, removed))
+
+    async def _remove_logs(self, ids: Sequence[str]) -> None:
+        if await self.logs.remove(ids):
+            self._removed += ids
 
 
 def in_background(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:

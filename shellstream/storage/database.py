@@ -5,6 +5,7 @@ Every call blocks; L{shellstream.storage.run_store} makes them in a thread.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,20 +17,25 @@ from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.security.shares import Usage, UsageLedger, has_share
 
+from .age_clock import AgeClock
+from .integrity import DamagedRow, damaged_rows, prepare
 from .schema import (
     INSERT,
     MIGRATIONS,
     SELECT,
+    SELECT_KEY,
     UPDATE,
     DatabaseDamaged,
-    DatabaseNewer,
+    DatabaseGone,
+    checksum,
     code,
     damaged,
     from_row,
     to_row,
 )
 
-#: How long a key is remembered even if its run is not, in microseconds.
+#: How long a key is remembered even if its run is not, in microseconds of the age
+#: clock.
 KEY_AGE = 24 * 3600 * 1_000_000
 
 #: How many rows of a kind one L{Database.expire} changes: some 10 ms of work, in which
@@ -58,16 +64,27 @@ class Database:
     One thread at a time may use it, and not across a fork. All methods but L{open},
     L{close} and L{exceeds} belong into a L{transaction}, and may raise
     C{sqlite3.Error}; L{shellstream.storage.schema.why} tells what that means.
+
+    @ivar age: the clock by which runs and keys grow old.
+    @ivar damaged: rows that were found at the start; they are never shown as runs.
+    @ivar notices: messages for the operator, from the start.
     """
 
     _connection: sqlite3.Connection
-    _usage: UsageLedger = field(init=False)
+    age: AgeClock = field(factory=AgeClock)
+    damaged: list[DamagedRow] = field(factory=list, init=False)
+    notices: list[str] = field(factory=list, init=False)
+    #: The files of SQLite as they were at the start: path, device and inode.
+    _files: tuple[tuple[str, int, int], ...] = field(default=(), init=False)
+    _usage: UsageLedger = field(factory=lambda: UsageLedger({}), init=False)
     _synced: bool | None = field(default=None, init=False)  # the last PRAGMA
 
     @classmethod
-    def open(cls, path: str) -> Self:
+    def open(cls, path: str, age: AgeClock | None = None) -> Self:
         """
         Open a file, or make it. C{":memory:"} is a history that is not kept.
+
+        If rows are L{damaged}, save them and call L{discard_damaged} before all else.
 
         @raise DatabaseNewer: if a later version of this program made it.
         @raise DatabaseDamaged: if the file is damaged, or of another program.
@@ -80,9 +97,11 @@ class Database:
                 path, timeout=1, isolation_level=None, check_same_thread=False
             )
             on_error.callback(connection.close)
-            self = cls(connection)
+            self = cls(connection, age or AgeClock())
             try:
                 self._prepare()
+                if path != ":memory:":
+                    self._files = tuple(_identities(path))
             except sqlite3.DatabaseError as error:
                 # Our statements are right. If SQLite refuses one, the tables were made
                 # by another program.
@@ -103,7 +122,17 @@ class Database:
 
         @param synced: whether it has to survive a loss of power, too, and so waits
             for the disk; if not, it survives the end of the process only.
+        @raise DatabaseGone: if the file is not in its place any more.
         """
+        # The file that is open takes every write, even if it has no name any more: but
+        # the next daemon would know nothing of it.
+        for path, device, number in self._files:
+            try:
+                there = os.stat(path)
+            except FileNotFoundError:
+                raise DatabaseGone(path) from None
+            if (there.st_ino, there.st_dev) != (number, device):
+                raise DatabaseGone(path)
         if synced is not self._synced:
             self._do(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._synced = synced
@@ -127,8 +156,8 @@ class Database:
             added before.
         """
         if key is not None:
-            self.add_key(record.id, key, record.created)
-        self._connection.execute(INSERT, to_row(record))
+            self.add_key(record.id, key)
+        self._connection.execute(INSERT, to_row(record, self.age.now()))
         if record.state.ended:
             self._usage.add(record.principal, 1, record.stored)
 
@@ -141,21 +170,18 @@ class Database:
         if not has_share(key.principal, own, used, limit):
             raise TooManyKeys(own, used)
 
-    def add_key(self, run_id: str, key: IdempotencyKey, created: int) -> None:
+    def add_key(self, run_id: str, key: IdempotencyKey) -> None:
         """
         Remember that a key leads to a run, which may belong to another principal.
 
-        @param created: microseconds since 1970 (UTC).
         @raise sqlite3.IntegrityError: if this principal used the key before.
         """
+        values = key.principal, key.key, key.fingerprint, run_id, self.age.now()
         self._do(
-            "INSERT INTO keys (principal, key, fingerprint, run, created) "
-            "VALUES (?, ?, ?, ?, ?)",
-            key.principal,
-            key.key,
-            key.fingerprint,
-            run_id,
-            created,
+            "INSERT INTO keys (principal, key, fingerprint, run, created, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            *values,
+            checksum(values),
         )
         self._usage.add(key.principal, keys=1)
 
@@ -164,17 +190,20 @@ class Database:
         The id of the run that a key leads to; L{None} for a new key.
 
         @raise IdempotencyKeyReused: if the key was sent with another request.
+        @raise DatabaseDamaged: if the key is known, but not to which run it leads. A
+            run that may be the second one must not be started.
         """
         known = self._one(
-            "SELECT run, fingerprint FROM keys WHERE principal = ? AND key = ?",
-            key.principal,
-            key.key,
+            f"{SELECT_KEY} WHERE principal = ? AND key = ?", key.principal, key.key
         )
         if known is None:
             return None
-        if known[1] != key.fingerprint:
+        *values, found = known
+        if checksum(values) != found:
+            raise DatabaseDamaged("an Idempotency-Key does not match its checksum")
+        if values[2] != key.fingerprint:
             raise IdempotencyKeyReused
-        return str(known[0])
+        return str(values[3])
 
     def delete_key(self, key: IdempotencyKey) -> None:
         """Forget a key: the next request with it begins a run."""
@@ -186,8 +215,12 @@ class Database:
         """
         Write down how a run stands now. Returns L{False}, and changes nothing, if
         the run has ended or was forgotten: both are final.
+
+        @param record: with the id, command, parameters, principal and creation that it
+            was added with; these are not written again.
         """
-        done = self._connection.execute(UPDATE, to_row(record)).rowcount > 0
+        row = to_row(record, self.age.now())
+        done = self._connection.execute(UPDATE, row).rowcount > 0
         if done and record.state.ended:
             self._usage.add(record.principal, 1, record.stored)
         return done
@@ -250,27 +283,41 @@ class Database:
         kept = self._usage.total
         return kept.runs > runs or kept.stored > stored
 
-    def expire(self, now: int, retention: Retention) -> Expired:
+    def removed(self) -> set[str]:
+        """The ids of forgotten runs whose output may still be on the disk."""
+        return {row[0] for row in self._do("SELECT id FROM removed")}
+
+    def forget_removed(self, ids: Iterable[str]) -> None:
+        """The output of these forgotten runs is not on the disk any more."""
+        sql = "DELETE FROM removed WHERE id IN (SELECT value FROM json_each(?))"
+        self._do(sql, json.dumps(list(ids)))
+
+    def expire(self, retention: Retention, removed: Iterable[str] = ()) -> Expired:
         """
         Forget the ended runs that are too old. Then, while the rest are too many or
         too large, forget the oldest of the principal that has the most: so nobody can
         fill the history with runs of their own and drive out those of others. Last,
         after L{KEY_AGE}, forget the keys of forgotten runs. At most L{BATCH} of a kind.
 
-        If the clock was set back, some runs have ended in the future. They age from
-        now on. Otherwise they would stay too long, and all runs that end from now on
-        would be forgotten before them.
+        Ages are by the L{age} clock, never by the machine's.
 
-        @param now: microseconds since 1970 (UTC).
         @param retention: how much may be kept.
+        @param removed: forgotten runs whose output is off the disk by now.
         """
-        done = [
-            self._bring_back(now, "runs", "id", "since", "since IS NOT NULL"),
-            self._bring_back(now, "keys", "principal, key", "created", "gone"),
-            self._expire_keys(now),
-        ]
+        self.forget_removed(removed)
+        now = self.age.now()
+        self._save_age(now)
+        keys = self._expire_keys(now)
         runs = tuple(self._expire_runs(now, retention))
-        return Expired(runs, max(*done, len(runs)) == BATCH)
+        return Expired(runs, max(keys, len(runs)) == BATCH)
+
+    def discard_damaged(self) -> None:
+        """Drop the damaged rows, which the caller has saved."""
+        with self.transaction():
+            for row in self.damaged:
+                self._do("DELETE FROM runs WHERE rowid = ?", row.number)
+        self.damaged = []
+        self._begin()
 
     def check(self) -> None:
         """
@@ -280,13 +327,6 @@ class Database:
         may succeed a few times more, until it has used up what is left.
         """
         self._do(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    def _bring_back(self, now: int, table: str, key: str, time: str, some: str) -> int:
-        sql = (
-            f"UPDATE {table} SET {time} = ? WHERE ({key}) IN (SELECT {key} "  # noqa: S608  # nosec B608  # names of ours
-            f"FROM {table} WHERE {some} AND {time} > ? ORDER BY {time} LIMIT ?)"
-        )
-        return self._do(sql, now, now, BATCH).rowcount
 
     def _expire_keys(self, now: int) -> int:
         gone = self._do(
@@ -331,22 +371,13 @@ class Database:
         self._usage.add(principal, -1, -stored)
 
     def _prepare(self) -> None:
-        version = self._one("PRAGMA user_version")[0]
-        if version > len(MIGRATIONS):
-            raise DatabaseNewer
-        found = self._one("PRAGMA quick_check(1)")[0]
-        if found != "ok":
-            raise DatabaseDamaged(found.splitlines()[-1])
-        # In WAL mode a commit that is not synced cannot damage the file, only be lost.
-        self._one("PRAGMA journal_mode = WAL")
-        # Secret parameters of runs that waited must not stay in free pages.
-        self._one("PRAGMA secure_delete = ON")
-        # A burst may let the WAL grow; without a limit it would stay so large.
-        self._one(f"PRAGMA journal_size_limit = {16 << 20}")
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-            self._connection.executescript(
-                f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT"
-            )
+        self.notices += prepare(self._connection)
+        self.damaged = list(damaged_rows(self._connection))
+        if not self.damaged:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Find out where the last daemon was, once all rows are sound."""
         each = self._do(
             "SELECT principal, sum(runs), sum(stored), sum(keys) FROM ("
             "SELECT principal, count(*) AS runs, sum(stored) AS stored, 0 AS keys "
@@ -355,8 +386,22 @@ class Database:
             "GROUP BY principal"
         )
         self._usage = UsageLedger({name: Usage(*counts) for name, *counts in each})
+        saved = [
+            seen
+            for seen, found in self._do("SELECT seen, checksum FROM clock")
+            if checksum([seen]) == found
+        ]
+        newest = self._one("SELECT max(since) FROM runs WHERE since IS NOT NULL")[0]
+        self.age.seen = max([0, newest or 0, *saved])
+        # So each start writes something, and the file of the log is there from now on.
+        with self.transaction():
+            self._save_age(self.age.seen)
         # The daemon could not start if one of these were damaged: find out now.
         self.unended()
+
+    def _save_age(self, seen: int) -> None:
+        self._do("DELETE FROM clock")
+        self._do("INSERT INTO clock VALUES (?, ?)", seen, checksum([seen]))
 
     @contextmanager
     def _undoable(self, begin: str, end: str, *undo: str) -> Iterator[None]:
@@ -382,3 +427,10 @@ class Database:
 
     def _runs(self, rest: str, *values: Any) -> Iterator[RunRecord]:
         return map(from_row, self._do(f"{SELECT} {rest}", *values).fetchall())
+
+
+def _identities(path: str) -> Iterator[tuple[str, int, int]]:
+    """The files that hold what was committed: path, device and inode."""
+    for name in (path, f"{path}-wal"):
+        there = os.stat(name)
+        yield name, there.st_dev, there.st_ino

@@ -101,9 +101,12 @@ class FileLogs:
         del self._active[run_id]
         self._active_size = sum(file.stored for file in self._active.values())
 
-    def remove(self, ids: Iterable[str]) -> Deferred[None]:
+    def remove(self, ids: Iterable[str]) -> Deferred[bool]:
         removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
-        return removing.addErrback(_failed, "old outputs are not removed")
+        removing.addCallback(lambda _: True)
+        return removing.addErrback(_failed, "old outputs are not removed").addCallback(
+            bool
+        )
 
     def _set_aside(self, run_id: str) -> str:
         try:
@@ -197,7 +200,7 @@ class MemoryLogs:
     def retire(self, run_id: str) -> None:
         """Nothing to do: it stays in memory."""
 
-    def remove(self, ids: Iterable[str]) -> Deferred[None]:
+    def remove(self, ids: Iterable[str]) -> Deferred[bool]:
         for run_id in ids:
             self._logs.pop(run_id, None)
-        return succeed(None)
+        return succeed(True)

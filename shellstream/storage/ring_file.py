@@ -16,6 +16,7 @@ from shellstream.output.log import LogDamaged
 from .ring import Ring
 from .ring_format import HEADER, Cursor, Extent, FileSignature, decode, encode, seek
 from .ring_recovery import recover
+from .state.files import sync_folder
 
 #: Errors of a file that cannot grow; what it has may still be overwritten.
 _FULL = {ENOSPC, EDQUOT, EFBIG}
@@ -209,11 +210,7 @@ class RingFile:
         finally:
             os.close(fd)
         if not self._name_synced:
-            fd = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_folder(os.path.dirname(self.path))
             self._name_synced = True
 
     def close(self) -> None:

@@ -1,10 +1,12 @@
 """The tables of the run history, a run as a row, and what errors of SQLite mean."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Any
+from zlib import crc32
 
 from attrs import asdict, fields
 
@@ -14,9 +16,12 @@ from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import RunRecord
 
 #: Each brings a file from one version to the next. Never edit one: add another.
-#: C{since} is when an ended run began to age: see L{Database.expire}. C{gone} marks
-#: the keys of forgotten runs; a trigger sets it, since a search for them would have to
-#: look up the run of every key.
+#: C{since} is when an ended run began to age, by the
+#: L{age clock<shellstream.storage.age_clock>}; C{created} of a key is by that clock,
+#: too. C{gone} marks the keys of forgotten runs; a trigger sets it, since a search for
+#: them would have to look up the run of every key. C{removed} has the ids of forgotten
+#: runs whose output may still be on the disk: output of a run that is neither there nor
+#: among the runs belongs to a row that was lost.
 MIGRATIONS = (
     """
     CREATE TABLE runs (
@@ -58,7 +63,25 @@ MIGRATIONS = (
     # The oldest run of the principal that keeps the most.
     "CREATE INDEX runs_principal_since ON runs (principal, since, id, stored) "
     "WHERE since IS NOT NULL;",
+    # Until here ages were told by the clock of the machine, which may have jumped: so
+    # all begin to age now, in the order of their ids.
+    """
+    ALTER TABLE runs ADD COLUMN checksum INTEGER;
+    ALTER TABLE keys ADD COLUMN checksum INTEGER;
+    UPDATE runs SET since = 0 WHERE since IS NOT NULL;
+    UPDATE keys SET created = 0;
+    CREATE TABLE clock (seen INTEGER NOT NULL, checksum INTEGER NOT NULL);
+    CREATE TABLE removed (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
+    DROP TRIGGER run_gone;
+    CREATE TRIGGER run_gone AFTER DELETE ON runs BEGIN
+        UPDATE keys SET gone = 1 WHERE run = old.id;
+        INSERT OR IGNORE INTO removed (id) VALUES (old.id);
+    END;
+    """,
 )
+
+#: The first version whose rows have checksums.
+CHECKSUMS_SINCE = 7
 
 
 class DatabaseNewer(ShellstreamError):
@@ -77,6 +100,16 @@ class DatabaseDamaged(ShellstreamError):
     def __init__(self, detail: str) -> None:
         super().__init__(f"the state is damaged: {detail}")
         self.detail = detail
+
+
+class DatabaseGone(sqlite3.OperationalError):
+    """The file that is open is not in its place any more."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{os.path.basename(path)} was removed or replaced while the daemon ran; "
+            "its operator has to stop the daemon, put the file back, and start it"
+        )
 
 
 _WHY = {
@@ -103,6 +136,8 @@ def damaged(error: sqlite3.Error) -> bool:
 
 def why(error: sqlite3.Error) -> str:
     """An error of SQLite in words for an operator. Clients see it: it has no path."""
+    if isinstance(error, DatabaseGone):
+        return str(error)
     if damaged(error):
         return str(DatabaseDamaged(str(error)))
     return _WHY.get(code(error), f"the state cannot be used ({error})")
@@ -155,33 +190,52 @@ _COLUMNS: Mapping[str, Any] = {
 #: These never change, and so are written once.
 _CONSTANT = {"id", "command", "params", "created", "on_disconnect", "principal"}
 
-SELECT = f"SELECT {', '.join(_COLUMNS)} FROM runs"  # noqa: S608  # nosec B608  # names of ours
+#: What a checksum covers, in this order.
+CHECKED = (*_COLUMNS, "since")
+SELECT = f"SELECT {', '.join(CHECKED)}, checksum FROM runs"  # noqa: S608  # nosec B608  # names of ours
 INSERT = (
-    f"INSERT INTO runs ({', '.join(_COLUMNS)}, since) "  # noqa: S608  # nosec B608  # names of ours
-    f"VALUES (:{', :'.join(_COLUMNS)}, :since)"
+    f"INSERT INTO runs ({', '.join(CHECKED)}, checksum) "  # noqa: S608  # nosec B608  # names of ours
+    f"VALUES (:{', :'.join(CHECKED)}, :checksum)"
 )
 #: An end is final: a run that has one is not changed any more.
 UPDATE = (
     f"UPDATE runs SET "  # noqa: S608  # nosec B608  # names of ours
-    f"{', '.join(f'{name} = :{name}' for name in _COLUMNS if name not in _CONSTANT)}, "
-    "since = :since WHERE id = :id AND since IS NULL"
+    f"{', '.join(f'{name} = :{name}' for name in CHECKED if name not in _CONSTANT)}, "
+    "checksum = :checksum WHERE id = :id AND since IS NULL"
 )
+#: A key, and what its checksum covers.
+SELECT_KEY = "SELECT principal, key, fingerprint, run, created, checksum FROM keys"
+
+#: How a reason is written: it may quote a name that is no UTF-8.
+_SAFE = "utf-8", "backslashreplace"
 
 # One encoder for all: json.dumps would make a new one for each value.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def to_row(record: RunRecord) -> dict[str, object]:
+def checksum(values: Iterable[object]) -> int:
     """
-    A run as its columns hold it, by name.
+    The checksum of the values of a row: CRC-32, which no single bit, and no burst of up
+    to 32, leaves as it was. SQLite does not notice a bit that flips in a value.
+
+    @param values: as SQLite gives them; a text, or its bytes in UTF-8.
+    """
+    plain = [each.encode() if isinstance(each, str) else each for each in values]
+    return crc32(repr(plain).encode("ascii"))
+
+
+def to_row(record: RunRecord, age: int) -> dict[str, object]:
+    """
+    A run as its columns hold it, by name, with its checksum.
+
+    @param age: the time of the age clock.
 
     Written out instead of derived from the fields, since every change of a run
     comes this way: a loop that looks at the type of each value takes ten times as long.
     """
-    # A run ages from its end on, or from its beginning where the end is not known.
-    since = record.created if record.ended is None else record.ended
     stdin, tty, reason = record.stdin, record.tty, record.reason
-    return {
+    failure = record.failure
+    row: dict[str, object] = {
         "id": record.id,
         "command": record.command,
         "params": _encode(dict(record.params)) if record.params else "{}",
@@ -194,7 +248,7 @@ def to_row(record: RunRecord) -> dict[str, object]:
         "code": record.code,
         "signal": record.signal,
         "reason": None if reason is None else reason.value,
-        "failure": record.failure,
+        "failure": None if failure is None else failure.encode(*_SAFE).decode(),
         "start": record.start,
         "size": record.size,
         "stored": record.stored,
@@ -205,18 +259,23 @@ def to_row(record: RunRecord) -> dict[str, object]:
         "secrets": _encode(dict(record.secrets)) if record.secrets else "{}",
         "pid": record.pid,
         "pid_start": record.pid_start,
-        "since": since if record.state.ended else None,
+        "since": age if record.state.ended else None,
     }
+    row["checksum"] = checksum(row.values())
+    return row
 
 
 def from_row(row: Iterable[Any]) -> RunRecord:
     """
     The run that L{to_row} made a row of.
 
-    @raise DatabaseDamaged: if no run can have made it.
+    @raise DatabaseDamaged: if its checksum is another, or no run can have made it.
     """
+    *row, found = row
+    if checksum(row) != found:
+        raise DatabaseDamaged("the record of a run does not match its checksum")
     values: dict[str, Any] = {}
-    for (name, kind), value in zip(_COLUMNS.items(), row, strict=True):
+    for (name, kind), value in zip(_COLUMNS.items(), row[:-1], strict=True):
         try:
             values[name] = _READ[name](value) if name in _READ else value
             sound = isinstance(values[name], kind)

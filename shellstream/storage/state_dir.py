@@ -2,10 +2,8 @@
 
 import fcntl
 import os
-import shutil
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Container, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,14 +12,12 @@ from typing import Self
 from attrs import define, field
 
 from shellstream.model.errors import ShellstreamError
-from shellstream.model.events import WallClock, rfc3339
+from shellstream.model.events import WallClock
 
 from .database import Database
 from .schema import DatabaseDamaged, why
-
-#: How many damaged histories are kept, with their outputs; the oldest goes first. Each
-#: may take as much of the disk as the one in use.
-KEEP_DAMAGED = 3
+from .state.aside import Aside, AsideFull
+from .state.files import make_folder
 
 _LOG = ".log"
 _SET_ASIDE = ".log.damaged"
@@ -79,12 +75,15 @@ class StateDir:
     @ivar database: the history.
     @ivar notices: messages for the operator.
     @ivar logs: the ids of runs whose logs were found at the start, until L{sweep}.
+    @ivar aside: where damaged files go, and those that no run of the history owns.
     @ivar pepper: random bytes that are in no other file.
     """
 
     path: Path
     _lock: int
+    _clock: WallClock
     _outputs: str = field(init=False)
+    aside: Aside = field(init=False)
     database: Database = field(init=False)
     notices: list[str] = field(factory=list, init=False)
     logs: set[str] = field(factory=set, init=False)
@@ -92,6 +91,7 @@ class StateDir:
 
     def __attrs_post_init__(self) -> None:
         self._outputs = str(self.path / "output")
+        self.aside = Aside(self.path / "aside")
 
     @classmethod
     def open(cls, path: Path, clock: WallClock) -> Self:
@@ -109,17 +109,21 @@ class StateDir:
                 writable = _check(path)
                 lock = _take(path / "lock")
                 on_error.callback(os.close, lock)
-                self = cls(path, lock)
+                self = cls(path, lock, clock)
                 self.notices += writable
-                self._open_database(clock)
+                self.notices += self.aside.notices()
+                self._open_database()
                 on_error.callback(self.database.close)
                 os.makedirs(self._outputs, 0o700, exist_ok=True)
+                self._put_rows_aside()
                 self.logs = _ids(self._outputs)
                 self.pepper = _pepper(path / "pepper")
             except OSError as error:
                 where = Path(os.fsdecode(error.filename or path))
                 reason = os.strerror(error.errno or 0)
                 raise StateDirUnusable(where, reason) from None
+            except AsideFull as error:
+                raise StateDirUnusable(path / "aside", str(error)) from None
             except sqlite3.Error as error:
                 raise StateDirUnusable(path / "runs.db", why(error)) from None
             on_error.pop_all()
@@ -151,74 +155,63 @@ class StateDir:
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self._outputs}/{run_id}{suffix}")
 
-    def sweep(self, known: Container[str]) -> int:
+    def sweep(self, known: Container[str], removed: Container[str]) -> list[str]:
         """
-        Delete logs that a crash left without a run. Returns how many.
+        Delete the logs of forgotten runs, which a crash left, and put aside those that
+        no run owns: their rows were lost. Returns the ids of the latter.
 
         Only logs that were found at the start: the log of a new run may be there
         before the run is in the history.
 
         @param known: those of L{logs} that are in the history.
+        @param removed: the ids of forgotten runs.
+        @raise OSError: if they cannot be moved.
         """
-        orphans = [run_id for run_id in self.logs if run_id not in known]
+        left = [run_id for run_id in sorted(self.logs) if run_id not in known]
         self.logs = set()
-        self.remove_logs(orphans)
-        return len(orphans)
+        self.remove_logs(run_id for run_id in left if run_id in removed)
+        lost = [run_id for run_id in left if run_id not in removed]
+        self._put_logs_aside(lost)
+        return lost
 
-    def _open_database(self, clock: WallClock) -> None:
+    def _open_database(self) -> None:
         file = self.path / "runs.db"
         try:
             file.touch(mode=0o600)  # SQLite gives its other files the same mode
             self.database = Database.open(str(file))
         except DatabaseDamaged as error:
-            aside = self._put_aside(clock)
+            # The main file goes last: after a kill before that, it is found damaged
+            # again.
+            files = sorted(self.path.glob("runs.db*"), reverse=True)
+            aside = self.aside.take([Path(self._outputs), *files], self._clock())
             self.notices.append(
                 f"the run history was damaged ({error.detail}) and has been moved to "
                 f"{aside}, its outputs too; starting with an empty one"
             )
             file.touch(mode=0o600)
             self.database = Database.open(str(file))
+        self.notices += self.database.notices
 
-    def _put_aside(self, clock: WallClock) -> Path:
-        older = sorted(self.path.glob("damaged-*"))
-        for folder in older[: len(older) - KEEP_DAMAGED + 1]:
-            shutil.rmtree(folder)
-        stamp = rfc3339(clock()).replace(":", "")
-        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{stamp}-", dir=self.path))
-        # The main file goes last: after a kill before that, it is found damaged again.
-        outputs = Path(self._outputs)
-        for found in (outputs, *sorted(self.path.glob("runs.db*"), reverse=True)):
-            with suppress(FileNotFoundError):
-                found.rename(aside / found.name)
-        return aside
+    def _put_rows_aside(self) -> None:
+        """Put aside the rows that were found damaged, and their outputs."""
+        rows = self.database.damaged
+        if not rows:
+            return
+        file = self.aside.write_rows([row.values for row in rows])
+        there = _ids(self._outputs)
+        self._put_logs_aside(row.id for row in rows if row.id in there)
+        self.database.discard_damaged()
+        ids = ", ".join(row.id for row in rows[:10])
+        self.notices.append(
+            f"{len(rows)} runs in the history were damaged ({ids}) and have been moved "
+            f"to {file}, their outputs beside it"
+        )
 
-
-#: Differs as soon as a file has changed, in its content or its permissions.
-FileStamp = tuple[int, ...]
-
-
-def file_stamp(found: os.stat_result) -> FileStamp:
-    """The stamp of a file."""
-    times = found.st_mtime_ns, found.st_ctime_ns  # chmod(1) changes only the second
-    return found.st_dev, found.st_ino, found.st_size, *times
-
-
-def sync_folder(path: Path) -> None:
-    """Sync the names in a folder, or a new one may be lost with the power."""
-    # The folder may be a link, such as that of a service with DynamicUser=.
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and missing ones above it, that no other user may enter."""
-    if not path.is_dir():
-        # Those above, too: a user who may write there could put in another one.
-        make_folder(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
+    def _put_logs_aside(self, ids: Iterable[str]) -> None:
+        for run_id in ids:
+            for suffix in (_LOG, _SET_ASIDE):
+                with suppress(FileNotFoundError):
+                    self.aside.take_output(Path(f"{self._outputs}/{run_id}{suffix}"))
 
 
 def _check(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shellstream.security.certificates import self_signed
 
-from .state_dir import file_stamp, sync_folder
+from .state.files import file_stamp, sync_folder
 
 #: The most that is read of a file, in bytes. All authorities of a system are smaller.
 MAX_FILE = 1 << 20

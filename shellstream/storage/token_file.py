@@ -26,7 +26,7 @@ from shellstream.security.tokens import (
     render,
 )
 
-from .state_dir import FileStamp, file_stamp, make_folder, sync_folder
+from .state.files import FileStamp, file_stamp, make_folder, sync_folder
 
 #: The largest file, in bytes. A token may have many patterns of commands.
 _MAX_SIZE = 1 << 23

@@ -20,7 +20,7 @@ from shellstream.security.tokens import (
     find_token,
 )
 
-from .state_dir import FileStamp
+from .state.files import FileStamp
 from .token_file import TokenFile, TokensUnusable
 
 _log = Logger(namespace="shellstream")

@@ -82,7 +82,7 @@ class HistoryTests(StateTestCase):
             said = daemon.program.out.decode()
             self.assertIn("the run history was damaged", said)
             self.assertNotIn("Traceback", said)
-            newest = max(self.state.glob("damaged-*"), key=lambda each: each.name)
+            newest = max(self.state.glob("aside/*"), key=lambda each: each.name)
             self.assertIn(f"has been moved to {newest}", said)
             self.assertEqual((newest / "runs.db").read_bytes(), garbage)
             self.assertTrue((newest / "output" / f"{run}.log").exists())

@@ -13,12 +13,15 @@ from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
+from shellstream.storage.age_clock import AgeClock
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
     MIGRATIONS,
     SELECT,
     DatabaseDamaged,
+    DatabaseGone,
     DatabaseNewer,
+    checksum,
     to_row,
     why,
 )
@@ -87,14 +90,17 @@ class DatabaseTests(SynchronousTestCase):
     """A L{Database} holds runs and keys."""
 
     def setUp(self) -> None:
-        self.database = Database.open(":memory:")
+        self.age = AgeClock(lambda: 0.0)  # it stands still
+        self.database = Database.open(":memory:", self.age)
         self.addCleanup(self.database.close)
         within = self.database.transaction()
         within.__enter__()
         self.addCleanup(within.__exit__, None, None, None)
 
     def add(self, *records: RunRecord) -> None:
+        """Add runs, those that have ended at the time of their end."""
         for one in records:
+            self.age.seen = one.ended or 0
             self.database.add(one, None)
 
     def ids(self, *args: Any) -> str:
@@ -124,6 +130,11 @@ class DatabaseTests(SynchronousTestCase):
         """An id is used once."""
         self.add(FULL)
         self.assertRaises(sqlite3.IntegrityError, self.database.add, FULL, None)
+
+    def test_not_text(self) -> None:
+        """A reason that quotes a name which is no UTF-8 is recorded readably."""
+        self.add(record("1", failure="no caf\udce9"))
+        self.assertEqual(self.database.get("1"), record("1", failure=r"no caf\udce9"))
 
     def test_page(self) -> None:
         """Pages go from the newest to the oldest, of a state, a command, or both."""
@@ -191,22 +202,22 @@ class DatabaseTests(SynchronousTestCase):
             mine = record(run_id, principal=principal)
             self.database.add(mine, IdempotencyKey("k", run_id, principal))
         key = IdempotencyKey("k", "print", "cid")
-        self.database.add_key("1", key, 0)
+        self.database.add_key("1", key)
         self.assertEqual(self.database.run_of_key(key), "1")
 
     def test_key_outlives_its_run(self) -> None:
         """A key prevents a second run even if its run was deleted."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
         self.database.delete("1")
-        self.database.expire(KEY_AGE, ALL)
+        self.expire(ALL, KEY_AGE)
         self.assertEqual(self.first("k"), "1")
-        self.database.expire(KEY_AGE + 1, ALL)
+        self.expire(ALL, KEY_AGE + 1)
         self.assertIsNone(self.first("k"))
 
     def test_key_of_a_run(self) -> None:
         """A key never expires before its run."""
         self.database.add(ended("1", 0), IdempotencyKey("k", "print"))
-        self.database.expire(9 * KEY_AGE, ALL)
+        self.expire(ALL, 9 * KEY_AGE)
         self.assertEqual(self.first("k"), "1")
 
     def first(self, key: str, fingerprint: str = "print") -> str | None:
@@ -227,7 +238,8 @@ class DatabaseTests(SynchronousTestCase):
         for left, keep in keeps:
             with self.subTest(keep=keep), self.undone():
                 self.add(record("0", stored=1 << 30), *self.three())
-                gone = self.database.expire(30 * SECOND, keep)
+                self.age.seen = 30 * SECOND
+                gone = self.database.expire(keep)
                 self.assertFalse(gone.more)
                 self.assertEqual("".join(gone.runs) + left, "123")
                 self.assertEqual(self.ids(10), f"{left[::-1]}0")
@@ -236,6 +248,7 @@ class DatabaseTests(SynchronousTestCase):
         """A run counts from the record of its end, with its size at that time."""
         self.add(*self.three(), record("4", stored=1 << 30))
         self.assertEqual(self.expire(ALL), "")
+        self.age.seen = 25 * SECOND
         self.database.update(ended("4", 25, stored=10))
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "1")
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "")
@@ -253,7 +266,8 @@ class DatabaseTests(SynchronousTestCase):
         )
         for gone, keep in keeps:
             with self.subTest(keep=keep), self.undone():
-                found = self.database.expire(30 * SECOND, keep).runs
+                self.age.seen = 30 * SECOND
+                found = self.database.expire(keep).runs
                 self.assertEqual(found, gone)
 
     def test_share_of_keys(self) -> None:
@@ -264,7 +278,7 @@ class DatabaseTests(SynchronousTestCase):
         def add(principal: str, name: str) -> None:
             key = IdempotencyKey(name, "print", principal)
             self.database.require_share(key, 8)
-            self.database.add_key("1", key, 0)
+            self.database.add_key("1", key)
 
         for number in range(6):
             add("ann", str(number))
@@ -284,18 +298,14 @@ class DatabaseTests(SynchronousTestCase):
         for _ in range(9):
             with self.undone():
                 self.database.require_share(key, 4)
-                self.database.add_key("1", key, 0)
-
-    def test_expire_without_an_end(self) -> None:
-        """A run without a known end ages from its creation."""
-        self.add(ended("0", None), *self.three())
-        self.assertEqual(self.expire(evolve(ALL, runs=3)), "0")
+                self.database.add_key("1", key)
 
     def three(self) -> Iterator[RunRecord]:
         yield from (ended("3", 20, 10), ended("1", 10, 10), ended("2", 15, 100))
 
-    def expire(self, keep: Retention, now: int = 30) -> str:
-        return "".join(self.database.expire(now * SECOND, keep).runs)
+    def expire(self, keep: Retention, now: int = 30 * SECOND) -> str:
+        self.age.seen = now
+        return "".join(self.database.expire(keep).runs)
 
     @contextlib.contextmanager
     def undone(self) -> Iterator[None]:
@@ -304,36 +314,36 @@ class DatabaseTests(SynchronousTestCase):
             yield
             raise ZeroDivisionError
 
-    def test_expire_after_the_clock_was_set_back(self) -> None:
-        """A run that ended in the future ages from now on, the first created first."""
-        self.add(ended("1", 2000), ended("2", 1000), ended("3", 10))
-        self.assertEqual(self.expire(evolve(ALL, age=20)), "")
-        self.add(ended("4", 40))
-        self.assertEqual(self.expire(evolve(ALL, runs=3), now=45), "3")
-        self.assertEqual(self.expire(evolve(ALL, runs=2), now=45), "1")
-        self.assertEqual(self.expire(evolve(ALL, age=20), now=51), "2")
-        self.assertEqual(self.ids(10), "4")
+    def test_expire_by_its_own_clock(self) -> None:
+        """The times in the records, which are the machine's, do not count."""
+        for n, when in enumerate((2000, -5, 10), 1):
+            self.age.seen = n * SECOND
+            self.database.add(ended(str(n), when), None)
+        self.assertEqual(self.expire(evolve(ALL, age=10), 11 * SECOND), "")
+        self.assertEqual(self.expire(evolve(ALL, age=10), 12 * SECOND), "1")
+        self.assertEqual(self.expire(evolve(ALL, runs=1), 12 * SECOND), "2")
 
-    def test_expire_keys_after_the_clock_was_set_back(self) -> None:
-        """A key from the future is forgotten a day from now."""
-        self.database.add(
-            evolve(ended("1", 0), created=9 * KEY_AGE), IdempotencyKey("k", "p")
-        )
-        self.database.delete("1")
-        self.database.expire(0, ALL)
-        self.database.expire(KEY_AGE + 1, ALL)
-        self.assertIsNone(self.first("k", "another"))
+    def test_removed(self) -> None:
+        """Forgotten runs are remembered until their output is off the disk."""
+        self.add(*self.three())
+        self.database.delete("2")
+        self.assertEqual(self.expire(evolve(ALL, runs=1)), "1")
+        self.assertEqual(self.database.removed(), {"1", "2"})
+        self.database.forget_removed(["2", "3"])
+        self.assertEqual(self.database.removed(), {"1"})
 
     def test_expire_by_and_by(self) -> None:
         """One call does a bounded part of the work, and says that there is more."""
         for n in range(BATCH + 1):
+            self.age.seen = n
             self.database.add(ended(f"{n:05}", n), IdempotencyKey(str(n), ""))
         none = evolve(ALL, runs=0)
-        first = self.database.expire(KEY_AGE * 2, none)
+        self.age.seen = KEY_AGE * 2
+        first = self.database.expire(none)
         self.assertEqual((len(first.runs), first.more), (BATCH, True))
-        second = self.database.expire(KEY_AGE * 2, none)
+        second = self.database.expire(none)
         self.assertEqual((second.runs, second.more), ((f"{BATCH:05}",), True))
-        self.assertFalse(self.database.expire(KEY_AGE * 2, none).more)
+        self.assertFalse(self.database.expire(none).more)
 
     def test_undone(self) -> None:
         """A failed transaction does not change the totals."""
@@ -343,6 +353,12 @@ class DatabaseTests(SynchronousTestCase):
             self.add(ended("2", 5, 1000))
         self.assertEqual(self.expire(Retention(age=99, runs=1, bytes=10)), "")
         self.assertEqual(self.expire(Retention(age=99, runs=1, bytes=9)), "1")
+
+    def test_damaged_key(self) -> None:
+        """A key that leads to a damaged row starts no second run."""
+        self.database.add(record("1"), IdempotencyKey("k", "print"))
+        self.database._do("UPDATE keys SET run = '2'")
+        self.assertRaises(DatabaseDamaged, self.first, "k")
 
 
 class FileTests(SynchronousTestCase):
@@ -359,6 +375,7 @@ class FileTests(SynchronousTestCase):
     def write(self, sql: str, *values: object) -> None:
         """Write to the file as no L{Database} would."""
         with contextlib.closing(sqlite3.connect(self.path)) as other:
+            other.create_function("checksum", -1, lambda *values: checksum(values))
             other.execute(sql, values)
             other.commit()
 
@@ -376,7 +393,24 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertEqual(database.get("1"), FULL)
             keep = evolve(ALL, bytes=10)
-            self.assertEqual(database.expire(30 * SECOND, keep).runs, ("2",))
+            self.assertEqual(database.expire(keep).runs, ("2",))
+
+    def test_age(self) -> None:
+        """The age clock goes on where the last daemon left it."""
+        database = Database.open(self.path, AgeClock(lambda: 0.0))
+        database.age.seen = 5
+        with database.transaction():
+            database.add(ended("1", 1), None)
+        database.close()
+        self.assertEqual(self.open().age.seen, 5)
+        database = Database.open(self.path, AgeClock(lambda: 0.0))
+        database.age.seen = 7
+        with database.transaction():
+            database.expire(ALL)
+        database.close()
+        self.assertEqual(self.open().age.seen, 7)
+        self.write("UPDATE clock SET seen = ?", 1 << 60)  # a bit has flipped
+        self.assertEqual(self.open().age.seen, 5)
 
     def test_rolled_back(self) -> None:
         """A failed transaction leaves nothing."""
@@ -466,6 +500,7 @@ class FileTests(SynchronousTestCase):
                 self.path = self.mktemp()
                 self.fill(FULL)
                 self.write(f"UPDATE runs SET {name} = ?", value)
+                self.sign()
                 database = self.open()
                 with database.transaction():
                     error = self.assertRaises(DatabaseDamaged, database.get, "1")
@@ -476,7 +511,79 @@ class FileTests(SynchronousTestCase):
         """Damage of a run that a restart has to care for is found at once."""
         self.fill(record("1"))
         self.write("UPDATE runs SET params = '?'")
+        self.sign()
         self.assertRaises(DatabaseDamaged, Database.open, self.path)
+
+    def sign(self) -> None:
+        """Make the checksums right, as if this program had written the rows."""
+        columns = ", ".join([*FIELDS, "since"])
+        self.write(f"UPDATE runs SET checksum = checksum({columns})")
+
+    def test_damaged_rows(self) -> None:
+        """A row with any other value is found at the start, and no run any more."""
+        columns = [*FIELDS, "since", "checksum"]
+        ids = [f"{n:02}" for n in range(len(columns))]
+        self.fill(*(evolve(FULL, id=one) for one in ids), record("sound"))
+        for run_id, name in zip(ids, columns, strict=True):
+            self.write(f"UPDATE runs SET {name} = x'fffe' WHERE id = ?", run_id)
+        database = self.open()
+        self.assertEqual(
+            [one.id for one in database.damaged], ["\ufffd\ufffd", *ids[1:]]
+        )
+        database.discard_damaged()
+        with database.transaction():
+            self.assertEqual(database.page(RunQuery(99)), [record("sound")])
+
+    def test_damaged_index(self) -> None:
+        """An index that disagrees with its table hides no run: it is made again."""
+        self.fill(*(record(str(n)) for n in range(3)))
+        with contextlib.closing(sqlite3.connect(self.path)) as other:
+            ((root,),) = other.execute(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'runs_command'"
+            )
+        data = bytearray(Path(self.path).read_bytes())
+        start = (root - 1) * 4096
+        data[start : start + 4096] = data[start : start + 4096].replace(
+            b"build", b"built"
+        )
+        Path(self.path).write_bytes(data)
+        database = self.open()
+        with database.transaction():
+            found = database.page(RunQuery(10, command="build"))
+        self.assertEqual(len(found), 3)
+        self.assertIn("an index of the run history was damaged", database.notices[0])
+
+    def test_damaged_keys(self) -> None:
+        """Damaged keys are counted for the operator; marks are set right."""
+        database = self.open()
+        with database.transaction():
+            for n in ("1", "2", "3"):
+                database.add(ended(n, 1), IdempotencyKey(n, "print"))
+        database.close()
+        self.write("UPDATE keys SET fingerprint = 'prinT' WHERE key = '1'")
+        self.write("UPDATE keys SET gone = 1 WHERE key = '2'")
+        database = self.open()
+        self.assertIn("1 Idempotency-Keys in the run history", database.notices[0])
+        marks = database._do("SELECT gone FROM keys").fetchall()
+        self.assertEqual(marks, [(0,)] * 3)
+
+    def test_gone(self) -> None:
+        """A file that was removed or replaced takes nothing more."""
+        for suffix in ("", "-wal"):
+            for replace in (False, True):
+                with self.subTest(suffix=suffix, replace=replace):
+                    self.path = self.mktemp()
+                    database = self.open()
+                    file = Path(f"{self.path}{suffix}")
+                    file.rename(f"{file}.away")
+                    if replace:
+                        file.write_bytes(b"")
+                    error = self.assertRaises(DatabaseGone, database.transaction)
+                    self.assertIn("was removed or replaced", why(error))
+                    self.assertNotIn("/", why(error))
+                    Path(f"{file}.away").rename(file)
+                    with database.transaction():
+                        database.add(FULL, None)
 
     def test_cannot_be_opened(self) -> None:
         """An error that is not damage is reported as what it is."""
@@ -525,7 +632,8 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertEqual(database.get("1"), record("1"))
         tables = database._do("SELECT name FROM sqlite_master WHERE type = 'table'")
-        self.assertEqual({name for (name,) in tables}, {"runs", "keys"})
+        names = {"runs", "keys", "clock", "removed"}
+        self.assertEqual({name for (name,) in tables}, names)
 
     def test_forgotten(self) -> None:
         """A secret that is not needed any more is nowhere in the file."""
@@ -543,11 +651,12 @@ class FileTests(SynchronousTestCase):
         database = self.open()
         with database.transaction():
             described = database._do(f"{SELECT} LIMIT 0").description
-            self.assertEqual([one[0] for one in described], FIELDS)
-            with_since = database._do("SELECT * FROM runs LIMIT 0").description
-        self.assertCountEqual([one[0] for one in with_since], [*FIELDS, "since"])
+            columns = [*FIELDS, "since", "checksum"]
+            self.assertEqual([one[0] for one in described], columns)
+            there = database._do("SELECT * FROM runs LIMIT 0").description
+        self.assertCountEqual([one[0] for one in there], columns)
         # A row of the history is read by position, and written by name.
-        self.assertEqual(list(to_row(FULL)), [*FIELDS, "since"])
+        self.assertEqual(list(to_row(FULL, 0)), columns)
 
 
 FIELDS = [one.name for one in fields(RunRecord)]

@@ -123,7 +123,7 @@ class SynchronousTests(StoreTestCase):
 
     def test_not_text(self) -> None:
         """The same for a value that cannot be passed to the database."""
-        answer = self.add(evolve(RUN, failure="\ud800"))
+        answer = self.add(evolve(RUN, command="\ud800"))
         self.failureResultOf(answer, UnicodeEncodeError)
         self.result(self.add(RUN))
 

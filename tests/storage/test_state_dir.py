@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_record import RunRecord
 from shellstream.storage.schema import DatabaseNewer
+from shellstream.storage.state.aside import MAX_HISTORIES
 from shellstream.storage.state_dir import (
-    KEEP_DAMAGED,
     StateDir,
     StateDirBusy,
     StateDirUnusable,
@@ -165,7 +165,7 @@ class StateDirTests(SynchronousTestCase):
         with contextlib.closing(sqlite3.connect(self.path / "runs.db")) as newer:
             newer.execute("PRAGMA user_version = 1000")
         self.assertRaises(DatabaseNewer, self.open)
-        self.assertEqual(list(self.path.glob("damaged-*")), [])
+        self.assertFalse((self.path / "aside").exists())
 
     def test_damaged(self) -> None:
         """
@@ -176,7 +176,7 @@ class StateDirTests(SynchronousTestCase):
         self.close(state)
         self.damage()
         state = self.open()
-        (aside,) = self.path.glob("damaged-2023-11-14T221320.000000Z-*")
+        (aside,) = self.path.glob("aside/2023-11-14T221320.000000Z-*")
         self.assertEqual(
             state.notices,
             [
@@ -191,14 +191,38 @@ class StateDirTests(SynchronousTestCase):
             self.assertIsNone(state.database.get("1"))
 
     def test_damaged_often(self) -> None:
-        """The newest few of those are kept."""
-        for _ in range(KEEP_DAMAGED + 2):
-            self.now += 1
-            self.path.mkdir(parents=True, exist_ok=True)
+        """Nothing that was put aside is deleted; too much of it stops the start."""
+        for count in range(MAX_HISTORIES):
+            self.path.mkdir(0o700, parents=True, exist_ok=True)
             self.damage()
-            self.close(self.open())
-        kept = sorted(path.name for path in self.path.glob("damaged-*"))
-        self.assertEqual([name.split(".")[1][5:7] for name in kept], ["3Z", "4Z", "5Z"])
+            state = self.open()
+            told = f"{count} histories, 0 outputs. They may be the only copies"
+            self.assertEqual(told in state.notices[0], count > 0)
+            self.close(state)
+        self.damage()
+        self.assertIn("aside cannot hold the state: it holds 16", self.unusable())
+        self.assertEqual(len(list(self.path.glob("aside/*/runs.db"))), MAX_HISTORIES)
+        self.assertEqual((self.path / "runs.db").read_bytes()[:7], b"rubbish")
+
+    def test_damaged_row(self) -> None:
+        """A damaged row goes aside with its output, the other runs stay."""
+        state = self.open()
+        self.add(state, "1", "2")
+        self.close(state)
+        with contextlib.closing(sqlite3.connect(self.path / "runs.db")) as other:
+            other.execute("UPDATE runs SET command = 'bui1d' WHERE id = '1'")
+            other.commit()
+        state = self.open()
+        self.assertIn("1 runs in the history were damaged (1)", state.notices[0])
+        (row,) = (self.path / "aside" / "runs.jsonl").read_text().splitlines()
+        self.assertIn("bui1d", row)
+        self.assertEqual(os.listdir(self.path / "aside" / "output"), ["1.log"])
+        self.assertEqual(os.listdir(self.path / "output"), ["2.log"])
+        with state.database.transaction():
+            self.assertIsNone(state.database.get("1"))
+            self.assertEqual(state.database.get("2"), evolve(RUN, id="2"))
+        self.close(state)
+        self.assertIn("0 histories, 1 outputs", self.open().notices[0])
 
     def test_remove_logs(self) -> None:
         """Logs are removed with their runs, also damaged ones; a log may be missing."""
@@ -212,19 +236,34 @@ class StateDirTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.path / "output"), ["2.log"])
 
     def test_sweep(self) -> None:
-        """Logs without a run are deleted, but not those of new runs."""
+        """
+        Logs of forgotten runs are deleted, logs without a run put aside, and those of
+        new runs left alone.
+        """
         state = self.open()
-        self.log(state, "1", "2", "3")
+        self.log(state, "1", "2", "3", "5")
         state.set_aside_log("3")
         (self.path / "output" / "README").write_bytes(b"")
         self.close(state)
         state = self.open()
         self.log(state, "4")
-        self.assertEqual(state.logs, {"1", "2", "3"})
-        self.assertEqual(state.sweep({"2"}), 2)
+        self.assertEqual(state.logs, {"1", "2", "3", "5"})
+        self.assertEqual(state.sweep({"2"}, {"5"}), ["1", "3"])
         left = sorted(os.listdir(self.path / "output"))
         self.assertEqual(left, ["2.log", "4.log", "README"])
-        self.assertEqual(state.sweep(set()), 0)
+        aside = sorted(os.listdir(self.path / "aside" / "output"))
+        self.assertEqual(aside, ["1.log", "3.log.damaged"])
+        self.assertEqual(state.sweep(set(), set()), [])
+
+    def test_aside_twice(self) -> None:
+        """An output that is put aside never takes the place of another."""
+        state = self.open()
+        for _ in range(3):
+            self.log(state, "1")
+            state.logs = {"1"}
+            state.sweep(set(), set())
+        aside = sorted(os.listdir(self.path / "aside" / "output"))
+        self.assertEqual(aside, ["1.log", "1.log.1", "1.log.2"])
 
 
 class DefaultTests(SynchronousTestCase):

@@ -25,6 +25,7 @@ from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Run
 from shellstream.security.audit import AuditEntry
+from shellstream.storage.age_clock import AgeClock
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
 from shellstream.storage.run_store import RunStore
@@ -153,7 +154,7 @@ class RegistryTestCase(SynchronousTestCase):
     def begin(self, config: Config) -> None:
         """A daemon that never ran before."""
         self.clock, self.thread = Clock(), Thread()
-        self.database = Database.open(":memory:")
+        self.database = Database.open(":memory:", AgeClock(self.clock.seconds))
         self.addCleanup(self.database.close)
         self.restart(config)
 

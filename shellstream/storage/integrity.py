@@ -1,0 +1,170 @@
+"""
+A history at its start: it is brought to this version, and looked through for damage.
+
+SQLite finds a page that is no page any more. It does not find a bit that flipped in a
+value, so each row has a checksum. An index that does not agree with its table hides
+runs, and is made again. A disk that fails to read is not damage: what it holds may be
+sound.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from attrs import frozen
+
+from .schema import (
+    CHECKED,
+    CHECKSUMS_SINCE,
+    MIGRATIONS,
+    SELECT,
+    SELECT_KEY,
+    DatabaseDamaged,
+    DatabaseNewer,
+    checksum,
+)
+
+#: The text by which a check of SQLite tells of an error in its middle, and the primary
+#: codes of errors that are not damage: they are raised instead.
+_ERROR_CODE = re.compile(r"error code=(\d+)")
+_NOT_DAMAGE = {
+    sqlite3.SQLITE_IOERR: "disk I/O error",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+}
+
+
+@frozen
+class DamagedRow:
+    """
+    A run whose row is not as it was written.
+
+    @ivar number: finds the row, whatever its columns hold (SQLite's C{rowid}).
+    @ivar values: all that its columns hold, for a person.
+    """
+
+    number: int
+    id: str
+    values: tuple[Any, ...]
+
+
+#: Rows of earlier versions get their checksums.
+_ADD_CHECKSUMS = (
+    f"UPDATE runs SET checksum = checksum({', '.join(CHECKED)}); "  # noqa: S608  # nosec B608  # names of ours
+    "UPDATE keys SET checksum = checksum(principal, key, fingerprint, run, created);"
+)
+
+
+def prepare(connection: sqlite3.Connection) -> list[str]:
+    """
+    Check a file, and bring it to this version. Returns messages for the operator.
+
+    @raise DatabaseNewer: if a later version of this program made it.
+    @raise DatabaseDamaged: if the file is damaged.
+    @raise sqlite3.Error: if it is of another program, or cannot be used.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise DatabaseNewer
+    notices = []
+    if _mend_indexes(connection):
+        notices.append(
+            "an index of the run history was damaged, and was made again; all runs "
+            "are there"
+        )
+    for pragma in (
+        # In WAL mode a commit that is not synced cannot damage the file, only be lost.
+        "journal_mode = WAL",
+        # Secret parameters of runs that waited must not stay in free pages.
+        "secure_delete = ON",
+        # A burst may let the WAL grow; without a limit it would stay so large.
+        f"journal_size_limit = {16 << 20}",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchone()
+    connection.create_function("checksum", -1, lambda *values: checksum(values))
+    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        steps = migration + (_ADD_CHECKSUMS if number == CHECKSUMS_SINCE else "")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {number}; COMMIT"
+        )
+    keys = _damaged_keys(connection)
+    if keys:
+        notices.append(
+            f"{keys} Idempotency-Keys in the run history are damaged: a request with "
+            "one of them is refused, or may start a second run"
+        )
+    known = "run IN (SELECT id FROM runs)"
+    sql = f"UPDATE keys SET gone = NOT ({known}) WHERE gone = ({known})"  # noqa: S608  # nosec B608  # names of ours
+    connection.execute(sql)
+    return notices
+
+
+def _mend_indexes(connection: sqlite3.Connection) -> bool:
+    """
+    Check all pages. Returns whether indexes had to be made again.
+
+    @raise DatabaseDamaged: if that does not mend it.
+    @raise sqlite3.Error: if the disk fails.
+    """
+    if not _findings(connection):
+        return False
+    # The rows may be sound nevertheless: their checksums will tell.
+    with ExitStack() as unless_mended:
+        connection.execute("BEGIN IMMEDIATE")
+        unless_mended.callback(_roll_back, connection)
+        try:
+            connection.execute("REINDEX")
+        except sqlite3.IntegrityError as error:  # two rows have the same id
+            raise DatabaseDamaged(str(error)) from None
+        left = _findings(connection)
+        if left:
+            raise DatabaseDamaged(left.splitlines()[-1])
+        connection.execute("COMMIT")
+        unless_mended.pop_all()
+    return True
+
+
+def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
+    """The runs whose rows do not match their checksums."""
+    sql = SELECT.replace("SELECT", "SELECT rowid,", 1)
+    for number, *values, found in _raw(connection, sql):
+        if checksum(values) != found:
+            text = (
+                values[0] if isinstance(values[0], bytes) else str(values[0]).encode()
+            )
+            yield DamagedRow(number, text.decode("utf-8", "replace"), (*values, found))
+
+
+def _damaged_keys(connection: sqlite3.Connection) -> int:
+    """How many keys do not match their checksums."""
+    rows = _raw(connection, SELECT_KEY)
+    return sum(checksum(values) != found for *values, found in rows)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # some errors roll back by themselves
+        connection.execute("ROLLBACK")
+
+
+def _findings(connection: sqlite3.Connection) -> str:
+    """What is wrong; empty if nothing is."""
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found == "ok":
+        return ""
+    code = _ERROR_CODE.search(found)
+    number = int(code[1]) if code else 0
+    if number & 0xFF in _NOT_DAMAGE:
+        error = sqlite3.OperationalError(_NOT_DAMAGE[number & 0xFF])
+        error.sqlite_errorcode = number
+        raise error
+    return str(found)
+
+
+def _raw(connection: sqlite3.Connection, sql: str) -> Iterator[tuple[Any, ...]]:
+    """Rows with their text as bytes: what is damaged may be no text."""
+    factory, connection.text_factory = connection.text_factory, bytes
+    try:
+        yield from connection.execute(sql)
+    finally:
+        connection.text_factory = factory
