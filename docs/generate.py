@@ -217,7 +217,10 @@ def http_api() -> Iterator[str]:
     yield "[Output over HTTP](output.md) explains formats, offsets and the end of an"
     yield "answer, [Runs](runs.md) the states of a run. `HEAD` is allowed wherever"
     yield "`GET` is. `/stream` is `/stream/NAME` for the default command. `GET` runs"
-    yield "the default command, and commands with `get = true`."
+    yield "the default command, and commands with `get = true`. What has an `ETag`"
+    yield "takes `If-None-Match` (304) and `If-Match` (412). Every address in an answer"
+    yield "is relative to the address of the request, so that a proxy may serve the"
+    yield "daemon below a prefix."
     yield from ("", "## Paths", "")
     for path, operations in sorted(api["paths"].items()):
         for method, operation in operations.items():
@@ -229,7 +232,11 @@ def http_api() -> Iterator[str]:
     yield "do. Any path may answer with one of these:"
     yield ""
     responses = components["responses"]
-    rows = ((code, each["description"]) for code, each in responses.items())
+    rows = (
+        (code, each["description"])
+        for code, each in responses.items()
+        if int(code) >= 400
+    )
     yield from _rows(("status", "means"), sorted(rows))
     yield from ("## Headers", "")
     headers = components["headers"].items()
@@ -248,7 +255,7 @@ def _operation(
     rows = [
         (f"`{each['name']}`", each["in"], _sort(each["schema"]), each["description"])
         for each in given
-        if each["in"] != "path"
+        if each["in"] != "path" and each["name"] not in ("If-Match", "If-None-Match")
     ]
     if rows:
         yield from _rows(("parameter", "in", "values", "is"), rows)
@@ -263,7 +270,7 @@ def _operation(
     good = {
         code: each["description"]
         for code, each in operation["responses"].items()
-        if int(code) < 400
+        if int(code) < 400 and code != "304"  # the page says it once for all
     }
     yield from _rows(("status", "answer"), good.items())
 

@@ -144,6 +144,16 @@ class RequestTooSlow(ShellstreamError):
     text = "the rest of the request did not come in time; send it again"
 
 
+class PreconditionFailed(ShellstreamError):
+    """C{If-Match} or C{If-None-Match} asks for another state of the resource."""
+
+    status = 412
+    text = (
+        "the resource has another ETag than this request asks for; GET it again, and "
+        "send If-Match or If-None-Match with the ETag of that answer"
+    )
+
+
 class BodyTooLarge(ShellstreamError):
     """The request's body is larger than its resource allows."""
 

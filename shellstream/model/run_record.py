@@ -188,8 +188,12 @@ def end_document(end: End) -> dict[str, object]:
     }
 
 
-def to_document(record: RunRecord) -> dict[str, object]:
-    """A run as clients see it, ready for JSON."""
+def to_document(record: RunRecord, root: str = "") -> dict[str, object]:
+    """
+    A run as clients see it, ready for JSON.
+
+    @param root: the relative reference from where it is shown to the root of the API.
+    """
 
     def moment(time: int | None) -> str | None:
         return None if time is None else rfc3339(time)
@@ -215,5 +219,5 @@ def to_document(record: RunRecord) -> dict[str, object]:
         "tty": None if record.tty is None else asdict(record.tty),
         "cpu_seconds": record.cpu,
         "peak_memory_bytes": record.memory,
-        "output": f"/runs/{record.id}/output",
+        "output": f"{root}runs/{record.id}/output",
     }

@@ -25,6 +25,7 @@ RAISED = (
     errors.PathNotFound(),
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]),
     errors.NotAcceptable({"plain": "text/plain"}, "json"),
+    errors.PreconditionFailed(),
     errors.BodyTooLarge(65536),
     errors.MediaTypeUnsupported("text/xml"),
     errors.HeadersTooLarge(16384),

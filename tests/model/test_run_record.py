@@ -128,7 +128,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertEqual(found["state"], "queued")
         self.assertEqual(found["params"], {"x": "1"})
         self.assertEqual(found["created"], "2026-01-01T00:00:00.000000Z")
-        self.assertEqual(found["output"], f"/runs/{RUN.id}/output")
+        self.assertEqual(found["output"], f"runs/{RUN.id}/output")
 
     def test_ended(self) -> None:
         """The document of an ended run tells in full how it ended."""

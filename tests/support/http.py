@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urljoin
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address
@@ -107,6 +109,24 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
+#: The members of documents that are references to resources.
+_REFERENCES = ("output", "stream", "next")
+
+
+def resolved(base: str, document: Any) -> Any:
+    """A document from a path, with its relative references as paths."""
+    if isinstance(document, list):
+        return [resolved(base, each) for each in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        name: urljoin(base, value)
+        if name in _REFERENCES and isinstance(value, str)
+        else resolved(base, value)
+        for name, value in document.items()
+    }
+
+
 #: Where a client is, unless a test says otherwise.
 PEER = IPv4Address("TCP", "127.0.0.1", 54321)
 
@@ -119,6 +139,7 @@ class Connection:
         self.channel = site.buildProtocol(peer)
         assert self.channel is not None
         self.channel.makeConnection(self.wire)
+        self.asked = ""
         self._head = False
 
     def ask(
@@ -134,7 +155,7 @@ class Connection:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
-        self._head = method == "HEAD"
+        self.asked, self._head = path, method == "HEAD"
         self.wire.clear()
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
         return self.reply()
@@ -146,6 +167,10 @@ class Connection:
     def reply(self) -> Reply:
         """The answer as far as it has come."""
         return parsed(self.wire.value(), head=self._head)
+
+    def target(self, name: str = "location") -> str:
+        """The path that a header of the answer refers to."""
+        return urljoin(self.asked, self.reply().headers[name])
 
     def lose(self) -> None:
         """Break the connection, as a TCP transport does."""

@@ -9,7 +9,7 @@ from attrs import evolve
 from shellstream.config.loader import Config
 from shellstream.model.limits import Limits
 from tests.support.fakes import SAY
-from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.http import Connection, Reply, WebTestCase, resolved
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -70,12 +70,15 @@ class RunsTestCase(ProblemTestCase):
         return self.ask("POST", path, body, {"Content-Type": JSON, **named})
 
     def document(self, status: int = 200) -> Any:
-        """The JSON of the whole answer, which a cache may not keep."""
+        """
+        The JSON of the whole answer, which a cache may not keep, with paths in place of
+        relative references.
+        """
         reply = self.reply()
         self.assertEqual((reply.status, reply.whole), (status, True), reply)
         self.assertEqual(reply.headers["content-type"], JSON)
         self.assertEqual(reply.headers["cache-control"], "no-store")
-        return json.loads(reply.body)
+        return resolved(self.connection.asked, json.loads(reply.body))
 
     def get(self, path: str) -> Any:
         """The document at a path."""

@@ -18,10 +18,18 @@ class EventSourceTests(RunsTestCase):
         body = connection.reply().body
         return sse(body), event_source(body)[1]["id"]
 
-    def come_back(self, path: str, last: str) -> Connection:
+    def come_back(
+        self,
+        path: str,
+        last: str,
+        method: str = "GET",
+        accept: str = "text/event-stream",
+    ) -> Connection:
         """Ask as it does after a cut."""
         connection = Connection(self.site)
-        connection.ask("GET", path, headers={**SSE, "Last-Event-ID": last})
+        body = b"" if method == "POST" else None
+        headers = {"Accept": accept, "Last-Event-ID": last}
+        connection.ask(method, path, body, headers)
         return connection
 
     def test_ids_of_a_run(self) -> None:
@@ -91,7 +99,6 @@ class EventSourceTests(RunsTestCase):
         for path, last, status in (
             ("/stream", "3", 400),
             ("/stream", "x", 400),
-            ("/stream", "", 400),
             ("/stream", f"{'9' * 19}@{run_id}", 400),
             ("/stream", "3@01938d3c-7f2e-7000-8000-000000000000", 404),
             (f"/runs/{run_id}/output", "x", 400),
@@ -101,19 +108,64 @@ class EventSourceTests(RunsTestCase):
             self.assertEqual((reply.status, reply.whole), (status, True), last)
             if status == 400:
                 self.assertIn("Last-Event-ID", json.loads(reply.body)["detail"])
+        for path in ("/stream/echo?x=1", "/stream/echo?x=1&format=ndjson"):
+            reply = self.come_back(path, f"0@{other}", "POST").reply()
+            detail = json.loads(reply.body)["detail"]
+            self.assertIn("names a run of another command than echo", detail)
         self.assertEqual(len(self.spawn.started), 1)
 
     def test_other_formats(self) -> None:
-        """A request for another format does not resume: it starts a run."""
-        for headers in ({}, {"Accept": "application/x-ndjson"}):
-            reply = Connection(self.site).ask(
-                "GET", "/stream", headers={**headers, "Last-Event-ID": "x"}
-            )
-            self.assertEqual(reply.status, 200)
-        self.assertEqual(len(self.spawn.started), 2)
-
-    def test_post(self) -> None:
-        """By POST the ids are bare: no C{EventSource} can send a POST."""
+        """In any format, and by POST, the id resumes the run or is refused."""
         self.post("/stream", Accept="text/event-stream")
+        run_id = self.started.run.id
         self.started.say(b"abc")
-        self.assertEqual(self.events(self.connection)[1], "3")
+        last = self.events(self.connection)[1]
+        self.assertEqual(last, f"3@{run_id}")
+        self.started.say(b"def")
+        for method in ("GET", "POST"):
+            for name in ("sse", "ndjson", "frames", "plain"):
+                for path in (f"/stream?format={name}", f"/stream/say?format={name}"):
+                    again = self.come_back(path, last, method, "*/*")
+                    reply = again.reply()
+                    self.assertEqual(reply.headers["shellstream-run"], run_id)
+                    self.assertNotIn(b"abc", reply.body)
+                    self.assertIn(b"def", reply.body)
+                    for wrong in ("6", "x"):
+                        again = self.come_back(path, wrong, method, "*/*")
+                        self.assertEqual(again.reply().status, 400)
+        path = f"/runs/{run_id}/output?format=ndjson"
+        self.assertNotIn(b"abc", self.come_back(path, "3").reply().body)
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_no_event_yet(self) -> None:
+        """An empty id is none: a client that had no event begins a run."""
+        for path in ("/stream", "/stream?lastEventId="):
+            reply = self.come_back(path, "").reply()
+            self.assertEqual((reply.status, reply.whole), (200, False))
+        self.assertEqual(len(self.spawn.started), 2)
+        reply = self.come_back("/events", "").reply()
+        self.assertNotIn(b"event: gap", reply.body)
+
+    def test_polyfill(self) -> None:
+        """A polyfill sends the id in the query, where a header needs a preflight."""
+        self.ask("GET", "/stream", headers=SSE)
+        run_id = self.started.run.id
+        self.started.say(b"abc")
+        for path in ("/stream?x=", f"/runs/{run_id}/output?"):
+            path = f"{path.replace('x=', '')}&lastEventId=1%40{run_id}"
+            again = Connection(self.site)
+            again.ask("GET", path, headers=SSE)
+            self.assertEqual([each.data for each in self.events(again)[0]], [b"bc"])
+        self.assertEqual(Connection(self.site).ask("GET", f"{path}1x").status, 400)
+        for path in ("/events", "/doctor"):
+            path = f"{path}?lastEventId=x"
+            self.assertEqual(Connection(self.site).ask("GET", path).status, 200)
+        self.assertEqual(len(self.spawn.started), 1)
+
+    def test_beyond_the_end(self) -> None:
+        """An id behind the end of an ended run is refused, also at C{/stream}."""
+        started = self.begin()
+        started.exit()
+        for path in ("/stream", f"/runs/{started.run.id}/output"):
+            reply = self.come_back(path, f"1@{started.run.id}").reply()
+            self.assertEqual(reply.status, 416)

@@ -70,7 +70,7 @@ class StartTests(WebTestCase):
             self.spawn.started[-1].exit()
             for path in (f"{base}/", base, f"{base}?a=b/c"):
                 self.assertEqual(self.ask("GET", path).status, 200)
-                self.assertIn(b'"/stream"', self.reply().body)
+                self.assertIn(b'"stream"', self.reply().body)
 
     def test_escaped_name(self) -> None:
         """A name may be percent-encoded, as any path may."""

@@ -14,6 +14,7 @@ from typing import Any
 from shellstream import __version__
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
+from shellstream.web.resources.query import LAST_EVENT_ID
 from shellstream.web.resources.run_control import SIGNALS
 
 #: Kept as text: each request completes a copy of its own.
@@ -45,6 +46,7 @@ def document(config: Config, required: bool, cookie: str) -> Mapping[str, Any]:
         if "get" in operations:
             operations["head"] = _head(operations)
         for operation in operations.values():
+            _add_conditions(operation)
             operation["responses"] = {**every, **operation["responses"]}
     return found
 
@@ -75,11 +77,13 @@ def _add_commands(
 def _stream(template: str, command: Command, by_get: bool) -> dict[str, Any]:
     """The operations that run a command, and follow it."""
     found: dict[str, Any] = json.loads(template.replace("{name}", command.name))
-    if "format" in command.params:
-        # The command's own parameter hides ours of the same name.
-        ours = {"$ref": "#/components/parameters/Format"}
-        for operation in found.values():
-            operation["parameters"].remove(ours)
+    # The command's own parameter hides ours of the same name.
+    for name, ours in {"format": "Format", LAST_EVENT_ID: LAST_EVENT_ID}.items():
+        if name in command.params:
+            hidden = {"$ref": f"#/components/parameters/{ours}"}
+            for operation in found.values():
+                kept = [each for each in operation["parameters"] if each != hidden]
+                operation["parameters"] = kept
     found["post"]["requestBody"]["required"] = bool(command.required)
     if by_get:
         found["get"]["parameters"][:0] = [
@@ -121,3 +125,14 @@ def _head(operations: Mapping[str, Any]) -> dict[str, Any]:
         "operationId": f"{get['operationId']}.head",
         "summary": "The headers of what GET answers",
     }
+
+
+def _add_conditions(operation: dict[str, Any]) -> None:
+    """What has an ETag may be asked for by it."""
+    if "ETag" in operation["responses"].get("200", {}).get("headers", {}):
+        operation["responses"]["304"] = {"$ref": "#/components/responses/304"}
+        operation["parameters"] = [
+            *operation.get("parameters", []),
+            {"$ref": "#/components/parameters/If-Match"},
+            {"$ref": "#/components/parameters/If-None-Match"},
+        ]

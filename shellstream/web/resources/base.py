@@ -12,6 +12,13 @@ from shellstream.security.authorization import Action
 from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
+from .preconditions import (
+    entity_tag,
+    is_unchanged,
+    refuse_if_match,
+    respond_not_modified,
+)
+
 JSON = b"application/json"
 
 #: What a response depends on, where it depends on C{Accept}.
@@ -68,6 +75,8 @@ class Resource(TwistedResource):
 
     def answer(self, request: Request, handler: Handler) -> None:
         """Answer a request by a handler, now or later."""
+        if request.method == b"POST":
+            refuse_if_match(request)
         answering = handler(request)
         if iscoroutine(answering):
             done = Deferred.fromCoroutine(answering)
@@ -89,4 +98,29 @@ class Resource(TwistedResource):
 
 def respond_json(request: Request, document: object) -> None:
     """Respond with a JSON document."""
-    request.respond(JSON, json_line(document))
+    respond_document(request, JSON, json_line(document))
+
+
+def respond_document(request: Request, media_type: bytes, body: bytes) -> None:
+    """
+    Respond with a whole document, or with 304 if the client has it already.
+
+    @raise PreconditionFailed: see L{is_unchanged}.
+    """
+    if request.method in (b"GET", b"HEAD") and request.code == 200:
+        tag = entity_tag(body)
+        request.set_headers({"ETag": tag})
+        if is_unchanged(request, tag):
+            respond_not_modified(request)
+            return
+    request.respond(media_type, body)
+
+
+def to_root(request: Request) -> str:
+    """
+    The relative reference from a request's target to the root (RFC 3986, 4.2).
+
+    Every address in an answer begins with it: a proxy may serve this daemon below a
+    prefix of its own, which the daemon cannot know.
+    """
+    return "../" * (request.path.count(b"/") - 1)

@@ -7,7 +7,7 @@ from shellstream.config.command import Command
 from shellstream.output.negotiation import prefers_html
 from shellstream.web.server.request import Request
 
-from .base import VARY, Resource, requires, respond_json
+from .base import VARY, Resource, requires, respond_json, to_root
 from .pages import index_page, respond_with_page
 
 
@@ -27,13 +27,13 @@ class Index(Resource):
             "name": "shellstream",
             "version": __version__,
             "default": context.runs.config.default,
-            "stream": "/stream",
-            "commands": "/commands",
-            "runs": "/runs",
-            "events": "/events",
-            "doctor": "/doctor",
-            "healthz": "/healthz",
-            "openapi": "/openapi.json",
+            "stream": "stream",
+            "commands": "commands",
+            "runs": "runs",
+            "events": "events",
+            "doctor": "doctor",
+            "healthz": "healthz",
+            "openapi": "openapi.json",
         }
         respond_json(request, index)
 
@@ -49,10 +49,10 @@ class Commands(Resource):
 
     @requires()
     def render_GET(self, request: Request) -> None:
-        config = request.context.runs.config
+        config, root = request.context.runs.config, to_root(request)
         document = {
             "default": config.default,
-            "commands": [to_document(each) for each in config.commands.values()],
+            "commands": [to_document(each, root) for each in config.commands.values()],
         }
         respond_json(request, document)
 
@@ -66,15 +66,19 @@ class OneCommand(Resource):
 
     @requires()
     def render_GET(self, request: Request) -> None:
-        respond_json(request, to_document(self._command))
+        respond_json(request, to_document(self._command, to_root(request)))
 
 
-def to_document(command: Command) -> dict[str, object]:
-    """A command as clients see it: without its argv, which names paths."""
+def to_document(command: Command, root: str = "") -> dict[str, object]:
+    """
+    A command as clients see it: without its argv, which names paths.
+
+    @param root: the relative reference from where it is shown to the root.
+    """
     return {
         "name": command.name,
         "description": command.description,
-        "stream": f"/stream/{command.name}",
+        "stream": f"{root}stream/{command.name}",
         "methods": ["GET", "POST"] if command.get else ["POST"],
         "stdin": command.stdin,
         "tty": command.tty,

@@ -7,7 +7,7 @@ from shellstream.security.authorization import Caller
 from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
-from .base import Resource, requires
+from .base import Resource, requires, to_root
 from .pages import login_page, respond_with_login, respond_with_page
 from .query import Query
 from .request_params import from_body
@@ -25,7 +25,7 @@ class Login(Resource):
         query = Query.of(request, "next")
         then = _path(query.text("next"))
         query.validate()
-        respond_with_page(request, login_page(then))
+        respond_with_page(request, login_page(to_root(request), then))
 
     @requires()
     def render_POST(self, request: Request) -> None:
@@ -85,5 +85,7 @@ def _set_cookie(request: Request, value: str) -> None:
 
 def _redirect(request: Request, path: str) -> None:
     request.setResponseCode(303)
-    request.set_headers({"Location": path.encode("ascii", "replace").decode()})
+    # A relative reference. The dot keeps "http:" in a path from being its scheme.
+    where = f"./{to_root(request)}{path.removeprefix('/')}"
+    request.set_headers({"Location": where.encode("ascii", "replace").decode()})
     request.respond(b"text/plain; charset=utf-8", b"")

@@ -12,6 +12,8 @@ from shellstream.config.parameters import Boolean, Integer, Number, Parameter, S
 from shellstream.model.errors import ShellstreamError
 from shellstream.web.server.request import Request
 
+from .base import respond_document, to_root
+
 _STYLE = (get_data(__package__, "page.css") or b"").decode()
 
 #: The field in which a form of our page sends the CSRF token. No parameter of a command
@@ -33,7 +35,7 @@ def respond_with_page(request: Request, page: bytes) -> None:
         "Cross-Origin-Opener-Policy": "same-origin",
     }
     request.set_headers(headers)
-    request.respond(b"text/html; charset=utf-8", page)
+    respond_document(request, b"text/html; charset=utf-8", page)
 
 
 def respond_with_login(
@@ -43,7 +45,7 @@ def respond_with_login(
     request.record_refusal(error)
     request.set_status(error.status)
     request.set_headers(error.headers)
-    respond_with_page(request, login_page(then, wrong))
+    respond_with_page(request, login_page(to_root(request), then, wrong))
 
 
 def index_page(config: Config, csrf_token: str | None = None) -> bytes:
@@ -67,10 +69,11 @@ def index_page(config: Config, csrf_token: str | None = None) -> bytes:
     )
 
 
-def login_page(then: str, wrong: str = "") -> bytes:
+def login_page(root: str, then: str, wrong: str = "") -> bytes:
     """
     The page that asks for a token.
 
+    @param root: the relative reference from the page to the root.
     @param then: where to go after the login, a path of ours.
     @param wrong: why the last token was refused, if one was.
     """
@@ -86,7 +89,7 @@ def login_page(then: str, wrong: str = "") -> bytes:
             tags.input(type="hidden", name="next", value=then),
             tags.button("Log in", type="submit"),
             method="post",
-            action="/login",
+            action=f"{root}login",
         ),
     )
 

@@ -17,6 +17,10 @@ from .request_params import Params, from_query
 
 E = TypeVar("E", bound=Enum)
 
+#: The field in which polyfills of C{EventSource} send the id of the last event: a
+#: header of that name would cost them a preflight.
+LAST_EVENT_ID = "lastEventId"
+
 #: Offsets are below this: as far as JavaScript counts exactly, and a little less
 #: (RFC 8673).
 MAX_OFFSET = (1 << 53) - 1
@@ -107,6 +111,16 @@ class Query:
             names = ", ".join(each.value for each in kind)
             self.refuse(name, f"must be one of {names}")
             return None
+
+
+def last_event_id(request: Request, field: str | None) -> str | None:
+    """
+    The id of the last event that a client had; L{None} if it had none, also where the
+    id is empty (WHATWG HTML, 9.2.4).
+
+    @param field: the value of L{LAST_EVENT_ID} in the query.
+    """
+    return request.header("last-event-id") or field or None
 
 
 def query_of(request: Request) -> bytes:

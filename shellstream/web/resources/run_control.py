@@ -12,7 +12,7 @@ from shellstream.output.interfaces import IRun
 from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
-from .base import Resource, requires, respond_json
+from .base import Resource, requires, respond_json, to_root
 from .query import MAX_OFFSET, Query
 from .request_params import from_json, unknown_members
 from .terminal_size import size_of
@@ -21,7 +21,7 @@ from .terminal_size import size_of
 def respond_run(request: Request, run: IRun) -> None:
     """Respond with a run as it stands."""
     request.set_headers({"Shellstream-Run": run.record.id})
-    respond_json(request, to_document(run.snapshot()))
+    respond_json(request, to_document(run.snapshot(), to_root(request)))
 
 
 async def _respond_accepted(request: Request, run_id: str) -> None:

@@ -18,8 +18,8 @@ from shellstream.output.log import OutputLog
 from shellstream.security.authorization import Action, Principal, Verdict, decide
 from shellstream.web.server.request import Request
 
-from .base import Resource, requires
-from .query import Query
+from .base import Resource, requires, to_root
+from .query import LAST_EVENT_ID, Query, last_event_id
 from .run_output import OutputResponder
 
 
@@ -53,6 +53,7 @@ class _Format(Format):
     @ivar boot: tells the events of this daemon from those of the one before.
     @ivar reader: whose rights decide which events are left out; L{None}: no event is.
     @ivar missed: whether the reader knows only events of the daemon before.
+    @ivar root: the relative reference from the stream to the root of the API.
     """
 
     name = "events"
@@ -62,6 +63,7 @@ class _Format(Format):
     boot: str
     reader: Principal | None = None
     missed: bool = False
+    root: str = ""
 
     def begin(self, run: str, command: str, offset: int) -> bytes:
         # The id is kept though nothing is dispatched: see L{formats.Sse}.
@@ -82,7 +84,11 @@ class _Format(Format):
             asked = Action.READ, event["run"]["command"], event["run"]["principal"]
             if self.reader is None or decide(self.reader, *asked) is Verdict.ALLOWED:
                 name, boot = event["event"].encode(), self.boot.encode()
-                fields = name, each.end, boot, each.data
+                data = each.data
+                if self.root:
+                    event["run"]["output"] = self.root + event["run"]["output"]
+                    data = json.dumps(event).encode()
+                fields = name, each.end, boot, data
                 wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % fields)
         return b"".join(wire), chunks[-1].end
 
@@ -125,14 +131,19 @@ class Events(Resource):
 
     @requires(Action.READ)
     def render_GET(self, request: Request) -> None:
-        Query.of(request).validate()
+        query = Query.of(request, LAST_EVENT_ID)
+        query.validate()
         request.check_viewer_limit()
         log, principal = self._run.log, request.context.runs.caller.principal
         grant = principal.grant
         # All who may read every event share one encoding.
         restricted = grant.own or "*" not in grant.commands
-        form = _Format(boot=self._boot, reader=principal if restricted else None)
-        offset, last = log.end, request.header("last-event-id")
+        form = _Format(
+            boot=self._boot,
+            reader=principal if restricted else None,
+            root=to_root(request),
+        )
+        offset, last = log.end, last_event_id(request, query.text(LAST_EVENT_ID))
         if last is not None:
             match = re.fullmatch(r"([0-9]{1,16})@([0-9a-f]+)", last, re.ASCII)
             if match is not None and match[2] == self._boot:

@@ -25,8 +25,9 @@ from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
 from .base import VARY, Resource, requires
-from .byte_ranges import Range, resolve
-from .query import MAX_OFFSET, Query
+from .byte_ranges import Range, is_tag_of, tag_of, wanted_range
+from .preconditions import is_unchanged, respond_not_modified
+from .query import LAST_EVENT_ID, MAX_OFFSET, Query, last_event_id
 
 #: The most lines that may be asked for by C{tail}.
 MAX_TAIL = 100_000
@@ -100,15 +101,28 @@ class OutputResponder:
                 if not view.skip_gaps:
                     raise OffsetGone(view.offset, run.log.start)
                 view = evolve(view, offset=run.log.start)
-            if record.state.ended:
+            ended, end = record.state.ended, run.log.end
+            if ended:
                 request.set_headers(outcome(record))
-                http_1_1 = request.clientproto == b"HTTP/1.1"
-                chunked = http_1_1 and request.method != b"HEAD"
-                if not (chunked or view.only or view.skip_gaps):
-                    size = run.log.end - view.offset
+            if ended or not view.follow:
+                # Of a part of it nobody has counted the bytes.
+                if not (view.only or view.skip_gaps):
+                    size = max(end - view.offset, 0)
                     request.set_headers({"Content-Length": str(size)})
-            announce_trailers(request)
+                    view = evolve(view, until=end)
+            else:
+                announce_trailers(request)
+        if record.state.ended and view.offset > run.log.end:
+            raise RangeNotSatisfiable(view.offset, run.log.end)
         self.stream(request, run, view, form)
+
+    def respond_not_modified(self, request: Request, run: IRun) -> None:
+        """Respond that a client has all of the plain output already."""
+        record = run.record
+        self.set_headers(request, Plain(), record)
+        if record.state.ended:
+            request.set_headers(outcome(record))
+        respond_not_modified(request)
 
     def respond_part(
         self, request: Request, run: IRun, view: ViewOptions, wanted: Range
@@ -143,7 +157,7 @@ class OutputResponder:
         if not view.lossless:  # the few viewers that a run waits for share nothing
             key = run, form, view.only
             encoding = self._encodings.setdefault(key, encoding)
-        plain_live = plain and not record.state.ended
+        plain_live = plain and view.follow and not record.state.ended
         viewer = Viewer(
             view,
             encoding,
@@ -171,14 +185,18 @@ def _finish(run: IRun, request: Request, plain_live: bool, ended: bool) -> None:
     End a response whose viewer has all that it wanted.
 
     @param plain_live: whether it is plain output of a run that went on: only a broken
-        connection tells its client that some is missing.
+        connection tells its client that some is missing, and only trailers tell how
+        the run ended. All other answers say both; and there are proxies that take
+        trailers for a fault.
     @param ended: whether this is the end of the run's output, too.
     """
     record = run.record
-    if record.reason is Reason.SHUTDOWN and ended and plain_live:
+    if not (ended and plain_live):
+        request.finish_with_trailers({})
+    elif record.reason is Reason.SHUTDOWN:
         request.abort_incomplete()  # the command may have had more to say
     else:
-        request.finish_with_trailers(outcome(record) if ended else {})
+        request.finish_with_trailers(outcome(record))
 
 
 class Output(Resource):
@@ -194,9 +212,10 @@ class Output(Resource):
         request.check_viewer_limit()
         runs = request.context.runs
         run = await runs.find(self._id)
-        log, ended = run.log, run.record.state.ended
         query = Query.of(
-            request, "offset", "stream", "tail", "follow", "lossless", "gap", "format"
+            request,
+            *("offset", "stream", "tail", "follow", "lossless", "gap", "format"),
+            LAST_EVENT_ID,
         )
         offset = query.number("offset", 0, MAX_OFFSET)
         lines = query.number("tail", 0, MAX_TAIL)
@@ -211,47 +230,52 @@ class Output(Resource):
             only=query.one_of("stream", Stream),
         )
         form = negotiate(request.header("accept"), query.text("format"))
-        seen = _last_event_id(request, form, run.record.id)
+        seen = _offset_after(
+            last_event_id(request, query.text(LAST_EVENT_ID)), run.record.id
+        )
         query.validate()
         if view.lossless:  # it would make the command wait
             runs.require(Action.SIGNAL)
         if lines is not None:
-            offset = tail(log, lines, view.only)
+            offset = tail(run.log, lines, view.only)
+        if seen is not None:
+            offset = seen
+        view = evolve(view, offset=offset or 0)
+        tagged = isinstance(form, Plain) and not view.skip_gaps
+        if tagged and _is_unchanged(request, run, view.offset):
+            self._responder.respond_not_modified(request, run)
+            return
         # Ranges count bytes of the whole output: a part of it would shift them.
         if isinstance(form, Plain) and view.only is None and offset is None:
-            wanted = _range(request, run, follow=view.follow)
+            wanted = wanted_range(request, run, follow=view.follow)
             if wanted is not None:
                 self._responder.respond_part(request, run, view, wanted)
                 return
-        offset = seen if seen is not None else offset or 0
-        if ended and offset > log.end:
-            raise RangeNotSatisfiable(offset, log.end)
-        self._responder.respond(request, run, evolve(view, offset=offset), form)
+        self._responder.respond(request, run, view, form)
 
 
-def _range(request: Request, run: IRun, *, follow: bool) -> Range | None:
-    """The part of the output that a request asks for by C{Range}, if it does."""
-    tag = f'"{run.record.id}"'
-    request.set_headers({"Accept-Ranges": "bytes", "ETag": tag})
-    header = request.header("range")
-    if header is None or request.method != b"GET":
-        return None
-    if request.header("if-range") not in (None, tag):
-        return None
-    log, complete = run.log, run.record.state.ended or not follow
-    return resolve(header, log.start, log.end, ended=complete)
-
-
-def _last_event_id(request: Request, form: Format, run: str) -> int | None:
+def _is_unchanged(request: Request, run: IRun, offset: int) -> bool:
     """
-    Where an C{EventSource} was when its connection broke.
+    Whether a client has the plain output from an offset on already.
+
+    @raise PreconditionFailed: see L{is_unchanged}.
+    """
+    log, tag = run.log, tag_of(run)
+    request.set_headers({"ETag": tag})
+    # An error goes before (RFC 9110, 13.2.1).
+    refused = offset < log.start or (run.record.state.ended and offset > log.end)
+    return not refused and is_unchanged(request, tag, partial(is_tag_of, run))
+
+
+def _offset_after(event_id: str | None, run: str) -> int | None:
+    """
+    Where a client was when its connection broke.
 
     @raise ParametersRefused: if it was at another run.
     """
-    text = request.header("last-event-id")
-    if text is None or form.name != "sse":
+    if event_id is None:
         return None
-    offset, named = parse_last_event_id(text)
+    offset, named = parse_last_event_id(event_id)
     if named not in (None, run):
         raise ParametersRefused(
             [RefusedParameter("Last-Event-ID", "names another run")]

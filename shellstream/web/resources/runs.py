@@ -10,9 +10,11 @@ from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunQuery, to_document
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
+from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import Resource, requires, respond_json
+from .base import Resource, requires, respond_json, to_root
+from .preconditions import entity_tag, is_unchanged
 from .query import Query
 from .request_params import JsonPairs, from_json, unknown_members
 from .run_control import CONTROLS, respond_run
@@ -73,7 +75,7 @@ class Runs(Resource):
         page = await request.context.runs.page(
             RunQuery(limit + 1, after, state, command)
         )
-        following = None
+        root, following = to_root(request), None
         if len(page) > limit:
             page = page[:limit]
             fields = {
@@ -83,10 +85,10 @@ class Runs(Resource):
                 "after": page[-1].id,
             }
             known = {name: value for name, value in fields.items() if value is not None}
-            following = f"/runs?{urlencode(known)}"
+            following = f"{root}runs?{urlencode(known)}"
             request.set_headers({"Link": f'<{following}>; rel="next"'})
-        document = {"runs": [to_document(each) for each in page], "next": following}
-        respond_json(request, document)
+        found = [to_document(each, root) for each in page]
+        respond_json(request, {"runs": found, "next": following})
 
     @requires(Action.RUN)
     async def render_POST(self, request: Request) -> None:
@@ -94,13 +96,13 @@ class Runs(Resource):
         run, began = await runs.submit(wanted)
         # A request that is repeated with its key has the same answer each time.
         request.setResponseCode(201 if began or wanted.key else 200)
-        record = run.snapshot()
+        record, root = run.snapshot(), to_root(request)
         request.set_headers(
-            {"Location": f"/runs/{record.id}", "Shellstream-Run": record.id}
+            {"Location": f"{root}runs/{record.id}", "Shellstream-Run": record.id}
         )
         # It may be another's, or have come to its end since.
         seen = runs.allows(Action.READ, record.command, record.principal)
-        document = to_document(record) if seen else {"id": record.id}
+        document = to_document(record, root) if seen else {"id": record.id}
         respond_json(request, document)
 
 
@@ -158,5 +160,10 @@ class OneRun(Resource):
 
     @requires(Action.ADMIN)
     async def render_DELETE(self, request: Request) -> None:
-        await request.context.runs.delete(self._id)
+        runs = request.context.runs
+        if request.header("if-match") or request.header("if-none-match"):
+            run = await runs.find(self._id)
+            document = to_document(run.snapshot(), to_root(request))
+            is_unchanged(request, entity_tag(json_line(document)))
+        await runs.delete(self._id)
         request.respond_no_content()

@@ -19,7 +19,7 @@ from shellstream.web.server.request import Request
 
 from .base import Resource, requires
 from .pages import CSRF_FIELD
-from .query import query_of
+from .query import LAST_EVENT_ID, last_event_id, query_of
 from .request_params import Params, from_body, from_query
 from .run_output import OutputResponder
 from .runs import key_of
@@ -51,28 +51,21 @@ class Stream(Resource):
 
     @requires(Action.RUN, Action.READ)
     async def render_GET(self, request: Request) -> None:
-        command = self._command_by_get(request)
-        params, form = self._read_query(request, command)
-        last = request.header("last-event-id")
-        if form.name == "sse" and last is not None:
-            await self._resume(request, form, last)
-        else:
-            await self._run(request, command, params, form, by_get=True)
+        await self._run_or_resume(request, self._command_by_get(request), [])
 
     def render_HEAD(self, request: Request) -> None:
         # It starts nothing: what a GET would answer with is known without a run.
-        _, form = self._read_query(request, self._command_by_get(request))
+        _, form, _ = self._read_query(request, self._command_by_get(request))
         self._responder.set_headers(request, form)
         request.finish()
 
     @requires(Action.RUN, Action.READ)
     async def render_POST(self, request: Request) -> None:
         command = self._command(request)
-        params, form = self._read_query(request, command)
         body = from_body(request.content_type, request.content.getvalue())
         # A form of our page has one field that is not the command's.
-        params += [each for each in body if each[0] != CSRF_FIELD]
-        await self._run(request, command, params, form)
+        params = [each for each in body if each[0] != CSRF_FIELD]
+        await self._run_or_resume(request, command, params)
 
     def _command_by_get(self, request: Request) -> Command:
         command = self._command(request)
@@ -82,29 +75,32 @@ class Stream(Resource):
             raise MethodNotAllowed(method, allowed, why)
         return command
 
-    def _read_query(self, request: Request, command: Command) -> tuple[Params, Format]:
-        """The command's parameters, and the format that the client asks for."""
-        params, wanted = from_query(query_of(request)), None
-        formats = [str(value) for name, value in params if name == "format"]
-        # A command may have a parameter of this name.
-        if formats and "format" not in command.params:
-            params = [each for each in params if each[0] != "format"]
-            wanted = formats[0]
-        return params, negotiate(request.header("accept"), wanted)
+    def _read_query(
+        self, request: Request, command: Command
+    ) -> tuple[Params, Format, str | None]:
+        """The command's parameters, the wanted format, and the last event's id."""
+        params, ours = Params(), dict[str, str]()
+        for name, value in from_query(query_of(request)):
+            # A command may have a parameter of such a name.
+            if name in ("format", LAST_EVENT_ID) and name not in command.params:
+                ours.setdefault(name, str(value))
+            else:
+                params.append((name, value))
+        form = negotiate(request.header("accept"), ours.get("format"))
+        return params, form, last_event_id(request, ours.get(LAST_EVENT_ID))
 
-    async def _run(
-        self,
-        request: Request,
-        command: Command,
-        params: Params,
-        form: Format,
-        *,
-        by_get: bool = False,
+    async def _run_or_resume(
+        self, request: Request, command: Command, more: Params
     ) -> None:
+        params, form, last = self._read_query(request, command)
         request.check_viewer_limit()
+        if last is not None:
+            # Clients send it in any format, and repeat a POST with it by themselves.
+            await self._resume(request, command, form, last)
+            return
         wanted = RunRequest(
             command,
-            params,
+            params + more,
             OnDisconnect.CANCEL,
             key_of(request),
             by_default=self._name is None,
@@ -113,20 +109,28 @@ class Stream(Resource):
         record = run.record
         if record.state is State.FAILED:
             raise RunFailed(record.id, record.failure or "it never started")
-        if by_get:
-            form = form.naming_run(record.id)
-        self._responder.respond(request, run, ViewOptions(lossless=began), form)
+        view = ViewOptions(lossless=began)
+        self._responder.respond(request, run, view, form.naming_run(record.id))
 
-    async def _resume(self, request: Request, form: Format, last: str) -> None:
-        """Go on where an C{EventSource} was: it reconnects, and wants no second run."""
+    async def _resume(
+        self, request: Request, command: Command, form: Format, last: str
+    ) -> None:
+        """
+        Go on where a client was when its connection broke: it wants no second run.
+
+        @raise ParametersRefused: if the id names no run of this command.
+        """
         offset, run_id = parse_last_event_id(last)
-        if run_id is None:
-            why = "names no run, and this would begin a new one; follow /runs/ID/output"
-            raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])
-        request.check_viewer_limit()
-        context = request.context
-        run = await context.runs.find(run_id)
-        view = ViewOptions(
-            offset, lossless=run.record.principal == context.runs.caller.principal.name
-        )
-        self._responder.respond(request, run, view, form.naming_run(run_id))
+        why = "names no run, and this would begin a new one; follow /runs/ID/output"
+        if run_id is not None:
+            context = request.context
+            run = await context.runs.find(run_id)
+            record = run.record
+            if record.command == command.name:
+                ours = record.principal == context.runs.caller.principal.name
+                view = ViewOptions(offset, lossless=ours)
+                form = form.naming_run(run_id)
+                self._responder.respond(request, run, view, form)
+                return
+            why = f"names a run of another command than {command.name}"
+        raise ParametersRefused([RefusedParameter("Last-Event-ID", why)])

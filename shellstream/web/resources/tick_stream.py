@@ -16,7 +16,7 @@ from shellstream.output.negotiation import negotiate
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires
-from .query import Query
+from .query import LAST_EVENT_ID, Query
 from .run_output import OutputResponder, announce_trailers
 
 #: The defaults and limits of a ticker: ticks, and seconds.
@@ -149,7 +149,8 @@ class Doctor(Resource):
 
     @requires()
     def render_GET(self, request: Request) -> None:
-        query = Query.of(request, "count", "interval", "idle", "format")
+        # A client that comes back gets ticks from the first one again.
+        query = Query.of(request, "count", "interval", "idle", "format", LAST_EVENT_ID)
         count = query.number("count", 1, MAX_COUNT)
         interval = query.seconds("interval", MAX_INTERVAL)
         ticks = Ticks(

@@ -413,7 +413,7 @@ class CommandTests(OpenApiTestCase):
             schema = json.loads(json.dumps(each.schema()))
             self.assertEqual(given[name]["schema"], schema)
             self.assertEqual(given[name]["required"], name == "text")
-        self.assertEqual(set(given), set(EVERY.params))
+        self.assertEqual(set(given), {*EVERY.params, "lastEventId"})
 
     def test_format(self) -> None:
         """C{format} selects the format, unless it is a parameter of the command."""
@@ -422,6 +422,12 @@ class CommandTests(OpenApiTestCase):
             told = self.given("/stream/say", method)
             self.assertEqual(told["format"]["schema"], ours)
         self.assertNotIn("format", self.given("/stream/every-kind.of", "post"))
+        named = String(name="lastEventId", default="x")
+        say = evolve(SAY, argv=("say", "{lastEventId}"), params={"lastEventId": named})
+        self.serve(Config(commands={"say": say}))
+        self.assertNotIn("lastEventId", self.given("/stream/say", "post"))
+        reply = self.once("POST", "/stream/say?lastEventId=1")
+        self.assertEqual(reply.status, 200)
 
     def test_order(self) -> None:
         """The schema of C{POST /runs} accepts the same requests as the daemon."""

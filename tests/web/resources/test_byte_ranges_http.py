@@ -2,7 +2,7 @@
 
 from shellstream.model.events import Stream
 from shellstream.web.resources.query import MAX_OFFSET
-from tests.support.http import Reply
+from tests.support.http import Connection, Reply
 from tests.support.web import ANNOUNCED, SMALL, OutputTestCase
 
 
@@ -38,7 +38,7 @@ class EndedTests(RangeTestCase):
             "content-range": "bytes 2-8/12",
             "content-length": "7",
             "content-type": "text/plain; charset=utf-8",
-            "etag": f'"{self.run_.run.id}"',
+            "etag": f'"{self.run_.run.id}-12"',
             "accept-ranges": "bytes",
             "shellstream-run": self.run_.run.id,
             "x-content-type-options": "nosniff",
@@ -120,12 +120,36 @@ class LiveTests(RangeTestCase):
         self.run_.say(b"hello")
 
     def test_open(self) -> None:
-        """An open range ends at the newest byte; the whole length is unknown."""
-        reply = self.part("1-")
-        self.assertEqual((reply.status, reply.body, reply.whole), (206, b"ello", True))
-        self.assertEqual(reply.headers["content-range"], "bytes 1-4/*")
-        self.assertEqual(reply.headers["content-length"], "4")
+        """
+        A range from the first byte on, or of the last bytes, ends at the newest byte;
+        the whole length is unknown.
+        """
+        reply = self.part("0-")
+        self.assertEqual((reply.status, reply.body, reply.whole), (206, b"hello", True))
+        self.assertEqual(reply.headers["content-range"], "bytes 0-4/*")
+        self.assertEqual(reply.headers["content-length"], "5")
         self.assertEqual(self.part("-2").body, b"lo")
+        self.part("-0")
+        self.assert_problem(416)
+
+    def test_resumed(self) -> None:
+        """A client that has some of the output gets all that is still to come."""
+        reply = self.part("1-")
+        self.assertEqual((reply.status, reply.body, reply.whole), (206, b"ello", False))
+        tag = reply.headers["etag"]
+        self.run_.say(b", ")
+        other = Connection(self.site)
+        path = f"/runs/{self.run_.run.id}/output"
+        headers = {"Range": "bytes=5-", "If-Range": tag}
+        self.assertEqual(other.ask("GET", path, headers=headers).status, 206)
+        self.run_.say(b"world")
+        self.run_.exit()
+        for connection, body in (
+            (self.connection, b"ello, world"),
+            (other, b", world"),
+        ):
+            reply = connection.reply()
+            self.assertEqual((reply.body, reply.whole), (body, True))
 
     def test_goes_on(self) -> None:
         """A range with a far end goes on with the run, and ends with it."""
@@ -170,4 +194,5 @@ class LiveTests(RangeTestCase):
             self.run_.say(b"x" * 100)
         self.part("0-")
         self.assert_problem(410, "ask for offset=600")
-        self.assertEqual(self.part("600-").headers["content-range"], "bytes 600-899/*")
+        reply = self.part("600-")
+        self.assertEqual(reply.headers["content-range"], f"bytes 600-{MAX_OFFSET}/*")

@@ -14,7 +14,7 @@ from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.model.limits import Limits
-from tests.support.http import WebTestCase
+from tests.support.http import WebTestCase, resolved
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -75,7 +75,7 @@ class JsonIndexTests(IndexTestCase):
         self.assertEqual(reply.headers["x-content-type-options"], "nosniff")
         self.assertNotIn(b"secret", reply.body)
         self.assertTrue(reply.body.endswith(b"}\n"))
-        return json.loads(reply.body)
+        return resolved(path, json.loads(reply.body))
 
     def test_index(self) -> None:
         """
@@ -86,12 +86,12 @@ class JsonIndexTests(IndexTestCase):
             "version": __version__,
             "stream": "/stream",
             "default": "say",
-            "commands": "/commands",
-            "runs": "/runs",
-            "events": "/events",
-            "doctor": "/doctor",
-            "healthz": "/healthz",
-            "openapi": "/openapi.json",
+            "commands": "commands",
+            "runs": "runs",
+            "events": "events",
+            "doctor": "doctor",
+            "healthz": "healthz",
+            "openapi": "openapi.json",
         }
         self.assertEqual(self.document("/"), expected)
         self.assertEqual(self.document("/", Accept="*/*"), expected)

@@ -57,7 +57,7 @@ class LoginTests(AuthenticationTestCase):
         The cookie is hidden from scripts and other sites, and has the token's rights.
         """
         reply = self.login(self.tokens.make("alice", own=True), "/runs")
-        self.assertEqual((reply.status, reply.headers["location"]), (303, "/runs"))
+        self.assertEqual((reply.status, reply.headers["location"]), (303, "./runs"))
         set_cookie = reply.headers["set-cookie"].lower()
         for attribute in ("httponly", "samesite=strict", "path=/"):
             self.assertIn(attribute, set_cookie)
@@ -99,7 +99,7 @@ class LoginTests(AuthenticationTestCase):
         ):
             reply = self.login(token, then)
             self.assertEqual(
-                (reply.status, reply.headers["location"]), (303, "/"), then
+                (reply.status, reply.headers["location"]), (303, "./"), then
             )
 
     def test_csrf_token(self) -> None:

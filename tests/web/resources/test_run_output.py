@@ -41,7 +41,7 @@ class LiveTests(OutputTestCase):
             "x-accel-buffering": "no",
             "vary": "Accept, Origin",
             "accept-ranges": "bytes",
-            "etag": f'"{self.run_.run.id}"',
+            "etag": f'"{self.run_.run.id}-0"',
             "transfer-encoding": "chunked",
             "trailer": ANNOUNCED,
             "shellstream-run": self.run_.run.id,
@@ -100,7 +100,6 @@ class LiveTests(OutputTestCase):
         self.assert_body(b"out2\n", "?stream=stdout&tail=1", whole=False)
         # A part has no byte ranges of the whole.
         self.assertNotIn("accept-ranges", self.reply().headers)
-        self.assertNotIn("etag", self.reply().headers)
 
     def test_no_follow(self) -> None:
         """A viewer that does not follow gets the output so far, uncounted."""
@@ -149,15 +148,19 @@ class EndedTests(OutputTestCase):
         self.run_.exit(3)
 
     def test_whole(self) -> None:
-        """The output is whole, with the end in headers as well as in trailers."""
-        reply = self.output()
-        self.assertEqual((reply.body, reply.whole), (b"abc\ndef\n", True))
-        expected = {"shellstream-state": "exited", "shellstream-exit-code": "3"}
-        self.assertEqual(reply.trailers, expected)
-        for name, value in expected.items():
-            self.assertEqual(reply.headers[name], value)
-        self.assertNotIn("shellstream-exit-signal", reply.headers)
-        self.assertEqual(reply.headers["trailer"], ANNOUNCED)
+        """The output has its length and, in place of trailers, headers with the end."""
+        for query in ("", "?follow=false", "?stream=stderr", "?gap=skip"):
+            reply = self.output(query)
+            body = b"def\n" if "stderr" in query else b"abc\ndef\n"
+            self.assertEqual((reply.body, reply.whole), (body, True))
+            expected = {"shellstream-state": "exited", "shellstream-exit-code": "3"}
+            for name, value in expected.items():
+                self.assertEqual(reply.headers[name], value)
+            self.assertNotIn("shellstream-exit-signal", reply.headers)
+            self.assertNotIn("trailer", reply.headers)
+            self.assertEqual(reply.trailers, {})
+        self.assertEqual(self.output().headers["content-length"], "8")
+        self.assertNotIn("transfer-encoding", self.reply().headers)
 
     def test_offset(self) -> None:
         """The output can be read from any byte on, and from its end, but not beyond."""

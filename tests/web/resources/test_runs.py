@@ -18,7 +18,7 @@ class CreateTests(RunsTestCase):
         found = self.document(201)
         self.assertEqual(self.started.invocation.argv, ("echo", "a b"))
         self.assertEqual(UUID(found["id"]).version, 7)
-        self.assertEqual(reply.headers["location"], f"/runs/{found['id']}")
+        self.assertEqual(self.connection.target(), f"/runs/{found['id']}")
         self.assertEqual(reply.headers["shellstream-run"], found["id"])
         expected = {
             "command": "echo",
@@ -140,10 +140,10 @@ class CreateTests(RunsTestCase):
     def test_cannot_start(self) -> None:
         """A run that could not be started is reported, and can be read."""
         self.spawn.error = CannotStart("say", "its program was not found")
-        reply = self.post("/runs", {})
-        found = self.document(201)
+        self.post("/runs", {})
+        found, where = self.document(201), self.connection.target()
         self.assertEqual(self.get("/runs")["runs"], [found])
-        self.assertEqual(self.get(reply.headers["location"]), found)
+        self.assertEqual(self.get(where), found)
         self.assertEqual(found["state"], "failed")
         self.assertIn("its program was not found", found["failure"])
         self.assertEqual(found["end"]["state"], "failed")

@@ -218,7 +218,7 @@ class OriginTests(RunsTestCase):
         """The page at C{/} may do it all."""
         headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://x"}
         self.ask("POST", "/runs", b"{}", headers)
-        path = self.reply().headers["location"]
+        path = self.connection.target()
         self.ask("POST", f"{path}/cancel", b"", headers)
         self.assertEqual(self.reply().status, 202)
         self.started.exit(None, 15)
