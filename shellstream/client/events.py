@@ -107,4 +107,5 @@ class CommandInfo(TypedDict):
     stdin: bool
     tty: bool
     timeout: float | None
+    linger: float
     parameters: dict[str, Any]

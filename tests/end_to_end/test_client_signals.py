@@ -108,16 +108,24 @@ class SignalTests(ClientTestCase):
         """A hangup leaves; the run is ended after its C{linger}."""
         lifeline = await self.begin("echo ready; sleep 1000 & wait", keys="linger = 0")
         self.program.signal("HUP")
-        self.assertEqual(await self.ends(129), "")
+        self.assertIn("left; the run is ended in 0 s", await self.ends(129))
         await lifeline.cut()
 
     async def test_detach(self) -> None:
-        """With C{--detach-on-int} the run goes on, and a message says how to return."""
+        """
+        With C{--detach-on-int} the run goes on, and a message says how to return. Then
+        C{attach} leaves it as it is, too.
+        """
         await self.begin("echo ready; exec sleep 1000", "--detach-on-int")
         (run_,) = await self.runs()
         self.program.signal("INT")
         said = await self.ends(130)
         self.assertIn(f"the run goes on; shellstream attach {run_['id']}", said)
+        for name, code in (("TERM", 143), ("INT", 130)):
+            self.program = self.client("attach", run_["id"])
+            await self.program.seen(b"ready\n")
+            self.program.signal(name)
+            self.assertIn("left; the run goes on; ", await self.ends(code))
         await self.done("cancel", run_["id"])
         client = await self.done("attach", run_["id"], code=143)
         self.assertTrue(client.out.startswith(b"ready\n"))

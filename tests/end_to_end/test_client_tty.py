@@ -124,7 +124,7 @@ class LeavingTests(TerminalTestCase):
         await self.program.seen(b"x~.\r~x\r~.\r")
         self.type("~")
         self.type(".")
-        self.assertIn("left; the run is ended soon", await self.left(129))
+        self.assertIn("left; the run is ended in ", await self.left(129))
         (found,) = await self.runs()
         await self.client("attach", found["id"]).ended()
         (found,) = await self.runs()

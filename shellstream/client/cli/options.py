@@ -233,7 +233,18 @@ SUBCOMMANDS = {
     ),
     "attach": Subcommand(
         "follow a run to its end, and exit as it does",
-        (_RUN, *_BEGINNING, *SHOWING, _DETACH, *CONNECTING),
+        (
+            _RUN,
+            *_BEGINNING,
+            *SHOWING,
+            _option(
+                "--signal-on-int",
+                action="store_true",
+                help="on Ctrl-C interrupt the run, as its starter does; without this "
+                "option Ctrl-C only leaves",
+            ),
+            *CONNECTING,
+        ),
     ),
     "output": Subcommand(
         "show what a run has written until now",

@@ -2,12 +2,12 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeVar
+from signal import SIGINT, SIGTERM
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from shellstream.client.api import Client
 from shellstream.client.errors import ClientError, Usage
@@ -20,15 +20,13 @@ from .exit_codes import describe_end, exit_code
 from .messages import Messages
 from .render import NdjsonRenderer, PlainRenderer
 from .settings import load_settings, make_wire
-from .signals import SignalHandler
+from .signals import SignalHandler, until_done
 from .stdin import StdinReader, is_redirected
 from .stdout import OutputWriter
 from .target import Target, subcommand_hint
 
 if TYPE_CHECKING:
     from .local_terminal import LocalTerminal
-
-_T = TypeVar("_T")
 
 
 async def run(reactor: Any, args: Namespace) -> int:
@@ -68,6 +66,7 @@ async def _run(
             return await session.follow(following, target.name)
         # POST /stream starts and follows in one request, but takes neither input nor
         # a terminal, and ends with its viewers: all else takes two requests.
+        session.signals.starts_for_good = args.detach_on_int
         started = await client.start(
             target.name,
             target.params,
@@ -138,6 +137,14 @@ def _needs_times(args: Namespace) -> bool:
     return ndjson or bool(args.timestamps)
 
 
+def _leave_on(args: Namespace) -> Collection[int]:
+    """The signals that leave a run as it is, instead of interrupting or ending it."""
+    if args.subcommand == "attach":
+        # Another client may have started it, and others may watch it.
+        return () if args.signal_on_int else (SIGINT, SIGTERM)
+    return (SIGINT,) if args.detach_on_int else ()
+
+
 class _Session:
     """One run on its way to stdout and stderr. Use it as a context manager."""
 
@@ -156,8 +163,8 @@ class _Session:
             retry_for=args.retry_for,
             on_retry=self.messages.retrying,
         )
-        self._signals = SignalHandler(reactor, self.client, self.messages)
-        self._stdout.watch_reader(lambda: self._signals.exit(141))
+        self.signals = SignalHandler(reactor, self.client, self.messages)
+        self._stdout.watch_reader(lambda: self.signals.exit(141))
 
     def __enter__(self) -> "_Session":
         return self
@@ -195,9 +202,9 @@ class _Session:
             return await until_done(showing, self._send_input(started["id"], source))
 
     async def _send_input(self, run_id: str, source: StdinReader) -> None:
-        self._signals.sending_input = True
+        self.signals.sending_input = True
         await self.client.feed(run_id, source)
-        self._signals.sending_input = False
+        self.signals.sending_input = False
 
     async def use_terminal(
         self, terminal: "LocalTerminal", started: RunInfo, following: Following
@@ -206,7 +213,7 @@ class _Session:
         from .tty_session import TtySession
 
         session = TtySession(
-            self._reactor, terminal, started, self.client, self.messages, self._signals
+            self._reactor, terminal, started, self.client, self.messages, self.signals
         )
         with session:
             showing = self._show(
@@ -244,8 +251,10 @@ class _Session:
         renderer: PlainRenderer | NdjsonRenderer | None = None
         async with following:
             if to_end:
-                self._signals.follow(following, detach=args.detach_on_int)
+                self.signals.follow(following, leave_on=_leave_on(args))
             async for event in following:
+                if self.signals.leaving:
+                    await Deferred()  # until the program exits
                 # The id of the run is known only from its first event on.
                 if renderer is None:
                     assert following.run is not None
@@ -283,28 +292,3 @@ class _Session:
         return PlainRenderer(
             self._stdout, self._stderr, timestamps=args.timestamps, prefix=prefix
         )
-
-
-async def until_done(
-    main: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]
-) -> _T:
-    """
-    Run coroutines at once until C{main} is done, and return its result; then cancel
-    the others. An error of any of them ends all.
-    """
-    done: Deferred[_T] = Deferred()
-
-    def failed(failure: Failure) -> None:
-        if not done.called:  # what a cancelled coroutine raises comes too late
-            done.errback(failure)
-
-    running = Deferred.fromCoroutine(main)
-    tasks: list[Deferred[Any]] = [running, *map(Deferred.fromCoroutine, others)]
-    running.addCallback(done.callback)
-    for task in tasks:
-        task.addErrback(failed)
-    try:
-        return await done
-    finally:
-        for task in tasks:
-            task.cancel()

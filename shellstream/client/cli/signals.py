@@ -2,9 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -14,6 +14,11 @@ from shellstream.client.errors import ClientError, Refused
 from shellstream.client.follow import Following
 
 from .messages import Messages
+
+_T = TypeVar("_T")
+
+#: Seconds to wait, on leaving, for the server to say what becomes of the run.
+_LEAVE_TIMEOUT = 2.0
 
 #: The signals that end a program.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,6 +76,31 @@ def run_until_done(reactor: Any, main: Callable[[], Coroutine[Any, Any, int]]) -
     return outcome
 
 
+async def until_done(
+    main: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]
+) -> _T:
+    """
+    Run coroutines at once until C{main} is done, and return its result; then cancel
+    the others. An error of any of them ends all.
+    """
+    done: Deferred[_T] = Deferred()
+
+    def failed(failure: Failure) -> None:
+        if not done.called:  # what a cancelled coroutine raises comes too late
+            done.errback(failure)
+
+    running = Deferred.fromCoroutine(main)
+    tasks: list[Deferred[Any]] = [running, *map(Deferred.fromCoroutine, others)]
+    running.addCallback(done.callback)
+    for task in tasks:
+        task.addErrback(failed)
+    try:
+        return await done
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class SignalHandler:
     """
     Turns signals into requests, and leaves when they are repeated.
@@ -80,32 +110,58 @@ class SignalHandler:
     once where no run can be told: before it began, and after its end, as when a slow
     terminal still shows the last of the output.
 
+    @ivar leaving: whether the program is about to exit: nothing more is shown.
+    @ivar starts_for_good: whether a run that is being started goes on without viewers.
     @ivar sending_input: whether the run waits for more input from us. Leaving then
         does not end the input: half of it must not look like all of it.
     """
 
     def __init__(self, reactor: Any, client: Client, messages: Messages) -> None:
+        self._reactor = reactor
         self._client = client
         self._messages = messages
         self._following: Following | None = None
-        self.sending_input = False
-        self._detach = False
+        self.sending_input = self.leaving = self.starts_for_good = False
+        self._leave_on: Collection[int] = ()
         self._counts: dict[int, int] = {}
         self._cleanup: Callable[[], object] | None = None
         on_ending_signals(reactor, self._received)
 
-    def follow(self, following: Following, *, detach: bool) -> None:
+    def follow(self, following: Following, *, leave_on: Collection[int]) -> None:
         """
         Send signals to the run of C{following} from now on.
 
-        @param detach: Ctrl-C leaves, and the run goes on.
+        @param leave_on: the signals that leave at once, and do nothing to the run.
         """
         self._following = following
-        self._detach = detach
+        self._leave_on = (*leave_on, signal.SIGHUP)
 
     def set_cleanup(self, cleanup: Callable[[], object] | None) -> None:
         """Have this called before the program exits, wherever that is decided."""
         self._cleanup = cleanup
+
+    def leave(self, code: int) -> None:
+        """
+        Show no more; say what becomes of the run, and end the program. A further signal
+        ends it at once, as does a server that does not answer.
+        """
+        run = None if self._following is None else self._following.run
+        if run is None or self.leaving:
+            self.exit(code)
+        self.leaving = True
+        if self._cleanup is not None:
+            self._cleanup()
+
+        def failed(failure: Failure) -> str:
+            why = failure.value if failure.check(ClientError) else "no answer"
+            how = f"shellstream show {run} tells what becomes of the run"
+            return f"left; {how} ({why})"
+
+        asking = Deferred.fromCoroutine(self._farewell(run))
+        asking.addTimeout(_LEAVE_TIMEOUT, self._reactor)
+        asking.addErrback(failed)
+        asking.addCallback(self._messages.info)
+        asking.addBoth(lambda _: self.exit(code))
 
     def exit(self, code: int) -> NoReturn:
         """End the program now."""
@@ -118,14 +174,13 @@ class SignalHandler:
     def _received(self, number: int) -> None:
         run = None if self._following is None else self._following.run
         count = self._counts[number] = self._counts.get(number, 0) + 1
-        if run is None:
+        if run is None and self.starts_for_good:
+            how = "it may have started a run; shellstream ps lists it"
+            self._messages.info(f"left before the server answered: {how}")
+        if run is None or self.leaving:
             self.exit(128 + number)
-        elif number == signal.SIGINT and self._detach:
-            on = "on, and its input stays open" if self.sending_input else "on"
-            self._messages.info(
-                f"the run goes {on}; shellstream attach {run} follows it"
-            )
-            self.exit(128 + number)
+        elif number in self._leave_on:
+            self.leave(128 + number)
         elif number == signal.SIGINT and count == 1:
             self._messages.detail("interrupted; again to cancel the run")
             self._request(number, self._interrupt(run))
@@ -135,6 +190,7 @@ class SignalHandler:
             self._messages.info("cancelling; again to leave without waiting")
             self._request(number, self._cancel(run))
         else:
+            self._messages.info("left; the server was asked to cancel the run")
             self.exit(128 + number)
 
     async def _interrupt(self, run: str) -> None:
@@ -147,6 +203,28 @@ class SignalHandler:
                 await self._client.cancel(run)
             else:
                 self._exit_after_end(run)
+
+    async def _farewell(self, run_id: str) -> str:
+        """What becomes of a run without us, in words."""
+        run = await self._client.show(run_id)
+        attach = f"shellstream attach {run_id}"
+        if run["ended"] is not None:
+            return f"the run has ended; {attach} shows all of its output"
+        waits = ", and its input stays open" if self.sending_input else ""
+        if run["on_disconnect"] == "keep":
+            how = f"{attach} follows it, shellstream signal {run_id} INT interrupts it"
+            return f"left; the run goes on{waits}; {how}"
+        when = await self._when_ended(run["command"])
+        how = f"unless a client watches it: {attach}"
+        return f"left{waits}; the run is ended {when}, {how}"
+
+    async def _when_ended(self, name: str) -> str:
+        """When a run of this command is ended that has no viewer."""
+        try:
+            command = await self._client.command(name)
+        except ClientError:  # it is not in the configuration any more
+            return "soon"
+        return "soon" if command is None else f"in {command['linger']:g} s"
 
     async def _cancel(self, run: str) -> None:
         try:

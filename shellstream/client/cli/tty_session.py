@@ -62,7 +62,7 @@ class TtySession:
             signal.SIGWINCH: self._note_resize,
             signal.SIGCONT: self._resume,
             # From another terminal, since Ctrl-\\ goes to the command.
-            signal.SIGQUIT: partial(self._signals.exit, 128 + signal.SIGQUIT),
+            signal.SIGQUIT: partial(self._signals.leave, 128 + signal.SIGQUIT),
         }
         self._before = {number: signal.getsignal(number) for number in handlers}
         for number, handler in handlers.items():
@@ -101,16 +101,8 @@ class TtySession:
     def _filter_keys(self, data: bytes) -> bytes:
         sent = self._escape.feed(data)
         if self._escape.found:
-            self._restore()
-            self._messages.info(self._farewell())
-            self._signals.exit(128 + signal.SIGHUP)
+            self._signals.leave(128 + signal.SIGHUP)
         return sent
-
-    def _farewell(self) -> str:
-        how = f"shellstream attach {self._run['id']} shows its output"
-        if self._run["on_disconnect"] == "keep":
-            return f"left; the run goes on; {how}"
-        return f"left; the run is ended soon, unless another client watches it; {how}"
 
     def _resume(self) -> None:
         # While we were stopped, the shell has used the terminal in its own mode.

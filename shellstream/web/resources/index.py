@@ -83,6 +83,7 @@ def to_document(command: Command, root: str = "") -> dict[str, object]:
         "stdin": command.stdin,
         "tty": command.tty,
         "timeout": command.limits.timeout,
+        "linger": command.limits.linger,
         "parameters": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             **command.parameter_schema(),

@@ -123,6 +123,7 @@ class JsonIndexTests(IndexTestCase):
                 "stdin": False,
                 "tty": False,
                 "timeout": 30.0,
+                "linger": 10.0,
             },
         )
         self.assertEqual(schema["type"], "object")
