@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shellstream.client.doctor.exchange import Arrival, Ending, Exchange
-from shellstream.client.doctor.server_diagnosis import Hop, Length, Probe
+from shellstream.client.doctor.hops import Hop, Length, Probe
 from shellstream.client.doctor.stream_diagnosis import StreamProbe
 from shellstream.client.doctor.ticks import Baseline
 from shellstream.model.events import rfc3339

@@ -31,6 +31,27 @@ class FakeProbeClient(ProbeClient):
         return ticking(sent, self.ways[url.split("/")[2]](sent))
 
 
+class BusyProbeClient(FakeProbeClient):
+    """Refuses so many times, and then answers."""
+
+    def __init__(self, busy: Exchange, times: int, **ways: Way) -> None:
+        super().__init__(None, **ways)
+        self.busy = busy
+        self.times = times
+        self.paused: list[float] = []
+
+    async def ask(
+        self, url: str, timeout: float, *, query: str = "", gzip: bool = False
+    ) -> Exchange:
+        if self.times:
+            self.times -= 1
+            return self.busy
+        return await super().ask(url, timeout, query=query, gzip=gzip)
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+
+
 class StreamProbeClient(ProbeClient):
     """Answers with one stream, as it comes with gzip offered and without."""
 

@@ -20,6 +20,10 @@ MAX_SAMPLE, MAX_ARRIVALS = 1 << 18, 4096
 #: head of a request (C{large_client_header_buffers 4 8k}).
 MAX_HEAD = 1 << 16
 
+#: Headers that are lists (RFC 9110, 5.3): several lines of one are joined. Of others
+#: the first counts: Caddy sends its C{Server} before that of the server behind it.
+_LISTS = {"cache-control", "content-encoding", "transfer-encoding", "via"}
+
 #: Seconds: what arrives within them counts as one burst. One write can reach us in two
 #: segments, the second after a delayed acknowledgement, which Linux sends after 40 ms
 #: (C{TCP_DELACK_MIN} in C{include/net/tcp.h}).
@@ -40,6 +44,7 @@ class Ending(Enum):
     WHOLE = "whole"
     CLOSED = "closed"  # the end or a cut: without framing the two look the same
     CUT = "cut"
+    MALFORMED = "malformed"  # it is no HTTP, or not up to its end
     OVERDUE = "overdue"  # we stopped waiting
     ENOUGH = "enough"  # we read as much as we keep
 
@@ -78,20 +83,24 @@ class Exchange:
     @ivar requested: when the request was sent.
     @ivar answered: when the head of the response was complete; L{None} if it never was.
     @ivar ended: when the last of the response arrived, or we stopped reading.
-    @ivar headers: by names in lower case; the last one of several.
+    @ivar connected: seconds that it took to connect, without TLS.
+    @ivar headers: by names in lower case; of several the first, or all of a list.
     @ivar arrivals: the body, up to L{MAX_SAMPLE} bytes.
     @ivar size: of the body, in bytes.
+    @ivar problem: why what came is no HTTP, or from where on; L{None} if it is.
     """
 
     requested: float
     answered: float | None = None
     ended: float = 0.0
+    connected: float = 0.0
     version: str = ""
     status: int = 0
     headers: Mapping[str, str] = field(factory=dict)
     arrivals: list[Arrival] = field(factory=list)
     size: int = 0
     ending: Ending | None = None
+    problem: str | None = None
     certificate: Certificate | None = None
 
     @property
@@ -127,12 +136,10 @@ class ResponseRecorder:
     Parses a response while it arrives, and records when each part came.
 
     @ivar exchange: what has come so far.
-    @ivar error: why the bytes are no HTTP response; L{None} if they are one.
     """
 
     def __init__(self, requested: float) -> None:
         self.exchange = Exchange(requested)
-        self.error: str | None = None
         self._headers: dict[str, str] = {}
         self._now = requested
         self._head_size = 0
@@ -152,10 +159,17 @@ class ResponseRecorder:
             return
         self._now = now
         if self.exchange.answered is None:
-            self._head_size += len(data)
-            if self._head_size > MAX_HEAD:
+            # In two steps: the first read may bring much of the body as well.
+            room = MAX_HEAD - self._head_size
+            self._head_size += len(data[:room])
+            self._parse(data[:room])
+            data = data[room:]
+            if self.exchange.answered is None and data:
                 self._fail("the head of the response has no end")
-                return
+        if data and not self.done:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -174,8 +188,11 @@ class ResponseRecorder:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.exchange.answered is None:  # what comes after the body is a trailer
-            text = value.decode("latin-1")
-            self._headers[name.decode("latin-1").lower()] = text
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            if key not in self._headers:
+                self._headers[key] = text
+            elif key in _LISTS:
+                self._headers[key] += f", {text}"
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -214,8 +231,8 @@ class ResponseRecorder:
 
     def _fail(self, error: str) -> None:
         if not self.done:
-            self.error = error
-            self.end(self._now, Ending.CUT)
+            self.exchange.problem = error
+            self.end(self._now, Ending.MALFORMED)
 
     def end(self, now: float, ending: Ending) -> None:
         """Record nothing from now on, for the reason that C{ending} gives."""

@@ -22,8 +22,11 @@ class Kind(Enum):
 
     NO_CHUNKS = "no-chunks"
     NO_CHUNKS_BEHIND = "no-chunks-behind"
+    MALFORMED = "malformed"
+    TRAILERS = "trailers"
     AT_THE_END = "at-the-end"
     BATCHES = "batches"
+    WHOLE_LINES = "whole-lines"
     LATE = "late"
     CUT = "cut"
     CUT_WHEN_IDLE = "cut-when-idle"
@@ -32,6 +35,7 @@ class Kind(Enum):
     TLS_UNTRUSTED = "tls-untrusted"
     TLS_REPLACED = "tls-replaced"
     COMMAND_BUFFERS = "command-buffers"
+    NEEDS_TERMINAL = "needs-terminal"
 
 
 @frozen(kw_only=True)
@@ -113,5 +117,5 @@ def duration(seconds: float) -> str:
 
 
 def in_bursts(count: int) -> str:
-    """How output arrived: in one go, in 3 bursts."""
-    return "in one go" if count == 1 else f"in {count} bursts"
+    """How output arrived: all at once, in 3 pieces."""
+    return "all at once" if count == 1 else f"in {count} pieces"

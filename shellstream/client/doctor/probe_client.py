@@ -15,13 +15,14 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from shellstream import __version__
-from shellstream.client.errors import CannotConnect, NotHTTP
+from shellstream.client.errors import CannotConnect
 from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
 from shellstream.client.transport.treq_wire import connection_error, request_error
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
@@ -62,7 +63,7 @@ class ProbeClient:
         @param timeout: seconds after which recording ends, if the response does not.
         @param query: a query to add to the URL.
         @param gzip: whether to offer compression.
-        @raise ClientError: if the server cannot be reached or does not speak HTTP.
+        @raise ClientError: if the server cannot be reached.
         """
         connection, certificate = await self._connect(url)
         trusted = certificate is None or certificate.problem is None
@@ -75,10 +76,13 @@ class ProbeClient:
             recorder.end(time.monotonic(), Ending.OVERDUE)
         finally:
             connection.abort()
-        if recorder.error is not None:
-            raise NotHTTP(url, recorder.error)
         recorder.exchange.certificate = certificate
+        recorder.exchange.connected = connection.connect_time
         return recorder.exchange
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await deferLater(self._reactor, seconds)
 
     async def _connect(self, url: str) -> tuple["_Connection", Certificate | None]:
         """A connection, and the certificate of the server; L{None} without TLS."""
@@ -113,10 +117,12 @@ class ProbeClient:
         endpoint: Any = HappyEyeballsEndpoint(self._reactor, parts.hostname or "", port)
         if creator is not None:
             endpoint = wrapClientTLS(creator, endpoint, self._reactor)
+        began = time.monotonic()
         try:
             connection: _Connection = await endpoint.connect(factory)
         except Exception as error:
             raise request_error(url, error) from error
+        connection.connect_time = time.monotonic() - began
         return connection
 
     async def _handshake(self, url: str, connection: "_Connection") -> str | None:
@@ -146,7 +152,10 @@ class _Connection(Protocol):
 
     @ivar secured: fires after the TLS handshake, or fails as that does.
     @ivar recorded: fires when the recorder is done.
+    @ivar connect_time: seconds that it took to connect.
     """
+
+    connect_time = 0.0
 
     def __init__(self, secure: bool) -> None:
         self._secure = secure

@@ -2,7 +2,7 @@
 
 from .exchange import Exchange, Framing
 from .findings import Finding, Kind, Layer
-from .suspects import Suspect, cures
+from .suspects import Suspect
 
 #: What compression does, after who does it.
 COMPRESSION_DELAYS = (
@@ -26,7 +26,7 @@ def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
             "announces the length of the response (Content-Length): so it had all of "
             "the output before it sent the first byte"
         )
-    if suspect.for_development:
+    if suspect.for_development and suspect.layer is Layer.SERVER:
         # Bottle with gunicorn, and waitress, were seen to stream in chunks.
         cure: tuple[str, ...] = (
             "# Bottle:",
@@ -34,11 +34,10 @@ def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
             "# Flask, Django and others: gunicorn or waitress, not the development "
             "server",
         )
-    elif suspect.layer is Layer.PROXY or suspect.proxy is not None:
-        known = cures(Kind.NO_CHUNKS, suspect.proxy)
-        cure = (*known, "# other proxies: let them answer in HTTP/1.1, chunked")
     else:
-        cure = ("# the server: let it answer in HTTP/1.1, chunked",)
+        cure = suspect.cures(Kind.NO_CHUNKS)
+        if suspect.layer is Layer.PROXY and suspect.program is None:
+            cure = (*cure, "# other proxies: let them answer in HTTP/1.1, chunked")
     return suspect.finding(
         Kind.NO_CHUNKS,
         does,

@@ -5,12 +5,11 @@ Pure. The addresses are in order from the server outwards. What shows at one of 
 and at none before it, is caused by what stands between the two.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from statistics import median_high
 
-from attrs import frozen
+from attrs import evolve
 
 from .exchange import Ending, Exchange
 from .findings import (
@@ -23,70 +22,19 @@ from .findings import (
     response_facts,
     where_first_seen,
 )
+from .hops import Hop, Length, Probe
 from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
-from .suspects import Suspect, cures, suspect_at
-from .ticks import NOTICEABLE, Baseline, Delivery, DeliveryPattern, classify, ticks
+from .server_cuts import cut_findings
+from .suspects import CURES, Suspect, suspect_at
+from .ticks import DISTANT, NOTICEABLE, Delivery, DeliveryPattern, ticks
 
 #: Seconds by which clocks may differ before a note says so. Machines that set their
 #: clocks by NTP differ by less than 0.1 s; times of day are shown in whole seconds.
 SKEW = 2.0
 
-#: Seconds between the signs of life of a silent stream in C{sse}, C{ndjson} and
-#: C{frames}. What is cut after a longer silence would survive in these formats.
-_KEEPALIVE = 15
-
-
-class Length(Enum):
-    """How long a probe lasts, by what it tests."""
-
-    SHORT = "short"  # how each tick arrives
-    LONG = "long"  # whether the stream lasts
-    IDLE = "idle"  # whether the stream survives silence
-
-
-@frozen
-class Probe:
-    """
-    A stream to ask for.
-
-    @ivar form: its format.
-    @ivar gzip: whether we offer to accept gzip, as most clients do by themselves.
-    """
-
-    form: str
-    length: Length = Length.SHORT
-    gzip: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.form} with gzip offered" if self.gzip else self.form
-
-
-@frozen
-class Hop:
-    """
-    An address of the server: its own, or that of a proxy.
-
-    @ivar streams: what came of each probe.
-    """
-
-    url: str
-    base: Baseline
-    streams: Mapping[Probe, Exchange]
-
-    @property
-    def typical(self) -> Exchange:
-        """An exchange whose headers stand for all."""
-        # A proxy's own error pages do not show how it treats streams.
-        found = tuple(self.streams.values())
-        return next((each for each in found if each.status == 200), found[0])
-
-    def deliveries(self) -> dict[Probe, Delivery]:
-        """How the ticks of the short probes arrived."""
-        return {
-            probe: classify(ticks(exchange), self.base)
-            for probe, exchange in self.streams.items()
-            if probe.length is Length.SHORT
-        }
+#: Seconds between which the delay lies that HAProxy gives each piece by default: 200 ms
+#: of the kernel's, and what a busy machine adds or a first piece that passes subtracts.
+_HAPROXY = 0.15, 0.28
 
 
 def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Report:
@@ -96,6 +44,8 @@ def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Repo
     @param idle: seconds of silence that were tried; L{None} if none were.
     @param longest: seconds for which the longest stream was to last.
     """
+    nearest = min((hop.base for hop in hops), key=lambda base: base.round_trip)
+    hops = [evolve(hop, nearest=nearest) for hop in hops]
     befores = (None, *hops[:-1])
     found = where_first_seen(map(_findings_at, hops, befores))
     notes = [
@@ -118,12 +68,12 @@ def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Repo
 
 
 def _facts(hop: Hop) -> dict[str, object]:
-    # Without the streams that a compressor may have delayed.
+    # Without those that a compressor may have delayed, or somebody who waits for lines.
     delays = [
-        delay
-        for probe, delivery in hop.deliveries().items()
-        if not probe.gzip
-        for delay in delivery.delays
+        hop.transit.took(tick)
+        for probe, exchange in hop.streams.items()
+        if probe.length is Length.SHORT and probe.lines and not probe.gzip
+        for tick in ticks(exchange)
     ]
     return {
         **response_facts(hop.url, hop.typical),
@@ -136,7 +86,8 @@ def _facts(hop: Hop) -> dict[str, object]:
 
 def _findings_at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
     # A server of ours streams live, so only what stands before it can be to blame.
-    suspect = suspect_at(hop.url, hop.typical, Layer.PROXY)
+    earlier = None if before is None else before.typical
+    suspect = suspect_at(hop.url, hop.typical, Layer.PROXY, earlier)
     answered = {p: each for p, each in hop.streams.items() if each.status == 200}
     plain = (each for probe, each in answered.items() if probe.form == "plain")
     yield from (
@@ -144,8 +95,8 @@ def _findings_at(hop: Hop, before: Hop | None) -> Iterator[Finding]:
         or _without_chunks_behind(suspect, hop)
     )
     yield from _held_back(suspect, hop, before)
-    yield from _first(_compressed(hop.url, *each) for each in hop.streams.items())
-    yield from _cut(suspect, hop)
+    yield from _first(_compressed(hop, probe, earlier) for probe in hop.streams)
+    yield from cut_findings(suspect, hop)
     yield from _first(sniffed(suspect, each) for each in plain)
     yield from _first([untrusted(hop.url, hop.typical)])
     yield from _replaced_certificate(hop, before)
@@ -173,7 +124,7 @@ def _without_chunks_behind(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
 _HELD_BACK = {
     DeliveryPattern.AT_THE_END: (
         Kind.AT_THE_END,
-        "keeps the whole output, and passes it on only when it has ended",
+        "keeps output, and passes it on only when it has ended or a buffer is full",
     ),
     DeliveryPattern.BATCHES: (
         Kind.BATCHES,
@@ -199,22 +150,82 @@ def _held_back(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Findi
             for probe, delivery in deliveries.items()
             if delivery.pattern is pattern and not _cut_before_ticks(hop.streams[probe])
         }
-        if not held:
-            continue
-        # Prefer a stream that no compression delays.
-        delivery = held[min(held, key=lambda probe: probe.gzip)]
-        which = f" ({', '.join(map(str, held))})" if len(held) < len(deliveries) else ""
+        if all(hop.streams[probe].encoding for probe in held):
+            continue  # L{_compressed} reports it
+        # Prefer a stream that no compression delays, and one in lines.
+        best = min(held, key=lambda probe: (probe.gzip, not probe.lines))
+        delivery = held[best]
         if pattern is DeliveryPattern.LATE:
             # A proxy that delays does so for most streams; fewer are an accident.
-            if 2 * len(held) < len(deliveries) or _as_late_before(delivery, before):
-                continue
-            if suspect.proxy is None:
-                which += ". HAProxy does this by default, for 200 ms"
-        yield suspect.finding(kind, f"{does}{which}", seen=_figures(delivery))
+            if 2 * len(held) >= len(deliveries) and not _as_late_before(
+                delivery, before
+            ):
+                yield _late(suspect, hop, does, delivery)
+        elif best.lines:
+            some = f" ({', '.join(map(str, held))})"
+            which = some if len(held) < len(deliveries) else ""
+            yield suspect.finding(kind, f"{does}{which}", seen=_figures(delivery))
+        else:
+            yield _whole_lines(suspect, delivery)
+    yield from _far_away(suspect, hop, before)
+
+
+def _whole_lines(suspect: Suspect, delivery: Delivery) -> Finding:
+    """The only output that was held back has no line ends."""
+    return suspect.finding(
+        Kind.WHOLE_LINES,
+        "passes on whole lines only: a prompt, or a bar that shows progress, comes "
+        "when its line ends",
+        seen=f"without line ends {_figures(delivery)}; in lines they came at once",
+        cure=("# the proxy: let it pass on what it reads, not line by line",),
+    )
+
+
+def _late(suspect: Suspect, hop: Hop, does: str, delivery: Delivery) -> Finding:
+    """
+    Each piece comes late. Of proxies that say who they are only HAProxy is known for
+    that, and it does not say who it is by default.
+    """
+    if suspect.program not in CURES[Kind.LATE]:
+        suspect = suspect.nameless()
+    cure: tuple[str, ...] = ("# the proxy: let it pass on each piece when it comes",)
+    passed = sum(each < delivery.delay / 2 for each in delivery.delays)
+    if passed > 1:
+        does = "passes output on at intervals, and not when it comes"
+    elif _HAPROXY[0] < delivery.delay < _HAPROXY[1]:
+        does += ". HAProxy does this by default, for 200 ms"
+        cure = suspect.cures(Kind.LATE)
+    return suspect.finding(
+        Kind.LATE,
+        does,
+        seen=_figures(delivery),
+        cure=cure,
+        # Where the clocks were compared by delayed responses, distance looks the same.
+        certain=hop.nearest is not hop.base or hop.base.surplus <= DISTANT,
+    )
+
+
+def _far_away(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Finding]:
+    """
+    An address where requests and responses take equally long, and long: a proxy that
+    delays both, or the distance to the server.
+    """
+    base, near = hop.base, hop.nearest or hop.base
+    known = base.connected + near.round_trip
+    if before is not None and 2 * hop.transit.distance - known > DISTANT:
+        yield suspect.nameless().finding(
+            Kind.LATE,
+            "holds back requests and responses alike, or is far away from the server",
+            seen=f"an answer takes {duration(base.round_trip)}, and connecting only "
+            f"{duration(base.connected)}; at {before.url} an answer takes "
+            f"{duration(before.base.round_trip)}",
+            cure=("# the proxy: let it pass on each piece when it comes",),
+            certain=False,
+        )
 
 
 def _cut_before_ticks(exchange: Exchange) -> bool:
-    """Whether a stream brought nothing because it was cut, which L{_cut} reports."""
+    """Whether nothing came because a stream was cut, which L{cut_findings} reports."""
     return not ticks(exchange) and exchange.ending is not Ending.OVERDUE
 
 
@@ -230,9 +241,11 @@ def _figures(delivery: Delivery) -> str:
     if not delays:
         return "no tick came while we waited"
     if delivery.pattern is DeliveryPattern.LATE:
+        least, most = duration(min(delays)), duration(max(delays))
+        spread = most if least == most else f"{least} to {most}"
         return (
-            f"{count} ticks came {duration(delivery.delay)} after they were sent "
-            f"(median; {duration(min(delays))} to {duration(max(delays))})"
+            f"{count} ticks came {spread} later than the network explains (median: "
+            f"{duration(delivery.delay)})"
         )
     at_the_end = delivery.pattern is DeliveryPattern.AT_THE_END
     return (
@@ -242,91 +255,21 @@ def _figures(delivery: Delivery) -> str:
     )
 
 
-def _compressed(url: str, probe: Probe, exchange: Exchange) -> Finding | None:
+def _compressed(hop: Hop, probe: Probe, before: Exchange | None) -> Finding | None:
+    exchange = hop.streams[probe]
     if exchange.encoding is None:
         return None
-    suspect = suspect_at(url, exchange, Layer.PROXY)
+    suspect = suspect_at(hop.url, exchange, Layer.PROXY, before)
     offered = "offered" if probe.gzip else "though that was not offered"
+    delivery = hop.deliveries().get(probe)
+    late = delivery is not None and delivery.pattern is not DeliveryPattern.LIVE
     return suspect.finding(
         Kind.COMPRESSED,
         "compresses live output, though the server forbids it (Cache-Control: "
         f"no-transform). {COMPRESSION_DELAYS}",
-        seen=f"Content-Encoding: {exchange.encoding} ({probe.form}, {offered})",
+        seen=f"Content-Encoding: {exchange.encoding} ({probe.form}, {offered})"
+        + (f"; {_figures(delivery)}" if delivery is not None and late else ""),
     )
-
-
-def _cut(suspect: Suspect, hop: Hop) -> Iterator[Finding]:
-    """Streams that ended before their end."""
-    cut = {p: each for p, each in hop.streams.items() if _is_incomplete(each)}
-    busy = [each for p, each in cut.items() if p.length is not Length.IDLE]
-    looks_complete = any(
-        each.status == 200 and each.ending is not Ending.CUT
-        for each in busy or cut.values()
-    )
-    looks = ", and makes that look like the end of the output" if looks_complete else ""
-    # Streams that ticked all the time were not cut for their silence; silence is the
-    # reason only if all of these lasted.
-    if busy:
-        yield _cut_while_busy(suspect, busy, len(hop.streams), looks)
-    elif cut:
-        yield _cut_when_idle(suspect, cut, looks)
-
-
-def _cut_while_busy(
-    suspect: Suspect, cut: Sequence[Exchange], count: int, looks: str
-) -> Finding:
-    """
-    Streams that were cut while they ticked.
-
-    @param count: how many streams there were.
-    """
-    after = sorted(each.duration for each in cut)
-    # A limit of the proxy cuts all streams at the same age, give or take how often the
-    # proxy looks; a bad network cuts at any age.
-    if after[-1] - after[0] < max(0.5, after[0] / 5):
-        ended = f"after {duration(after[0])}"
-        does = f"cuts streams {ended} in all"
-    else:
-        ended = f"after {duration(after[0])} to {duration(after[-1])}"
-        does = "cuts streams while they run, not always after the same time"
-    return suspect.finding(
-        Kind.CUT,
-        f"{does}{looks}",
-        seen=f"{len(cut)} of {count} streams ended {ended}, though ticks were still to "
-        "come",
-        cure=(
-            *cures(Kind.CUT, suspect.proxy),
-            "# until then: a client that resumes streams, as shellstream's does",
-        ),
-    )
-
-
-def _cut_when_idle(
-    suspect: Suspect, cut: Mapping[Probe, Exchange], looks: str
-) -> Finding:
-    """Streams that were cut in their silence."""
-    exchange = next(iter(cut.values()))
-    ticked = ticks(exchange)
-    silent = exchange.ended - (ticked[-1].arrived if ticked else exchange.requested)
-    cure = cures(Kind.CUT_WHEN_IDLE, suspect.proxy)
-    if all(probe.form == "plain" for probe in cut) and silent > _KEEPALIVE:
-        others = "# or ask for sse, ndjson or frames, which break the silence every"
-        cure = (*cure, f"{others} {_KEEPALIVE} s")
-    return suspect.finding(
-        Kind.CUT_WHEN_IDLE,
-        f"cuts streams that are silent{looks}",
-        seen=f"a stream ended after {duration(silent)} of silence, though a tick was "
-        "still to come; one that ticked all the time went on",
-        cure=cure,
-    )
-
-
-def _is_incomplete(exchange: Exchange) -> bool:
-    """Whether a stream was cut, even where HTTP says that it ended well."""
-    if exchange.ending in (Ending.WHOLE, Ending.CLOSED):
-        found = ticks(exchange)
-        return not found or len(found) < found[-1].of
-    return exchange.ending is Ending.CUT
 
 
 def _replaced_certificate(hop: Hop, before: Hop | None) -> Iterator[Finding]:

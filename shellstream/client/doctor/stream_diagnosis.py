@@ -24,7 +24,7 @@ from .findings import (
     where_first_seen,
 )
 from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
-from .suspects import Suspect, cures, suspect_at
+from .suspects import Suspect, suspect_at
 
 #: Seconds until the first output, from which on several lines in one burst are
 #: suspicious: a command that writes them at once is rarely slower to start.
@@ -115,7 +115,7 @@ def _compressed(suspect: Suspect, probe: StreamProbe) -> Finding | None:
         "themselves",
         seen=seen,
         cure=(
-            *cures(Kind.COMPRESSED, suspect.proxy),
+            *suspect.cures(Kind.COMPRESSED),
             # RFC 9111, 5.2.2.6
             "# or, in the headers of the response, for all programs that heed it:",
             "Cache-Control: no-transform",
@@ -211,7 +211,7 @@ def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
         "broke the response off before its end",
         seen=f"{duration(exchange.duration)} after the request, after "
         f"{duration(silent)} of silence",
-        cure=cures(reason, suspect.proxy),
+        cure=suspect.cures(reason),
     )
 
 

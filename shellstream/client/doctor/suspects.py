@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .exchange import Exchange
 from .findings import Finding, Kind, Layer
 
-#: Proxies, by a word that they put into C{Server} or C{Via}.
-_PROXIES = {
+#: Proxies and servers, by a word that they put into C{Server} or C{Via}.
+_NAMES = {
     "nginx": "nginx",
     "openresty": "nginx",
     "haproxy": "HAProxy",
@@ -19,6 +19,8 @@ _PROXIES = {
     "varnish": "Varnish",
     "squid": "Squid",
     "cloudflare": "Cloudflare",
+    "lighttpd": "lighttpd",
+    "gunicorn": "gunicorn",
 }
 
 #: Servers that are meant for development, by how their C{Server} begins. All of them
@@ -39,17 +41,27 @@ _BUFFERING = {
         "proxy_buffering off;",
         "proxy_http_version 1.1;",
         "gzip off;",
-        "# and no proxy_ignore_headers X-Accel-Buffering",
+        "# Remove this line: proxy_ignore_headers X-Accel-Buffering;",
     ),
     # mod_proxy: off by default; Apache then sends when its buffer is full.
     "Apache": ("# Apache:", "ProxyPass / http://127.0.0.1:8000/ flushpackets=on"),
     # vcl-backend-response: on by default; if off, Varnish fetches the whole body first.
     "Varnish": ("# Varnish, in vcl_backend_response:", "set beresp.do_stream = true;"),
+    # reverse_proxy's flush_interval and buffer_responses, which later versions call
+    # response_buffers. Both are off by default.
+    "Caddy": (
+        "# Caddy, in reverse_proxy:",
+        "flush_interval -1",
+        "# Remove these lines: buffer_responses, response_buffers",
+    ),
+    # By default lighttpd collects the whole response of a proxied server or of CGI.
+    "lighttpd": ("# lighttpd:", "server.stream-response-body = 2"),
 }
 _CHUNKS = {
     # nginx's default is 1.0 before nginx 1.30.
     "nginx": ("# nginx:", "proxy_http_version 1.1;"),
-    "Apache": ("# Apache: no", "SetEnv force-proxy-request-1.0 1"),
+    "Apache": ("# Apache. Remove this line: SetEnv force-proxy-request-1.0 1",),
+    "lighttpd": _BUFFERING["lighttpd"],
 }
 
 CURES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
@@ -67,6 +79,8 @@ CURES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
         # Envoy's route timeout is 15 s for the whole response unless it is set.
         "Envoy": ("# Envoy, in the route:", "timeout: 0s"),
         "HAProxy": ("# HAProxy:", "timeout server 1d", "timeout client 1d"),
+        # A worker of gunicorn's default class that is busy for 30 s is killed.
+        "gunicorn": ("# gunicorn:", "gunicorn --timeout 0"),
     },
     Kind.CUT_WHEN_IDLE: {
         # Both are 60 s by default.
@@ -84,27 +98,43 @@ CURES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
         # nginx does not heed Cache-Control: no-transform, which forbids it
         # (RFC 9111, 5.2.2.6).
         "nginx": ("# nginx:", "gzip off;"),
-        "HAProxy": ("# HAProxy: for this backend no", "compression algo"),
-        "Caddy": ("# Caddy: for this path no", "encode"),
+        "HAProxy": (
+            "# HAProxy, for this backend. Remove this line: compression algo gzip",
+        ),
+        "Caddy": ("# Caddy, for this path. Remove this line: encode gzip",),
         "Apache": ("# Apache:", "SetEnv no-gzip 1"),
     },
     Kind.NO_CHUNKS: _CHUNKS,
     Kind.NO_CHUNKS_BEHIND: _CHUNKS,
+    Kind.TRAILERS: {
+        # Debian 12 has Varnish 7.1, which fails at them; a pipe passes on bytes as
+        # they are.
+        "Varnish": (
+            "# Varnish, in vcl_recv, for the paths of streams:",
+            "return (pipe);",
+        ),
+        "lighttpd": _BUFFERING["lighttpd"],
+    },
+}
+
+#: What a server may be told that is not known by name.
+_SERVER = {
+    Kind.COMPRESSED: ("# the server: do not compress this response",),
+    Kind.CUT: (
+        "# the server, or the program behind it: look for a limit of time or of size",
+    ),
+    Kind.CUT_WHEN_IDLE: (
+        "# the server: write a sign of life before its limit of silence is over, for",
+        "# example a comment of an event stream (a line with a colon) every 15 s",
+    ),
+    Kind.NO_CHUNKS: ("# the server: let it answer in HTTP/1.1, chunked",),
 }
 
 
-def cures(kind: Kind, proxy: str | None) -> tuple[str, ...]:
-    """The settings of this proxy; those of all proxies if there are none of it."""
-    known = CURES[kind]
-    if proxy is not None and proxy in known:
-        return known[proxy]
-    return tuple(line for lines in known.values() for line in lines)
-
-
-def proxy_named(exchange: Exchange) -> str | None:
-    """The proxy that a response names in its headers; L{None} if it names none."""
+def name_of(exchange: Exchange) -> str | None:
+    """The program that a response names in its headers; L{None} if it names none."""
     headers = f"{exchange.header('server')} {exchange.header('via')}"
-    return next((name for word, name in _PROXIES.items() if word in headers), None)
+    return next((name for word, name in _NAMES.items() if word in headers), None)
 
 
 @frozen
@@ -113,14 +143,14 @@ class Suspect:
     Whoever answers at an address.
 
     @ivar name: as findings call it.
-    @ivar proxy: which proxy it is, if it says so.
+    @ivar program: which one it is, if it says so.
     @ivar for_development: whether it is a server that is meant for development.
     """
 
     layer: Layer
     url: str
     name: str
-    proxy: str | None
+    program: str | None
     for_development: bool
 
     def finding(self, kind: Kind, does: str, **more: Any) -> Finding:
@@ -132,28 +162,52 @@ class Suspect:
             settings if not given.
         """
         if "cure" not in more:
-            more["cure"] = cures(kind, self.proxy)
+            more["cure"] = self.cures(kind)
         what = f"{self.name} {does}"
         return Finding(kind=kind, layer=self.layer, where=self.url, what=what, **more)
 
+    def cures(self, kind: Kind) -> tuple[str, ...]:
+        """Its settings; those of all proxies, of one that does not say who it is."""
+        known = CURES[kind]
+        if self.program is not None and self.program in known:
+            return known[self.program]
+        proxies = tuple(line for lines in known.values() for line in lines)
+        if self.layer is not Layer.SERVER:
+            return proxies
+        # HAProxy and balancers in a cloud do not say that they are there.
+        cut = kind in (Kind.CUT, Kind.CUT_WHEN_IDLE)
+        others = ("# or, if a proxy stands before it:", *proxies) if cut else ()
+        return (*_SERVER.get(kind, ()), *others)
 
-def suspect_at(url: str, exchange: Exchange, layer: Layer) -> Suspect:
+    def nameless(self) -> "Suspect":
+        """Somebody on the way who does not say who it is."""
+        name = f"a proxy on the way to {self.url}"
+        return evolve(self, name=name, program=None)
+
+
+def suspect_at(
+    url: str, exchange: Exchange, layer: Layer, before: Exchange | None = None
+) -> Suspect:
     """
     Who answers at a URL.
 
     @param layer: whether only a proxy can be to blame, or the server itself.
+    @param before: a response at the address before this one. Who names itself there
+        already is not what came between the two.
     """
     server = exchange.headers.get("server", "")
     development = [
         name for word, name in _DEVELOPMENT_SERVERS.items() if server.startswith(word)
     ]
-    proxy = proxy_named(exchange)
-    if development:
+    program = name_of(exchange)
+    if before is not None and program == name_of(before):
+        program = None
+    if development and layer is Layer.SERVER:
         name = f"the server at {url} ({development[0]})"
-    elif proxy is not None:
-        name = f"{proxy} at {url}"
+    elif program is not None:
+        name = f"{program} at {url}"
     elif layer is Layer.SERVER:
         name = f"the server at {url}"
     else:
         name = f"a proxy on the way to {url}"
-    return Suspect(layer, url, name, proxy, bool(development))
+    return Suspect(layer, url, name, program, bool(development))

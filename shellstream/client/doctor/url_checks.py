@@ -1,6 +1,7 @@
 """Examines addresses: what to ask for at each, how often, and for how long."""
 
 import math
+import re
 import time
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -15,8 +16,8 @@ from . import server_diagnosis, stream_diagnosis
 from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
 from .findings import Report
+from .hops import Hop, Length, Probe
 from .probe_client import ProbeClient
-from .server_diagnosis import Hop, Length, Probe
 from .stream_diagnosis import StreamProbe
 from .ticks import measure_baseline, ticks
 
@@ -29,7 +30,9 @@ COUNT, INTERVAL = 8, 0.3
 #: How many responses of one tick the clocks are compared by. The fastest counts, and of
 #: five at least one is rarely delayed by accident.
 QUICK = 5
-_QUICK_QUERY = "count=1&interval=0"
+
+#: In a format without trailers, at which some proxies fail.
+_QUICK_QUERY = "format=sse&count=1&interval=0"
 
 #: Seconds between the ticks of a long stream, unless it lasts longer than L{MAX_LONG}.
 LONG_INTERVAL = 0.5
@@ -41,8 +44,13 @@ REQUEST_TIMEOUT = 10.0
 #: Seconds for which L{LONG_INTERVAL} suffices: a server sends 600 ticks at most.
 MAX_LONG = 250.0
 
-#: Statuses by which a proxy says that it waited too long for the server.
-_GATEWAY_FAILED = (502, 504)
+#: Statuses by which a proxy says that it got no answer from the server, or none that it
+#: understood.
+_GATEWAY_FAILED = (500, 502, 503, 504)
+
+#: Seconds to wait for a turn at a server that has as many examinations as it allows,
+#: beyond those that our own streams last, and how long between two requests at most.
+PATIENCE, RETRY_AFTER = 60.0, 10.0
 
 _REDIRECTED = (301, 302, 303, 307, 308)
 
@@ -53,6 +61,10 @@ _SHORT = tuple(
     for gzip in (False, True)
     for form in ("plain", "sse", "frames")
 )
+
+#: A proxy that reads line by line shows only where there are no line ends. Servers of
+#: older versions have nothing like it.
+_UNLINED = Probe("plain", lines=False)
 
 
 def may_be_server(url: str) -> bool:
@@ -109,26 +121,67 @@ async def _hop(
 ) -> Hop:
     wall = time.time() - time.monotonic()
     quick = []
+    patience = longest + PATIENCE
     for _ in range(QUICK):
-        exchange = await client.ask(url, REQUEST_TIMEOUT, query=_QUICK_QUERY)
+        exchange = await _ask_in_turn(
+            client, url, REQUEST_TIMEOUT, patience, _QUICK_QUERY
+        )
         _check_ticks(url, exchange)
         quick.append(exchange)
     base = measure_baseline(quick, wall)
     assert base is not None, "there were ticks"
-    probes = [*_SHORT, Probe("plain", Length.LONG)]
+    probes = [*_SHORT, _UNLINED, Probe("plain", Length.LONG)]
     if idle is not None:
         # Plain stays silent; frames break the silence every 15 s.
         probes += [Probe("plain", Length.IDLE), Probe("frames", Length.IDLE)]
     asked = {probe: _query(probe, longest, idle) for probe in probes}
     exchanges = await _gather(
-        client.ask(url, lasts + REQUEST_TIMEOUT, query=query, gzip=probe.gzip)
+        _ask_in_turn(
+            client, url, lasts + REQUEST_TIMEOUT, patience, query, gzip=probe.gzip
+        )
         for probe, (query, lasts) in asked.items()
     )
-    for exchange in exchanges:
+    streams = dict(zip(asked, exchanges, strict=True))
+    if streams[_UNLINED].status == 400:
+        del streams[_UNLINED]
+    for exchange in streams.values():
         # It answered a moment ago: no answer now means that it was held back, or cut.
-        if exchange.answered is not None and exchange.status not in _GATEWAY_FAILED:
+        failed = exchange.status in _GATEWAY_FAILED and not _is_busy(exchange)
+        if exchange.answered is not None and not failed:
             _check_status(url, exchange)
-    return Hop(url, base, dict(zip(asked, exchanges, strict=True)))
+    return Hop(url, base, streams)
+
+
+async def _ask_in_turn(
+    client: ProbeClient,
+    url: str,
+    timeout: float,
+    patience: float,
+    query: str,
+    *,
+    gzip: bool = False,
+) -> Exchange:
+    """
+    Ask, and while the server has as many examinations as it allows, ask again.
+
+    @param patience: seconds after which its refusal counts.
+    """
+    waited = 0.0
+    while True:
+        exchange = await client.ask(url, timeout, query=query, gzip=gzip)
+        if not _is_busy(exchange) or waited >= patience:
+            return exchange
+        after = exchange.headers["retry-after"]
+        wait = float(after) if re.fullmatch("[1-9][0-9]{0,8}", after) else RETRY_AFTER
+        wait = min(wait, RETRY_AFTER)
+        await client.pause(wait)
+        waited += wait
+
+
+def _is_busy(exchange: Exchange) -> bool:
+    """Whether a server of ours, not a proxy, says that it has too much to do now."""
+    ours = exchange.header("content-type") == "application/problem+json"
+    return exchange.status == 503 and ours and "retry-after" in exchange.headers
 
 
 async def _gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -154,6 +207,8 @@ def _query(probe: Probe, longest: float, idle: float | None) -> tuple[str, float
         fields, lasts = f"count={count}&interval={interval:g}", longest
     else:
         fields, lasts = f"count={COUNT}&interval={INTERVAL:g}", COUNT * INTERVAL
+    if not probe.lines:
+        fields += "&lines=false"
     return f"format={probe.form}&{fields}", lasts
 
 
@@ -215,6 +270,8 @@ def _check_ticks(url: str, exchange: Exchange) -> None:
 
 
 def _check_answered(url: str, exchange: Exchange) -> None:
+    if exchange.answered is None and exchange.problem is not None:
+        raise NotHTTP(url, exchange.problem)
     if exchange.answered is None and exchange.ending is Ending.CUT:
         raise NotHTTP(url, "the connection ended before an answer came")
     if exchange.answered is None:
@@ -235,13 +292,22 @@ def _advice(exchange: Exchange) -> str:
         case status if status in _REDIRECTED:
             where = exchange.headers.get("location", "where it points to")
             return f": examine {printable(where)}"
-        case 401 | 403:
-            return ": it wants a token"
+        case 401:
+            return (
+                ": it wants a token that it knows; give it by $SHELLSTREAM_TOKEN or "
+                "--token-file"
+            )
+        case 403:
+            return ": this token, or this address, may not ask for it"
         case 404:
             return ": no shellstream, or one that is older and has no /doctor"
         case 421:
             return ": the server does not know this host name as its own"
+        case 503 if _is_busy(exchange):
+            return (
+                ": others are being examined, as many as the server allows; try again "
+                "when they have ended"
+            )
         case 503:
-            after = exchange.headers.get("retry-after", "some")
-            return f": try again in {printable(after)} seconds"
+            return ": the server, or one behind it, is not ready; try again later"
     return ""

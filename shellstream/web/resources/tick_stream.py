@@ -41,11 +41,14 @@ class Ticks:
 
     @ivar interval: seconds between two ticks.
     @ivar idle: seconds of silence before the last one, beyond that.
+    @ivar lines: whether each ends a line. A proxy that passes on whole lines only shows
+        if none does.
     """
 
     count: int = COUNT
     interval: float = INTERVAL
     idle: float = 0.0
+    lines: bool = True
 
     def due(self, number: int) -> float:
         """When a tick is due, in seconds after the first."""
@@ -72,8 +75,8 @@ class Ticker:
     """
     The output of a run that is nothing but a clock: no process, one viewer.
 
-    It begins when its viewer comes and ends when that leaves. A tick is one line
-    that reads the same in every format: there is nothing in it to be escaped.
+    It begins when its viewer comes and ends when that leaves. A tick is a line, or part
+    of one, that reads the same in every format: there is nothing in it to be escaped.
     """
 
     _ticks: Ticks
@@ -120,14 +123,15 @@ class Ticker:
         wall = self._now.wall()
         line = (
             f"tick {self._number} of {self._ticks.count}, "
-            f"sent at {self._now.monotonic():.6f} s, {rfc3339(wall)}\n"
+            f"sent at {self._now.monotonic():.6f} s, {rfc3339(wall)}"
         )
         last = self._number == self._ticks.count
         if not last:
             due = self._began + self._ticks.due(self._number + 1)
             wait = max(0.0, due - self._clock.seconds())
             self._next = self._clock.callLater(wait, self._tick)
-        self.log.append(Stream.STDOUT, wall, line.encode())
+        end = "\n" if self._ticks.lines else "; "
+        self.log.append(Stream.STDOUT, wall, (line + end).encode())
         if last:
             self.record = evolve(
                 self.record, state=State.EXITED, code=0, ended=wall, size=self.log.end
@@ -150,13 +154,15 @@ class Doctor(Resource):
     @requires()
     def render_GET(self, request: Request) -> None:
         # A client that comes back gets ticks from the first one again.
-        query = Query.of(request, "count", "interval", "idle", "format", LAST_EVENT_ID)
+        known = ("count", "interval", "idle", "lines", "format", LAST_EVENT_ID)
+        query = Query.of(request, *known)
         count = query.number("count", 1, MAX_COUNT)
         interval = query.seconds("interval", MAX_INTERVAL)
         ticks = Ticks(
             COUNT if count is None else count,
             INTERVAL if interval is None else interval,
             query.seconds("idle", MAX_IDLE) or 0.0,
+            lines=query.flag("lines", default=True),
         )
         form = negotiate(request.header("accept"), query.text("format"))
         query.validate()

@@ -43,7 +43,7 @@ def record(*pieces: bytes, orderly: bool | None = None) -> ResponseRecorder:
 
 def exchange(*pieces: bytes, orderly: bool | None = None) -> Exchange:
     recorder = record(*pieces, orderly=orderly)
-    assert recorder.error is None, recorder.error
+    assert recorder.exchange.problem is None, recorder.exchange.problem
     return recorder.exchange
 
 
@@ -104,10 +104,25 @@ class RecorderTests(SynchronousTestCase):
         upgrade = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
         for wire in (b"SSH-2.0-OpenSSH\r\n", CHUNKED + b"xyz\r\n", upgrade):
             recorder = record(wire, b"more")
-            self.assertTrue(recorder.done)
-            self.assertTrue(recorder.error)
+            self.assertEqual(recorder.exchange.ending, Ending.MALFORMED)
+            self.assertTrue(recorder.exchange.problem)
         endless = HEAD + b"A: " + b"x" * MAX_HEAD
-        self.assertIn("no end", record(endless).error or "")
+        for pieces in ((endless,), (endless[:99], endless[99:])):
+            self.assertIn("no end", record(*pieces).exchange.problem or "")
+
+    def test_large_read(self) -> None:
+        """A first read that brings much of the body is not a head without end."""
+        body = b"x" * (2 * MAX_HEAD)
+        found = exchange(CHUNKED + chunk(body) + LAST)
+        self.assertEqual((found.ending, found.sample), (Ending.WHOLE, body))
+
+    def test_several(self) -> None:
+        """
+        Of several lines of a header the first counts; a list is joined (RFC 9110, 5.3).
+        """
+        lines = b"Server: Caddy\r\nServer: x\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n"
+        headers = exchange(HEAD + lines).headers
+        self.assertEqual(headers, {"server": "Caddy", "via": "1.1 a, 1.1 b"})
 
     def test_interim(self) -> None:
         """An interim answer is not the answer (RFC 9110, 15.2)."""
@@ -137,7 +152,7 @@ class RecorderTests(SynchronousTestCase):
         expected = [Arrival(2, b"one "), Arrival(3, b"two three")]
         self.assertEqual(found.arrivals, expected)
         wrong = record(head, chunk(b"not gzip"))
-        self.assertIn("not compressed as it says", wrong.error or "")
+        self.assertIn("not compressed as it says", wrong.exchange.problem or "")
 
     def test_encoding(self) -> None:
         """The encoding is that of the header; C{identity} means no encoding."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from shellstream import __version__
 from shellstream.client.doctor.exchange import Ending, Exchange
 from shellstream.client.doctor.probe_client import ProbeClient
-from shellstream.client.errors import CannotConnect, NoSuchHost, NotHTTP, TLSFailed
+from shellstream.client.errors import CannotConnect, NoSuchHost, TLSFailed
 from shellstream.client.transport.trust import Trust
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -107,10 +107,10 @@ class AskTests(TestCase):
         self.assertEqual((found.answered, found.ending), (None, Ending.CUT))
 
     async def test_no_http(self) -> None:
-        """A server that speaks another protocol is an error."""
-        asking = Deferred.fromCoroutine(self.ask(b"SSH-2.0-OpenSSH_9\r\n"))
-        error: Any = await self.assertFailure(asking, NotHTTP)
-        self.assertIn("/a/b: no HTTP response", str(error))
+        """What is no HTTP is recorded, with the reason."""
+        found = await self.ask(b"SSH-2.0-OpenSSH_9\r\n")
+        self.assertEqual((found.answered, found.ending), (None, Ending.MALFORMED))
+        self.assertIn("Expected HTTP/", found.problem or "")
 
     async def test_no_tls(self) -> None:
         """A server that does not speak TLS is an error."""

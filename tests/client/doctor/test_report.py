@@ -51,7 +51,7 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("chunked", text)
         text = as_text(diagnose_command(["x"], trial(PIPE, *LIVE), trial(PIPE, *LIVE)))
         self.assertIn(
-            "on a pipe: in 3 bursts, within 3.0 s; 15 bytes, the first after", text
+            "on a pipe: in 3 pieces, within 3.0 s; 15 bytes, the first after", text
         )
 
     def test_hostile(self) -> None:

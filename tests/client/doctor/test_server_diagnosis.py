@@ -1,5 +1,6 @@
 """Tests for L{shellstream.client.doctor.server_diagnosis}: from probes to findings."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.doctor.exchange import Certificate, Ending, Exchange
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
-from shellstream.client.doctor.server_diagnosis import Hop, Length, Probe, diagnose
+from shellstream.client.doctor.hops import Hop, Length, Probe
+from shellstream.client.doctor.server_diagnosis import diagnose
 from shellstream.client.doctor.ticks import Baseline
 from tests.support.doctor_exchanges import (
     LASTING,
     LONG,
+    OFFSET,
     PLAIN,
     SHORT,
     SSE,
@@ -39,6 +42,10 @@ def at_the_end(sent: Sequence[float]) -> list[float]:
 
 def batches(sent: Sequence[float]) -> list[float]:
     return [sent[min(n - n % 4 + 3, len(sent) - 1)] for n in range(len(sent))]
+
+
+def delayed(seconds: float) -> Way:
+    return lambda sent: [each + seconds for each in sent]
 
 
 def changed(before: Hop, probe: Probe, exchange: Exchange) -> Hop:
@@ -133,8 +140,9 @@ class HeldBackTests(DiagnosisTestCase):
         self.assertEqual(finding.kind, Kind.AT_THE_END)
         self.assertEqual(finding.layer, Layer.PROXY)
         self.assertEqual(finding.where, "http://proxy/doctor")
-        self.assertIn("nginx at http://proxy/doctor keeps the whole", finding.what)
-        self.assertIn("8 ticks were sent over 2.1 s; they came in one go", finding.seen)
+        self.assertIn("nginx at http://proxy/doctor keeps output", finding.what)
+        seen = "8 ticks were sent over 2.1 s; they came all at once"
+        self.assertIn(seen, finding.seen)
         self.assertIn("proxy_buffering off;", finding.cure)
 
     def test_late(self) -> None:
@@ -143,13 +151,67 @@ class HeldBackTests(DiagnosisTestCase):
         self.assertEqual(finding.kind, Kind.LATE)
         self.assertIn("HAProxy does this", finding.what)
         self.assertIn("option http-no-delay", finding.cure)
-        self.assertIn("206 ms after they were sent (median", finding.seen)
+        self.assertIn("0 ms to 205 ms later than the network", finding.seen)
+        self.assertTrue(finding.certain)
+
+    def test_constant(self) -> None:
+        """A delay that is the same for all responses does not hide in the clocks."""
+        for delay in (0.3, 1.0, 3.0):
+            # The server sent its tick at 2000; we take it for the middle of the trip.
+            base = Baseline(delay, OFFSET + delay / 2, 0.0, connected=0.0005)
+            proxy = evolve(hop(delayed(delay), "proxy"), base=base)
+            for hops in ((hop(), proxy), (proxy,)):
+                finding = self.only(*hops)
+                self.assertEqual(finding.kind, Kind.LATE)
+                self.assertEqual(finding.certain, len(hops) == 2)
+                self.assertNotIn("HAProxy", finding.what)
+                self.assertNotIn("option http-no-delay", finding.cure)
+
+    def test_distance(self) -> None:
+        """A far server is no finding, unless connecting to it takes no time."""
+        base = Baseline(0.4, OFFSET, 0.0, connected=0.4)
+        far = evolve(hop(delayed(0.2), "far"), base=base)
+        self.assertTrue(self.diagnose(far).clean)
+        self.assertTrue(self.diagnose(hop(), far).clean)
+        finding = self.only(hop(), evolve(far, base=evolve(base, connected=0.001)))
+        self.assertEqual((finding.kind, finding.certain), (Kind.LATE, False))
+        self.assertIn("or is far away", finding.what)
+        self.assertIn("takes 400 ms, and connecting only 1 ms", finding.seen)
+
+    def test_intervals(self) -> None:
+        """Output that is passed on at intervals is late by very different times."""
+
+        def way(sent: Sequence[float]) -> list[float]:
+            return [math.ceil(each / 0.5) * 0.5 + 0.001 for each in sent]
+
+        finding = self.only(hop(), hop(way, "proxy"))
+        self.assertIn("at intervals", finding.what)
+
+    def test_whole_lines(self) -> None:
+        """A proxy that passes on whole lines shows where there are no line ends."""
+        unlined = Probe("plain", lines=False)
+        held = ticking(SHORT, at_the_end(SHORT))
+        finding = self.only(hop(), changed(hop(name="proxy"), unlined, held))
+        self.assertEqual(finding.kind, Kind.WHOLE_LINES)
+        self.assertIn("without line ends 8 ticks were sent over 2.1 s", finding.seen)
+
+    def test_named_before(self) -> None:
+        """What comes between two addresses is not who names itself at both."""
+        headers = {**hop().typical.headers, "server": "nginx/1.22.1"}
+        inner = hop(name="nginx", headers=headers)
+        for way in (late, at_the_end):
+            finding = self.only(hop(), inner, hop(way, "outer", headers=headers))
+            self.assertIn("a proxy on the way to http://outer/", finding.what)
+        # nginx is not known to delay each piece, so somebody before it does.
+        finding = self.only(hop(), hop(late, "outer", headers=headers))
+        self.assertIn("a proxy on the way to http://outer/", finding.what)
+        self.assertIn("option http-no-delay", finding.cure)
 
     def test_batches(self) -> None:
         """A proxy that passes on several pieces at once."""
         finding = self.only(hop(), hop(batches, "proxy"))
         self.assertEqual(finding.kind, Kind.BATCHES)
-        self.assertIn("came in 2 bursts", finding.seen)
+        self.assertIn("came in 2 pieces", finding.seen)
 
     def test_some(self) -> None:
         """The finding names the formats if not all are held back."""
@@ -194,10 +256,7 @@ class HeldBackTests(DiagnosisTestCase):
     def test_slow_here(self) -> None:
         """Ticks that are as late without the proxy are not its fault."""
 
-        def slow(by: float) -> Way:
-            return lambda sent: [each + by for each in sent]
-
-        self.assertTrue(self.diagnose(hop(slow(0.08)), hop(slow(0.12))).clean)
+        self.assertTrue(self.diagnose(hop(delayed(0.08)), hop(delayed(0.12))).clean)
 
     @given(st.permutations([live, late, at_the_end, batches]))
     def test_each_once(self, ways) -> None:
@@ -290,6 +349,58 @@ class CutTests(DiagnosisTestCase):
             self.assertEqual(finding.kind, Kind.CUT)
             self.assertNotIn("look like the end", finding.what)
 
+    def test_after_bytes(self) -> None:
+        """Streams that were cut after the same number of bytes, not of seconds."""
+        proxy = hop(name="proxy")
+        for probe, after in ((PLAIN, 1.3), (ZIPPED, 1.3), (SSE, 0.4), (LASTING, 2.2)):
+            times = LONG if probe is LASTING else SHORT
+            stream = evolve(cut_after(times, after), size=300)
+            proxy = changed(proxy, probe, stream)
+        finding = self.only(hop(), proxy)
+        self.assertIn("cuts streams after a number of bytes", finding.what)
+        self.assertIn("after 300 bytes", finding.seen)
+
+    def test_error_pages(self) -> None:
+        """A proxy's error in place of the stream is reported with its status."""
+        gone = answer(requested=2000.0, ended=2000.1, status=503, headers={})
+        proxy = hop(name="proxy")
+        proxy = evolve(proxy, streams=dict.fromkeys(proxy.streams, gone))
+        (finding,) = (
+            each
+            for each in self.diagnose(hop(), proxy).findings
+            if each.kind is Kind.CUT
+        )
+        self.assertIn("answers with 503 in place of the stream", finding.what)
+
+    def test_trailers(self) -> None:
+        """A proxy that fails where plain output has its trailers, and only there."""
+        whole = ticking(SHORT, live(SHORT))
+        ways = (
+            evolve(whole, ending=Ending.CUT),
+            evolve(whole, ending=Ending.MALFORMED, problem="no line end"),
+            answer(requested=2000.0, ended=2000.1, status=503),
+            answer(requested=2000.0, ending=Ending.MALFORMED, problem="no line end"),
+        )
+        for way in ways:
+            proxy = hop(name="proxy")
+            for probe in (PLAIN, ZIPPED, LASTING):
+                proxy = changed(proxy, probe, way)
+            (finding,) = self.diagnose(hop(), proxy).findings
+            self.assertEqual((finding.kind, finding.certain), (Kind.TRAILERS, True))
+            self.assertIn("but no other format", finding.seen)
+        proxy = hop(name="proxy")
+        proxy = evolve(proxy, streams=dict.fromkeys(proxy.streams, ways[0]))
+        finding = self.only(hop(), proxy)
+        self.assertEqual((finding.kind, finding.certain), (Kind.TRAILERS, False))
+
+    def test_malformed(self) -> None:
+        """A response that stops being HTTP between two ticks."""
+        broken = cut_after(SHORT, 1.0, Ending.MALFORMED)
+        broken = evolve(broken, problem="Invalid chunk size")
+        finding = self.only(hop(), changed(hop(name="proxy"), SSE, broken))
+        self.assertEqual(finding.kind, Kind.MALFORMED)
+        self.assertEqual(finding.seen, "Invalid chunk size")
+
     def test_idle(self) -> None:
         """A stream that was cut in silence while others went on."""
         silent = cut_after(IDLE, 60.0)
@@ -327,9 +438,18 @@ class HeaderTests(DiagnosisTestCase):
         finding = self.only(hop(), changed(hop(name="proxy"), ZIPPED, zipped))
         self.assertEqual(finding.kind, Kind.COMPRESSED)
         self.assertIn("gzip (plain, offered)", finding.seen)
-        self.assertEqual(finding.cure, ("# Caddy: for this path no", "encode"))
+        (cure,) = finding.cure
+        self.assertIn("Caddy, for this path. Remove this line: encode gzip", cure)
         finding = self.only(hop(), changed(hop(name="proxy"), PLAIN, zipped))
         self.assertIn("though that was not offered", finding.seen)
+
+    def test_compressed_and_held(self) -> None:
+        """What only a compressor holds back is one finding, with the figures."""
+        headers = {**hop().typical.headers, "content-encoding": "gzip"}
+        zipped = ticking(SHORT, at_the_end(SHORT), headers=headers)
+        finding = self.only(hop(), changed(hop(name="proxy"), ZIPPED, zipped))
+        self.assertEqual(finding.kind, Kind.COMPRESSED)
+        self.assertIn("(plain, offered); 8 ticks were sent over 2.1 s", finding.seen)
 
     def test_sniffed(self) -> None:
         """A proxy that removes X-Content-Type-Options is found."""

@@ -77,7 +77,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(finding.kind, Kind.AT_THE_END)
         self.assertFalse(finding.certain)
         self.assertIn("the two look the same", finding.what)
-        self.assertIn("3 lines, came in one go, the first 2.2 s", finding.seen)
+        self.assertIn("3 lines, came all at once, the first 2.2 s", finding.seen)
 
     def test_not_suspicious(self) -> None:
         """One line, or early lines, are not suspicious; a note says why."""
@@ -133,7 +133,7 @@ class StreamTests(SynchronousTestCase):
         bare = answer(*LINES, headers=GOOD)
         finding = self.only(stream_probe(*AT_ONCE, headers=headers, bare=bare))
         self.assertEqual(finding.kind, Kind.COMPRESSED)
-        self.assertIn("came in one go, else in 3 bursts", finding.seen)
+        self.assertIn("came all at once, else in 3 pieces", finding.seen)
         self.assertIn("Cache-Control: no-transform", finding.cure)
         finding = self.only(stream_probe(*LINES, headers=headers))
         self.assertIn("whether a client offers it or not", finding.seen)

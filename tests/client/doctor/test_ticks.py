@@ -12,9 +12,11 @@ from shellstream.client.doctor.exchange import Arrival
 from shellstream.client.doctor.ticks import (
     Baseline,
     DeliveryPattern,
+    Tick,
     classify,
     measure_baseline,
     ticks,
+    transit,
 )
 from shellstream.output.formats import FORMATS
 from shellstream.web import Now
@@ -86,7 +88,7 @@ class BaselineTests(SynchronousTestCase):
         ]
         asked = [2000 - rest for _, _, rest in trips]
         quick = [
-            answer(*each.arrivals, requested=at)
+            answer(*each.arrivals, requested=at, answered=each.arrivals[0].time)
             for each, at in zip(quick, asked, strict=True)
         ]
         found = measure_baseline(quick, wall)
@@ -102,10 +104,53 @@ class BaselineTests(SynchronousTestCase):
         assert found is not None
         self.assertAlmostEqual(found.skew, 7.0, places=5)
 
+    def test_head(self) -> None:
+        """A proxy that delays bodies alone does not shift the clocks."""
+        quick = ticking([2000.0], [2001.0], of=1, answered=2000.002)
+        found = measure_baseline([quick], 0.0)
+        assert found is not None
+        self.assertAlmostEqual(found.round_trip, 0.002, places=5)
+        self.assertAlmostEqual(found.offset, OFFSET + 0.001, places=5)
+
     def test_none(self) -> None:
         """Without a tick there is no baseline."""
         self.assertIsNone(measure_baseline([], 0.0))
         self.assertIsNone(measure_baseline([answer(Arrival(0, b"hello"))], 0.0))
+
+
+class TransitTests(SynchronousTestCase):
+    """What the network needs is told from what a proxy holds back."""
+
+    @given(TIMES, TIMES, st.floats(0, 0.01))
+    def test_nearest(self, gone, back, trip) -> None:
+        """
+        By a near address' clock, what responses need beyond requests is held back.
+        """
+        nearest = Baseline(trip, OFFSET, 0.0)
+        middle = 2000 + (gone + back) / 2
+        far = Baseline(gone + back, middle - (2000 + gone - OFFSET), 0.0)
+        way = transit(far, nearest)
+        tick = Tick(1, 1, 2000 + gone - OFFSET, 0.0, 2000 + gone + back)
+        self.assertAlmostEqual(way.took(tick), back, places=5)
+        self.assertAlmostEqual(way.held(tick), max(0.0, back - gone), places=5)
+
+    def test_other_clock(self) -> None:
+        """Another server's clock, behind a balancer, is not used."""
+        nearest = Baseline(0.001, OFFSET + 77.0, 0.0)
+        self.assertEqual(transit(BASE, nearest).offset, OFFSET)
+
+    @given(st.floats(0, 0.2), st.floats(0.3, 5))
+    def test_alone(self, distance, held) -> None:
+        """With one address alone, connecting shows how much is due to the network."""
+        trip = 2 * distance + held
+        base = Baseline(trip, OFFSET + held / 2, 0.0, connected=2 * distance)
+        tick = Tick(1, 1, 0.0, 0.0, OFFSET + distance + held)
+        self.assertAlmostEqual(transit(base, base).held(tick), held, places=5)
+
+    def test_never_negative(self) -> None:
+        """No tick arrives before it was sent, whatever the clocks say."""
+        tick = Tick(1, 1, 0.0, 0.0, OFFSET - 0.0013)
+        self.assertEqual(transit(BASE, BASE).took(tick), 0.0)
 
 
 class ClassifyTests(SynchronousTestCase):
@@ -115,7 +160,7 @@ class ClassifyTests(SynchronousTestCase):
 
     def pattern(self, came: Sequence[float], base: Baseline = BASE) -> DeliveryPattern:
         sent = self.SENT[: len(came)]
-        return classify(ticks(ticking(sent, came)), base).pattern
+        return classify(ticks(ticking(sent, came)), transit(base, base)).pattern
 
     @given(st.lists(st.floats(0, 0.09), min_size=8, max_size=8))
     def test_live(self, jitter) -> None:
@@ -160,5 +205,5 @@ class ClassifyTests(SynchronousTestCase):
     @given(st.floats(0, 2), st.floats(-0.5, 0.5))
     def test_far_away(self, trip, error) -> None:
         """An error of comparing clocks is no delay."""
-        base = Baseline(trip, OFFSET + trip * error, 0.0)
+        base = Baseline(trip, OFFSET + trip * error, 0.0, connected=trip)
         self.assertEqual(self.pattern(self.SENT, base), DeliveryPattern.LIVE)

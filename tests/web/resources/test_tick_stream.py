@@ -87,6 +87,12 @@ class TickTests(DoctorTestCase):
             body, b"tick 1 of 1, sent at 12.250000 s, 2026-01-01T00:00:12.250000Z\n"
         )
 
+    def test_lines(self) -> None:
+        """Without line ends, a proxy that waits for them can be found."""
+        body = self.begin_ticks("?count=2&interval=0&lines=false").body
+        self.assertNotIn(b"\n", body)
+        self.assertEqual([number for number, _, _ in self.ticks()], [1, 2])
+
     def test_formats(self) -> None:
         """A tick reads the same in every format, like output."""
         bodies = {}
