@@ -46,8 +46,16 @@ _READ_SIZE = 1 << 17
 _MAX_HEAD = 1 << 16
 
 
+#: How TLS reports that what came is not TLS: an alert record (RFC 8446, section 5.1).
+_ALERT = b"\x15\x03"
+
+
 class HeadTooLong(Exception):
     """The headers of a response are too long."""
+
+
+class SpeaksTLS(Exception):
+    """A server expects TLS where none was asked for."""
 
 
 class _Connection(ProtocolWrapper):
@@ -69,6 +77,10 @@ class _Connection(ProtocolWrapper):
         super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._received and data.startswith(_ALERT):
+            self.lost = Failure(SpeaksTLS("it expects TLS at this port; try https://"))
+            self.abortConnection()
+            return
         super().dataReceived(data)
         self._received += len(data)
         if self.head_received or self.lost is not None:

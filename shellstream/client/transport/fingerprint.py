@@ -1,11 +1,7 @@
-"""Fingerprints of certificates (SHA-256 of the DER form)."""
+"""Fingerprints of certificates (SHA-256 of the DER form), and the blocks of PEM."""
 
 import re
 from base64 import b64decode
-
-
-class UntrustedCertificate(Exception):
-    """The server has the wrong certificate; the text says what to do."""
 
 
 def parse_fingerprint(text: str) -> bytes:
@@ -30,24 +26,6 @@ def parse_fingerprint(text: str) -> bytes:
 def format_fingerprint(found: bytes) -> str:
     """The form in which daemons print a fingerprint."""
     return f"SHA256:{found.hex()}"
-
-
-def mismatch_message(pin: bytes, found: bytes) -> str:
-    """The error message for a certificate that is not the pinned one."""
-    return (
-        f"its certificate is {format_fingerprint(found)}, not "
-        f"{format_fingerprint(pin)} as pinned: another machine may be in between, or "
-        "the server has a new certificate; ask its operator"
-    )
-
-
-def self_signed_message(found: bytes) -> str:
-    """The error message for a certificate that no authority has signed."""
-    return (
-        "no authority has signed its certificate, "
-        f"{format_fingerprint(found)}; compare it with what the daemon printed at its "
-        "start, and if they are the same, give it as --pin"
-    )
 
 
 def pem_blocks(data: bytes, kind: bytes) -> list[bytes]:

@@ -37,8 +37,7 @@ from shellstream.client.errors import (
 from shellstream.client.urls import http_url
 
 from .agent import ConnectionPerRequestAgent
-from .fingerprint import UntrustedCertificate
-from .tls_errors import tls_reason
+from .tls_errors import UntrustedCertificate, explain
 from .wire import READ_AHEAD
 
 
@@ -307,10 +306,8 @@ def connection_error(url: str, reasons: Sequence[Failure]) -> ServerError:
             return TLSFailed(url, str(error))
         # By name: to import their classes would load OpenSSL for plain HTTP.
         module = type(error).__module__
-        if module.startswith("service_identity"):
-            return TLSFailed(url, "the certificate is for another host")
         if module.startswith("OpenSSL"):
-            return TLSFailed(url, tls_reason(error))
+            return TLSFailed(url, explain(error))
         if isinstance(error, ResponseFailed):
             return connection_error(url, error.reasons)
     lost = (neterror.ConnectionLost, neterror.ConnectionDone)

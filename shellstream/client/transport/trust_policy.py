@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -26,22 +26,19 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from .fingerprint import (
+from .fingerprint import pem_blocks
+from .tls_errors import (
     UntrustedCertificate,
     mismatch_message,
-    pem_blocks,
-    self_signed_message,
+    other_host_message,
+    refusal_message,
+    tls_reason,
 )
-from .tls_errors import tls_reason
-
-#: C{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT} of OpenSSL's C{x509_vfy.h}.
-_SELF_SIGNED = 18
 
 #: What OpenSSL's C{verify_callback} takes of SSL_CTX_set_verify(3): a certificate of
 #: the server's chain, an error number, its depth (0 is the server's own, which comes
 #: last), and whether OpenSSL trusts it. Returns whether the handshake goes on. May
-#: raise L{UntrustedCertificate}, or C{VerificationError} for another host's
-#: certificate, to say why it does not.
+#: raise L{UntrustedCertificate} to say why it does not.
 CertificateCheck = Callable[[crypto.X509, int, int, bool], bool]
 
 
@@ -137,7 +134,7 @@ class CertificateVerifier:
         ) -> bool:
             try:
                 return self._check(certificate, error, depth, bool(ok))
-            except (UntrustedCertificate, VerificationError):
+            except UntrustedCertificate:
                 tls.failVerification(Failure())
                 return False
 
@@ -154,14 +151,35 @@ def _check_authority(
     host: str, certificate: crypto.X509, error: int, depth: int, ok: bool
 ) -> bool:
     """Accept a certificate that OpenSSL trusts and that is for this host."""
-    if error == _SELF_SIGNED:
-        raise UntrustedCertificate(self_signed_message(_fingerprint(certificate)))
+    if ok and depth > 0:
+        return True
+    matches, names = _hosts(certificate, host)
     if not ok:
-        return False
-    if depth == 0:
-        service = IPAddress_ID(host) if _is_address(host) else DNS_ID(host)
-        verify_service_identity(extract_patterns(certificate), [service], [])
+        shown, found = certificate.to_cryptography(), _fingerprint(certificate)
+        names = [host] if matches else names
+        why = refusal_message(error, host, names, shown, found)
+        raise UntrustedCertificate(why)
+    if not matches:
+        raise UntrustedCertificate(other_host_message(host, names))
     return True
+
+
+def _hosts(certificate: crypto.X509, host: str) -> tuple[bool, list[str]]:
+    """Whether a certificate is for this host, and the hosts that it names."""
+    names: list[str] = []
+    try:
+        patterns = extract_patterns(certificate)
+        for each in patterns:
+            name = getattr(each, "pattern", None)  # not a URI's
+            if name is not None:
+                names.append(
+                    name.decode("ascii") if isinstance(name, bytes) else str(name)
+                )
+        service = IPAddress_ID(host) if _is_address(host) else DNS_ID(host)
+        verify_service_identity(patterns, [service], [])
+    except (ValueError, CertificateError, VerificationError):
+        return False, names
+    return True, names
 
 
 def _check_pin(

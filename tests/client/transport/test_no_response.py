@@ -65,7 +65,6 @@ class FakeAgent:
 
 # As pyOpenSSL's error, by which alone it is known here.
 OpenSSLError = type("Error", (Exception,), {"__module__": "OpenSSL.SSL"})
-Mismatch = type("VerificationError", (Exception,), {"__module__": "service_identity"})
 
 
 def never(error: Exception) -> ResponseNeverReceived:
@@ -114,7 +113,6 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(never(OpenSSLError(["odd"])), TLSFailed, "TLS failed: odd")
         self.assert_error(never(OpenSSLError([])), TLSFailed, "TLS failed")
         self.assert_error(never(OpenSSLError()), TLSFailed, "TLS failed: Error")
-        self.assert_error(never(Mismatch()), TLSFailed, "is for another host")
 
     def test_usage(self) -> None:
         """The errors of a bad request."""
