@@ -140,7 +140,8 @@ class Options(usage.Options):
         if self["config"] is not None:
             self.settings = _load(self["config"])
         if self["check"]:
-            print(f"{self['config'] or 'built-in configuration'}: ok")  # noqa: T201
+            name = self["config"] or "built-in configuration"
+            print(f"{name}: ok{_note(self.settings)}")  # noqa: T201
             sys.exit(0)
         if self["tls"] and self.settings.tls is None:
             self.settings = evolve(self.settings, tls=TLS())
@@ -168,6 +169,14 @@ def _folder(given: str | None) -> str | None:
             f"write --state-dir {given} without = and quotes, or the whole path"
         )
     return str(Path(given).absolute())
+
+
+def _note(config: Config) -> str:
+    """What C{--check} says of a configuration that is right."""
+    default = config.commands.get(config.default or "")
+    if default is None or default.get:
+        return ""
+    return f"; GET runs {default.name} too, since it is the default"
 
 
 def _load(name: str) -> Config:

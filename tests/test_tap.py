@@ -165,11 +165,13 @@ class ConfigTests(OptionsTestCase):
         """A check reports that the configuration is valid, and starts nothing."""
         for argv, name in (
             (["-c", file := self.file(RIGHT)], file),
+            (["-c", other := self.file(f"default = 'x'\n{RIGHT}")], other),
             ([], "built-in configuration"),
         ):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 self.assertEqual(self.exit("--check", *argv), 0)
-            self.assertEqual(out.getvalue(), f"{name}: ok\n")
+            note = "; GET runs x too, since it is the default" if name == other else ""
+            self.assertEqual(out.getvalue(), f"{name}: ok{note}\n")
         self.assertIn(
             "has 2 mistakes", str(self.exit("--check", "-c", self.file("x=1")))
         )

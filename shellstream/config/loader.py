@@ -102,6 +102,13 @@ class Config:
             raise CommandUnknown(name, self.commands)
         return self.commands[name]
 
+    def runs_by_get(self, command: Command) -> bool:
+        """
+        Whether C{GET} runs a command: one with C{get}, or the default one, which the
+        operator chose for those who only open an address.
+        """
+        return command.get or command.name == self.default
+
     @property
     def secrets(self) -> frozenset[str]:
         """The names of all parameters whose values must stay hidden."""
@@ -146,10 +153,8 @@ def _read_config(table: Table) -> Config:
     # The top of the file is read like one more command: what it has becomes the
     # fallback of all others.
     common = _read_command_settings(table, Command(name=""), shared_only=True)
-    commands = {
-        each.name: _read_command(each, common)
-        for each in table.tables("commands", COMMAND_NAME)
-    }
+    tables = list(table.tables("commands", COMMAND_NAME))
+    commands = {each.name: _read_command(each, common) for each in tables}
     # Not the commands that could be read: if all are wrong, that is reported already.
     if table.raw("commands") in (None, {}):
         table.report("commands", "nothing", "at least one table [commands.NAME]")
@@ -159,6 +164,10 @@ def _read_config(table: Table) -> Config:
         names = ", ".join(commands)
         found = f"{config.default!r}{hint}"
         table.report("default", found, f"a command's name: {names}")
+    for each in tables:
+        if each.name == config.default and each.raw("get") is False:
+            why = "true, or nothing: GET runs the default command"
+            each.report("get", "false", why)
     access = evolve(config.access, known=read_principals(table))
     table.report_unknown()
     return evolve(config, access=access)

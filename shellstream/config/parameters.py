@@ -199,8 +199,8 @@ class Integer(Ranged):
     def accept(self, value: object) -> str:
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
-        # To Python true is an integer; to JSON it is not.
-        if isinstance(value, bool) or not isinstance(value, int):
+        value = checks.json_integer(value)
+        if value is None:
             raise InvalidValue("takes an integer, such as 4")
         if abs(value) >= 10**40:
             raise InvalidValue("has more than 40 digits")

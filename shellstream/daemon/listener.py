@@ -12,13 +12,11 @@ from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
     IProtocolFactory,
-    IProtocolNegotiationFactory,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from shellstream.web import Site
 
@@ -38,7 +36,6 @@ _KEEPALIVE = {
 }
 
 
-@implementer(IProtocolNegotiationFactory)
 class SiteFactory(ServerFactory):
     """
     Gives new connections to the daemon's site.
@@ -54,10 +51,6 @@ class SiteFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._site().buildProtocol(addr)
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """What TLS may agree on (ALPN). Twisted offers h2 where that is installed."""
-        return [b"http/1.1"]
 
 
 @define(eq=False)

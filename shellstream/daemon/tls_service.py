@@ -39,6 +39,9 @@ CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
     "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 )
 
+#: The names of the versions of HTTP that are spoken, the best one first.
+_PROTOCOLS = (b"http/1.1", b"http/1.0")
+
 _VERSIONS = {
     Minimum.TLS_1_2: TLSVersion.TLSv1_2,
     Minimum.TLS_1_3: TLSVersion.TLSv1_3,
@@ -115,11 +118,25 @@ def make_context(
             requireCertificate=required,
         ).getContext()
         context.set_options(SSL.OP_NO_RENEGOTIATION)
+        context.set_alpn_select_callback(_choose_protocol)
         for each in trusted:
             context.add_client_ca(each)  # a browser offers only certificates of these
     except (SSL.Error, crypto.Error, TypeError) as error:
         raise TLSFileUnusable(f"{certified.source}: {_reason(error)}") from None
     return context
+
+
+def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    """
+    The version of HTTP to speak (ALPN, RFC 7301).
+
+    @raise SSL.Error: if the client speaks none of ours. pyOpenSSL makes the alert
+        C{no_application_protocol} of any error.
+    """
+    for each in _PROTOCOLS:
+        if each in offered:
+            return each
+    raise SSL.Error([("", "", "the client speaks no version of HTTP that we do")])
 
 
 def _reason(error: Exception) -> str:

@@ -253,3 +253,15 @@ def pattern(value: object) -> re.Pattern[str]:
         return re.compile(string(value))
     except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise NotAllowed(f"a regular expression of Python's re ({error})") from None
+
+
+def json_integer(value: object) -> int | None:
+    """
+    The integer that a JSON value is; L{None} if it is none.
+
+    2.0 is the same number as 2 (JSON Schema core, 4.2.3), as far as a float counts
+    exactly. To Python true is an integer; to JSON it is not.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 1 << 53:
+        return int(value)
+    return value if type(value) is int else None

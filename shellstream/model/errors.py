@@ -92,6 +92,13 @@ class RequestMalformed(ShellstreamError):
         )
 
 
+class SpeaksTLS(ShellstreamError):
+    """A client speaks TLS on a port that speaks plain HTTP."""
+
+    status = 400
+    text = "this port speaks plain http; write http:// in place of https://"
+
+
 class BodyMalformed(ShellstreamError):
     """The query or the body does not have the syntax of its media type."""
 
@@ -112,11 +119,12 @@ class MethodNotAllowed(ShellstreamError):
 
     def __init__(self, method: str, allowed: Sequence[str], why: str = "") -> None:
         names = ", ".join(allowed)
+        allow = f"{names}, OPTIONS"
         advice = f"use one of: {names}"
         if names == "POST":
             advice = "send POST, such as curl -d '' URL"
         text = f"{method[:MAX_SHOWN]} is not allowed here{why}; {advice}"
-        super().__init__(text, headers={"Allow": names})
+        super().__init__(text, headers={"Allow": allow})
 
 
 class NotAcceptable(ShellstreamError):
@@ -178,6 +186,19 @@ class MediaTypeUnsupported(ShellstreamError):
         )
 
 
+class ContentCodingUnsupported(ShellstreamError):
+    """The request's body is compressed."""
+
+    status = 415
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(
+            f"cannot read a body in the Content-Encoding {coding[:80]!r}; send it as "
+            "it is",
+            headers={"Accept-Encoding": "identity"},  # RFC 9110, 12.5.3
+        )
+
+
 class ExpectationUnknown(ShellstreamError):
     """The C{Expect} header asks for something unknown (RFC 9110, 10.1.1)."""
 
@@ -234,6 +255,13 @@ class HeadersTooLarge(ShellstreamError):
             f"the request line and headers are {what} than {limit} {of}; "
             "send fewer, or send parameters in a POST body"
         )
+
+
+class HttpVersionUnsupported(ShellstreamError):
+    """The request is in another major version of HTTP."""
+
+    status = 505
+    text = "only HTTP/1.1 and HTTP/1.0 are spoken here; curl: --http1.1"
 
 
 # Access

@@ -17,7 +17,7 @@ from attrs import frozen
 #: Some clients send the zone of a link-local address too (RFC 6874).
 _HOST = re.compile(
     r"(?:\[([0-9a-fA-F:.]+)(?:%[A-Za-z0-9._~-]+)?\]|([A-Za-z0-9._-]*[A-Za-z0-9_-]\.?))"
-    r"(?::[0-9]{1,5})?"
+    r"(?::[0-9]{0,5})?"  # the port may be empty (RFC 3986, 3.2.3)
 )
 
 _LOCAL = ("localhost", "*.localhost")  # never another machine's (RFC 6761, 6.3)

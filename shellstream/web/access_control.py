@@ -24,6 +24,9 @@ from shellstream.web.server.request import Request, RequestContext
 #: Paths that need no authentication. A prober's token may belong to another service.
 PUBLIC = frozenset({b"healthz", b"login"})
 
+#: Methods that change nothing (RFC 9110, 9.2.1).
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+
 #: The principal of requests to these: it may do nothing.
 _STRANGER = Principal(
     name="stranger", grant=Grant(actions=frozenset()), credential="none"
@@ -39,8 +42,11 @@ _EXPOSED = ", ".join(
 )
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
+    # Also what libraries for EventSource and for requests send by themselves.
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
+        "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, "
+        "If-Match, If-None-Match, If-Range, Last-Event-ID, Pragma, Range, "
+        "X-Requested-With"
     ),
     "Access-Control-Max-Age": "600",
 }
@@ -86,7 +92,8 @@ class AccessControl(TwistedResource):
         origin = authenticator.origin(request)
         if origin is RequestOrigin.LISTED:
             _share(request)
-            if request.method == b"OPTIONS":
+            preflight = request.header("access-control-request-method") is not None
+            if preflight and request.method == b"OPTIONS":
                 return _answer_preflight(request)
 
         # Authenticate. Input was authenticated before its body was accepted.
@@ -111,7 +118,7 @@ class AccessControl(TwistedResource):
 
         # Rule.
         handler, rule = resource.handler_and_rule(request)
-        starts = request.method not in (b"GET", b"HEAD") or Action.RUN in rule
+        starts = request.method not in _SAFE or Action.RUN in rule
         if origin is RequestOrigin.OTHER or (starts and origin is RequestOrigin.LINK):
             raise CrossSiteRequest
         # Before the handler looks anything up, so that a refusal tells nothing of what
@@ -138,7 +145,9 @@ class AccessControl(TwistedResource):
 
     def _identify(self, request: Request) -> RequestContext:
         authenticator = self._authenticator
-        if request.postpath[0] in PUBLIC:
+        # Proxies ask OPTIONS of the root, to see whether anybody answers.
+        asked = request.method == b"OPTIONS" and request.postpath == [b""]
+        if asked or request.postpath[0] in PUBLIC:
             caller = Caller(_STRANGER, request.address)
             return RequestContext(AuthorizedRuns(self._runs, caller, self._record))
         session = authenticator.find_session(request)
@@ -156,7 +165,7 @@ def _check_csrf(request: Request, session: LoginSession) -> None:
 
     @raise CrossSiteRequest: if a page of another site may have sent it.
     """
-    if request.method in (b"GET", b"HEAD"):
+    if request.method in _SAFE:
         return
     if request.header("authorization") is not None:  # no page can have it sent
         return

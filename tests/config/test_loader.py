@@ -98,6 +98,13 @@ class WrongTests(SynchronousTestCase):
             self.assert_wrong(text, f"commands.x.{name}", "", allowed)
         self.assert_wrong(COMMAND + "env = {'a-b' = ''}", "commands.x.env", "", "'a-b'")
 
+    def test_default_by_get(self) -> None:
+        """GET runs the default command, so C{get = false} there is a mistake."""
+        text = f"default = 'x'\n{COMMAND}get = false"
+        self.assert_wrong(text, "commands.x.get", "false", "GET runs the default")
+        for rest in ("", "get = true"):
+            self.assertEqual(mistakes(f"default = 'x'\n{COMMAND}{rest}"), [])
+
     def test_what_to_run(self) -> None:
         """A command has either an argv or a script, and it is not empty."""
         either = "either argv (a list) or shell (a script)"

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
+from shellstream.daemon.listener import SiteFactory
 from shellstream.daemon.tls_service import POLL_INTERVAL, TLSService
 from shellstream.security.certificates import fingerprint, identity_of
 from shellstream.storage.tls_files import read_certified_key
@@ -174,13 +175,30 @@ class ShownTests(TLSTestCase):
             self.assertEqual(found.error is None, spoken, found.error)
 
     def test_protocol(self) -> None:
-        """ALPN always selects HTTP/1.1."""
+        """ALPN selects HTTP/1.1, or HTTP/1.0 for clients that speak no other."""
         service = self.start()
-        self.factory = service.wrap(Site(NoContent(), self.clock))
+        site = Site(NoContent(), self.clock)
+        self.factory = service.wrap(SiteFactory(lambda: site))
+        for offered, chosen in (
+            ([b"h2", b"http/1.1"], b"http/1.1"),
+            ([b"http/1.0", b"http/1.1"], b"http/1.1"),
+            ([b"http/1.0"], b"http/1.0"),
+        ):
+            context = client_context()
+            context.set_alpn_protos(offered)
+            client = self.connect(context).client
+            self.assertEqual(client.get_alpn_proto_negotiated(), chosen)
+        self.assertEqual(self.connect(client_context()).error, None)
+
+    def test_no_protocol(self) -> None:
+        """A client that offers no version of HTTP is told so by the right alert."""
+        service = self.start()
+        site = Site(NoContent(), self.clock)
+        self.factory = service.wrap(SiteFactory(lambda: site))
         context = client_context()
-        context.set_alpn_protos([b"h2", b"http/1.1"])
-        client = self.connect(context).client
-        self.assertEqual(client.get_alpn_proto_negotiated(), b"http/1.1")
+        context.set_alpn_protos([b"h2", b"acme-tls/1"])
+        error = self.connect(context).error
+        self.assertIn("no application protocol", str(error))
 
     def test_plain(self) -> None:
         """A client that speaks plain HTTP gets a 400 that names https."""

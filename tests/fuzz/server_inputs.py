@@ -48,7 +48,7 @@ def configuration(data: bytes) -> None:
         assert all(each.key and each.found for each in mistaken.mistakes)
         return
     for command in found.commands.values():
-        json.dumps(index.to_document(command))
+        json.dumps(index.to_document(command, found.runs_by_get(command)))
         with suppress(ParametersRefused):
             invocation = command.invoke([])
             assert command.shell or len(invocation.argv) == len(command.argv)

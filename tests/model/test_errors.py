@@ -26,12 +26,16 @@ RAISED = (
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]),
     errors.NotAcceptable({"plain": "text/plain"}, "json"),
     errors.PreconditionFailed(),
+    errors.SpeaksTLS(),
+    errors.HttpVersionUnsupported(),
+    errors.ContentCodingUnsupported("gzip"),
     errors.BodyTooLarge(65536),
     errors.MediaTypeUnsupported("text/xml"),
     errors.HeadersTooLarge(16384),
     errors.RequestTooSlow(),
     errors.ExpectationUnknown(),
     errors.TooManyConnections(3, 5),
+    errors.TooManyKeys(3, 5),
     errors.CannotStart("build", "its program was not found"),
     errors.IdempotencyKeyReused(),
     errors.Busy("3 commands are running already", 5),
@@ -110,6 +114,8 @@ class ErrorTests(SynchronousTestCase):
             errors.Busy,
             errors.CannotRecord,
             errors.RangeNotSatisfiable,
+            errors.ContentCodingUnsupported,
+            errors.TooManyKeys,
         )
         for error in RAISED:
             with self.subTest(error=error):
@@ -137,7 +143,7 @@ class ErrorTests(SynchronousTestCase):
     def test_allow(self) -> None:
         """A method that is not allowed is answered with those that are."""
         error = errors.MethodNotAllowed("PUT", ["GET", "HEAD"])
-        self.assertEqual(error.headers, {"Allow": "GET, HEAD"})
+        self.assertEqual(error.headers, {"Allow": "GET, HEAD, OPTIONS"})
         self.assertIn("PUT is not allowed here; use one of: GET, HEAD", str(error))
         error = errors.MethodNotAllowed("GET", ["POST"])
         self.assertIn("here; send POST, such as curl -d '' URL", str(error))

@@ -128,7 +128,7 @@ _FIELDS = {
 _LINES = {
     "HTTP/0.9": b"GET /commands",
     "HTTP/2": b"GET /commands HTTP/2.0",
-    "HTTP/1.2": b"GET /commands HTTP/1.2",
+    "HTTP/1.10": b"GET /commands HTTP/1.10",
     "small letters": b"GET /commands http/1.1",
     "no number": b"GET /commands HTTP/x.y",
     "two spaces": b"GET  /commands HTTP/1.1",

@@ -84,10 +84,26 @@ class ListedOriginTests(AuthenticationTestCase):
         self.assertEqual(origin, "https://dash.example")
         self.assertIn("Authorization", reply.headers["access-control-allow-headers"])
         self.assertNotIn("access-control-allow-credentials", reply.headers)
+        for name in ("Cache-Control", "Last-Event-ID", "X-Requested-With"):
+            self.assertIn(name, reply.headers["access-control-allow-headers"])
         headers["Origin"] = "https://evil.example"
         reply = Connection(self.site).ask("OPTIONS", "/runs", headers=headers)
         self.assertEqual(reply.status, 401)
         self.assertNotIn("access-control-allow-origin", reply.headers)
+
+    def test_options(self) -> None:
+        """The root tells anybody its methods, as proxies ask; other paths do not."""
+        for version in ("HTTP/1.0", "HTTP/1.1"):
+            reply = Connection(self.site).ask("OPTIONS", "/", version=version)
+            self.assertEqual(reply.status, 204)
+            self.assertEqual(reply.headers["allow"], "GET, HEAD, OPTIONS")
+        for path in ("/runs", "/stream/echo", "/nothing"):
+            self.assertEqual(Connection(self.site).ask("OPTIONS", path).status, 401)
+        token = self.tokens.make("alice")
+        reply = self.by(token, "OPTIONS", "/stream/echo")
+        self.assertEqual(reply.headers["allow"], "POST, OPTIONS")
+        reply = self.by(token, "OPTIONS", "/runs", origin="https://dash.example")
+        self.assertEqual(reply.headers["allow"], "GET, HEAD, POST, OPTIONS")
 
     def test_shared(self) -> None:
         """A listed origin may start a run, and read any response."""

@@ -181,6 +181,20 @@ class AnyErrorTests(ProblemTestCase):
                 self.assertIn(words, found["detail"])
                 self.assertEqual("allow" in reply.headers, status == 405)
 
+    def test_content_coding(self) -> None:
+        """A compressed body is refused, also where its bytes are input for a run."""
+        for path in ("/stream/echo", "/runs", "/runs/x/stdin", "/commands"):
+            for coding in ("gzip", "br", "identity, gzip", "x" * 200):
+                headers = {"Content-Encoding": coding}
+                connection = Connection(self.site)
+                reply = connection.ask("POST", path, b"\x1f\x8b", headers)
+                self.assertEqual(reply.status, 415, path)
+                self.assertEqual(reply.headers["accept-encoding"], "identity")
+                self.assertIn("send it as it is", json.loads(reply.body)["detail"])
+        headers = {"Content-Encoding": "identity", "Content-Type": FORM}
+        reply = Connection(self.site).ask("POST", "/stream/echo", b"x=1", headers)
+        self.assertEqual(reply.status, 200)
+
     def test_head(self) -> None:
         """HEAD gets the same headers and no body."""
         reply = self.ask("HEAD", "/nothing")

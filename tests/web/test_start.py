@@ -40,13 +40,6 @@ class StartTests(WebTestCase):
         names = [each.command.name for each in self.spawn.started]
         self.assertEqual(names, ["say", "say"])
 
-    def test_default_by_get(self) -> None:
-        """GET runs the default command, though only without its name."""
-        self.serve(evolve(self.config, default="echo"))
-        self.assertEqual(self.ask("GET", "/stream/echo?x=1").status, 405)
-        self.assertEqual(self.ask("GET", "/stream?x=1").status, 200)
-        self.assertEqual(self.started.command, ECHO)
-
     def test_get(self) -> None:
         """A command that was declared for it is run by GET."""
         self.assertEqual(self.ask("GET", "/stream/say").status, 200)
@@ -118,16 +111,28 @@ class RefusedStartTests(WebTestCase):
 
     def test_not_by_get(self) -> None:
         """A command that was not declared for it is not run by GET, nor by others."""
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "get", "ALLOWED"):
+        for method in ("GET", "HEAD", "PUT", "DELETE", "get", "ALLOWED"):
             if method == "HEAD":
                 reply = self.ask(method, "/stream/echo?x=1")
-                self.assertEqual((reply.status, reply.headers["allow"]), (405, "POST"))
+                self.assertEqual(reply.status, 405)
+                self.assertEqual(reply.headers["allow"], "POST, OPTIONS")
             else:
                 headers = self.assert_problem(405, method, "/stream/echo?x=1")
-                self.assertEqual(headers["allow"], "POST")
+                self.assertEqual(headers["allow"], "POST, OPTIONS")
         headers = self.assert_problem(405, "PUT", "/stream/say")
-        self.assertEqual(headers["allow"], "GET, HEAD, POST")
+        self.assertEqual(headers["allow"], "GET, HEAD, POST, OPTIONS")
         self.assertEqual(self.spawn.started, [])
+
+    def test_default_by_get(self) -> None:
+        """GET runs the default command at both of its addresses."""
+        echo = evolve(SAY, name="echo", get=False)
+        self.serve(Config(commands={"echo": echo, "say": SAY}, default="echo"))
+        for path in ("/stream", "/stream/echo"):
+            self.assertEqual(Connection(self.site).ask("GET", path).status, 200)
+            told = json.loads(self.ask("GET", "/commands/echo").body)
+            self.assertEqual(told["methods"], ["GET", "POST"])
+            document = json.loads(self.ask("GET", "/openapi.json").body)
+            self.assertIn("get", document["paths"][path])
 
     def test_not_found(self) -> None:
         """An unknown command, no default command, an unknown path."""

@@ -59,7 +59,9 @@ def _add_commands(
     commands = config.commands.values()
     for command in commands:
         schemas[f"Parameters.{command.name}"] = command.parameter_schema()
-        paths[f"/stream/{command.name}"] = _stream(template, command, command.get)
+        paths[f"/stream/{command.name}"] = _stream(
+            template, command, config.runs_by_get(command)
+        )
         order = _order(command, default=command.name == config.default)
         schemas["Order"]["anyOf"].append(order)
     if config.default is not None:

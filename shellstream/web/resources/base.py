@@ -82,8 +82,14 @@ class Resource(TwistedResource):
             done = Deferred.fromCoroutine(answering)
             done.addErrback(request.processingFailed).addErrback(lambda _: None)
 
+    @requires()
+    def render_OPTIONS(self, request: Request) -> None:
+        allowed = ", ".join((*self.allowed(request), "OPTIONS"))
+        request.set_headers({"Allow": allowed})
+        request.respond_no_content()
+
     def allowed(self, request: Request) -> list[str]:
-        """The methods that this resource answers."""
+        """The methods that this resource answers, beside OPTIONS, which all do."""
         return [
             each
             for method in self.rules()

@@ -52,7 +52,10 @@ class Commands(Resource):
         config, root = request.context.runs.config, to_root(request)
         document = {
             "default": config.default,
-            "commands": [to_document(each, root) for each in config.commands.values()],
+            "commands": [
+                to_document(each, config.runs_by_get(each), root)
+                for each in config.commands.values()
+            ],
         }
         respond_json(request, document)
 
@@ -66,20 +69,22 @@ class OneCommand(Resource):
 
     @requires()
     def render_GET(self, request: Request) -> None:
-        respond_json(request, to_document(self._command, to_root(request)))
+        by_get = request.context.runs.config.runs_by_get(self._command)
+        respond_json(request, to_document(self._command, by_get, to_root(request)))
 
 
-def to_document(command: Command, root: str = "") -> dict[str, object]:
+def to_document(command: Command, by_get: bool, root: str = "") -> dict[str, object]:
     """
     A command as clients see it: without its argv, which names paths.
 
+    @param by_get: whether GET runs it.
     @param root: the relative reference from where it is shown to the root.
     """
     return {
         "name": command.name,
         "description": command.description,
         "stream": f"{root}stream/{command.name}",
-        "methods": ["GET", "POST"] if command.get else ["POST"],
+        "methods": ["GET", "POST"] if by_get else ["POST"],
         "stdin": command.stdin,
         "tty": command.tty,
         "timeout": command.limits.timeout,

@@ -39,11 +39,7 @@ class Stream(Resource):
         return Stream(self._responder, path.decode("utf-8", "replace"))
 
     def allowed(self, request: Request) -> list[str]:
-        return self._methods(self._command(request))
-
-    def _methods(self, command: Command) -> list[str]:
-        # GET /stream may run the default command: the operator chose it.
-        by_get = command.get or self._name is None
+        by_get = request.context.runs.config.runs_by_get(self._command(request))
         return ["GET", "HEAD", "POST"] if by_get else ["POST"]
 
     def _command(self, request: Request) -> Command:
@@ -69,7 +65,7 @@ class Stream(Resource):
 
     def _command_by_get(self, request: Request) -> Command:
         command = self._command(request)
-        method, allowed = request.method.decode("ascii"), self._methods(command)
+        method, allowed = request.method.decode("ascii"), self.allowed(request)
         if method not in allowed:
             why = " (the command may change something, so nobody runs it by accident)"
             raise MethodNotAllowed(method, allowed, why)

@@ -1,9 +1,9 @@
 """The terminals that clients ask for, and their sizes."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from shellstream.model.checks import json_integer
 from shellstream.model.errors import ParametersRefused, RefusedParameter
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 
@@ -25,7 +25,7 @@ def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
         refusals.append(RefusedParameter("tty", why))
         return None
     members: dict[str, Any] = dict(wish)
-    found = _wrong_sizes(members, "tty.")
+    found = _take_sizes(members, "tty.")
     found += unknown_members(members, (*_SIDES, "term"), "tty.")
     term = members.get("term", "xterm")
     if not isinstance(term, str) or not re.fullmatch(TERM, term, re.ASCII):
@@ -37,7 +37,7 @@ def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
     return None if found else Tty(**members)
 
 
-def size_of(body: Mapping[str, Any]) -> tuple[int, int]:
+def size_of(body: dict[str, Any]) -> tuple[int, int]:
     """
     The rows and columns that a terminal shall have.
 
@@ -45,18 +45,19 @@ def size_of(body: Mapping[str, Any]) -> tuple[int, int]:
     """
     absent = [each for each in _SIDES if each not in body]
     refusals = [RefusedParameter(each, "is required") for each in absent]
-    refusals += _wrong_sizes(body) + unknown_members(body, _SIDES)
+    refusals += _take_sizes(body) + unknown_members(body, _SIDES)
     if refusals:
         raise ParametersRefused(refusals)
     return body["rows"], body["columns"]
 
 
-def _wrong_sizes(body: Mapping[str, Any], within: str = "") -> list[RefusedParameter]:
+def _take_sizes(body: dict[str, Any], within: str = "") -> list[RefusedParameter]:
+    """Make the sides in a body integers, and refuse those that do not fit."""
     why = f"must be an integer from 1 to {MAX_SIDE}"
-    wrong = (each for each in _SIDES if each in body and not _fits(body[each]))
-    return [RefusedParameter(f"{within}{each}", why) for each in wrong]
-
-
-def _fits(side: object) -> bool:
-    # For Python true is an integer; for JSON it is not.
-    return type(side) is int and 1 <= side <= MAX_SIDE
+    refusals = []
+    for name in _SIDES:
+        if name in body:
+            side = body[name] = json_integer(body[name])
+            if side is None or not 1 <= side <= MAX_SIDE:
+                refusals.append(RefusedParameter(f"{within}{name}", why))
+    return refusals

@@ -205,12 +205,15 @@ class Channel(HTTPChannel):
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:
+        first = self._wait is _Wait.FIRST
         if self._wait is _Wait.NEXT:
             self._start_wait(_Wait.HEAD, self.site.limits.header_timeout)
-        elif self._wait is _Wait.FIRST:
+        elif first:
             self._wait = _Wait.HEAD
         # The methods below raise a refusal to leave the parser wherever it is.
         try:
+            if first:
+                request_syntax.check_first_bytes(data)
             super().dataReceived(data)
         except ShellstreamError as error:
             self._refuse(error)
@@ -234,7 +237,7 @@ class Channel(HTTPChannel):
                 self._headers += 1
                 request_syntax.check_field_line(line)
             else:
-                request_syntax.check_request_line(line)
+                line = request_syntax.check_request_line(line)
             limits = self.site.limits
             self._header_size += len(line)
             if self._header_size > limits.header_size:

@@ -19,6 +19,7 @@ from twisted.web.server import Request as TwistedRequest
 from shellstream.model.errors import (
     BodyTooLarge,
     Busy,
+    ContentCodingUnsupported,
     PathNotFound,
     RunFailed,
     ShellstreamError,
@@ -36,7 +37,7 @@ from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, refused
 
 #: A target in absolute form: for proxies, but servers take it too (RFC 9112, 3.2.2).
-_ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]*(/?)(.*)", re.S)
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)/?(.*)", re.S)
 
 #: Where input for a run goes. Its body may be larger than others.
 _STDIN = re.compile(rb"/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
@@ -142,6 +143,8 @@ class Request(TwistedRequest):
         # Twisted tells the target only with the body. Were this renamed in Twisted, a
         # test would fail.
         self._set_target(self.channel._command, self.channel._path)
+        if length != 0:
+            self._check_coding()
         if _STDIN.fullmatch(self.uri) is not None:
             self._is_input = True
             self.site.resource.authorize_input(self)
@@ -151,11 +154,19 @@ class Request(TwistedRequest):
         if target[:1] != b"/":
             absolute = _ABSOLUTE.fullmatch(target)
             assert absolute is not None, "check_request_line() lets nothing else in"
+            # Whatever Host says (RFC 9112, 3.2.2).
+            self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
             target = b"/" + absolute[2]
         self.method, self.uri, self.path = method, target, target.partition(b"?")[0]
         self.prepath = []
         segments = self.path[1:].split(b"/", MAX_SEGMENTS)
         self.postpath = [unquote_to_bytes(each) for each in segments]
+
+    def _check_coding(self) -> None:
+        """@raise ContentCodingUnsupported: if the body is compressed."""
+        for coding in self.header_lines("content-encoding"):
+            if coding.strip().lower() not in ("", "identity"):
+                raise ContentCodingUnsupported(coding)
 
     def handleContentChunk(self, data: bytes) -> None:
         self.expect_body(len(data))

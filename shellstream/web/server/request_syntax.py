@@ -10,13 +10,22 @@ import re
 
 from twisted.web.http_headers import Headers
 
-from shellstream.model.errors import RequestMalformed
+from shellstream.model.errors import HttpVersionUnsupported, RequestMalformed, SpeaksTLS
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
-#: Method, target and version. Targets in other forms are for proxies, and the C{*} of
-#: OPTIONS would pass by all access control (RFC 9112, 3.2).
-_REQUEST = re.compile(rb"%b (?:/|(?i:https?)://)[!-~]* HTTP/1\.[01]" % _TOKEN)
+#: Method, target and version. A target is a path, or a whole URL, as proxies send it.
+#: Other forms are for proxies, or for no resource at all (RFC 9112, 3.2).
+_REQUEST = re.compile(
+    rb"%b (?:/[!-~]*|(?i:https?)://[^/?#\x00-\x20\x7f-\xff]+(?:[/?][!-~]*)?) "
+    rb"HTTP/([1-9])\.([0-9])" % _TOKEN
+)
+
+#: What a request, or the empty lines before it, may begin with.
+_FIRST = re.compile(rb"[\r\n]|" + _TOKEN)
+
+#: The type of the record that a TLS client begins with (RFC 8446, 5.1).
+_HANDSHAKE = b"\x16"
 
 #: Without line folding, and without bytes that some take for the line's end.
 _FIELD = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN)
@@ -25,12 +34,36 @@ _FIELD = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN)
 _LENGTH = re.compile(rb"[^:]*:[\t ]*[0-9]{1,100}[\t ]*")
 
 
-def check_request_line(line: bytes) -> None:
-    """@raise RequestMalformed: if this is not a request line."""
-    if _REQUEST.fullmatch(line) is None:
+def check_first_bytes(data: bytes) -> None:
+    """
+    Check the first bytes of a connection: what is no HTTP may never end a line, and
+    would wait for an answer.
+
+    @raise SpeaksTLS: if the client speaks TLS.
+    @raise RequestMalformed: if no request begins so.
+    """
+    if data[:1] == _HANDSHAKE:
+        raise SpeaksTLS
+    if _FIRST.match(data) is None:
+        raise RequestMalformed("its first byte begins no METHOD")
+
+
+def check_request_line(line: bytes) -> bytes:
+    """
+    The request line, of a version that is spoken here.
+
+    @raise RequestMalformed: if this is not a request line.
+    @raise HttpVersionUnsupported: if it is one of another major version.
+    """
+    match = _REQUEST.fullmatch(line)
+    if match is None:
         raise RequestMalformed(
             "its first line is no METHOD /PATH HTTP/1.1 in visible ASCII"
         )
+    if match[1] != b"1":
+        raise HttpVersionUnsupported
+    # A later minor version is understood as the latest one known (RFC 9110, 2.5).
+    return line if match[2] in b"01" else line[:-1] + b"1"
 
 
 def check_field_line(line: bytes) -> None:

@@ -196,9 +196,13 @@ class TreeTests(OpenApiTestCase):
         for path, methods in self.told().items():
             for method in METHODS:
                 reply = self.once(method, path.replace("{id}", UNKNOWN), b"")
-                self.assertEqual(reply.status == 405, method not in methods, path)
-                if reply.status == 405:
-                    self.assertEqual(set(reply.headers["allow"].split(", ")), methods)
+                refused = method not in {*methods, "OPTIONS"}
+                self.assertEqual(reply.status == 405, refused, path)
+                if method == "OPTIONS":
+                    self.assertEqual((reply.status, reply.body), (204, b""), path)
+                if refused or method == "OPTIONS":
+                    allowed = set(reply.headers["allow"].split(", "))
+                    self.assertEqual(allowed, {*methods, "OPTIONS"})
 
     def test_queries(self) -> None:
         """The parameters of a query are those that the daemon accepts."""

@@ -291,6 +291,7 @@ class StartWithInputTests(InputTestCase):
             (True, Tty()),
             ({}, Tty()),
             ({"columns": 4096}, Tty(columns=4096)),
+            ({"rows": 25.0, "columns": 8e1}, Tty(rows=25, columns=80)),
             (
                 {"rows": 1, "columns": 2, "term": "screen.xterm-256color"},
                 Tty(rows=1, columns=2, term="screen.xterm-256color"),
@@ -312,7 +313,7 @@ class StartWithInputTests(InputTestCase):
             (None, {"tty": "must be true, false or"}),
             ({"rows": 0}, {"tty.rows": side}),
             ({"rows": 4097, "columns": True}, {"tty.rows": side, "tty.columns": side}),
-            ({"columns": "80"}, {"tty.columns": side}),
+            ({"columns": "80", "rows": 2.5}, {"tty.columns": side, "tty.rows": side}),
             ({"term": "../x"}, {"tty.term": "must be a terminal's type"}),
             ({"term": "xterm\n"}, {"tty.term": "must be a terminal's type"}),
             ({"term": 1, "cols": 2}, {"tty.term": "type", "tty.cols": "unknown"}),
@@ -339,6 +340,8 @@ class StartWithInputTests(InputTestCase):
         reply = self.post(path, {"rows": 50, "columns": 132})
         self.assertEqual((reply.status, reply.rest), (204, b""))
         self.assertEqual(started.child.size, Tty(rows=50, columns=132))
+        self.assertEqual(self.post(path, {"rows": 51.0, "columns": 132}).status, 204)
+        self.assertEqual(repr(started.child.size), repr(Tty(rows=51, columns=132)))
         self.post(path, {"rows": 0, "size": 1})
         self.assert_parameters(
             self.problem(), rows="from 1 to", columns="is required", size="unknown"

@@ -85,7 +85,7 @@ class OneRunTests(RunsTestCase):
                 if method not in methods:
                     reply = self.ask(method, path)
                     self.assertEqual(reply.status, 405, (method, path))
-                    self.assertEqual(reply.headers["allow"], methods)
+                    self.assertEqual(reply.headers["allow"], f"{methods}, OPTIONS")
 
     def test_delete(self) -> None:
         """An ended run can be forgotten, its output with it."""

@@ -4,6 +4,7 @@ What may be read in two ways is refused.
 """
 
 import json
+import re
 from collections.abc import Callable
 
 from hypothesis import given
@@ -13,7 +14,11 @@ from twisted.web.http_headers import Headers
 
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
-from shellstream.model.errors import RequestMalformed
+from shellstream.model.errors import (
+    HttpVersionUnsupported,
+    RequestMalformed,
+    SpeaksTLS,
+)
 from shellstream.web.server import request_syntax
 from tests.support.http import Reply, WebTestCase, parsed
 from tests.support.smuggling import ALLOWED, ATTACKS, HIDDEN
@@ -53,7 +58,7 @@ class SmugglingTests(SyntaxTestCase):
         for name, data in ATTACKS.items():
             with self.subTest(name=name):
                 (reply,) = self.answers(data)
-                self.assertIn(reply.status, (400, 413, 417), name)
+                self.assertIn(reply.status, (400, 413, 417, 505), name)
                 self.assertTrue(self.connection.wire.half_closed, name)
                 self.connection.send(HIDDEN)
                 self.assertEqual(self.spawn.started, [], name)
@@ -66,7 +71,7 @@ class SmugglingTests(SyntaxTestCase):
                 self.serve(self.config)
                 for index in range(len(data)):
                     self.connection.send(data[index : index + 1])
-                self.assertIn(self.reply().status, (400, 413, 417), name)
+                self.assertIn(self.reply().status, (400, 413, 417, 505), name)
                 self.assertEqual(self.spawn.started, [], name)
 
     def test_allowed(self) -> None:
@@ -113,13 +118,74 @@ class SmugglingTests(SyntaxTestCase):
             self.assertIn(words, json.loads(reply.body)["detail"])
 
 
-def accepts(check: Callable[..., None], *given: object) -> bool:
+def accepts(check: Callable[..., object], *given: object) -> bool:
     """Return whether a check raises nothing."""
     try:
         check(*given)
-    except RequestMalformed:
+    except (RequestMalformed, HttpVersionUnsupported, SpeaksTLS):
         return False
     return True
+
+
+class FirstBytesTests(SyntaxTestCase):
+    """What cannot begin a request is answered at once, not when a line ends."""
+
+    def test_tls(self) -> None:
+        """A client that speaks TLS is told that this port does not."""
+        (reply,) = self.answers(b"\x16\x03\x01\x02\x00\x01\x00")
+        self.assertEqual(reply.status, 400)
+        self.assertIn("write http:// in place", json.loads(reply.body)["detail"])
+
+    def test_nonsense(self) -> None:
+        """Other bytes are refused too; the beginning of a request waits for more."""
+        for data in (b"\0", b"\xff\xfe", b" GET", b"\x80\x2e", b"{}", b"\t"):
+            (reply,) = self.answers(data)
+            self.assertEqual(reply.status, 400, data)
+        for data in (b"G", b"\r", b"\r\n", b"!"):
+            self.assertEqual(self.answers(data), [], data)
+
+
+class VersionTests(SyntaxTestCase):
+    """A later minor version is understood; another major one is not (RFC 9110, 2.5)."""
+
+    def test_minor(self) -> None:
+        """HTTP/1.2 is answered as HTTP/1.1, and the connection goes on."""
+        for version in ("1.1", "1.2", "1.9"):
+            head = f"GET /commands HTTP/{version}\r\nHost: localhost\r\n\r\n".encode()
+            self.assertEqual([each.status for each in self.answers(head)], [200])
+            self.assertTrue(self.connection.wire.value().startswith(b"HTTP/1.1 200"))
+            self.connection.send(head)
+            self.assertEqual(self.connection.wire.value().count(b"HTTP/1.1 200"), 2)
+
+    def test_major(self) -> None:
+        """HTTP/2.0 is answered with 505."""
+        for version in ("2.0", "3.1"):
+            head = f"GET /commands HTTP/{version}\r\nHost: localhost\r\n\r\n".encode()
+            self.assertEqual([each.status for each in self.answers(head)], [505])
+
+
+class TargetTests(SyntaxTestCase):
+    """The host of a whole URL counts, whatever the header says (RFC 9112, 3.2.2)."""
+
+    def status(self, target: str, host: str, version: str = "1.1") -> int:
+        head = f"GET {target} HTTP/{version}\r\n"
+        lines = f"Host: {host}\r\n" if host else ""
+        (reply,) = self.answers(f"{head}{lines}\r\n".encode())
+        return reply.status
+
+    def test_host(self) -> None:
+        """A name in the target is allowed, or refused, as one in the header is."""
+        self.assertEqual(self.status("http://localhost/commands", "evil.test"), 200)
+        self.assertEqual(self.status("http://localhost", "evil.test"), 200)
+        self.assertEqual(self.status("http://evil.test/commands", "localhost"), 421)
+        self.assertEqual(self.status("http://evil.test/commands", "", "1.0"), 421)
+        self.assertEqual(self.status("http://a@localhost/commands", "localhost"), 421)
+        self.assertEqual(self.status("http:///commands", "localhost"), 400)
+
+    def test_empty_port(self) -> None:
+        """The port of a name may be empty (RFC 3986, 3.2.3)."""
+        self.assertEqual(self.status("/commands", "localhost:"), 200)
+        self.assertEqual(self.status("/commands", "evil.test:"), 421)
 
 
 class LineTests(SynchronousTestCase):
@@ -129,6 +195,8 @@ class LineTests(SynchronousTestCase):
     def test_target(self, method: bytes, begin: str, rest: bytes) -> None:
         """A target is of visible ASCII."""
         visible = all(0x20 < byte < 0x7F for byte in rest)
+        if begin == "http://x" and b"#" in rest:
+            visible = visible and not re.match(rb"[^/?]*#", rest)
         line = method + b" " + begin.encode() + rest + b" HTTP/1.1"
         self.assertEqual(accepts(request_syntax.check_request_line, line), visible)
 
