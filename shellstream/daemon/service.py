@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,13 @@ from shellstream.config.command import Command, Invocation
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import ShellstreamError
-from shellstream.process import orphans
+from shellstream.model.run_record import RunRecord
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
+from shellstream.process.orphans import end_orphans, find_orphans
+from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.process_table import ProcessTable
 from shellstream.process.spawn import spawn
 from shellstream.runs.history import History
 from shellstream.runs.registry import Registry
@@ -107,6 +111,7 @@ class Daemon(Service):
     _tidying: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
+    _scanner: ProcessScanner = field(init=False)
 
     @property
     def folder(self) -> Path | None:
@@ -131,6 +136,7 @@ class Daemon(Service):
             self._reactor, wall_clock, write, self._config.audit.total
         )
         self.auth_policy = self._start_auth_policy(folder)
+        self._scanner = ProcessScanner(self._reactor)
         # One thread: a connection to SQLite is used by one at a time.
         self._database_thread = WorkerThread(self._reactor)
         self._database_thread.start("state")
@@ -271,7 +277,7 @@ class Daemon(Service):
             raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-            Deferred.fromCoroutine(orphans.end_orphans(lost, self._reactor, GRACE))
+            self._end_orphans(lost)
         if self._state_dir is not None:
             sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
             sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
@@ -295,10 +301,23 @@ class Daemon(Service):
                 path=state_dir.aside.path,
             )
 
+    def _end_orphans(self, lost: Iterable[RunRecord]) -> None:
+        table = ProcessTable()
+        for _ in table.fill(marks=True):  # whole: the reactor does not run yet
+            pass
+        found = find_orphans(lost, table, self._scanner)
+        for processes in chain.from_iterable(found.values()):
+            ending = end_orphans(processes, self._reactor, GRACE)
+            Deferred.fromCoroutine(ending).addErrback(
+                lambda failure: _log.failure("while ending what is left", failure)
+            )
+
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)
-        prepared = self._launch_plans[command.name]
-        return spawn(self._reactor, command, invocation, protocol, run.id, prepared)
+        plan, scanner = self._launch_plans[command.name], self._scanner
+        return spawn(
+            self._reactor, command, invocation, protocol, run.id, plan, scanner
+        )
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         # Before the reactor runs nothing else can wait for a call, nor can a thread

@@ -23,8 +23,8 @@ from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 
 from .pipes import OutputPipe, PtyInput, PtyOutput, ReadDescriptor, StdinPipe
-from .process_table import living_member, session_groups, signal_group
 from .pty import winsize
+from .run_processes import RunProcesses
 
 #: Twisted calls C{reapProcess} of these on SIGCHLD. Its function to register one would
 #: reap a child that has exited already.
@@ -100,9 +100,6 @@ class ChildProcess:
     """
     A started process, the leader of its own session and process group.
 
-    On a terminal a shell gives each job a group of its own; then all groups of the
-    session are signalled and waited for as one.
-
     The process is reaped only when it has exited and its pipes are closed. Until then
     its id is not given to another process, which a signal would reach by mistake.
 
@@ -117,6 +114,7 @@ class ChildProcess:
     protocol: ProcessProtocol
     pid: int
     start_time: int | None
+    _processes: RunProcesses
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
     output_complete: bool = field(default=True, init=False)
@@ -125,7 +123,6 @@ class ChildProcess:
     _on_terminal: bool = field(default=False, init=False)
     _status: Failure | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
-    _known_member: int | None = field(default=None, init=False)  # see living_member()
 
     def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         """
@@ -176,21 +173,20 @@ class ChildProcess:
         if 1 in self._pipes:  # or the terminal is closed
             ioctl(self._pipes[1].fileno(), termios.TIOCSWINSZ, winsize(size))
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the child and all that it has started in its group."""
-        for group in {self.pid, *self._jobs()}:
-            signal_group(group, number)
+    def signal(self, *numbers: int, strays: bool = False) -> None:
+        """
+        Send signals to the child and all that it has started in its session.
 
-    def group_lives(self) -> bool:
-        """Whether the child's group has more than zombies."""
-        try:
-            self._known_member = living_member(self.pid, self._known_member)
-        except PermissionError:
-            return True
-        return self._known_member is not None or bool(self._jobs())
+        @param strays: and, from now on, to what has left the session.
+        """
+        self._processes.signal(*numbers, strays=strays)
 
-    def _jobs(self) -> set[int]:
-        return session_groups(self.pid) if self._on_terminal else set()
+    def session_lives(self) -> bool:
+        """
+        Whether a process of those that L{signal} reaches is more than a zombie. On a
+        machine with many processes it takes several calls to find out that none is.
+        """
+        return self._processes.live()
 
     def loseConnection(self) -> None:
         """Close the pipes when all is read that the child itself wrote."""
@@ -246,6 +242,7 @@ class ChildProcess:
         self._ended = True
         # It is a zombie, so this does not block.
         _, _, usage = os.wait4(self.pid, 0)
+        self._processes.leader_reaped = True
         self.cpu = usage.ru_utime + usage.ru_stime
         # A child of vfork(2) begins with our own peak as its own.
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

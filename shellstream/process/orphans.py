@@ -1,87 +1,83 @@
 """Ending the processes that a killed daemon has left running."""
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from shellstream.model.run_record import RunRecord
 
-from .environment import RUN
-from .process_table import (
-    ProcessInfo,
-    living_member,
-    pids,
-    process_info,
-    signal_group,
-)
+from .process_scanner import ProcessScanner
+from .process_table import ProcessTable, process_info
+from .run_processes import RunProcesses
 
-#: How often to look whether a group is gone, in seconds.
+_log = Logger()
+
+#: How often to look whether a session is empty, in seconds.
 POLL_INTERVAL = 0.05
 
-_MARKED = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
+#: The same for processes that KILL did not end in the first second: another user's, or
+#: those that wait for a device.
+SLOW_INTERVAL = 1.0
 
 
-def find_orphans(records: Iterable[RunRecord]) -> dict[str, set[int]]:
+def find_orphans(
+    records: Iterable[RunRecord], table: ProcessTable, scanner: ProcessScanner
+) -> dict[str, list[RunProcesses]]:
     """
-    The process groups that are left of runs, by the runs' ids.
+    The sessions that are left of runs, by the runs' ids.
 
-    A group belongs to a run if its leader is the recorded process, or if a member has
-    the run's id in its environment (L{RUN}): so a group is found even if its leader has
-    exited, or was never recorded. Processes that began a session of their own are left
-    alone, as they are when a run is cancelled; so are, without a terminal, those that
-    began a group of their own; and so are processes that we may not look into.
+    A session belongs to a run if its leader is the recorded process, or if a member has
+    the run's id in its environment: so it is found even if its leader has exited, or
+    was never recorded. Processes that began a session of their own are left alone, as
+    they are when the daemon is stopped; so are those that we may not look into.
+
+    @param table: one with the marks of processes.
     """
-    found: dict[str, set[int]] = {}
-    by_id = {record.id: record for record in records}
-    for record in by_id.values():
+    found: dict[str, list[RunProcesses]] = {}
+    for record in records:
+        sessions: dict[int, int | None] = {}
         if record.pid is not None and _is_leader(record.pid, record.pid_start):
-            found.setdefault(record.id, set()).add(record.pid)
-    for run_id, process in _marked() if by_id else ():
-        if run_id in by_id and _is_of(by_id[run_id], process):
-            found.setdefault(run_id, set()).add(process.group)
-    spared = {0, 1, os.getpgrp()}
-    left = {run_id: groups - spared for run_id, groups in found.items()}
-    return {run_id: groups for run_id, groups in left.items() if groups}
+            sessions[record.pid] = record.pid_start
+        for pid in table.marked.get(record.id, ()):
+            process = process_info(pid)
+            if process is None or not process.alive:
+                continue
+            if record.pid in (None, process.session):
+                sessions.setdefault(process.session, None)
+        for session, start in sessions.items():
+            processes = RunProcesses(record.id, session, start, scanner)
+            processes.leader_reaped = True  # it is no child of ours
+            found.setdefault(record.id, []).append(processes)
+    return found
 
 
 async def end_orphans(
-    records: Iterable[RunRecord], clock: IReactorTime, grace: float
+    processes: RunProcesses, clock: IReactorTime, grace: float
 ) -> None:
     """
-    End all that is left of runs: TERM, then KILL after C{grace} seconds.
+    End one session that is left of a run: TERM, then KILL after C{grace} seconds.
 
-    The groups are looked for again before KILL, since an id may have been given to
-    another process meanwhile.
+    Returns when none of its processes is left, however long that takes.
     """
-    records = tuple(records)
-    deadline = clock.seconds() + grace
-    groups: dict[int, int | None] = dict.fromkeys(_groups(records))  # with a member
-    for group in groups:
-        signal_group(group, SIGTERM)
-        signal_group(group, SIGCONT)  # a stopped process cannot act on TERM
-    while True:
-        found = {group: _member(group, last) for group, last in groups.items()}
-        groups = {group: pid for group, pid in found.items() if pid is not None}
-        if not groups or clock.seconds() >= deadline:
-            break
-        await deferLater(clock, POLL_INTERVAL)
-    for group in _groups(records) if groups else ():
-        signal_group(group, SIGKILL)
-
-
-def _groups(records: Iterable[RunRecord]) -> set[int]:
-    return set().union(*find_orphans(records).values())
-
-
-def _member(group: int, last: int | None) -> int | None:
-    try:
-        return living_member(group, last)
-    except PermissionError:  # we cannot end it
-        return None
+    begun = clock.seconds()
+    told = False
+    processes.signal(SIGTERM, SIGCONT)  # a stopped process cannot act on TERM
+    while processes.live():
+        waited = clock.seconds() - begun
+        if waited >= grace:
+            processes.signal(SIGKILL)
+        if waited < grace + 1:
+            await deferLater(clock, POLL_INTERVAL)
+            continue
+        if not told:
+            told = True
+            text = "run {id}: process {pid} of the last daemon is left after KILL"
+            _log.error(text, id=processes.run_id, pid=processes.known_pid)
+        await deferLater(clock, SLOW_INTERVAL)
 
 
 def _is_leader(pid: int, start: int | None) -> bool:
@@ -91,24 +87,5 @@ def _is_leader(pid: int, start: int | None) -> bool:
         and process.start == start
         and process.alive
         and process.group == process.session == pid
+        and process.session != os.getsid(0)
     )
-
-
-def _is_of(record: RunRecord, process: ProcessInfo) -> bool:
-    """Whether a process with a run's id in its environment ends with the run."""
-    one_group = process.group == process.session
-    all_count = record.tty is not None
-    return (one_group or all_count) and record.pid in (None, process.session)
-
-
-def _marked() -> Iterator[tuple[str, ProcessInfo]]:
-    """Every process with a run's id in its environment, with that id."""
-    for pid in pids():
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                mark = _MARKED.search(file.read())
-        except OSError:  # gone, or another user's
-            continue
-        process = process_info(pid) if mark else None
-        if mark and process is not None:
-            yield os.fsdecode(mark[1]), process

@@ -1,11 +1,20 @@
-"""What the kernel knows of processes and their groups, by C{/proc} (proc(5))."""
+"""What the kernel knows of processes, by C{/proc} (proc(5)), and signals to them."""
 
 import os
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
-from attrs import frozen
-from twisted.logger import Logger
+from attrs import define, field, frozen
 
-_log = Logger()
+from .environment import RUN
+
+_MARK = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
+
+#: Of so many processes is looked whether they are more than zombies; a session with
+#: more counts as alive. Each takes about 15 microseconds.
+MOST_LOOKS = 1000
 
 
 @frozen
@@ -23,6 +32,110 @@ class ProcessInfo:
     start: int
 
 
+@define(eq=False)
+class ProcessTable:
+    """
+    All processes by their sessions, and by the runs that they belong to.
+
+    It is made by L{shellstream.process.process_scanner}. A process may have ended since
+    then, and others may have begun.
+
+    @ivar sessions: the ids of their processes.
+    @ivar marked: the ids of processes by the id of the run in their environment; empty
+        if that was not asked for. Another user's processes are not in it.
+    @ivar complete: whether there was a descriptor left to look for all.
+    """
+
+    sessions: dict[int, list[int]] = field(factory=dict, init=False)
+    marked: dict[str, list[int]] = field(factory=dict, init=False)
+    complete: bool = field(default=True, init=False)
+
+    def fill(self, marks: bool) -> Iterator[None]:
+        """Look through all processes, and yield after each."""
+        own = os.getsid(0)
+        try:
+            with os.scandir("/proc") as entries:
+                for entry in entries:
+                    if entry.name.isdecimal():
+                        self._add(int(entry.name), own, marks)
+                        yield
+        except OSError:
+            self.complete = False
+
+    def groups(self, session: int, start: int | None) -> set[int]:
+        """
+        The process groups of a session.
+
+        @param start: that of its leader. If a process with the same id began at another
+            time, the session is another.
+        """
+        leader = process_info(session)
+        if leader is not None and start not in (None, leader.start):
+            return set()
+        found = {_group(pid, session) for pid in self.sessions.get(session, ())}
+        return {group for group in found if group is not None}
+
+    def member(self, session: int, start: int | None) -> "Member | None":
+        """A process of a session that is more than a zombie, if it has one."""
+        leader = process_info(session)
+        if leader is not None and start not in (None, leader.start):
+            return None
+        return _first_alive(self.sessions.get(session, ()), session)
+
+    def strays(self, run_id: str, session: int) -> list["Member"]:
+        """The processes of a run that left its session and are more than zombies."""
+        found = []
+        for pid in self.marked.get(run_id, ()):
+            process = process_info(pid)
+            if process is not None and process.alive and process.session != session:
+                found.append(Member(pid, process.start))
+        return found
+
+    def _add(self, pid: int, own: int, marks: bool) -> None:
+        try:
+            session = os.getsid(pid)  # takes a twentieth of the time of reading /proc
+        except OSError:
+            return
+        if session in (0, own):  # the kernel's threads, and ourselves
+            return
+        self.sessions.setdefault(session, []).append(pid)
+        run_id = run_of(pid) if marks else None
+        if run_id is not None:
+            self.marked.setdefault(run_id, []).append(pid)
+
+
+@frozen
+class Member:
+    """A process that is found again, or is gone: ids are given again, times are not."""
+
+    pid: int
+    start: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still more than a zombie."""
+        process = process_info(self.pid)
+        return process is not None and process.alive and process.start == self.start
+
+    def signal(self, number: int) -> bool:
+        """
+        Send it a signal, and not to a process that got its id meanwhile.
+
+        @return: whether we may.
+        """
+        try:
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        except OSError:  # an old kernel, or no descriptor: the time between is short
+            return not self.alive or _send(os.kill, self.pid, number)
+        try:
+            # Then the descriptor is of this process, and stays so.
+            return not self.alive or _send(signal.pidfd_send_signal, fd, number)
+        finally:
+            os.close(fd)
+
+
 def process_start(pid: int) -> int | None:
     """
     When a process began, in clock ticks since the machine was started; L{None} if there
@@ -32,74 +145,30 @@ def process_start(pid: int) -> int | None:
     return None if process is None else process.start
 
 
-def pids() -> list[int]:
-    """The ids of all processes; an empty list if no descriptor is left to ask."""
+def run_of(pid: int) -> str | None:
+    """The run in whose environment a process began; L{None} for another user's."""
     try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    except OSError:
-        return []
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            mark = _MARK.search(file.read())
+    except OSError:  # gone, or another user's
+        return None
+    return os.fsdecode(mark[1]) if mark else None
 
 
-def living_member(group: int, last: int | None = None) -> int | None:
-    """
-    A process of a group that is more than a zombie; L{None} if the group has none.
-
-    For kill(2) zombies exist, and in a container without an init process they exist for
-    ever. Without a descriptor to look any closer, the group counts as alive.
-
-    @param last: the last answer, which is probably still right.
-    @raise PermissionError: if all of them are another user's.
-    """
+def group_exists(group: int) -> bool:
+    """Whether a process group has a process, which may be a zombie."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
-        return None
-    if last is not None and _is_member(last, group):
-        return last
-    found = pids()
-    if not found:
-        return group
-    return next((pid for pid in found if _is_member(pid, group)), None)
-
-
-def session_groups(session: int) -> set[int]:
-    """The process groups of a session that have more than zombies."""
-    return {
-        process.group
-        for pid in pids()
-        if _session(pid) == session and (process := process_info(pid)) and process.alive
-    }
-
-
-def signal_group(group: int, number: int) -> None:
-    """Send a signal to a process group; if it is another user's, log that."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        pass  # it is empty
-    except PermissionError:
-        _log.warn(
-            "process group {group} is another user's; signal {number} not sent",
-            group=group,
-            number=number,
-        )
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)  # takes a twentieth of the time of reading /proc
-    except ProcessLookupError:
-        return None
-
-
-def _is_member(pid: int, group: int) -> bool:
-    try:
-        if os.getpgid(pid) != group:  # takes a twentieth of the time of reading /proc
-            return False
-    except ProcessLookupError:
         return False
-    process = process_info(pid)
-    return process is not None and process.alive
+    except PermissionError:
+        return True
+    return True
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Send a signal to a process group. Returns L{False} if it is another user's."""
+    return _send(os.killpg, group, number)
 
 
 def process_info(pid: int) -> ProcessInfo | None:
@@ -114,3 +183,32 @@ def process_info(pid: int) -> ProcessInfo | None:
     # A process whose first thread has ended looks like a zombie: count its threads.
     alive = state not in (b"Z", b"X") or int(rest[13]) > 1
     return ProcessInfo(alive, int(group), int(session), int(rest[15]))
+
+
+def _first_alive(pids: Sequence[int], session: int) -> Member | None:
+    for pid in islice(pids, MOST_LOOKS):
+        process = process_info(pid)
+        if process is not None and process.alive and process.session == session:
+            return Member(pid, process.start)
+    if len(pids) > MOST_LOOKS:
+        return Member(pids[MOST_LOOKS], process_start(pids[MOST_LOOKS]) or 0)
+    return None
+
+
+def _group(pid: int, session: int) -> int | None:
+    try:
+        group = os.getpgid(pid)
+        return group if os.getsid(pid) == session else None
+    except ProcessLookupError:
+        return None
+
+
+def _send(send: Callable[[int, int], None], target: int, number: int) -> bool:
+    """Returns L{False} if the target is another user's."""
+    try:
+        send(target, number)
+    except ProcessLookupError:
+        pass  # it is gone
+    except PermissionError:
+        return False
+    return True

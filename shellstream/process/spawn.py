@@ -24,8 +24,10 @@ from shellstream.model.run_input import Tty
 from .child import ChildProcess
 from .file_limits import restore_file_limit, scarce
 from .launch_plan import LaunchPlan
+from .process_scanner import ProcessScanner
 from .process_table import process_start
 from .pty import PTMX, open_output_pty, open_tty
+from .run_processes import RunProcesses
 
 _log = Logger()
 
@@ -41,6 +43,7 @@ def spawn(
     protocol: ProcessProtocol,
     run_id: str,
     plan: LaunchPlan,
+    scanner: ProcessScanner,
 ) -> ChildProcess:
     """
     Start a command's process.
@@ -48,6 +51,7 @@ def spawn(
     All of our own descriptors have to be close-on-exec, as Python's are.
 
     @param plan: that of this command.
+    @param scanner: shared by all children.
     @raise CannotStart: if the program or the working directory does not exist or may
         not be used.
     @raise Busy: if the machine has no descriptor, memory, process or terminal to spare.
@@ -77,7 +81,9 @@ def spawn(
         ends.close_theirs()
     if command.confine.open_files is None:
         restore_file_limit(pid)
-    child = ChildProcess(protocol, pid, process_start(pid))
+    start = process_start(pid)
+    processes = RunProcesses(run_id, pid, start, scanner)
+    child = ChildProcess(protocol, pid, start, processes)
     child.start(reactor, ends.ours)
     return child
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
@@ -31,10 +32,16 @@ from .stdin import Sink, Stdin
 #: command has to wait as well.
 UNSYNCED = 1 << 20
 
+#: Nobody asked for the end of these runs: a program that left the session in order to
+#: outlive it does so.
+_SPARE_STRAYS = frozenset({Reason.DISCONNECTED, Reason.SHUTDOWN})
+
+_log = Logger()
+
 
 class Child(Sink, Protocol):
     """
-    A started process and its group, as far as a run controls it.
+    A started process and its session, as far as a run controls it.
 
     @ivar start_time: when it began, as its kernel counts; L{None} if that is not known.
     """
@@ -53,11 +60,17 @@ class Child(Sink, Protocol):
     def resize(self, size: Tty) -> None:
         """Give its terminal, which it must have, another size."""
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
+    def signal(self, *numbers: int, strays: bool = False) -> None:
+        """
+        Send signals to the whole session.
 
-    def group_lives(self) -> bool:
-        """Whether any process of the group is left, apart from zombies."""
+        @param strays: and, from now on, to what has left it.
+        """
+
+    def session_lives(self) -> bool:
+        """
+        Whether any process of those that L{signal} reaches is left, apart from zombies.
+        """
 
 
 class RunOwner(Protocol):
@@ -86,9 +99,11 @@ class Run:
     @ivar recorded: whether it is in the history. It is not started before.
     """
 
-    #: Seconds between two looks at the group of a stopped run whose leader is reaped.
-    #: Far too short for the group's number to be given to a stranger.
+    #: Seconds between two looks at the session of a stopped run whose leader is reaped.
     LOOK = 0.05
+
+    #: How often KILL is sent to processes that keep appearing, or do not end.
+    MOST_KILLS = 20
 
     record: RunRecord
     command: Command
@@ -109,6 +124,7 @@ class Run:
     _lossy: dict[IViewer, None] = field(factory=dict, init=False)
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
+    _kills: int = field(default=0, init=False)
     _awaits_viewers: bool = field(default=True, init=False)
     _last_output: float = field(default=0.0, init=False)
     _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
@@ -177,7 +193,7 @@ class Run:
         self._end(Event.FAIL, state=State.FAILED, failure=why)
 
     def cancel(self, reason: Reason) -> None:
-        """End the process group: TERM, then KILL after the command's grace time."""
+        """End all its processes: TERM, then KILL after the command's grace time."""
         if self.has_ended:
             return
         if reason is Reason.SHUTDOWN or not (self._lossless or self._lossy):
@@ -193,14 +209,14 @@ class Run:
             return
         self._advance(Event.STOP)
         self._stop_timers()  # one reason to stop is enough
-        self._child.signal(SIGTERM)
-        if self.record.tty is not None:  # an interactive shell ignores TERM
-            self._child.signal(SIGHUP)
-        self._child.signal(SIGCONT)  # a stopped process cannot act on TERM
-        self._set_timer("kill", self.command.limits.grace, self._kill_group)
+        # An interactive shell ignores TERM; a stopped process cannot act on it.
+        hang_up = () if self.record.tty is None else (SIGHUP,)
+        strays = reason not in _SPARE_STRAYS
+        self._child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
+        self._set_timer("kill", self.command.limits.grace, self._kill_session)
 
     def signal(self, number: int) -> bool:
-        """Send a signal to the process group. Returns L{False} if there is none."""
+        """Send a signal to the session. Returns L{False} if there is none."""
         if self._child is None or self.phase not in HAVE_PROCESS:
             return False
         self._child.signal(number)
@@ -314,11 +330,11 @@ class Run:
         """The child is reaped, and all of its output was read."""
         self._status = status
         self._stop_timers("timeout", "idle", "linger")
-        if self.phase is not Phase.STOPPING:
+        if self.phase is Phase.RUNNING:
             self._end_as_exited(Event.EXIT)
         else:
             self._advance(Event.EXIT)
-            self._await_group()
+            self._await_session()
 
     def publish_end(self, outcome: RunRecord) -> None:
         """The outcome is recorded: tell the viewers."""
@@ -329,20 +345,32 @@ class Run:
     def _advance(self, event: Event) -> None:
         self.phase = after(self.phase, event)
 
-    def _await_group(self) -> None:
-        assert self._child is not None
-        if self._child.group_lives():
-            self._set_timer("look", self.LOOK, self._await_group)
-        else:
-            self._end_as_exited(Event.GROUP_GONE)
+    def _await_session(self) -> None:
+        """End the run once nothing of it is left, or nothing more can be done."""
+        child = self._child
+        assert child is not None
+        if not child.session_lives():
+            self._end_as_exited(Event.SESSION_GONE)
+            return
+        if self._kills:
+            if self._kills == self.MOST_KILLS:
+                text = "run {id}: processes are left that KILL does not end"
+                _log.error(text, id=self.id)
+                self._end_as_exited(Event.SESSION_GONE)
+                return
+            self._kill()  # what it began meanwhile
+        self._set_timer("look", self.LOOK, self._await_session)
 
-    def _kill_group(self) -> None:
-        assert self._child is not None
-        self._child.signal(SIGKILL)
+    def _kill_session(self) -> None:
+        self._advance(Event.KILL)
+        self._kill()
         if self.phase is Phase.REAPED:
-            self._end_as_exited(Event.KILL)
-        else:
-            self._advance(Event.KILL)
+            self._set_timer("look", self.LOOK, self._await_session)
+
+    def _kill(self) -> None:
+        assert self._child is not None
+        self._kills += 1
+        self._child.signal(SIGKILL)
 
     def _end_as_exited(self, event: Event) -> None:
         status = self._status

@@ -25,11 +25,12 @@ finds the process by C{$SHELLSTREAM_RUN} in its environment.
 
 B{Stop.} A client, a limit, the loss of the last viewer, or the end of the daemon stops
 a run. Without a process it ends at once, as C{cancelled}. Otherwise its
-process group gets TERM (STOPPING), and KILL after the command's grace time (KILLED). If
-the leader is reaped before the group is empty, the rest of the group still has its
-grace time (REAPED): it may be finishing the work of the leader.
+session gets TERM (STOPPING), and KILL after the command's grace time (KILLED). If
+the leader is reaped before the session is empty, the rest of it still has its
+grace time (REAPED): it may be finishing the work of the leader. KILL is repeated while
+processes are left, since they may have been started meanwhile.
 
-B{End.} Once the process is reaped, its output read, and a stopped group gone, the
+B{End.} Once the process is reaped, its output read, and a stopped session gone, the
 outcome is fixed (ENDED). The run's place goes to the next one at once. Then, in this
 order: the output is synced, the outcome is recorded, the end is written to the audit
 and the news, and the log is closed, by which viewers learn of the end (PUBLISHED). So a
@@ -43,7 +44,7 @@ recorded as queued, and their viewers are cut off so that clients come back. The
 have the time that C{drain} gives them, and are then stopped.
 
 B{Death of the daemon.} Nothing is undone. The next daemon finds runs recorded as
-running: these are C{lost}. It ends their process groups, and keeps their output. Runs
+running: these are C{lost}. It ends their sessions, and keeps their output. Runs
 recorded as queued wait again, in the old order.
 """
 
@@ -76,7 +77,7 @@ class Event(StrEnum):
     STOP = auto()  # a client or a limit stops it
     KILL = auto()  # its grace time is over
     EXIT = auto()  # its process is reaped, and all its output read
-    GROUP_GONE = auto()  # its process group is empty
+    SESSION_GONE = auto()  # no process of it is left
     PUBLISH = auto()  # its outcome is recorded
     LEAVE = auto()  # the daemon stops before its process was started
 
@@ -102,11 +103,11 @@ _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
         Event.EXIT: Phase.REAPED,
     },
     Phase.KILLED: {
-        Event.EXIT: Phase.ENDED,
+        Event.EXIT: Phase.REAPED,
     },
     Phase.REAPED: {
-        Event.GROUP_GONE: Phase.ENDED,
-        Event.KILL: Phase.ENDED,
+        Event.SESSION_GONE: Phase.ENDED,
+        Event.KILL: Phase.REAPED,
     },
     Phase.ENDED: {
         Event.PUBLISH: Phase.PUBLISHED,
@@ -115,7 +116,7 @@ _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
     Phase.LEFT_QUEUED: {},
 }
 
-#: In these a run has a process, or at least a process group, that can be signalled.
+#: In these a run has a process, or at least a session, that can be signalled.
 HAVE_PROCESS = frozenset({Phase.RUNNING, Phase.STOPPING, Phase.KILLED, Phase.REAPED})
 #: In these it is over: nothing can be asked of it any more.
 OVER = frozenset({Phase.ENDED, Phase.PUBLISHED, Phase.LEFT_QUEUED})

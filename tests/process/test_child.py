@@ -21,6 +21,7 @@ from shellstream.model.events import ExitStatus, Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 from shellstream.process.launch_plan import LaunchPlan
+from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import process_start
 from shellstream.process.spawn import spawn
 from tests.support.processes import Told
@@ -93,8 +94,9 @@ class SpawnTests(TestCase):
         told = Told()
         command = Command(name="c", shell=script)
         protocol = ChildProtocol(told, reactor)
+        plan, scanner = LaunchPlan(), ProcessScanner(reactor)
         child = spawn(
-            reactor, command, command.invoke([]), protocol, "id", LaunchPlan()
+            reactor, command, command.invoke([]), protocol, "id", plan, scanner
         )
 
         def end() -> "Deferred[ExitStatus] | None":
@@ -124,22 +126,22 @@ class SpawnTests(TestCase):
         )
 
     async def test_signal(self) -> None:
-        """A signal reaches the whole group, and is reported as its end."""
+        """A signal reaches the whole session, and is reported as its end."""
         child, told = self.start("sleep 1000 & echo here; wait")
         await told.seen
-        self.assertTrue(child.group_lives())
+        self.assertTrue(child.session_lives())
         child.signal(signal.SIGTERM)
         self.assert_ended(await told.ended, None, signal.SIGTERM)
         child.signal(signal.SIGTERM)  # harmless after the last process
 
     async def test_zombies(self) -> None:
-        """A group of unreaped zombies counts as gone."""
+        """A session of unreaped zombies counts as gone."""
         child, told = self.start(f"{sys.executable} -c '{NEGLIGENT}' & exit 0")
         await told.ended
         parent = int(told.output_[Stream.STDOUT])
         self.addCleanup(os.kill, parent, signal.SIGKILL)
         os.killpg(child.pid, 0)
-        self.assertFalse(child.group_lives())
+        self.assertFalse(child.session_lives())
 
     async def test_own_session(self) -> None:
         """The child leads a session and a group of its own, with no terminal."""
@@ -234,7 +236,9 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
             protocol = ChildProtocol(Told(), reactor)
-            spawn(reactor, command, command.invoke([]), protocol, "id", LaunchPlan())
+            invocation, scanner = command.invoke([]), ProcessScanner(reactor)
+            plan = LaunchPlan()
+            spawn(reactor, command, invocation, protocol, "id", plan, scanner)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -273,4 +277,5 @@ class CannotSpawnTests(SynchronousTestCase):
                 ChildProtocol(Told(), reactor),
                 "id",
                 LaunchPlan(),
+                ProcessScanner(reactor),
             )

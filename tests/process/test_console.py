@@ -245,10 +245,10 @@ class EndTests(ConsoleTestCase):
         jobs = b"sleep 1001 & %b; sleep 1002 & %b" % (begun, begun)
         await stdin.feed(StdinChunk(b"%b; echo $((40+2))\r" % jobs))
         await self.shown(told, "42")
-        self.assertTrue(child.group_lives())
+        self.assertTrue(child.session_lives())
         child.signal(signal.SIGHUP)
         self.assertEqual((await told.ended).signal, signal.SIGHUP)
-        while child.group_lives():
+        while child.session_lives():
             await turn()
 
 

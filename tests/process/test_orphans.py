@@ -2,18 +2,24 @@
 
 import os
 import signal
-from typing import Any
 from unittest.mock import patch
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.model.run_input import Tty
-from shellstream.process import orphans
-from shellstream.process.orphans import POLL_INTERVAL, end_orphans, find_orphans
-from shellstream.process.process_table import process_start
+from shellstream.model.run_record import RunRecord
+from shellstream.process.orphans import (
+    POLL_INTERVAL,
+    SLOW_INTERVAL,
+    end_orphans,
+    find_orphans,
+)
+from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.process_table import ProcessTable, process_start
+from shellstream.process.run_processes import RunProcesses
 from tests.support.orphans import JOBS, LEAVING, RUN, STUBBORN, Started
 from tests.support.programs import needs
 
@@ -21,20 +27,38 @@ from tests.support.programs import needs
 APART = "setsid sh -c 'echo $$; exec sleep 99' & wait"
 
 
-class FindTests(SynchronousTestCase):
-    """L{find} finds the process groups that are a run's, and no others."""
+class OrphanTestCase(SynchronousTestCase):
+    """Processes that were left, and a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def find(self, *records: RunRecord) -> list[RunProcesses]:
+        """Return what is left of runs."""
+        table = ProcessTable()
+        self.assertEqual({*table.fill(marks=True)}, {None})
+        found = find_orphans(records, table, ProcessScanner(self.clock))
+        return [each for processes in found.values() for each in processes]
+
+    def found(self, *records: RunRecord) -> set[int]:
+        """Return the leaders of sessions that are left of runs."""
+        return {each.leader for each in self.find(*records)}
+
+
+class FindTests(OrphanTestCase):
+    """L{find_orphans} finds the sessions that are a run's, and no others."""
 
     def test_leader(self) -> None:
         """A leader is known by its id and its start, however it changed its mark."""
         started = Started(self, STUBBORN, env={})
-        self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
+        self.assertEqual(self.found(started.record), {started.pid})
 
     def test_stranger(self) -> None:
         """A process with the same id and another start time is a stranger."""
         started = Started(self, STUBBORN, env={})
         for start in (0, None):
             record = evolve(started.record, pid_start=start)
-            self.assertEqual(find_orphans([record]), {})
+            self.assertEqual(self.found(record), set())
 
     def test_zombie(self) -> None:
         """An ended process is not left over, even if it is not reaped."""
@@ -42,76 +66,58 @@ class FindTests(SynchronousTestCase):
         record = started.record
         os.kill(started.pid, signal.SIGKILL)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.assertEqual(find_orphans([record]), {})
+        self.assertEqual(self.found(record), set())
 
     def test_no_session(self) -> None:
         """A process that leads no session was not started as a run."""
         started = Started(self, "echo; exec sleep 99", own_session=False)
-        self.assertEqual(find_orphans([started.record]), {})
+        self.assertEqual(self.found(started.record), set())
 
     def test_members(self) -> None:
-        """A group whose leader has ended is known by the mark of its members."""
+        """A session whose leader has ended is known by the mark of its members."""
         started = Started(self, LEAVING)
         record = started.record
         started.wait()
-        self.assertEqual(find_orphans([record]), {RUN.id: {started.pid}})
-        self.assertEqual(find_orphans([evolve(record, id="another")]), {})
+        self.assertEqual(self.found(record), {started.pid})
+        self.assertEqual(self.found(evolve(record, id="another")), set())
 
     def test_never_recorded(self) -> None:
         """The same for a process whose daemon had no time to record its id."""
         started = Started(self, STUBBORN)
-        self.assertEqual(find_orphans([RUN]), {RUN.id: {started.pid}})
-        self.assertEqual(find_orphans([]), {})
+        self.assertEqual(self.found(RUN), {started.pid})
+        self.assertEqual(self.found(), set())
 
     def test_session_of_its_own(self) -> None:
-        """A process in a session of its own does not belong to the run's group."""
+        """A process in a session of its own is left alone."""
         started = Started(self, APART)
         self.addCleanup(os.kill, int(started.said), signal.SIGKILL)
-        self.assertEqual(find_orphans([started.record]), {RUN.id: {started.pid}})
+        self.assertEqual(self.found(started.record), {started.pid})
 
     test_session_of_its_own.skip = needs("setsid")
 
-    def test_terminal(self) -> None:
-        """
-        On a terminal a shell's jobs, in groups of their own, belong to the run too.
-        """
-        started = Started(self, JOBS)
-        self.addCleanup(os.killpg, int(started.said), signal.SIGKILL)
-        record = started.record
-        self.assertEqual(find_orphans([record]), {RUN.id: {started.pid}})
-        record = evolve(record, tty=Tty())
-        both = {started.pid, int(started.said)}
-        self.assertEqual(find_orphans([record]), {RUN.id: both})
-        self.assertEqual(find_orphans([evolve(record, pid=None)]), {RUN.id: both})
-
-    test_terminal.skip = needs("bash")
-
     def test_ourselves(self) -> None:
-        """The daemon's own group, and that of all processes, are never found."""
+        """The daemon's own session, and that of the kernel, are never found."""
         ours = os.getpgrp()
-        started = Started(self, STUBBORN)
-        with patch("os.getpgrp", return_value=started.pid):
-            self.assertEqual(find_orphans([started.record]), {})
         records = [
             evolve(RUN, id=str(pid), pid=pid, pid_start=process_start(pid))
             for pid in (0, 1, ours)
         ]
-        self.assertEqual(find_orphans(records), {})
+        self.assertEqual(self.found(*records), set())
 
 
-class EndTests(SynchronousTestCase):
-    """L{end_orphans} ends orphaned processes of runs."""
+class EndTests(OrphanTestCase):
+    """L{end_orphans} ends what is left of a run."""
 
-    def setUp(self) -> None:
-        self.clock = Clock()
+    def end(self, record: RunRecord, grace: float = 5) -> Deferred[None]:
+        (processes,) = self.find(record)
+        return Deferred.fromCoroutine(end_orphans(processes, self.clock, grace))
 
-    def end(self, *given: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(end_orphans(*given))
-
-    def test_nothing(self) -> None:
-        """Without orphans, ending them is done at once."""
-        self.successResultOf(self.end([], self.clock, 5))
-        self.successResultOf(self.end([RUN], self.clock, 5))
+    def wait(self, ended: Deferred[None], interval: float = POLL_INTERVAL) -> None:
+        """Let time pass until it has ended."""
+        while not ended.called:
+            self.clock.advance(interval)
+        self.successResultOf(ended)
+        self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_term(self) -> None:
@@ -119,57 +125,71 @@ class EndTests(SynchronousTestCase):
         started = Started(self, "echo; exec sleep 99")
         record = started.record
         os.kill(started.pid, signal.SIGSTOP)
-        ended = self.end([record], self.clock, 5)
+        ended = self.end(record)
         self.assertEqual(started.wait(), -signal.SIGTERM)
-        if not ended.called:  # it was looked for before it heeded
-            self.clock.advance(POLL_INTERVAL)
-        self.successResultOf(ended)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.wait(ended)
 
     def test_kill(self) -> None:
-        """An orphan that ignores TERM is killed with its group after the grace time."""
+        """An orphan that ignores TERM is killed after the grace time."""
         started = Started(self, STUBBORN)
-        ended = self.end([started.record], self.clock, 5)
+        ended = self.end(started.record)
         self.clock.pump([POLL_INTERVAL] * 99)
         self.assertNoResult(ended)
         self.assertIsNotNone(process_start(started.pid))
         self.clock.pump([POLL_INTERVAL] * 2)
-        self.successResultOf(ended)
         self.assertEqual(started.wait(), -signal.SIGKILL)
+        self.wait(ended)
 
     def test_members(self) -> None:
         """Processes whose leader has ended are ended as well."""
         started = Started(self, LEAVING)
         record = started.record
         started.wait()
-        ended = self.end([record], self.clock, 0)
-        self.successResultOf(ended)
+        ended = self.end(record, 0)
         self.assertEqual(started.rest(), "")
+        self.wait(ended)
+
+    def test_groups(self) -> None:
+        """All groups of the session are ended."""
+        started = Started(self, JOBS)
+        ended = self.end(started.record)
+        self.assertEqual(started.rest(), "")
+        self.wait(ended)
+
+    test_groups.skip = needs("bash")
 
     def test_stranger(self) -> None:
         """A process id that now belongs to a stranger is left alone."""
         started = Started(self, STUBBORN)
-        with patch.object(
-            orphans, "find_orphans", side_effect=[{RUN.id: {started.pid}}, {}]
-        ):
-            self.successResultOf(self.end([RUN], self.clock, 0))
+        (processes,) = self.find(started.record)
+        assert processes.start is not None
+        processes.start -= 1
+        ending = end_orphans(processes, self.clock, 0)
+        self.wait(Deferred.fromCoroutine(ending))
         self.assertIsNotNone(process_start(started.pid))
 
     def test_zombies(self) -> None:
         """Orphans that stay zombies are not waited for."""
         started = Started(self, "echo; exec sleep 99")
         record = started.record
-        ended = self.end([record], self.clock, 5)
+        ended = self.end(record)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.clock.advance(POLL_INTERVAL)
-        self.successResultOf(ended)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.wait(ended)
 
     def test_another_users(self) -> None:
         """
-        A process that now belongs to another user is neither ended nor waited for.
+        A process that we may not end counts until it is gone, is looked at rarely after
+        a while, and is told of once.
         """
         started = Started(self, STUBBORN)
-        with patch("os.killpg", side_effect=PermissionError):
-            self.successResultOf(self.end([started.record], self.clock, 5))
-        self.assertIsNotNone(process_start(started.pid))
+        refused = patch("os.killpg", side_effect=PermissionError)
+        with refused, capturedLogs() as logged:
+            ended = self.end(started.record, 0)
+            self.clock.pump([POLL_INTERVAL] * 21 + [SLOW_INTERVAL] * 3)
+        self.assertNoResult(ended)
+        refusal, left = map(formatEvent, logged)
+        self.assertIn(f"{started.pid} is another user's", refusal)
+        self.assertIn(f"process {started.pid} of the last daemon is left", left)
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+        self.wait(ended, SLOW_INTERVAL)

@@ -1,5 +1,6 @@
 """Tests for L{shellstream.process.process_table}, with real processes."""
 
+import errno
 import os
 import signal
 import sys
@@ -9,11 +10,14 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.process.process_table import (
-    living_member,
+    MOST_LOOKS,
+    Member,
+    ProcessTable,
     process_start,
-    session_groups,
+    run_of,
+    signal_group,
 )
-from tests.support.orphans import JOBS, LEAVING, STUBBORN, Started
+from tests.support.orphans import JOBS, LEAVING, RUN, STUBBORN, Started
 from tests.support.programs import needs, no_descriptor
 
 #: Ends its first thread; another goes on.
@@ -30,6 +34,20 @@ def began(pid: int) -> int:
     found = process_start(pid)
     assert found is not None, pid
     return found
+
+
+def table(marks: bool = False) -> ProcessTable:
+    """Return all processes."""
+    made = ProcessTable()
+    for _ in made.fill(marks):
+        pass
+    return made
+
+
+def member(session: int) -> int | None:
+    """Return a living process of a session."""
+    found = table().member(session, None)
+    return None if found is None else found.pid
 
 
 class ProcessStartTests(SynchronousTestCase):
@@ -58,71 +76,69 @@ class ProcessStartTests(SynchronousTestCase):
         self.assertGreaterEqual(began(started.pid), began(os.getpid()))
 
 
-class DescriptorTests(SynchronousTestCase):
-    """Without a free descriptor, no process counts as gone."""
-
-    def test_living(self) -> None:
-        """A group that cannot be inspected counts as alive: a KILL more is harmless."""
-        started = Started(self, STUBBORN)
-        with no_descriptor():
-            self.assertEqual(living_member(started.pid), started.pid)
-            self.assertEqual(living_member(started.pid, started.pid), started.pid)
-            self.assertEqual(session_groups(started.pid), set())
-        self.assertEqual(session_groups(started.pid), {started.pid})
-
-
-class SessionTests(SynchronousTestCase):
-    """L{session_groups} finds the groups of a session that live."""
+class TableTests(SynchronousTestCase):
+    """L{ProcessTable} has the sessions, and the runs, of all processes."""
 
     def test_jobs(self) -> None:
-        """Each job of a shell has a group of its own, until it ends."""
+        """Each job of a shell has a group of its own in the shell's session."""
         started = Started(self, JOBS)
-        job = int(started.said)
-        self.assertEqual(session_groups(started.pid), {started.pid, job})
-        os.kill(job, signal.SIGKILL)
-        started.wait()
-        self.assertEqual(session_groups(started.pid), set())
-
-    def test_zombie(self) -> None:
-        """A group of zombies does not count."""
-        started = Started(self, "echo; exec sleep 99")
-        os.kill(started.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.assertEqual(session_groups(started.pid), set())
+        both = {started.pid, int(started.said)}
+        self.assertEqual(table().groups(started.pid, None), both)
+        self.assertEqual(table().groups(started.pid, began(started.pid)), both)
 
     test_jobs.skip = needs("bash")
 
+    def test_stranger(self) -> None:
+        """A leader that began at another time leads another session."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(table().groups(started.pid, 1), set())
+        self.assertIsNone(table().member(started.pid, 1))
 
-class LivingMemberTests(SynchronousTestCase):
-    """L{living_member} finds a process of a group, if one lives."""
+    def test_marked(self) -> None:
+        """The run of a process is known by the environment that it began with."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(run_of(started.pid), RUN.id)
+        self.assertIn(started.pid, table(marks=True).marked[RUN.id])
+        self.assertEqual(table().marked, {})
+        self.assertIsNone(run_of(1 << 22))
+
+    def test_ourselves(self) -> None:
+        """Our own session is not in it."""
+        self.assertNotIn(os.getsid(0), table().sessions)
+
+    def test_no_descriptor(self) -> None:
+        """Without a descriptor it is not complete."""
+        with no_descriptor():
+            self.assertFalse(table().complete)
+        self.assertTrue(table().complete)
+
+
+class MemberTests(SynchronousTestCase):
+    """L{ProcessTable.member} finds a process of a session, if one lives."""
 
     def test_leader(self) -> None:
-        """A living leader is recognized by its start time."""
+        """A living leader is one."""
         started = Started(self, STUBBORN)
-        self.assertEqual(living_member(started.pid), started.pid)
-        with patch("os.listdir", side_effect=AssertionError):
-            self.assertEqual(living_member(started.pid, started.pid), started.pid)
+        self.assertEqual(member(started.pid), started.pid)
 
     def test_member(self) -> None:
-        """A member of a group whose leader has ended is recognized."""
+        """So is what the leader left behind."""
         started = Started(self, LEAVING)
         started.wait()
-        for last in (None, started.pid, os.getpid()):
-            self.assertEqual(living_member(started.pid, last), int(started.said))
+        self.assertEqual(member(started.pid), int(started.said))
 
     def test_none(self) -> None:
-        """An empty group has no living member."""
+        """An empty session has none."""
         started = Started(self, "echo")
         started.wait()
-        self.assertIsNone(living_member(started.pid))
+        self.assertIsNone(member(started.pid))
 
     def test_zombie(self) -> None:
-        """A group of unreaped zombies has no living member."""
+        """Neither has one of unreaped zombies."""
         started = Started(self, "echo; exec sleep 99")
         os.kill(started.pid, signal.SIGKILL)
         os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.assertIsNone(living_member(started.pid))
-        self.assertIsNone(living_member(started.pid, started.pid))
+        self.assertIsNone(member(started.pid))
 
     def test_first_thread_ended(self) -> None:
         """A process without its first thread looks like a zombie, but is alive."""
@@ -130,9 +146,36 @@ class LivingMemberTests(SynchronousTestCase):
         stat = Path(f"/proc/{started.pid}/stat")
         while b") Z " not in stat.read_bytes():
             os.sched_yield()
-        self.assertEqual(living_member(started.pid), started.pid)
+        self.assertEqual(member(started.pid), started.pid)
+
+    def test_too_many(self) -> None:
+        """A session of very many zombies counts as alive: looking takes too long."""
+        made = ProcessTable()
+        made.sessions[1 << 22] = [1 << 22] * (MOST_LOOKS + 1)
+        self.assertIsNotNone(made.member(1 << 22, None))
+
+
+class SignalTests(SynchronousTestCase):
+    """Signals reach the process that is meant, or none."""
+
+    def test_member(self) -> None:
+        """A process is signalled, with and without a pidfd."""
+        for error in (None, OSError(errno.ENOSYS, "")):
+            started = Started(self, "echo; exec sleep 99")
+            found = Member(started.pid, began(started.pid))
+            with patch("os.pidfd_open", side_effect=error, wraps=os.pidfd_open):
+                self.assertTrue(found.signal(signal.SIGTERM))
+            self.assertEqual(started.wait(), -signal.SIGTERM)
+            self.assertFalse(found.alive)
+            self.assertTrue(found.signal(signal.SIGTERM))
+
+    def test_id_given_again(self) -> None:
+        """A process that got the id later is not signalled."""
+        started = Started(self, STUBBORN)
+        self.assertTrue(Member(started.pid, 1).signal(signal.SIGKILL))
+        self.assertIsNotNone(process_start(started.pid))
 
     def test_another_users(self) -> None:
-        """A group of another user raises an error."""
+        """Another user's processes cannot be signalled."""
         with patch("os.killpg", side_effect=PermissionError):
-            self.assertRaises(PermissionError, living_member, 4242)
+            self.assertFalse(signal_group(4242, signal.SIGTERM))

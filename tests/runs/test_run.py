@@ -106,7 +106,7 @@ class NoTimeoutTests(RunTestCase):
 
 
 class CancelTests(RunTestCase):
-    """A run that is made to end does so with its whole process group."""
+    """A run that is made to end does so with its whole session."""
 
     def test_cancel(self) -> None:
         """The timeout is off once a run is being ended."""
@@ -136,15 +136,15 @@ class CancelTests(RunTestCase):
         self.assertEqual(self.child.signals, [])
         self.assert_over(State.EXITED, None)
 
-    def test_group_gone(self) -> None:
-        """If the whole group ends with its leader, nothing waits."""
+    def test_session_gone(self) -> None:
+        """If the whole session ends with its leader, nothing waits."""
         self.run_.cancel(Reason.CANCELLED)
         self.child.lives = False
         self.exit(None, 15)
         self.assert_over(State.SIGNALED, Reason.CANCELLED)
 
-    def test_group_outlives_leader(self) -> None:
-        """The run lasts while others of the group use their grace time."""
+    def test_session_outlives_leader(self) -> None:
+        """The run lasts while others of the session use their grace time."""
         self.run_.cancel(Reason.CANCELLED)
         self.exit(0)
         for _ in range(3):
@@ -155,13 +155,52 @@ class CancelTests(RunTestCase):
         self.assert_over(State.EXITED, Reason.CANCELLED)
         self.assertNotIn("SIGKILL", self.child.signals)
 
-    def test_group_killed(self) -> None:
-        """The rest of a group is killed after the grace time, then the run ends."""
+    def test_session_killed(self) -> None:
+        """The rest of a session is killed after the grace time, then the run ends."""
         self.run_.cancel(Reason.CANCELLED)
         self.exit(0)
         self.clock.pump([Run.LOOK] * (int(GRACE / Run.LOOK) + 2))
         self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
         self.assert_over(State.EXITED, Reason.CANCELLED)
+
+    def test_begun_while_killed(self) -> None:
+        """What appears while the rest is killed is killed as well."""
+        self.run_.cancel(Reason.CANCELLED)
+        self.clock.advance(GRACE)
+        self.child.lives = True
+        self.exit(None, 9)
+        self.assert_runs()
+        self.clock.advance(Run.LOOK)
+        self.assertEqual(self.child.signals.count("SIGKILL"), 2)
+        self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_immortal(self) -> None:
+        """A run does not wait for ever for processes that KILL does not end."""
+        self.child.immortal = True
+        self.run_.cancel(Reason.CANCELLED)
+        self.exit(0)
+        self.clock.advance(GRACE)
+        self.clock.pump([Run.LOOK] * (Run.MOST_KILLS - 1))
+        self.assert_runs()
+        self.clock.pump([Run.LOOK] * 2)
+        self.assertEqual(self.child.signals.count("SIGKILL"), Run.MOST_KILLS)
+        self.assert_over(State.EXITED, Reason.CANCELLED)
+
+    def test_strays(self) -> None:
+        """
+        What left the session is ended where somebody asked for the end or a limit was
+        reached, and left alone where a viewer or the daemon just leaves.
+        """
+        spared = set()
+        for reason in Reason:
+            self.begin()
+            self.start()
+            self.run_.cancel(reason)
+            if not self.child.strays:
+                spared.add(reason)
+            self.child.lives = False
+            self.exit(None, 15)
+        self.assertEqual(spared, {Reason.DISCONNECTED, Reason.SHUTDOWN})
 
     def test_exit_after_kill(self) -> None:
         """After a kill there is no grace: the leader's end is the run's end."""

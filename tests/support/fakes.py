@@ -32,6 +32,8 @@ class FakeChild:
     pid: int = 4242
     start_time: int | None = 17
     paused: bool = field(default=False, init=False)
+    immortal: bool = field(default=False, init=False)
+    strays: bool = field(default=False, init=False)
     signals: list[str] = field(factory=list, init=False)
     room: int = field(default=1 << 30, init=False)  # for so much more input
     given: bytes = field(default=b"", init=False)
@@ -47,11 +49,15 @@ class FakeChild:
         assert self.paused, "resumed without a pause"
         self.paused = False
 
-    def signal(self, number: int) -> None:
-        named = number in {*Signals}
-        self.signals.append(Signals(number).name if named else str(number))
+    def signal(self, *numbers: int, strays: bool = False) -> None:
+        self.strays |= strays
+        for number in numbers:
+            named = number in {*Signals}
+            self.signals.append(Signals(number).name if named else str(number))
+            if number == Signals.SIGKILL and not self.immortal:
+                self.lives = False
 
-    def group_lives(self) -> bool:
+    def session_lives(self) -> bool:
         return self.lives
 
     def write(self, data: memoryview, ready: Callable[[], None]) -> int:

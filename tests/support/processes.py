@@ -14,6 +14,7 @@ from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.launch_plan import LaunchPlan
+from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.spawn import spawn
 
 PLAIN = LaunchPlan()
@@ -47,12 +48,14 @@ def start(
     *,
     stdin: bool = False,
     tty: Tty | None = None,
+    run_id: str = "id",
 ) -> tuple[ChildProcess, Told]:
     """Start a command, and end it after the test."""
     told = Told()
     protocol = ChildProtocol(told, reactor)
     invocation = command.invoke([], stdin, tty)
-    child = spawn(reactor, command, invocation, protocol, "id", prepared)
+    scanner = ProcessScanner(reactor)
+    child = spawn(reactor, command, invocation, protocol, run_id, prepared, scanner)
 
     def end() -> "Deferred[ExitStatus] | None":
         if told.ended.called:

@@ -23,7 +23,7 @@ class FakeTests(SynchronousTestCase):
 
     def test_child(self) -> None:
         """A fake child takes input like the real one."""
-        names = ("pause", "resume", "signal", "group_lives")
+        names = ("pause", "resume", "signal", "session_lives")
         for name in (*names, "write", "end_input", "resize"):
             asked = inspect.signature(getattr(Child, name))
             for stands_in in (FakeChild, child.ChildProcess):

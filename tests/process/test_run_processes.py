@@ -1,0 +1,109 @@
+"""Tests for L{shellstream.process.run_processes}: commands that spread, and end."""
+
+import contextlib
+import os
+import signal
+from uuid import uuid4
+
+from twisted.trial.unittest import TestCase
+
+from shellstream.config.command import Command
+from shellstream.model.events import Stream
+from shellstream.process.child import ChildProcess
+from shellstream.process.process_table import process_info
+from tests.support.processes import Told, start, turn
+from tests.support.programs import needs
+
+#: In another group of the session: as timeout(1) does, and a shell with job control.
+SPREAD = {
+    "timeout": "timeout 99 sh -c 'echo $$; exec sleep 99'; sleep 99",
+    "bash": "exec bash -c 'set -m; sh -c \"echo \\$\\$; exec sleep 99\" & wait'",
+}
+
+#: In a session of its own, with its pipes closed, as daemons have.
+STRAY = "setsid sh -c 'echo $$; exec sleep 99 >&- 2>&-' & sleep 99"
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is more than a zombie."""
+    process = process_info(pid)
+    return process is not None and process.alive
+
+
+def kill(pid: int) -> None:
+    """End a process, if it is there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+class SessionTests(TestCase):
+    """The session is the unit of ending, on pipes as on terminals."""
+
+    timeout = 60
+
+    async def started(self, script: str) -> tuple[ChildProcess, Told, int]:
+        """A script, and the process that it told of."""
+        told_of = f"{uuid4()}"
+        child, told = start(self, Command(name="c", shell=script), run_id=told_of)
+        while b"\n" not in told.output_.get(Stream.STDOUT, b""):
+            await turn()
+        return child, told, int(told.output_[Stream.STDOUT].split()[0])
+
+    async def gone(self, child: ChildProcess) -> None:
+        while child.session_lives():
+            await turn()
+
+    async def test_groups(self) -> None:
+        """A signal reaches every group of the session."""
+        for tool, script in SPREAD.items():
+            if needs(tool):
+                continue
+            child, told, other = await self.started(script)
+            self.assertNotEqual(os.getpgid(other), child.pid)
+            self.assertTrue(child.session_lives())
+            child.signal(signal.SIGTERM)
+            await told.ended
+            await self.gone(child)
+            self.assertFalse(lives(other))
+
+    async def test_leader_gone(self) -> None:
+        """The same when the leader has ended and is reaped."""
+        script = "timeout 99 sh -c 'echo $$; exec sleep 99 >&- 2>&-' & exit"
+        child, told, other = await self.started(script)
+        await told.ended
+        self.assertTrue(child.session_lives())
+        child.signal(signal.SIGTERM)
+        await self.gone(child)
+        self.assertFalse(lives(other))
+
+    async def test_strays(self) -> None:
+        """What left the session is ended only where that is asked for."""
+        child, told, other = await self.started(STRAY)
+        self.addCleanup(kill, other)
+        self.assertNotEqual(os.getsid(other), child.pid)
+        child.signal(signal.SIGTERM)
+        await told.ended
+        await self.gone(child)
+        self.assertTrue(lives(other))
+        # It is found by the run's id, which other runs do not have.
+        _, told, another = await self.started(STRAY)
+        child.signal(signal.SIGTERM, strays=True)
+        while lives(other):
+            await turn()
+        self.assertTrue(lives(another))
+        kill(another)
+
+    test_strays.skip = needs("setsid")
+
+    async def test_strays_live(self) -> None:
+        """A run that is cancelled lasts until its strays are gone."""
+        child, told, other = await self.started(STRAY.replace("exec", "trap '' TERM;"))
+        child.signal(signal.SIGTERM, strays=True)
+        await told.ended
+        await turn()
+        self.assertTrue(child.session_lives())
+        child.signal(signal.SIGKILL)
+        await self.gone(child)
+        self.assertFalse(lives(other))
+
+    test_strays_live.skip = needs("setsid")
