@@ -19,6 +19,9 @@ from shellstream.model.events import Chunk, Stream
 #: The cost is counted so that a command that writes single bytes is bounded too.
 OVERHEAD = 200
 
+#: How many subscribers of one log are woken at once: a viewer takes 20 microseconds.
+MAX_WOKEN = 256
+
 #: How much is appended, and read, at once, in bytes: half of a large sector of a
 #: ring file, less the header of a record there (34 bytes, which a test compares), so
 #: that fast output is written where sectors begin.
@@ -246,16 +249,20 @@ class OutputLog:
             return kept if missing else min(kept, self._readable.start)
         return min(kept, self._readable.reserve(size))
 
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(
+        self, wake: Callable[[], None], wake_late: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
         """
         Call C{wake} whenever there is more to read, or the log is closed.
 
         A subscriber that joins while others are woken is not woken: it reads what
         is there when it begins.
 
+        @param wake_late: called in place of C{wake} where more than L{MAX_WOKEN} others
+            come first; it should do the same in a later turn of the reactor.
         @return: ends the subscription. Harmless when repeated.
         """
-        subscription = _Subscription(wake, self)
+        subscription = _Subscription(wake, wake_late or wake, self)
         self._subscribers[subscription] = None
         return subscription
 
@@ -308,9 +315,12 @@ class OutputLog:
 
     def _wake(self) -> None:
         # A copy: a subscriber may leave, or a new one join, while others are woken.
-        for each in tuple(self._subscribers):
+        for index, each in enumerate(tuple(self._subscribers)):
             if each in self._subscribers:  # an earlier one may have ended this one
-                each.wake()
+                if index < MAX_WOKEN:
+                    each.wake()
+                else:
+                    each.wake_late()
 
     def _maybe_close_storage(self) -> None:
         if not self.closed or self._subscribers or self.storage_closed:
@@ -329,6 +339,7 @@ class _Subscription:
     """Ends a subscription when called. It is smaller than a closure."""
 
     wake: Callable[[], None]
+    wake_late: Callable[[], None]
     _log: OutputLog
 
     def __call__(self) -> None:

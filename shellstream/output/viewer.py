@@ -11,7 +11,8 @@ So a slow client costs no memory, and a client that comes back only needs its of
 Three parts take turns, all in the reactor's thread:
 
  - The run reads the child's pipe and appends to the log (L{Run.output}).
- - The log wakes its subscribers in turn (L{OutputLog.append}).
+ - The log wakes its subscribers in turn (L{OutputLog.append}); where there are very
+   many, the last of them later, through L{FairTurns}.
  - A viewer that is woken reads from its offset, encodes, and writes to its consumer,
    an HTTP response, until it has reached the end or the consumer is full.
 
@@ -58,7 +59,7 @@ What may re-enter what
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -70,6 +71,7 @@ from zope.interface import implementer
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Gap
 
+from .fair_turns import FairTurns, LaterCall
 from .formats import Format
 from .interfaces import IRun, IViewer, ViewOptions
 from .shared_encoding import SharedEncoding
@@ -100,6 +102,8 @@ class Viewer:
     _done: Callable[[bool], object]
     abort: Callable[[], None]
     _clock: IReactorTime
+    #: Shared with other viewers: work that waits has one slice of each turn.
+    _turns: FairTurns = Factory(lambda self: FairTurns(self._clock), takes_self=True)
     offset: int = field(init=False)
     lossless: bool = field(init=False)
     _run: IRun = field(init=False)
@@ -109,7 +113,7 @@ class Viewer:
     _last_write: float = field(default=0.0, init=False)
     _ping_timer: IDelayedCall | None = field(default=None, init=False)
     _stall_timer: IDelayedCall | None = field(default=None, init=False)
-    _continuation: IDelayedCall | None = field(default=None, init=False)
+    _continuation: LaterCall | None = field(default=None, init=False)
     _unsubscribe: Callable[[], None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -121,7 +125,9 @@ class Viewer:
 
     def start(self) -> None:
         """Send what is there already, then follow the log."""
-        self._unsubscribe = self._run.log.subscribe(self._send_available)
+        self._unsubscribe = self._run.log.subscribe(
+            self._send_available, self._send_later
+        )
         if self.options.follow:
             self._run.attach(self)
         if self._format.pings:
@@ -187,7 +193,11 @@ class Viewer:
             self._write(wire)
             writes += 1
             if writes == MAX_BURST and offset < limit and self._unsubscribe is not None:
-                self._continuation = self._clock.callLater(0, self._continue)
+                self._send_later()
+
+    def _send_later(self) -> None:
+        if self._continuation is None:
+            self._continuation = self._turns.later(self._continue)
 
     def _continue(self) -> None:
         self._continuation = None

@@ -2,6 +2,7 @@
 
 import errno
 import time
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
-from shellstream.output.log import OVERHEAD, LogDamaged, LogStorage, OutputLog
+from shellstream.output.log import (
+    MAX_WOKEN,
+    OVERHEAD,
+    LogDamaged,
+    LogStorage,
+    OutputLog,
+)
 from tests.support.logs import FakeLogStorage
 
 #: Large and small, so that forgetting a large one leaves room for many small ones.
@@ -444,6 +451,25 @@ class SubscriberTests(SynchronousTestCase):
         self.log.append(Stream.STDOUT, 0, b"a")
         self.log.append(Stream.STDOUT, 0, b"b")
         self.assertEqual(self.woken, [(2, False)])
+
+    def test_crowd(self) -> None:
+        """Of very many subscribers the last ones are woken late, if they can be."""
+        at_once, late = [0, 0], [0]
+
+        def count(counts: list[int], index: int = 0) -> Callable[[], None]:
+            def woken() -> None:
+                counts[index] += 1
+
+            return woken
+
+        for _ in range(MAX_WOKEN + 10):
+            self.log.subscribe(count(at_once), count(late))
+        for _ in range(5):
+            self.log.subscribe(count(at_once, 1))
+        self.log.append(Stream.STDOUT, 0, b"a")
+        self.assertEqual((at_once, late), ([MAX_WOKEN, 5], [10]))
+        self.log.close()
+        self.assertEqual((at_once, late), ([2 * MAX_WOKEN, 10], [20]))
 
     def test_many_leave(self) -> None:
         """Leaving takes constant time among ten thousand subscribers."""

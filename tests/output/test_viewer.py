@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 from shellstream.model.events import Stream
 from shellstream.output.formats import Ndjson, Plain
 from shellstream.output.interfaces import IViewer, ViewOptions
-from shellstream.output.log import READ_SIZE
+from shellstream.output.log import MAX_WOKEN, READ_SIZE
 from shellstream.output.viewer import MAX_BURST, Viewer
 from tests.support.viewers import STALL, Full, ViewerTestCase
 
@@ -147,6 +147,26 @@ class SlowTests(ViewerTestCase):
         self.clock.pump([0] * 99)
         self.assertFalse(self.child.paused)
 
+    def test_woken_late(self) -> None:
+        """A viewer in a crowd gets all output, in later turns, and the end."""
+        for _ in range(MAX_WOKEN):
+            self.run_.log.subscribe(lambda: None)
+        viewer = self.view()
+        self.say(b"one")
+        self.say(b"two")
+        self.assertEqual((self.transport.value(), viewer.offset), (b"", 0))
+        self.clock.advance(0)
+        self.assertEqual((self.transport.value(), viewer.offset), (b"onetwo", 6))
+        viewer.pauseProducing()
+        self.say(b"three")
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), b"onetwo")
+        viewer.resumeProducing()
+        self.assertEqual(self.transport.value(), b"onetwothree")
+        self.end()
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["ended"])
+
     def test_burst_gone(self) -> None:
         """
         A viewer that leaves during a burst gets nothing more, and leaves no timer.
@@ -154,9 +174,9 @@ class SlowTests(ViewerTestCase):
         viewer = self.behind()
         seen = viewer.offset
         viewer.stopProducing()
-        self.assert_left()
         self.clock.advance(0)
         self.assertEqual(viewer.offset, seen)
+        self.assert_left()
 
     def test_lets_the_child_go_on(self) -> None:
         """A child that waited for a slow viewer goes on when the viewer does."""

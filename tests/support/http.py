@@ -151,6 +151,18 @@ class Connection:
         version: str = "HTTP/1.1",
     ) -> Reply:
         """Send a request, and return the response as far as it is there."""
+        self.request(method, path, body, headers, version)
+        return self.reply()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+        version: str = "HTTP/1.1",
+    ) -> None:
+        """Send a request."""
         lines = [f"{method} {path} {version}", "Host: shellstream.test"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
@@ -158,7 +170,6 @@ class Connection:
         self.asked, self._head = path, method == "HEAD"
         self.wire.clear()
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
-        return self.reply()
 
     def send(self, data: bytes) -> None:
         """Send bytes that may be no request, in one piece."""

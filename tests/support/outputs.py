@@ -4,9 +4,14 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from shellstream.model.events import Chunk, Stream
+from shellstream.output.fair_turns import FairTurns
 from shellstream.output.formats import Format
+from shellstream.output.log import OutputLog
+from shellstream.output.tail import tail
 from tests.support.decoders import Told
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
@@ -102,3 +107,13 @@ def each_told(told: Sequence[object]) -> list[tuple[int, str, int]]:
         if isinstance(one, Told)
         for offset, byte in enumerate(one.data, one.offset)
     ]
+
+
+def tail_of(log: OutputLog, lines: int, only: Stream | None = None) -> int:
+    """The result of L{tail}, after all turns that it takes."""
+    clock, found = Clock(), list[int]()
+    finding = Deferred.fromCoroutine(tail(log, lines, FairTurns(clock), only))
+    finding.addCallback(found.append)
+    clock.advance(0)
+    (offset,) = found
+    return offset

@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 
 from attrs import evolve, frozen
 from zope.interface import implementer
@@ -80,15 +81,10 @@ class _Format(Format):
     ) -> tuple[bytes, int]:
         wire = []
         for each in chunks:
-            event = json.loads(each.data)
-            asked = Action.READ, event["run"]["command"], event["run"]["principal"]
+            name, command, owner, data = _parse(each.data, self.root)
+            asked = Action.READ, command, owner
             if self.reader is None or decide(self.reader, *asked) is Verdict.ALLOWED:
-                name, boot = event["event"].encode(), self.boot.encode()
-                data = each.data
-                if self.root:
-                    event["run"]["output"] = self.root + event["run"]["output"]
-                    data = json.dumps(event).encode()
-                fields = name, each.end, boot, data
+                fields = name, each.end, self.boot.encode(), data
                 wire.append(b"event: %b\nid: %d@%b\ndata: %b\n\n" % fields)
         return b"".join(wire), chunks[-1].end
 
@@ -102,6 +98,21 @@ class _Format(Format):
 
     def end(self, end: End) -> bytes:
         return b""
+
+
+@lru_cache(maxsize=16)
+def _parse(event: bytes, root: str) -> tuple[bytes, str, str, bytes]:
+    """
+    The name of an event, the command and the owner of its run, and the event with its
+    paths below C{root}.
+    """
+    # The readers of an event come one after the other, and it may have 64 KiB.
+    document = json.loads(event)
+    name, run = document["event"].encode(), document["run"]
+    if root:
+        run["output"] = root + run["output"]
+        event = json.dumps(document).encode()
+    return name, run["command"], run["principal"], event
 
 
 def _starts_event(log: OutputLog, offset: int) -> bool:

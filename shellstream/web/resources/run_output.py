@@ -5,6 +5,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from shellstream.model.errors import (
@@ -15,6 +16,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import Reason, Stream
 from shellstream.model.run_record import RunRecord, signal_name
+from shellstream.output.fair_turns import FairTurns
 from shellstream.output.formats import Format, Plain, parse_last_event_id
 from shellstream.output.interfaces import IRun, ViewOptions
 from shellstream.output.negotiation import negotiate
@@ -68,10 +70,15 @@ def announce_trailers(request: Request) -> None:
 
 
 class OutputResponder:
-    """Responds with output, to each client at its own pace."""
+    """
+    Responds with output, to each client at its own pace.
+
+    @ivar turns: for work that can wait, of all responses together.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self.turns = FairTurns(clock)
         #: One encoding for each run and format, kept while the run has viewers in it.
         self._encodings: WeakValueDictionary[object, SharedEncoding] = (
             WeakValueDictionary()
@@ -165,6 +172,7 @@ class OutputResponder:
             partial(_finish, run, request, plain_live),
             request.abort,
             self._clock,
+            self.turns,
         )
         if request.disconnected:  # while the run was being found or made
             # A run that is cancelled without viewers must see this one come and go.
@@ -237,7 +245,13 @@ class Output(Resource):
         if view.lossless:  # it would make the command wait
             runs.require(Action.SIGNAL)
         if lines is not None:
-            offset = tail(run.log, lines, view.only)
+            looking = tail(run.log, lines, self._responder.turns, view.only)
+            finding = Deferred.fromCoroutine(looking)
+            request.notifyFinish().addErrback(lambda _: finding.cancel())
+            try:
+                offset = await finding
+            except CancelledError:
+                return
         if seen is not None:
             offset = seen
         view = evolve(view, offset=offset or 0)

@@ -1,19 +1,30 @@
 """C{/runs}: start a run that needs no viewer, and list runs."""
 
+import json
 import re
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from attrs import evolve
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream.model.errors import ParametersRefused, PathNotFound, RefusedParameter
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunQuery, to_document
+from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
-from .base import Resource, requires, respond_json, to_root
+from .base import (
+    JSON,
+    Resource,
+    requires,
+    respond_document,
+    respond_json,
+    to_root,
+)
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
 from .request_params import JsonPairs, from_json, unknown_members
@@ -23,6 +34,14 @@ from .terminal_size import tty_of
 
 #: How many runs a page holds by default, and at most.
 PAGE, MAX_PAGE = 50, 1000
+
+#: How many runs are looked up and written in one turn of the reactor. The parameters of
+#: a run may be 64 KiB.
+BATCH = 25
+
+#: The size of a page after which it has no more runs, whatever the client asks for, in
+#: bytes.
+MAX_PAGE_SIZE = 1 << 20
 
 #: The members of a request for a run.
 _MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
@@ -71,24 +90,20 @@ class Runs(Resource):
             query.refuse("after", "must be the id of a run")
         query.validate()
         command = query.text("command")
-        # One more tells whether there is a next page.
-        page = await request.context.runs.page(
-            RunQuery(limit + 1, after, state, command)
-        )
         root, following = to_root(request), None
-        if len(page) > limit:
-            page = page[:limit]
+        query_of_page = RunQuery(limit, after, state, command)
+        page, last = await _read_page(request.context.runs, query_of_page, root)
+        if last is not None:
             fields = {
                 "state": state.value if state else None,
                 "command": command,
                 "limit": str(limit),
-                "after": page[-1].id,
+                "after": last,
             }
             known = {name: value for name, value in fields.items() if value is not None}
             following = f"{root}runs?{urlencode(known)}"
             request.set_headers({"Link": f'<{following}>; rel="next"'})
-        found = [to_document(each, root) for each in page]
-        respond_json(request, {"runs": found, "next": following})
+        respond_document(request, JSON, _page_document(page, following))
 
     @requires(Action.RUN)
     async def render_POST(self, request: Request) -> None:
@@ -104,6 +119,42 @@ class Runs(Resource):
         seen = runs.allows(Action.READ, record.command, record.principal)
         document = to_document(record, root) if seen else {"id": record.id}
         respond_json(request, document)
+
+
+async def _read_page(
+    runs: AuthorizedRuns, query: RunQuery, root: str
+) -> tuple[list[str], str | None]:
+    """
+    The runs of a page as JSON, and the id of the last one if more follow.
+
+    @param root: the way from the address of the page to that of C{/}.
+    A page may have fewer runs than were asked for: it ends at L{MAX_PAGE_SIZE}.
+    """
+    page: list[str] = []
+    size, last = 0, query.after
+    while True:
+        some = min(BATCH, query.limit - len(page))
+        # One more tells whether another follows.
+        batch = await runs.page(evolve(query, limit=some + 1, after=last))
+        for record in batch[:some]:
+            if size > MAX_PAGE_SIZE:
+                return page, last
+            page.append(json.dumps(to_document(record, root), indent=2))
+            size += len(page[-1])
+            last = record.id
+        if len(batch) <= some:
+            return page, None
+        if len(page) == query.limit:
+            return page, last
+
+
+def _page_document(page: Sequence[str], following: str | None) -> bytes:
+    """A page that reads well in a terminal."""
+    # Within a string of JSON a line end is escaped: these are between members.
+    runs = ",\n".join(page).replace("\n", "\n    ")
+    listed = f"[\n    {runs}\n  ]" if page else "[]"
+    document = f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}\n'
+    return document.encode()
 
 
 def _run_request(request: Request) -> RunRequest:

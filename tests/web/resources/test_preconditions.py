@@ -13,7 +13,10 @@ class PreconditionsTestCase(RunsTestCase):
         """The answer on a connection of its own."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         body = b"" if method == "POST" else None
-        return Connection(self.site).ask(method, path, body, named)
+        connection = Connection(self.site)
+        connection.request(method, path, body, named)
+        self.clock.advance(0)
+        return connection.reply()
 
 
 class DocumentTests(PreconditionsTestCase):

@@ -1,8 +1,13 @@
 """Tests for L{shellstream.web.resources.runs}: the list of runs."""
 
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import quote
 
 from shellstream.model.events import State
+from shellstream.model.run_record import RunQuery, RunRecord
+from shellstream.runs.registry import Registry
+from shellstream.web.resources.runs import BATCH, MAX_PAGE_SIZE
 from tests.support.web import RunsTestCase
 
 
@@ -98,6 +103,38 @@ class ListTests(RunsTestCase):
         for limit in ("-1", "1001", "1.0", "", "٣", "9" * 30):
             self.ask("GET", f"/runs?limit={quote(limit)}")
             self.assertEqual(self.reply().status, 400)
+
+    def test_large(self) -> None:
+        """A page ends early where its runs are large, and names the next one."""
+        text = "x" * 4000
+        runs = [self.begin("echo", x=text).run.id for _ in range(400)]
+        pages, path = [], "/runs?command=echo&limit=1000"
+        while path:
+            found = self.get(path)
+            self.assertLess(len(self.reply().body), MAX_PAGE_SIZE * 1.1)
+            pages.append([each["id"] for each in found["runs"]])
+            path = found["next"]
+        self.assertEqual([run for page in pages for run in page], runs[::-1])
+        self.assertEqual(len(pages), 2)
+
+    def test_batches(self) -> None:
+        """Few runs are looked up at once, however many are asked for."""
+        limits: list[int] = []
+        page = self.registry.page
+
+        def counted(query: RunQuery) -> Coroutine[Any, Any, list[RunRecord]]:
+            limits.append(query.limit)
+            return page(query)
+
+        self.patch(Registry, "page", lambda _, query: counted(query))
+        self.assertEqual(self.listed("?limit=1000"), self.ids)
+        self.assertEqual(limits, [BATCH + 1])
+        self.all += [self.begin() for _ in range(3 * BATCH)]
+        del limits[:]
+        for limit in (1, BATCH, BATCH + 1, 2 * BATCH, 1000):
+            ids = [each.run.id for each in self.all][::-1][:limit]
+            self.assertEqual(self.listed(f"?limit={limit}"), ids)
+        self.assertEqual(max(limits), BATCH + 1)
 
     def test_head(self) -> None:
         """HEAD answers with the headers alone, the link among them."""
