@@ -17,14 +17,14 @@ def main() -> NoReturn:
     # garbage again and again would only make them slower.
     gc.disable()
     from .cli.arguments import parse_arguments
-    from .cli.exit_codes import advice
+    from .cli.exit_codes import explain
     from .cli.messages import print_message
 
     try:
         _reserve_standard_fds()
         code = _run(parse_arguments(sys.argv[1:]))
     except ClientError as error:
-        print_message(f"{error}{advice(error)}")
+        print_message(explain(error))
         code = error.code
     except BrokenPipeError:
         code = 141  # 128 + SIGPIPE, as a shell has it

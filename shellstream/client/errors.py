@@ -31,6 +31,7 @@ class ServerError(ClientError):
 
     @cvar summary: what all errors of this class have in common.
     @ivar why: the reason in few words.
+    @ivar hint: what else the user may have meant, if anything.
     """
 
     summary: ClassVar[str] = ""
@@ -40,6 +41,7 @@ class ServerError(ClientError):
         super().__init__(": ".join(part for part in parts if part))
         self.url = url
         self.why = reason or self.summary
+        self.hint = ""
 
 
 class _ErrorStatus(ServerError):
@@ -47,11 +49,16 @@ class _ErrorStatus(ServerError):
     The server answered with an error.
 
     @ivar status: the HTTP status.
+    @ivar is_ours: whether a shellstream server answered, and not a proxy before it or
+        another kind of server.
     """
 
-    def __init__(self, url: str, status: int, reason: str) -> None:
+    def __init__(
+        self, url: str, status: int, reason: str, *, is_ours: bool = True
+    ) -> None:
         super().__init__(url, reason)
         self.status = status
+        self.is_ours = is_ours
 
 
 class Refused(_ErrorStatus):

@@ -159,9 +159,8 @@ class Following:
             self.run = response.headers.get("shellstream-run")
             if self.run is None:
                 response.close()
-                raise ContractViolation(
-                    "the server", "its response does not name the run"
-                )
+                why = "it does not name a run; is this a shellstream server?"
+                raise ContractViolation(self._api.url, why)
             self.offset = 0
             if not repeated:
                 return response

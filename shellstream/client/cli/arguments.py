@@ -67,6 +67,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         )
     if unknown:
         hint = _option_hint(unknown[0], subcommand)
+        if not hint and any(getattr(found, each, None) for each in ("words", "name")):
+            hint = (
+                "; only commands that the server names can be run, with parameters as "
+                "NAME=VALUE: shellstream commands lists them"
+            )
         parser.error(f"{unknown[0]!r} is unknown{hint}")
     _check_encoding(found, subcommand)
     found.subcommand, found.argv = name, command

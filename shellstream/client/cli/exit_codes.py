@@ -3,7 +3,13 @@
 import re
 from urllib.parse import urlsplit
 
-from shellstream.client.errors import ClientError, Refused
+from shellstream.client.errors import (
+    CannotConnect,
+    ClientError,
+    NoResponse,
+    Refused,
+    ServerFailed,
+)
 from shellstream.client.events import End
 
 #: The client's own codes, from C{sysexits.h} of BSD, since common programs return none
@@ -46,24 +52,80 @@ _REASONS = {
     "shutdown": "the daemon was stopped",
 }
 
-#: What a user of this client can do after a status, by the path of the request. The
-#: server's own advice is for any HTTP client.
+#: What a user of this client can do after a status, by the path of the request: in
+#: place of the server's own advice, which is for any HTTP client.
 _ADVICE = (
-    (401, r".*", "set $SHELLSTREAM_TOKEN, or give --token-file FILE"),
+    (
+        401,
+        r".*",
+        "set $SHELLSTREAM_TOKEN, or give --token-file FILE; "
+        "twistd shellstream tokens make NAME, on the server's machine, makes a token",
+    ),
     (404, r".*/runs/[^/]+.*", "shellstream ps --all lists the runs"),
-    (404, r".*/(stream|commands|runs)(/[^/]*)?", "shellstream commands lists them"),
-    (400, r".*/runs/[^/]+/signal", "write: shellstream signal ID INT"),
+    (
+        404,
+        r".*/(stream|commands|runs)(/[^/]*)?",
+        "only commands that the server names can be run: "
+        "shellstream commands lists them",
+    ),
 )
 
+#: What to do about an answer of another server, or of a proxy, by its status.
+_FOREIGN = {
+    401: "it is not shellstream that asks for this, but a proxy or another server",
+    407: "a proxy asks for this",
+    **dict.fromkeys(
+        (502, 503, 504), "a proxy answered: is the daemon running behind it?"
+    ),
+}
 
-def advice(error: ClientError) -> str:
-    """What to do about an error by means of this client; empty if it has no advice."""
-    if isinstance(error, Refused):
-        path = urlsplit(error.url).path
-        for status, paths, text in _ADVICE:
-            if error.status == status and re.fullmatch(paths, path):
-                return f" ({text})"
-    return ""
+
+def explain(error: ClientError) -> str:
+    """The text of an error, and what to do about it by means of this client."""
+    match error:
+        case CannotConnect() if "refused" in error.why:
+            return f"{error.url}: connection refused; {_start(error.url)}"
+        case Refused() | ServerFailed() if not error.is_ours:
+            return f"{error} ({_foreign(error)}){error.hint}"
+        case Refused():
+            path = urlsplit(error.url).path
+            for status, paths, text in _ADVICE:
+                if error.status == status and re.fullmatch(paths, path):
+                    why = error.why.partition("; ")[0]
+                    return f"{error.url}: {why}; {text}{error.hint}"
+    cause = error if isinstance(error, NoResponse) else error.__cause__
+    if isinstance(cause, NoResponse) and _may_expect_tls(cause):
+        return f"{error} (if the server expects TLS, try https://)"
+    return str(error)
+
+
+def _may_expect_tls(error: NoResponse) -> bool:
+    return error.url.startswith("http://") and "closed" in error.why
+
+
+def _start(url: str) -> str:
+    """How to start the daemon that no one reaches at this URL."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        tls = " --tls" if parts.scheme == "https" else ""
+        port = parts.port or (443 if tls else 80)
+        return (
+            f"start a daemon here: twistd -n shellstream --port {port}{tls}, or try: "
+            "shellstream demo; for another machine's, set $SHELLSTREAM_URL or give "
+            "--server URL"
+        )
+    return (
+        "is the daemon running there, with --interface 0.0.0.0? Without that option it "
+        "listens for its own machine only"
+    )
+
+
+def _foreign(error: Refused | ServerFailed) -> str:
+    if error.status == 400 and "HTTPS" in error.why:
+        return "this port expects TLS: try https://"
+    default = "no shellstream server answered: check the address"
+    return _FOREIGN.get(error.status, default)
 
 
 def exit_code(end: End, *, gaps: bool = False) -> int:

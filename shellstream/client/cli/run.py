@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from shellstream.client.api import Client
-from shellstream.client.errors import ClientError, Usage
+from shellstream.client.errors import Refused, Usage
 from shellstream.client.events import Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
+from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
 
@@ -52,7 +53,7 @@ async def _run(
     if target.url is not None:
         found = await client.get(target.url, target.params, timed=timed)
         stream = stream_of_root(target.url)
-        if stream and not isinstance(found, Following) and _is_ours(found):
+        if stream and not isinstance(found, Following) and is_ours(found):
             # The root is an index for programs. A person who types it means the server.
             found.close()
             found = await client.get(stream, target.params, timed=timed)
@@ -74,9 +75,9 @@ async def _run(
             tty=None if terminal is None else terminal.describe(os.environ),
             on_disconnect="keep" if args.detach_on_int else "cancel",
         )
-    except ClientError as error:
-        if target.name and getattr(error, "status", None) == 404:
-            error.args = (f"{error}{subcommand_hint(target.name)}",)
+    except Refused as error:
+        if target.name and error.status == 404:
+            error.hint = subcommand_hint(target.name)
         raise
     if args.detach_on_int and started["on_disconnect"] != "keep":
         session.messages.info(
@@ -89,10 +90,6 @@ async def _run(
     if stdin:
         return await session.feed(started, following)
     return await session.follow(following, started["command"])
-
-
-def _is_ours(response: Response) -> bool:
-    return response.headers.get("server", "").startswith("shellstream/")
 
 
 def _check_options(args: Namespace, target: Target) -> None:

@@ -1,5 +1,7 @@
 """What the words of a command line ask for."""
 
+import re
+
 from shellstream.client.errors import Usage
 from shellstream.client.urls import http_url
 
@@ -16,6 +18,11 @@ class Target:
         rest = words
         if words and _names_target(words[0]):
             first, *rest = words
+            if re.search(r"\S\s", first) and "://" not in first:
+                raise Usage(
+                    f"{first!r} is a command line; only commands that the server names "
+                    "can be run: shellstream commands lists them"
+                )
             if _is_url(first):
                 self.url = http_url(first)
             else:
@@ -27,7 +34,8 @@ def _parameter(word: str, name: str | None) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not equals or not key:
         hint = subcommand_hint(name or "")
-        raise Usage(f"{word!r} is not a parameter; write NAME=VALUE{hint}")
+        how = "shellstream commands lists the commands and their parameters"
+        raise Usage(f"{word!r} is not a parameter; write NAME=VALUE{hint}; {how}")
     return key, value
 
 

@@ -45,7 +45,7 @@ class AsyncioWire:
         body: bytes = b"",
         timeout: float | None = None,  # the wire's contract
     ) -> TreqResponse:
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._loop is not loop:
             reactors = _reactors(loop)
             reactor = await anext(reactors)
@@ -64,6 +64,17 @@ class AsyncioWire:
 
     def seconds(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """@raise RuntimeError: if there is none, with what to do."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "no asyncio loop runs here; call this from a coroutine of asyncio.run(); "
+            "in a Twisted program use Client(URL, TreqWire(reactor))"
+        ) from None
 
 
 async def _reactors(

@@ -1,6 +1,7 @@
 """Requests for JSON documents, and the server's error messages."""
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -28,12 +29,13 @@ class ServerApi:
     """
     Sends requests to one server.
 
+    @ivar url: the server's.
     @ivar has_answered: whether it has ever answered.
     """
 
     def __init__(self, url: str, wire: Wire, headers: Mapping[str, str]) -> None:
         """@param headers: headers of every request."""
-        self._url = url
+        self.url = url
         self._wire = wire
         self._headers = headers
         self.has_answered = False
@@ -46,7 +48,7 @@ class ServerApi:
 
         @raise ClientError: if it is not a success.
         """
-        url = self._url + path
+        url = self.url + path
         headers = {**self._headers, **headers}
         response = await self._wire.request(method, url, headers, body, REQUEST_TIMEOUT)
         self.has_answered = True
@@ -74,7 +76,7 @@ class ServerApi:
             return json.loads(await read_body(response, MAX_DOCUMENT))
         except (ValueError, RecursionError):
             why = "it is not JSON; is this a shellstream server?"
-            raise ContractViolation(self._url + path, why) from None
+            raise ContractViolation(self.url + path, why) from None
 
     async def call(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
@@ -111,7 +113,18 @@ async def check_status(url: str, response: Response) -> None:
     if response.status < 400 and to:
         detail = f"it redirects to {one_line(to)}; use that URL if you trust it"
     cls = Refused if response.status < 500 else ServerFailed
-    raise cls(url, response.status, f"{text}: {detail}" if detail else text)
+    text = f"{text}: {detail}" if detail else text
+    raise cls(url, response.status, text, is_ours=is_ours(response))
+
+
+def is_ours(response: Response) -> bool:
+    """Whether a response is a shellstream server's; a proxy may replace C{Server}."""
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    return (
+        response.headers.get("server", "").startswith("shellstream/")
+        or "shellstream-run" in response.headers
+        or media_type == "application/problem+json"
+    )
 
 
 async def read_body(response: Response, most: int) -> bytes:
@@ -137,6 +150,9 @@ def _detail(media_type: str, body: bytes) -> str:
         return one_line(str(found.get("detail", ""))) if isinstance(found, dict) else ""
     if media_type.startswith("text/plain"):
         return one_line(text.strip().partition("\n")[0])
+    if media_type.startswith("text/html"):  # of a proxy, or of another server
+        title = re.search(r"(?is)<title>\s*(.{0,200}?)\s*</title>", text)
+        return "" if title is None else one_line(" ".join(title[1].split()))
     return ""
 
 

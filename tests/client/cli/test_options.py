@@ -22,14 +22,22 @@ from shellstream.client.api import Client
 from shellstream.client.cli.arguments import build_parser, parse_arguments
 from shellstream.client.cli.exit_codes import (
     CODES,
-    advice,
     describe_end,
     exit_code,
+    explain,
     signal_name,
 )
 from shellstream.client.cli.options import ENVIRONMENT, SUBCOMMANDS
 from shellstream.client.cli.target import Target
-from shellstream.client.errors import ClientError, Refused, Usage
+from shellstream.client.errors import (
+    CannotConnect,
+    ClientError,
+    CutShort,
+    NoResponse,
+    Refused,
+    ServerFailed,
+    Usage,
+)
 from shellstream.client.events import End
 from tests.support.client_wires import FakeWire, begun, ended, finish, stream, whole
 
@@ -110,6 +118,9 @@ class ArgumentTests(SynchronousTestCase):
             ("completion fish", "invalid choice"),
             ("signal r", "SIG"),
             ("build --serv x", "'--serv' is unknown (did you mean --server?)"),
+            ("run ls -la", "'-la' is unknown; only commands that the server names"),
+            ("build --jobs=2", "with parameters as NAME=VALUE: shellstream commands"),
+            ("start ls -l", "shellstream commands lists them"),
         ):
             error = self.assertRaises(Usage, parse_arguments, shlex.split(line))
             self.assertIn(why, str(error))
@@ -203,6 +214,9 @@ class TargetTests(SynchronousTestCase):
             ("build", "x"): "'x' is not a parameter; write NAME=VALUE",
             ("=x",): "'=x' is not a parameter",
             ("a=1", "b"): "'b' is not a parameter",
+            ("ls -la /",): "'ls -la /' is a command line; only commands that the",
+            ("ls\t/",): "shellstream commands lists them",
+            ("ls", "/tmp"): "shellstream commands lists the commands and their",
             ("attch", "x"): "did you mean the subcommand 'attach'?",
             ("ftp://h/",): "only http:// and https://",
             ("http://",): "is not a URL",
@@ -222,7 +236,7 @@ class TargetTests(SynchronousTestCase):
     @given(st.text(min_size=1), st.lists(st.tuples(st.text(min_size=1), st.text())))
     def test_any_name(self, name, pairs) -> None:
         """Any name is one segment of the path, any value arrives as it is."""
-        if set(name) & set("/:=") or re.search("[\ud800-\udfff]", name):
+        if re.search("[/:=\ud800-\udfff]|\\S\\s", name):
             name = "x"
         pairs = [(each.replace("=", "-"), value) for each, value in pairs]
         found = Target([name, *(f"{each}={value}" for each, value in pairs)])
@@ -296,19 +310,61 @@ class CodeTests(SynchronousTestCase):
             said_ = describe_end(End("signaled", None, "TERM", reason, 0))
             self.assertIn(said, said_)
 
-    def test_advice(self) -> None:
-        """A refusal by the server is explained in the client's words."""
+    def test_refused(self) -> None:
+        """A refusal is explained in the client's words, in place of the server's."""
         for status, path, said in (
-            (401, "/stream", "$SHELLSTREAM_TOKEN, or give --token-file FILE"),
-            (404, "/stream/x", "shellstream commands"),
-            (404, "/runs", "shellstream commands"),
-            (404, "/runs/x/output", "shellstream ps --all"),
-            (400, "/runs/x/signal", "shellstream signal ID INT"),
+            (401, "/stream", "no; set $SHELLSTREAM_TOKEN, or give --token-file FILE"),
+            (401, "/runs", "no; set $SHELLSTREAM_TOKEN"),
+            (404, "/stream/x", "no; only commands that the server names can be run"),
+            (404, "/runs", "no; only commands that the server names can be run"),
+            (404, "/runs/x/output", "no; shellstream ps --all lists the runs"),
+            (404, "/x", "no; GET /"),
+            (400, "/runs", "no; GET /"),
         ):
-            error = Refused(f"http://h{path}", status, "no")
-            self.assertIn(said, advice(error))
-        self.assertEqual(advice(Refused("http://h/x", 404, "no")), "")
-        self.assertEqual(advice(Usage("no")), "")
+            error = Refused(f"http://h{path}", status, f"{status} no; GET /")
+            error.hint = " (did you mean y?)" if path != "/x" and status == 404 else ""
+            self.assertIn(f"http://h{path}: {status} {said}", explain(error))
+            self.assertTrue(explain(error).endswith(error.hint))
+            self.assertEqual("GET /" in explain(error), "GET /" in said)
+        self.assertEqual(explain(Usage("no")), "no")
+
+    def test_foreign(self) -> None:
+        """What a proxy or another server answers is not taken for shellstream's."""
+        for kind, status, why, said in (
+            (Refused, 404, "Not Found", "no shellstream server answered: check the"),
+            (Refused, 401, "Unauthorized", "it is not shellstream that asks"),
+            (Refused, 400, "sent to HTTPS port", "try https://"),
+            (ServerFailed, 502, "Bad Gateway", "is the daemon running behind it?"),
+            (ServerFailed, 501, "Unsupported", "no shellstream server answered"),
+        ):
+            error = kind("http://h/stream/x", status, why, is_ours=False)
+            self.assertIn(f"http://h/stream/x: {why} (", explain(error))
+            self.assertIn(said, explain(error))
+        self.assertEqual(explain(ServerFailed("u", 503, "503 busy")), "u: 503 busy")
+
+    def test_no_daemon(self) -> None:
+        """Where no daemon listens, the error says how to start one."""
+        here = "start a daemon here: twistd -n shellstream --port "
+        for url, said in (
+            ("http://127.0.0.1:8000/runs", f"{here}8000, or try: shellstream demo"),
+            ("http://[::1]:81/stream", f"{here}81, or"),
+            ("https://localhost/stream", f"{here}443 --tls, or"),
+            ("http://pi:8000/stream", "with --interface 0.0.0.0?"),
+        ):
+            error = CannotConnect(url, "connection refused; is the daemon running?")
+            self.assertTrue(explain(error).startswith(f"{url}: connection refused; "))
+            self.assertIn(said, explain(error))
+        self.assertIn("no route", explain(CannotConnect("http://h", "no route")))
+
+    def test_closed(self) -> None:
+        """A server that hangs up may expect TLS."""
+        lost = NoResponse("http://h:8443/", "the connection was closed")
+        given_up = CutShort("the request", "not resumed")
+        given_up.__cause__ = lost
+        for error in (lost, given_up):
+            self.assertIn("try https://", explain(error))
+        for url, why in (("https://h", "was closed"), ("http://h", "silent for 5 s")):
+            self.assertNotIn("try https://", explain(NoResponse(url, why)))
 
     def test_all(self) -> None:
         """Every error has a code that the help tells of."""
@@ -347,8 +403,8 @@ class MainTests(SynchronousTestCase):
     def test_usage(self) -> None:
         """One line on stderr, and the exit code for usage."""
         code, said = self.run_main("build", "x")
-        expected = "shellstream: 'x' is not a parameter; write NAME=VALUE\n"
-        self.assertEqual((code, said), (64, expected))
+        expected = "shellstream: 'x' is not a parameter; write NAME=VALUE; shellstream "
+        self.assertEqual((code, said.startswith(expected)), (64, True))
         for argv in (
             ["--nonsense"],
             ["attach", "r", "--from", "1", "--tail", "1"],

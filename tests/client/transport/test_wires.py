@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from shellstream.client import AsyncioWire, TreqWire
+from shellstream.client import AsyncioWire, Client, TreqWire
 from shellstream.client.transport.wire import Wire
 from tests.support.wire_contract import CHUNKED, OK, RawServer, WireContract
 
@@ -39,6 +39,12 @@ class AsyncioTests(WireContract, TestCase):
             server.close()
             opened.append(len(os.listdir("/dev/fd")))
         self.assertLessEqual(opened[-1], opened[0])
+
+    def test_no_loop(self) -> None:
+        """Without a loop of asyncio the error says what a Twisted program needs."""
+        asking = Deferred.fromCoroutine(Client("http://h").show("r"))
+        error = self.failureResultOf(asking, RuntimeError).value
+        self.assertIn("Client(URL, TreqWire(reactor))", str(error))
 
     def test_name(self) -> None:
         """A name is looked up, and each of its addresses is tried."""
