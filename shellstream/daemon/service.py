@@ -3,15 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -28,6 +27,7 @@ from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.orphans import end_orphans, find_orphans
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import ProcessTable
+from shellstream.process.run_processes import RunProcesses
 from shellstream.process.spawn import spawn
 from shellstream.runs.history import History
 from shellstream.runs.registry import Registry
@@ -269,7 +269,14 @@ class Daemon(Service):
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
         found: list[Any] = []
-        recovering = Deferred.fromCoroutine(self.registry.recover())
+        left: dict[str, list[RunProcesses]] = {}
+
+        def find_left(lost: list[RunRecord]) -> Collection[str]:
+            if lost:
+                left.update(self._find_orphans(lost))
+            return left
+
+        recovering = Deferred.fromCoroutine(self.registry.recover(find_left))
         recovering.addBoth(found.append)
         (lost,) = found  # at once, since the reactor does not run yet
         if isinstance(lost, Failure):
@@ -277,7 +284,8 @@ class Daemon(Service):
             raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-            self._end_orphans(lost)
+        for run_id, sessions in left.items():
+            self._end_orphans(run_id, sessions)
         if self._state_dir is not None:
             sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
             sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
@@ -301,16 +309,20 @@ class Daemon(Service):
                 path=state_dir.aside.path,
             )
 
-    def _end_orphans(self, lost: Iterable[RunRecord]) -> None:
+    def _find_orphans(self, lost: list[RunRecord]) -> dict[str, list[RunProcesses]]:
         table = ProcessTable()
         for _ in table.fill(marks=True):  # whole: the reactor does not run yet
             pass
-        found = find_orphans(lost, table, self._scanner)
-        for processes in chain.from_iterable(found.values()):
-            ending = end_orphans(processes, self._reactor, GRACE)
-            Deferred.fromCoroutine(ending).addErrback(
-                lambda failure: _log.failure("while ending what is left", failure)
-            )
+        return find_orphans(lost, table, self._scanner)
+
+    def _end_orphans(self, run_id: str, sessions: Iterable[RunProcesses]) -> None:
+        ending = [
+            Deferred.fromCoroutine(end_orphans(each, self._reactor, GRACE))
+            for each in sessions
+        ]
+        ended = gatherResults(ending, consumeErrors=True)
+        ended.addErrback(lambda failure: _log.failure("while ending orphans", failure))
+        ended.addCallback(lambda _: self.registry.processes_gone(run_id))
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)

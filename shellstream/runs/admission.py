@@ -1,7 +1,7 @@
 """Which runs may run now, which wait, and which are refused."""
 
 from bisect import insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from attrs import define, field
 
@@ -38,6 +38,8 @@ class Admission:
     _running: defaultdict[str, list[Run]] = field(
         factory=lambda: defaultdict(list), init=False
     )
+    #: Places of commands whose processes a killed daemon has left running.
+    _left_running: Counter[str] = field(factory=Counter, init=False)
     #: The runs of each principal in the queue, in the order of their turns.
     _queued: defaultdict[str, list[Run]] = field(
         factory=lambda: defaultdict(list), init=False
@@ -47,7 +49,7 @@ class Admission:
 
     @property
     def _count(self) -> int:
-        return sum(map(len, self._running.values()))
+        return sum(map(len, self._running.values())) + self._left_running.total()
 
     def joinable(
         self, command: Command, invocation: Invocation, owner: str | None = None
@@ -77,7 +79,7 @@ class Admission:
         @raise Busy: if it gets neither.
         """
         command = run.command
-        running = self._running[command.name]
+        running, left = self._running[command.name], self._left_running[command.name]
         waiting = [each for each in self.queue if each.command is command]
         # There may be room and still a run that waits: it is not recorded yet.
         if self._room(command) and not waiting:
@@ -89,7 +91,9 @@ class Admission:
         match command.limits.when_busy:
             case WhenBusy.QUEUE:
                 pass
-            case WhenBusy.REPLACE if (running or waiting) and not self._full(command):
+            case WhenBusy.REPLACE if (running or waiting or left) and not self._full(
+                command
+            ):
                 # Those that wait give their places in the queue to the new one.
                 replaced = [*running, *waiting]
                 used -= len(waiting)
@@ -106,6 +110,14 @@ class Admission:
         for each in replaced:
             each.cancel(Reason.CANCELLED)
         return False
+
+    def hold_place(self, command: str) -> None:
+        """Processes of a command are left from a killed daemon: they count as a run."""
+        self._left_running[command] += 1
+
+    def free_place(self, command: str) -> None:
+        """Those of one run are gone."""
+        self._left_running[command] -= 1
 
     def enqueue(self, run: Run) -> None:
         """Let a run wait for its turn, however many others do."""
@@ -143,11 +155,15 @@ class Admission:
 
     def _full(self, command: Command) -> bool:
         """Whether there is no room even without the runs of this command."""
-        return self._count - len(self._running[command.name]) >= self._max_running
+        return self._count - self._running_of(command) >= self._max_running
+
+    def _running_of(self, command: Command) -> int:
+        name = command.name
+        return len(self._running[name]) + self._left_running[name]
 
     def _room(self, command: Command) -> bool:
-        limit, running = command.limits.max_running, self._running[command.name]
-        room = limit is None or len(running) < limit
+        limit = command.limits.max_running
+        room = limit is None or self._running_of(command) < limit
         return room and self._count < self._max_running
 
     def _why(self, command: Command) -> str:

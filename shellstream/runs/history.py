@@ -118,6 +118,8 @@ class History:
     _ended: "WeakValueDictionary[str, EndedRun]" = field(
         factory=WeakValueDictionary, init=False
     )
+    #: Lost runs whose processes live.
+    _left: dict[str, EndedRun] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
     _tidies: bool = field(default=False, init=False)
     #: Forgotten runs whose output is off the disk, until the store knows that.
@@ -243,10 +245,14 @@ class History:
             if await self.save(record):
                 return
 
-    def mark_lost(self, record: RunRecord) -> RunRecord:
+    def mark_lost(self, record: RunRecord, *, left: bool = False) -> RunRecord:
         """
         A run died with the daemon that had it. Returns how it ended, with the output
         that is there.
+
+        @param left: whether its processes live. Then that is not recorded before
+            L{record_lost}: if this daemon is killed, too, the next one has to find
+            them.
         """
         log = self.logs.open_ended(record)
         lost = evolve(
@@ -259,13 +265,29 @@ class History:
             stored=log.stored,
         )
         log.close()  # thousands may be lost at once: no file stays open for each
-        in_background(self.adopt_ended(lost))
+        if left:
+            self._left[record.id] = self._adopt(lost)
+        else:
+            in_background(self.adopt_ended(lost))
         return lost
+
+    def record_lost(self, run_id: str) -> RunRecord:
+        """The processes of a lost run are gone. Returns how it ended."""
+        record = self._left.pop(run_id).record
+        in_background(self.adopt_ended(record))
+        return record
+
+    def has_left(self, run_id: str) -> bool:
+        """Whether processes of a lost run still live."""
+        return run_id in self._left
+
+    def _adopt(self, record: RunRecord) -> EndedRun:
+        # The store still says otherwise: until it is written, this object is the truth.
+        return self._ended.setdefault(record.id, EndedRun(record, self.logs.open_ended))
 
     async def adopt_ended(self, record: RunRecord) -> None:
         """Record how a run ended that was never active in this daemon."""
-        # The store still says otherwise: until it is written, this object is the truth.
-        ended = self._ended[record.id] = EndedRun(record, self.logs.open_ended)
+        ended = self._adopt(record)
         if not await self.save(ended.record):
             await self.save_late(ended.record)
 

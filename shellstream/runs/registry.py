@@ -1,6 +1,6 @@
 """All runs of this machine: those that run, those that wait, those that ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -186,24 +186,40 @@ class Registry:
         (await self._running(run_id)).cancel(Reason.CANCELLED)
 
     async def delete(self, run_id: str) -> None:
-        if run_id in self.active:
+        if run_id in self.active or self._history.has_left(run_id):
             raise RunActive(run_id)
         await self._history.delete(run_id)
 
-    async def recover(self) -> list[RunRecord]:
+    async def recover(
+        self, find_left: Callable[[list[RunRecord]], Collection[str]] = lambda _: ()
+    ) -> list[RunRecord]:
         """
         Take over the runs of another daemon: its queue waits again, and what it ran is
         lost. Returns the lost runs, as that daemon recorded them last.
+
+        @param find_left: returns which of these have processes that live. Each counts
+            as running until L{processes_gone} is called with its id.
         """
         unended, self._newest = await self._history.unended()
         lost = [each for each in unended if each.state is State.RUNNING]
+        left = find_left(lost)
         for record in unended:
-            if record.state is State.RUNNING:
-                self._reporter.report_end(self._history.mark_lost(record))
-            else:
+            if record.state is not State.RUNNING:
                 self._requeue(record)
+            elif record.id in left:
+                self._history.mark_lost(record, left=True)
+                self.supervisor.admission.hold_place(record.command)
+            else:
+                self._reporter.report_end(self._history.mark_lost(record))
         self.supervisor.launch_next()
         return lost
+
+    def processes_gone(self, run_id: str) -> None:
+        """What was left of a lost run has ended: others may have its place."""
+        record = self._history.record_lost(run_id)
+        self._reporter.report_end(record)
+        self.supervisor.admission.free_place(record.command)
+        self.supervisor.launch_next()
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough. Never fails."""

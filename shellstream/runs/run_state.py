@@ -44,7 +44,9 @@ recorded as queued, and their viewers are cut off so that clients come back. The
 have the time that C{drain} gives them, and are then stopped.
 
 B{Death of the daemon.} Nothing is undone. The next daemon finds runs recorded as
-running: these are C{lost}. It ends their sessions, and keeps their output. Runs
+running: these are C{lost}. It ends their sessions, and keeps their output. As long
+as processes of a lost run live it counts as running, and the loss is not recorded: if
+this daemon is killed meanwhile, the next one looks for them again. Runs
 recorded as queued wait again, in the old order.
 """
 

@@ -37,7 +37,7 @@ class OrphanTestCase(SynchronousTestCase):
         """Return what is left of runs."""
         table = ProcessTable()
         self.assertEqual({*table.fill(marks=True)}, {None})
-        found = find_orphans(records, table, ProcessScanner(self.clock))
+        found = find_orphans(records, table, ProcessScanner(self.clock, lambda: 0.0))
         return [each for processes in found.values() for each in processes]
 
     def found(self, *records: RunRecord) -> set[int]:

@@ -7,13 +7,14 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from shellstream.config.loader import Config
-from shellstream.model.errors import Busy, CannotRecord, RunNotRunning
+from shellstream.model.errors import Busy, CannotRecord, RunActive, RunNotRunning
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_input import StdinChunk, StdinState, Tty
 from shellstream.model.run_record import RunQuery
 from shellstream.runs.history import RETRY
 from shellstream.runs.interfaces import RunRequest
+from shellstream.security.audit import AuditAction
 from tests.support.fakes import ECHO, HEAR, SAY
 from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited
 
@@ -68,6 +69,85 @@ class LostTests(RegistryTestCase):
         self.clock.rightNow -= 3600
         self.restart(CONFIG)
         self.assertGreater(self.submit().id, run.id)
+
+
+class LeftRunningTests(RegistryTestCase):
+    """Processes of lost runs count as running until they are gone."""
+
+    config = limited(when_busy=WhenBusy.QUEUE, max_running=1)
+
+    def recover_with(self, config: Config, *left: str) -> None:
+        """Start another daemon, which finds processes of these runs."""
+        self.restart(config, recover=False)
+        recovering = self.registry.recover(lambda lost: left)
+        self.successResultOf(Deferred.fromCoroutine(recovering))
+
+    def ends(self) -> list[str | None]:
+        """Return the runs whose ends are in the audit of this daemon."""
+        return [each.run for each in self.noted if each.action is AuditAction.END]
+
+    def test_place(self) -> None:
+        """A queued run starts once the processes of the lost one are gone."""
+        first, second = self.submit(), self.submit()
+        self.recover_with(self.config, first.id)
+        self.assertEqual(self.spawn.started, [])
+        self.assertIs(self.kept(second.id).state, State.QUEUED)
+        self.registry.processes_gone(first.id)
+        self.assertEqual(self.last.run.id, second.id)
+        self.assertEqual(self.ends(), [first.id])
+        self.last.exit()
+        self.assert_nothing_left()
+
+    def test_killed_again(self) -> None:
+        """
+        If the next daemon is killed before they are gone, the one after it finds them
+        again; the run is lost for clients from the first moment, and ends once.
+        """
+        run_id = self.submit().id
+        for _ in range(3):
+            self.recover_with(self.config, run_id)
+            found = self.successResultOf(self.registry.find(run_id))
+            self.assertIs(found.record.state, State.LOST)
+            (listed,) = self.successResultOf(self.registry.page(RunQuery(10)))
+            self.assertEqual(listed, found.record)
+            self.assertEqual(self.ends(), [])
+            self.assertIs(self.kept(run_id).state, State.RUNNING)
+        self.registry.processes_gone(run_id)
+        self.assertEqual(self.kept(run_id), found.record)
+        self.assertEqual(self.ends(), [run_id])
+        self.recover_with(self.config)
+        self.assertEqual(self.ends(), [])
+
+    def test_others(self) -> None:
+        """They take places in all, too; a run without processes takes none."""
+        config = limited(when_busy=WhenBusy.REJECT, max_running=2)
+        self.begin(config)
+        runs = [self.submit(), self.submit()]
+        self.recover_with(config, runs[0].id)
+        self.assertIs(self.kept(runs[1].id).state, State.LOST)
+        self.submit("echo", [("x", "1")])
+        self.failureResultOf(self.ask(), Busy)
+        self.registry.processes_gone(runs[0].id)
+        self.submit()
+
+    def test_replace(self) -> None:
+        """A run that would replace one waits until what is left of it has ended."""
+        config = limited(when_busy=WhenBusy.REPLACE, max_running=1)
+        self.begin(config)
+        first = self.submit()
+        self.recover_with(config, first.id)
+        second = self.submit()
+        self.assertIs(second.record.state, State.QUEUED)
+        self.registry.processes_gone(first.id)
+        self.assertIs(second.record.state, State.RUNNING)
+
+    def test_delete(self) -> None:
+        """Such a run cannot be deleted yet."""
+        run_id = self.submit().id
+        self.recover_with(self.config, run_id)
+        self.failureResultOf(self.registry.delete(run_id), RunActive)
+        self.registry.processes_gone(run_id)
+        self.successResultOf(Deferred.fromCoroutine(self.registry.delete(run_id)))
 
 
 class QueuedTests(RegistryTestCase):
