@@ -236,6 +236,7 @@ def makeService(options: Options) -> IService:
         hosts = (host for each in addresses() for host in each.hosts())
         return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
 
+    terminal = StartupTerminal()
     daemon = Daemon(
         options.settings,
         options["state-dir"],
@@ -243,6 +244,7 @@ def makeService(options: Options) -> IService:
         addresses,
         bool(options["insecure"]),
         limits,
+        terminal.is_one,
     )
     site = SiteFactory(lambda: daemon.site)
     tls = None
@@ -270,7 +272,7 @@ def makeService(options: Options) -> IService:
             factory = tls.wrap(site)
         listeners.append(Listener(description, endpoint, factory, tls))
     banner = StartupBanner(
-        daemon, listeners, StartupTerminal(), _background_text(options.parent or {})
+        daemon, listeners, terminal, _background_text(options.parent or {})
     )
     services = MultiService()
     watchdog = ReactorWatchdog(reactor)

@@ -40,15 +40,17 @@ class AuthPolicy:
     has_principals: bool = False
     _first_token: str | None = field(default=None, init=False, repr=False)
 
-    def start(self, clock: WallClock) -> None:
+    def start(self, clock: WallClock, *, on_terminal: bool) -> None:
         """
         Read the tokens, and make one if no client could authenticate otherwise.
 
+        @param on_terminal: whether the operator will see a token. A file, a pipe or the
+            journal would keep it, for all who may read that. Then none is made.
         @raise TokensUnusable: if they cannot be read, or that one cannot be saved.
         """
         self.tokens.start()
         # Where a file was, even an empty one, the operator has decided who gets in.
-        if self.required and not self.has_principals and not self.tokens.in_use:
+        if self.admits_nobody and not self.tokens.in_use and on_terminal:
             token, text = create_token(OWNER, EVERYTHING, clock())
             self.tokens.add(token)
             self._first_token = text
@@ -58,6 +60,11 @@ class AuthPolicy:
         """Whether clients have to authenticate now."""
         exists = self.exposed or self.has_principals or self.tokens.in_use
         return exists and not self.insecure
+
+    @property
+    def admits_nobody(self) -> bool:
+        """Whether clients have to authenticate, and none could."""
+        return self.required and not self.has_principals and not len(self.tokens)
 
     def pop_first_token(self) -> str | None:
         """The text of the token that this start made: to the first caller only."""

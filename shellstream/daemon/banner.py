@@ -99,6 +99,11 @@ class StartupTerminal:
         except OSError:  # standard output was closed
             self._fd = None
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a terminal: anything else may keep what is written to it."""
+        return self._fd is not None and os.isatty(self._fd)
+
     def show(self, text: str) -> None:
         """Write a text, or log the reason why it cannot be shown."""
         why = "no standard output"

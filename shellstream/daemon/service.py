@@ -99,6 +99,7 @@ class Daemon(Service):
     _addresses: Callable[[], Iterable[ListenAddress]] = tuple
     _insecure: bool = False
     _limits: HttpLimits = DEFAULT_HTTP_LIMITS
+    _on_terminal: bool = False
     site: Site = field(init=False)
     auth_policy: AuthPolicy = field(init=False)
     registry: Registry = field(init=False)
@@ -112,6 +113,8 @@ class Daemon(Service):
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
+    #: Whether callers without credentials may have something open.
+    _had_anonymous: bool = field(init=False)
 
     @property
     def folder(self) -> Path | None:
@@ -163,10 +166,11 @@ class Daemon(Service):
             HostNames(patterns=hosts, exposed=self.auth_policy.exposed),
             self._config.access,
             self.auth_policy.tokens,
-            self.auth_policy.required,
+            self.auth_policy,
             time.monotonic,
             wall_clock,
         )
+        self._had_anonymous = not self.auth_policy.required
         self._watching = self._repeat(self._revoke, REVOCATION_INTERVAL)
         record = self._audit_log.record
         self.site = Site(
@@ -241,17 +245,24 @@ class Daemon(Service):
         exposed = any(each.is_exposed for each in self._addresses())
         has_principals = bool(self._config.access.known)
         policy = AuthPolicy(tokens, self._insecure, exposed, has_principals)
+        if folder is None and policy.admits_nobody and not self._on_terminal:
+            raise DaemonCannotStart(
+                "shellstream: other machines can connect, so clients need a token; "
+                "without a state folder there is only one, which a terminal shows. "
+                "Start it on a terminal, or with a --state-dir, for which the tokens "
+                "are made by: twistd shellstream --state-dir FOLDER tokens make NAME"
+            )
         with stopping_on(TokensUnusable):
-            policy.start(wall_clock)
+            policy.start(wall_clock, on_terminal=self._on_terminal)
         if policy.required:
             _log.info("{notice}", notice=policy.notice(folder))
         return policy
 
     def _revoke(self) -> None:
         """Disconnect clients that have lost the right to what they have open."""
-        if self.auth_policy.required and not self._authenticator.required:
-            self._authenticator.required = True
+        if self._had_anonymous and self.auth_policy.required:
             self.site.abort_requests_of(ANONYMOUS)
+        self._had_anonymous = not self.auth_policy.required
         self._authenticator.abort_revoked()
 
     def _close(self) -> None:

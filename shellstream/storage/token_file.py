@@ -31,6 +31,12 @@ from .state.files import FileStamp, file_stamp, make_folder, sync_folder
 #: The largest file, in bytes. A token may have many patterns of commands.
 _MAX_SIZE = 1 << 23
 
+#: What the file says that marks a folder.
+_MARK = (
+    b"Clients need a token, even if tokens.json is lost. To let everybody on this "
+    b"machine in again, stop the daemon and remove both files.\n"
+)
+
 #: Seconds to wait for another process that is changing the file.
 _LOCK_TIMEOUT = 5.0
 
@@ -66,7 +72,9 @@ class TokenFile:
     """
     The file of the tokens in a state folder: daemons read it, the token tool writes it.
 
-    It is replaced as a whole, so readers need no lock; writers hold one.
+    It is replaced as a whole, so readers need no lock; writers hold one. A second file
+    marks a folder that has had tokens: if the first one is lost, as with a copy that
+    was restored in part, clients are still asked for one.
     """
 
     folder: Path
@@ -75,6 +83,35 @@ class TokenFile:
     def path(self) -> Path:
         """The path of the file."""
         return self.folder / "tokens.json"
+
+    @property
+    def marker(self) -> Path:
+        """The path of the file that marks a folder that has had tokens."""
+        return self.folder / "tokens.required"
+
+    def is_marked(self) -> bool:
+        """
+        Whether the folder has had tokens.
+
+        @raise TokensUnusable: if the system does not let us look.
+        """
+        with self._explained():
+            try:
+                os.stat(self.marker, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return True
+
+    def mark(self) -> None:
+        """
+        Mark the folder, if it is not marked yet.
+
+        @raise TokensUnusable: if the system does not let us.
+        """
+        with self._explained(), suppress(FileExistsError):
+            file = _create(self.marker, os.stat(self.folder))
+            with open(file, "wb") as opened:
+                opened.write(_MARK)
 
     def stamp(self) -> FileStamp | None:
         """
@@ -163,6 +200,7 @@ class TokenFile:
                     )
                 for what, token in changes(before, after):
                     record(what, token)
+                self.mark()
                 self._replace(data, home)
         return after
 

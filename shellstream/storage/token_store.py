@@ -44,8 +44,8 @@ class TokenStore:
     @ivar _record: takes entries for the audit.
     @ivar _owns_file: whether this daemon writes the file, and audits edits of it. A
         second one, which could not have the state folder, leaves that to the first.
-    @ivar in_use: whether the file exists or has existed: the operator has made a token,
-        and therefore wants clients to authenticate.
+    @ivar in_use: whether the file exists or has existed, for this daemon or one before:
+        the operator has made a token, and therefore wants clients to authenticate.
     """
 
     _file: TokenFile | None
@@ -69,6 +69,14 @@ class TokenStore:
         @raise TokensUnusable: if it cannot be read.
         """
         self._refresh()
+        if self._file is not None and self._stamp is None and self.in_use:
+            _log.error(
+                "{path} is gone, and its tokens; clients need one, as before: restore "
+                "the file from a copy, or make tokens again (to let everybody on this "
+                "machine in, remove {marker})",
+                path=self._file.path,
+                marker=self._file.marker,
+            )
         # Polling: one stat(2) a second costs nothing, and inotify(7) does not see
         # changes by other machines on a network file system.
         self._looking = LoopingCall(self._look)
@@ -110,6 +118,14 @@ class TokenStore:
             self._in_memory[token.id] = token
             self._tokens = {**self._tokens, token.id: token}
 
+    def _mark(self, file: TokenFile) -> None:
+        # The token tool does this, but not that of earlier versions, nor an editor.
+        try:
+            if self._owns_file:
+                file.mark()
+        except TokensUnusable as error:  # the tokens that were read are good
+            _log.error("{error}", error=error)
+
     def _record_own(self, what: str, token: Token) -> None:
         self._record(token_entry(what, token, self._account))
 
@@ -118,7 +134,8 @@ class TokenStore:
             self._refresh()
         except TokensUnusable as error:
             self.in_use = True  # somebody made a token, whatever became of the file
-            if str(error) != self._last_error:
+            if str(error) != self._last_error and self._file is not None:
+                self._mark(self._file)
                 self._last_error = str(error)
                 _log.error(
                     "{error}; until then the tokens stay as they were", error=error
@@ -134,11 +151,14 @@ class TokenStore:
         """
         stamp = None if self._file is None else self._file.stamp()
         if self._file is None or stamp == self._stamp:
+            if self._file is not None and not self.in_use:
+                self.in_use = self._file.is_marked()
             return
         found = None if stamp is None else self._file.read(os.geteuid())
         if found is not None:
             self.in_use = True
             saved, self._stamp = found
+            self._mark(self._file)
         elif self._stamp is not None:
             _log.warn("{path} is gone, and its tokens", path=self._file.path)
             saved, self._stamp = SavedTokens({}, self._revision or ""), None

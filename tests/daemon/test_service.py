@@ -184,6 +184,57 @@ class AuthTests(DaemonTestCase):
             if each.is_file():
                 self.assertNotIn(secret.encode(), each.read_bytes(), each)
 
+    def test_first_unseen(self) -> None:
+        """
+        Where a file or the journal would keep it, no token is made: the log says how.
+        """
+        with capturedLogs() as logged:
+            daemon = self.daemon(self.where, CONFIG, WIDE, on_terminal=False)
+        self.assertEqual(self.auth(daemon), (True, None))
+        self.assertIsNone(self.file.stamp())
+        said = "".join(map(str, map(formatEvent, logged)))
+        self.assertIn(f"type: twistd shellstream --state-dir {self.where} tokens", said)
+        self.add()
+        self.reactor.advance(POLL_INTERVAL)
+        self.assertEqual(len(daemon.auth_policy.tokens), 1)
+        self.stop(daemon)
+
+    def test_unseen_in_memory(self) -> None:
+        """A daemon that nobody could ever use does not start, and says what to do."""
+
+        def start(*, insecure: bool) -> Daemon:
+            return self.daemon(IN_MEMORY, CONFIG, WIDE, insecure, on_terminal=False)
+
+        error = self.assertRaises(DaemonCannotStart, start, insecure=False)
+        self.assertIn("or with a --state-dir", str(error))
+        self.stop(start(insecure=True))
+
+    def test_lost(self) -> None:
+        """A folder whose tokens are lost still asks for one, and the log says so."""
+        self.stop(self.daemon(self.where))
+        self.add()
+        for address in (HERE, WIDE):
+            self.file.path.unlink(missing_ok=True)
+            with capturedLogs() as logged:
+                daemon = self.daemon(self.where, CONFIG, address)
+            self.assertEqual(self.auth(daemon), (True, None))
+            self.assertEqual(len(daemon.auth_policy.tokens), 0)
+            said = "".join(map(str, map(formatEvent, logged)))
+            self.assertIn(f"{self.file.path} is gone, and its tokens; clients", said)
+            self.stop(daemon)
+        self.file.marker.unlink()
+        self.assertEqual(self.auth(daemon := self.daemon(self.where)), (False, None))
+        self.stop(daemon)
+
+    def test_lost_meanwhile(self) -> None:
+        """The same for tokens of an earlier version, or made with an editor."""
+        self.add()
+        self.file.marker.unlink()
+        self.stop(self.daemon(self.where))
+        self.file.path.unlink()
+        self.assertEqual(self.auth(daemon := self.daemon(self.where)), (True, None))
+        self.stop(daemon)
+
     def test_first_in_memory(self) -> None:
         """A daemon in memory makes a token at each start."""
         found = set()

@@ -5,7 +5,14 @@ import re
 import stat
 from pathlib import Path
 
-from tests.support.programs import Program, needs, run, script, start_daemon
+from tests.support.programs import (
+    Program,
+    needs,
+    open_terminal,
+    run,
+    script,
+    start_daemon,
+)
 from tests.support.token_daemons import CONFIG, EVERYWHERE, TOKEN, TokensTestCase
 
 RUN = "01a2050e-a04c-7e78-8dd1-12bb84a02f7a"
@@ -46,13 +53,14 @@ class ToolTests(TokensTestCase):
 class FirstStartTests(TokensTestCase):
     """A daemon beyond loopback requires a token."""
 
-    async def start(self, *options: str) -> Program:
+    async def start(self, *options: str, terminal: bool = True) -> Program:
         """A daemon that listens on all addresses."""
         config = Path(self.mktemp()).absolute()
         config.write_text(CONFIG)
         where = ("--state-dir", str(self.state), "--config", str(config))
         argv = (script("twistd"), "-n", "shellstream", *where, *EVERYWHERE, *options)
-        daemon = run(self, *argv, cwd=str(self.cwd), end_with="INT")
+        pty = open_terminal() if terminal else None
+        daemon = run(self, *argv, cwd=str(self.cwd), end_with="INT", pty=pty)
         await daemon.seen(b"on another machine, type:")
         return daemon
 
@@ -94,13 +102,29 @@ class FirstStartTests(TokensTestCase):
 
     async def test_background(self) -> None:
         """Without -n the token is shown on the terminal, and is not in the log."""
-        program = self.twistd(*EVERYWHERE)
+        program = self.twistd(*EVERYWHERE, pty=open_terminal())
         self.assertEqual(await program.ended(), 0)
         self.addCleanup(os.kill, int((self.cwd / "twistd.pid").read_text()), 15)
         (secret,) = set(TOKEN.findall(program.out))
         log = (self.cwd / "twistd.log").read_bytes()
         self.assertIn(b"on another machine, type:", log)
         self.assertNotIn(secret, log)
+
+    async def test_unseen(self) -> None:
+        """Without a terminal no token is made; the line in the log makes one."""
+        daemon = await self.start(terminal=False)
+        self.assertEqual(TOKEN.findall(daemon.out + daemon.err), [])
+        line = re.search(rb"to make one, type: twistd (.*) NAME", daemon.out)
+        assert line is not None, daemon.out
+        made = run(self, script("twistd"), *line[1].decode().split(), "pi")
+        self.assertEqual(await made.ended(), 0, made.err)
+        url = re.findall(rb"curl -N (\S+)", daemon.out)[0].decode()
+        token = {"SHELLSTREAM_TOKEN": made.out.decode().strip()}
+        while True:  # it looks every second
+            client = run(self, script("shellstream"), url, env=token)
+            if await client.ended() == 0:
+                break
+            self.assertIn(b"401", client.err)
 
     async def test_insecure(self) -> None:
         """With --insecure no token is required, and each start warns."""

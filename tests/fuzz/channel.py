@@ -20,7 +20,7 @@ from shellstream.web.server.authentication import Authenticator
 from tests.fuzz.byte_source import ByteSource
 from tests.support.fakes import ECHO, HEAR, SAY, FakeSpawn, make_registry, wall
 from tests.support.frames import pieces
-from tests.support.http import Connection, NoTokens
+from tests.support.http import Connection, FakePolicy, NoTokens
 
 NAMES = HostNames(patterns=["x"])
 ACCESS = AccessSettings(
@@ -44,7 +44,7 @@ def channel(data: bytes) -> None:
     size = source.number(256)
     required = size % 8 == 7  # one size of each eight requires a credential
     authenticator = Authenticator(
-        NAMES, ACCESS, NoTokens(), required, clock.seconds, wall(clock)
+        NAMES, ACCESS, NoTokens(), FakePolicy(required), clock.seconds, wall(clock)
     )
     site = Site(root(registry, authenticator, clock, now), clock)
     log = Lines()

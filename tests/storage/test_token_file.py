@@ -98,7 +98,8 @@ class KeptTests(TokenFileTestCase):
                 self.assertEqual(stat.S_IMODE(each.stat().st_mode), 0o600, each)
         self.assertLessEqual(modes, {0o600, 0o700, 0})
         self.assertEqual(
-            sorted(os.listdir(self.folder)), ["tokens.json", "tokens.lock"]
+            sorted(os.listdir(self.folder)),
+            ["tokens.json", "tokens.lock", "tokens.required"],
         )
 
     def test_folder(self) -> None:

@@ -40,6 +40,11 @@ class TokenStoreTests(SynchronousTestCase):
         there = {each.id: each for each in tokens}
         self.file.change(lambda _: there, unrecorded)
 
+    def forget(self) -> None:
+        """Have the folder as if it never had tokens."""
+        self.file.path.unlink()
+        self.file.marker.unlink()
+
     def start(self) -> None:
         self.tokens.start()
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
@@ -78,7 +83,7 @@ class TokenStoreTests(SynchronousTestCase):
 
     def test_made(self) -> None:
         """A new token is valid at the next look."""
-        self.file.path.unlink()
+        self.forget()
         self.start()
         self.assertFalse(self.good() or self.tokens.in_use)
         self.change(self.token)
@@ -117,14 +122,35 @@ class TokenStoreTests(SynchronousTestCase):
 
     def test_damaged_at_first(self) -> None:
         """A new file that cannot be read makes authentication required."""
-        self.file.path.unlink()
+        self.forget()
         self.start()
         self.assertFalse(self.tokens.in_use)
         self.file.path.write_bytes(b"{")
         self.file.path.chmod(0o600)
         for said in (1, 0):
             self.assertEqual(len(self.look()), said)
+        self.assertTrue(self.tokens.in_use and self.file.is_marked())
+
+    def test_marked(self) -> None:
+        """A folder that has had tokens is in use without them, and says so once."""
+        self.file.path.unlink()
+        with capturedLogs() as logged:
+            self.start()
+        (said,) = [str(formatEvent(each)) for each in logged]
+        self.assertIn("clients need one, as before: restore the file", said)
         self.assertTrue(self.tokens.in_use)
+        self.assertEqual((self.look(), self.good()), ([], False))
+
+    def test_unmarked(self) -> None:
+        """
+        A folder of an earlier version is marked, but not by a daemon that only reads.
+        """
+        for owns in (False, True):
+            self.file.marker.unlink(missing_ok=True)
+            tokens = self.store(self.file, owns=owns)
+            tokens.start()
+            tokens.stop()
+            self.assertEqual(self.file.is_marked(), owns)
 
     def test_gone(self) -> None:
         """

@@ -13,7 +13,7 @@ from shellstream.security.authorization import EVERYTHING, Action, Principal
 from shellstream.web.resources.base import Resource
 from shellstream.web.server.authentication import Authenticator
 from tests.support.fakes import HEAR, SAY
-from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.http import Connection, FakePolicy, Reply, WebTestCase
 
 ALL = frozenset(Action)
 
@@ -55,7 +55,7 @@ class AuthenticationTestCase(WebTestCase):
     def make_authenticator(self, config: Config) -> Authenticator:
         self.tokens = FakeTokens()
         made = super().make_authenticator(config)
-        made.tokens, made.required = self.tokens, self.required
+        made.tokens, made.policy = self.tokens, FakePolicy(self.required)
         return made
 
     def by(

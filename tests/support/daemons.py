@@ -50,10 +50,18 @@ class DaemonTestCase(SynchronousTestCase):
         config=CONFIG,
         address: IAddress = HERE,
         insecure: bool = False,
+        on_terminal: bool = True,
     ) -> Daemon:
         """Return a started daemon whose commands start no process."""
         addresses = lambda: [ListenAddress(address)]  # noqa: E731
-        daemon = Daemon(config, where, self.reactor, addresses, insecure)
+        daemon = Daemon(
+            config,
+            where,
+            self.reactor,
+            addresses,
+            insecure,
+            on_terminal=on_terminal,
+        )
         self.patch(Daemon, "_spawn", lambda _, *given: self.spawn(*given))
         daemon.privilegedStartService()
         daemon.startService()

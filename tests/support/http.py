@@ -200,6 +200,13 @@ class NoContent:
         request.respond_no_content()
 
 
+@define
+class FakePolicy:
+    """Whether clients have to authenticate, as a test says."""
+
+    required: bool = False
+
+
 class NoTokens:
     """A token store without tokens."""
 
@@ -250,7 +257,7 @@ class WebTestCase(SynchronousTestCase):
             HostNames(patterns=["shellstream.test", "localhost", "x"]),
             config.access,
             NoTokens(),
-            required=False,
+            FakePolicy(),
             seconds=self.clock.seconds,
             wall=wall(self.clock),
         )

@@ -6,6 +6,8 @@ import resource
 import shutil
 import sys
 import tempfile
+import termios
+import tty
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,6 +128,16 @@ def run(
 
     test.addCleanup(end)
     return program
+
+
+def open_terminal() -> tuple[int, int, str]:
+    """A terminal for L{run}, which shows lines of any length as they are written."""
+    master, slave = os.openpty()
+    tty.setraw(slave)  # or each newline would become two characters
+    attributes = termios.tcgetattr(slave)
+    attributes[3] |= termios.ISIG
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    return master, slave, os.ttyname(slave)
 
 
 _STATE_HOMES: "WeakKeyDictionary[TestCase, Path]" = WeakKeyDictionary()

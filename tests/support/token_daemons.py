@@ -27,10 +27,10 @@ class TokensTestCase(TestCase):
         self.cwd = Path(self.mktemp()).absolute()
         self.cwd.mkdir(parents=True)
 
-    def twistd(self, *options: str) -> Program:
+    def twistd(self, *options: str, pty: tuple[int, int, str] | None = None) -> Program:
         """Run twistd as a user types it, in an empty folder."""
         where = ("shellstream", "--state-dir", str(self.state))
-        return run(self, script("twistd"), *where, *options, cwd=str(self.cwd))
+        return run(self, script("twistd"), *where, *options, cwd=str(self.cwd), pty=pty)
 
     async def tool(self, *argv: str, status: int = 0) -> Program:
         """

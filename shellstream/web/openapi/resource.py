@@ -16,5 +16,8 @@ class OpenApi(Resource):
     def render_GET(self, request: Request) -> None:
         from .document import document  # most daemons are never asked
 
-        config, required = request.context.runs.config, self._authenticator.required
+        config, required = (
+            request.context.runs.config,
+            self._authenticator.policy.required,
+        )
         respond_json(request, document(config, required, cookie_name(request).decode()))

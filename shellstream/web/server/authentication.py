@@ -34,13 +34,21 @@ class Tokens(Protocol):
         """Whether the token that a principal's credential names is still valid."""
 
 
+class Policy(Protocol):
+    """See L{shellstream.daemon.auth_policy}."""
+
+    @property
+    def required(self) -> bool:
+        """Whether clients have to authenticate now."""
+
+
 @define(eq=False)
 class Authenticator:
     """
     Identifies callers, and ends what they have open once their credential is revoked.
 
     @ivar names: the names that this daemon goes by.
-    @ivar required: whether a caller without credentials is refused.
+    @ivar policy: whether a caller without credentials is refused.
     @ivar seconds: the time, which never jumps.
     @ivar wall: the time of day, in microseconds since 1970.
     """
@@ -48,7 +56,7 @@ class Authenticator:
     names: HostNames
     access: AccessSettings
     tokens: Tokens
-    required: bool
+    policy: Policy
     seconds: Callable[[], float]
     wall: Callable[[], int]
     sessions: LoginSessions = field(init=False)
@@ -102,7 +110,7 @@ class Authenticator:
         principal = (
             principal or self._by_certificate(request) or self._by_proxy(request)
         )
-        if principal is None and not self.required:
+        if principal is None and not self.policy.required:
             return ANONYMOUS
         if principal is None:
             raise Unauthenticated
@@ -182,7 +190,7 @@ class Authenticator:
             token = request.getPassword().decode("utf-8", "replace")
         elif len(headers) == 1 and scheme.lower() == "bearer":
             token = rest.strip()
-        if not self.required:  # it may be for a proxy
+        if not self.policy.required:  # it may be for a proxy
             return self._find_token(token)
         return self.check_token(token, request.address)
 

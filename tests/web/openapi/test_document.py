@@ -36,7 +36,7 @@ from shellstream.web.resources.tick_stream import (
 from shellstream.web.server.request import Request, RequestContext
 from tests.support.authentication import AuthenticationTestCase, tree
 from tests.support.fakes import HEAR
-from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.http import Connection, FakePolicy, Reply, WebTestCase
 from tests.support.runs_contract import UNKNOWN
 
 EVERY = Command(
@@ -373,7 +373,7 @@ class CallerTests(AuthenticationTestCase):
             {*schemes}, {name for each in found["security"] for name in each}
         )
         self.assertEqual(schemes["session"]["name"], "shellstream")
-        self.authenticator.required = False
+        self.authenticator.policy = FakePolicy()
         self.assertIn({}, self.told(token)["security"])
 
     def test_public(self) -> None:

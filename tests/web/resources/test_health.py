@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from shellstream.web.resources.health import FRESH, HEALTH_TIMEOUT
-from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.http import Connection, FakePolicy, Reply, WebTestCase
 from tests.support.registries import Thread
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class HealthTests(WebTestCase):
 
     def test_strangers(self) -> None:
         """The health check needs no credentials."""
-        self.authenticator.required = True
+        self.authenticator.policy = FakePolicy(required=True)
         self.assertEqual(self.look().status, 200)
         self.assertEqual(self.ask("GET", "/").status, 401)
 
