@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 from twisted.trial.unittest import TestCase
 
 from shellstream.config.loader import parse
-from tests.support.programs import ROOT, Program, run
+from tests.support.programs import ROOT, Program, open_terminal, run
 from tests.support.proxies import NGINX, free_port
 
 DOCS = ROOT / "docs"
@@ -249,6 +249,8 @@ class Walkthrough:
             env={**self.env, "STATE_DIRECTORY": self.env.get("STATE_DIRECTORY", "")},
             cwd=str(self.home),
             end_with="INT",
+            # The first token is shown on a terminal only.
+            pty=open_terminal() if "0.0.0.0" in text and not self.token else None,
         )
         self._last = program
         await program.seen(b"/stream")
