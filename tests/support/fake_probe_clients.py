@@ -53,17 +53,25 @@ class BusyProbeClient(FakeProbeClient):
 
 
 class StreamProbeClient(ProbeClient):
-    """Answers with one stream, as it comes with gzip offered and without."""
+    """
+    Answers with one stream, as it comes with gzip offered and without.
+
+    @ivar ways: the streams of other addresses, which nobody compresses; once there are
+        any, the first one is not compressed either.
+    """
 
     def __init__(self, offered: Exchange, bare: Exchange | None = None) -> None:
         super().__init__(None)
-        self._answers = {True: offered, False: bare}
+        self._offered, self._bare = offered, bare
+        self.ways: dict[str, Exchange] = {}
         self.asked: list[bool] = []
 
     async def ask(
         self, url: str, timeout: float, *, query: str = "", gzip: bool = False
     ) -> Exchange:
         self.asked.append(gzip)
-        found = self._answers[gzip]
+        if self.ways:
+            return self.ways.get(url, self._offered)
+        found = self._offered if gzip else self._bare
         assert found is not None, "asked a second time for nothing"
         return found

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from select import select
 
 from .command_diagnosis import CURES, PIPE, PTY, Setup, Trial, diagnose, holds_back
-from .errors import CannotRun, NothingSeen
 from .exchange import Arrival
-from .findings import Report
+from .findings import CannotRun, NothingSeen, Report
 
 #: How much output is read in one trial, in bytes and in pieces. Whether a command holds
 #: back shows in far less; `yes` writes as much in 10 ms.

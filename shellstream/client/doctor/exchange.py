@@ -87,6 +87,7 @@ class Exchange:
     @ivar headers: by names in lower case; of several the first, or all of a list.
     @ivar arrivals: the body, up to L{MAX_SAMPLE} bytes.
     @ivar size: of the body, in bytes.
+    @ivar reads: when the connection brought how many bytes, with head and framing.
     @ivar problem: why what came is no HTTP, or from where on; L{None} if it is.
     """
 
@@ -99,6 +100,7 @@ class Exchange:
     headers: Mapping[str, str] = field(factory=dict)
     arrivals: list[Arrival] = field(factory=list)
     size: int = 0
+    reads: list["Burst"] = field(factory=list)
     ending: Ending | None = None
     problem: str | None = None
     certificate: Certificate | None = None
@@ -125,6 +127,11 @@ class Exchange:
     def sample(self) -> bytes:
         """The beginning of the body."""
         return b"".join(arrival.data for arrival in self.arrivals)
+
+    @property
+    def over(self) -> bool:
+        """Whether the response came to its end, as far as HTTP shows it."""
+        return self.ending in (Ending.WHOLE, Ending.CLOSED)
 
     def header(self, name: str) -> str:
         """A header's value in lower case, for comparing; empty if there is none."""
@@ -158,6 +165,8 @@ class ResponseRecorder:
         if self.done:
             return
         self._now = now
+        if len(self.exchange.reads) < MAX_ARRIVALS:
+            self.exchange.reads.append(Burst(now, len(data)))
         if self.exchange.answered is None:
             # In two steps: the first read may bring much of the body as well.
             room = MAX_HEAD - self._head_size
@@ -242,10 +251,44 @@ class ResponseRecorder:
 
 def bursts(arrivals: Iterable[Arrival]) -> list[Burst]:
     """Group what arrived within L{BURST} seconds of the first of each group."""
+    return _grouped(Burst(time, len(data)) for time, data in arrivals)
+
+
+def reads_in_bursts(exchange: Exchange) -> list[Burst]:
+    """The same for what the connection brought, with head and framing."""
+    return _grouped(exchange.reads)
+
+
+def _grouped(parts: Iterable[Burst]) -> list[Burst]:
     found: list[Burst] = []
-    for time, data in arrivals:
+    for time, size in parts:
         if found and time - found[-1].time < BURST:
-            found[-1] = Burst(found[-1].time, found[-1].size + len(data))
+            found[-1] = Burst(found[-1].time, found[-1].size + size)
         else:
-            found.append(Burst(time, len(data)))
+            found.append(Burst(time, size))
     return found
+
+
+def delays_between(direct: Exchange, via: Exchange) -> list[float]:
+    """
+    How much later each part of a body arrived one way than the other, in seconds.
+
+    Times count from the request, and parts by their bytes: most programs write as much
+    when they are run again.
+    """
+    delays: list[float] = []
+    wanted = position = 0
+    behind = iter(via.arrivals)
+    latest: Arrival | None = None
+    for time, data in direct.arrivals:
+        wanted += len(data)
+        while position < wanted:
+            latest = next(behind, None)
+            if latest is None:
+                return delays
+            position += len(latest.data)
+        if latest is not None:
+            delays.append(
+                (latest.time - via.requested) - (time - direct.requested),
+            )
+    return delays

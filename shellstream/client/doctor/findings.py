@@ -1,9 +1,15 @@
-"""The result of an examination: findings as values, and how figures are worded."""
+"""
+The result of an examination: findings as values, and how figures are worded.
+
+Where there is no result, an error says why; its exit code is that of sysexits.h.
+"""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from attrs import frozen
+
+from shellstream.client.errors import ClientError
 
 from .exchange import Exchange
 
@@ -78,6 +84,24 @@ class Report:
     def clean(self) -> bool:
         """Whether there are no findings."""
         return not self.findings
+
+
+class NotExamined(ClientError):
+    """The response is none that can be examined (C{EX_DATAERR})."""
+
+    code = 65
+
+
+class CannotRun(ClientError):
+    """The command cannot be started (C{EX_NOINPUT})."""
+
+    code = 66
+
+
+class NothingSeen(ClientError):
+    """No output came while it was watched (C{EX_TEMPFAIL})."""
+
+    code = 75
 
 
 def where_first_seen(by_address: Iterable[Iterable[Finding]]) -> tuple[Finding, ...]:

@@ -1,8 +1,15 @@
 """Findings that one response shows by its framing, headers and certificate."""
 
+from collections.abc import Sequence
+from statistics import median
+
 from .exchange import Exchange, Framing
 from .findings import Finding, Kind, Layer
-from .suspects import Suspect
+from .suspects import CURES, Suspect
+from .ticks import HAPROXY
+
+#: Statuses of responses that have no body, and need no framing (RFC 9112, 6.3).
+_NO_CONTENT = (204, 205, 304)
 
 #: What compression does, after who does it.
 COMPRESSION_DELAYS = (
@@ -13,7 +20,7 @@ COMPRESSION_DELAYS = (
 
 def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
     """A response that is not chunked, so that its readers get it late."""
-    if exchange.framing is Framing.CHUNKED:
+    if exchange.framing is Framing.CHUNKED or exchange.status in _NO_CONTENT:
         return None
     does = (
         "answers without chunks, and ends by closing the connection. A client that "
@@ -43,6 +50,52 @@ def without_chunks(suspect: Suspect, exchange: Exchange) -> Finding | None:
         does,
         seen=f"the response is HTTP/{exchange.version}, {exchange.framing.value}",
         cure=cure,
+    )
+
+
+def late(
+    suspect: Suspect, delays: Sequence[float], seen: str, *, certain: bool = True
+) -> Finding:
+    """
+    Pieces that each come late.
+
+    Of the proxies that say who they are only HAProxy is known for that, and it does
+    not say who it is by default.
+
+    @param delays: of each piece, in seconds.
+    """
+    if suspect.program not in CURES[Kind.LATE]:
+        suspect = suspect.nameless()
+    delay = median(delays)
+    does = "holds each piece of output back before it passes it on"
+    cure: tuple[str, ...] = ("# the proxy: let it pass on each piece when it comes",)
+    # HAProxy lets the first piece pass.
+    if sum(each < delay / 2 for each in delays) > 1:
+        does = "passes output on at intervals, and not when it comes"
+    elif HAPROXY[0] < delay < HAPROXY[1]:
+        does += ". HAProxy does this by default, for 200 ms"
+        cure = suspect.cures(Kind.LATE)
+    return suspect.finding(Kind.LATE, does, seen=seen, cure=cure, certain=certain)
+
+
+def trailers_fail(suspect: Suspect, exchange: Exchange, which: str) -> Finding:
+    """A proxy that does not come to terms with trailers."""
+    if exchange.status >= 500:
+        seen = f"the answer is {exchange.status}"
+    elif exchange.problem is not None:
+        seen = f"the response is no valid HTTP ({exchange.problem})"
+    else:
+        seen = "the response is cut off behind its last piece"
+    return suspect.finding(
+        Kind.TRAILERS,
+        "fails at trailers, the fields behind a chunked response (RFC 9112, 7.1.2), in "
+        "which plain output says how its run ended",
+        seen=f"{seen}; {which}",
+        cure=(
+            *suspect.cures(Kind.TRAILERS),
+            "# or ask for a format without trailers:",
+            "Accept: application/x-ndjson",
+        ),
     )
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from attrs import evolve
+
 from .exchange import Ending, Exchange
 from .findings import Finding, Kind, duration
 from .hops import Hop, Length, Probe
+from .response_findings import trailers_fail
 from .suspects import Suspect
 from .ticks import ticks
 
@@ -65,27 +68,11 @@ def _has_all_ticks(exchange: Exchange) -> bool:
 
 
 def _trailers(suspect: Suspect, broken: Mapping[Probe, Exchange]) -> Finding:
-    exchange = next(iter(broken.values()))
-    if exchange.status >= 500:
-        seen = f"the answer is {exchange.status}"
-    elif exchange.problem is not None:
-        seen = f"the end of the response is no valid HTTP ({exchange.problem})"
-    else:
-        seen = "the response is cut off behind its last piece"
     plain = all(probe.form == "plain" for probe in broken)
     which = "plain output, but no other format" if plain else "all formats"
-    return suspect.finding(
-        Kind.TRAILERS,
-        "fails at trailers, the fields behind a chunked response (RFC 9112, 7.1.2), in "
-        "which plain output says how its run ended",
-        seen=f"{seen}; this concerns {which}",
-        cure=(
-            *suspect.cures(Kind.TRAILERS),
-            "# or ask for a format without trailers:",
-            "Accept: application/x-ndjson",
-        ),
-        certain=plain,
-    )
+    exchange = next(iter(broken.values()))
+    finding = trailers_fail(suspect, exchange, f"this concerns {which}")
+    return evolve(finding, certain=plain)
 
 
 def _malformed(suspect: Suspect, broken: Mapping[Probe, Exchange]) -> Finding:

@@ -23,18 +23,20 @@ from .findings import (
     where_first_seen,
 )
 from .hops import Hop, Length, Probe
-from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
+from .response_findings import (
+    COMPRESSION_DELAYS,
+    late,
+    sniffed,
+    untrusted,
+    without_chunks,
+)
 from .server_cuts import cut_findings
-from .suspects import CURES, Suspect, suspect_at
+from .suspects import Suspect, suspect_at
 from .ticks import DISTANT, NOTICEABLE, Delivery, DeliveryPattern, ticks
 
 #: Seconds by which clocks may differ before a note says so. Machines that set their
 #: clocks by NTP differ by less than 0.1 s; times of day are shown in whole seconds.
 SKEW = 2.0
-
-#: Seconds between which the delay lies that HAProxy gives each piece by default: 200 ms
-#: of the kernel's, and what a busy machine adds or a first piece that passes subtracts.
-_HAPROXY = 0.15, 0.28
 
 
 def diagnose(hops: Sequence[Hop], *, idle: float | None, longest: float) -> Report:
@@ -160,7 +162,10 @@ def _held_back(suspect: Suspect, hop: Hop, before: Hop | None) -> Iterator[Findi
             if 2 * len(held) >= len(deliveries) and not _as_late_before(
                 delivery, before
             ):
-                yield _late(suspect, hop, does, delivery)
+                # Where the clocks were compared by delayed responses, distance looks
+                # the same.
+                known = hop.nearest is not hop.base or hop.base.surplus <= DISTANT
+                yield late(suspect, delivery.delays, _figures(delivery), certain=known)
         elif best.lines:
             some = f" ({', '.join(map(str, held))})"
             which = some if len(held) < len(deliveries) else ""
@@ -178,30 +183,6 @@ def _whole_lines(suspect: Suspect, delivery: Delivery) -> Finding:
         "when its line ends",
         seen=f"without line ends {_figures(delivery)}; in lines they came at once",
         cure=("# the proxy: let it pass on what it reads, not line by line",),
-    )
-
-
-def _late(suspect: Suspect, hop: Hop, does: str, delivery: Delivery) -> Finding:
-    """
-    Each piece comes late. Of proxies that say who they are only HAProxy is known for
-    that, and it does not say who it is by default.
-    """
-    if suspect.program not in CURES[Kind.LATE]:
-        suspect = suspect.nameless()
-    cure: tuple[str, ...] = ("# the proxy: let it pass on each piece when it comes",)
-    passed = sum(each < delivery.delay / 2 for each in delivery.delays)
-    if passed > 1:
-        does = "passes output on at intervals, and not when it comes"
-    elif _HAPROXY[0] < delivery.delay < _HAPROXY[1]:
-        does += ". HAProxy does this by default, for 200 ms"
-        cure = suspect.cures(Kind.LATE)
-    return suspect.finding(
-        Kind.LATE,
-        does,
-        seen=_figures(delivery),
-        cure=cure,
-        # Where the clocks were compared by delayed responses, distance looks the same.
-        certain=hop.nearest is not hop.base or hop.base.surplus <= DISTANT,
     )
 
 

@@ -10,9 +10,14 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import gcd
 
-from attrs import frozen
-
-from .exchange import Burst, Ending, Exchange, Framing, bursts
+from .exchange import (
+    Burst,
+    Ending,
+    Exchange,
+    Framing,
+    bursts,
+    reads_in_bursts,
+)
 from .findings import (
     Finding,
     Kind,
@@ -23,8 +28,15 @@ from .findings import (
     response_facts,
     where_first_seen,
 )
-from .response_findings import COMPRESSION_DELAYS, sniffed, untrusted, without_chunks
-from .suspects import Suspect, suspect_at
+from .response_findings import (
+    COMPRESSION_DELAYS,
+    sniffed,
+    trailers_fail,
+    untrusted,
+    without_chunks,
+)
+from .stream_comparison import StreamProbe, figures, held_by_proxy
+from .suspects import CURES, Suspect, suspect_at
 
 #: Seconds until the first output, from which on several lines in one burst are
 #: suspicious: a command that writes them at once is rarely slower to start.
@@ -34,22 +46,13 @@ SUSPICIOUS_WAIT = 1.0
 #: 4096 (C's stdio on a pipe), 8192 (Python, Perl) and powers of two about them.
 _MIN_BLOCK = 512
 
+#: How many times the smallest block a line may be long, on average, where a buffer
+#: collects lines. A program that writes 4 or 8 KiB at a time on purpose writes none, or
+#: one a block.
+_LINES_IN_BLOCK = 2
+
 #: Lines that end twice, as of a loop that adds a line end to lines that have one.
 _DOUBLE_LINE_ENDS = re.compile(rb"(?:[^\n]*\n\r\n)+(?:\r\n)?")
-
-
-@frozen
-class StreamProbe:
-    """
-    A stream as it came from one address.
-
-    @ivar offered: the response when we offered gzip, as most clients do.
-    @ivar bare: the response when we did not; the same one if it was not compressed.
-    """
-
-    url: str
-    offered: Exchange
-    bare: Exchange
 
 
 def diagnose(probes: Sequence[StreamProbe]) -> Report:
@@ -84,16 +87,36 @@ def _facts(probe: StreamProbe) -> dict[str, object]:
 
 def _findings_at(probe: StreamProbe, before: StreamProbe | None) -> Iterator[Finding]:
     layer = Layer.SERVER if before is None else Layer.PROXY
-    suspect = suspect_at(probe.url, probe.bare, layer)
-    found = (
-        without_chunks(suspect, probe.bare),
-        _compressed(suspect, probe),
-        _held_back(suspect, probe, before),
-        _cut(suspect, probe.bare),
-        sniffed(suspect, probe.bare),
-        untrusted(probe.url, probe.bare),
-    )
+    earlier = None if before is None else before.bare
+    suspect = suspect_at(probe.url, probe.bare, layer, earlier)
+    found: list[Finding | None] = [untrusted(probe.url, probe.bare)]
+    if before is None:
+        held = _held_by_server(suspect, probe)
+    else:
+        held = held_by_proxy(suspect, probe, before)
+    if probe.bare.answered is None:
+        found += [held, _cut(suspect, probe.bare, earlier)]
+    elif not _is_page(probe.bare) or not (earlier is None or _is_page(earlier)):
+        found += [
+            None if _is_paced(probe.bare) else without_chunks(suspect, probe.bare),
+            _compressed(suspect, probe),
+            held,
+            _cut(suspect, probe.bare, earlier),
+            sniffed(suspect, probe.bare),
+        ]
     return filter(None, found)
+
+
+def _is_paced(exchange: Exchange) -> bool:
+    """Whether a response of known length came bit by bit all the same."""
+    return exchange.framing is Framing.LENGTH and len(bursts(exchange.arrivals)) > 1
+
+
+def _is_page(exchange: Exchange) -> bool:
+    """Whether an answer is no stream: its length was known, and it came at once."""
+    at_once = exchange.over and exchange.duration < SUSPICIOUS_WAIT
+    known = exchange.framing is Framing.LENGTH or not exchange.size
+    return at_once and known and len(bursts(exchange.arrivals)) < 2
 
 
 def _compressed(suspect: Suspect, probe: StreamProbe) -> Finding | None:
@@ -123,33 +146,16 @@ def _compressed(suspect: Suspect, probe: StreamProbe) -> Finding | None:
     )
 
 
-def _held_back(
-    suspect: Suspect, probe: StreamProbe, before: StreamProbe | None
-) -> Finding | None:
-    """Output that arrives later than it was written, as far as that shows."""
+def _held_by_server(suspect: Suspect, probe: StreamProbe) -> Finding | None:
+    """Output that seems to come later than it was written."""
     came = bursts(probe.bare.arrivals)
     if not came:
         return None
-    if before is not None:
-        earlier = bursts(before.bare.arrivals)
-        # Half, not fewer by one: the second run of a command does not write exactly
-        # when the first did.
-        if len(earlier) < 2 or 2 * len(came) > len(earlier):
-            return None
-        at_once = len(came) == 1
-        kind = Kind.AT_THE_END if at_once else Kind.BATCHES
-        return suspect.finding(
-            kind,
-            f"keeps output back that comes piece by piece at {before.url}",
-            seen=f"{_figures(probe.bare, came)}; at {before.url} "
-            f"{in_bursts(len(earlier))}",
-            certain=at_once,
-        )
-    if block := _block_size(came):
+    if block := _block_size(probe.bare):
         kind = Kind.BATCHES
         does = (
             f"or the program behind it keeps output until it has {block} bytes: C's "
-            "stdio, Python and Perl do so when they write to a pipe"
+            "stdio, Python and Perl do so when they write to a pipe, and some proxies"
         )
     elif _suspiciously_late(probe.bare, came):
         kind = Kind.AT_THE_END
@@ -160,12 +166,14 @@ def _held_back(
         )
     else:
         return None
+    own = suspect.cures(kind) if suspect.program in CURES[kind] else ()
     return suspect.finding(
         kind,
         does,
-        seen=_figures(probe.bare, came),
+        seen=figures(probe.bare, came),
         cure=(
-            "# try the command by itself:",
+            *own,
+            "# try the command by itself, on the server:",
             "shellstream doctor -- COMMAND",
             "# tell proxies not to keep output, in the headers of the response:",
             "X-Accel-Buffering: no",
@@ -174,31 +182,47 @@ def _held_back(
     )
 
 
-def _block_size(came: Sequence[Burst]) -> int | None:
+def _block_size(exchange: Exchange) -> int | None:
     """The size of the blocks in which output came; L{None} if it was not in blocks."""
-    full = [burst.size for burst in came[:-1]]  # the last one holds what was left
-    if len(full) < 2:
+    # A program that writes blocks on purpose has no lines in them, or few.
+    if exchange.framing is Framing.LENGTH or not _has_short_lines(exchange.sample):
         return None
-    size = gcd(*full)
-    return size if size >= _MIN_BLOCK and size & (size - 1) == 0 else None
+    # A program's buffer holds output, a proxy's the head and the framing as well.
+    for came in (bursts(exchange.arrivals), reads_in_bursts(exchange)):
+        full = [burst.size for burst in came[:-1]]  # the last one holds what was left
+        size = gcd(*full) if len(full) > 1 else 0
+        if size >= _MIN_BLOCK and size & (size - 1) == 0:
+            return size
+    return None
+
+
+def _has_short_lines(sample: bytes) -> bool:
+    """Whether a block that a buffer may have would hold several lines."""
+    return _LINES_IN_BLOCK * sample.count(b"\n") * _MIN_BLOCK > len(sample)
 
 
 def _suspiciously_late(exchange: Exchange, came: Sequence[Burst]) -> bool:
     """Whether a response ended after several lines came late and in one burst."""
-    ended = exchange.ending in (Ending.WHOLE, Ending.CLOSED)
     late = came[0].time - exchange.requested >= SUSPICIOUS_WAIT
-    return ended and late and len(came) == 1 and exchange.sample.count(b"\n") > 1
-
-
-def _figures(exchange: Exchange, came: Sequence[Burst]) -> str:
     lines = exchange.sample.count(b"\n")
-    return (
-        f"{exchange.size} bytes, {lines} lines, came {in_bursts(len(came))}, the first "
-        f"{duration(came[0].time - exchange.requested)} after the request"
-    )
+    return exchange.over and late and len(came) == 1 and lines > 1
 
 
-def _cut(suspect: Suspect, exchange: Exchange) -> Finding | None:
+def _cut(
+    suspect: Suspect, exchange: Exchange, before: Exchange | None
+) -> Finding | None:
+    broken = exchange.ending in (Ending.CUT, Ending.MALFORMED)
+    if before is not None and "trailer" in before.headers and broken:
+        at_the_end = before.over and exchange.size == before.size
+        if at_the_end or exchange.answered is None:
+            return trailers_fail(suspect, exchange, "the response before it has some")
+    if exchange.ending is Ending.MALFORMED:
+        return suspect.finding(
+            Kind.MALFORMED,
+            "sends a response that is no valid HTTP, so clients lose output",
+            seen=f"{exchange.problem}, after {exchange.size} bytes of output",
+            cure=("# update it, or replace it",),
+        )
     if exchange.ending is not Ending.CUT:
         return None
     arrivals = exchange.arrivals
@@ -219,14 +243,20 @@ def _unknown(probe: StreamProbe) -> Iterator[str]:
     url, exchange = probe.url, probe.bare
     watched = duration(exchange.duration)
     came = bursts(exchange.arrivals)
-    if not came:
+    if _is_page(exchange):
+        what = f"a page of {exchange.size} bytes" if exchange.size else "nothing"
+        yield (
+            f"{url} answered with {what}, complete at once: that is no stream, so it "
+            "does not show how one would come"
+        )
+    elif not came:
         yield f"nothing came from {url} in {watched}: it may have nothing to say"
     elif len(came) == 1 and exchange.ending is not Ending.OVERDUE:
         yield (
             f"{url} wrote once, and ended: that does not show whether it would hold "
             "back output that is written piece by piece"
         )
-    if exchange.ending is Ending.CLOSED:
+    if exchange.ending is Ending.CLOSED and exchange.size:
         yield (
             f"the response of {url} has no framing, so it cannot be told whether it "
             "came whole"
@@ -245,7 +275,7 @@ def _hints(probe: StreamProbe) -> Iterator[str]:
         )
         return
     buffering = exchange.header("x-accel-buffering")
-    if exchange.framing is not Framing.LENGTH and buffering != "no":
+    if exchange.framing is not Framing.LENGTH and exchange.size and buffering != "no":
         yield (
             f"the headers of {url} do not tell nginx to pass output on at once "
             "(X-Accel-Buffering: no), so an nginx in front of it may keep it until its "

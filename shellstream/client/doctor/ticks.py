@@ -30,6 +30,10 @@ NOTICEABLE = 0.1
 #: cable, half of it to one of the large networks of proxies.
 DISTANT = 0.25
 
+#: Seconds between which the delay lies that HAProxy gives each piece by default: 200 ms
+#: of the kernel's, and what a busy machine adds or a first piece that passes subtracts.
+HAPROXY = 0.15, 0.28
+
 #: A tick, which reads the same in every format.
 _TICK = re.compile(
     rb"tick (\d{1,9}) of (\d{1,9}), sent at (\d{1,12}\.\d{6}) s, (\S{1,32}Z)"

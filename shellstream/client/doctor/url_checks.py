@@ -4,21 +4,22 @@ import math
 import re
 import time
 from collections.abc import Coroutine, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from shellstream.client.errors import NotHTTP
 from shellstream.client.escape import printable
 
 from . import server_diagnosis, stream_diagnosis
-from .errors import NotExamined, NothingSeen
 from .exchange import Ending, Exchange
-from .findings import Report
+from .findings import NotExamined, NothingSeen, Report
 from .hops import Hop, Length, Probe
 from .probe_client import ProbeClient
-from .stream_diagnosis import StreamProbe
+from .stream_comparison import StreamProbe, differs
 from .ticks import measure_baseline, ticks
 
 T = TypeVar("T")
@@ -231,9 +232,20 @@ async def check_stream(
     """
     # One after the other: each request may start a command, and two at once may hinder
     # each other.
-    probes = [await _stream_probe(client, url, watch) for url in urls]
+    probes = [
+        await _stream_probe(client, url, watch, is_via=url is not urls[0])
+        for url in urls
+    ]
+    for index, (before, probe) in enumerate(pairwise(probes), 1):
+        if differs(before, probe):
+            # Or not: this shows whether a difference is that of two runs, or of a
+            # program that is slow to start.
+            both = await _gather(client.ask(p.url, watch) for p in (before, probe))
+            if all(each.answered is not None and each.status == 200 for each in both):
+                probes[index] = evolve(probe, beside=(both[0], both[1]))
     report = stream_diagnosis.diagnose(probes)
-    if report.clean and not any(each.bare.arrivals for each in probes):
+    silent = not any(each.bare.arrivals or each.bare.over for each in probes)
+    if report.clean and silent:
         raise NothingSeen(
             f"{urls[0]}: nothing came in {watch:g} seconds, so nothing can be found "
             "out; watch it while it has something to say, or for longer (--seconds)"
@@ -241,15 +253,20 @@ async def check_stream(
     return report
 
 
-async def _stream_probe(client: ProbeClient, url: str, watch: float) -> StreamProbe:
+async def _stream_probe(
+    client: ProbeClient, url: str, watch: float, *, is_via: bool
+) -> StreamProbe:
     offered = await client.ask(url, watch, gzip=True)
+    if (
+        is_via
+        and offered.answered is None
+        and offered.ending in (Ending.OVERDUE, Ending.MALFORMED)
+    ):
+        return StreamProbe(url, offered, offered)  # a proxy keeps or spoils the head
     _check_answered(url, offered)
     if not 200 <= offered.status < 300:
-        advice = ""
-        if offered.status in _REDIRECTED:
-            advice = _advice(offered)
-        elif offered.status == 405:
-            advice = ": it does not answer GET, and nothing else is tried here"
+        ours = offered.status == 404
+        advice = ": there is nothing at this address" if ours else _advice(offered)
         raise NotExamined(f"{url}: the answer is {offered.status}{advice}")
     bare = offered
     if offered.encoding is not None:
@@ -301,6 +318,8 @@ def _advice(exchange: Exchange) -> str:
             return ": this token, or this address, may not ask for it"
         case 404:
             return ": no shellstream, or one that is older and has no /doctor"
+        case 405:
+            return ": it does not answer GET, and nothing else is tried here"
         case 421:
             return ": the server does not know this host name as its own"
         case 503 if _is_busy(exchange):

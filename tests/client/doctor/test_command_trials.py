@@ -17,7 +17,7 @@ from shellstream.client.doctor.command_trials import (
     check_command,
     run_trial,
 )
-from shellstream.client.doctor.errors import CannotRun, NothingSeen
+from shellstream.client.doctor.findings import CannotRun, NothingSeen
 
 #: Seconds; commands end by themselves before, unless a test says otherwise.
 LONG = 60.0

@@ -1,15 +1,16 @@
 """Tests for L{shellstream.client.doctor.stream_diagnosis}: streams of any server."""
 
+from typing import Any
+
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.exchange import Arrival, Certificate, Ending
+from shellstream.client.doctor.exchange import Arrival, Burst, Certificate, Ending
 from shellstream.client.doctor.findings import Finding, Kind, Layer, Report
-from shellstream.client.doctor.stream_diagnosis import (
-    StreamProbe,
-    diagnose,
-)
+from shellstream.client.doctor.stream_comparison import StreamProbe, differs
+from shellstream.client.doctor.stream_diagnosis import diagnose
 from tests.support.doctor_exchanges import (
     AT_ONCE,
     GOOD,
@@ -88,11 +89,50 @@ class StreamTests(SynchronousTestCase):
 
     def test_blocks(self) -> None:
         """Output in blocks of a buffer's size is held back."""
-        pieces = [Arrival(float(n), b"x" * 4096) for n in range(3)]
+        line = b"a line, 32 bytes with its end..\n"
+        pieces = [Arrival(float(n), 128 * line) for n in range(3)]
         finding = self.only(stream_probe(*pieces, Arrival(3.0, b"rest")))
         self.assertEqual(finding.kind, Kind.BATCHES)
         self.assertIn("until it has 4096 bytes", finding.what)
         self.assertIn("shellstream doctor -- COMMAND", finding.cure)
+
+    def test_blocks_with_head(self) -> None:
+        """A proxy's block may hold the head and the framing, too."""
+        line = b"a line\n"
+        sizes = (7900, 8120, 8120)
+        pieces = [Arrival(float(n), (line * 2000)[:s]) for n, s in enumerate(sizes)]
+        reads = [Burst(float(n), 8192) for n in range(3)] + [Burst(3.0, 17)]
+        finding = self.only(stream_probe(*pieces, reads=reads))
+        self.assertIn("until it has 8192 bytes", finding.what)
+
+    def test_blocks_on_purpose(self) -> None:
+        """A program that writes blocks without lines, or one line each, means them."""
+        for block in (b"x" * 4096, b"x" * 8191 + b"\n"):
+            pieces = [Arrival(float(n), block) for n in range(3)]
+            self.assertTrue(diagnose([stream_probe(*pieces)]).clean)
+
+    def test_paced(self) -> None:
+        """A length that is known beforehand is no fault of what comes bit by bit."""
+        headers = {**GOOD, "content-length": "14"}
+        del headers["transfer-encoding"]
+        self.assertTrue(diagnose([stream_probe(*LINES, headers=headers)]).clean)
+        findings = diagnose([stream_probe(*AT_ONCE, headers=headers)]).findings
+        self.assertIn(Kind.NO_CHUNKS, {each.kind for each in findings})
+
+    def test_page(self) -> None:
+        """A page, or an answer without content, is no stream and has no faults."""
+        headers = {"content-type": "text/plain", "content-length": "3"}
+        page = stream_probe(Arrival(0.002, b"ok\n"), headers=headers)
+        self.assertIn("a page of 3 bytes", self.notes(diagnose([page])))
+        empty = stream_probe(status=204, headers={})
+        self.assertIn("answered with nothing", self.notes(diagnose([empty])))
+
+    def test_malformed(self) -> None:
+        """A response that stops being HTTP is found."""
+        broken = stream_probe(*LINES, ending=Ending.MALFORMED, problem="no chunk size")
+        finding = self.only(broken)
+        self.assertEqual(finding.kind, Kind.MALFORMED)
+        self.assertIn("no chunk size, after 14 bytes", finding.seen)
 
     @given(st.lists(st.integers(1, 511), min_size=2, max_size=20))
     def test_no_blocks(self, sizes) -> None:
@@ -121,11 +161,66 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(finding.certain)
         self.assertIn("nginx at http://p/s keeps output back", finding.what)
         self.assertIn("proxy_buffering off;", finding.cure)
-        self.assertTrue(
-            diagnose(
-                [stream_probe(*LINES), stream_probe(*LINES[:2], url="http://p/s")]
-            ).clean
+
+    def test_late(self) -> None:
+        """A proxy that delays each piece is found, if it does so when asked again."""
+        direct = stream_probe(*LINES)
+        for delay, haproxy in ((0.206, True), (1.0, False)):
+            later = [Arrival(time + delay, data) for time, data in LINES]
+            via = stream_probe(*later, url="http://p/s")
+            self.assertTrue(differs(direct, via))
+            via = evolve(via, beside=(direct.bare, via.bare))
+            finding = self.only(direct, via)
+            self.assertEqual(finding.kind, Kind.LATE)
+            self.assertEqual("HAProxy" in finding.what, haproxy)
+            self.assertEqual("option http-no-delay" in finding.cure, haproxy)
+            by_accident = evolve(via, beside=(direct.bare, direct.bare))
+            self.assertTrue(diagnose([direct, by_accident]).clean)
+        far = evolve(via.bare, connected=0.5)
+        self.assertFalse(differs(direct, StreamProbe("http://p/s", far, far)))
+
+    def test_whole_lines(self) -> None:
+        """A proxy that passes on whole lines, where the server writes parts of them."""
+        parts = [Arrival(0.3 * n, b"..\n" if n % 3 == 2 else b"..") for n in range(9)]
+        lines = [Arrival(0.9 * n + 0.6, b"......\n") for n in range(3)]
+        finding = self.only(
+            stream_probe(*parts), stream_probe(*lines, url="http://p/s")
         )
+        self.assertEqual(finding.kind, Kind.WHOLE_LINES)
+
+    def test_shortened(self) -> None:
+        """A proxy that ends a response early, as if it were complete."""
+        direct, via = stream_probe(*LINES), stream_probe(*LINES[:2], url="http://p/s")
+        self.assertTrue(differs(direct, via))
+        self.assertTrue(diagnose([direct, via]).clean)  # two runs may differ
+        finding = self.only(direct, evolve(via, beside=(direct.bare, via.bare)))
+        self.assertEqual((finding.kind, finding.certain), (Kind.CUT, False))
+
+    def test_nothing_passed(self) -> None:
+        """A proxy that does not even answer while the server does."""
+        kept = stream_probe(
+            url="http://p/s",
+            answered=None,
+            status=0,
+            headers={},
+            ending=Ending.OVERDUE,
+            ended=20.0,
+        )
+        finding = self.only(stream_probe(*LINES), kept)
+        self.assertEqual(finding.kind, Kind.AT_THE_END)
+        self.assertIn("not even the head", finding.what)
+
+    def test_trailers(self) -> None:
+        """A proxy that fails behind the last piece of a response with trailers."""
+        direct = stream_probe(*LINES, headers={**GOOD, "trailer": "X"})
+        none: dict[str, Any] = {"answered": None, "status": 0, "headers": {}}
+        for via in (
+            stream_probe(*LINES, url="http://p/s", ending=Ending.CUT),
+            stream_probe(
+                url="http://p/s", ending=Ending.MALFORMED, problem="no line", **none
+            ),
+        ):
+            self.assertEqual(self.only(direct, via).kind, Kind.TRAILERS)
 
     def test_compressed(self) -> None:
         """Compression is found, with its effect if it shows."""

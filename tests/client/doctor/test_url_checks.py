@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.client.doctor.errors import NotExamined, NothingSeen
-from shellstream.client.doctor.exchange import Ending, Exchange
-from shellstream.client.doctor.findings import Kind
+from shellstream.client.doctor.exchange import Arrival, Ending, Exchange
+from shellstream.client.doctor.findings import Kind, NotExamined, NothingSeen
 from shellstream.client.doctor.url_checks import (
     MAX_LONG,
     PATIENCE,
@@ -199,6 +198,17 @@ class StreamTests(ChecksTestCase):
         self.assertEqual([each.kind for each in report.findings], [Kind.COMPRESSED])
         self.assertEqual(client.asked, [True, False])
 
+    def test_asked_again(self) -> None:
+        """Where a proxy's output differs, both are asked again, at the same time."""
+        late = answer(*(Arrival(t + 1, data) for t, data in LINES), headers=GOOD)
+        client = StreamProbeClient(answer(*LINES, headers=GOOD), None)
+        client.ways = {"http://p/s": late}
+        examining = check_stream(client, ["http://h/s", "http://p/s"], 20)
+        self.assertEqual(
+            [each.kind for each in self.result(examining).findings], [Kind.LATE]
+        )
+        self.assertEqual(client.asked, [True, True, False, False])
+
     def test_nothing(self) -> None:
         """A silent stream cannot be examined, unless its headers show something."""
         quiet: dict[str, Any] = {"ending": Ending.OVERDUE, "ended": 20.0}
@@ -215,6 +225,8 @@ class StreamTests(ChecksTestCase):
         for status, said in (
             (405, "does not answer GET"),
             (301, "examine where it points to"),
+            (401, "$SHELLSTREAM_TOKEN or --token-file"),
+            (404, "nothing at this address"),
             (500, "the answer is 500"),
         ):
             client = StreamProbeClient(answer(status=status, headers={}))
