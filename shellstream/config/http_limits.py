@@ -49,10 +49,11 @@ class HttpLimits:
         "Bytes of a body that give it one more second.", count, 1000
     )
     input_size: int = setting("The most input for a run in one request.", size, 1 << 20)
-    # A command may be slow to read. Without this limit, many inputs of input_size
-    # would fill the daemon's memory.
+    # A command may be slow to read, and a client slow to send. Without this limit, many
+    # bodies would fill the daemon's memory.
     inputs_size: int = setting(
-        "The most input of all runs that they have not read yet; it is in memory.",
+        "The most memory for the bodies of all requests. Input counts until its run "
+        "has read it, and may take three quarters.",
         size,
         64 << 20,
     )
@@ -78,8 +79,18 @@ class HttpLimits:
 
     @property
     def inputs_per_address(self) -> int:
-        """How much unread input one address may have; the rest is for others."""
+        """How much of C{inputs_size} one address may have; the rest is for others."""
+        return max(self.input_size, self.body_size, self.inputs_size * 3 // 4)
+
+    @property
+    def inputs_of_all(self) -> int:
+        """How much unread input all runs may have; the rest is for other bodies."""
         return max(self.input_size, self.inputs_size * 3 // 4)
+
+    @property
+    def heads_size(self) -> int:
+        """The most memory for requests whose headers are not complete."""
+        return max(self.header_size, 32 << 20)
 
     def capped_to(self, files: int, runs: int) -> "HttpLimits":
         """
@@ -109,6 +120,11 @@ def check_http(table: Table, limits: HttpLimits) -> None:
     if each is not None and each > most:
         allowed = f"at most connections, which is {most}"
         table.report("connections_per_address", str(each), allowed)
-    if limits.inputs_size < limits.input_size:
-        allowed = f"at least input_size, which is {limits.input_size}"
-        table.report("inputs_size", str(limits.inputs_size), allowed)
+    for key, least in (
+        ("input_size", limits.input_size),
+        ("body_size", limits.body_size),
+    ):
+        if limits.inputs_size < least:
+            allowed = f"at least {key}, which is {least}"
+            table.report("inputs_size", str(limits.inputs_size), allowed)
+            break

@@ -96,7 +96,7 @@ class AccessControl(TwistedResource):
             if preflight and request.method == b"OPTIONS":
                 return _answer_preflight(request)
 
-        # Authenticate. Input was authenticated before its body was accepted.
+        # Authenticate. A request with a body was, before its body was accepted.
         try:
             if not hasattr(request, "context"):
                 request.context = self._identify(request)
@@ -129,19 +129,23 @@ class AccessControl(TwistedResource):
         resource.answer(request, handler)
         return NOT_DONE_YET
 
-    def authorize_input(self, request: Request) -> None:
+    def authorize_body(self, request: Request, *, is_input: bool) -> None:
         """
-        Decide from its head whether a request may send input for a run.
+        Decide from its head whether a request may send its body.
 
-        Input may be large and is held in memory, so strangers send none of it. The
-        other steps follow once the body is there.
+        A body is held in memory, so strangers send none. The other steps follow once
+        it is there.
 
+        @param is_input: whether it is input for a run, which may be large.
         @raise ShellstreamError: if it may not.
         """
         request.address = self._authenticator.client_address(request)
         self._authenticator.check_host(request)
+        if self._authenticator.origin(request) is RequestOrigin.LISTED:
+            _share(request)
         request.context = self._identify(request)
-        request.context.runs.require(Action.WRITE)
+        if is_input:
+            request.context.runs.require(Action.WRITE)
 
     def _identify(self, request: Request) -> RequestContext:
         authenticator = self._authenticator

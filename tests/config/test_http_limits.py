@@ -72,6 +72,11 @@ class TableTests(SynchronousTestCase):
                 "inputs_size",
                 "at least input_size, which is 2048",
             ),
+            (
+                "input_size = 1\ninputs_size = '32 KiB'",
+                "inputs_size",
+                "at least body_size, which is 65536",
+            ),
         ):
             ((found, _, allowed),) = mistakes(f"{COMMAND}[http]\n{text}\n")
             self.assertEqual((found, allowed), (f"http.{key}", words))
@@ -117,5 +122,5 @@ class CapTests(SynchronousTestCase):
         only.
         """
         self.assertLess(DEFAULT.inputs_per_address, DEFAULT.inputs_size)
-        only = HttpLimits(input_size=10, inputs_size=10)
+        only = HttpLimits(input_size=10, inputs_size=10, body_size=10)
         self.assertEqual(only.inputs_per_address, 10)

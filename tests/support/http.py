@@ -193,8 +193,8 @@ class Connection:
 class NoContent:
     """Answers every request with 204."""
 
-    def authorize_input(self, request: Request) -> None:
-        """Any input is welcome."""
+    def authorize_body(self, request: Request, *, is_input: bool) -> None:
+        """Any body is welcome."""
 
     def render(self, request: Request) -> None:
         request.respond_no_content()

@@ -91,6 +91,14 @@ class ListedOriginTests(AuthenticationTestCase):
         self.assertEqual(reply.status, 401)
         self.assertNotIn("access-control-allow-origin", reply.headers)
 
+    def test_body(self) -> None:
+        """A page of a listed origin may read why its body was not accepted."""
+        origin = {"Origin": "https://dash.example"}
+        reply = self.ask("POST", "/stream/say", b"x=1", headers=origin)
+        self.assertEqual(reply.status, 401)
+        shared = reply.headers["access-control-allow-origin"]
+        self.assertEqual(shared, "https://dash.example")
+
     def test_options(self) -> None:
         """The root tells anybody its methods, as proxies ask; other paths do not."""
         for version in ("HTTP/1.0", "HTTP/1.1"):

@@ -61,6 +61,7 @@ from twisted.web.http_headers import Headers
 
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import (
+    Busy,
     ExpectationUnknown,
     HeadersTooLarge,
     RequestMalformed,
@@ -70,7 +71,12 @@ from shellstream.model.errors import (
 from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
-from .connection_limits import ConnectionLimiter, SharedQuota
+from .connection_limits import (
+    RETRY_AFTER,
+    ConnectionLimiter,
+    SharedQuota,
+    client_of,
+)
 from .immediate_write import write_now
 from .problem_details import PROBLEM, SERVER, problem
 from .refusal_audit import host_of, refused
@@ -81,6 +87,10 @@ MAX_AHEAD = 1 << 14
 #: How much is read at once, in bytes. A body may come in chunks of one byte, and each
 #: takes Twisted 8 microseconds.
 READ_SIZE = 1 << 13
+
+#: How much of a head that is not complete is not counted, in bytes: most come in one
+#: packet.
+FREE_HEAD = 1 << 11
 
 #: Seconds for which a refused client's bytes are read and dropped.
 LINGER = 5.0
@@ -133,7 +143,8 @@ class SharedSite(Protocol):
     connections: ConnectionLimiter
     channels: "set[Channel]"
     lingering: int
-    input_quota: SharedQuota
+    body_quota: SharedQuota
+    head_quota: SharedQuota
     viewers: int
 
 
@@ -154,6 +165,7 @@ class Channel(HTTPChannel):
     transport: Any  # each kind can half-close and abort; no one interface says so
     _header_size = 0
     _headers = 0
+    _held = 0  # bytes of a head that is not complete
     _wait = _Wait.FIRST
     _granted = 0.0
     _admitted = True
@@ -190,6 +202,10 @@ class Channel(HTTPChannel):
         self._refuse(refusal)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._held:
+            peer = client_of(self.transport.getPeer())
+            self.site.head_quota.release(peer, self._held)
+            self._held = 0
         if self._admitted:
             self.site.connections.release(self.transport.getPeer())
             self.site.channels.discard(self)
@@ -215,8 +231,27 @@ class Channel(HTTPChannel):
             if first:
                 request_syntax.check_first_bytes(data)
             super().dataReceived(data)
+            self._hold_head()
         except ShellstreamError as error:
             self._refuse(error)
+
+    def _hold_head(self) -> None:
+        """
+        Count what is here of a head that is not complete.
+
+        @raise Busy: if all of them take too much memory.
+        """
+        waits = self._wait is _Wait.HEAD and not self.paused
+        size = self._header_size + len(self._buffer) if waits else 0
+        more = max(0, size - FREE_HEAD) - self._held
+        if not more:
+            return
+        quota, client = self.site.head_quota, client_of(self.transport.getPeer())
+        if more < 0:
+            quota.release(client, -more)
+        elif not quota.acquire(client, more):
+            raise Busy("too many requests are not complete", RETRY_AFTER)
+        self._held += more
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
@@ -341,7 +376,8 @@ class Channel(HTTPChannel):
         )
         self.setTimeout(None)
         body = problem(error)
-        headers = Headers()
+        self.clearLineBuffer()
+        headers = Headers() if request is None else request.responseHeaders.copy()
         for name, value in {
             "Content-Type": PROBLEM.decode(),
             "Content-Length": str(len(body)),

@@ -46,9 +46,13 @@ class SharedQuota:
         """Whether a client may use so much more, as far as its own use decides."""
         return self.used_by(client) + amount <= self.each
 
-    def acquire(self, client: str | None, amount: int = 1) -> bool:
-        """Let a client use so much more; returns whether there was enough."""
-        if self.used + amount > self.limit or not self.allows(client, amount):
+    def acquire(self, client: str | None, amount: int = 1, spare: int = 0) -> bool:
+        """
+        Let a client use so much more; returns whether there was enough.
+
+        @param spare: how much must be left then.
+        """
+        if self.used + amount + spare > self.limit or not self.allows(client, amount):
             return False
         self.used += amount
         if client is not None:

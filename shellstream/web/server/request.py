@@ -145,9 +145,9 @@ class Request(TwistedRequest):
         self._set_target(self.channel._command, self.channel._path)
         if length != 0:
             self._check_coding()
-        if _STDIN.fullmatch(self.uri) is not None:
-            self._is_input = True
-            self.site.resource.authorize_input(self)
+        self._is_input = _STDIN.fullmatch(self.uri) is not None
+        if length != 0 or self._is_input:
+            self.site.resource.authorize_body(self, is_input=self._is_input)
         self.expect_body(length or 0)
 
     def _set_target(self, method: bytes, target: bytes) -> None:
@@ -170,8 +170,7 @@ class Request(TwistedRequest):
 
     def handleContentChunk(self, data: bytes) -> None:
         self.expect_body(len(data))
-        if self._is_input:
-            self._hold_input(len(data))
+        self._hold(len(data))
         super().handleContentChunk(data)
 
     def expect_body(self, size: int) -> None:
@@ -189,17 +188,26 @@ class Request(TwistedRequest):
             how = "send it in pieces, each with its offset"
             raise BodyTooLarge(limits.input_size, how)
 
-    def _hold_input(self, size: int) -> None:
-        if not self.site.input_quota.acquire(client_of(self.client), size):
+    def _hold(self, size: int) -> None:
+        """@raise Busy: if there is no memory for so much more of a body."""
+        quota, spare = self.site.body_quota, 0
+        why = "too many requests with a body are here already"
+        if self._is_input:
+            # A command may never read its input. Other requests need what is left then.
             why = "commands have to read what was sent to them already"
+            spare = quota.limit - self.site.limits.inputs_of_all
+        if not quota.acquire(client_of(self.client), size, spare):
             raise Busy(why, RETRY_AFTER)
         self._held += size
 
+    def _release_body(self) -> None:
+        if self._held:
+            self.site.body_quota.release(client_of(self.client), self._held)
+            self._held = 0
+
     def _release(self) -> None:
         """The request is over: others may use what it used."""
-        if self._held:
-            self.site.input_quota.release(client_of(self.client), self._held)
-            self._held = 0
+        self._release_body()
         if self._logged is not None and not self._released:
             self._released = True
             self.site.viewers -= 1
@@ -303,6 +311,7 @@ class Request(TwistedRequest):
         self._logged = self.logged_headers()
         self.requestHeaders = self.responseHeaders = _NO_HEADERS
         self.content.close()
+        self._release_body()
         self.received_cookies = _NO_FIELDS
         self.prepath = self.postpath = self.cookies = _NO_ITEMS
 

@@ -30,7 +30,9 @@ class Site(TwistedSite):
     @ivar is_scarce: whether a new connection's descriptor is among the last ones.
     @ivar connections: counts the open connections.
     @ivar lingering: how many refused connections linger: see L{server.channel}.
-    @ivar input_quota: the bytes of input that no run has taken yet.
+    @ivar body_quota: the bytes of bodies that are in memory, among them input that no
+        run has taken yet.
+    @ivar head_quota: the bytes of heads that are not complete.
     @ivar viewers: how many streamed responses go on.
     """
 
@@ -54,7 +56,9 @@ class Site(TwistedSite):
         self.connections = ConnectionLimiter(limits, reactor)
         self.channels = set[Channel]()
         self.lingering = 0
-        self.input_quota = SharedQuota(limits.inputs_size, limits.inputs_per_address)
+        self.body_quota = SharedQuota(limits.inputs_size, limits.inputs_per_address)
+        heads = limits.heads_size
+        self.head_quota = SharedQuota(heads, max(limits.header_size, heads * 3 // 4))
         self.viewers = 0
         super().__init__(
             resource,

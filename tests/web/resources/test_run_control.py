@@ -96,7 +96,7 @@ class StdinTests(InputTestCase):
         self.assertEqual(reply.headers["retry-after"], "1")
         started.child.take(4)
         self.assert_taken(connection.reply(), 6)
-        self.assertEqual(self.site.input_quota.used, 0)
+        self.assertEqual(self.site.body_quota.used, 0)
 
     def test_left(self) -> None:
         """
@@ -110,7 +110,7 @@ class StdinTests(InputTestCase):
             self.feed(started.run.id, b"abcdef", connection=connection)
         connection.lose()
         started.child.take(100)
-        self.assertEqual((started.child.given, self.site.input_quota.used), (b"ab", 0))
+        self.assertEqual((started.child.given, self.site.body_quota.used), (b"ab", 0))
         self.assert_taken(self.feed(started.run.id, b"abcdef", "?offset=0"), 6)
         self.assertEqual(started.child.given, b"abcdef")
 
@@ -217,7 +217,7 @@ class QueuedTests(InputTestCase):
             else:
                 self.registry.supervisor.stop()
                 self.assertEqual(connection.reply().status, 503)
-            self.assertEqual(self.site.input_quota.used, 0)
+            self.assertEqual(self.site.body_quota.used, 0)
 
 
 class ResizeTests(InputTestCase):
@@ -231,7 +231,7 @@ class ResizeTests(InputTestCase):
         for target in (path, f"{path}/?eof=false", f"http://shellstream.test{path}"):
             self.assertEqual(self.ask("POST", target, data).status, 204)
         self.assertEqual(len(started.child.given), 3 << 20)
-        self.assertEqual(self.site.input_quota.used, 0)
+        self.assertEqual(self.site.body_quota.used, 0)
 
     def test_too_large(self) -> None:
         """
@@ -248,7 +248,7 @@ class ResizeTests(InputTestCase):
             path = f"/runs/{started.run.id}{path}"
             reply = connection.ask("POST", path, bytes(LIMITS.body_size + 1))
             self.assertEqual(reply.status, 413, path)
-        self.assertEqual(self.site.input_quota.used, 0)
+        self.assertEqual(self.site.body_quota.used, 0)
 
     def test_all(self) -> None:
         """Waiting input of one address is limited to 48 MiB."""
@@ -259,7 +259,7 @@ class ResizeTests(InputTestCase):
             head = f"POST /runs/x/stdin HTTP/1.1\r\nContent-Length: {len(data)}\r\n"
             connection.send(f"{head}Host: x\r\n\r\n".encode() + data[1:])
             waiting.append(connection)
-        self.assertEqual(self.site.input_quota.used, (48 << 20) - len(waiting))
+        self.assertEqual(self.site.body_quota.used, (48 << 20) - len(waiting))
         started = self.hearing()
         self.assert_taken(self.feed(started.run.id, b"x"), 1)
         reply = self.feed(started.run.id, bytes(100))
@@ -270,7 +270,7 @@ class ResizeTests(InputTestCase):
         self.assert_taken(reply, 101)
         for connection in waiting:
             connection.lose()
-        self.assertEqual(self.site.input_quota.used, 0)
+        self.assertEqual(self.site.body_quota.used, 0)
 
 
 class StartWithInputTests(InputTestCase):

@@ -115,6 +115,18 @@ class RuleTests(AuthenticationTestCase):
             self.assertEqual(noted.principal, "reader" if status == 403 else "")
             self.assertEqual(noted.facts["request"], "POST /runs/x/stdin")
 
+    def test_body(self) -> None:
+        """No body is accepted from a stranger, wherever it is for."""
+        for path in ("/runs", "/stream/say", "/runs/x/signal", "/nothing", "/logout"):
+            for length in ("Content-Length: 60000", "Transfer-Encoding: chunked"):
+                for header in ("X: y", "Authorization: Bearer wrong"):
+                    connection = Connection(self.site)
+                    lines = (f"POST {path} HTTP/1.1", "Host: x", header, length, "", "")
+                    connection.send("\r\n".join(lines).encode())
+                    self.assertEqual(connection.reply().status, 401, path)
+                    self.assertTrue(connection.wire.half_closed)
+        self.assertEqual(self.site.body_quota.used, 0)
+
     def test_signal_alone(self) -> None:
         """A caller that may cancel a run, but not read it, does not get its record."""
         run_id = self.run_by(self.tokens.make("root"))

@@ -7,7 +7,7 @@ from zope.interface import alsoProvides
 
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS
 from shellstream.model.limits import Limits
-from shellstream.web.server.channel import LINGER, READ_SIZE
+from shellstream.web.server.channel import FREE_HEAD, LINGER, READ_SIZE
 from tests.support.http import Connection, Reply, WebTestCase, parsed
 
 MAX_BODY = DEFAULT_HTTP_LIMITS.body_size
@@ -152,6 +152,73 @@ class BodyTests(BoundTestCase):
         self.connection.lose()
         self.assertEqual((self.connection.wire.value(), self.spawn.started), (b"", []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SharedTests(BoundTestCase):
+    """What all requests together may hold in memory is bounded."""
+
+    def connect(self, data: bytes) -> Connection:
+        """A connection on which this was sent."""
+        made = Connection(self.site)
+        made.send(data)
+        return made
+
+    def test_bodies(self) -> None:
+        """Bodies that have not all come count, until the client leaves."""
+        some = [
+            self.connect(head(f"Content-Length: {MAX_BODY}") + LARGEST[:-1])
+            for _ in range(100)
+        ]
+        self.assertEqual(self.site.body_quota.used, 100 * (MAX_BODY - 1))
+        self.site.body_quota.limit = self.site.body_quota.used + 100
+        connection = self.connect(head(f"Content-Length: {MAX_BODY}") + LARGEST[:-1])
+        reply = connection.reply()
+        self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "5"))
+        for each in (*some, connection):
+            each.lose()
+        self.assertEqual(self.site.body_quota.used, 0)
+
+    def test_answered(self) -> None:
+        """A body counts no more when its request is answered, or streams."""
+        body = b'{"x": "a"}'
+        self.send(head(f"Content-Length: {len(body)}") + body)
+        self.assertEqual(self.reply().status, 200)
+        self.assertFalse(self.reply().whole)
+        self.assertEqual(self.site.body_quota.used, 0)
+
+    def test_input(self) -> None:
+        """Input that no run reads leaves a quarter for the bodies of others."""
+        quota = self.site.body_quota
+        quota.each = quota.limit
+        piece = b"x" * (1 << 20)
+        sent = b"POST /runs/x/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n"
+        some = [self.connect(sent + b"\r\n" + piece[1:]) for _ in range(49)]
+        self.assertEqual(some[-1].reply().status, 503)
+        self.assertLessEqual(quota.used, quota.limit * 3 // 4)
+        reply = self.ask("POST", "/stream/echo", b'{"x": "a"}', JSON)
+        self.assertEqual(reply.status, 200)
+        for each in some:
+            each.lose()
+        self.assertEqual(quota.used, 0)
+
+    def test_heads(self) -> None:
+        """Heads that are not complete count, beyond what comes in one packet."""
+        quota = self.site.head_quota
+        begin = b"GET /stream/say HTTP/1.1\r\nHost: x\r\nA: %b\r\nB: %b"
+        large = begin % (b"x" * 7000, b"x" * 7000)
+        some = [self.connect(large) for _ in range(10)]
+        line_ends = 3 * len(b"\r\n")
+        self.assertEqual(quota.used, 10 * (len(large) - line_ends - FREE_HEAD))
+        quota.limit = quota.used + 5000
+        connection = self.connect(large)
+        reply = connection.reply()
+        self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "5"))
+        self.assertEqual(self.connect(begin % (b"", b"")).wire.value(), b"")
+        some[0].send(b"\r\n\r\n")
+        self.assertEqual(some[0].reply().status, 200)
+        for each in (*some, connection):
+            each.lose()
+        self.assertEqual(quota.used, 0)
 
 
 class AheadTests(BoundTestCase):
