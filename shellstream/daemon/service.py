@@ -29,7 +29,7 @@ from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import ProcessTable
 from shellstream.process.run_processes import RunProcesses
 from shellstream.process.spawn import spawn
-from shellstream.runs.history import History
+from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit_log import AuditLog
@@ -39,7 +39,12 @@ from shellstream.storage.audit_file import AuditFile, AuditUnusable
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
 from shellstream.storage.run_store import RunStore
-from shellstream.storage.state_dir import StateDir, default_state_dir
+from shellstream.storage.state_dir import (
+    StateDir,
+    StateDirBusy,
+    default_state_dir,
+    is_unused,
+)
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import TokenStore
 from shellstream.storage.worker_thread import WorkerThread
@@ -59,6 +64,9 @@ IN_MEMORY = ":memory:"
 
 #: Seconds between two deletions of runs that have been kept long enough.
 TIDY = 600.0
+
+#: Seconds between two looks whether the state is still in its place.
+LOOK = 5.0
 
 #: Seconds between TERM and KILL for processes that a killed daemon left behind.
 GRACE = 5.0
@@ -110,6 +118,7 @@ class Daemon(Service):
     _audit_log: AuditLog = field(init=False)
     _database_thread: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
+    _looking: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
@@ -160,6 +169,7 @@ class Daemon(Service):
         )
         self._recover()
         self._tidying = self._repeat(self.registry.tidy, TIDY)
+        self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
         now = Now(wall_clock, time.monotonic)
         hosts = {*self._config.access.hosts, *own_names()}
         self._authenticator = Authenticator(
@@ -186,6 +196,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._tidying.stop()
+        self._looking.stop()
         self._watching.stop()
         self.site.doStop()
         self.auth_policy.tokens.stop()
@@ -216,14 +227,17 @@ class Daemon(Service):
         """
         Open the state folder; L{None} for memory.
 
-        A folder that is not usable stops the daemon only if the operator named it.
+        A folder that is not usable stops the daemon if the operator named it, or if
+        there is something in it: without that, keys would start runs a second time,
+        and clients might not have to authenticate any more.
         """
         if path is None:
             return None
         try:
             opened = StateDir.open(path, wall_clock)
         except ShellstreamError as error:
-            if self._state_dir_option is not None:
+            in_use = isinstance(error, StateDirBusy)
+            if self._state_dir_option is not None or not (in_use or is_unused(path)):
                 raise DaemonCannotStart(f"shellstream: {error}") from None
             _log.warn("{error}; until then runs are kept in memory", error=error)
             return None

@@ -49,6 +49,9 @@ class Logs(Protocol):
     def room(self, wanted: int) -> int:
         """How much of ended runs there is room for beside the active ones, in bytes."""
 
+    def check(self) -> None:
+        """@raise CannotRecord: if the output of a new run could not be kept."""
+
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         """The log of a new run."""
 
@@ -121,6 +124,7 @@ class History:
     #: Lost runs whose processes live.
     _left: dict[str, EndedRun] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
+    _told: str | None = field(default=None, init=False)
     _tidies: bool = field(default=False, init=False)
     #: Forgotten runs whose output is off the disk, until the store knows that.
     _removed: list[str] = field(factory=list, init=False)
@@ -139,6 +143,7 @@ class History:
                 tables.require_share(key, self._retention.keys)
             tables.add(record, key)
 
+        self.logs.check()
         return self._store.transact(add, synced=key is not None)
 
     def join(self, record: RunRecord, key: IdempotencyKey) -> Deferred[None]:
@@ -168,7 +173,26 @@ class History:
 
     def check(self) -> Deferred[None]:
         """@raise CannotRecord: if the disk takes nothing."""
+        self.logs.check()
         return self._store.transact(lambda tables: tables.check())
+
+    async def look(self) -> None:
+        """
+        Tell the operator once, if the state is not in its place any more, or full.
+
+        Nothing is written: the daemon looks often, and cards wear out.
+        """
+        try:
+            self.logs.check()
+            await self._store.transact(lambda tables: None)
+        except CannotRecord as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                _log.critical("{error}", error=error)
+        else:
+            if self._told is not None:
+                self._told = None
+                _log.info("runs can be recorded again")
 
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked so far is done, well or not."""

@@ -28,7 +28,7 @@ from .schema import (
 
 #: The text by which a check of SQLite tells of an error in its middle, and the primary
 #: codes of errors that are not damage: they are raised instead.
-_ERROR_CODE = re.compile(r"error code=(\d+)")
+_ERROR_CODE = re.compile(r"error code[= ](\d+)")
 _NOT_DAMAGE = {
     sqlite3.SQLITE_IOERR: "disk I/O error",
     sqlite3.SQLITE_NOMEM: "out of memory",

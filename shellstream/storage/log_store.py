@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from shellstream.model.errors import Busy
+from shellstream.model.errors import Busy, CannotRecord
 from shellstream.model.events import Chunk
 from shellstream.model.limits import Limits, Sync
 from shellstream.model.run_record import RunRecord
@@ -54,6 +54,18 @@ class FileLogs:
     def room(self, wanted: int) -> int:
         return max(0, wanted - self._active_size)
 
+    def check(self) -> None:
+        try:
+            # The dot: a file in place of the folder is none.
+            disk = os.statvfs(f"{self._dir.outputs}/.")
+        except OSError as error:
+            raise CannotRecord(
+                f"the folder of outputs is not in its place ({error.strerror})"
+            ) from None
+        # Some filesystems do not count inodes: they say that there are none at all.
+        if disk.f_files and not disk.f_favail:
+            raise CannotRecord("the disk that holds the state has too many files")
+
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = self._dir.log_path(run_id)
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
@@ -72,6 +84,9 @@ class FileLogs:
             # Nothing is lost then: the client may come again.
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise Busy("too many files are open to read this output", 5) from None
+            if record.state.ended:
+                why = f"this output cannot be read just now ({error.strerror})"
+                raise Busy(why, 30) from None
         except LogDamaged as error:
             _log.error(
                 "the output of run {id}: {error}; {then}",
@@ -185,6 +200,9 @@ class MemoryLogs:
 
     def room(self, wanted: int) -> int:
         return min(wanted, ALL_IN_MEMORY)
+
+    def check(self) -> None:
+        """Nothing to do: memory takes it."""
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         log = self._logs[run_id] = OutputLog(min(limits.retain, IN_MEMORY))

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Container, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +15,10 @@ from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import WallClock
 
 from .database import Database
-from .schema import DatabaseDamaged, why
+from .schema import DatabaseDamaged, damaged, why
 from .state.aside import Aside, AsideFull
-from .state.files import make_folder
+from .state.files import make_folder, read_through
+from .state.wal import WalState, look_at_wal
 
 _LOG = ".log"
 _SET_ASIDE = ".log.damaged"
@@ -64,6 +65,11 @@ def default_state_dir(environ: Mapping[str, str]) -> Path | None:
     return None
 
 
+def is_unused(path: Path) -> bool:
+    """Whether no daemon has left anything in a folder, as far as can be seen."""
+    return not any(os.path.lexists(path / name) for name in ("runs.db", "tokens.json"))
+
+
 @define(eq=False)
 class StateDir:
     """
@@ -75,6 +81,7 @@ class StateDir:
     @ivar database: the history.
     @ivar notices: messages for the operator.
     @ivar logs: the ids of runs whose logs were found at the start, until L{sweep}.
+    @ivar outputs: the folder of the logs.
     @ivar aside: where damaged files go, and those that no run of the history owns.
     @ivar pepper: random bytes that are in no other file.
     """
@@ -82,7 +89,7 @@ class StateDir:
     path: Path
     _lock: int
     _clock: WallClock
-    _outputs: str = field(init=False)
+    outputs: str = field(init=False)
     aside: Aside = field(init=False)
     database: Database = field(init=False)
     notices: list[str] = field(factory=list, init=False)
@@ -90,7 +97,7 @@ class StateDir:
     pepper: bytes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._outputs = str(self.path / "output")
+        self.outputs = str(self.path / "output")
         self.aside = Aside(self.path / "aside")
 
     @classmethod
@@ -114,9 +121,9 @@ class StateDir:
                 self.notices += self.aside.notices()
                 self._open_database()
                 on_error.callback(self.database.close)
-                os.makedirs(self._outputs, 0o700, exist_ok=True)
+                os.makedirs(self.outputs, 0o700, exist_ok=True)
                 self._put_rows_aside()
-                self.logs = _ids(self._outputs)
+                self.logs = _ids(self.outputs)
                 self.pepper = _pepper(path / "pepper")
             except OSError as error:
                 where = Path(os.fsdecode(error.filename or path))
@@ -135,7 +142,7 @@ class StateDir:
 
     def log_path(self, run_id: str) -> str:
         """Where the output of a run is. Not a C{Path}: that takes 20 calls to make."""
-        return f"{self._outputs}/{run_id}{_LOG}"
+        return f"{self.outputs}/{run_id}{_LOG}"
 
     def set_aside_log(self, run_id: str) -> str:
         """
@@ -144,7 +151,7 @@ class StateDir:
 
         @raise OSError: if it cannot be renamed.
         """
-        aside = f"{self._outputs}/{run_id}{_SET_ASIDE}"
+        aside = f"{self.outputs}/{run_id}{_SET_ASIDE}"
         os.replace(self.log_path(run_id), aside)
         return aside
 
@@ -153,7 +160,7 @@ class StateDir:
         for run_id in ids:
             for suffix in (_LOG, _SET_ASIDE):
                 with suppress(FileNotFoundError):
-                    os.unlink(f"{self._outputs}/{run_id}{suffix}")
+                    os.unlink(f"{self.outputs}/{run_id}{suffix}")
 
     def sweep(self, known: Container[str], removed: Container[str]) -> list[str]:
         """
@@ -177,20 +184,76 @@ class StateDir:
     def _open_database(self) -> None:
         file = self.path / "runs.db"
         try:
-            file.touch(mode=0o600)  # SQLite gives its other files the same mode
-            self.database = Database.open(str(file))
+            self.database = self._open_file(file)
+        except DatabaseDamaged:
+            # SQLite calls some errors of the disk damage, too (SQLITE_IOERR_CORRUPTFS).
+            # A disk that fails now fails here as well, or does not fail again.
+            for each in self.path.glob("runs.db*"):
+                read_through(each)
+            self.database = self._open_again(file)
+        self.notices += self.database.notices
+
+    def _open_file(self, file: Path) -> Database:
+        self._find_lost(file)
+        file.touch(mode=0o600)  # SQLite gives its other files the same mode
+        return Database.open(str(file))
+
+    def _open_again(self, file: Path) -> Database:
+        try:
+            return self._open_file(file)
         except DatabaseDamaged as error:
-            # The main file goes last: after a kill before that, it is found damaged
-            # again.
-            files = sorted(self.path.glob("runs.db*"), reverse=True)
-            aside = self.aside.take([Path(self._outputs), *files], self._clock())
+            aside = self._put_history_aside()
             self.notices.append(
                 f"the run history was damaged ({error.detail}) and has been moved to "
                 f"{aside}, its outputs too; starting with an empty one"
             )
-            file.touch(mode=0o600)
-            self.database = Database.open(str(file))
-        self.notices += self.database.notices
+        file.touch(mode=0o600)
+        return Database.open(str(file))
+
+    def _find_lost(self, file: Path) -> None:
+        """
+        Tell of a history, or its last commits, that should be there and are not.
+
+        @raise DatabaseDamaged: if it is no history.
+        """
+        if not file.exists() or not file.stat().st_size:
+            # The pepper is made after the first history.
+            if (self.path / "pepper").exists():
+                self.notices.append(
+                    f"the run history {file} is gone; starting with an empty one. A "
+                    "request with an Idempotency-Key of before may start a second run. "
+                    f"What was beside it has been moved to {self._put_history_aside()}"
+                )
+            return
+        before = look_at_wal(file)
+        if before == WalState():
+            return
+        with closing(sqlite3.connect(file, timeout=1)) as connection:
+            # What it can read of its log, SQLite takes over with the first statement.
+            # Nothing is overwritten there before the next commit.
+            sql = "PRAGMA wal_checkpoint(PASSIVE)"
+            try:
+                (_, found, _) = connection.execute(sql).fetchone()
+            except sqlite3.DatabaseError as error:
+                if damaged(error):
+                    raise DatabaseDamaged(str(error)) from None
+                raise
+            if before.has_lost(found):
+                self._report_lost(Path(f"{file}-wal"))
+
+    def _report_lost(self, log: Path) -> None:
+        copy = self.aside.copy_log(log, self._clock()) if log.exists() else None
+        self.notices.append(
+            "the last changes of the run history cannot be read, by damage or a loss "
+            "of power: newest runs, their ends or their Idempotency-Keys may be "
+            "missing, and a request with such a key may start a second run"
+            + (f"; a copy of their file is {copy}" if copy else "")
+        )
+
+    def _put_history_aside(self) -> Path:
+        # The main file goes last: after a kill before that, it is found damaged again.
+        files = sorted(self.path.glob("runs.db*"), reverse=True)
+        return self.aside.take([Path(self.outputs), *files], self._clock())
 
     def _put_rows_aside(self) -> None:
         """Put aside the rows that were found damaged, and their outputs."""
@@ -198,7 +261,7 @@ class StateDir:
         if not rows:
             return
         file = self.aside.write_rows([row.values for row in rows])
-        there = _ids(self._outputs)
+        there = _ids(self.outputs)
         self._put_logs_aside(row.id for row in rows if row.id in there)
         self.database.discard_damaged()
         ids = ", ".join(row.id for row in rows[:10])
@@ -211,7 +274,7 @@ class StateDir:
         for run_id in ids:
             for suffix in (_LOG, _SET_ASIDE):
                 with suppress(FileNotFoundError):
-                    self.aside.take_output(Path(f"{self._outputs}/{run_id}{suffix}"))
+                    self.aside.take_output(Path(f"{self.outputs}/{run_id}{suffix}"))
 
 
 def _check(path: Path) -> list[str]:

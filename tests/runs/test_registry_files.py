@@ -1,8 +1,14 @@
 """Tests for L{shellstream.runs.registry}: with real files, and a disk that fails."""
 
 import os
+from errno import EIO
+from types import SimpleNamespace
+from unittest.mock import patch
 
-from shellstream.model.errors import Busy, OffsetGone
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
+
+from shellstream.model.errors import Busy, CannotRecord, OffsetGone
 from shellstream.model.events import State, Stream
 from shellstream.model.limits import WhenBusy
 from shellstream.runs.history import RETRY, EndedRun
@@ -75,6 +81,80 @@ class UnrecordedTests(FileTestCase):
         self.assertIs(self.kept(run_id).state, State.RUNNING)
         self.reopen(CONFIG)
         self.assertIs(self.kept(run_id).state, State.LOST)
+
+
+class MissingTests(FileTestCase):
+    """No run is taken while what has to hold it is not in its place."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.said: list[str] = []
+
+    def look(self) -> None:
+        look = self.registry._history.look()
+        self.successResultOf(Deferred.fromCoroutine(look))
+
+    def assert_refused(self, why: str) -> None:
+        """No run, no health, and one line for the operator, however often it looks."""
+        with capturedLogs() as events:
+            self.look()
+            self.look()
+        said = [str(each["error"]) for each in events if "error" in each]
+        self.assertEqual(len(said), len(set(said)))
+        self.said += said
+        self.assertIn(why, self.said[-1])
+        for asked in (self.ask(), Deferred.fromCoroutine(self.registry.check())):
+            error = self.failureResultOf(asked, CannotRecord).value
+            self.assertIn(why, str(error))
+        self.assert_nothing_left()
+
+    def assert_works(self) -> None:
+        """It goes on by itself."""
+        with capturedLogs() as events:
+            self.look()
+        said = [each["log_format"] for each in events]
+        self.assertEqual(said, ["runs can be recorded again"])
+        self.submit()
+        self.last.exit()
+
+    def test_names(self) -> None:
+        """The history, its log, and the folder of outputs are missed at once."""
+        for name, why in (
+            ("runs.db", "runs.db was removed or replaced"),
+            ("runs.db-wal", "runs.db-wal was removed or replaced"),
+            ("output", "the folder of outputs is not in its place"),
+        ):
+            with self.subTest(name=name):
+                file = self.folder / name
+                file.rename(self.folder / "away")
+                self.assert_refused(why)
+                file.touch()
+                self.assert_refused(why)
+                file.unlink()
+                (self.folder / "away").rename(file)
+                self.assert_works()
+
+    def test_inodes(self) -> None:
+        """A disk that takes no more files takes no more runs; some do not count."""
+        for files, left, refused in ((99, 0, True), (0, 0, False), (99, 9, False)):
+            there = SimpleNamespace(f_files=files, f_favail=left)
+            with patch("os.statvfs", return_value=there):
+                if refused:
+                    self.assert_refused("the disk that holds the state has too many")
+                else:
+                    self.successResultOf(Deferred.fromCoroutine(self.registry.check()))
+
+    def test_fails_to_read(self) -> None:
+        """An output that the disk fails to read is not gone: it may come later."""
+        run = self.submit()
+        self.last.say(b"hello")
+        self.last.exit()
+        found = self.successResultOf(self.registry.find(run.id))
+        failing = OSError(EIO, "Input/output error")
+        with patch("shellstream.storage.ring_file.os.pread", side_effect=failing):
+            error = self.assertRaises(Busy, lambda: found.log)
+        self.assertIn("cannot be read just now (Input/output error)", str(error))
+        self.assertEqual(text(found.log), b"hello")
 
 
 class FileTests(FileTestCase):

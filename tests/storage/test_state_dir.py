@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -15,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_record import RunRecord
-from shellstream.storage.schema import DatabaseNewer
+from shellstream.storage.database import Database
+from shellstream.storage.schema import DatabaseDamaged, DatabaseNewer
 from shellstream.storage.state.aside import MAX_HISTORIES
 from shellstream.storage.state_dir import (
     StateDir,
@@ -203,6 +205,83 @@ class StateDirTests(SynchronousTestCase):
         self.assertIn("aside cannot hold the state: it holds 16", self.unusable())
         self.assertEqual(len(list(self.path.glob("aside/*/runs.db"))), MAX_HISTORIES)
         self.assertEqual((self.path / "runs.db").read_bytes()[:7], b"rubbish")
+
+    def killed(self, state: StateDir) -> None:
+        """Go on in a copy of the folder, as a killed daemon leaves it."""
+        copy = Path(self.mktemp()).absolute()
+        shutil.copytree(state.path, copy)
+        self.path = copy
+
+    def test_lost_commits(self) -> None:
+        """Commits that cannot be read are told; outputs without a run are kept."""
+        state = self.open()
+        self.add(state, "1")
+        self.killed(state)
+        self.assertEqual(self.open().notices, [])
+        self.killed(state)
+        wal = self.path / "runs.db-wal"
+        data = bytearray(wal.read_bytes())
+        data[len(data) // 2] ^= 1
+        wal.write_bytes(data)
+        again = self.open()
+        (said,) = again.notices
+        self.assertIn("the last changes of the run history cannot be read", said)
+        (copy,) = self.path.glob("aside/wal/*")
+        self.assertIn(f"a copy of their file is {copy}", said)
+        self.assertEqual(copy.read_bytes(), data)
+        with again.database.transaction():
+            known, removed = again.database.known(again.logs), again.database.removed()
+        self.assertEqual(again.sweep(known, removed), ["1"])
+        self.assertEqual(os.listdir(self.path / "aside" / "output"), ["1.log"])
+
+    def test_gone(self) -> None:
+        """A history that was there before is missed, and its outputs put aside."""
+        for empty in (False, True):
+            with self.subTest(empty=empty):
+                self.path = Path(self.mktemp()).absolute()
+                state = self.open()
+                self.add(state, "1")
+                self.killed(state)
+                (self.path / "runs.db").unlink()
+                if empty:
+                    (self.path / "runs.db").touch()
+                again = self.open()
+                (said,) = again.notices
+                self.assertIn("runs.db is gone; starting with an empty one", said)
+                (aside,) = self.path.glob("aside/*")
+                self.assertIn(f"has been moved to {aside}", said)
+                self.assertTrue((aside / "output" / "1.log").exists())
+                self.assertTrue((aside / "runs.db-wal").exists())
+                self.assertEqual(again.logs, set())
+
+    def test_unreadable(self) -> None:
+        """A disk that fails to read is not damage: all stays as it is."""
+        self.close(self.open())
+        (self.path / "aside").mkdir()
+        failing = OSError(errno.EIO, "", str(self.path / "runs.db-wal"))
+        (self.path / "runs.db-wal").write_bytes(b"\0" * 99)
+        with patch("shellstream.storage.state_dir.look_at_wal", side_effect=failing):
+            self.assertIn("Input/output error", self.unusable())
+        self.assertEqual(os.listdir(self.path / "aside"), [])
+
+    def test_seems_damaged(self) -> None:
+        """What SQLite takes for damage may be a disk that fails: all stays."""
+        state = self.open()
+        self.add(state, "1")
+        self.close(state)
+        damage, opened = DatabaseDamaged("malformed"), Database.open
+        failing = OSError(errno.EIO, "", str(self.path / "runs.db"))
+        module = "shellstream.storage.state_dir"
+        with (
+            patch(f"{module}.Database.open", side_effect=damage),
+            patch(f"{module}.read_through", side_effect=failing),
+        ):
+            self.assertIn(
+                "runs.db cannot hold the state: Input/output", self.unusable()
+            )
+        again = [damage, opened(str(self.path / "runs.db"))]
+        with patch(f"{module}.Database.open", side_effect=again):
+            self.assertEqual(self.open().notices, [])
 
     def test_damaged_row(self) -> None:
         """A damaged row goes aside with its output, the other runs stay."""

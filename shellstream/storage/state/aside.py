@@ -10,6 +10,7 @@ there is something to look at.
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -25,8 +26,11 @@ from .files import sync_folder
 #: How many histories may be here before the daemon does not start any more.
 MAX_HISTORIES = 16
 
-#: Beside the histories: single outputs, and single rows of histories.
-_OUTPUTS, _ROWS = "output", "runs.jsonl"
+#: Beside the histories: single outputs, single rows of histories, and copies of logs
+#: of which a part could not be read.
+_OUTPUTS, _ROWS, _LOGS = "output", "runs.jsonl", "wal"
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 class AsideFull(ShellstreamError):
@@ -47,8 +51,8 @@ class Aside:
 
     def notices(self) -> list[str]:
         """Messages for the operator about what is here already."""
-        histories, outputs = len(self._histories()), _count(self.path / _OUTPUTS)
-        if not histories and not outputs and not (self.path / _ROWS).exists():
+        histories, outputs = len(self._histories()), len(_names(self.path / _OUTPUTS))
+        if not _names(self.path):
             return []
         return [
             f"{self.path} holds what earlier starts put aside: {histories} histories, "
@@ -76,8 +80,7 @@ class Aside:
         if len(self._histories()) >= MAX_HISTORIES:
             raise AsideFull
         self.path.mkdir(0o700, exist_ok=True)
-        stamp = rfc3339(now).replace(":", "")
-        return Path(tempfile.mkdtemp(prefix=f"{stamp}-", dir=self.path))
+        return Path(tempfile.mkdtemp(prefix=f"{_stamp(now)}-", dir=self.path))
 
     def take_output(self, path: Path) -> None:
         """
@@ -93,6 +96,22 @@ class Aside:
             new = folder / f"{path.name}.{number}"
         path.rename(new)
 
+    def copy_log(self, path: Path, now: int) -> Path | None:
+        """
+        Copy the log of a history, which the next commit overwrites. Returns the copy;
+        L{None} if there are L{MAX_HISTORIES} of them already.
+
+        @raise OSError: if it cannot be copied.
+        """
+        folder = self.path / _LOGS
+        if len(_names(folder)) >= MAX_HISTORIES:
+            return None
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        copy = folder / f"{_stamp(now)}-{path.name}"
+        with open(os.open(copy, _CREATE, 0o600), "wb") as file, path.open("rb") as log:
+            shutil.copyfileobj(log, file)
+        return copy
+
     def write_rows(self, rows: Iterable[Sequence[object]]) -> Path:
         """
         Append rows of a history to a file, a JSON array in each line.
@@ -102,7 +121,7 @@ class Aside:
         """
         self.path.mkdir(0o700, exist_ok=True)
         path = self.path / _ROWS
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, _CREATE | os.O_APPEND, 0o600)
         with open(fd, "w", encoding="ascii") as file:
             for row in rows:
                 file.write(json.dumps(row, default=_as_text) + "\n")
@@ -112,9 +131,11 @@ class Aside:
         return path
 
     def _histories(self) -> list[str]:
-        with suppress(FileNotFoundError):
-            return [each for each in os.listdir(self.path) if each[:1].isdigit()]
-        return []
+        return [each for each in _names(self.path) if each[:1].isdigit()]
+
+
+def _stamp(now: int) -> str:
+    return rfc3339(now).replace(":", "")
 
 
 def _as_text(value: object) -> str:
@@ -122,7 +143,7 @@ def _as_text(value: object) -> str:
     return value.decode("utf-8", "backslashreplace")
 
 
-def _count(folder: Path) -> int:
+def _names(folder: Path) -> list[str]:
     with suppress(FileNotFoundError):
-        return len(os.listdir(folder))
-    return 0
+        return os.listdir(folder)
+    return []

@@ -29,3 +29,14 @@ def make_folder(path: Path) -> None:
         # Those above, too: a user who may write there could put in another one.
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
+
+
+def read_through(path: Path) -> None:
+    """
+    Read a file to its end, for the errors of the disk.
+
+    @raise OSError: if a part of it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
