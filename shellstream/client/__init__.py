@@ -15,6 +15,9 @@ On asyncio::
 
     asyncio.run(main())
 
+C{await Client("http://laptop:8000", token="shs_...").run("build").collect()} waits for
+the end and returns all output at once.
+
 With Twisted, use C{Client("http://laptop:8000", TreqWire(reactor))} and
 C{Deferred.fromCoroutine(main())}; all else is the same.
 
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
     from .api import Client as Client
     from .errors import ClientError as ClientError
     from .errors import CutShort as CutShort
+    from .errors import TooMuchOutput as TooMuchOutput
     from .events import Begun as Begun
     from .events import End as End
     from .events import Event as Event
     from .events import Gap as Gap
     from .events import Output as Output
     from .events import Ping as Ping
+    from .events import Result as Result
     from .feed import Tty as Tty
     from .follow import Following as Following
     from .follow import View as View
@@ -50,8 +55,8 @@ if TYPE_CHECKING:
 #: C{shellstream --version} loads neither HTTP nor TLS.
 _EXPORTS = {
     "api": ("Client",),
-    "errors": ("ClientError", "CutShort"),
-    "events": ("Begun", "End", "Event", "Gap", "Output", "Ping"),
+    "errors": ("ClientError", "CutShort", "TooMuchOutput"),
+    "events": ("Begun", "End", "Event", "Gap", "Output", "Ping", "Result"),
     "feed": ("Tty",),
     "follow": ("Following", "View"),
     "transport.asyncio_wire": ("AsyncioWire",),

@@ -106,6 +106,17 @@ class CutShort(ServerError):
     summary = "the connection broke; part of the output is missing"
 
 
+class TooMuchOutput(ServerError):
+    """The output is more than the caller wants to hold (C{EX_TEMPFAIL})."""
+
+    code = 75
+    summary = "too much output to hold"
+
+    def __init__(self, run: str, most: int) -> None:
+        how = f"it has more than {most} bytes; read it piece by piece (async for)"
+        super().__init__(f"run {run}", how)
+
+
 class NotHTTP(ServerError):
     """The server does not speak HTTP (C{EX_PROTOCOL})."""
 

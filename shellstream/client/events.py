@@ -64,6 +64,19 @@ class End(NamedTuple):
 Event = Begun | Output | Gap | Ping | End
 
 
+class Result(NamedTuple):
+    """
+    A run that has ended, with all of its output.
+
+    @ivar run: its id.
+    """
+
+    run: str
+    stdout: bytes
+    stderr: bytes
+    end: End
+
+
 class StdinInfo(TypedDict):
     """
     How many bytes of input a run has taken, and whether it takes more. The offset is

@@ -8,8 +8,14 @@ from urllib.parse import urlencode
 from shellstream.client.transport.documents import run_path
 
 from .decode import DecodeError, FrameDecoder, NdjsonDecoder
-from .errors import ContractViolation, CutShort, NoResponse, ServerError
-from .events import Begun, End, Event, Output
+from .errors import (
+    ContractViolation,
+    CutShort,
+    NoResponse,
+    ServerError,
+    TooMuchOutput,
+)
+from .events import Begun, End, Event, Gap, Output, Result
 from .retry import RETRYABLE, is_temporary
 
 if TYPE_CHECKING:
@@ -21,6 +27,11 @@ if TYPE_CHECKING:
 #: Seconds of silence after which a connection counts as broken. The server sends at
 #: least a ping every 15; two may be late.
 SILENCE = 45.0
+
+
+#: The most output that is held for a caller, in bytes: as much as a daemon keeps of a
+#: run by default.
+MOST_COLLECTED = 64 << 20
 
 
 class View(NamedTuple):
@@ -120,6 +131,29 @@ class Following:
 
     async def __aexit__(self, *exc: object) -> None:
         self.close()
+
+    async def collect(self, most: int = MOST_COLLECTED) -> Result:
+        """
+        Wait for the end, and return all output at once.
+
+        @param most: the most bytes of output to hold.
+        @raise TooMuchOutput: if there are more.
+        @raise CutShort: if the server does not have all of them any more.
+        """
+        found = {"stdout": bytearray(), "stderr": bytearray()}
+        async with self:
+            async for event in self:
+                if isinstance(event, Gap):
+                    why = f"{event.end - event.offset} bytes are not kept any more"
+                    raise CutShort(f"run {self.run}", why)
+                if isinstance(event, Output):
+                    found[event.stream] += event.data
+                if sum(map(len, found.values())) > most:
+                    raise TooMuchOutput(self.run or "", most)
+        assert self.run is not None
+        assert self.end is not None, "without follow there is no end"
+        out, err = found.values()
+        return Result(self.run, bytes(out), bytes(err), self.end)
 
     def close(self) -> None:
         """Disconnect, and end the iteration. Harmless when repeated."""

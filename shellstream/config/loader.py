@@ -119,10 +119,10 @@ class Config:
 
 #: The configuration of a daemon that is given no file.
 DEMO = Config(
-    default="demo",
+    default="count",
     commands={
-        "demo": Command(  # noqa: S604  # nosec B604  # a script of our own
-            name="demo",
+        "count": Command(  # noqa: S604  # nosec B604  # a script of our own
+            name="count",
             description="Prints 1, 2 and 3, three seconds apart",
             shell="echo 1; sleep 3; echo 2; sleep 3; echo 3",
             get=True,

@@ -14,6 +14,7 @@ from shellstream.client.errors import (
     NoSuchHost,
     Refused,
     ServerFailed,
+    TooMuchOutput,
 )
 from shellstream.client.events import Event, Gap, Output
 from shellstream.client.follow import Following
@@ -300,3 +301,42 @@ class NonsenseTests(FollowingTestCase):
     def test_nameless(self) -> None:
         """A response that does not name its run is refused."""
         self.fails(self.client(FakeAnswer([b""])).run("c"), ContractViolation)
+
+
+class CollectTests(FollowingTestCase):
+    """All output of a run in one call."""
+
+    PRINTS = frame(1, b"out") + frame(2, b"err") + frame(1, b"!")
+
+    def test_whole(self) -> None:
+        """Both streams are whole, over two connections."""
+        first, second = stream(begun() + frame(1, b"ou")), stream(begun(2), ended(7))
+        second.steps[1:1] = [frame(1, b"t"), frame(2, b"err") + frame(1, b"!")]
+        result = finish(self.client(first, second).run("c").collect())
+        self.assertEqual(
+            (result.run, result.stdout, result.stderr), ("r", b"out!", b"err")
+        )
+        self.assertEqual(result.end.code, 0)
+
+    def test_too_much(self) -> None:
+        """Output that is more than the caller wants is not held, and not read on."""
+        for most, fits in ((7, True), (6, False), (0, False)):
+            answer = stream(begun() + self.PRINTS, ended(7))
+            collecting = self.client(answer).run("c").collect(most)
+            if fits:
+                self.assertEqual(finish(collecting).stdout, b"out!")
+            else:
+                error = self.assertRaises(TooMuchOutput, finish, collecting)
+                self.assertIn(
+                    f"run r: too much output to hold: it has more than {most}",
+                    str(error),
+                )
+            self.assertTrue(answer.closed)
+
+    def test_gap(self) -> None:
+        """Output that is not whole is an error."""
+        gap = control(type="gap", offset=0, end=5, bytes=5)
+        answer = stream(begun() + gap + ended(5))
+        collecting = self.client(answer).follow("r").collect()
+        error = self.assertRaises(CutShort, finish, collecting)
+        self.assertIn("5 bytes are not kept any more", str(error))

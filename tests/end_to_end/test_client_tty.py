@@ -106,6 +106,25 @@ class SessionTests(TerminalTestCase):
         expected = md5(f"{line}\n".encode(), usedforsecurity=False).hexdigest()
         self.assertIn(expected, await self.left(0))
 
+    async def test_typed(self) -> None:
+        """Without C{--tty} a user at a terminal is told what a command can take."""
+        await self.serve(
+            f'{CONFIG}\n[commands.load]\nargv = ["cat"]\ntty = false\nstdin = true\n'
+        )
+        for words, said in (
+            (("sh",), "can use a terminal: shellstream --tty sh"),
+            (("load",), "does not go to this command; give it a file or a pipe"),
+            (("load", "--no-stdin"), None),
+            (("load", "-q"), None),
+            (("no",), None),
+        ):
+            self.sit(*words)
+            shown = await self.left(0)
+            if said is None:
+                self.assertEqual(shown, "")
+            else:
+                self.assertIn(said, shown)
+
 
 class LeavingTests(TerminalTestCase):
     """However it ends, the terminal is as it was."""

@@ -105,7 +105,7 @@ class DaemonTests(TestCase):
             self, "curl", "-s", "--unix-socket", path, "http://localhost/commands"
         )
         self.assertEqual(await client.ended(), 0)
-        self.assertIn(b'"demo"', client.out)
+        self.assertIn(b'"count"', client.out)
 
     async def test_socket_activation(self) -> None:
         """The daemon serves a socket that systemd hands over (sd_listen_fds(3))."""

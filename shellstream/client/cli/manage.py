@@ -11,6 +11,7 @@ from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
 
 from .exit_codes import signal_name
+from .options import SUBCOMMANDS
 from .settings import load_settings, make_wire
 from .stdout import OutputWriter
 from .target import Target
@@ -115,6 +116,8 @@ async def _commands(client: Client, args: Namespace) -> _Answer:
 def _describe_command(command: CommandInfo) -> list[str]:
     description = command["description"]
     lines = [command["name"] + (f": {description}" if description else "")]
+    if command["name"] in SUBCOMMANDS:
+        lines.append(f"    runs with: shellstream run {command['name']}")
     inputs = {"standard input": "stdin", "a terminal (--tty)": "tty"}
     takes = [text for text, key in inputs.items() if command.get(key)]
     if takes:

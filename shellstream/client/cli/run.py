@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from shellstream.client.api import Client
 from shellstream.client.errors import Refused, Usage
-from shellstream.client.events import Gap, Output, RunInfo
+from shellstream.client.events import CommandInfo, Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
 from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
@@ -182,15 +182,27 @@ class _Session:
     async def sends_input(self, name: str | None) -> bool:
         """
         Whether our standard input goes to this command: it is redirected, and the
-        server says that the command reads input.
+        server says that the command reads input. A user who types is told what to do.
         """
-        if not (self._args.stdin and is_redirected()):
+        typed = os.isatty(0) and not self._args.quiet
+        if not (self._args.stdin and (typed or is_redirected())):
             return False
         command = await self.client.command(name)
         takes_input = command is not None and command.get("stdin", False)
-        if not takes_input:
+        if not typed and not takes_input:
             self.messages.detail("standard input is not read: the command takes none")
-        return takes_input
+        elif typed and command is not None:
+            self._tell_typist(command)
+        return takes_input and not typed
+
+    def _tell_typist(self, command: CommandInfo) -> None:
+        name = command["name"]
+        if command.get("tty"):
+            how = f"shellstream --tty {name}, or --no-stdin to do without"
+            self.messages.info(f"this command can use a terminal: {how}")
+        elif command.get("stdin"):
+            how = f"give it a file or a pipe, as in: shellstream {name} < FILE"
+            self.messages.info(f"what you type does not go to this command; {how}")
 
     async def feed(self, started: RunInfo, following: Following) -> int:
         """Show a run's output, and send it our standard input."""
