@@ -139,6 +139,12 @@ class Command:
         one_of(Unbuffer),
         Unbuffer.AUTO,
     )
+    color: bool = setting(
+        "Whether programs are told to write colors: `FORCE_COLOR`, `CLICOLOR_FORCE` "
+        "and a `TERM` that has them.",
+        boolean,
+        False,
+    )
     limits: Limits = field(factory=Limits)
     confine: Confinement = field(factory=Confinement)
     params: Mapping[str, Parameter] = {}

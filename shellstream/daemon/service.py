@@ -366,11 +366,6 @@ class Daemon(Service):
     def _handle_signals(self) -> None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._interrupted)
-        # Children inherit signals that are ignored, as under nohup(1), but not those
-        # that have a handler (execve(2)).
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-            if signal.getsignal(number) is signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: None)
 
     def _interrupted(self, number: int, frame: object) -> None:
         """Ctrl-C: the operator at the terminal does not want to wait for runs."""

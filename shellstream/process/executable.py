@@ -11,12 +11,15 @@ from functools import lru_cache, partial
 from twisted.logger import Logger
 
 from .elf import interpreter_of, loader_of
-from .unbuffering import Preload
+from .unbuffering import Preload, changes_root
 
 _log = Logger()
 
 #: How many scripts may be each other's interpreters (execve(2)).
 _DEPTH = 5
+
+#: How much of a script is looked through for programs that change the root, in bytes.
+_MAX_SCRIPT = 1 << 16
 
 #: Seconds that a tool may take that does next to nothing.
 CHECK_TIMEOUT = 10.0
@@ -56,7 +59,7 @@ def find_loader(file: str) -> bytes | None:
     The path of the dynamic loader of a program, or of a script's interpreter.
 
     L{None} if nothing may be preloaded: the program is static, set-user-id or
-    set-group-id, of another format, or may not be read.
+    set-group-id, of another format, or may not be read; or the script changes the root.
 
     @raise FileNotFoundError: if a script's interpreter does not exist.
     """
@@ -86,6 +89,8 @@ def _inspect(file: str, device: int, inode: int, mtime: int) -> bytes | str | No
         interpreter = interpreter_of(read)
         if interpreter is None:
             return loader_of(read)
+        if changes_root(read(0, _MAX_SCRIPT).decode(errors="replace")):
+            return None
         # A relative path depends on where the script is started: leave it alone.
         return os.fsdecode(interpreter) if os.path.isabs(interpreter) else None
     finally:

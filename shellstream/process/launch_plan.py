@@ -24,7 +24,7 @@ from .confinement import Tool, tools
 from .environment import environment, inherited, login
 from .executable import CHECK_TIMEOUT, find_loader, find_preload, locate
 from .pty import open_output_pty
-from .unbuffering import Preload, unbuffered
+from .unbuffering import Preload, changes_root, unbuffered
 
 
 @frozen(kw_only=True)
@@ -55,12 +55,14 @@ class LaunchPlan:
         program = locate(invocation.argv[0], env.get("PATH"), command.cwd)
         loader = find_loader(program)  # fails if a script's interpreter is missing
         preload = self.preload
-        if preload is not None and preload.loader != loader:
+        if preload is not None and (
+            preload.loader != loader or any(map(changes_root, invocation.argv))
+        ):
             preload = None
         how = command.unbuffer
         if invocation.tty is not None and how is Unbuffer.PTY:
             how = Unbuffer.AUTO  # it has a real terminal already
-        env = unbuffered(how, env, preload)
+        env = unbuffered(how, env, preload, command.color)
         if self.prefix:
             return self.prefix[0], (*self.prefix, *invocation.argv), env
         return program, invocation.argv, env

@@ -31,9 +31,9 @@ from .run_processes import RunProcesses
 
 _log = Logger()
 
-#: Python ignores these signals. Programs rely on them, and execve(2) would pass on that
-#: they are ignored.
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+#: execve(2) passes on which signals are ignored: some by Python, others by what started
+#: the daemon, as nohup(1) does. Programs rely on them, and so does a cancel.
+_ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def spawn(
@@ -72,7 +72,8 @@ def spawn(
                 env,
                 file_actions=ends.actions,
                 setsid=True,
-                setsigdef=_IGNORED_BY_PYTHON,
+                setsigdef=_ALL_SIGNALS,
+                setsigmask=(),
             )
     except OSError as error:
         ends.close_ours()
@@ -183,7 +184,8 @@ _REASONS = {
     errno.ENOTDIR: "was not found",
     errno.EACCES: "may not be used by the daemon (permission denied)",
     errno.EPERM: "may not be used by the daemon (not permitted)",
-    errno.ENOEXEC: "is in no format that this machine can execute",
+    errno.ENOEXEC: "is in no format that this machine can execute (a script begins "
+    "with #! and its interpreter, and with nothing before that)",
     errno.ELOOP: "is a loop of symbolic links",
     errno.ENAMETOOLONG: "has too long a name",
 }
@@ -202,5 +204,7 @@ def _start_error(command: Command, error: OSError) -> ShellstreamError:
     parts = {command.cwd: "working directory", PTMX: "terminal"}
     what = parts.get(error.filename, "program")
     why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")
+    if number == errno.ENOENT and str(error.filename).endswith("\r"):
+        why = "is a script with the line ends of Windows (convert it with dos2unix)"
     ask = "the operator finds more in the daemon's log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")

@@ -162,6 +162,23 @@ class SpawnTests(TestCase):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.assertLessEqual(int(limit), hard)
 
+    async def test_signals(self) -> None:
+        """The child ignores and blocks no signal, whatever the daemon does."""
+        ignored = {signal.SIGUSR1, signal.SIGHUP, signal.SIGRTMIN}
+        for number in ignored:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, signal.SIG_IGN)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            _, told = self.start("exec grep -E '^Sig(Blk|Ign)' /proc/self/status")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        await told.ended
+        _, blocked, _, sets = told.output_[Stream.STDOUT].split()
+        self.assertEqual(int(blocked, 16), 0)
+        # glibc has two signals of its own, 32 and 33, which nobody else can use.
+        self.assertEqual(int(sets, 16) & ~(0b11 << 31), 0)
+
     async def test_paused(self) -> None:
         """Output of a child that was paused when it exited is not lost."""
         child, told = self.start("head -c 60000 /dev/zero")
@@ -253,6 +270,18 @@ class CannotSpawnTests(SynchronousTestCase):
             plain.write("\x01\x02")
         os.chmod(path, 0o755)
         self.assertIn("in no format", self.why(path))
+
+    def test_script_from_windows(self) -> None:
+        """The carriage return is not taken for a part of the interpreter's name."""
+        path = os.path.abspath(self.mktemp())
+        for text, why in (
+            ("#!/bin/sh\r\necho\r\n", "line ends of Windows"),
+            ("\ufeff#!/bin/sh\necho\n", "nothing before that"),
+        ):
+            with open(path, "w", newline="") as script:
+                script.write(text)
+            os.chmod(path, 0o755)
+            self.assertIn(why, self.why(path))
 
     def test_folder(self) -> None:
         """A missing working directory, or a file in its place, is an error."""

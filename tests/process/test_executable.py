@@ -156,6 +156,12 @@ class LoaderTests(FilesTestCase):
         self.assertIsNotNone(other)
         self.assertNotEqual(other, usual)
 
+    def test_changes_root(self) -> None:
+        """A script that changes the root, where the library would be missing."""
+        path = self.file("x", "#!/bin/sh\nchroot /srv ls\n")
+        self.assertIsNone(find_loader(path))
+        self.assertIsNotNone(find_loader(self.file("y", "#!/bin/sh\nls\n")))
+
     test_static.skip = needs("cc")
     test_other_libc.skip = needs("musl-gcc")
 

@@ -6,11 +6,12 @@ import subprocess
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.command import Unbuffer
-from shellstream.process.unbuffering import Preload, unbuffered
+from shellstream.process.unbuffering import Preload, changes_root, unbuffered
 from tests.support.programs import needs
 
 LIBRARY = "/usr/lib/libstdbuf.so"
 PRELOAD = Preload({"_STDBUF_O": "L", "LD_PRELOAD": LIBRARY}, b"/lib/ld.so")
+ASAN = "verify_asan_link_order=0"
 PERL = "-Mstrict();$|=1"
 
 
@@ -27,6 +28,7 @@ class UnbufferedTests(SynchronousTestCase):
             "PERL5OPT": PERL,
             "_STDBUF_O": "L",
             "LD_PRELOAD": LIBRARY,
+            "ASAN_OPTIONS": ASAN,
         }
         self.assertEqual(unbuffered(Unbuffer.AUTO, {"A": "1"}, PRELOAD), expected)
 
@@ -52,22 +54,57 @@ class UnbufferedTests(SynchronousTestCase):
             "_STDBUF_O": "0",
             "PERL5OPT": "-w",
             "LD_PRELOAD": "/x.so",
+            "ASAN_OPTIONS": "detect_leaks=0",
         }
         expected = {
             "PYTHONUNBUFFERED": "",
             "_STDBUF_O": "0",
             "PERL5OPT": f"-w {PERL}",
             "LD_PRELOAD": f"/x.so:{LIBRARY}",
+            "ASAN_OPTIONS": f"detect_leaks=0:{ASAN}",
         }
         self.assertEqual(unbuffered(Unbuffer.AUTO, given, PRELOAD), expected)
         found = unbuffered(Unbuffer.AUTO, given, None)
-        self.assertEqual(found, {**expected, "LD_PRELOAD": "/x.so"})
+        theirs = {name: given[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS")}
+        self.assertEqual(found, {**expected, **theirs})
 
     def test_emptied(self) -> None:
         """A variable that the operator emptied stays empty."""
         given = {"PYTHONUNBUFFERED": "", "PERL5OPT": "", "LD_PRELOAD": ""}
         found = unbuffered(Unbuffer.AUTO, given, PRELOAD)
-        self.assertEqual(found, {**given, "_STDBUF_O": "L"})
+        expected = {**given, "_STDBUF_O": "L", "ASAN_OPTIONS": ASAN}
+        self.assertEqual(found, expected)
+
+    def test_color(self) -> None:
+        """
+        Colors are asked for in a pipe, on a terminal, and without un-buffering; the
+        operator's variables and a client's terminal win.
+        """
+        for how in Unbuffer:
+            found = unbuffered(how, {}, PRELOAD, color=True)
+            self.assertEqual(found["TERM"], "xterm-256color")
+            self.assertEqual(found["FORCE_COLOR"] + found["CLICOLOR_FORCE"], "11")
+            self.assertNotIn("NO_COLOR", found)
+            given = {"TERM": "vt100", "NO_COLOR": "1"}
+            found = unbuffered(how, given, PRELOAD, color=True)
+            self.assertLessEqual(given.items(), found.items())
+
+
+class ChangesRootTests(SynchronousTestCase):
+    """A library is missing where a program looks under another root."""
+
+    def test_words(self) -> None:
+        """The programs are found by name, wherever they are, and only whole."""
+        for text in (
+            "chroot",
+            "/usr/sbin/chroot",
+            "cd /srv && chroot . ls",
+            "x=$(unshare -r id)",
+            "exec bwrap --ro-bind / / sh",
+        ):
+            self.assertTrue(changes_root(text), text)
+        for text in ("", "ls", "chrooted", "my-chroot", "chroot.conf", "/etc/bwrapd"):
+            self.assertFalse(changes_root(text), text)
 
 
 class PerlTests(SynchronousTestCase):
