@@ -266,10 +266,24 @@ class Client:
         state: str | None = None,
         command: str | None = None,
         limit: int | None = None,
+        outcome: Literal["success", "failure"] | None = None,
+        code: int | None = None,
     ) -> AsyncIterator[RunInfo]:
-        """The runs that the server keeps, newest first; it asks for pages as needed."""
+        """
+        The runs that the server keeps, newest first; it asks for pages as needed.
+
+        @param outcome: only ended runs: those that exited with 0, or all others.
+        @param code: only runs that exited with this code.
+        """
         size = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
-        given = {"limit": str(size), "state": state, "command": command, "after": None}
+        given = {
+            "limit": str(size),
+            "state": state,
+            "outcome": outcome,
+            "code": None if code is None else str(code),
+            "command": command,
+            "after": None,
+        }
         left = limit
         while left is None or left > 0:
             query = urlencode({k: v for k, v in given.items() if v is not None})

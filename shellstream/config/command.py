@@ -110,7 +110,8 @@ class Command:
     )
     description: str = setting("One line for clients.", string, "", shared=False)
     get: bool = setting(
-        "Whether `GET /stream/NAME` may run it, not only POST.",
+        "Whether `GET /stream/NAME` may run it, not only POST; it always runs the "
+        "default command.",
         boolean,
         False,
         shared=False,

@@ -106,6 +106,16 @@ class State(Enum):
         self.ended = value not in ("queued", "running")
 
 
+class Outcome(Enum):
+    """
+    How an ended run went: a success exited with the code 0, every other one is a
+    failure.
+    """
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
 class Reason(Enum):
     """Why the daemon ended a run."""
 

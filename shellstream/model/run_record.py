@@ -11,7 +11,7 @@ from uuid import UUID
 from attrs import asdict, field, frozen
 
 from .checks import count, seconds, size
-from .events import End, OnDisconnect, Reason, State, rfc3339
+from .events import End, OnDisconnect, Outcome, Reason, State, rfc3339
 from .run_input import StdinState, Tty
 from .tables import setting
 
@@ -89,6 +89,8 @@ class RunQuery:
     @ivar visible: only runs of commands that match one of these patterns, in which
         C{*} stands for any text and C{?} for a character.
     @ivar owner: only runs of this principal.
+    @ivar outcome: only ended runs that went so.
+    @ivar code: only runs that exited with this code.
     """
 
     limit: int
@@ -97,6 +99,8 @@ class RunQuery:
     command: str | None = None
     visible: tuple[str, ...] = ("*",)
     owner: str | None = None
+    outcome: Outcome | None = None
+    code: int | None = None
 
 
 @frozen

@@ -14,6 +14,7 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
+from shellstream.model.events import Outcome
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.security.shares import Usage, UsageLedger, has_share
 
@@ -33,6 +34,15 @@ from .schema import (
     from_row,
     to_row,
 )
+
+#: An ended run has either outcome, one that goes on has none.
+_OUTCOMES = {
+    Outcome.SUCCESS: "(state = 'exited' AND code = 0)",
+    Outcome.FAILURE: (
+        "(state NOT IN ('queued', 'running', 'exited') "
+        "OR (state = 'exited' AND code <> 0))"
+    ),
+}
 
 #: How long a key is remembered even if its run is not, in microseconds of the age
 #: clock.
@@ -236,6 +246,7 @@ class Database:
             "state = ?": None if query.state is None else query.state.value,
             "command = ?": query.command,
             "principal = ?": query.owner,
+            "code = ?": query.code,
         }
         given = {term: value for term, value in wanted.items() if value is not None}
         terms, values = list(given), list(given.values())
@@ -243,6 +254,8 @@ class Database:
             patterns = " OR ".join("command GLOB ?" for _ in query.visible)
             terms.append(f"({patterns})")
             values.extend(query.visible)
+        if query.outcome is not None:
+            terms.append(_OUTCOMES[query.outcome])
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         last = "ORDER BY id DESC LIMIT ?"
         return list(self._runs(f"{where} {last}", *values, query.limit))

@@ -317,6 +317,22 @@ class CallTests(ClientTestCase):
             expected = [f"GET /runs?{query}", f"GET /runs?{query}&after=2"][:pages]
             self.assertEqual(self.server.asked, expected)
 
+    def test_references(self) -> None:
+        """References in documents become URLs, wherever they were."""
+        run = {"id": "1", "output": "../runs/1/output", "params": {"output": "x"}}
+        client = self.client(answering(json.dumps(run).encode()))
+        found = self.call(client.show("1"))
+        url = f"{client.server}/runs/1/output"
+        self.assertEqual(found, {**run, "output": url})
+        commands = {"commands": [{"name": "c", "stream": "stream/c"}]}
+        client = self.client(answering(json.dumps(commands).encode()))
+        (command,) = self.call(client.commands())
+        self.assertEqual(command["stream"], f"{client.server}/stream/c")
+        odds: list[Any] = [{"output": "//["}, {"output": 1}, {"runs": {"runs": [[1]]}}]
+        for odd in odds:
+            client = self.client(answering(json.dumps(odd).encode()))
+            self.assertEqual(self.call(client.show("1")), odd)
+
     def test_again(self) -> None:
         """An idempotent call without an answer is retried."""
         again = NoResponse("h")

@@ -45,6 +45,8 @@ class RunTests(ClientTestCase):
         for words in ((), ("say",), ("run", "say"), (f"{self.daemon.url}/stream/say",)):
             client = await self.done(*words, code=3)
             self.assertEqual((client.out, client.err), (b"out\n", b"err\n"))
+        failed = await self.done("ps", "--failed", "-q")
+        self.assertEqual(len(failed.out.splitlines()), 4)
 
     async def test_named_as_subcommand(self) -> None:
         """C{run} takes any name."""
@@ -72,6 +74,7 @@ class RunTests(ClientTestCase):
         await gate.passed_by(attached)
         self.assertEqual(await attached.ended(), 0)
         self.assertEqual((await self.done("ps", "-q")).out, b"")
+        self.assertEqual((await self.done("ps", "--failed", "-q")).out, b"")
         (found,) = await self.runs()
         self.assertEqual((found["id"], found["state"]), (run_id, "exited"))
         shown = await self.done("show", run_id)

@@ -27,7 +27,7 @@ from shellstream.model.errors import (
     RunNotRunning,
     RunUnknown,
 )
-from shellstream.model.events import OnDisconnect, Reason, State, Stream
+from shellstream.model.events import OnDisconnect, Outcome, Reason, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import RunQuery, RunRecord
 from shellstream.output.interfaces import IRun
@@ -251,6 +251,26 @@ class RunsContract(Contract):
         newest = self.result(runs.page(RunQuery(1)))
         self.assertEqual(newest, [self.record(ids[0])])
         self.assertEqual(newest[0].size, 5)
+
+    def test_outcome(self) -> None:
+        """Ended runs can be asked for by how they went."""
+        ids = [self.requested().record.id for _ in range(2)]
+        for run_id, how in zip(ids, ((0, None), (3, None)), strict=True):
+            self.exit(run_id, *how)
+        ids.append(self.requested().record.id)
+        self.exit(ids[-1], None, 9)
+        self.requested()
+
+        def page(**asked: Any) -> list[str]:
+            query = RunQuery(10, **asked)
+            return [each.id for each in self.result(self.runs().page(query))]
+
+        self.assertEqual(page(outcome=Outcome.SUCCESS), ids[:1])
+        self.assertEqual(page(outcome=Outcome.FAILURE), [ids[2], ids[1]])
+        self.assertEqual(page(code=3), ids[1:2])
+        self.assertEqual(page(code=0), ids[:1])
+        self.assertEqual(page(code=3, outcome=Outcome.SUCCESS), [])
+        self.assertEqual(page(state=State.EXITED, outcome=Outcome.FAILURE), ids[1:2])
 
     def test_signal(self) -> None:
         """A signal reaches only a running run."""

@@ -3,7 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from shellstream.client.api import Client
 from shellstream.client.errors import Usage
@@ -58,10 +58,13 @@ async def _ps(client: Client, args: Namespace) -> _Answer:
 async def _runs(client: Client, args: Namespace) -> AsyncIterator[RunInfo]:
     """The runs that the options choose, newest first."""
     # A queued run is newer than every running one.
-    states = [None] if args.all else ["queued", "running"]
+    states = [None] if args.all or args.failed else ["queued", "running"]
+    outcome: Literal["failure"] | None = "failure" if args.failed else None
     left = args.limit
     for state in states:
-        async for run in client.list(state=state, command=args.command, limit=left):
+        async for run in client.list(
+            state=state, command=args.command, limit=left, outcome=outcome
+        ):
             left = None if left is None else left - 1
             yield run
 

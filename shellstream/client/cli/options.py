@@ -255,6 +255,11 @@ SUBCOMMANDS = {
         (
             _option("-a", "--all", action="store_true", help="list ended runs too"),
             _option(
+                "--failed",
+                action="store_true",
+                help="list ended runs that did not exit with 0",
+            ),
+            _option(
                 "-n",
                 "--limit",
                 metavar="N",

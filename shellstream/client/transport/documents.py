@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from shellstream.client.errors import (
     ContractViolation,
@@ -63,7 +64,7 @@ class ServerApi:
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
         """
-        Ask for a JSON document.
+        Ask for a JSON document. Its references to outputs and streams become URLs.
 
         @param document: a document to send.
         """
@@ -73,10 +74,12 @@ class ServerApi:
             headers["content-type"] = "application/json"
         response = await self.request(method, path, headers, body)
         try:
-            return json.loads(await read_body(response, MAX_DOCUMENT))
+            found = json.loads(await read_body(response, MAX_DOCUMENT))
+            resolve_references(found, self.url + path)
         except (ValueError, RecursionError):
             why = "it is not JSON; is this a shellstream server?"
             raise ContractViolation(self.url + path, why) from None
+        return found
 
     async def call(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
@@ -88,6 +91,23 @@ class ServerApi:
             if method != "GET":
                 raise
         return await self.request_json(method, path, document)
+
+
+def resolve_references(document: Any, base: str) -> None:
+    """
+    Make URLs of the references in a run, a command, or a list of these: the server
+    writes them relative to the document's own URL (RFC 3986, 5).
+    """
+    if isinstance(document, list):
+        for each in document:
+            resolve_references(each, base)
+    elif isinstance(document, dict):
+        for name, value in document.items():
+            if name in ("runs", "commands"):
+                resolve_references(value, base)
+            elif name in ("output", "stream") and isinstance(value, str):
+                with suppress(ValueError):  # no reference at all
+                    document[name] = urljoin(base, value)
 
 
 def run_path(run: str) -> str:

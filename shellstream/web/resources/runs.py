@@ -5,12 +5,20 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from attrs import evolve
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
+from zope.interface import implementer
 
-from shellstream.model.errors import ParametersRefused, PathNotFound, RefusedParameter
-from shellstream.model.events import OnDisconnect, State
+from shellstream.model.errors import (
+    Busy,
+    ParametersRefused,
+    PathNotFound,
+    RefusedParameter,
+)
+from shellstream.model.events import OnDisconnect, Outcome, State
 from shellstream.model.run_record import RunQuery, to_document
+from shellstream.output.interfaces import IRun, IViewer
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
@@ -42,6 +50,9 @@ BATCH = 25
 #: The size of a page after which it has no more runs, whatever the client asks for, in
 #: bytes.
 MAX_PAGE_SIZE = 1 << 20
+
+#: The highest exit code (wait(2)).
+MAX_CODE = 255
 
 #: The members of a request for a run.
 _MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
@@ -82,8 +93,11 @@ class Runs(Resource):
 
     @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
-        query = Query.of(request, "state", "command", "limit", "after")
-        state = query.one_of("state", State)
+        query = Query.of(
+            request, "state", "outcome", "code", "command", "limit", "after"
+        )
+        state, outcome = query.one_of("state", State), query.one_of("outcome", Outcome)
+        code = query.number("code", 0, MAX_CODE)
         limit = query.number("limit", 1, MAX_PAGE) or PAGE
         after = query.text("after")
         if after is not None and not _ID.fullmatch(after):
@@ -91,11 +105,15 @@ class Runs(Resource):
         query.validate()
         command = query.text("command")
         root, following = to_root(request), None
-        query_of_page = RunQuery(limit, after, state, command)
+        query_of_page = RunQuery(
+            limit, after, state, command, outcome=outcome, code=code
+        )
         page, last = await _read_page(request.context.runs, query_of_page, root)
         if last is not None:
             fields = {
                 "state": state.value if state else None,
+                "outcome": outcome.value if outcome else None,
+                "code": None if code is None else str(code),
                 "command": command,
                 "limit": str(limit),
                 "after": last,
@@ -107,8 +125,16 @@ class Runs(Resource):
 
     @requires(Action.RUN)
     async def render_POST(self, request: Request) -> None:
+        query = Query.of(request, "wait")
+        if query.text("wait") not in (None, "end"):
+            query.refuse("wait", "must be end, or left out")
+        query.validate()
         runs, wanted = request.context.runs, _run_request(request)
         run, began = await runs.submit(wanted)
+        if query.text("wait") and not await EndWaiter(run).wait(request):
+            if request.disconnected:
+                return
+            raise Busy("the daemon is stopping; the run waits for the next one", 10)
         # A request that is repeated with its key has the same answer each time.
         request.setResponseCode(201 if began or wanted.key else 200)
         record, root = run.snapshot(), to_root(request)
@@ -155,6 +181,49 @@ def _page_document(page: Sequence[str], following: str | None) -> bytes:
     listed = f"[\n    {runs}\n  ]" if page else "[]"
     document = f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}\n'
     return document.encode()
+
+
+@implementer(IViewer)
+@define(eq=False)
+class EndWaiter:
+    """
+    A viewer that takes no output, and waits for the end of a run.
+
+    It counts as a viewer for a run that is cancelled without any. No command ever
+    waits for it.
+    """
+
+    _run: IRun
+    offset: int = field(default=0, init=False)
+    lossless: bool = field(default=False, init=False)
+    _waiting: Deferred[bool] = field(factory=Deferred, init=False)
+
+    def wait(self, request: Request) -> Deferred[bool]:
+        """Fires with whether a run has ended before the client has left."""
+        self._run.attach(self)
+        unsubscribe = self._run.log.subscribe(self._look)
+        request.on_disconnect = self.abort
+        if request.disconnected:
+            self.abort()
+        self._look()
+
+        def leave(ended: bool) -> bool:
+            unsubscribe()
+            self._run.detach(self)
+            return ended
+
+        return self._waiting.addCallback(leave)
+
+    def abort(self) -> None:
+        """The client has left, or the daemon gives the run back to the queue."""
+        if not self._waiting.called:
+            self._waiting.callback(False)
+
+    def _look(self) -> None:
+        log = self._run.log
+        self.offset = log.end  # or a command that pauses for viewers pauses for this
+        if log.closed and not self._waiting.called:
+            self._waiting.callback(True)
 
 
 def _run_request(request: Request) -> RunRequest:

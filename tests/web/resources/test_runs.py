@@ -1,9 +1,13 @@
 """Tests for L{shellstream.web.resources.runs}: runs that need no viewer."""
 
+import json
 from uuid import UUID
+
+from attrs import evolve
 
 from shellstream.config.loader import Config
 from shellstream.model.errors import CannotStart
+from shellstream.model.limits import Limits, OnFull, WhenBusy
 from tests.support.fakes import ECHO, SAY
 from tests.support.http import Connection
 from tests.support.web import FORM, JSON, RunsTestCase
@@ -70,6 +74,87 @@ class CreateTests(RunsTestCase):
         viewer.lose()
         self.clock.advance(SAY.limits.linger)
         self.assertEqual(self.started.child.signals, ["SIGTERM", "SIGCONT"])
+
+    def test_wait(self) -> None:
+        """With C{wait=end} the answer comes when the run has ended, and tells how."""
+        for code in (0, 3):
+            waiting = self.wait()
+            started = self.spawn.started[-1]
+            started.say(b"x" * 100)
+            self.assertEqual(waiting.wire.value(), b"")
+            started.exit(code)
+            self.assertEqual(waiting.reply().status, 201)
+            found = json.loads(waiting.reply().body)
+            self.assertEqual(found["end"]["code"], code)
+            self.assertEqual(found["size"], 100)
+        self.spawn.error = CannotStart("say", "its program was not found")
+        found = json.loads(self.wait().reply().body)
+        self.assertEqual(found["state"], "failed")
+
+    def test_wait_again(self) -> None:
+        """With a key the same answer comes again, at once for an ended run."""
+        first, second = (self.wait(idempotency_key="k") for _ in range(2))
+        self.started.exit(3)
+        third = self.wait(idempotency_key="k")
+        for each in (second, third):
+            self.assertEqual(each.reply().status, 201)
+            self.assertEqual(each.reply().body, first.reply().body)
+
+    def test_wait_left(self) -> None:
+        """
+        A client that waits counts as a viewer; when it leaves, the run goes on, unless
+        it asked for another end.
+        """
+        waiting = self.wait()
+        self.wait(on_disconnect="cancel").lose()
+        kept, cancelled = self.spawn.started
+        waiting.lose()
+        self.clock.advance(SAY.limits.linger)
+        self.assertEqual(kept.child.signals, [])
+        self.assertEqual(cancelled.child.signals, ["SIGTERM", "SIGCONT"])
+        waiting = self.wait(on_disconnect="cancel")
+        self.clock.advance(3600)
+        self.assertEqual(self.spawn.started[-1].child.signals, [])
+        for each in self.spawn.started:
+            each.exit()
+        self.assertEqual(self.registry.active, {})
+
+    def test_wait_pauses_nothing(self) -> None:
+        """A command that pauses without viewers does not pause for one that waits."""
+        limits = Limits(retain=1000, on_full=OnFull.PAUSE)
+        self.serve(Config(commands={"say": evolve(SAY, limits=limits)}, default="say"))
+        waiting = self.wait()
+        for _ in range(9):
+            self.started.say(b"x" * 500)
+            self.assertFalse(self.started.child.paused)
+        self.started.exit()
+        self.assertEqual(waiting.reply().status, 201)
+
+    def test_wait_stopped(self) -> None:
+        """A run that goes back to the queue when the daemon stops is told of."""
+        limits = Limits(when_busy=WhenBusy.QUEUE, max_running=1)
+        self.serve(Config(commands={"say": evolve(SAY, limits=limits)}, default="say"))
+        self.begin()
+        waiting = self.wait()
+        self.registry.supervisor.stop()
+        self.assertEqual(waiting.reply().status, 503)
+        self.assertIn("waits for the next one", waiting.reply().body.decode())
+
+    def test_wait_wrong(self) -> None:
+        """Nothing else can be waited for."""
+        self.ask("POST", "/runs?wait=start&x=1", b"{}")
+        self.assert_parameters(
+            self.problem(), wait="must be end, or left out", x="is unknown here"
+        )
+        self.assertEqual(self.spawn.started, [])
+
+    def wait(self, idempotency_key: str | None = None, **members: str) -> Connection:
+        """Start a run, and wait for its end on a connection of its own."""
+        connection = Connection(self.site)
+        headers = {} if idempotency_key is None else {"Idempotency-Key": "k"}
+        body = json.dumps(members).encode()
+        connection.request("POST", "/runs?wait=end", body, headers)
+        return connection
 
     def test_members(self) -> None:
         """Members that are not known, or of the wrong type, are named, all at once."""

@@ -78,6 +78,25 @@ class ListTests(RunsTestCase):
         self.assertIn("state=exited&command=say&limit=1&after=", found["next"])
         self.assertEqual(self.listed(found["next"].removeprefix("/runs")), self.ids[4:])
 
+    def test_outcomes(self) -> None:
+        """Ended runs can be asked for by their outcome and code, page by page."""
+        for run, code in zip(self.all, (0, 3, 3, 1), strict=False):
+            run.exit(code)
+        failed = self.ids[1:4]
+        self.assertEqual(self.listed("?outcome=success"), self.ids[4:])
+        self.assertEqual(self.listed("?outcome=failure"), failed)
+        self.assertEqual(self.listed("?code=3"), failed[1:])
+        self.assertEqual(self.listed("?code=0&outcome=failure"), [])
+        found = self.get("/runs?outcome=failure&code=3&limit=1")
+        self.assertIn("outcome=failure&code=3&limit=1&after=", found["next"])
+        self.assertEqual(self.listed(found["next"].removeprefix("/runs")), failed[2:])
+        self.ask("GET", "/runs?outcome=failed&code=256")
+        self.assert_parameters(
+            self.problem(),
+            outcome="must be one of success, failure",
+            code="must be an integer from 0 to 255",
+        )
+
     def test_states(self) -> None:
         """The list can be filtered by every state."""
         for state in State:
