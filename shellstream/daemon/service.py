@@ -3,14 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -20,14 +20,11 @@ from shellstream.config.command import Command, Invocation
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import ShellstreamError
-from shellstream.model.run_record import RunRecord
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
-from shellstream.process.orphans import end_orphans, find_orphans
 from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import ProcessTable
-from shellstream.process.run_processes import RunProcesses
+from shellstream.process.reaper import OrphanReaper, adopts_orphans
 from shellstream.process.spawn import spawn
 from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
@@ -53,6 +50,7 @@ from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authentic
 
 from .auth_policy import AuthPolicy
 from .errors import DaemonCannotStart, stopping_on
+from .left_processes import LeftProcesses
 from .listen_address import ListenAddress, own_names
 
 _log = Logger(namespace="shellstream")
@@ -68,8 +66,8 @@ TIDY = 600.0
 #: Seconds between two looks whether the state is still in its place.
 LOOK = 5.0
 
-#: Seconds between TERM and KILL for processes that a killed daemon left behind.
-GRACE = 5.0
+#: Seconds between two looks for adopted processes that have ended.
+REAPING_INTERVAL = 1.0
 
 
 def wall_clock() -> int:
@@ -122,6 +120,7 @@ class Daemon(Service):
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
+    _reaping: LoopingCall | None = field(default=None, init=False)
     #: Whether callers without credentials may have something open.
     _had_anonymous: bool = field(init=False)
 
@@ -182,6 +181,9 @@ class Daemon(Service):
         )
         self._had_anonymous = not self.auth_policy.required
         self._watching = self._repeat(self._revoke, REVOCATION_INTERVAL)
+        if adopts_orphans():
+            reaper = OrphanReaper(self._children)
+            self._reaping = self._repeat(reaper.look, REAPING_INTERVAL)
         record = self._audit_log.record
         self.site = Site(
             root(self.registry, self._authenticator, self._reactor, now, record),
@@ -198,6 +200,8 @@ class Daemon(Service):
         self._tidying.stop()
         self._looking.stop()
         self._watching.stop()
+        if self._reaping is not None:
+            self._reaping.stop()
         self.site.doStop()
         self.auth_policy.tokens.stop()
         stopping = self.registry.supervisor.stop()
@@ -294,14 +298,8 @@ class Daemon(Service):
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
         found: list[Any] = []
-        left: dict[str, list[RunProcesses]] = {}
-
-        def find_left(lost: list[RunRecord]) -> Collection[str]:
-            if lost:
-                left.update(self._find_orphans(lost))
-            return left
-
-        recovering = Deferred.fromCoroutine(self.registry.recover(find_left))
+        left = LeftProcesses(self._reactor, self._scanner)
+        recovering = Deferred.fromCoroutine(self.registry.recover(left.find))
         recovering.addBoth(found.append)
         (lost,) = found  # at once, since the reactor does not run yet
         if isinstance(lost, Failure):
@@ -309,8 +307,7 @@ class Daemon(Service):
             raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-        for run_id, sessions in left.items():
-            self._end_orphans(run_id, sessions)
+        left.end(self.registry.processes_gone)
         if self._state_dir is not None:
             sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
             sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
@@ -334,20 +331,9 @@ class Daemon(Service):
                 path=state_dir.aside.path,
             )
 
-    def _find_orphans(self, lost: list[RunRecord]) -> dict[str, list[RunProcesses]]:
-        table = ProcessTable()
-        for _ in table.fill(marks=True):  # whole: the reactor does not run yet
-            pass
-        return find_orphans(lost, table, self._scanner)
-
-    def _end_orphans(self, run_id: str, sessions: Iterable[RunProcesses]) -> None:
-        ending = [
-            Deferred.fromCoroutine(end_orphans(each, self._reactor, GRACE))
-            for each in sessions
-        ]
-        ended = gatherResults(ending, consumeErrors=True)
-        ended.addErrback(lambda failure: _log.failure("while ending orphans", failure))
-        ended.addCallback(lambda _: self.registry.processes_gone(run_id))
+    def _children(self) -> set[int]:
+        pids = (run.record.pid for run in self.registry.active.values())
+        return {pid for pid in pids if pid is not None}
 
     def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         protocol = ChildProtocol(run, self._reactor)

@@ -204,6 +204,13 @@ class Run:
         if self._reason is not None:
             return
         self._reason = reason
+        # Nobody may be left to see it: the operator finds here why a job went away.
+        _log.info(
+            "run {id} of {command} is ended: {reason}",
+            id=self.id,
+            command=self.command.name,
+            reason=reason.value,
+        )
         if self._child is None:
             self._end(Event.STOP, state=State.CANCELLED)
             return

@@ -25,7 +25,7 @@ from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.security.tokens import create_token
 from shellstream.storage.token_file import TokenFile
 from shellstream.storage.token_store import POLL_INTERVAL
-from tests.support.daemons import HERE, SIGNALS, WIDE, DaemonTestCase
+from tests.support.daemons import HERE, WIDE, DaemonTestCase
 from tests.support.http import Connection
 from tests.support.registries import CONFIG, limited
 from tests.support.tokens import unrecorded
@@ -101,21 +101,6 @@ class DaemonTests(DaemonTestCase):
         (started,) = self.spawn.started
         self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
         started.exit(None, 15)
-        self.stop(daemon)
-
-    def test_ignored_signals(self) -> None:
-        """
-        Children do not inherit ignored signals: the daemon installs handlers instead.
-        """
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        daemon = self.daemon(IN_MEMORY)
-        for number in SIGNALS:
-            handler = signal.getsignal(number)
-            self.assertIsNot(handler, signal.SIG_IGN)
-            assert callable(handler)
-            handler(number, None)
-        self.assertFalse(self.reactor.stopped)
         self.stop(daemon)
 
 

@@ -1,5 +1,7 @@
 """Tests for L{shellstream.runs.run}: how a run ends, on a clock of our own."""
 
+from twisted.logger import capturedLogs, formatEvent
+
 from shellstream.model.events import ExitStatus, Reason, State, Stream
 from shellstream.model.limits import Limits
 from shellstream.runs.run import Run
@@ -117,6 +119,20 @@ class CancelTests(RunTestCase):
         self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT", "SIGKILL"])
         self.exit(None, 9)
         self.assert_over(State.SIGNALED, Reason.CANCELLED)
+
+    def test_log(self) -> None:
+        """The log says why a run was ended, once, and nothing of one that exits."""
+        with capturedLogs() as logged:
+            self.run_.cancel(Reason.DISCONNECTED)
+            self.run_.cancel(Reason.CANCELLED)
+            self.child.lives = False
+            self.exit(None, 15)
+            self.begin()
+            self.start()
+            self.exit(0)
+        self.assertEqual(
+            [*map(formatEvent, logged)], ["run id of c is ended: disconnected"]
+        )
 
     def test_twice(self) -> None:
         """A second wish to end a run changes neither its reason nor its grace."""

@@ -1,0 +1,58 @@
+"""What the last daemon left running, if it was killed."""
+
+from collections.abc import Callable, Collection, Iterable
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from shellstream.model.run_record import RunRecord
+from shellstream.process.orphans import end_orphans, find_orphans
+from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.process_table import ProcessTable
+from shellstream.process.run_processes import RunProcesses
+
+_log = Logger(namespace="shellstream")
+
+#: Seconds between TERM and KILL.
+GRACE = 5.0
+
+
+@define(eq=False)
+class LeftProcesses:
+    """
+    The sessions that live of lost runs. They are found before the reactor runs, and
+    ended after that.
+    """
+
+    _clock: IReactorTime
+    _scanner: ProcessScanner
+    _sessions: dict[str, list[RunProcesses]] = field(factory=dict, init=False)
+
+    def find(self, lost: Iterable[RunRecord]) -> Collection[str]:
+        """The ids of the lost runs of which processes live."""
+        lost = tuple(lost)
+        if lost:
+            table = ProcessTable()
+            for _ in table.fill(marks=True):  # in one go: nothing else runs yet
+                pass
+            self._sessions = find_orphans(lost, table, self._scanner)
+        return self._sessions.keys()
+
+    def end(self, gone: Callable[[str], object]) -> None:
+        """End them, and call C{gone} with the id of each run when nothing is left."""
+        for run_id, sessions in self._sessions.items():
+            ending = Deferred.fromCoroutine(self._end(run_id, sessions, gone))
+            ending.addErrback(
+                lambda failure: _log.failure("while ending what is left", failure)
+            )
+
+    async def _end(
+        self, run_id: str, sessions: list[RunProcesses], gone: Callable[[str], object]
+    ) -> None:
+        try:
+            for each in sessions:
+                await end_orphans(each, self._clock, GRACE)
+        finally:
+            gone(run_id)
