@@ -1,7 +1,6 @@
 """TLS: which certificate clients see, and what happens to those who speak HTTP."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from zope.interface import implementer
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
 from shellstream.model.errors import ShellstreamError
-from shellstream.model.events import WallClock
+from shellstream.model.events import WallClock, utc
 from shellstream.security.certificates import fingerprint
 from shellstream.storage import tls_files
 from shellstream.storage.tls_files import CertifiedKey, TLSFileUnusable
@@ -216,7 +215,7 @@ class TLSService(Service):
 
     def _make_self_signed(self) -> CertifiedKey:
         folder, names = self._folder(), self._names()
-        now = datetime.fromtimestamp(self._wall_clock() // 1_000_000, UTC)
+        now = utc(self._wall_clock())
         if folder is not None:
             return tls_files.load_or_create(folder, names, now)
         _log.warn(

@@ -1,7 +1,7 @@
 """The events of a run's life, as values."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
 
@@ -12,6 +12,9 @@ from attrs import frozen
 WallClock = Callable[[], int]
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def rfc3339(time: int) -> str:
     """A time in microseconds since 1970, as RFC 3339 writes it in UTC."""
     seconds, micros = divmod(time, 1_000_000)
@@ -20,7 +23,15 @@ def rfc3339(time: int) -> str:
 
 @lru_cache(64)  # a viewer gets many chunks of the same second
 def _second(time: int) -> str:
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S}"
+    return f"{utc(time * 1_000_000):%Y-%m-%dT%H:%M:%S}"
+
+
+def utc(time: int) -> datetime:
+    """
+    A time in microseconds since 1970 as a date, by arithmetic: functions of the C
+    library end in 2038 where its C{time_t} has 32 bits (Debian 12 armhf).
+    """
+    return _EPOCH + timedelta(microseconds=time)
 
 
 class Stream(Enum):

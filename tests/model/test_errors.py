@@ -1,6 +1,9 @@
 """Tests for L{model.errors}, L{model.events} and the client's errors."""
 
+from datetime import datetime, tzinfo
 from http import HTTPStatus
+from typing import Self
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,6 +12,7 @@ from shellstream.client.cli.exit_codes import CODES
 from shellstream.model import errors
 from shellstream.model.errors import RefusedParameter, ShellstreamError, did_you_mean
 from shellstream.model.events import Chunk, Stream, rfc3339
+from shellstream.security.tokens import LAST_TIME
 
 #: One of each, with what a handler of it may rely on.
 RAISED = (
@@ -242,3 +246,17 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(rfc3339(1_767_225_600_000_001), "2026-01-01T00:00:00.000001Z")
         self.assertEqual(rfc3339(0), "1970-01-01T00:00:00.000000Z")
         self.assertEqual(rfc3339(-1), "1969-12-31T23:59:59.999999Z")
+
+    def test_beyond_2038(self) -> None:
+        """No function of the C library is asked, which may end in 2038."""
+
+        class ShortDates(datetime):
+            """Dates on a machine whose C{time_t} has 32 bits."""
+
+            @classmethod
+            def fromtimestamp(cls, time: float, tz: tzinfo | None = None) -> Self:
+                raise OverflowError("timestamp out of range for platform time_t")
+
+        with patch("shellstream.model.events.datetime", ShortDates):
+            self.assertEqual(rfc3339(1 << 51), "2041-05-10T11:56:53.685248Z")
+            self.assertEqual(rfc3339(LAST_TIME), "9999-12-31T23:59:59.999999Z")
