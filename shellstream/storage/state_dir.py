@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-import stat
 from collections.abc import Container, Iterable, Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -18,7 +17,11 @@ from .database import Database
 from .schema import DatabaseDamaged, damaged, why
 from .state.aside import Aside, AsideFull
 from .state.files import make_folder, read_through
+from .state.strict_modes import FolderUnsafe, check_content, check_folder
 from .state.wal import WalState, look_at_wal
+
+#: Neither follow a link nor wait for a pipe that stands in the place of a file.
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _LOG = ".log"
 _SET_ASIDE = ".log.damaged"
@@ -67,7 +70,8 @@ def default_state_dir(environ: Mapping[str, str]) -> Path | None:
 
 def is_unused(path: Path) -> bool:
     """Whether no daemon has left anything in a folder, as far as can be seen."""
-    return not any(os.path.lexists(path / name) for name in ("runs.db", "tokens.json"))
+    names = "runs.db", "tokens.json", "tokens.required"
+    return not any(os.path.lexists(path / name) for name in names)
 
 
 @define(eq=False)
@@ -107,17 +111,18 @@ class StateDir:
         history is put aside, together with its outputs.
 
         @raise StateDirBusy: if another daemon uses the folder.
-        @raise StateDirUnusable: if the folder cannot be written.
+        @raise StateDirUnusable: if the folder cannot be written or read, or another
+            user could change it.
         @raise DatabaseNewer: if a later version of this program made the history.
         """
         with ExitStack() as on_error:
             try:
                 make_folder(path)
-                writable = _check(path)
+                check_folder(path, os.geteuid())
+                check_content(path, os.geteuid())
                 lock = _take(path / "lock")
                 on_error.callback(os.close, lock)
                 self = cls(path, lock, clock)
-                self.notices += writable
                 self.notices += self.aside.notices()
                 self._open_database()
                 on_error.callback(self.database.close)
@@ -129,6 +134,8 @@ class StateDir:
                 where = Path(os.fsdecode(error.filename or path))
                 reason = os.strerror(error.errno or 0)
                 raise StateDirUnusable(where, reason) from None
+            except FolderUnsafe as error:
+                raise StateDirUnusable(error.path, str(error)) from None
             except AsideFull as error:
                 raise StateDirUnusable(path / "aside", str(error)) from None
             except sqlite3.Error as error:
@@ -277,37 +284,24 @@ class StateDir:
                     self.aside.take_output(Path(f"{self.outputs}/{run_id}{suffix}"))
 
 
-def _check(path: Path) -> list[str]:
-    """
-    Messages for the operator about other users who could change the folder.
-
-    @raise StateDirUnusable: if another user owns it, who could have put links to our
-        files there, or queued runs, or could remove tokens.
-    """
-    found = os.stat(path)
-    if found.st_uid not in (os.geteuid(), 0):
-        why = f"it belongs to another user ({found.st_uid}), who could change anything"
-        raise StateDirUnusable(path, why)
-    if found.st_mode & stat.S_IWOTH:
-        all_users = "may be written by all users of this machine"
-        return [f"{path} {all_users}; type: chmod 700 {path}"]
-    return []
-
-
 def _take(path: Path) -> int:
     """Lock a file while the descriptor is open, and write our process id into it."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(path, _OPEN, 0o600)
     with ExitStack() as on_error:
         on_error.callback(os.close, lock)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(lock, 20).decode("ascii", "replace").strip()
+            pid = os.read(lock, 20).strip().decode("ascii", "replace")
             holder = f" (process {pid})" if pid.isdecimal() else ""
             raise StateDirBusy(path.parent, holder) from None
+        # It may be another name of any file, made while others could write here.
+        if os.read(lock, 99).strip(b"0123456789\n"):
+            why = "it is not a lock of shellstream; look at it, and remove it"
+            raise StateDirUnusable(path, why)
         # Only for the message of the next one: the lock itself ends with the process.
         os.ftruncate(lock, 0)
-        os.write(lock, b"%d\n" % os.getpid())
+        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         on_error.pop_all()
     return lock
 
@@ -316,13 +310,14 @@ def _pepper(path: Path) -> bytes:
     """The random bytes in a file, which is made if it is missing or cut short."""
     # In a file of its own: a copy of the history alone must not be enough to try out
     # what a secret parameter was.
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(path, _OPEN, 0o600)
     with open(file, "r+b", buffering=0) as opened:
         found = opened.read(32)
         if len(found) < 32:
             found = os.urandom(32)
             opened.seek(0)
             opened.write(found)
+            os.fsync(file)
         return found
 
 

@@ -27,6 +27,7 @@ from shellstream.security.tokens import (
 )
 
 from .state.files import FileStamp, file_stamp, make_folder, sync_folder
+from .state.strict_modes import FolderUnsafe, check_folder
 
 #: The largest file, in bytes. A token may have many patterns of commands.
 _MAX_SIZE = 1 << 23
@@ -187,6 +188,7 @@ class TokenFile:
         with self._explained():
             make_folder(self.folder)
             home = os.stat(self.folder)
+            check_folder(self.folder, home.st_uid)
             with self._locked(home):
                 before = self.read_as_owner()
                 after = change(before)
@@ -273,6 +275,8 @@ class TokenFile:
                 f"{where} cannot be used for tokens: {os.strerror(error.errno or 0)}; "
                 "repair that, or choose another --state-dir"
             ) from None
+        except FolderUnsafe as error:
+            raise TokensUnusable(f"{error.path}: {error}") from None
 
 
 @contextmanager

@@ -138,12 +138,29 @@ class StateDirTests(SynchronousTestCase):
         self.assertIn("cannot hold the state: it belongs to another user", said)
         self.assertEqual(list(self.path.iterdir()), [])
 
-    def test_for_all(self) -> None:
-        """A directory that all users may write causes a notice."""
-        self.path.mkdir(parents=True)
-        self.path.chmod(0o777)
-        (said,) = self.open().notices
-        self.assertIn("may be written by all users of this machine; type: chmod", said)
+    def test_strict_modes(self) -> None:
+        """A folder that others may write, or with files of theirs, is not used."""
+        self.close(self.open())
+        (self.path / "lock").unlink()
+        (self.path / "mine").write_bytes(b"not a number")
+        for harm, name, said in (
+            (lambda: self.path.chmod(0o775), "", "other users may write to it"),
+            (lambda: (self.path / "lock").symlink_to("mine"), "lock", "not a regular"),
+            (
+                lambda: os.link(self.path / "mine", self.path / "lock"),
+                "lock",
+                "no lock",
+            ),
+        ):
+            with self.subTest(said=said):
+                harm()
+                self.assertIn(
+                    f"{self.path / name} cannot hold the state", self.unusable()
+                )
+                self.path.chmod(0o700)
+                (self.path / "lock").unlink(missing_ok=True)
+        self.assertEqual((self.path / "mine").read_bytes(), b"not a number")
+        self.open()
 
     def test_read_only(self) -> None:
         """A read-only directory fails at the start, not at the first run."""
@@ -154,10 +171,10 @@ class StateDirTests(SynchronousTestCase):
         self.assertIn(f"{self.path}/lock cannot hold the state: Read-only", said)
 
     def test_no_database(self) -> None:
-        """A database that SQLite cannot open is reported in words."""
-        (self.path / "runs.db").mkdir(parents=True)
+        """What stands in the place of the database is reported in words."""
+        (self.path / "runs.db").mkdir(0o755, parents=True)
         said = self.unusable()
-        self.assertIn("runs.db cannot hold the state: the files of the state", said)
+        self.assertIn("runs.db cannot hold the state: it is not a regular file", said)
         (self.path / "runs.db").rmdir()
         self.open()  # the lock was given back
 
