@@ -170,9 +170,12 @@ class Daemon(Service):
         self._tidying = self._repeat(self.registry.tidy, TIDY)
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
         now = Now(wall_clock, time.monotonic)
-        hosts = {*self._config.access.hosts, *own_names()}
+        exposed, hosts = self.auth_policy.exposed, self._config.access.hosts
+        # On loopback nobody comes by this machine's own name: only a page for which a
+        # host of the local network has taken that name could.
+        names = (*hosts, *own_names()) if exposed else hosts
         self._authenticator = Authenticator(
-            HostNames(patterns=hosts, exposed=self.auth_policy.exposed),
+            HostNames(patterns=names, exposed=exposed),
             self._config.access,
             self.auth_policy.tokens,
             self.auth_policy,

@@ -1,6 +1,7 @@
 """TLS: which certificate clients see, and what happens to those who speak HTTP."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
@@ -23,8 +26,10 @@ from shellstream.model.events import WallClock, utc
 from shellstream.security.certificates import fingerprint
 from shellstream.storage import tls_files
 from shellstream.storage.tls_files import CertifiedKey, TLSFileUnusable
+from shellstream.web.server.authentication import REVOCATION_INTERVAL
 from shellstream.web.server.problem_details import PROBLEM, problem
 
+from .client_certificates import ClientCertificates
 from .errors import stopping_on
 
 _log = Logger(namespace="shellstream")
@@ -71,9 +76,23 @@ class TLSProtocol(TLSMemoryBIOProtocol):
     """
 
     transport: Any  # a TCP one
+    connection: SSL.Connection
     #: Whether to go on reading after the last write, until the client has closed.
     lingers = False
     _begun = False
+
+    def __init__(self, service: "TLSService", *given: Any) -> None:
+        self._service = service
+        self._verified_by = service.certificates.store
+        super().__init__(*given)
+
+    def is_client_valid(self) -> bool:
+        """Whether a certificate that the client has shown is still valid."""
+        return self._service.certificates.is_valid(self, self._verified_by)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._service.certificates.discard(self)
+        super().connectionLost(reason)
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002  # Twisted's name
         if not self._begun:
@@ -94,17 +113,16 @@ class TLSProtocol(TLSMemoryBIOProtocol):
 
 
 def make_context(
-    certified: CertifiedKey, authorities: Iterable[Any], settings: TLS
+    certified: CertifiedKey, trusted: list[crypto.X509], settings: TLS
 ) -> SSL.Context:
     """
     The settings of new connections.
 
-    @param authorities: the certificates that may sign client certificates.
+    @param trusted: the certificates that may sign client certificates.
     @raise TLSFileUnusable: if OpenSSL refuses one of them.
     """
     try:
         leaf, *behind = map(crypto.X509.from_cryptography, certified.chain)
-        trusted = list(map(crypto.X509.from_cryptography, authorities))
         required = settings.client_certificate is ClientCertificate.REQUIRED
         context = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(certified.key),
@@ -162,20 +180,26 @@ class TLSService(Service):
     _reactor: Any
     _wall_clock: WallClock
     fingerprint: str | None = field(default=None, init=False)
+    certificates: ClientCertificates = field(init=False)
     _self_signed: CertifiedKey | None = field(default=None, init=False)
     _context: SSL.Context = field(init=False)
     _stamps: tuple[object, ...] = field(default=(), init=False)
     _last_error: str = field(default="", init=False)
-    _polling: LoopingCall | None = field(default=None, init=False)
+    _loops: list[LoopingCall] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.certificates = ClientCertificates(self._wall_clock)
 
     def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
         """The same factory over TLS."""
         wrapping = TLSMemoryBIOFactory(self, False, factory, self._reactor)
-        wrapping.protocol = TLSProtocol
+        wrapping.protocol = partial(TLSProtocol, self)  # type: ignore[assignment]
         return wrapping
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return SSL.Connection(self._context)
+        assert isinstance(protocol, TLSProtocol)
+        protocol.connection = SSL.Connection(self._context)
+        return protocol.connection
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -189,14 +213,20 @@ class TLSService(Service):
         if self._settings.certificate is None:
             self._load_first()
         if self._files:
-            self._polling = LoopingCall(self._poll)
-            self._polling.clock = self._reactor
-            self._polling.start(POLL_INTERVAL, now=False)
+            self._repeat(self._poll, POLL_INTERVAL)
+        if self._settings.client_ca is not None:
+            self._repeat(self.certificates.abort_invalid, REVOCATION_INTERVAL)
 
     def stopService(self) -> None:
         super().stopService()
-        if self._polling is not None:
-            self._polling.stop()
+        while self._loops:
+            self._loops.pop().stop()
+
+    def _repeat(self, call: Callable[[], object], interval: float) -> None:
+        loop = LoopingCall(call)
+        loop.clock = self._reactor
+        loop.start(interval, now=False)
+        self._loops.append(loop)
 
     @property
     def _files(self) -> list[str]:
@@ -234,7 +264,9 @@ class TLSService(Service):
         authorities: Iterable[Any] = ()
         if settings.client_ca is not None:
             authorities = tls_files.read_authorities(settings.client_ca)
-        self._context = make_context(certified, authorities, settings)
+        trusted = list(map(crypto.X509.from_cryptography, authorities))
+        self._context = make_context(certified, trusted, settings)
+        self.certificates.trust(trusted)
         leaf = certified.chain[0]
         until = leaf.not_valid_after_utc.date()
         return f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"

@@ -27,6 +27,15 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
 
 
+#: The value of a header, or those of several lines.
+HeaderValue = str | tuple[str, ...]
+
+
+def header_lines(value: HeaderValue) -> tuple[str, ...]:
+    """A header's value on each of its lines."""
+    return (value,) if isinstance(value, str) else value
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """C{" (did you mean …?)"} if something known looks like C{name}, or nothing."""
     size = len(name)
@@ -52,7 +61,8 @@ class ShellstreamError(Exception):
 
     @cvar status: the HTTP status of the response.
     @cvar text: the text of an error that always has the same one.
-    @ivar headers: headers of the response.
+    @ivar headers: headers of the response; of one that it has several times, all
+        values.
     @ivar extensions: extension members of the problem document (RFC 9457, 3.2).
     @ivar requested: the command that the request was about, and its parameters with
         secrets masked; for the audit.
@@ -67,13 +77,13 @@ class ShellstreamError(Exception):
         text: str = "",
         *,
         retry_after: int | None = None,
-        headers: Mapping[str, str] = {},
+        headers: Mapping[str, HeaderValue] = {},
         **extensions: object,
     ) -> None:
         """@param retry_after: seconds after which the same request may succeed."""
         super().__init__(text or self.text)
         again = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self.headers: Mapping[str, str] = {**headers, **again}
+        self.headers: Mapping[str, HeaderValue] = {**headers, **again}
         self.extensions: Mapping[str, object] = extensions
 
 
@@ -275,12 +285,16 @@ class Unauthenticated(ShellstreamError):
     def __init__(self, why: str = "this needs a token") -> None:
         super().__init__(
             f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
-            "--token-file FILE); twistd shellstream tokens make NAME makes one",
+            "takes $SHELLSTREAM_TOKEN or --token-file FILE). To make one, type on the "
+            "machine of this server: twistd shellstream tokens make NAME",
             # Bearer is for programs (RFC 6750, 3). For Basic a browser asks its user
-            # (RFC 7617, 2).
+            # (RFC 7617, 2). A line each: both in one are allowed (RFC 9110, 11.6.1),
+            # but many clients then find neither.
             headers={
-                "WWW-Authenticate": 'Bearer realm="shellstream", '
-                'Basic realm="shellstream", charset="UTF-8"'
+                "WWW-Authenticate": (
+                    'Bearer realm="shellstream"',
+                    'Basic realm="shellstream", charset="UTF-8"',
+                )
             },
         )
 

@@ -94,6 +94,17 @@ class Principal:
 ANONYMOUS = Principal(name="anonymous", grant=EVERYTHING, credential="none")
 
 
+#: The principal of requests to what needs no authentication: it may do nothing.
+STRANGER = Principal(
+    name="stranger", grant=Grant(actions=frozenset()), credential="none"
+)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name, in any case, is that of callers without a credential."""
+    return name.casefold() in (ANONYMOUS.name, STRANGER.name)
+
+
 @frozen
 class Caller:
     """

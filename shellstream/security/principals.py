@@ -10,7 +10,7 @@ from attrs import frozen
 from shellstream.model.checks import Check, check, list_of, matching, string
 from shellstream.model.tables import Table, setting
 
-from .authorization import ANONYMOUS, Grant, Principal
+from .authorization import Grant, Principal, is_reserved
 
 #: In C{proxies}: every peer on a UNIX socket.
 UNIX = "unix"
@@ -120,7 +120,7 @@ class AccessSettings:
         """The principal with a name that a proxy sent; L{None} if it has no entry."""
         known = self.known.get(name) or self.known.get(ANY_NAME)
         # No user may pass for all others, or for clients without a credential.
-        if known is None or name == ANY_NAME or name == ANONYMOUS.name:
+        if known is None or name == ANY_NAME or is_reserved(name):
             return None
         return Principal(name=name, grant=known.grant, credential="proxy")
 
@@ -157,7 +157,7 @@ def _known(table: Table) -> KnownPrincipal:
     if table.name == ANY_NAME and known.certificates:
         allowed = "certificates only beside the name of one principal"
         table.report("certificates", repr(list(known.certificates)), allowed)
-    if table.name == ANONYMOUS.name:
-        table.report("commands", "the name 'anonymous'", "another name")
+    if is_reserved(table.name):
+        table.report("commands", f"the name {table.name!r}", "another name")
     table.report_unknown()
     return known

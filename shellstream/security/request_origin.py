@@ -7,7 +7,7 @@ request are checked, whatever credentials it carries.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
@@ -19,6 +19,9 @@ _HOST = re.compile(
     r"(?:\[([0-9a-fA-F:.]+)(?:%[A-Za-z0-9._~-]+)?\]|([A-Za-z0-9._-]*[A-Za-z0-9_-]\.?))"
     r"(?::[0-9]{0,5})?"  # the port may be empty (RFC 3986, 3.2.3)
 )
+
+#: The headers of L{origin_of}; a request has each at most once.
+_ONE_EACH = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "referer")
 
 _LOCAL = ("localhost", "*.localhost")  # never another machine's (RFC 6761, 6.3)
 
@@ -78,20 +81,29 @@ class RequestOrigin(Enum):
 
 
 def origin_of(
-    header: Callable[[str], str | None], origins: Collection[str] = ()
+    headers: Callable[[str], Sequence[str]], origins: Collection[str] = ()
 ) -> RequestOrigin:
     """
     The kind of page that made a browser send a request (Fetch Metadata; RFC 6454).
 
-    @param header: returns a header of the request, by its name in lower case. Programs
-        other than browsers send none of these headers.
+    @param headers: returns all headers of a name in lower case. Programs other than
+        browsers send none of these.
     @param origins: the origins that may do what pages of this daemon may.
     """
+    if any(len(headers(name)) > 1 for name in _ONE_EACH):
+        return RequestOrigin.OTHER  # no browser sends two; a proxy may read the other
+
+    def header(name: str) -> str | None:
+        return next(iter(headers(name)), None)
+
     origin, site = header("origin"), header("sec-fetch-site")
     if origin is not None and origin in origins:
         return RequestOrigin.LISTED
     if site is not None:  # better than comparing with Host, which proxies rewrite
-        if site == "none" or (site == "same-origin" and origin != "null"):
+        if site == "same-origin" and origin != "null":
+            return RequestOrigin.OWN
+        # An address that was typed has no page, and so no Origin.
+        if site == "none" and (origin is None or _netloc(origin) == header("host")):
             return RequestOrigin.OWN
         followed = header("sec-fetch-mode") == "navigate"
         shown = header("sec-fetch-dest") == "document"
@@ -101,6 +113,11 @@ def origin_of(
     # Over plain HTTP browsers send no Fetch Metadata, and with GET no Origin.
     # Programs other than browsers send neither.
     page = header("referer") if origin is None else origin
-    if page is None or page.partition("://")[2].partition("/")[0] == header("host"):
+    if page is None or _netloc(page) == header("host"):
         return RequestOrigin.OWN
     return RequestOrigin.LINK if origin is None else RequestOrigin.OTHER
+
+
+def _netloc(url: str) -> str:
+    """The host and port of a URL, as C{Host} has them."""
+    return url.partition("://")[2].partition("/")[0]

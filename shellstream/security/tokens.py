@@ -13,7 +13,7 @@ from shellstream.model.checks import NotAllowed, integers, matching, string
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.tables import Mistake, Table
 
-from .authorization import Grant, Principal, grant_document
+from .authorization import STRANGER, Grant, Principal, grant_document, is_reserved
 
 #: Tokens by their ids.
 TokenTable = Mapping[str, "Token"]
@@ -100,18 +100,28 @@ class SavedTokens:
 
 def token_name(text: str) -> str:
     """
-    Check the name of a token.
+    Check the name of a new token.
 
     @raise NotAllowed: if it is malformed or reserved. Names that look like an id are
         refused: the token tool takes either.
     """
-    reserved = text.casefold() == "anonymous" or ID.fullmatch(text)
-    if reserved or not _NAME.fullmatch(text):
+    if is_reserved(text) or ID.fullmatch(text) or not _NAME.fullmatch(text):
         raise NotAllowed(
             "a name of up to 64 letters, digits and . _ @ - that begins with a letter "
-            "or a digit, and is neither 'anonymous' nor eight of the digits 0 to f"
+            "or a digit, and is neither 'anonymous', 'stranger' nor eight of the "
+            "digits 0 to f"
         )
     return text
+
+
+def _kept_name(text: str) -> str:
+    """
+    The name of a token in a file. Earlier versions made some with the name 'stranger':
+    a daemon must not stop for these.
+
+    @raise NotAllowed: if it is malformed, or would belong to all without a credential.
+    """
+    return text if text.casefold() == STRANGER.name else token_name(text)
 
 
 def create_token(
@@ -244,7 +254,7 @@ def _token(table: Table) -> Token:
     digest = matching("[0-9a-f]{64}", "64 hexadecimal digits")
     token = Token(
         id=table.name,
-        name=table.read("name", string.then(token_name), ""),
+        name=table.read("name", string.then(_kept_name), ""),
         digest=table.read("sha256", digest, ""),
         grant=table.read_settings(Grant),
         created=table.read("created", _time, 0),

@@ -11,7 +11,7 @@ from shellstream.output.negotiation import prefers_html
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.audit import AuditEntry
-from shellstream.security.authorization import Action, Caller, Grant, Principal
+from shellstream.security.authorization import STRANGER, Action, Caller
 from shellstream.security.login_sessions import LoginSession
 from shellstream.security.request_origin import RequestOrigin
 from shellstream.web.resources.base import Resource
@@ -26,11 +26,6 @@ PUBLIC = frozenset({b"healthz", b"login"})
 
 #: Methods that change nothing (RFC 9110, 9.2.1).
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
-
-#: The principal of requests to these: it may do nothing.
-_STRANGER = Principal(
-    name="stranger", grant=Grant(actions=frozenset()), credential="none"
-)
 
 #: The header in which a script of our page sends the CSRF token.
 CSRF_HEADER = "shellstream-csrf"
@@ -86,6 +81,7 @@ class AccessControl(TwistedResource):
         authenticator = self._authenticator
         request.address = authenticator.client_address(request)
         authenticator.check_host(request)
+        authenticator.check_certificate(request)
 
         # Origin. What it forbids depends on the rule; but a browser sends a preflight
         # without credentials, so that is answered here.
@@ -141,6 +137,7 @@ class AccessControl(TwistedResource):
         """
         request.address = self._authenticator.client_address(request)
         self._authenticator.check_host(request)
+        self._authenticator.check_certificate(request)
         if self._authenticator.origin(request) is RequestOrigin.LISTED:
             _share(request)
         request.context = self._identify(request)
@@ -152,7 +149,7 @@ class AccessControl(TwistedResource):
         # Proxies ask OPTIONS of the root, to see whether anybody answers.
         asked = request.method == b"OPTIONS" and request.postpath == [b""]
         if asked or request.postpath[0] in PUBLIC:
-            caller = Caller(_STRANGER, request.address)
+            caller = Caller(STRANGER, request.address)
             return RequestContext(AuthorizedRuns(self._runs, caller, self._record))
         session = authenticator.find_session(request)
         principal = authenticator.authenticate(request, session)

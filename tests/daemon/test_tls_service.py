@@ -20,11 +20,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
+from shellstream.daemon.client_certificates import AT_ONCE
 from shellstream.daemon.listener import SiteFactory
 from shellstream.daemon.tls_service import POLL_INTERVAL, TLSService
 from shellstream.security.certificates import fingerprint, identity_of
 from shellstream.storage.tls_files import read_certified_key
 from shellstream.web import Site
+from shellstream.web.server.authentication import REVOCATION_INTERVAL
 from shellstream.web.server.channel import LINGER
 from tests.support.handshakes import Handshake, client_context
 from tests.support.http import NoContent, Wire
@@ -41,7 +43,7 @@ class TLSTestCase(SynchronousTestCase):
     """A daemon's TLS, and files for it."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock, self.now = Clock(), 10**15
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.authority = trustme.CA()
@@ -63,7 +65,7 @@ class TLSTestCase(SynchronousTestCase):
         """A service that has started."""
         settings = settings or TLS(certificate=self.cert, key=self.key)
         service = TLSService(
-            settings, lambda: folder, lambda: ["vm"], self.clock, lambda: 10**15
+            settings, lambda: folder, lambda: ["vm"], self.clock, lambda: self.now
         )
         service.privilegedStartService()
         service.startService()
@@ -349,7 +351,7 @@ class ClientCertificateTests(TLSTestCase):
     """Clients may or must present a certificate."""
 
     def serve(self, wanted: ClientCertificate) -> None:
-        self.start(
+        self.service = self.start(
             TLS(
                 certificate=self.cert,
                 key=self.key,
@@ -396,6 +398,50 @@ class ClientCertificateTests(TLSTestCase):
                 found = self.connect(client)
                 self.assertIn(alert, str(found.error))
                 self.assertTrue(found.transport.disconnecting)
+
+    def ann(self, **rest: Any) -> SSL.Context:
+        """A client with a certificate of the authority."""
+        issued = self.authority.issue_cert("ann.test", **rest)
+        cert, key = str(self.folder / "ann.pem"), str(self.folder / "ann.key")
+        issued.cert_chain_pems[0].write_to_path(cert)
+        issued.private_key_pem.write_to_path(key)
+        return client_context(cert=cert, key=key)
+
+    def test_expires(self) -> None:
+        """A certificate that expires on an open connection ends that."""
+        self.serve(ClientCertificate.OPTIONAL)
+        now = datetime.now(UTC)
+        soon = self.connect(self.ann(not_after=now + timedelta(hours=1)))
+        later = self.connect(self.ann(not_after=now + timedelta(hours=3)))
+        none = self.connect()
+        self.assertTrue(soon.server.is_client_valid())
+        self.now = int((now + timedelta(hours=2)).timestamp() * 1_000_000)
+        valid = [each.server.is_client_valid() for each in (soon, later, none)]
+        self.assertEqual(valid, [False, True, True])
+        self.clock.advance(REVOCATION_INTERVAL)
+        ended = [each.transport.disconnected for each in (soon, later, none)]
+        self.assertEqual(ended, [True, False, False])
+
+    def test_authority_gone(self) -> None:
+        """A certificate whose authority is taken away ends open connections, too."""
+        self.serve(ClientCertificate.REQUIRED)
+        client, other = self.ann(), trustme.CA()
+        known = [self.connect(client) for _ in range(AT_ONCE + 1)]
+        unasked = self.connect(client)  # has made no request until the change
+        self.assertTrue(all(each.server.is_client_valid() for each in known))
+        pems = [self.authority.cert_pem.bytes(), other.cert_pem.bytes()]
+        Path(self.ca).write_bytes(b"".join(pems))
+        self.clock.advance(POLL_INTERVAL)
+        self.assertTrue(known[0].server.is_client_valid())
+        other.cert_pem.write_to_path(self.ca)
+        self.clock.advance(POLL_INTERVAL)
+        self.assertFalse(known[-1].server.is_client_valid())
+        self.assertFalse(unasked.server.is_client_valid())
+        self.clock.pump([REVOCATION_INTERVAL] * 2)
+        for each in (*known, unasked):
+            self.assertTrue(each.transport.disconnected)
+            each.server.connectionLost()
+        self.assertEqual(self.service.certificates._shown, {})
 
     def test_not_asked_for(self) -> None:
         """Without an authority no client is asked for a certificate."""

@@ -1,5 +1,7 @@
 """Tests for a daemon's host names, and for browsers' headers about other sites."""
 
+from collections import defaultdict
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -99,7 +101,16 @@ class OriginTests(SynchronousTestCase):
 
     def site(self, origins: tuple[str, ...] = (), /, **headers: str) -> RequestOrigin:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return origin_of(named.get, origins)
+        return origin_of(lambda name: [named[name]] if name in named else [], origins)
+
+    def test_twice(self) -> None:
+        """A header that comes twice is refused: the other may be read elsewhere."""
+        for name in ("origin", "sec-fetch-site", "sec-fetch-dest", "referer"):
+            for pair in (("http://x", "http://evil.example"), ("none", "none")):
+                headers = defaultdict[str, list[str]](list)
+                headers.update({"host": ["x"], name: list(pair)})
+                found = origin_of(headers.__getitem__)
+                self.assertIs(found, RequestOrigin.OTHER, name)
 
     def test_none(self) -> None:
         """curl and its like ask by themselves."""
@@ -109,6 +120,8 @@ class OriginTests(SynchronousTestCase):
         """Requests of our own pages, and typed addresses, are our own."""
         self.assertIs(self.site(host="x:1", origin="http://x:1"), RequestOrigin.OWN)
         self.assertIs(self.site(sec_fetch_site="none"), RequestOrigin.OWN)
+        typed = self.site(host="x:1", origin="http://x:1", sec_fetch_site="none")
+        self.assertIs(typed, RequestOrigin.OWN)
         for origin in ({}, {"origin": "https://proxy.test"}):
             found = self.site(host="x", sec_fetch_site="same-origin", **origin)
             self.assertIs(found, RequestOrigin.OWN)
@@ -125,6 +138,8 @@ class OriginTests(SynchronousTestCase):
             {"sec_fetch_site": "cross-site"},
             {"sec_fetch_site": ""},
             {"sec_fetch_site": "same-origin", "origin": "null"},
+            {"sec_fetch_site": "none", "origin": "null"},
+            {"sec_fetch_site": "none", "origin": "http://evil.example"},
             {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
             {
                 "sec_fetch_site": "cross-site",

@@ -105,7 +105,11 @@ def _dechunk(reply: Reply) -> None:
 def _fields(lines: list[str]) -> dict[str, str]:
     pairs = [line.split(": ", 1) for line in lines]
     fields = {name.lower(): value for name, value in pairs}
-    assert len(fields) == len(pairs), f"a header twice: {lines}"
+    challenges = [value for name, value in pairs if name == "WWW-Authenticate"]
+    if challenges:  # the one that a response has several times
+        fields["www-authenticate"] = ", ".join(challenges)
+    more = max(0, len(challenges) - 1)
+    assert len(fields) + more == len(pairs), f"a header twice: {lines}"
     return fields
 
 

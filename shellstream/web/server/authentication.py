@@ -1,7 +1,6 @@
 """Who sends a request: by token, login cookie, client certificate or trusted proxy."""
 
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -14,6 +13,8 @@ from shellstream.security.login_throttle import LoginThrottle
 from shellstream.security.principals import AccessSettings
 from shellstream.security.request_origin import HostNames, RequestOrigin, origin_of
 
+from .connection_limits import transport_peer
+from .forwarded import forwarded_for, x_forwarded_for
 from .refusal_audit import host_of
 from .request import Request
 
@@ -74,25 +75,52 @@ class Authenticator:
         if hosts and not self.names.allow(hosts[0]):
             raise WrongHost(hosts[0])
 
+    def check_certificate(self, request: Request) -> None:
+        """
+        @raise Unauthenticated: if its connection has shown a certificate that has
+            become invalid since.
+        """
+        is_valid = getattr(request.channel.transport, "is_client_valid", None)
+        if is_valid is not None and not is_valid():
+            raise Unauthenticated(
+                "the client certificate of this connection has expired, or its "
+                "authority is not trusted any more; connect again, with another one"
+            )
+
     def origin(self, request: Request) -> RequestOrigin:
         """The kind of page that made a browser send a request."""
-        return origin_of(request.header, self.access.origins)
+        return origin_of(request.header_lines, self.access.origins)
 
     def client_address(self, request: Request) -> str:
         """Where a request is from, as far as trusted proxies say."""
         peer = host_of(request.getClientAddress())
-        if not self.access.is_proxy(peer):
+        # Not the address of a PROXY header: its sender may write any.
+        if not self._is_from_proxy(request) or not (
+            peer == host_of(transport_peer(request.channel.transport))
+            or self.access.is_proxy(peer)
+        ):
             return peer
-        lines = request.header_lines("x-forwarded-for")
-        hops = [each.strip() for line in lines for each in line.split(",")]
+        found = {
+            self._first_stranger(hops) or peer
+            for hops in (
+                x_forwarded_for(request.header_lines("x-forwarded-for")),
+                forwarded_for(request.header_lines("forwarded")),
+            )
+            if hops
+        }
+        # A proxy that writes one of the two headers passes the client's other one on:
+        # if they disagree, neither is believed.
+        return found.pop() if len(found) == 1 else peer
+
+    def _first_stranger(self, hops: Sequence[str | None]) -> str | None:
+        """The last hop that is no trusted proxy, as each proxy appends its client."""
         for hop in reversed(hops):
-            try:
-                ip_address(hop)
-            except ValueError:
-                break
-            if not self.access.is_proxy(hop):
+            if hop is None or not self.access.is_proxy(hop):
                 return hop
-        return peer
+        return None
+
+    def _is_from_proxy(self, request: Request) -> bool:
+        return self.access.is_proxy(host_of(transport_peer(request.channel.transport)))
 
     def authenticate(self, request: Request, session: LoginSession | None) -> Principal:
         """
@@ -206,13 +234,13 @@ class Authenticator:
         except ValueError as error:
             raise Unauthenticated(f"the certificate cannot be read: {error}") from None
         expires = int(identity.not_after.timestamp() * 1_000_000)
+        if expires <= self.wall():  # of an endpoint that is not ours, as ssl:
+            raise Unauthenticated("the client certificate has expired")
         return self.access.by_certificate(identity.names, expires)
 
     def _by_proxy(self, request: Request) -> Principal | None:
         header = self.access.user_header
-        if header is None or not self.access.is_proxy(
-            host_of(request.getClientAddress())
-        ):
+        if header is None or not self._is_from_proxy(request):
             return None
         names = request.header_lines(header)
         if not names:

@@ -67,6 +67,7 @@ from shellstream.model.errors import (
     RequestMalformed,
     RequestTooSlow,
     ShellstreamError,
+    header_lines,
 )
 from shellstream.security.audit import AuditEntry
 
@@ -75,6 +76,7 @@ from .connection_limits import (
     RETRY_AFTER,
     ConnectionLimiter,
     SharedQuota,
+    announces_peer,
     client_of,
 )
 from .immediate_write import write_now
@@ -169,6 +171,9 @@ class Channel(HTTPChannel):
     _wait = _Wait.FIRST
     _granted = 0.0
     _admitted = True
+    #: The client that it counts for, and whether a PROXY header will tell that.
+    _client: str | None = None
+    _announced = False
     _linger: IDelayedCall | None = None
     _next_request: IDelayedCall | None = None
 
@@ -187,7 +192,10 @@ class Channel(HTTPChannel):
         scarce = hasattr(self.transport, "fileno") and site.is_scarce(
             self.transport.fileno()
         )
-        refusal = site.connections.admit(self.transport.getPeer(), scarce=scarce)
+        self._announced = announces_peer(self.transport)
+        if not self._announced:
+            self._client = client_of(self.transport.getPeer())
+        refusal = site.connections.admit(self._client, scarce=scarce)
         if refusal is None:
             site.channels.add(self)
             return
@@ -203,11 +211,10 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._held:
-            peer = client_of(self.transport.getPeer())
-            self.site.head_quota.release(peer, self._held)
+            self.site.head_quota.release(self._client, self._held)
             self._held = 0
         if self._admitted:
-            self.site.connections.release(self.transport.getPeer())
+            self.site.connections.release(self._client)
             self.site.channels.discard(self)
         elif self._linger is not None:
             self.site.lingering -= 1
@@ -246,12 +253,28 @@ class Channel(HTTPChannel):
         more = max(0, size - FREE_HEAD) - self._held
         if not more:
             return
-        quota, client = self.site.head_quota, client_of(self.transport.getPeer())
+        quota, client = self.site.head_quota, self._client
         if more < 0:
             quota.release(client, -more)
         elif not quota.acquire(client, more):
             raise Busy("too many requests are not complete", RETRY_AFTER)
         self._held += more
+
+    def _recognize(self) -> bool:
+        """
+        Count a connection for the client that a PROXY header has named; it is there
+        before the first byte for us. Returns whether the client may have it.
+        """
+        self._announced = False
+        client, connections = client_of(self.transport.getPeer()), self.site.connections
+        connections.release(self._client)
+        refusal = connections.admit(client)
+        if refusal is None:
+            self._client = client
+            return True
+        connections.admit(self._client)
+        self._refuse(refusal)
+        return False
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
@@ -385,7 +408,7 @@ class Channel(HTTPChannel):
             "Connection": "close",
             **error.headers,
         }.items():
-            headers.setRawHeaders(name, (value,))
+            headers.setRawHeaders(name, header_lines(value))
         phrase = HTTPStatus(error.status).phrase.encode()
         self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
         self.write(body)

@@ -1,8 +1,12 @@
 """How many connections one client, and all clients together, may have open."""
 
+from typing import Any
+
 from attrs import define, field
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
+from twisted.protocols.policies import ProtocolWrapper
 
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import Busy, ShellstreamError, TooManyConnections
@@ -15,6 +19,23 @@ RETRY_AFTER = 5
 
 #: Seconds between two lines of the log about connections that were refused.
 LOG_INTERVAL = 60.0
+
+
+def transport_peer(transport: Any) -> IAddress:
+    """The peer of the socket itself, whatever a PROXY header says of it."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    peer: IAddress = transport.getPeer()
+    return peer
+
+
+def announces_peer(transport: Any) -> bool:
+    """Whether a PROXY header will say who the client is (endpoint C{haproxy:})."""
+    while isinstance(transport, ProtocolWrapper):
+        if isinstance(transport, HAProxyProtocolWrapper):
+            return True
+        transport = transport.transport
+    return False
 
 
 def client_of(peer: IAddress) -> str | None:
@@ -90,13 +111,15 @@ class ConnectionLimiter:
     def __attrs_post_init__(self) -> None:
         self.admitted = SharedQuota(self._limits.connections, self._limits.per_address)
 
-    def admit(self, peer: IAddress, *, scarce: bool = False) -> ShellstreamError | None:
+    def admit(
+        self, client: str | None, *, scarce: bool = False
+    ) -> ShellstreamError | None:
         """
         Count a new connection; returns why it is refused, if it is.
 
+        @param client: see L{client_of}; L{None} while it is not known.
         @param scarce: whether there are hardly any descriptors left.
         """
-        client = client_of(peer)
         if not scarce and self.admitted.acquire(client):
             return None
         self._refused += 1
@@ -106,9 +129,9 @@ class ConnectionLimiter:
             return TooManyConnections(self.admitted.used_by(client), RETRY_AFTER)
         return Busy(f"{self.admitted.used} connections are open already", RETRY_AFTER)
 
-    def release(self, peer: IAddress) -> None:
-        """A connection that was admitted has closed."""
-        self.admitted.release(client_of(peer))
+    def release(self, client: str | None) -> None:
+        """A connection that was admitted for a client has closed."""
+        self.admitted.release(client)
 
     def _log_refused(self) -> None:
         self._log_call = None

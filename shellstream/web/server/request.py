@@ -20,9 +20,11 @@ from shellstream.model.errors import (
     BodyTooLarge,
     Busy,
     ContentCodingUnsupported,
+    HeaderValue,
     PathNotFound,
     RunFailed,
     ShellstreamError,
+    header_lines,
 )
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import AuditEntry
@@ -276,10 +278,10 @@ class Request(TwistedRequest):
         """Set the status code and its phrase (RFC 9110, 15)."""
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
 
-    def set_headers(self, headers: Mapping[str, str]) -> None:
+    def set_headers(self, headers: Mapping[str, HeaderValue]) -> None:
         """Set headers of the response."""
         for name, value in headers.items():
-            self.responseHeaders.setRawHeaders(name, (value,))
+            self.responseHeaders.setRawHeaders(name, header_lines(value))
 
     def respond(self, media_type: bytes, body: bytes) -> None:
         """Send a whole response."""

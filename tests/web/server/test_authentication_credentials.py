@@ -80,7 +80,42 @@ class CredentialTests(AuthenticationTestCase):
         """A request without a credential gets a challenge."""
         reply = self.ask("GET", "/runs")
         self.assertEqual(reply.status, 401)
-        self.assertIn("Authorization: Bearer TOKEN", self.problem(reply))
+        for each in (
+            "Authorization: Bearer TOKEN",
+            "$SHELLSTREAM_TOKEN",
+            "type on the machine of this server: twistd shellstream tokens make NAME",
+        ):
+            self.assertIn(each, self.problem(reply))
+
+    def test_challenges(self) -> None:
+        """Each challenge has a line of its own: many clients read only one in each."""
+        connection = Connection(self.site)
+        connection.ask("GET", "/runs")
+        lines = connection.wire.value().split(b"\r\n")
+        found = [each for each in lines if each.startswith(b"WWW-Authenticate:")]
+        self.assertEqual(
+            found,
+            [
+                b'WWW-Authenticate: Bearer realm="shellstream"',
+                b'WWW-Authenticate: Basic realm="shellstream", charset="UTF-8"',
+            ],
+        )
+
+    def test_certificate_gone(self) -> None:
+        """A client certificate that became invalid ends what its connection may do."""
+        token = self.tokens.make("alice")
+        connection = Connection(self.site)
+        named = {"Authorization": f"Bearer {token}"}
+        valid = [True, False, False]
+        connection.wire.is_client_valid = lambda: valid.pop(0)
+        self.assertEqual(connection.ask("GET", "/runs", headers=named).status, 200)
+        connection.wire.clear()
+        reply = connection.ask("GET", "/healthz", headers=named)
+        self.assertEqual(reply.status, 401)
+        self.assertIn("certificate of this connection has expired", self.problem(reply))
+        connection.wire.clear()
+        reply = connection.ask("POST", "/runs/1/stdin", b"x", named)
+        self.assertEqual(reply.status, 401)
 
     def test_long(self) -> None:
         """A credential that is too long is refused without a look-up."""
@@ -196,6 +231,8 @@ class ProxyTests(AuthenticationTestCase):
             ("9.9.9.9, 192.0.2.1", 429),  # its sender wrote the first
             ("192.0.2.1, 192.0.2.2", 401),
             ("junk", 401),
+            ("192.0.2.1:4711", 429),
+            ('"192.0.2.1"', 429),
         ):
             reply = self.ask_from(proxy, x_forwarded_for=hops, **wrong)
             self.assertEqual(reply.status, status, hops)

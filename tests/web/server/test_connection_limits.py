@@ -91,7 +91,7 @@ class LogTests(SynchronousTestCase):
         limiter = self.limiter(clock)
         with capturedLogs() as logged:
             for _ in range(1000):
-                limiter.admit(v4(1))
+                limiter.admit(client_of(v4(1)))
             self.assertEqual([each["refused"] for each in logged], [1])
             clock.advance(LOG_INTERVAL)
             self.assertEqual([each["refused"] for each in logged], [1, 997])
@@ -108,11 +108,11 @@ class LogTests(SynchronousTestCase):
         with capturedLogs() as logged:
             for _ in range(2):
                 for _ in range(3):
-                    limiter.admit(v4(1))
+                    limiter.admit(client_of(v4(1)))
                 clock.advance(LOG_INTERVAL)
                 clock.advance(LOG_INTERVAL)
                 for _ in range(min(2, limiter.admitted.used)):
-                    limiter.release(v4(1))
+                    limiter.release(client_of(v4(1)))
         self.assertEqual([each["refused"] for each in logged], [1, 1])
 
 
