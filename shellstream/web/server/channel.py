@@ -224,7 +224,9 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._linger is None and data:
+        if self._linger is not None or not data:
+            return
+        if not self._announced or self._recognize():
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:
