@@ -136,6 +136,7 @@ class Reason(Enum):
     DISCONNECTED = "disconnected"
     OUTPUT_LIMIT = "output-limit"
     SHUTDOWN = "shutdown"
+    ERROR = "error"
 
 
 class OnDisconnect(Enum):

@@ -57,7 +57,9 @@ class LogStorage(Protocol):
         """
         Keep the next chunk, before any viewer gets it.
 
-        @raise OSError: if that is impossible; nothing is appended after that.
+        Whatever it raises: nothing is appended after that.
+
+        @raise OSError: if that is impossible.
         """
 
     def read(self, offset: int, size: int) -> list[Chunk]:
@@ -104,11 +106,11 @@ class OutputLog:
     capacity: int
     _storage: LogStorage | None = None
     _publish_later: bool = False
-    _report: Callable[[OSError | LogDamaged], None] = lambda error: None
+    _report: Callable[[Exception], None] = lambda error: None
     written: int = field(init=False)
     end: int = field(init=False)
     closed: bool = field(default=False, init=False)
-    storage_error: OSError | LogDamaged | None = field(default=None, init=False)
+    storage_error: Exception | None = field(default=None, init=False)
     storage_closed: bool = field(default=False, init=False)
     _readable: LogStorage | None = field(init=False)  # the storage, while of use
     _write_failed: bool = field(default=False, init=False)
@@ -127,7 +129,7 @@ class OutputLog:
     def from_storage(
         cls,
         storage: LogStorage,
-        report: Callable[[OSError | LogDamaged], None] = lambda error: None,
+        report: Callable[[Exception], None] = lambda error: None,
     ) -> "OutputLog":
         """
         The closed log of an ended run.
@@ -168,7 +170,7 @@ class OutputLog:
         if self._readable is not None and not self._write_failed:
             try:
                 self._readable.append(chunk)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  # viewers have it from memory
                 self._storage_failed(error)
                 self._write_failed = True
         # Into memory even if the storage has it: live viewers share this very object.
@@ -247,7 +249,12 @@ class OutputLog:
         if self._write_failed:
             missing = self._readable.end < kept
             return kept if missing else min(kept, self._readable.start)
-        return min(kept, self._readable.reserve(size))
+        try:
+            return min(kept, self._readable.reserve(size))
+        except Exception as error:  # noqa: BLE001  # the append would fail as well
+            self._storage_failed(error)
+            self._write_failed = True
+            return self.reserve(size)
 
     def subscribe(
         self, wake: Callable[[], None], wake_late: Callable[[], None] | None = None
@@ -296,7 +303,7 @@ class OutputLog:
             start = start if resume is None else min(resume, start)
             raise OffsetGone(offset, min(start, self.end)) from error
 
-    def _storage_failed(self, error: OSError | LogDamaged) -> None:
+    def _storage_failed(self, error: Exception) -> None:
         if self.storage_error is None:  # a broken disk would repeat it for each chunk
             self.storage_error = error
             self._report(error)
@@ -328,7 +335,10 @@ class OutputLog:
         if self._storage is None:
             return
         self.storage_closed = True
-        self._storage.close()
+        try:
+            self._storage.close()
+        except Exception as error:  # noqa: BLE001  # there is nothing left to undo
+            self._storage_failed(error)
         if self._readable is not None and not self._write_failed:
             self._evict(len(self._chunks))  # all of it can be read from there
         self._readable = None

@@ -75,6 +75,7 @@ from .fair_turns import FairTurns, LaterCall
 from .formats import Format
 from .interfaces import IRun, IViewer, ViewOptions
 from .shared_encoding import SharedEncoding
+from .unforeseen import contained, log_unforeseen
 
 #: Seconds of silence after which a ping is sent: proxies and NAT drop connections
 #: that seem dead, most of them after 60 s.
@@ -166,6 +167,20 @@ class Viewer:
             unsubscribe()
 
     def _send_available(self) -> None:
+        try:
+            self._send()
+        except Exception:  # noqa: BLE001  # other viewers and the run go on
+            self._broke()
+
+    def _broke(self) -> None:
+        """Something unforeseen is being handled: log it, and cut the client off."""
+        run_id = self._run.record.id
+        log_unforeseen(run_id)
+        with contained(run_id):
+            self.abort()
+        self.stopProducing()
+
+    def _send(self) -> None:
         log, until, writes = self._run.log, self._until, 0
         while (
             self._unsubscribe is not None
@@ -231,7 +246,10 @@ class Viewer:
         if left <= 0:
             left = PING_INTERVAL
             if not self._paused:
-                self._write(self._format.ping(self.offset))
+                try:
+                    self._write(self._format.ping(self.offset))
+                except Exception:  # noqa: BLE001
+                    self._broke()
         if self._unsubscribe is not None:
             self._ping_timer = self._clock.callLater(left, self._ping_if_silent)
 

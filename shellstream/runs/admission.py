@@ -123,9 +123,12 @@ class Admission:
         """Let a run wait for its turn, however many others do."""
         theirs = self._queued[run.record.principal]
         last = self._turns[theirs[-1].id] if theirs else 0
-        self._turns[run.id] = max(last, self._turn) + 1
-        theirs.append(run)
-        insort(self.queue, run, key=lambda each: self._turns[each.id])
+        self._insert(run, max(last, self._turn) + 1)
+
+    def give_back(self, run: Run) -> None:
+        """Let a run wait that has had its turn in vain: it is among the next."""
+        self.leave(run)
+        self._insert(run, self._turn)
 
     def leave(self, run: Run) -> None:
         """Take a run's place away, if it has one."""
@@ -144,6 +147,11 @@ class Admission:
                 self._running[run.command.name].append(run)
                 return run
         return None
+
+    def _insert(self, run: Run, turn: int) -> None:
+        self._turns[run.id] = turn
+        for queue in (self._queued[run.record.principal], self.queue):
+            insort(queue, run, key=lambda each: self._turns[each.id])
 
     def _dequeue(self, run: Run) -> int:
         name = run.record.principal

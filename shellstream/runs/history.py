@@ -1,6 +1,7 @@
 """All runs as they are recorded. Only the history holds the store and the logs."""
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary, finalize
 
@@ -18,6 +19,7 @@ from shellstream.model.run_input import StdinState
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import OutputLog
+from shellstream.output.unforeseen import contained, log_unforeseen
 
 _log = Logger()
 
@@ -260,6 +262,9 @@ class History:
         except CannotRecord as error:
             _log.error("run {id}: {error}", id=record.id, error=error)
             return False
+        except Exception:  # noqa: BLE001  # an end must not be lost by any
+            log_unforeseen(record.id)
+            return False
         return True
 
     async def save_late(self, record: RunRecord) -> None:
@@ -278,27 +283,22 @@ class History:
             L{record_lost}: if this daemon is killed, too, the next one has to find
             them.
         """
-        log = self.logs.open_ended(record)
-        lost = evolve(
-            record,
-            state=State.LOST,
-            ended=self._wall(),
-            stdin=record.stdin and StdinState(offset=None, open=False),
-            start=log.start,
-            size=log.end,
-            stored=log.stored,
-        )
-        log.close()  # thousands may be lost at once: no file stays open for each
+        stdin = record.stdin and StdinState(offset=None, open=False)
+        lost = evolve(record, state=State.LOST, ended=self._wall(), stdin=stdin)
+        with contained(record.id):
+            log = self.logs.open_ended(record)
+            lost = evolve(lost, start=log.start, size=log.end, stored=log.stored)
+            log.close()  # thousands may be lost at once: no file stays open for each
         if left:
             self._left[record.id] = self._adopt(lost)
         else:
-            in_background(self.adopt_ended(lost))
+            in_background(self.adopt_ended(lost), lost.id)
         return lost
 
     def record_lost(self, run_id: str) -> RunRecord:
         """The processes of a lost run are gone. Returns how it ended."""
         record = self._left.pop(run_id).record
-        in_background(self.adopt_ended(record))
+        in_background(self.adopt_ended(record), run_id)
         return record
 
     def has_left(self, run_id: str) -> bool:
@@ -350,8 +350,6 @@ class History:
             self._removed += ids
 
 
-def in_background(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
-    """Begin work for which no caller waits. Its errors are logged."""
-    return Deferred.fromCoroutine(work).addErrback(
-        lambda failure: _log.failure("while looking after runs", failure)
-    )
+def in_background(work: Coroutine[Any, Any, Any], run_id: str) -> Deferred[Any]:
+    """Begin work for a run, for which no caller waits. Its errors are logged."""
+    return Deferred.fromCoroutine(work).addErrback(partial(log_unforeseen, run_id))

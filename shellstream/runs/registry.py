@@ -5,12 +5,14 @@ from collections.abc import Callable, Collection
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
     Busy,
+    CannotRecord,
     RunActive,
     RunForgotten,
     RunNotRunning,
@@ -22,6 +24,7 @@ from shellstream.model.run_input import StdinChunk, StdinState
 from shellstream.model.run_record import IdempotencyKey, RunQuery, RunRecord, next_id
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
+from shellstream.output.unforeseen import UNFORESEEN, log_unforeseen
 from shellstream.security.audit import AuditEntry
 
 from .admission import Admission
@@ -30,6 +33,8 @@ from .interfaces import IRuns, RunRequest
 from .reporter import RunReporter
 from .run import Run
 from .supervisor import RunSupervisor, Spawn
+
+_log = Logger()
 
 #: Seconds that the first viewer of a run that must have one is given to come, at
 #: least: it makes a request of its own, perhaps over a network that breaks.
@@ -140,8 +145,11 @@ class Registry:
         supervisor.admit(run)
         try:
             await history.add(run.record, key)
-        except ShellstreamError:
+        except CannotRecord:
             supervisor.drop(run)
+            raise
+        except Exception:
+            run.broke()  # not dropped: it may be recorded
             raise
         # Before the run can end: or its end would come first in the audit.
         self._reporter.report_request(run.record, request.by)
@@ -223,7 +231,9 @@ class Registry:
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough. Never fails."""
-        return in_background(self._history.tidy())
+        return Deferred.fromCoroutine(self._history.tidy()).addErrback(
+            lambda failure: _log.failure("while forgetting old runs", failure)
+        )
 
     def _record(self, request: RunRequest, invocation: Invocation) -> RunRecord:
         now, command = self.wall(), request.command
@@ -250,18 +260,21 @@ class Registry:
             command = self.config.command(record.command)
             given = {**record.params, **record.secrets}.items()
             invocation = command.invoke(given, record.stdin is not None, record.tty)
+            run = self._new(record, command, invocation)
         except ShellstreamError as error:
-            failed = evolve(
-                record,
-                state=State.FAILED,
-                failure=f"the configuration has changed: {error}",
-                secrets={},
-                ended=self.wall(),
-            )
-            in_background(self._history.adopt_ended(failed))
-            self._reporter.report_end(failed)
-            return
-        self.supervisor.requeue(self._new(record, command, invocation))
+            self._fail_queued(record, f"the configuration has changed: {error}")
+        except Exception:  # noqa: BLE001  # the other runs must have their turn
+            log_unforeseen(record.id)
+            self._fail_queued(record, UNFORESEEN)
+        else:
+            self.supervisor.requeue(run)
+
+    def _fail_queued(self, record: RunRecord, why: str) -> None:
+        """A run that another daemon left queued cannot be started."""
+        now = self.wall()
+        failed = evolve(record, state=State.FAILED, failure=why, secrets={}, ended=now)
+        in_background(self._history.adopt_ended(failed), failed.id)
+        self._reporter.report_end(failed)
 
     async def _running(self, run_id: str) -> Run:
         run = self.active.get(run_id)

@@ -8,6 +8,7 @@ from attrs import define, field
 from shellstream.model.events import Stream, WallClock
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import OutputLog
+from shellstream.output.unforeseen import contained
 from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
 
@@ -19,7 +20,7 @@ NEWS = 1 << 17
 @define(eq=False)
 class RunReporter:
     """
-    Reports that runs are created, start and end.
+    Reports that runs are created, start and end. Nothing that fails here stops a run.
 
     @ivar news: each event is a chunk, and a JSON document.
     """
@@ -30,21 +31,23 @@ class RunReporter:
 
     def report(self, event: str, record: RunRecord) -> None:
         """Send an event of a run to the subscribers."""
-        document = json.dumps({"event": event, "run": to_document(record)})
-        self.news.append(Stream.STDOUT, self._wall(), document.encode())
+        with contained(record.id):
+            document = json.dumps({"event": event, "run": to_document(record)})
+            self.news.append(Stream.STDOUT, self._wall(), document.encode())
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """Audit that a caller started a run. Call it before the run can end."""
-        self._audit(
-            AuditEntry.by_caller(
-                AuditAction.START,
-                caller,
-                command=record.command,
-                run=record.id,
-                params=record.params,
-                facts={"state": record.state.value},
+        with contained(record.id):
+            self._audit(
+                AuditEntry.by_caller(
+                    AuditAction.START,
+                    caller,
+                    command=record.command,
+                    run=record.id,
+                    params=record.params,
+                    facts={"state": record.state.value},
+                )
             )
-        )
 
     def report_join(self, record: RunRecord, caller: Caller) -> None:
         """Audit that a caller joined a run, which another may have started."""
@@ -57,19 +60,21 @@ class RunReporter:
     def report_end(self, record: RunRecord) -> None:
         """Audit the end of a run, and send it to subscribers, before viewers know."""
         self.report("ended", record)
-        end = record.end
-        self._audit(
-            AuditEntry(
-                action=AuditAction.END,
-                principal=record.principal,
-                command=record.command,
-                run=record.id,
-                facts={
-                    "state": end.state.value,
-                    "code": end.code,
-                    "signal": end.signal,
-                    "reason": None if end.reason is None else end.reason.value,
-                    "failure": record.failure,
-                },
+        with contained(record.id):
+            end = record.end
+            facts = {
+                "state": end.state.value,
+                "code": end.code,
+                "signal": end.signal,
+                "reason": None if end.reason is None else end.reason.value,
+                "failure": record.failure,
+            }
+            self._audit(
+                AuditEntry(
+                    action=AuditAction.END,
+                    principal=record.principal,
+                    command=record.command,
+                    run=record.id,
+                    facts=facts,
+                )
             )
-        )

@@ -1,7 +1,9 @@
 """One execution of a command, on this machine."""
 
+from collections.abc import Callable
+from functools import wraps
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -24,9 +26,12 @@ from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, StdinSt
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
+from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
 from .run_state import HAVE_PROCESS, OVER, Event, Phase, after
 from .stdin import Sink, Stdin
+
+P = ParamSpec("P")
 
 #: With C{sync = "always"}: how many bytes of output may wait for the disk, until the
 #: command has to wait as well.
@@ -86,6 +91,24 @@ class RunOwner(Protocol):
         """
 
 
+def _guarded(
+    method: Callable[Concatenate["Run", P], None],
+) -> Callable[Concatenate["Run", P], None]:
+    """
+    Wrap a method that is called from outside the run: what it raises goes to
+    L{Run.broke}, and not to the caller, who could do nothing about it.
+    """
+
+    @wraps(method)
+    def guarded(run: "Run", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(run, *args, **kwargs)
+        except Exception:  # noqa: BLE001  # it is logged there, and ends the run
+            run.broke()
+
+    return guarded
+
+
 @implementer(IRun)
 @define(eq=False)
 class Run:
@@ -104,6 +127,10 @@ class Run:
 
     #: How often KILL is sent to processes that keep appearing, or do not end.
     MOST_KILLS = 20
+
+    #: Seconds between looks whether a killed process is gone, though its end was not
+    #: told: far more than that takes. Then the run is lost.
+    AFTER_KILL = 10.0
 
     record: RunRecord
     command: Command
@@ -125,6 +152,7 @@ class Run:
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
     _kills: int = field(default=0, init=False)
+    _gone: bool = field(default=False, init=False)  # at the last look after KILL
     _awaits_viewers: bool = field(default=True, init=False)
     _last_output: float = field(default=0.0, init=False)
     _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
@@ -172,10 +200,16 @@ class Run:
         self._advance(Event.TURN)
         self.record = evolve(self.record, state=State.RUNNING, secrets={})
 
+    def wait_again(self) -> None:
+        """Its turn cannot be recorded: it waits for the next."""
+        self._advance(Event.WAIT)
+        self._restore_queued()
+
+    @_guarded
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
-        self._advance(Event.START)
         self._child = child
+        self._advance(Event.START)
         self.record = evolve(
             self.record, started=self._wall(), pid=child.pid, pid_start=child.start_time
         )
@@ -192,35 +226,56 @@ class Run:
         """The command's process could not be started."""
         self._end(Event.FAIL, state=State.FAILED, failure=why)
 
+    def broke(self) -> None:
+        """
+        Something unforeseen was raised while the run was looked after, and is being
+        handled: log it, and end the run. Never raises.
+        """
+        log_unforeseen(self.id)
+        with contained(self.id):
+            if self.has_ended:  # its outcome is fixed
+                self._abort_viewers()  # or they might wait for its end for ever
+            elif self._child is None:
+                self._end(Event.BREAK, state=State.FAILED, failure=UNFORESEEN)
+            elif self._status is not None:
+                if self.phase is not Phase.RUNNING:
+                    with contained(self.id):
+                        self._kill()  # what is left of its session
+                self._end_as_exited(Event.BREAK)
+            elif self.phase is Phase.RUNNING:
+                self.cancel(Reason.ERROR)
+            else:  # it is stopped already, but perhaps not as far as it should be
+                self._set_timer("kill", self.command.limits.grace, self._kill_session)
+
+    @_guarded
     def cancel(self, reason: Reason) -> None:
         """End all its processes: TERM, then KILL after the command's grace time."""
         if self.has_ended:
             return
+        if self._reason is None:
+            self._reason = reason
+            # Nobody may be left to see it: the operator finds here why a job went away.
+            _log.info(
+                "run {id} of {command} is ended: {reason}",
+                id=self.id,
+                command=self.command.name,
+                reason=reason.value,
+            )
+            if self._child is None:
+                self._end(Event.STOP, state=State.CANCELLED)
+                return
+            self._advance(Event.STOP)
+            self._stop_timers()  # one reason to stop is enough
+            self._set_timer("kill", self.command.limits.grace, self._kill_session)
+            # An interactive shell ignores TERM; a stopped process cannot act on it.
+            hang_up = () if self.record.tty is None else (SIGHUP,)
+            strays = reason not in _SPARE_STRAYS
+            self._child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
         if reason is Reason.SHUTDOWN or not (self._lossless or self._lossy):
             # A daemon that stops waits for no viewer: slow ones are cut off. Without
             # viewers, output that stays unread would keep the run from its end.
             self._awaits_viewers = False
             self.apply_backpressure()
-        if self._reason is not None:
-            return
-        self._reason = reason
-        # Nobody may be left to see it: the operator finds here why a job went away.
-        _log.info(
-            "run {id} of {command} is ended: {reason}",
-            id=self.id,
-            command=self.command.name,
-            reason=reason.value,
-        )
-        if self._child is None:
-            self._end(Event.STOP, state=State.CANCELLED)
-            return
-        self._advance(Event.STOP)
-        self._stop_timers()  # one reason to stop is enough
-        # An interactive shell ignores TERM; a stopped process cannot act on it.
-        hang_up = () if self.record.tty is None else (SIGHUP,)
-        strays = reason not in _SPARE_STRAYS
-        self._child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
-        self._set_timer("kill", self.command.limits.grace, self._kill_session)
 
     def signal(self, number: int) -> bool:
         """Send a signal to the session. Returns L{False} if there is none."""
@@ -239,6 +294,7 @@ class Run:
             raise NoInput
         return self._stdin.feed(chunk)
 
+    @_guarded
     def input_lost(self) -> None:
         """The child reads no more input, or is given no more."""
         if self._stdin is not None:
@@ -259,6 +315,7 @@ class Run:
         if self._child is not None:
             self._child.resize(tty)
 
+    @_guarded
     def attach(self, viewer: IViewer) -> None:
         # A command that pauses while it has no viewer pauses for each that it has,
         # too: or that one would miss output which was held back for viewers.
@@ -267,6 +324,7 @@ class Run:
         self._stop_timers("linger")
         self.apply_backpressure()
 
+    @_guarded
     def detach(self, viewer: IViewer) -> None:
         viewers = self._lossless if viewer in self._lossless else self._lossy
         if viewer in viewers:
@@ -274,6 +332,7 @@ class Run:
             self.apply_backpressure()
             self.await_viewer()
 
+    @_guarded
     def await_viewer(self, least: float = 0.0) -> None:
         """
         If it has to have a viewer and has none, begin to wait for one: it is cancelled
@@ -286,16 +345,16 @@ class Run:
             seconds = max(self.command.limits.linger, least)
             self._set_timer("linger", seconds, self.cancel, Reason.DISCONNECTED)
 
+    @_guarded
     def leave_queued(self) -> None:
         """Leave it to the next daemon: its viewers may come back then."""
         self._advance(Event.LEAVE)
-        secrets = self.invocation.secrets
-        self.record = evolve(self.record, state=State.QUEUED, secrets=secrets)
+        self._restore_queued()
         self._stop_timers()
         self._close_stdin(Busy("the daemon is stopping", 10))
-        for viewer in (*self._lossless, *self._lossy):
-            viewer.abort()
+        self._abort_viewers()
 
+    @_guarded
     def apply_backpressure(self) -> None:
         """
         Read the child's output, or leave it unread so that the child has to wait.
@@ -326,6 +385,7 @@ class Run:
             self._last_output = self._clock.seconds()
             (self._child.pause if paused else self._child.resume)()
 
+    @_guarded
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
         self._last_output = self._clock.seconds()
@@ -333,8 +393,11 @@ class Run:
         self._sync()
         self.apply_backpressure()
 
+    @_guarded
     def finished(self, status: ExitStatus) -> None:
         """The child is reaped, and all of its output was read."""
+        if self.has_ended:
+            return  # it was taken for lost
         self._status = status
         self._stop_timers("timeout", "idle", "linger")
         if self.phase is Phase.RUNNING:
@@ -343,6 +406,7 @@ class Run:
             self._advance(Event.EXIT)
             self._await_session()
 
+    @_guarded
     def publish_end(self, outcome: RunRecord) -> None:
         """The outcome is recorded: tell the viewers."""
         self._advance(Event.PUBLISH)
@@ -352,6 +416,7 @@ class Run:
     def _advance(self, event: Event) -> None:
         self.phase = after(self.phase, event)
 
+    @_guarded
     def _await_session(self) -> None:
         """End the run once nothing of it is left, or nothing more can be done."""
         child = self._child
@@ -360,7 +425,7 @@ class Run:
             self._end_as_exited(Event.SESSION_GONE)
             return
         if self._kills:
-            if self._kills == self.MOST_KILLS:
+            if self._kills >= self.MOST_KILLS:
                 text = "run {id}: processes are left that KILL does not end"
                 _log.error(text, id=self.id)
                 self._end_as_exited(Event.SESSION_GONE)
@@ -368,16 +433,34 @@ class Run:
             self._kill()  # what it began meanwhile
         self._set_timer("look", self.LOOK, self._await_session)
 
+    @_guarded
     def _kill_session(self) -> None:
-        self._advance(Event.KILL)
-        self._kill()
+        child = self._child
+        assert child is not None
+        if self.phase is Phase.KILLED:
+            # Output that waits for viewers keeps it from its end, and a daemon that was
+            # stopped has yet to read of it: so only the second look in a row counts.
+            gone = not (self._paused or child.session_lives())
+            if gone and self._gone:
+                self._end(Event.BREAK, state=State.LOST, failure=UNFORESEEN)
+                return
+            self._gone = gone
+        else:
+            self._kill()
+            self._advance(Event.KILL)
         if self.phase is Phase.REAPED:
             self._set_timer("look", self.LOOK, self._await_session)
+        else:
+            self._set_timer("kill", self.AFTER_KILL, self._kill_session)
 
     def _kill(self) -> None:
         assert self._child is not None
         self._kills += 1
         self._child.signal(SIGKILL)
+
+    def _restore_queued(self) -> None:
+        secrets = self.invocation.secrets
+        self.record = evolve(self.record, state=State.QUEUED, secrets=secrets)
 
     def _end_as_exited(self, event: Event) -> None:
         status = self._status
@@ -398,22 +481,34 @@ class Run:
 
     def _end(self, event: Event, *, state: State, **facts: Any) -> None:
         self._advance(event)
-        self._stop_timers()
-        self._close_stdin(RunNotRunning(state.value))
-        log = self.log
         outcome = evolve(
             self.record,
             state=state,
             reason=self._reason,
             ended=self._wall(),
-            start=log.start,
-            size=log.written,
-            stored=log.stored,
-            stdin=self._stdin_state(),
             secrets={},  # needed only to start it, and not to be kept any longer
             **facts,
         )
+        # What is tidied here must not keep the owner from what it has to free.
+        with contained(self.id):
+            self._stop_timers()
+        with contained(self.id):
+            self._close_stdin(RunNotRunning(state.value))
+        with contained(self.id):
+            log = self.log
+            outcome = evolve(
+                outcome,
+                start=log.start,
+                size=log.written,
+                stored=log.stored,
+                stdin=self._stdin_state(),
+            )
         self._owner.run_ended(self, outcome)
+
+    def _abort_viewers(self) -> None:
+        for viewer in (*self._lossless, *self._lossy):
+            with contained(self.id):
+                viewer.abort()
 
     def _stdin_state(self) -> StdinState | None:
         return None if self._stdin is None else self._stdin.state
@@ -428,6 +523,7 @@ class Run:
             written = self.log.written
             self._owner.sync(self).addCallback(lambda _: self._synced(written))
 
+    @_guarded
     def _synced(self, offset: int) -> None:
         self._syncing = False
         self.log.publish(offset)
@@ -437,6 +533,7 @@ class Run:
         if not self.has_ended:
             self.apply_backpressure()
 
+    @_guarded
     def _maybe_idle(self) -> None:
         limit = self.command.limits.idle_timeout
         assert limit is not None

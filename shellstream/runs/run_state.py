@@ -16,12 +16,14 @@ dropped: a command never runs without a trace. While a record is being written, 
 request with its key waits; it then finds the first one's run. So no failure runs a
 command twice.
 
-B{Start.} A run that got its turn at once is started at once. One that comes from
-the queue is first recorded as running, synced: if the daemon died between the start and
+B{Start.} A run that got its turn at once is started at once. One that comes from the
+queue is first recorded as running, synced: if the daemon died between the start and
 that record, the next daemon would find it queued and start it again. If no process can
-be started, the run ends as C{failed} without a process. Otherwise it is RUNNING, and
-its process id is recorded soon. Nothing waits for that, since the next daemon also
-finds the process by C{$SHELLSTREAM_RUN} in its environment.
+be started, the run ends as C{failed} without a process. If the disk does not take that
+record, the run waits again in its old place, and the queue with it, for
+L{history.RETRY} seconds. Once there is a process, the run is RUNNING, and its process
+id is recorded soon. Nothing waits for that, since the next daemon also finds the
+process by C{$SHELLSTREAM_RUN} in its environment.
 
 B{Stop.} A client, a limit, the loss of the last viewer, or the end of the daemon stops
 a run. Without a process it ends at once, as C{cancelled}. Otherwise its
@@ -38,6 +40,14 @@ viewer that saw an end finds the same end later, even after a crash. If the outc
 cannot be recorded, the log is closed nevertheless: viewers have waited long enough, and
 the daemon may have to stop. It is tried again every L{history.RETRY} seconds. If that
 never works, the run is C{lost} for the next daemon.
+
+B{The unforeseen.} What is raised while a run is looked after goes no further than the
+run: L{Run.broke} logs it. A run without a process fails. Otherwise it is stopped like a
+run that was cancelled, with C{error} as the reason, since its output may lack a part.
+If the end of a killed process is never told, though the process is gone, the run is
+C{lost}: how it ended cannot be known. What is raised after the outcome is fixed is only
+logged, and the next step is taken: the place, the audit, the viewers and the files do
+not wait for each other.
 
 B{Stop of the daemon.} Queued runs are left to the next daemon (LEFT_QUEUED): they stay
 recorded as queued, and their viewers are cut off so that clients come back. The others
@@ -82,6 +92,8 @@ class Event(StrEnum):
     SESSION_GONE = auto()  # no process of it is left
     PUBLISH = auto()  # its outcome is recorded
     LEAVE = auto()  # the daemon stops before its process was started
+    WAIT = auto()  # its turn cannot be recorded: it waits again
+    BREAK = auto()  # something unforeseen: nothing more is waited for
 
 
 _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
@@ -89,27 +101,34 @@ _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
         Event.TURN: Phase.STARTING,
         Event.STOP: Phase.ENDED,
         Event.LEAVE: Phase.LEFT_QUEUED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.STARTING: {
         Event.START: Phase.RUNNING,
         Event.FAIL: Phase.ENDED,
         Event.STOP: Phase.ENDED,
         Event.LEAVE: Phase.LEFT_QUEUED,
+        Event.WAIT: Phase.QUEUED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.RUNNING: {
         Event.STOP: Phase.STOPPING,
         Event.EXIT: Phase.ENDED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.STOPPING: {
         Event.KILL: Phase.KILLED,
         Event.EXIT: Phase.REAPED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.KILLED: {
         Event.EXIT: Phase.REAPED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.REAPED: {
         Event.SESSION_GONE: Phase.ENDED,
         Event.KILL: Phase.REAPED,
+        Event.BREAK: Phase.ENDED,
     },
     Phase.ENDED: {
         Event.PUBLISH: Phase.PUBLISHED,

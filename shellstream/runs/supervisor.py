@@ -8,13 +8,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
 from shellstream.model.run_record import RunRecord
+from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
 from .admission import Admission
-from .history import History, in_background
+from .history import RETRY, History, in_background
 from .reporter import RunReporter
 from .run import Child, Run
 from .run_state import Phase
@@ -43,6 +44,8 @@ class RunSupervisor:
     runs: dict[str, Run] = field(factory=dict, init=False)
     stopping: bool = field(default=False, init=False)
     _draining: IDelayedCall | None = field(default=None, init=False)
+    # While it is set, the queue waits for the disk.
+    _holding: IDelayedCall | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     async def joinable(
@@ -69,7 +72,7 @@ class RunSupervisor:
         try:
             if self.admission.admit(run):
                 run.take_turn()
-        except Busy:
+        except Exception:
             self.drop(run)
             raise
 
@@ -118,9 +121,12 @@ class RunSupervisor:
             raise Busy("the daemon is stopping", 10)
 
     def launch_next(self) -> None:
-        """Launch those that wait and have room now."""
-        while not self.stopping and (run := self.admission.next()) is not None:
-            in_background(self._launch_queued(run))
+        """Launch those that wait and have room now, unless the disk fails."""
+        while not (self.stopping or self._holding):
+            run = self.admission.next()
+            if run is None:
+                break
+            in_background(self._launch_queued(run), run.id)
 
     def hurry(self) -> None:
         """Start nothing more, and stop all runs that have a process."""
@@ -158,43 +164,68 @@ class RunSupervisor:
 
     def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
-        in_background(self._record_end(run, outcome))
+        in_background(self._record_end(run, outcome), run.id)
         self.launch_next()
 
     async def _record_end(self, run: Run, outcome: RunRecord) -> None:
-        synced = run.command.limits.sync is not Sync.NEVER
-        if synced and outcome.size:
-            await self.sync(run)
-        recorded = await self._history.save(outcome, synced=synced)
+        # Each step is contained: however one goes, the next ones are owed to others.
+        synced, recorded = run.command.limits.sync is not Sync.NEVER, False
+        with contained(run.id):
+            if synced and outcome.size:
+                await self.sync(run)
+        with contained(run.id):
+            recorded = await self._history.save(outcome, synced=synced)
         # In the audit before a client can do anything because of it.
         self._reporter.report_end(outcome)
         run.publish_end(outcome)
         if not recorded:
             await self._history.save_late(outcome)
         self._retire(run)
-        await self._history.make_room()
+        with contained(run.id):
+            await self._history.make_room()
 
     async def _launch_queued(self, run: Run) -> None:
+        try:
+            await self._take_turn(run)
+        except Exception:  # noqa: BLE001  # or it would keep its place for ever
+            run.broke()
+
+    async def _take_turn(self, run: Run) -> None:
         run.take_turn()
         # Recorded as running first, or the next daemon would start it a second time.
-        failure = None
-        try:
-            await self._history.update(run.record, synced=True)
-        except CannotRecord as error:
-            failure = str(error)
+        recorded = False
+        with contained(run.id):
+            recorded = await self._history.save(run.record, synced=True)
         if run.has_ended:
             return
         if self.stopping:  # since the disk was asked
             run.leave_queued()
             await self._history.save(run.record, synced=True)
             self._leave(run)
-        elif failure is not None:
-            run.failed(failure)
+        elif not recorded:
+            run.wait_again()
+            self.admission.give_back(run)
+            self._hold_queue()
         else:
             with suppress(Busy, CannotStart):  # it has failed, and says why
                 self._launch(run)
 
+    def _hold_queue(self) -> None:
+        """Launch nothing that waits until the disk has had time to recover."""
+        if self._holding is None:
+            self._holding = self._clock.callLater(RETRY, self._release_queue)
+
+    def _release_queue(self) -> None:
+        self._holding = None
+        self.launch_next()
+
     def _launch(self, run: Run) -> None:
+        """
+        Start the process of a run, or let the run fail.
+
+        @raise Busy: if the machine has no room for it.
+        @raise CannotStart: if it cannot be started for another reason.
+        """
         if run.has_ended:
             return
         try:
@@ -203,13 +234,20 @@ class RunSupervisor:
         except (Busy, CannotStart) as error:
             run.failed(str(error))
             raise
+        except Exception:  # noqa: BLE001  # any error is the run's
+            log_unforeseen(run.id)
+            unforeseen = CannotStart(run.command.name, UNFORESEEN)
+            run.failed(str(unforeseen))
+            raise unforeseen from None
         run.started(child)
         # Not waited for: the process is known by its environment as well.
-        in_background(self._history.save(run.record))
+        in_background(self._history.save(run.record), run.id)
         self._reporter.report("started", run.record)
 
     def _begin_to_stop(self) -> None:
         self.stopping = True
+        if self._holding is not None and self._holding.active():
+            self._holding.cancel()
         self._history.close()
 
     def _leave(self, run: Run) -> None:
@@ -218,8 +256,9 @@ class RunSupervisor:
         self._retire(run)
 
     def _retire(self, run: Run) -> None:
-        self._history.logs.retire(run.id)
         del self.runs[run.id]
+        with contained(run.id):
+            self._history.logs.retire(run.id)
         if not self.runs:
             if self._draining is not None and self._draining.active():
                 self._draining.cancel()

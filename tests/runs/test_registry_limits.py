@@ -9,6 +9,7 @@ from shellstream.model.errors import Busy, CannotRecord, CannotStart, TooManyWai
 from shellstream.model.events import Reason, State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery
+from shellstream.runs.history import RETRY
 from shellstream.security.authorization import EVERYTHING, Caller, Principal
 from tests.support.registries import BusyTestCase, run_request
 
@@ -166,20 +167,43 @@ class QueueTests(BusyTestCase):
         self.spawn.started[1].exit()
         self.assert_nothing_left()
 
-    def test_cannot_be_written_down(self) -> None:
+    def test_cannot_be_recorded(self) -> None:
         """
-        A run that cannot be recorded then is not started: it would be started twice.
+        While the disk refuses that queued runs start, they wait in their order; nothing
+        is started unrecorded, or it might be started twice.
         """
+        runs = [self.submit() for _ in range(5)]
+        self.thread.broken = True
+        self.spawn.started[0].exit()
+        self.assertEqual(self.queue(), runs[2:])
+        self.spawn.started[1].exit()
+        self.clock.advance(RETRY)
+        self.assertEqual(self.queue(), runs[2:])
+        self.assertEqual(len(self.spawn.started), 2)
+        self.thread.broken = False
+        self.clock.advance(RETRY)
+        self.assertEqual([each.run for each in self.spawn.started], runs[:4])
+        self.assertEqual(self.queue(), runs[4:])
+        for number in range(2, 5):
+            self.spawn.started[number].exit()
+        states = {self.kept(run.id).state for run in runs}
+        self.assertEqual(states, {State.EXITED})
+        self.assert_nothing_left()
+
+    def test_stopped_meanwhile(self) -> None:
+        """A run that waits for the disk is left to the next daemon by a stop."""
         runs = [self.submit() for _ in range(3)]
         self.thread.broken = True
         self.spawn.started[0].exit()
-        self.assertEqual(len(self.spawn.started), 2)
-        self.assertIs(runs[2].record.state, State.FAILED)
-        self.thread.broken = False
-        self.clock.advance(5)
-        self.assertIs(self.kept(runs[2].id).state, State.FAILED)
+        stopped = self.registry.supervisor.stop()
         self.spawn.started[1].exit()
+        self.thread.broken = False
+        self.clock.advance(RETRY)
+        self.successResultOf(stopped)
         self.assert_nothing_left()
+        self.assertIs(self.kept(runs[2].id).state, State.QUEUED)
+        self.restart(self.config)
+        self.assertEqual(self.last.run.id, runs[2].id)
 
 
 class JoinTests(BusyTestCase):

@@ -160,7 +160,7 @@ class RegistryTestCase(SynchronousTestCase):
 
     def restart(self, config: Config, *, recover: bool = True) -> None:
         """Kill the daemon, and start another in its place."""
-        for call in self.clock.getDelayedCalls():
+        for call in tuple(self.clock.getDelayedCalls()):
             call.cancel()
         self.spawn = FakeSpawn()
         self.store = RunStore(self.database, self.thread)

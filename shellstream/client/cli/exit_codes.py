@@ -50,6 +50,7 @@ _REASONS = {
     "disconnected": "its viewers were away for longer than its linger",
     "output-limit": "it wrote more than is kept",
     "shutdown": "the daemon was stopped",
+    "error": "something unforeseen went wrong in the daemon; its log says more",
 }
 
 #: What a user of this client can do after a status, by the path of the request: in

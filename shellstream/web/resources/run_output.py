@@ -201,7 +201,7 @@ def _finish(run: IRun, request: Request, plain_live: bool, ended: bool) -> None:
     record = run.record
     if not (ended and plain_live):
         request.finish_with_trailers({})
-    elif record.reason is Reason.SHUTDOWN:
+    elif record.reason in (Reason.SHUTDOWN, Reason.ERROR):
         request.abort_incomplete()  # the command may have had more to say
     else:
         request.finish_with_trailers(outcome(record))
