@@ -1,7 +1,6 @@
 """All runs as they are recorded. Only the history holds the store and the logs."""
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary, finalize
 
@@ -10,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from shellstream.model.errors import CannotRecord, RunUnknown
@@ -350,6 +350,19 @@ class History:
             self._removed += ids
 
 
-def in_background(work: Coroutine[Any, Any, Any], run_id: str) -> Deferred[Any]:
-    """Begin work for a run, for which no caller waits. Its errors are logged."""
-    return Deferred.fromCoroutine(work).addErrback(partial(log_unforeseen, run_id))
+def in_background(
+    work: Coroutine[Any, Any, Any], run_id: str | None = None
+) -> Deferred[Any]:
+    """
+    Begin work for which no caller waits. Its errors are logged.
+
+    @param run_id: the run that it is for; L{None}: for runs in general.
+    """
+
+    def log(failure: Failure) -> None:
+        if run_id is None:
+            _log.failure("while looking after runs", failure)
+        else:
+            log_unforeseen(run_id, failure)
+
+    return Deferred.fromCoroutine(work).addErrback(log)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
@@ -33,8 +32,6 @@ from .interfaces import IRuns, RunRequest
 from .reporter import RunReporter
 from .run import Run
 from .supervisor import RunSupervisor, Spawn
-
-_log = Logger()
 
 #: Seconds that the first viewer of a run that must have one is given to come, at
 #: least: it makes a request of its own, perhaps over a network that breaks.
@@ -231,9 +228,7 @@ class Registry:
 
     def tidy(self) -> Deferred[None]:
         """Forget the runs that have been kept long enough. Never fails."""
-        return Deferred.fromCoroutine(self._history.tidy()).addErrback(
-            lambda failure: _log.failure("while forgetting old runs", failure)
-        )
+        return in_background(self._history.tidy())
 
     def _record(self, request: RunRequest, invocation: Invocation) -> RunRecord:
         now, command = self.wall(), request.command
