@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 
-from .pipes import OutputPipe, PtyInput, PtyOutput, ReadDescriptor, StdinPipe
-from .pty import winsize
+from .pipes import OutputPipe, ReadDescriptor, StdinPipe
+from .pty import PtyInput, PtyOutput, winsize
 from .run_processes import RunProcesses
 
 #: Twisted calls C{reapProcess} of these on SIGCHLD. Its function to register one would
@@ -129,8 +129,18 @@ class ChildProcess:
         Begin to read the child's output, and to wait for its end.
 
         @param pipes: our descriptors by the child's number for the other end; 0, if it
-            is there, takes its input.
+            is there, takes its input. If this fails, they are still the caller's.
         """
+        try:
+            self._start(reactor, pipes)
+        except Exception:
+            for pipe in self._pipes.values():
+                pipe.stopReading()
+            if self._input is not None:
+                self._input.stopReading()
+            raise
+
+    def _start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
         for number, fd in pipes.items():
             terminal = os.isatty(fd)
             if number == 0:
@@ -144,10 +154,16 @@ class ChildProcess:
         if self._input is not None:
             self._input.watch_reader()
         try:
-            _ExitWatcher(reactor, self, os.pidfd_open(self.pid)).startReading()
+            watcher = _ExitWatcher(reactor, self, os.pidfd_open(self.pid))
         except OSError:  # a kernel before 5.3, a sandbox, or no descriptor is left
             _ON_SIGCHLD[self.pid] = self
             self.reapProcess()
+            return
+        try:
+            watcher.startReading()
+        except Exception:
+            os.close(watcher.fileno())
+            raise
 
     def pause(self) -> None:
         """Leave the pipes unread: when they are full, the child's writes block."""
@@ -196,27 +212,38 @@ class ChildProcess:
     def reapProcess(self) -> None:
         """Called on each SIGCHLD if there is no pidfd."""
         how = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        if os.waitid(os.P_PID, self.pid, how) is not None:
+        try:
+            lives = os.waitid(os.P_PID, self.pid, how) is None
+        except ChildProcessError:  # reaped by other code
+            lives = False
+        if not lives:
             del _ON_SIGCHLD[self.pid]
             self.exited()
 
     def exited(self) -> None:
         """The process has exited: ask how, without reaping it."""
-        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        assert found is not None
-        code = found.si_status
+        end = self._how_it_ended()
         if self._input is not None:
             self._input.connectionLost(Failure(CONNECTION_DONE))
-        end: Exception = ProcessDone(0)
-        if found.si_code != os.CLD_EXITED:
-            end = ProcessTerminated(signal=code, status=code)
-        elif code:
-            end = ProcessTerminated(code, status=code << 8)
         self._status = Failure(end)
         for pipe in self._pipes.values():
             pipe.child_exited()
         self.protocol.processExited(self._status)
         self._maybe_ended()
+
+    def _how_it_ended(self) -> Exception:
+        try:
+            found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            # Other code of this process has reaped it, as the kernel does where SIGCHLD
+            # is ignored. Nobody can tell any more how it ended.
+            self.output_complete = False
+            return ProcessTerminated()
+        assert found is not None
+        code = found.si_status
+        if found.si_code != os.CLD_EXITED:
+            return ProcessTerminated(signal=code, status=code)
+        return ProcessTerminated(code, status=code << 8) if code else ProcessDone(0)
 
     def pipe_lost(self, number: int) -> None:
         """One of the child's pipes is closed, by its other side or by us."""
@@ -240,12 +267,18 @@ class ChildProcess:
         if self._status is None or self._pipes or self._ended:
             return
         self._ended = True
-        # It is a zombie, so this does not block.
-        _, _, usage = os.wait4(self.pid, 0)
+        self._reap()
+        self.protocol.processEnded(self._status)
+
+    def _reap(self) -> None:
         self._processes.leader_reaped = True
+        try:
+            # It is a zombie, so this does not block.
+            _, _, usage = os.wait4(self.pid, 0)
+        except ChildProcessError:
+            return
         self.cpu = usage.ru_utime + usage.ru_stime
         # A child of vfork(2) begins with our own peak as its own.
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if usage.ru_maxrss > ours:
             self.memory = usage.ru_maxrss * 1024
-        self.protocol.processEnded(self._status)

@@ -1,8 +1,7 @@
-"""Our ends of a child's pipes, and of its terminal."""
+"""Our ends of a child's pipes. L{process.pty} has those of its terminal."""
 
 import errno
 import os
-import select
 import sys
 import termios
 from abc import ABC, abstractmethod
@@ -12,7 +11,7 @@ from fcntl import F_SETPIPE_SZ, fcntl, ioctl
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -20,8 +19,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from shellstream.output.log import READ_SIZE
-
-from .pty import edits_lines, eof_key
 
 _log = Logger()
 
@@ -123,6 +120,9 @@ class OutputPipe(ReadDescriptor):
         try:
             data = self._read()
         except BlockingIOError:
+            self.owed = 0  # all that was owed has been read
+            if self.closing:
+                self._end()
             return
         except (OSError, MemoryError) as error:
             self._read_failed(error)
@@ -144,8 +144,12 @@ class OutputPipe(ReadDescriptor):
 
     def child_exited(self) -> None:
         """The child has exited: what is in the pipe now was written by it."""
-        waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
-        self.owed = int.from_bytes(waiting, sys.byteorder)
+        try:
+            waiting = ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0")
+        except OSError:
+            self.owed = WIDE_PIPE  # at most
+        else:
+            self.owed = int.from_bytes(waiting, sys.byteorder)
 
     def close(self) -> None:
         """Read what the child wrote while it lived, then close the pipe."""
@@ -205,83 +209,6 @@ class OutputPipe(ReadDescriptor):
         self._owner.pipe_lost(self._number)
 
 
-class PtyOutput(OutputPipe):
-    """
-    The reading end of a pseudo-terminal, if the child writes to one.
-
-    The kernel returns at most 4 KiB at once, and does not tell how much it has.
-    """
-
-    __slots__ = ("_edits_lines",)
-
-    #: More than the kernel ever holds, in bytes: Linux 6 has 18 KiB (tty_buffer.c).
-    MOST_HELD = 1 << 16
-
-    def __init__(self, reactor: Any, owner: PipeOwner, number: int, fd: int) -> None:
-        super().__init__(reactor, owner, number, fd)
-        self._edits_lines: bool | None = None
-
-    def doRead(self) -> None:
-        super().doRead()
-        if self._edits_lines is not None and self._wanted:
-            self._repeat_eof()
-
-    def child_exited(self) -> None:
-        # poll(2) makes the kernel pass on all that it holds; FIONREAD does not.
-        asked = select.poll()
-        asked.register(self._fd, select.POLLIN)
-        found = any(event & select.POLLIN for _, event in asked.poll(0))
-        self.owed = self.MOST_HELD if found else 0
-
-    def input_ended(self) -> None:
-        """The end of file was typed: see L{_repeat_eof}."""
-        self._edits_lines = edits_lines(self._fd)
-
-    def _read(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        hung_up = False
-        while size < READ_SIZE:
-            try:
-                data = os.read(self._fd, READ_SIZE - size)
-            except BlockingIOError:
-                self.owed = 0  # all that was owed has been read
-                if not parts:
-                    raise
-                break
-            except (OSError, MemoryError) as error:
-                if parts:
-                    break  # first these; the next read says it again
-                if getattr(error, "errno", None) != errno.EIO:
-                    raise
-                # The end, for Linux (pty(7)). But the kernel looks for bytes first
-                # and then for writers (n_tty_read), and may be interrupted in between
-                # by a child that writes and exits. A second look is after its exit.
-                if hung_up:
-                    return b""
-                hung_up = True
-                continue
-            if not data:
-                break
-            parts.append(data)
-            size += len(data)
-        return b"".join(parts)
-
-    def _repeat_eof(self) -> None:
-        """
-        Type the end of file once more, if the terminal no longer edits lines.
-
-        A shell that edits lines itself lets the terminal do it while it executes a
-        command. An end of file typed at that time ends no read: the shell gets a NUL
-        in its place when it comes back (N_TTY), and would wait for ever.
-        """
-        lines = edits_lines(self._fd)
-        if self._edits_lines and not lines:
-            with suppress(OSError):  # its input is full, or nobody reads it
-                os.write(self._fd, eof_key(self._fd))
-        self._edits_lines = lines
-
-
 class StdinPipe(FileDescriptor):
     """
     The writing end of a child's input.
@@ -293,7 +220,9 @@ class StdinPipe(FileDescriptor):
         super().__init__(reactor)
         self._owner = owner
         self._fd = fd
+        self._later: IReactorTime = reactor
         self._ready: Callable[[], None] | None = None
+        self._retry: IDelayedCall | None = None
         os.set_blocking(fd, False)
 
     def fileno(self) -> int:
@@ -312,8 +241,12 @@ class StdinPipe(FileDescriptor):
             size = os.write(self._fd, data)
         except BlockingIOError:
             size = 0
-        except OSError:  # EPIPE; EIO from a terminal
-            self.connectionLost(Failure(CONNECTION_LOST))
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                self._ready = ready
+                self._retry = self._later.callLater(OutputPipe.RETRY, self.doWrite)
+            else:  # EPIPE; EIO from a terminal
+                self.connectionLost(Failure(CONNECTION_LOST))
             return 0
         if size < len(data):
             self._ready = ready
@@ -331,36 +264,7 @@ class StdinPipe(FileDescriptor):
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
         os.close(self._fd)
         self._owner.pipe_lost(0)
-
-
-class PtyInput(StdinPipe):
-    """The input of a child that has a terminal: what is written is typed there."""
-
-    _last = b"\n"
-
-    def watch_reader(self) -> None:
-        """Not here: reading it would take the terminal's output from L{PtyOutput}."""
-
-    def offer(self, data: memoryview, ready: Callable[[], None]) -> int:
-        size = super().offer(data, ready)
-        if size:
-            self._last = bytes(data[size - 1 : size])
-        return size
-
-    def send_eof(self) -> None:
-        """
-        Type the terminal's end-of-file character, usually Ctrl-D.
-
-        Within a line it only ends the line, and has to come twice (termios(3)).
-        """
-        eof = eof_key(self._fd)
-        within = edits_lines(self._fd) and self._last not in (b"\n", b"\r", eof)
-        self._type(memoryview(eof * (2 if within else 1)))
-
-    def _type(self, keys: memoryview) -> None:
-        if keys:
-            keys = keys[self.offer(keys, lambda: self._type(keys)) :]
-        if not keys and not self.disconnected:
-            super().send_eof()

@@ -80,12 +80,21 @@ def spawn(
         raise _start_error(command, error) from None
     finally:
         ends.close_theirs()
-    if command.confine.open_files is None:
-        restore_file_limit(pid)
-    start = process_start(pid)
-    processes = RunProcesses(run_id, pid, start, scanner)
-    child = ChildProcess(protocol, pid, start, processes)
-    child.start(reactor, ends.ours)
+    try:
+        if command.confine.open_files is None:
+            restore_file_limit(pid)
+        start = process_start(pid)
+        processes = RunProcesses(run_id, pid, start, scanner)
+        child = ChildProcess(protocol, pid, start, processes)
+        child.start(reactor, ends.ours)
+    except Exception as error:
+        # Nobody would know of it: neither its output nor its end would be seen.
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        ends.close_ours()
+        if isinstance(error, OSError):
+            raise _start_error(command, error) from None
+        raise
     return child
 
 

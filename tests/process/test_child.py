@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet import reactor
@@ -215,6 +217,22 @@ class SpawnTests(TestCase):
         self.assertIsNotNone(ended.cpu)
         self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
 
+    async def test_reaped_by_others(self) -> None:
+        """
+        A child that other code has reaped has ended, though not as a success; with and
+        without a pidfd.
+        """
+        for error in (None, OSError(errno.ENOSYS, "")):
+            with patch.object(os, "pidfd_open", side_effect=error, wraps=os.pidfd_open):
+                child, told = self.start("echo here; exec sleep 1000")
+            await told.seen
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            child.reapProcess() if error else None
+            ended = await told.ended
+            self.assertEqual((ended.code, ended.signal), (None, None))
+            self.assertFalse(ended.output_complete)
+
     async def test_run(self) -> None:
         """The child gets the id of its run, and we its start time."""
         child, told = self.start("echo $SHELLSTREAM_RUN; sleep 1000")
@@ -246,6 +264,39 @@ class SpawnTests(TestCase):
 
 class CannotSpawnTests(SynchronousTestCase):
     """A failed start is an error that names no path."""
+
+    def failing(self, number: int, error: Exception) -> Callable[[Any], None]:
+        """Return an C{addReader} that fails after so many calls."""
+        add, left = reactor.addReader, [None] * number
+
+        def add_or_fail(reader: Any) -> None:
+            if not left:
+                raise error
+            left.pop()
+            add(reader)
+
+        return add_or_fail
+
+    def test_cannot_be_watched(self) -> None:
+        """A process that cannot be watched is ended, and nothing of it is left."""
+        command = Command(name="c", argv=("sleep", "1000"))
+        invocation, scanner = command.invoke([]), ProcessScanner(reactor)
+        for error, raised in (
+            (OSError(errno.ENOMEM, ""), Busy),
+            (MemoryError(), MemoryError),
+        ):
+            for number in range(3):  # stdout, stderr, the exit
+                before = len(os.listdir("/proc/self/fd")), reactor.getReaders()
+                protocol = ChildProtocol(Told(), reactor)
+                with (
+                    patch.object(reactor, "addReader", self.failing(number, error)),
+                    self.assertRaises(raised),
+                ):
+                    plan = LaunchPlan()
+                    spawn(reactor, command, invocation, protocol, "id", plan, scanner)
+                after = len(os.listdir("/proc/self/fd")), reactor.getReaders()
+                self.assertEqual(after, before)
+                self.assertRaises(ChildProcessError, os.waitpid, -1, os.WNOHANG)
 
     def why(self, *argv: str, cwd: str | None = None) -> str:
         """Return the error of L{spawn} for a command that cannot be started."""

@@ -18,8 +18,7 @@ from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk, Tty
 from shellstream.process.child import ChildProcess, ChildProtocol
-from shellstream.process.pipes import PtyInput
-from shellstream.process.pty import open_tty
+from shellstream.process.pty import PtyInput, open_tty
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
 from tests.support.programs import readable

@@ -19,8 +19,8 @@ from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.model.run_input import InputClosed, StdinChunk
 from shellstream.process.child import ChildProcess
-from shellstream.process.pipes import OutputPipe, PtyOutput
-from shellstream.process.pty import open_output_pty
+from shellstream.process.pipes import OutputPipe, StdinPipe
+from shellstream.process.pty import PtyOutput, open_output_pty
 from shellstream.runs.stdin import Stdin
 from tests.support.processes import Told, start, turn
 
@@ -283,4 +283,36 @@ class LastBytesTests(SynchronousTestCase):
                 self.reactor.advance(OutputPipe.RETRY)
             pipe.doRead()
         self.assertEqual((self.owner.lost, self.owner.cut), ([1], True))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_size_unknown(self) -> None:
+        """Where the kernel does not tell how much is left, all of it is read."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)  # by a grandchild, say
+        os.write(writing, b"last words")
+        pipe = OutputPipe(self.reactor, self.owner, 1, reading)
+        with patch("shellstream.process.pipes.ioctl", side_effect=OSError):
+            pipe.child_exited()
+        pipe.close()
+        pipe.doRead()
+        self.assertEqual((self.owner.read, self.owner.lost), (b"last words", []))
+        pipe.doRead()
+        self.assertEqual(self.owner.lost, [1])
+
+    def test_input(self) -> None:
+        """Input that cannot be written for want of memory is written later."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        pipe = StdinPipe(self.reactor, self.owner, writing)
+        ready: list[None] = []
+        with patch("os.write", side_effect=OSError(errno.ENOMEM, "")):
+            size = pipe.offer(memoryview(b"words"), lambda: ready.append(None))
+        self.assertEqual((size, self.owner.lost, ready), (0, [], []))
+        self.reactor.advance(OutputPipe.RETRY)
+        self.assertEqual(ready, [None])
+        self.assertEqual(pipe.offer(memoryview(b"words"), lambda: None), 5)
+        with patch("os.write", side_effect=OSError(errno.ENOMEM, "")):
+            pipe.offer(memoryview(b"words"), lambda: None)
+        pipe.send_eof()
+        self.assertEqual(self.owner.lost, [0])
         self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -18,8 +18,7 @@ from shellstream.config.command import Command, Unbuffer
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
-from shellstream.process.pipes import PtyOutput
-from shellstream.process.pty import open_output_pty
+from shellstream.process.pty import PtyOutput, open_output_pty
 from tests.support.processes import Told, start
 
 #: Outputs in which a terminal would find something to do.
