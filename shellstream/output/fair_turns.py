@@ -46,6 +46,21 @@ class FairTurns:
     _clock: IReactorTime
     _calls: deque[LaterCall] = field(factory=deque, init=False)
     _scheduled: bool = field(default=False, init=False)
+    _used: float = field(default=0.0, init=False)  # of this turn, by L{now}
+
+    def now(self, call: Callable[[], object]) -> bool:
+        """
+        Make a call at once, if no others wait and the slice of this turn is not used
+        up. Returns whether the call was made.
+        """
+        if self._calls or self._used >= SLICE:
+            return False
+        began = self._clock.seconds()
+        call()
+        self._used += self._clock.seconds() - began
+        if self._used >= SLICE:
+            self._schedule()
+        return True
 
     def later(self, call: Callable[[], object]) -> LaterCall:
         """Make a call in a later turn."""
@@ -61,12 +76,12 @@ class FairTurns:
         return fires
 
     def _schedule(self) -> None:
-        if self._calls and not self._scheduled:
+        if (self._calls or self._used >= SLICE) and not self._scheduled:
             self._scheduled = True
             self._clock.callLater(0, self._make_calls)
 
     def _make_calls(self) -> None:
-        self._scheduled = False
+        self._scheduled, self._used = False, 0.0
         end = self._clock.seconds() + SLICE
         try:
             while self._calls:

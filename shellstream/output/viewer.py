@@ -85,6 +85,10 @@ PING_INTERVAL = 15.0
 #: behind, on a fast connection, would otherwise keep all others waiting.
 MAX_BURST = 4
 
+#: Seconds after which a burst makes no further write: to encode records of single bytes
+#: takes 10 ms for each write.
+BURST_SECONDS = 0.005
+
 
 @implementer(IPushProducer, IViewer)
 @define(eq=False)
@@ -138,7 +142,7 @@ class Viewer:
             )
         # A consumer that is gone already calls stopProducing here.
         self._consumer.registerProducer(self, True)
-        self._send_available()
+        self._catch_up()
         # The command may have waited for a viewer (C{on_full = "pause"}); this one may
         # have it all by now, and a consumer that is never full never resumes us.
         self._run.apply_backpressure()
@@ -152,7 +156,7 @@ class Viewer:
     def resumeProducing(self) -> None:
         self._paused = False
         self._stop_stall_timer()
-        self._send_available()
+        self._catch_up()
         self._run.apply_backpressure()
 
     def stopProducing(self) -> None:
@@ -182,6 +186,7 @@ class Viewer:
 
     def _send(self) -> None:
         log, until, writes = self._run.log, self._until, 0
+        end = self._clock.seconds() + BURST_SECONDS
         while (
             self._unsubscribe is not None
             and not self._paused
@@ -207,11 +212,17 @@ class Viewer:
             self.offset = offset  # before the write, which may call us back
             self._write(wire)
             writes += 1
-            if writes == MAX_BURST and offset < limit and self._unsubscribe is not None:
+            if offset < limit and (writes == MAX_BURST or self._clock.seconds() >= end):
                 self._send_later()
 
+    def _catch_up(self) -> None:
+        # Thousands of clients may ask for old output in one turn, and each write of it
+        # may take milliseconds.
+        if not self._turns.now(self._send_available):
+            self._send_later()
+
     def _send_later(self) -> None:
-        if self._continuation is None:
+        if self._continuation is None and self._unsubscribe is not None:
             self._continuation = self._turns.later(self._continue)
 
     def _continue(self) -> None:

@@ -59,6 +59,19 @@ class FairTurnsTests(SynchronousTestCase):
             self.turn()
         self.assertEqual(self.made, [1, 2, 1, 1])
 
+    def test_now(self) -> None:
+        """A call is made at once while the slice lasts, and none waits."""
+        for number, made in ((1, True), (2, True), (3, False)):
+            work = partial(self.work, number, SLICE * 0.6)
+            self.assertIs(self.turns.now(work), made)
+        self.turn()
+        self.turns.later(partial(self.work, 4))
+        self.assertFalse(self.turns.now(partial(self.work, 5)))
+        self.turn()
+        self.assertTrue(self.turns.now(partial(self.work, 6)))
+        self.assertEqual(self.made, [1, 2, 4, 6])
+        self.assertEqual(self.clock.calls, [])
+
     def test_cancelled(self) -> None:
         """A call that was cancelled, or made, is active no more."""
         first = self.turns.later(lambda: self.work(1))
