@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -11,18 +12,21 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Literal, cast
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from shellstream.client.transport.documents import ServerApi, check_status, run_path
 from shellstream.client.transport.wire import Response, Wire
 
 from .errors import ContractViolation, ServerError, Usage
-from .events import CommandInfo, RunInfo
+from .events import CommandInfo, CommandList, RunInfo, RunPage
 from .feed import StdinFeeder, Tty
 from .follow import Following, View
 from .retry import RetryPolicy
 from .urls import http_url, server_of
+
+_T = TypeVar("_T")
 
 #: The most runs on a page of the server's list.
 MAX_PAGE = 1000
@@ -179,18 +183,17 @@ class Client:
         if on_disconnect is not None:
             document["on_disconnect"] = on_disconnect
         headers = {"idempotency-key": key or new_key()}
-        found = await self._persist("POST", "/runs", document, headers)
-        return cast("RunInfo", found)
+        return await self._persist("POST", "/runs", RunInfo, document, headers)
 
     async def cancel(self, run: str) -> RunInfo:
         """End a run: TERM, and KILL after the command's grace time."""
-        return cast("RunInfo", await self._api.call("POST", f"{run_path(run)}/cancel"))
+        return await self._api.call("POST", f"{run_path(run)}/cancel", RunInfo)
 
     async def signal(self, run: str, signal: str) -> RunInfo:
         """Send a signal, such as C{INT}, to all processes of a run."""
         document = {"signal": signal}
-        found = await self._api.call("POST", f"{run_path(run)}/signal", document)
-        return cast("RunInfo", found)
+        path = f"{run_path(run)}/signal"
+        return await self._api.call("POST", path, RunInfo, document)
 
     async def stdin(
         self, run: str, data: bytes, *, offset: int, eof: bool = False
@@ -212,7 +215,7 @@ class Client:
         response = await self._api.request("POST", path, headers, data)
         response.close()
         taken = response.headers.get("shellstream-stdin-offset", "")
-        if not (taken.isascii() and taken.isdecimal()):
+        if not re.fullmatch("[0-9]{1,18}", taken):
             why = "no Shellstream-Stdin-Offset; is this a shellstream server?"
             raise ContractViolation(self.server + path, why)
         return int(taken)
@@ -258,7 +261,7 @@ class Client:
 
     async def show(self, run: str) -> RunInfo:
         """The current state of a run."""
-        return cast("RunInfo", await self._api.call("GET", run_path(run)))
+        return await self._api.call("GET", run_path(run), RunInfo)
 
     async def list(
         self,
@@ -287,29 +290,32 @@ class Client:
         left = limit
         while left is None or left > 0:
             query = urlencode({k: v for k, v in given.items() if v is not None})
-            page = await self._api.call("GET", f"/runs?{query}")
+            page = await self._api.call("GET", f"/runs?{query}", RunPage)
             for run in page["runs"][:left]:
+                # Or a server could go on for ever.
+                if given["after"] is not None and run["id"] >= given["after"]:
+                    why = "its runs are not in their order, newest first"
+                    raise ContractViolation(f"{self.server}/runs?{query}", why)
+                # An id, not a page number: runs may begin between two requests.
+                given["after"] = run["id"]
                 yield run
             left = None if left is None else left - len(page["runs"])
-            if not page["next"]:
+            if not (page["next"] and page["runs"]):
                 return
-            # An id, not a page number: runs may begin between two requests.
-            given["after"] = page["runs"][-1]["id"]
 
     async def commands(self) -> Sequence[CommandInfo]:
         """The commands that this client may run."""
-        document = await self._api.call("GET", "/commands")
-        return cast("Sequence[CommandInfo]", document["commands"])
+        return (await self._api.call("GET", "/commands", CommandList))["commands"]
 
     async def command(self, name: str | None = None) -> CommandInfo | None:
         """A command; without a name the default one, L{None} if there is none."""
-        path = "/commands" if name is None else f"/commands/{quote(name, safe='')}"
-        document = await self._persist("GET", path)
         if name is not None:
-            return cast("CommandInfo", document)
+            path = f"/commands/{quote(name, safe='')}"
+            return await self._persist("GET", path, CommandInfo)
+        document = await self._persist("GET", "/commands", CommandList)
         for each in document["commands"]:
             if each["name"] == document["default"]:
-                return cast("CommandInfo", each)
+                return each
         return None
 
     # Inside
@@ -324,10 +330,17 @@ class Client:
         retry = self._retry_policy()
         return Following(view, api=self._api, retry=retry, run=run, begin=begin)
 
-    async def _persist(self, *request: Any) -> Any:
+    async def _persist(
+        self,
+        method: str,
+        path: str,
+        kind: type[_T],
+        document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> _T:
         """Ask for a document, again and again while the server cannot be reached."""
         return await self._retry_policy().persist(
-            lambda: self._api.request_json(*request)
+            lambda: self._api.request_json(method, path, kind, document, headers)
         )
 
     def _retry_policy(self) -> RetryPolicy:

@@ -15,6 +15,9 @@ from .events import Begun, End, Event, Gap, Output, Ping
 #: The largest control record that is accepted, in bytes; the server's are far smaller.
 MAX_RECORD = 1 << 20
 
+#: The largest offset, and the longest name or time, that is accepted.
+MAX_OFFSET, MAX_WORD = (1 << 63) - 1, 100
+
 #: The stream numbers of a frame's header; 0 is a control record.
 _STREAMS = {1: "stdout", 2: "stderr"}
 _HEADER = 8
@@ -70,8 +73,8 @@ class _Decoder(ABC):
             match fields["type"]:
                 case "run":
                     event = Begun(
-                        str(fields["run"]),
-                        str(fields["command"]),
+                        _word(fields["run"]),
+                        _word(fields["command"]),
                         _whole_number(fields["offset"]),
                     )
                     self._check_offset(event.offset)
@@ -90,17 +93,17 @@ class _Decoder(ABC):
                     return gap
                 case "end":
                     end = End(
-                        str(fields["state"]),
+                        _word(fields["state"]),
                         _code(fields["code"]),
-                        fields["signal"] and str(fields["signal"]),
-                        fields["reason"] and str(fields["reason"]),
+                        _word_or_none(fields["signal"]),
+                        _word_or_none(fields["reason"]),
                         _whole_number(fields["offset"]),
                     )
                     self._check_offset(end.offset)
                     self.ended = True
                     return end
         except KeyError as error:
-            raise DecodeError(f"a record without {error}: {fields}") from None
+            raise DecodeError(f"a record without {error}: {_shown(fields)}") from None
         return None
 
 
@@ -186,14 +189,14 @@ class NdjsonDecoder(_Decoder):
             else:
                 data = a2b_base64(fields["base64"], strict_mode=True)
             offset, stream = fields["offset"], fields["stream"]
-            time = str(fields["time"])
+            time = _word(fields["time"])
         except KeyError as error:
-            raise DecodeError(f"a record without {error}: {fields}") from None
+            raise DecodeError(f"a record without {error}: {_shown(fields)}") from None
         except (AttributeError, TypeError, ValueError) as error:
             raise DecodeError(f"a malformed output record: {error}") from None
         self._check_offset(_whole_number(offset))
         if stream not in _STREAMS.values():
-            raise DecodeError(f"output on the stream {stream!r}")
+            raise DecodeError(f"output on the stream {_shown(stream)}")
         return self._output(stream, data, time)
 
 
@@ -207,14 +210,29 @@ def _object(payload: bytes | bytearray) -> dict[str, Any]:
     return found
 
 
-def _whole_number(value: object) -> int:
+def _whole_number(value: object, most: int = MAX_OFFSET, what: str = "offset") -> int:
     # Python takes JSON's true for an int.
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
         return value
-    raise DecodeError(f"{value!r} is not an offset")
+    raise DecodeError(f"{_shown(value)} is not an {what}")
 
 
 def _code(value: object) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    # Of a larger one the system would keep the last byte, and 256 would be a success.
+    return None if value is None else _whole_number(value, 255, "exit code")
+
+
+def _word(value: object) -> str:
+    """A name or a time; it is shown, perhaps before each line."""
+    if isinstance(value, str) and 0 < len(value) <= MAX_WORD:
         return value
-    raise DecodeError(f"{value!r} is not an exit code")
+    raise DecodeError(f"{_shown(value)} is not a name or a time")
+
+
+def _word_or_none(value: object) -> str | None:
+    return None if value is None else _word(value)
+
+
+def _shown(value: object) -> str:
+    """A value of a server in an error message, of bounded length."""
+    return repr(value)[:80]

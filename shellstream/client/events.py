@@ -111,8 +111,15 @@ class RunInfo(TypedDict):
     peak_memory_bytes: int | None
 
 
+class ParametersInfo(TypedDict):
+    """The parameters of a command: a JSON Schema, of which these are the members."""
+
+    properties: dict[str, dict[str, Any]]
+    required: list[str]
+
+
 class CommandInfo(TypedDict):
-    """A command as the server describes it; C{parameters} is a JSON Schema."""
+    """A command as the server describes it."""
 
     name: str
     description: str
@@ -121,4 +128,18 @@ class CommandInfo(TypedDict):
     tty: bool
     timeout: float | None
     linger: float
-    parameters: dict[str, Any]
+    parameters: ParametersInfo
+
+
+class CommandList(TypedDict):
+    """All commands, and the name of the default one."""
+
+    default: str | None
+    commands: list[CommandInfo]
+
+
+class RunPage(TypedDict):
+    """Some runs, newest first, and the path of the next page."""
+
+    runs: list[RunInfo]
+    next: str | None

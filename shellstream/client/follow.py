@@ -1,5 +1,6 @@
 """Follows a run's output to its end, over as many connections as it takes."""
 
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +16,7 @@ from .errors import (
     ServerError,
     TooMuchOutput,
 )
-from .events import Begun, End, Event, Gap, Output, Result
+from .events import Begun, End, Event, Gap, Output, Result, RunInfo
 from .retry import RETRYABLE, is_temporary
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 #: least a ping every 15; two may be late.
 SILENCE = 45.0
 
+
+#: What the id of a run may look like; it is shown, and part of paths.
+_RUN_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 
 #: The most output that is held for a caller, in bytes: as much as a daemon keeps of a
 #: run by default.
@@ -190,12 +194,12 @@ class Following:
             assert self._begin is not None
             repeated = self._requested
             response = await self._begin()
-            self.run = response.headers.get("shellstream-run")
-            if self.run is None:
+            found = response.headers.get("shellstream-run", "")
+            if not _RUN_ID.fullmatch(found):
                 response.close()
                 why = "it does not name a run; is this a shellstream server?"
                 raise ContractViolation(self._api.url, why)
-            self.offset = 0
+            self.run, self.offset = found, 0
             if not repeated:
                 return response
             # The run began with the lost request, and the server may have dropped
@@ -207,7 +211,7 @@ class Following:
         # Without follow there is no end record; only the size tells a cut response
         # from a whole one.
         if not view.follow and self._size_at_start is None:
-            state = await self._api.call("GET", run_path(self.run))
+            state = await self._api.call("GET", run_path(self.run), RunInfo)
             self._size_at_start = state["size"]
         path = f"{run_path(self.run)}/output?{view.query}"
         return await self._api.request("GET", path, {"accept": view.accept})

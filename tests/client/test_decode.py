@@ -62,6 +62,10 @@ BEGUN = control(type="run", run="r", command="c", offset=0)
 END = {"type": "end", "state": "exited", "code": 0, "signal": None, "reason": None}
 
 
+#: What is no name.
+ODD_WORDS: tuple[object, ...] = ("x" * 101, "", {}, [], 7, False)
+
+
 class PropertyTests(SynchronousTestCase):
     """C{decode(encode(events)) == events}, by the server's own hand."""
 
@@ -236,15 +240,33 @@ class RecordTests(SynchronousTestCase):
             (b'{"type": "ping"}', "without 'offset'"),
             (b'{"type": "ping", "offset": -1}', "not an offset"),
             (b'{"type": "ping", "offset": true}', "not an offset"),
-            (
-                json.dumps({**END, "offset": 0, "code": "0"}).encode(),
-                "not an exit code",
+            *(
+                (
+                    json.dumps({**END, "offset": 0, "code": code}).encode(),
+                    "an exit code",
+                )
+                # A shell would see the last byte: 256 as a success.
+                for code in ("0", 256, -1, 1 << 70, True, 0.0)
             ),
+            *(
+                (json.dumps({**END, "offset": 0, name: word}).encode(), "is not a name")
+                for name in ("state", "signal", "reason")
+                for word in ODD_WORDS
+            ),
+            (b'{"type": "ping", "offset": 9223372036854775808}', "not an offset"),
+            (b'{"type": "ping", "offset": %s}' % (b"9" * 4000), "not an offset"),
+            (b'{"type": "ping", "offset": %s}' % (b"9" * 5000), "not JSON"),
+            (b'{"type": "gap", "offset": 0, "end": 1e3}', "not an offset"),
         ):
             self.refuse(FrameDecoder(0), frame(0, payload), why)
             self.refuse(NdjsonDecoder(0), payload + b"\n", why)
         for line, why in (
             (b'{"offset":0,"time":"T","stream":"stdout"}', "without 'base64'"),
+            # It is shown before each line.
+            (
+                b'{"offset":0,"time":"%s","stream":"stdout","text":""}' % (b"T" * 101),
+                "is not a name or a time",
+            ),
             (
                 b'{"offset":0,"time":"T","stream":"stdout","base64":"!"}',
                 "malformed output",

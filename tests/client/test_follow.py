@@ -301,6 +301,10 @@ class NonsenseTests(FollowingTestCase):
     def test_nameless(self) -> None:
         """A response that does not name its run is refused."""
         self.fails(self.client(FakeAnswer([b""])).run("c"), ContractViolation)
+        for odd in ("", "../x", "a b", "\x1b[2J", "x" * 101):
+            following = self.client(stream(begun(), run=odd)).run("c")
+            error = self.fails(following, ContractViolation)
+            self.assertIn("is this a shellstream server?", str(error))
 
 
 class CollectTests(FollowingTestCase):

@@ -191,6 +191,37 @@ class WireContract(_Base):
 
         return self.on_loop(test)  # type: ignore[no-any-return]
 
+    def test_compressed(self) -> None:
+        """A response that is compressed, though not asked to be, is an error."""
+
+        async def test() -> None:
+            for encoding in (b"gzip", b"br", b"x" * 999):
+                head = OK + b"Content-Encoding: " + encoding + b"\r\n\r\n"
+                error = await self.raises(NotHTTP, self.ask(head, b"x", "wait"))
+                self.assertIn("which was not asked for", str(error))
+                self.assertLess(len(str(error)), 300)
+            head = OK + b"Content-Encoding: identity\r\n\r\n"
+            self.assertEqual(await self.whole(await self.ask(head + b"hi")), b"hi")
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
+    def test_cookies(self) -> None:
+        """Cookies are neither kept nor sent, whatever is in them."""
+
+        async def test() -> None:
+            wire = self.wire()
+            for cookie in (b"a=b", b"a=b; Domain=\xff; Max-Age=" + b"9" * 5000):
+                answer = (
+                    OK + b"Set-Cookie: " + cookie + b"\r\nContent-Length: 0\r\n\r\n"
+                )
+                server = self.serve(answer)
+                response = await wire.request("GET", server.url, {})
+                self.assertEqual(await response.read(), b"")
+                self.assertNotIn(b"cookie", server.asked.lower())
+                self.assertNotIn("set-cookie", response.headers)
+
+        return self.on_loop(test)  # type: ignore[no-any-return]
+
     def test_live(self) -> None:
         """Arrived bytes can be read before the rest."""
 

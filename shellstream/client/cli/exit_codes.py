@@ -171,6 +171,8 @@ def describe_end(end: End) -> str | None:
     """Why a run ended, where its exit code does not say so; L{None} elsewhere."""
     if end.state in _STATES:
         return _STATES[end.state][1]
+    if end.state not in ("exited", "signaled"):
+        return f"the run ended in a way that this client does not know: {end.state}"
     if end.reason is not None:
         return f"the run was ended: {_REASONS.get(end.reason, end.reason)}"
     return None

@@ -28,13 +28,18 @@ async def manage(reactor: Any, args: Namespace) -> int:
     settings = load_settings(args, os.environ)
     client = Client(settings.url, make_wire(reactor, settings), token=settings.token)
     stdout = OutputWriter(reactor, 1, "standard output")
+    # At once, since a server that breaks off leaves no half of a table behind.
+    await stdout.write(await answer(client, args))
+    return 0
+
+
+async def answer(client: Client, args: Namespace) -> bytes:
+    """What the subcommand prints."""
     document, lines = await _SUBCOMMANDS[args.subcommand](client, args)
     if args.format == "json":
         lines = printable_json(document, indent=2).split("\n")
     text = "".join(f"{printable(line)}\n" for line in lines)
-    # At once, since a server that breaks off leaves no half of a table behind.
-    await stdout.write(encode(text) if args.format == "plain" else text.encode())
-    return 0
+    return encode(text) if args.format == "plain" else text.encode()
 
 
 async def _start(client: Client, args: Namespace) -> _Answer:
@@ -84,9 +89,9 @@ def _state(run: RunInfo) -> str:
 
 async def _show(client: Client, args: Namespace) -> _Answer:
     run = await client.show(args.run)
-    lines = []
+    lines = [f"{'id:':<19} {run['id']}"]
     for name, value in run.items():
-        if name == "end" or value is None or value == {}:
+        if name in ("id", "end") or value is None or value == {}:
             continue  # other fields tell what "end" holds
         label = name.replace("_", " ")
         if isinstance(value, dict):
@@ -132,13 +137,13 @@ def _describe_command(command: CommandInfo) -> list[str]:
 
 
 def _describe_parameter(name: str, schema: Mapping[str, Any], required: bool) -> str:
-    default = schema.get("default")
+    default, choices = schema.get("default"), schema.get("enum")
     value = str(default).lower() if isinstance(default, bool) else str(default)
     usage = f"{name}=" if required or default is None else f"[{name}={value}]"
     facts = [
         str(schema.get("type", "")),
         *(f"{key} {schema[key]}" for key in ("minimum", "maximum") if key in schema),
-        *([" | ".join(map(str, schema["enum"]))] if "enum" in schema else []),
+        *([" | ".join(map(str, choices))] if isinstance(choices, list) else []),
         *([f"like {schema['pattern']}"] if "pattern" in schema else []),
         str(schema.get("description", "")),
     ]

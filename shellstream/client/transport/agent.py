@@ -54,6 +54,16 @@ class HeadTooLong(Exception):
     """The headers of a response are too long."""
 
 
+class Compressed(Exception):
+    """A response is compressed, though every request asks that it is not."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"it is compressed with {encoding[:20]}, which was not asked for; a proxy "
+            "before the server may do that"
+        )
+
+
 class SpeaksTLS(Exception):
     """A server expects TLS where none was asked for."""
 
@@ -191,6 +201,13 @@ class ConnectionPerRequestAgent:
 
         def wrap(response: IResponse) -> IResponse:
             endpoint.connection.head_received = True
+            # treq would keep cookies without a bound, and send them back.
+            response.headers.removeHeader("set-cookie")
+            for encoding in response.headers.getRawHeaders("content-encoding", []):
+                # treq would unpack any amount, and take a damaged body for a whole one.
+                if encoding.lower() not in ("", "identity"):
+                    endpoint.connection.abortConnection()
+                    raise ResponseFailed([Failure(Compressed(encoding))])
             return _Response(response, endpoint.connection)
 
         agent = Agent.usingEndpointFactory(self._reactor, endpoint)

@@ -2,10 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import (
+    Any,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 from urllib.parse import quote, urljoin
 
 from shellstream.client.errors import (
@@ -22,8 +30,24 @@ from .wire import Response, Wire
 #: The most bytes to read of a document, and of an error message.
 MAX_DOCUMENT, MAX_PROBLEM = 1 << 24, 1 << 16
 
+#: The largest number to read; offsets and sizes are far smaller.
+MAX_NUMBER = (1 << 63) - 1
+
+_FOREIGN = "; is this a shellstream server?"
+
+_T = TypeVar("_T")
+
 #: Seconds to wait for a response that is not a stream.
 REQUEST_TIMEOUT = 60.0
+
+
+class _Object(dict[str, Any]):
+    """A JSON object of a server: that a member is missing is the server's mistake."""
+
+    url: str
+
+    def __missing__(self, name: str) -> Any:
+        raise ContractViolation(self.url, f"it has no {name!r}{_FOREIGN}")
 
 
 class ServerApi:
@@ -60,37 +84,94 @@ class ServerApi:
         self,
         method: str,
         path: str,
+        kind: type[_T],
         document: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> Any:
+    ) -> _T:
         """
         Ask for a JSON document. Its references to outputs and streams become URLs.
 
+        @param kind: what it is: a C{TypedDict}. Its members are checked where they are
+            there; to read one that is not there raises, too.
         @param document: a document to send.
+        @raise ContractViolation: if it is something else.
         """
         body = b"" if document is None else json.dumps(document).encode()
         headers = {"accept": "application/json", **headers}
         if body:
             headers["content-type"] = "application/json"
         response = await self.request(method, path, headers, body)
-        try:
-            found = json.loads(await read_body(response, MAX_DOCUMENT))
-            resolve_references(found, self.url + path)
-        except (ValueError, RecursionError):
-            why = "it is not JSON; is this a shellstream server?"
-            raise ContractViolation(self.url + path, why) from None
-        return found
+        return parse(await read_body(response, MAX_DOCUMENT), kind, self.url + path)
 
     async def call(
-        self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        method: str,
+        path: str,
+        kind: type[_T],
+        document: Mapping[str, Any] | None = None,
+    ) -> _T:
         """The same; a GET is sent once more if its response was lost."""
         try:
-            return await self.request_json(method, path, document)
+            return await self.request_json(method, path, kind, document)
         except NoResponse:
             if method != "GET":
                 raise
-        return await self.request_json(method, path, document)
+        return await self.request_json(method, path, kind, document)
+
+
+def parse(body: bytes, kind: type[_T], url: str) -> _T:
+    """
+    Parse a JSON document of a server. Its references to outputs and streams become
+    URLs.
+
+    @param kind: what it is: a C{TypedDict}.
+    @raise ContractViolation: if it is something else.
+    """
+
+    def to_object(found: dict[str, Any]) -> _Object:
+        made = _Object(found)
+        made.url = url
+        return made
+
+    try:
+        found = json.loads(body, object_hook=to_object)
+        resolve_references(found, url)
+    except (ValueError, RecursionError):
+        raise ContractViolation(url, f"it is not JSON{_FOREIGN}") from None
+    wrong = _mismatch(found, kind, "it")
+    if wrong is not None:
+        raise ContractViolation(url, f"{wrong}{_FOREIGN}")
+    return cast("_T", found)
+
+
+def _mismatch(value: object, kind: Any, name: str) -> str | None:
+    """What of a value is not of a type, in words; L{None} if nothing is."""
+    if kind is Any:
+        return None
+    outer, inner = get_origin(kind), get_args(kind)
+    if outer is UnionType:
+        fits = any(_mismatch(value, each, name) is None for each in inner)
+        return None if fits else f"{name} is of a wrong type"
+    # Python takes JSON's true for an int.
+    expected = {int: (int,), float: (int, float)}.get(kind, (outer or kind,))
+    if is_typeddict(kind):
+        expected = (dict,)
+    if not isinstance(value, expected) or (
+        isinstance(value, bool) and kind is not bool
+    ):
+        return f"{name} is of a wrong type"
+    members: Iterable[tuple[object, Any, str]] = ()
+    if is_typeddict(kind):
+        types = get_type_hints(kind)
+        members = ((value[key], types[key], repr(key)) for key in value if key in types)
+    elif isinstance(value, dict):
+        members = ((each, inner[1], name) for each in value.values())
+    elif isinstance(value, list):
+        members = ((each, inner[0], name) for each in value)
+    elif isinstance(value, int) and abs(value) > MAX_NUMBER:
+        return f"{name} is too large a number"
+    wrongs = (_mismatch(*each) for each in members)
+    return next((each for each in wrongs if each is not None), None)
 
 
 def resolve_references(document: Any, base: str) -> None:

@@ -83,6 +83,9 @@ class _LiteralURL(EncodedURL):
         return self._text
 
 
+#: The most characters of a reason, of which a server may have chosen some.
+_MOST_REASON = 300
+
 #: For a Deferred, what a coroutine of some event loop can await.
 ToAwaitable = Callable[["Deferred[Any]"], Awaitable[Any]]
 
@@ -265,7 +268,10 @@ def _describe(error: BaseException | None) -> str:
             return "the connection was closed"
         case neterror.ConnectionLost():
             return "the connection was lost"
-    return str(error) or type(error).__name__
+        # Twisted's parser tells the bytes that it did not understand.
+        case Exception(args=(str(reason), bytes(data))):
+            return f"{reason}: {data[:80]!r}"
+    return str(error)[:_MOST_REASON] or type(error).__name__
 
 
 def request_error(
@@ -292,9 +298,9 @@ def request_error(
         case ResponseFailed() | RequestTransmissionFailed():
             return connection_error(url, error.reasons)
         case Error():
-            return NotHTTP(url, str(error))
-        case ValueError():
-            return Usage(f"{url}: not a URL: {error}")
+            return NotHTTP(url, _describe(error))
+        case ValueError():  # of what the server sent: the URL was checked before
+            return NotHTTP(url, _describe(error))
     return error
 
 

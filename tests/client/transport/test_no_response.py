@@ -16,6 +16,7 @@ from twisted.internet.testing import (
 )
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import ParseError
 from twisted.web.client import (
     RequestTransmissionFailed,
     ResponseFailed,
@@ -104,6 +105,13 @@ class UnansweredTests(SynchronousTestCase):
         self.assert_error(nonsense, NotHTTP, "bad status line")
         self.assert_error(never(nonsense), NotHTTP, "bad status line")
         self.assert_error(Error(b"302", b"Found"), NotHTTP, "302")
+        self.assert_error(ValueError("odd"), NotHTTP, f"{URL}: no HTTP response: odd")
+        unparsed = ResponseFailed([Failure(ParseError("odd", b"x" * 999))])
+        self.assert_error(unparsed, NotHTTP, f"odd: {b'x' * 80!r}")
+        long = ResponseFailed([Failure(ValueError("y" * 9999))])
+        wire = TreqWire(Clock(), HTTPClient(FakeAgent(long)))
+        done = Deferred.fromCoroutine(wire.request("GET", URL, {}))
+        self.assertLess(len(str(self.failureResultOf(done).value)), 400)
 
     def test_tls(self) -> None:
         """TLS errors are reported in their own words, however they are wrapped."""
@@ -117,7 +125,6 @@ class UnansweredTests(SynchronousTestCase):
     def test_usage(self) -> None:
         """The errors of a bad request."""
         self.assert_error(SchemeNotSupported("x"), Usage, "only http:// and https://")
-        self.assert_error(ValueError("odd"), Usage, f"{URL}: not a URL: odd")
 
     def test_unforeseen(self) -> None:
         """An unforeseen error is raised as it is."""

@@ -1,0 +1,158 @@
+"""Tests for L{shellstream.client.cli.manage}: documents of a server, printed."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.client import Client
+from shellstream.client.cli.arguments import parse_arguments
+from shellstream.client.cli.manage import answer
+from shellstream.client.errors import ClientError, ContractViolation
+from tests.support.client_wires import FakeAnswer, FakeWire, document, finish
+
+RUN = {
+    "id": "01a2",
+    "command": "build",
+    "params": {"jobs": "2"},
+    "state": "exited",
+    "code": 0,
+    "signal": None,
+    "reason": None,
+    "failure": None,
+    "principal": "pi",
+    "on_disconnect": "keep",
+    "created": "2026-12-01T04:04:04.000000Z",
+    "started": "2026-12-01T04:04:04.000000Z",
+    "ended": None,
+    "start": 0,
+    "size": 20,
+    "stdin": {"offset": 0, "open": True},
+    "tty": None,
+    "cpu_seconds": 0.5,
+    "peak_memory_bytes": 4096,
+}
+COMMAND = {
+    "name": "build",
+    "description": "Builds",
+    "stdin": True,
+    "tty": False,
+    "timeout": None,
+    "linger": 10.0,
+    "parameters": {
+        "properties": {"jobs": {"type": "integer", "minimum": 1, "enum": [1, 2]}},
+        "required": ["jobs"],
+    },
+}
+PAGE = {"runs": [RUN], "next": None}
+#: Each subcommand with a document, and what it prints.
+ASKED = {
+    "ps": (PAGE, "01a2"),
+    "ps --all": (PAGE, "exited 0"),
+    "ps --all -q": (PAGE, "01a2"),
+    "ps --all --format ndjson": (PAGE, '"jobs": "2"'),
+    "show 01a2": (RUN, "20 bytes"),
+    "start build jobs=2": (RUN, "01a2"),
+    "cancel 01a2 --format json": (RUN, "01a2"),
+    "signal 01a2 INT --format json": (RUN, "01a2"),
+    "commands": ({"default": None, "commands": [COMMAND]}, "jobs=  integer"),
+    "commands --format json": ({"default": None, "commands": [COMMAND]}, "Builds"),
+}
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def damaged(draw: Any, whole: Any) -> Any:
+    """A document of which one value is another, or is missing."""
+    if not isinstance(whole, dict | list) or not whole or draw(st.integers(0, 4)) == 0:
+        return draw(VALUES)
+    copied = whole.copy()
+    key = draw(st.sampled_from(sorted(whole) if isinstance(whole, dict) else [0]))
+    if draw(st.integers(0, 4)) == 0:
+        del copied[key]
+    else:
+        copied[key] = draw(damaged(whole[key]))
+    return copied
+
+
+def printed(line: str, *answers: FakeAnswer) -> str:
+    """What a command line prints at these answers of a server."""
+    args = parse_arguments(line.split())
+    client = Client("http://h", FakeWire(answers))
+    text: bytes = finish(answer(client, args))
+    return text.decode()
+
+
+class ManageTests(SynchronousTestCase):
+    """A server's document is printed, or is an error."""
+
+    def test_right(self) -> None:
+        """What a server should answer is printed."""
+        for line, (found, said) in ASKED.items():
+            answers = [document(found) for _ in range(2)]
+            self.assertIn(said, printed(line, *answers), line)
+
+    @given(st.data())
+    def test_damaged(self, data: Any) -> None:
+        """Whatever a server answers instead is an error, and no crash."""
+        line = data.draw(st.sampled_from(sorted(ASKED)))
+        found = data.draw(damaged(ASKED[line][0]))
+        try:
+            text = printed(line, document(found), document(found))
+        except ClientError as error:
+            self.assertLess(len(str(error)), 1000)
+        else:
+            self.assertTrue(text.replace("\n", "").isprintable(), text)
+
+    def test_foreign(self) -> None:
+        """JSON of another kind of server is told from shellstream's."""
+        others: list[Any] = [[], None, "x", 7, [[]], {"message": "hi"}]
+        for line in ASKED:
+            # A caller who may not see a run is told its id alone.
+            partial = line.startswith(("cancel", "signal"))
+            for found in others[:-1] if partial else others:
+                error = self.assertRaises(
+                    ContractViolation, printed, line, document(found), document(found)
+                )
+                self.assertIn("is this a shellstream server?", str(error))
+
+    def test_numbers(self) -> None:
+        """A number of any size is an error where it cannot be one."""
+        for number in (1 << 63, -(1 << 63), 10**4000):
+            found = document({**RUN, "size": number})
+            self.assertRaises(ContractViolation, printed, "show 01a2", found)
+        deep = FakeAnswer([b"[" * 100000])
+        self.assertRaises(ContractViolation, printed, "show 01a2", deep)
+        long = FakeAnswer([b'{"size": ' + b"9" * 5000 + b"}"])
+        self.assertRaises(ContractViolation, printed, "show 01a2", long)
+
+    def test_pages(self) -> None:
+        """A server whose pages have no end, or no order, is left."""
+        full = {"runs": [RUN], "next": "/runs?after=x"}
+        error = self.assertRaises(
+            ContractViolation, printed, "ps --all", document(full), document(full)
+        )
+        self.assertIn("not in their order", str(error))
+        empty = {"runs": [], "next": "/runs?after=x"}
+        self.assertIn("ID", printed("ps --all", document(empty), document(empty)))
+        second = {"runs": [{**RUN, "id": "0001"}], "next": None}
+        found = printed("ps --all -q", document(full), document(second))
+        self.assertEqual(found.split(), ["01a2", "0001"])
+
+    def test_clash(self) -> None:
+        """A command with the name of a subcommand says how to run it."""
+        commands = [{**COMMAND, "name": name} for name in ("ps", "build")]
+        found = printed("commands", document({"default": None, "commands": commands}))
+        self.assertEqual(found.count("runs with: shellstream run ps"), 1)
+        self.assertEqual(found.count("runs with"), 1)
+        self.assertIn("minimum 1", json.dumps(found))
