@@ -106,6 +106,7 @@ class Options(usage.Options):
         self.settings: Config = DEMO
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        _require_utf8()
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -177,6 +178,23 @@ def _note(config: Config) -> str:
     if default is None or default.get:
         return ""
     return f"; GET runs {default.name} too, since it is the default"
+
+
+def _require_utf8() -> None:
+    """
+    Where the locale has another encoding than UTF-8, begin again in Python's UTF-8 mode
+    (PEP 540).
+
+    Configurations and requests are UTF-8. But Python encodes what it hands to the
+    system (arguments, variables, the names of files) as the locale says, and fails at
+    what that cannot express; that choice is made when the interpreter starts. Commands
+    get the operator's locale either way. The process keeps its id and its descriptors,
+    and nothing has been done in it so far.
+    """
+    utf8 = sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions
+    if not utf8 and sys.executable:
+        python = [sys.executable, "-X", "utf8"]
+        os.execv(sys.executable, python + sys.orig_argv[1:])  # noqa: S606
 
 
 def _load(name: str) -> Config:

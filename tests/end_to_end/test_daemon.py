@@ -47,6 +47,42 @@ class DaemonTests(TestCase):
         self.assertIn(f"curl -N {daemon.url}/stream", said)
         self.assertIn(f"ssh -NL {daemon.port}:127.0.0.1:{daemon.port}", said)
 
+    async def test_other_encoding(self) -> None:
+        """
+        Commands get UTF-8 in arguments, variables, scripts and paths, also where the
+        daemon's locale has another encoding.
+        """
+        folder = self.folder() / "caf\u00e9 \u2192"
+        folder.mkdir()
+        (folder / "\u2713").write_text("found\n")
+        tables = f'''
+[commands.argv]
+argv = ["printf", "%s", "{{text}} \u2713"]
+params.text = {{ type = "string" }}
+[commands.shell]
+shell = 'printf "%s \u2713" "$text $VAR $PWD"'
+cwd = "{folder}"
+env.VAR = "\u2192"
+params.text = {{ type = "string" }}
+[commands.path]
+argv = ["cat", "{{text}}"]
+params.text = {{ type = "path", roots = ["{folder}"] }}
+'''
+        legacy = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        daemon = await start_daemon(self, tables, env=legacy)
+        expected = {
+            "argv": "\u2713 \u2713",
+            "shell": f"\u2713 \u2192 {folder} \u2713",
+            "path": "found\n",
+        }
+        for name, output in expected.items():
+            sent = "--data-urlencode", "text=\u2713"
+            client = run(self, "curl", "-sN", *sent, f"{daemon.url}/stream/{name}")
+            await client.ended()
+            self.assertEqual(client.out.decode(), output)
+
+    test_other_encoding.skip = needs("curl")  # type: ignore[attr-defined]
+
     async def test_all_interfaces(self) -> None:
         """Bound to every address, it names one that others can type."""
         everywhere = ("--port", "0", "--interface", "0.0.0.0")
