@@ -1,7 +1,6 @@
 """The service that owns the state and the runs of a daemon."""
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -12,7 +11,6 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -52,6 +50,7 @@ from .auth_policy import AuthPolicy
 from .errors import DaemonCannotStart, stopping_on
 from .left_processes import LeftProcesses
 from .listen_address import ListenAddress, own_names
+from .stop_signals import StopSignals
 
 _log = Logger(namespace="shellstream")
 
@@ -59,6 +58,10 @@ T = TypeVar("T")
 
 #: In place of a state folder: keep all state in memory.
 IN_MEMORY = ":memory:"
+
+#: How many threads sync and remove outputs: each waits for the disk, which takes some
+#: requests at once.
+FILE_THREADS = 4
 
 #: Seconds between two deletions of runs that have been kept long enough.
 TIDY = 600.0
@@ -115,6 +118,7 @@ class Daemon(Service):
     _audit_file: AuditFile | None = field(default=None, init=False)
     _audit_log: AuditLog = field(init=False)
     _database_thread: WorkerThread = field(init=False)
+    _file_threads: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _looking: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
@@ -132,7 +136,11 @@ class Daemon(Service):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         # Before the banner tells anybody that the daemon is there and can be stopped.
-        self._handle_signals()
+        StopSignals(
+            self._reactor,
+            lambda: self.registry.supervisor.hurry(),
+            lambda: len(self.registry.active),
+        ).handle()
 
     def startService(self) -> None:
         super().startService()
@@ -148,9 +156,7 @@ class Daemon(Service):
         )
         self.auth_policy = self._start_auth_policy(folder)
         self._scanner = ProcessScanner(self._reactor)
-        # One thread: a connection to SQLite is used by one at a time.
-        self._database_thread = WorkerThread(self._reactor)
-        self._database_thread.start("state")
+        self._start_threads()
         database = Database.open(IN_MEMORY) if opened is None else opened.database
         self._store = RunStore(database, self._database_thread)
         pepper = os.urandom(32) if opened is None else opened.pepper
@@ -207,15 +213,47 @@ class Daemon(Service):
             self._reaping.stop()
         self.site.doStop()
         self.auth_policy.tokens.stop()
-        stopping = self.registry.supervisor.stop()
-        stopping.addCallback(lambda _: self._audit_log.close())
-        stopping.addCallback(lambda _: self._store.close())
-        stopping.addCallback(lambda _: deferLater(self._reactor, self.FLUSH))
-        stopping.addCallback(lambda _: self._close())
-        return stopping
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        steps: tuple[Callable[[], Any], ...] = (
+            self.registry.supervisor.stop,
+            self._audit_log.close,
+            self._store.close,
+            lambda: deferLater(self._reactor, self.FLUSH),
+            self._database_thread.stop,
+            self._file_threads.stop,
+            self._close,
+        )
+        for step in steps:
+            try:
+                await maybeDeferred(step)
+            except Exception:  # noqa: BLE001  # or the daemon would not end
+                _log.failure("while stopping")
+
+    def _start_threads(self) -> None:
+        # One thread: a connection to SQLite is used by one at a time.
+        self._database_thread = WorkerThread(self._reactor)
+        self._file_threads = WorkerThread(self._reactor)
+        try:
+            self._database_thread.start("state")
+            self._file_threads.start("files", FILE_THREADS)
+        except (RuntimeError, MemoryError) as error:
+            raise DaemonCannotStart(
+                f"shellstream: {error or 'no memory is left'}: it needs "
+                f"{1 + FILE_THREADS} threads; raise the limit of processes of this "
+                "user (ulimit -u), of memory (ulimit -v), or of the service's tasks"
+            ) from None
 
     def _repeat(self, call: Callable[[], object], interval: float) -> LoopingCall:
-        repeated = LoopingCall(call)
+        def contained() -> object:
+            try:
+                return call()
+            except Exception:  # noqa: BLE001  # or it would never be called again
+                _log.failure("while looking after the daemon")
+                return None
+
+        repeated = LoopingCall(contained)
         repeated.clock = self._reactor
         repeated.start(interval)
         return repeated
@@ -287,7 +325,6 @@ class Daemon(Service):
         self._authenticator.abort_revoked()
 
     def _close(self) -> None:
-        self._database_thread.stop()
         if self._audit_file is not None:
             self._audit_file.close()
         if self._state_dir is not None:
@@ -296,7 +333,7 @@ class Daemon(Service):
     def _logs(self) -> FileLogs | MemoryLogs:
         if self._state_dir is None:
             return MemoryLogs()
-        return FileLogs(self._state_dir, self._config.keep.bytes, self._in_thread)
+        return FileLogs(self._state_dir, self._config.keep.bytes, self._file_threads)
 
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
@@ -322,7 +359,7 @@ class Daemon(Service):
             lambda database: (database.known(there), database.removed())
         )
         # Not in the thread of the database, on which runs wait: this may take seconds.
-        lost = await self._in_thread(partial(state_dir.sweep, known, removed))
+        lost = await self._file_threads(partial(state_dir.sweep, known, removed))
         await self._store.transact(lambda database: database.forget_removed(removed))
         if lost:
             _log.error(
@@ -344,23 +381,3 @@ class Daemon(Service):
         return spawn(
             self._reactor, command, invocation, protocol, run.id, plan, scanner
         )
-
-    def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
-        # Before the reactor runs nothing else can wait for a call, nor can a thread
-        # deliver its result.
-        if not self._reactor.running:
-            return maybeDeferred(call)
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
-
-    def _handle_signals(self) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._interrupted)
-
-    def _interrupted(self, number: int, frame: object) -> None:
-        """Ctrl-C: the operator at the terminal does not want to wait for runs."""
-        self._reactor.callFromThread(self._hurry)
-
-    def _hurry(self) -> None:
-        self.registry.supervisor.hurry()
-        if self.running:
-            self._reactor.stop()

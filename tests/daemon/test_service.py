@@ -6,6 +6,7 @@ The state is opened, taken over, and let go.
 import os
 import signal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from attrs import evolve
@@ -20,11 +21,15 @@ from shellstream.daemon.service import IN_MEMORY, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery
+from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.security.tokens import create_token
+from shellstream.storage.audit_file import AuditFile
+from shellstream.storage.run_store import RunStore
 from shellstream.storage.token_file import TokenFile
 from shellstream.storage.token_store import POLL_INTERVAL
+from shellstream.web.server.authentication import REVOCATION_INTERVAL
 from tests.support.daemons import HERE, WIDE, DaemonTestCase
 from tests.support.http import Connection
 from tests.support.registries import CONFIG, limited
@@ -102,6 +107,68 @@ class DaemonTests(DaemonTestCase):
         self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
         started.exit(None, 15)
         self.stop(daemon)
+
+    def test_stopped_twice(self) -> None:
+        """The second SIGTERM is a line in the log; SIGINT still ends the runs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        signal.signal(signal.SIGTERM, lambda *_: self.reactor.stop())
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        daemon = self.daemon(IN_MEMORY, evolve(CONFIG, drain=60.0))
+        self.submit(daemon)
+        self.reactor.begin()
+        with capturedLogs() as logged:
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+                handler: Any = signal.getsignal(number)
+                handler(number, None)
+        said = [str(formatEvent(each)) for each in logged]
+        self.assertEqual(len([each for each in said if "stopping already" in each]), 1)
+        (started,) = self.spawn.started
+        self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+        started.exit(None, 15)
+        self.stop(daemon)
+
+    def test_no_threads(self) -> None:
+        """A system without threads to spare stops it with one line, not later."""
+        no_more = RuntimeError("can't start new thread")
+        self.patch(Thread, "start", lambda _: (_ for _ in ()).throw(no_more))
+        error = self.assertRaises(DaemonCannotStart, self.daemon, IN_MEMORY)
+        self.assertIn("ulimit -u", str(error))
+
+    def test_broken_stop(self) -> None:
+        """A step of the stop that fails keeps no other from being taken."""
+        where = os.path.abspath(self.mktemp())
+        for owner, name in (
+            (AuditLog, "close"),
+            (RunStore, "close"),
+            (AuditFile, "close"),
+        ):
+            daemon = self.daemon(where)
+            real = getattr(owner, name)
+
+            def close(self: Any, real: Any = real) -> None:
+                real(self)
+                raise MemoryError
+
+            self.patch(owner, name, close)
+            self.stop(daemon)
+            self.patch(owner, name, real)
+            self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+    def test_broken_rounds(self) -> None:
+        """What the daemon does from time to time is done again when it has failed."""
+        calls: list[float] = []
+
+        def revoke(_: Daemon) -> None:
+            calls.append(self.reactor.seconds())
+            raise RecursionError
+
+        self.patch(Daemon, "_revoke", revoke)
+        daemon = self.daemon(IN_MEMORY)
+        self.reactor.advance(REVOCATION_INTERVAL)
+        self.stop(daemon)
+        self.assertGreater(len(calls), 1)
+        self.flushLoggedErrors(RecursionError)
 
 
 class AuthTests(DaemonTestCase):

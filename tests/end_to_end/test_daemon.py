@@ -81,7 +81,7 @@ params.text = {{ type = "path", roots = ["{folder}"] }}
             await client.ended()
             self.assertEqual(client.out.decode(), output)
 
-    test_other_encoding.skip = needs("curl")  # type: ignore[attr-defined]
+    test_other_encoding.skip = needs("curl")
 
     async def test_all_interfaces(self) -> None:
         """Bound to every address, it names one that others can type."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
-from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.listen_address import ListenAddress
@@ -26,8 +25,17 @@ class FakeReactor(Clock):
     running = False
     stopped = False
 
-    def getThreadPool(self) -> ThreadPool:
-        return ThreadPool(0, 1)
+    def __init__(self) -> None:
+        super().__init__()
+        self._when_running: list[Callable[[], object]] = []
+
+    def callWhenRunning(self, call: Callable[[], object]) -> None:
+        self._when_running.append(call)
+
+    def begin(self) -> None:
+        """Make the calls for which it has to run."""
+        for call in self._when_running:
+            call()
 
     def callFromThread(self, call: Callable[[], object]) -> None:
         call()

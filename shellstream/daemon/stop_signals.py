@@ -1,0 +1,58 @@
+"""The signals by which an operator stops the daemon."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+_log = Logger(namespace="shellstream")
+
+
+@define(eq=False)
+class StopSignals:
+    """
+    Stops the reactor at the first SIGTERM or SIGINT, and only then: the reactor raises
+    when it is stopped again.
+
+    @ivar _hurry: ends all runs. SIGINT, as Ctrl-C sends it, calls it each time: the
+        operator at the terminal does not want to wait.
+    @ivar _active: how many runs have not ended.
+    """
+
+    _reactor: Any
+    _hurry: Callable[[], object]
+    _active: Callable[[], int]
+    _stopping: bool = field(default=False, init=False)
+
+    def handle(self) -> None:
+        """Begin to handle them."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupted)
+        # The reactor has a handler of its own for SIGTERM once it runs.
+        self._reactor.callWhenRunning(self._handle_sigterm)
+
+    def _handle_sigterm(self) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+
+        def terminated(number: int, frame: Any) -> None:
+            if self._stopping:
+                self._reactor.callFromThread(self._log_stopping)
+            elif callable(handler):
+                self._stopping = True
+                handler(number, frame)
+
+        signal.signal(signal.SIGTERM, terminated)
+
+    def _interrupted(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self._hurry)
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.callFromThread(self._reactor.stop)
+
+    def _log_stopping(self) -> None:
+        _log.info(
+            "stopping already: {count} runs have not ended; SIGINT (Ctrl-C) ends them",
+            count=self._active(),
+        )
