@@ -251,6 +251,9 @@ class Registry:
         return Run(record, command, invocation, log, self.clock, self.wall, owner)
 
     def _requeue(self, record: RunRecord) -> None:
+        if record.failure is not None:
+            self._fail_queued(record, record.failure)
+            return
         try:
             command = self.config.command(record.command)
             given = {**record.params, **record.secrets}.items()

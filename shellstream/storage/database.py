@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+from twisted.logger import Logger
 
 from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.events import Outcome
@@ -34,6 +35,7 @@ from .schema import (
     from_row,
     to_row,
 )
+from .state.queued_secrets import QueuedSecrets
 
 #: An ended run has either outcome, one that goes on has none.
 _OUTCOMES = {
@@ -43,6 +45,8 @@ _OUTCOMES = {
         "OR (state = 'exited' AND code <> 0))"
     ),
 }
+
+_log = Logger()
 
 #: How long a key is remembered even if its run is not, in microseconds of the age
 #: clock.
@@ -75,6 +79,7 @@ class Database:
     L{close} and L{exceeds} belong into a L{transaction}, and may raise
     C{sqlite3.Error}; L{shellstream.storage.schema.why} tells what that means.
 
+    @ivar secrets: those of queued runs, which are not in the file.
     @ivar age: the clock by which runs and keys grow old.
     @ivar damaged: rows that were found at the start; they are never shown as runs.
     @ivar notices: messages for the operator, from the start.
@@ -82,6 +87,7 @@ class Database:
 
     _connection: sqlite3.Connection
     age: AgeClock = field(factory=AgeClock)
+    secrets: QueuedSecrets = field(factory=QueuedSecrets)
     damaged: list[DamagedRow] = field(factory=list, init=False)
     notices: list[str] = field(factory=list, init=False)
     #: The files of SQLite as they were at the start: path, device and inode.
@@ -90,9 +96,16 @@ class Database:
     _synced: bool | None = field(default=None, init=False)  # the last PRAGMA
 
     @classmethod
-    def open(cls, path: str, age: AgeClock | None = None) -> Self:
+    def open(
+        cls,
+        path: str,
+        age: AgeClock | None = None,
+        secrets: QueuedSecrets | None = None,
+    ) -> Self:
         """
         Open a file, or make it. C{":memory:"} is a history that is not kept.
+
+        @param secrets: where those of queued runs are; by default in memory.
 
         If rows are L{damaged}, save them and call L{discard_damaged} before all else.
 
@@ -107,7 +120,7 @@ class Database:
                 path, timeout=1, isolation_level=None, check_same_thread=False
             )
             on_error.callback(connection.close)
-            self = cls(connection, age or AgeClock())
+            self = cls(connection, age or AgeClock(), secrets or QueuedSecrets())
             try:
                 self._prepare()
                 if path != ":memory:":
@@ -167,6 +180,8 @@ class Database:
         """
         if key is not None:
             self.add_key(record.id, key)
+        if record.secrets:
+            self._keep_secrets(record)
         self._connection.execute(INSERT, to_row(record, self.age.now()))
         if record.state.ended:
             self._usage.add(record.principal, 1, record.stored)
@@ -229,6 +244,9 @@ class Database:
         @param record: with the id, command, parameters, principal and creation that it
             was added with; these are not written again.
         """
+        if record.secrets:
+            self._keep_secrets(record)
+        self.secrets.note_change(record.id)
         row = to_row(record, self.age.now())
         done = self._connection.execute(UPDATE, row).rowcount > 0
         if done and record.state.ended:
@@ -261,8 +279,14 @@ class Database:
         return list(self._runs(f"{where} {last}", *values, query.limit))
 
     def unended(self) -> list[RunRecord]:
-        """The runs that are queued or running, oldest first."""
-        return list(self._runs("WHERE state IN ('queued', 'running') ORDER BY id"))
+        """
+        The runs that are queued or running, oldest first, with their secrets. A queued
+        run whose secrets are lost has a C{failure}: it must not be started without.
+
+        @raise OSError: if secrets cannot be read.
+        """
+        runs = self._runs("WHERE state IN ('queued', 'running') ORDER BY id")
+        return [self._with_secrets(each) if each.secrets else each for each in runs]
 
     def newest_id(self) -> str | None:
         """The id of the run that was created last, if any is kept."""
@@ -409,8 +433,21 @@ class Database:
         # So each start writes something, and the file of the log is there from now on.
         with self.transaction():
             self._save_age(self.age.seen)
+        self._move_secrets()
+        self.secrets.find()
+        self._settle_secrets()
         # The daemon could not start if one of these were damaged: find out now.
         self.unended()
+
+    def _move_secrets(self) -> None:
+        """Move secrets that older versions kept in the rows to their files."""
+        queued = list(self._runs("WHERE state = 'queued' AND secrets != '{}'"))
+        old = [each for each in queued if any(each.secrets.values())]
+        if old:
+            with self.transaction():
+                for record in old:
+                    self.update(record)
+            self._one("PRAGMA wal_checkpoint(TRUNCATE)")  # the old rows are there
 
     def _save_age(self, seen: int) -> None:
         self._do("DELETE FROM clock")
@@ -431,6 +468,36 @@ class Database:
                 self._usage.undo(mark)
                 for statement in undo if self.in_transaction else ():
                     self._do(statement)
+            if self.secrets.changed and not self.in_transaction:
+                self._settle_secrets()
+
+    def _keep_secrets(self, record: RunRecord) -> None:
+        synced = self._synced is not False
+        try:
+            self.secrets.keep(record.id, record.secrets, synced=synced)
+        except OSError as error:
+            raise sqlite3.OperationalError(error.strerror) from error
+
+    def _with_secrets(self, record: RunRecord) -> RunRecord:
+        found = self.secrets.read(record.id)
+        if found is not None and found.keys() == record.secrets.keys():
+            return evolve(record, secrets=found)
+        return evolve(
+            record,
+            secrets={},
+            failure="its secret parameters, which are kept apart, are lost or damaged; "
+            "start it again",
+        )
+
+    def _settle_secrets(self) -> None:
+        def is_queued(run_id: str) -> bool:
+            sql = "SELECT 1 FROM runs WHERE id = ? AND state = 'queued'"
+            return self._one(sql, run_id) is not None
+
+        try:
+            self.secrets.settle(is_queued)
+        except (OSError, sqlite3.Error) as error:  # tried again after the next one
+            _log.error("secrets of runs that have begun stay: {error}", error=error)
 
     def _do(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

@@ -81,13 +81,16 @@ def prepare(connection: sqlite3.Connection) -> list[str]:
         # A burst may let the WAL grow; without a limit it would stay so large.
         f"journal_size_limit = {16 << 20}",
     ):
-        connection.execute(f"PRAGMA {pragma}").fetchone()
+        connection.execute(f"PRAGMA {pragma}").fetchall()
     connection.create_function("checksum", -1, lambda *values: checksum(values))
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
         steps = migration + (_ADD_CHECKSUMS if number == CHECKSUMS_SINCE else "")
         connection.executescript(
             f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {number}; COMMIT"
         )
+    if version < len(MIGRATIONS):
+        # The log of older versions may have secrets of runs that have begun.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     keys = _damaged_keys(connection)
     if keys:
         notices.append(

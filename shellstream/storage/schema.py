@@ -78,6 +78,9 @@ MIGRATIONS = (
         INSERT OR IGNORE INTO removed (id) VALUES (old.id);
     END;
     """,
+    # Rows have only the names of secrets from here on; an older program knows no such
+    # rows. What has to be moved is moved at the start.
+    "SELECT 1;",
 )
 
 #: The first version whose rows have checksums.
@@ -150,6 +153,14 @@ def _params(text: str) -> dict[str, str]:
     return params
 
 
+def _secrets(text: str) -> dict[str, str]:
+    """The names of secrets. Rows of older versions have their values, too."""
+    found: dict[str, str | None] = json.loads(text)
+    if not all(isinstance(value, str | None) for value in found.values()):
+        raise ValueError("a secret is no text")
+    return {name: value or "" for name, value in found.items()}
+
+
 def _object(kind: Callable[..., object]) -> Callable[[str | None], object]:
     """Read an object from JSON, or L{None} if it is missing."""
     return lambda text: None if text is None else kind(**json.loads(text))
@@ -174,7 +185,7 @@ _READ: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("created", "started", "ended"), _below(_TOO_LATE)),
     **dict.fromkeys(("start", "size", "stored", "cpu", "memory"), _below(inf)),
     "params": _params,
-    "secrets": _params,
+    "secrets": _secrets,
     "on_disconnect": OnDisconnect,
     "state": State,
     "reason": lambda value: None if value is None else Reason(value),
@@ -256,7 +267,7 @@ def to_row(record: RunRecord, age: int) -> dict[str, object]:
         "memory": record.memory,
         "stdin": None if stdin is None else _encode(asdict(stdin)),
         "tty": None if tty is None else _encode(asdict(tty)),
-        "secrets": _encode(dict(record.secrets)) if record.secrets else "{}",
+        "secrets": _encode(dict.fromkeys(record.secrets)) if record.secrets else "{}",
         "pid": record.pid,
         "pid_start": record.pid_start,
         "since": age if record.state.ended else None,

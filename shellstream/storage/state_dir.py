@@ -17,6 +17,7 @@ from .database import Database
 from .schema import DatabaseDamaged, damaged, why
 from .state.aside import Aside, AsideFull
 from .state.files import make_folder, read_through
+from .state.queued_secrets import QueuedSecrets
 from .state.strict_modes import FolderUnsafe, check_content, check_folder
 from .state.wal import WalState, look_at_wal
 
@@ -203,7 +204,7 @@ class StateDir:
     def _open_file(self, file: Path) -> Database:
         self._find_lost(file)
         file.touch(mode=0o600)  # SQLite gives its other files the same mode
-        return Database.open(str(file))
+        return Database.open(str(file), secrets=QueuedSecrets(self.path / "secrets"))
 
     def _open_again(self, file: Path) -> Database:
         try:
@@ -215,7 +216,7 @@ class StateDir:
                 f"{aside}, its outputs too; starting with an empty one"
             )
         file.touch(mode=0o600)
-        return Database.open(str(file))
+        return Database.open(str(file), secrets=QueuedSecrets(self.path / "secrets"))
 
     def _find_lost(self, file: Path) -> None:
         """

@@ -24,6 +24,7 @@ from shellstream.security.authorization import (
     Caller,
     Principal,
 )
+from shellstream.storage.state.queued_secrets import QueuedSecrets
 from tests.support.fakes import ECHO, SAY
 from tests.support.registries import CONFIG, LOGIN, SECRET, RegistryTestCase, limited
 
@@ -226,12 +227,25 @@ class SecretTests(RegistryTestCase):
         """
         self.submit("login", GIVEN)
         waiting = self.submit("login", GIVEN)
-        self.assertIn(SECRET, self.rows())
+        self.assertNotIn(SECRET, self.rows())
+        self.assertEqual(self.database.secrets.read(waiting.id), SECRETS)
         self.assertEqual(to_document(waiting.record)["params"], MASKED)
         self.restart(self.config)
         self.assertEqual(self.spawn.started[0].invocation.env, {"who": "me", **SECRETS})
-        self.assertNotIn(SECRET, self.rows())
+        self.assertIsNone(self.database.secrets.read(waiting.id))
         self.assertEqual([each.params for each in self.page()], [MASKED] * 2)
+
+    def test_lost(self) -> None:
+        """A queued run whose secrets are lost is not started with others."""
+        self.submit("login", GIVEN)
+        waiting = self.submit("login", GIVEN)
+        self.database.secrets = QueuedSecrets()
+        self.restart(self.config)
+        self.assertEqual(self.spawn.started, [])
+        kept = self.kept(waiting.id)
+        self.assertIs(kept.state, State.FAILED)
+        self.assertIn("its secret parameters, which are kept apart", kept.failure or "")
+        self.assertEqual(kept.ended, self.registry.wall())
 
     def test_not_begun_in_time(self) -> None:
         """
