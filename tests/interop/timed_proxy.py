@@ -1,4 +1,7 @@
-"""A proxy that cuts streams at a certain age, as Envoy does, or after a silence."""
+"""
+Proxies that cut streams at a certain age, as Envoy does, or after a silence; and one
+that delays what a server sends.
+"""
 
 from twisted.internet import reactor
 from twisted.internet.interfaces import IDelayedCall
@@ -68,6 +71,44 @@ def start_timed_proxy(
     @param seconds: the age at which it cuts, or with C{idle} the length of silence.
     """
     factory = _TimedProxyFactory(daemon.port, seconds, idle=idle)
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    test.addCleanup(port.stopListening)
+    return f"http://127.0.0.1:{port.getHost().port}"
+
+
+class _DelayingUpstream(ProxyClient):
+    """The connection to the server, whose bytes and end arrive later."""
+
+    def dataReceived(self, data: bytes) -> None:
+        reactor.callLater(self.factory.delay, super().dataReceived, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        reactor.callLater(self.factory.delay, super().connectionLost, reason)
+
+
+class _DelayingProxy(ProxyServer):
+    factory: "_DelayingFactory"  # type: ignore[assignment]  # it has all that is used
+
+    def clientProtocolFactory(self) -> ProxyClientFactory:  # type: ignore[override]
+        made = ProxyClientFactory()
+        made.protocol, made.noisy = _DelayingUpstream, False
+        made.delay = self.factory.delay
+        return made
+
+
+class _DelayingFactory(ServerFactory):
+    protocol = _DelayingProxy  # type: ignore[assignment]
+    noisy = False
+    host = "127.0.0.1"
+
+    def __init__(self, port: int, delay: float) -> None:
+        self.port = port
+        self.delay = delay
+
+
+def start_delaying_proxy(test: TestCase, daemon: Daemon, delay: float) -> str:
+    """Put a proxy before a daemon that delays all of its output; returns its URL."""
+    factory = _DelayingFactory(daemon.port, delay)
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     test.addCleanup(port.stopListening)
     return f"http://127.0.0.1:{port.getHost().port}"

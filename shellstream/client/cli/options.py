@@ -15,7 +15,7 @@ DOCTOR = """\
                                                         and a proxy in front of it
   shellstream doctor http://host/their/stream           any other stream, by GET
   shellstream doctor -- make -C /srv/app                a command of this machine: it
-                                                        is run up to five times
+                                                        is run up to six times
 
 Exit codes: 0 if nothing holds output back, 1 if something does, 64 and above if it
 cannot be examined.

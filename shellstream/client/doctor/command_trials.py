@@ -13,13 +13,25 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from select import select
 
-from .command_diagnosis import CURES, PIPE, PTY, Setup, Trial, diagnose, holds_back
+from .command_diagnosis import (
+    CURES,
+    PIPE,
+    PTY,
+    PYTHON_OPTION,
+    Setup,
+    Trial,
+    diagnose,
+    helps,
+    seems_held,
+    together,
+)
 from .exchange import Arrival
-from .findings import CannotRun, NothingSeen, Report
+from .findings import CannotRun, NothingSeen, Report, duration
+from .process_watch import ProcessWatch, ignores_environment
 
 #: How much output is read in one trial, in bytes and in pieces. Whether a command holds
 #: back shows in far less; `yes` writes as much in 10 ms.
@@ -32,14 +44,19 @@ GRACE = 1.0
 #: Linux has them.)
 _LOOK = 0.02
 
+#: Seconds between two looks at what the processes of a trial read and write. A program
+#: that a person calls live writes less often than that.
+_WATCH = 0.05
+
 #: Signals that end a program by default, of those that a user or a supervisor sends.
 _LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def check_command(argv: Sequence[str], watch: float) -> Report:
     """
-    Run a command on a terminal, on a pipe, and, if it holds back there, with each
-    cure up to the first that works. Only one runs at a time.
+    Run a command on a terminal and on a pipe. If output seems to be held back, run it
+    with all cures at once, and then with each up to the first that works. Only one runs
+    at a time.
 
     @param watch: the most seconds for each run.
     @raise CannotRun: if there is no such program.
@@ -49,23 +66,51 @@ def check_command(argv: Sequence[str], watch: float) -> Report:
     if shutil.which(argv[0]) is None:
         raise CannotRun(f"{argv[0]}: there is no such program, or it is not executable")
     with _signals() as leave:
-        terminal = run_trial(argv, PTY, watch, leave)
-        pipe = run_trial(argv, PIPE, watch, leave)
-        if not (pipe.arrivals or terminal.arrivals):
-            raise NothingSeen(
-                f"{argv[0]} wrote nothing to standard output in {watch:g} seconds, so "
-                f"nothing can be found out (exit code: {pipe.code}); watch it for "
-                "longer (--seconds)"
-            )
-        cures: list[Trial] = []
-        if holds_back(pipe, terminal):
-            for setup in CURES:
-                if not setup.prefix or shutil.which(setup.prefix[0]):
-                    cures.append(run_trial(argv, setup, watch, leave))
-                    if not holds_back(cures[-1], terminal):
-                        break
+
+        def run(setup: Setup) -> Trial:
+            return run_trial(argv, setup, watch, leave)
+
+        terminal, pipe = run(PTY), run(PIPE)
+        cures = _try_cures(argv, pipe, terminal, run)
+    if not any(trial.arrivals for trial in (pipe, terminal, *cures)):
+        raise NothingSeen(_silence(argv[0], pipe))
     unbuffering = [name for each in CURES for name in each.env if os.environ.get(name)]
     return diagnose(argv, pipe, terminal, cures, unbuffering)
+
+
+def _try_cures(
+    argv: Sequence[str], pipe: Trial, terminal: Trial, run: Callable[[Setup], Trial]
+) -> list[Trial]:
+    """
+    All cures at once, as a shellstream gives them by default; then, if these help, each
+    by itself up to the first that does.
+    """
+    if not seems_held(pipe, terminal):
+        return []
+    at_hand = [s for s in CURES if not s.prefix or shutil.which(s.prefix[0])]
+    tried = [run(together(at_hand))]
+    if not helps(tried[0], pipe, terminal):
+        return [*tried, run(PYTHON_OPTION)] if ignores_environment(argv) else tried
+    for setup in at_hand:
+        tried.append(run(setup))
+        if helps(tried[-1], pipe, terminal):
+            break
+    return tried
+
+
+def _silence(program: str, trial: Trial) -> str:
+    """Why nothing was seen, and what to do."""
+    if trial.code is None:
+        return (
+            f"{program} wrote nothing to standard output in "
+            f"{trial.ended - trial.began:.0f} seconds, so nothing can be found out; "
+            "watch it for longer (--seconds)"
+        )
+    return (
+        f"{program} ended after {duration(trial.ended - trial.began)} (exit code: "
+        f"{trial.code}) and wrote nothing to standard output, so nothing can be found "
+        "out; run it by itself, to see what it says"
+    )
 
 
 @contextmanager
@@ -108,7 +153,7 @@ def run_trial(argv: Sequence[str], setup: Setup, watch: float, leave: int) -> Tr
                 tty.setraw(writable)  # or it would make \\r\\n of \\n
             began = time.monotonic()
             process = subprocess.Popen(  # noqa: S603
-                [*setup.prefix, *argv],
+                setup.argv(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=writable,
                 stderr=subprocess.DEVNULL,
@@ -120,14 +165,15 @@ def run_trial(argv: Sequence[str], setup: Setup, watch: float, leave: int) -> Tr
         finally:
             os.close(writable)
         try:
-            arrivals, at_end = _read(output, began + watch, leave)
+            watched = ProcessWatch(process.pid)
+            arrivals, at_end = _read(output, began + watch, leave, watched)
             ended = time.monotonic()
             code = _exit_code(process.pid, leave) if at_end else None
         finally:
             _end(process, leave)
     finally:
         os.close(output)
-    return Trial(setup, began, tuple(arrivals), ended, code)
+    return Trial(setup, began, tuple(arrivals), ended, code, watched.stages())
 
 
 def _environment(setup: Setup) -> dict[str, str]:
@@ -153,19 +199,26 @@ def _wait(descriptors: Sequence[int], seconds: float, leave: int) -> bool:
     return any(each in ready for each in descriptors)
 
 
-def _read(output: int, deadline: float, leave: int) -> tuple[list[Arrival], bool]:
+def _read(
+    output: int, deadline: float, leave: int, watched: ProcessWatch
+) -> tuple[list[Arrival], bool]:
     """
     Read output up to its end, the deadline or the bounds.
 
+    @param watched: looks at the processes meanwhile.
     @return: the output, and whether it has ended.
     """
     arrivals: list[Arrival] = []
     size = 0
+    look = 0.0
     while size < MAX_BYTES and len(arrivals) < MAX_ARRIVALS:
         now = time.monotonic()
         if now >= deadline:
             break
-        if not _wait([output], deadline - now, leave):
+        if now >= look:
+            watched.look()
+            look = time.monotonic() + _WATCH
+        if not _wait([output], min(deadline, look) - now, leave):
             continue
         try:
             data = os.read(output, 1 << 16)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import wrapClientTLS
@@ -15,6 +16,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -24,11 +26,15 @@ from zope.interface import implementer
 from shellstream import __version__
 from shellstream.client.errors import CannotConnect
 from shellstream.client.transport.happy_eyeballs import HappyEyeballsEndpoint
+from shellstream.client.transport.tls_errors import UntrustedCertificate, tls_reason
 from shellstream.client.transport.treq_wire import connection_error, request_error
+from shellstream.client.transport.trust_policy import CertificateVerifier
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
 
-from . import certificates
 from .exchange import Certificate, Ending, Exchange, ResponseRecorder
+
+#: What OpenSSL says of every certificate that it refuses.
+_VERIFY_FAILED = "certificate verify failed"
 
 
 class ProbeClient:
@@ -94,9 +100,9 @@ class ProbeClient:
         problem = await self._handshake(url, connection)
         if problem is not None:
             # OpenSSL has ended this connection, and did not show the certificate.
-            connection = await self._open(url, certificates.accept_any(host))
+            connection = await self._open(url, _accept_any(host))
             await self._handshake(url, connection)
-        issuer = certificates.issuer(connection.tls)
+        issuer = _issuer(connection.tls)
         return connection, Certificate(issuer, problem)
 
     async def _open(
@@ -137,7 +143,7 @@ class ProbeClient:
             raise CannotConnect(url, "no answer to the TLS handshake") from None
         except Exception as error:
             failed = connection_error(url, [Failure()])
-            if not certificates.is_refusal(error):
+            if not _is_refusal(error):
                 raise failed from error
             return failed.why
         return None
@@ -219,3 +225,27 @@ def _request(url: str, gzip: bool, secrets: Mapping[str, str]) -> bytes:
     }
     lines = [f"GET {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n"
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a handshake failed because we do not trust the certificate."""
+    if isinstance(error, SSL.Error):
+        return tls_reason(error) == _VERIFY_FAILED
+    return isinstance(error, UntrustedCertificate)
+
+
+def _accept_any(host: bytes) -> IOpenSSLClientConnectionCreator:
+    """Makes connections that accept any certificate, for examination only."""
+    context = CertificateOptions().getContext()
+    return CertificateVerifier(context, host.decode("ascii"), lambda *found: True)
+
+
+def _issuer(connection: SSL.Connection) -> str:
+    """Who issued the server's certificate, whether it is trusted or not."""
+    certificate: Any = connection.get_peer_certificate()
+    if certificate is None:
+        return "unknown"
+    try:
+        return str(certificate.to_cryptography().issuer.rfc4514_string())
+    except ValueError as error:
+        return f"unreadable: {error}"

@@ -120,7 +120,7 @@ class CheckTests(SynchronousTestCase):
         """A command that writes once is clean, as far as that shows."""
         report = check_command(["echo", "one"], LONG)
         self.assertTrue(report.clean)
-        self.assertIn("in one go on a terminal too", report.notes[0])
+        self.assertIn("at once on a terminal too", report.notes[0])
 
     def test_helped(self) -> None:
         """A note names a variable that un-buffers already."""
@@ -135,6 +135,11 @@ class CheckTests(SynchronousTestCase):
         argv = ["sh", "-c", "exit 4"]
         error = self.assertRaises(NothingSeen, check_command, argv, LONG)
         self.assertIn("exit code: 4", str(error))
+        self.assertIn("run it by itself", str(error))
+        self.assertNotIn("--seconds", str(error))
+        argv = ["sleep", "600"]
+        error = self.assertRaises(NothingSeen, check_command, argv, 0.05)
+        self.assertIn("watch it for longer (--seconds)", str(error))
 
     def test_missing(self) -> None:
         """A missing program is reported before anything is started."""
