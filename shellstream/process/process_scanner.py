@@ -1,11 +1,13 @@
 """Looking through all processes of the machine without holding the reactor."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from .process_table import ProcessTable
 
@@ -19,16 +21,22 @@ class ProcessScanner:
     processes it takes longer than a turn of the reactor may.
     """
 
-    #: Seconds that a slice takes, of each turn of the reactor until it is done.
+    #: Seconds of each turn of the reactor that are spent here, until all is done.
     SLICE = 0.005
 
     _clock: IReactorTime
     _now: Callable[[], float] = monotonic
+    _until: float | None = field(default=None, init=False)  # of this turn's slice
+    _work: deque[tuple[Iterator[None], Deferred[None]]] = field(
+        factory=deque, init=False
+    )
+    _working: bool = field(default=False, init=False)
     _fresh: dict[bool, ProcessTable] = field(factory=dict, init=False)  # by marks
     _waiting: list[tuple[bool, Deferred[ProcessTable]]] = field(
         factory=list, init=False
     )
     _scanning: bool = field(default=False, init=False)
+    _turns: int = field(default=0, init=False)
 
     def scan(self, marks: bool = False) -> Deferred[ProcessTable]:
         """
@@ -48,46 +56,59 @@ class ProcessScanner:
             self._begin()
         return done
 
+    def in_slices(self, steps: Iterator[None]) -> Deferred[None]:
+        """
+        Take steps, of which each is short, in as many turns as that takes; at once if
+        there is time. Fires when the last one is done.
+        """
+        done: Deferred[None] = Deferred()
+        self._work.append((steps, done))
+        self._go_on()
+        return done
+
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
         marks = any(each for each, _ in waiting)
         table = ProcessTable()
         self._scanning = True
-        answers = [done for _, done in waiting]
-        if self._advance(table, table.fill(marks), answers):
+        filled = self.in_slices(table.fill(marks))
+        begun = self._turns
+
+        def deliver(result: Failure | None) -> None:
+            self._scanning = False
+            if result is None and self._turns == begun:
+                self._fresh[marks] = table
+            for _, done in waiting:
+                done.callback(table if result is None else result)
+            if self._waiting and not self._scanning:
+                self._begin()
+
+        filled.addBoth(deliver)
+
+    def _go_on(self) -> None:
+        if self._working:  # the loop below takes the new steps as well
             return
-        self._fresh[marks] = table  # done within the turn
-        self._clock.callLater(0, self._fresh.clear)
-        self._deliver(table, answers)
+        if self._until is None:
+            self._until = self._now() + self.SLICE
+            self._clock.callLater(0, self._next_turn)
+        self._working = True
+        try:
+            while self._work and self._now() < self._until:
+                steps, done = self._work[0]
+                try:
+                    next(steps)
+                except StopIteration:
+                    self._work.popleft()
+                    done.callback(None)
+                except Exception:  # noqa: BLE001  # whoever asked for them handles it
+                    self._work.popleft()
+                    done.errback()
+        finally:
+            self._working = False
 
-    def _advance(
-        self,
-        table: ProcessTable,
-        steps: Iterator[None],
-        answers: list[Deferred[ProcessTable]],
-    ) -> bool:
-        """Go on for one slice. Returns whether there is one more to come."""
-        until = self._now() + self.SLICE
-        for _ in steps:
-            if self._now() >= until:
-                self._clock.callLater(0, self._continue, table, steps, answers)
-                return True
-        return False
-
-    def _continue(
-        self,
-        table: ProcessTable,
-        steps: Iterator[None],
-        answers: list[Deferred[ProcessTable]],
-    ) -> None:
-        if not self._advance(table, steps, answers):
-            self._deliver(table, answers)
-
-    def _deliver(
-        self, table: ProcessTable, answers: list[Deferred[ProcessTable]]
-    ) -> None:
-        self._scanning = False
-        for done in answers:
-            done.callback(table)
-        if self._waiting and not self._scanning:
-            self._begin()
+    def _next_turn(self) -> None:
+        self._until = None
+        self._turns += 1
+        self._fresh.clear()
+        if self._work:
+            self._go_on()

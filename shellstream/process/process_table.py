@@ -3,18 +3,13 @@
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator
 
 from attrs import define, field, frozen
 
 from .environment import RUN
 
 _MARK = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
-
-#: Of so many processes is looked whether they are more than zombies; a session with
-#: more counts as alive. Each takes about 15 microseconds.
-MOST_LOOKS = 1000
 
 
 @frozen
@@ -62,34 +57,13 @@ class ProcessTable:
         except OSError:
             self.complete = False
 
-    def groups(self, session: int, start: int | None) -> set[int]:
+    def is_of(self, session: int, start: int | None) -> bool:
         """
-        The process groups of a session.
-
-        @param start: that of its leader. If a process with the same id began at another
-            time, the session is another.
+        Whether a session is the one whose leader began at this time, and not another
+        that got its id; L{True} if its leader has ended, or began at an unknown time.
         """
         leader = process_info(session)
-        if leader is not None and start not in (None, leader.start):
-            return set()
-        found = {_group(pid, session) for pid in self.sessions.get(session, ())}
-        return {group for group in found if group is not None}
-
-    def member(self, session: int, start: int | None) -> "Member | None":
-        """A process of a session that is more than a zombie, if it has one."""
-        leader = process_info(session)
-        if leader is not None and start not in (None, leader.start):
-            return None
-        return _first_alive(self.sessions.get(session, ()), session)
-
-    def strays(self, run_id: str, session: int) -> list["Member"]:
-        """The processes of a run that left its session and are more than zombies."""
-        found = []
-        for pid in self.marked.get(run_id, ()):
-            process = process_info(pid)
-            if process is not None and process.alive and process.session != session:
-                found.append(Member(pid, process.start))
-        return found
+        return leader is None or start in (None, leader.start)
 
     def _add(self, pid: int, own: int, marks: bool) -> None:
         try:
@@ -134,6 +108,15 @@ class Member:
             return not self.alive or _send(signal.pidfd_send_signal, fd, number)
         finally:
             os.close(fd)
+
+
+def group_in(pid: int, session: int) -> int | None:
+    """The group of a process; L{None} if it is gone, or in another session."""
+    try:
+        group = os.getpgid(pid)
+        return group if os.getsid(pid) == session else None
+    except ProcessLookupError:
+        return None
 
 
 def process_start(pid: int) -> int | None:
@@ -183,24 +166,6 @@ def process_info(pid: int) -> ProcessInfo | None:
     # A process whose first thread has ended looks like a zombie: count its threads.
     alive = state not in (b"Z", b"X") or int(rest[13]) > 1
     return ProcessInfo(alive, int(group), int(session), int(rest[15]))
-
-
-def _first_alive(pids: Sequence[int], session: int) -> Member | None:
-    for pid in islice(pids, MOST_LOOKS):
-        process = process_info(pid)
-        if process is not None and process.alive and process.session == session:
-            return Member(pid, process.start)
-    if len(pids) > MOST_LOOKS:
-        return Member(pids[MOST_LOOKS], process_start(pids[MOST_LOOKS]) or 0)
-    return None
-
-
-def _group(pid: int, session: int) -> int | None:
-    try:
-        group = os.getpgid(pid)
-        return group if os.getsid(pid) == session else None
-    except ProcessLookupError:
-        return None
 
 
 def _send(send: Callable[[int, int], None], target: int, number: int) -> bool:

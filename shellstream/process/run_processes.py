@@ -1,12 +1,20 @@
 """All processes of a run: those of its session, and those that have left it."""
 
+from collections.abc import Callable, Iterator
+
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .process_scanner import ProcessScanner
-from .process_table import Member, ProcessTable, group_exists, signal_group
+from .process_table import (
+    Member,
+    ProcessTable,
+    group_exists,
+    group_in,
+    process_info,
+    signal_group,
+)
 
 _log = Logger()
 
@@ -58,9 +66,7 @@ class RunProcesses:
         if not self.leader_reaped:  # then its id is its own
             at_once.add(self.leader)
             self._signal_groups(at_once, numbers)
-        self._scan().addCallback(self._signal_others, at_once, numbers).addErrback(
-            _report
-        )
+        self._scan(lambda table: self._signal_others(table, at_once, numbers))
 
     def live(self) -> bool:
         """
@@ -73,38 +79,69 @@ class RunProcesses:
             self._known = None
         if self._empty < self._believed and not self._looking:
             self._looking = True
-            self._scan().addCallback(self._looked).addErrback(_report)
+            self._scan(self._look)
         return self._empty < self._believed
 
-    def _scan(self) -> Deferred[ProcessTable]:
-        return self._scanner.scan(self._strays)
+    def _scan(self, then: Callable[[ProcessTable], Iterator[None]]) -> None:
+        """Find all processes, then take the steps that this returns."""
+        scanned = self._scanner.scan(self._strays)
+        done = scanned.addCallback(lambda table: self._scanner.in_slices(then(table)))
+        done.addErrback(self._scan_failed)
+
+    def _scan_failed(self, failure: Failure) -> None:
+        self._looking = False  # the next look is another attempt
+        _log.failure("while looking for the processes of a run", failure)
 
     def _signal_others(
         self, table: ProcessTable, told: set[int], numbers: tuple[int, ...]
-    ) -> None:
-        groups = table.groups(self.leader, self.start) - told
-        self._signal_groups(groups, numbers)
-        strays = self._find_strays(table)
-        for stray in strays:
-            for number in numbers:
-                self._note(stray.pid, stray.signal(number))
-        if strays or groups - {self.leader}:
-            # The kernel keeps a group together while it is signalled, but not several:
-            # one look may miss a process that moves on by fork(2) and exit.
-            self._believed = 2
+    ) -> Iterator[None]:
+        told = {*told}
+        if table.is_of(self.leader, self.start):
+            for pid in table.sessions.get(self.leader, ()):
+                group = group_in(pid, self.leader)
+                if group is not None and group not in told:
+                    told.add(group)
+                    self._signal_groups({group}, numbers)
+                yield
+        believed = 1 if told <= {self.leader} else 2
+        for pid in self._marked(table):
+            stray = self._stray(pid)
+            if stray is not None:
+                believed = 2
+                for number in numbers:
+                    self._note(pid, stray.signal(number))
+            yield
+        # The kernel keeps a group together while it is signalled, but not several: one
+        # look may miss a process that moves on by fork(2) and exit.
+        self._believed = max(self._believed, believed)
 
-    def _looked(self, table: ProcessTable) -> None:
-        self._looking = False
-        if not table.complete:  # no descriptor is left: nobody knows more than this
-            self._empty = 0 if group_exists(self.leader) else self._empty + 1
-            return
-        strays = self._find_strays(table)
-        found = table.member(self.leader, self.start)
-        self._known = found or (strays[0] if strays else None)
-        self._empty = 0 if self._known is not None else self._empty + 1
+    def _look(self, table: ProcessTable) -> Iterator[None]:
+        found: Member | None = None
+        if table.is_of(self.leader, self.start):
+            for pid in table.sessions.get(self.leader, ()):
+                process = process_info(pid)
+                if process and process.alive and process.session == self.leader:
+                    found = Member(pid, process.start)
+                    break
+                yield
+        for pid in self._marked(table):
+            if found is not None:
+                break
+            found = self._stray(pid)
+            yield
+        self._known, self._looking = found, False
+        # Without a descriptor to look any closer, nobody knows more than the kernel.
+        lives = not table.complete and group_exists(self.leader)
+        self._empty = 0 if lives or found is not None else self._empty + 1
 
-    def _find_strays(self, table: ProcessTable) -> list[Member]:
-        return table.strays(self.run_id, self.leader) if self._strays else []
+    def _marked(self, table: ProcessTable) -> list[int]:
+        return table.marked.get(self.run_id, []) if self._strays else []
+
+    def _stray(self, pid: int) -> Member | None:
+        process = process_info(pid)
+        if process is None or not process.alive or process.session == self.leader:
+            return None
+        return Member(pid, process.start)
 
     def _signal_groups(self, groups: set[int], numbers: tuple[int, ...]) -> None:
         for group in groups:
@@ -120,7 +157,3 @@ class RunProcesses:
                 id=self.run_id,
                 target=target,
             )
-
-
-def _report(failure: Failure) -> None:
-    _log.failure("while looking for the processes of a run", failure)

@@ -71,3 +71,16 @@ class ScannerTests(SynchronousTestCase):
         self.assertEqual(self.fills, 2)
         # What began turns ago is not what is now.
         self.assertNoResult(scanner.scan())
+
+    def test_steps_that_fail(self) -> None:
+        """An error in steps is told to whoever asked for them, and to nobody else."""
+
+        def failing() -> Iterator[None]:
+            yield
+            raise ZeroDivisionError
+
+        scanner = ProcessScanner(self.clock, lambda: 0.0)
+        self.failureResultOf(scanner.in_slices(failing()), ZeroDivisionError)
+        self.patch(ProcessTable, "fill", lambda table, marks: failing())
+        self.failureResultOf(scanner.scan(), ZeroDivisionError)
+        self.successResultOf(scanner.in_slices(iter(())))

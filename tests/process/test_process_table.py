@@ -3,30 +3,21 @@
 import errno
 import os
 import signal
-import sys
 from pathlib import Path
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.process.process_table import (
-    MOST_LOOKS,
     Member,
     ProcessTable,
+    group_in,
     process_start,
     run_of,
     signal_group,
 )
-from tests.support.orphans import JOBS, LEAVING, RUN, STUBBORN, Started
+from tests.support.orphans import JOBS, RUN, STUBBORN, Started
 from tests.support.programs import needs, no_descriptor
-
-#: Ends its first thread; another goes on.
-THREADS = """
-import ctypes, threading, time
-threading.Thread(target=time.sleep, args=(99,)).start()
-print(flush=True)
-ctypes.CDLL(None).pthread_exit(None)
-"""
 
 
 def began(pid: int) -> int:
@@ -42,12 +33,6 @@ def table(marks: bool = False) -> ProcessTable:
     for _ in made.fill(marks):
         pass
     return made
-
-
-def member(session: int) -> int | None:
-    """Return a living process of a session."""
-    found = table().member(session, None)
-    return None if found is None else found.pid
 
 
 class ProcessStartTests(SynchronousTestCase):
@@ -83,16 +68,20 @@ class TableTests(SynchronousTestCase):
         """Each job of a shell has a group of its own in the shell's session."""
         started = Started(self, JOBS)
         both = {started.pid, int(started.said)}
-        self.assertEqual(table().groups(started.pid, None), both)
-        self.assertEqual(table().groups(started.pid, began(started.pid)), both)
+        found = table().sessions[started.pid]
+        self.assertEqual({*found}, both)
+        self.assertEqual({group_in(pid, started.pid) for pid in found}, both)
+        self.assertIsNone(group_in(started.pid, os.getsid(0)))
 
     test_jobs.skip = needs("bash")
 
     def test_stranger(self) -> None:
         """A leader that began at another time leads another session."""
         started = Started(self, STUBBORN)
-        self.assertEqual(table().groups(started.pid, 1), set())
-        self.assertIsNone(table().member(started.pid, 1))
+        self.assertFalse(table().is_of(started.pid, 1))
+        for start in (None, began(started.pid)):
+            self.assertTrue(table().is_of(started.pid, start))
+        self.assertTrue(table().is_of(1 << 22, 1))
 
     def test_marked(self) -> None:
         """The run of a process is known by the environment that it began with."""
@@ -111,48 +100,6 @@ class TableTests(SynchronousTestCase):
         with no_descriptor():
             self.assertFalse(table().complete)
         self.assertTrue(table().complete)
-
-
-class MemberTests(SynchronousTestCase):
-    """L{ProcessTable.member} finds a process of a session, if one lives."""
-
-    def test_leader(self) -> None:
-        """A living leader is one."""
-        started = Started(self, STUBBORN)
-        self.assertEqual(member(started.pid), started.pid)
-
-    def test_member(self) -> None:
-        """So is what the leader left behind."""
-        started = Started(self, LEAVING)
-        started.wait()
-        self.assertEqual(member(started.pid), int(started.said))
-
-    def test_none(self) -> None:
-        """An empty session has none."""
-        started = Started(self, "echo")
-        started.wait()
-        self.assertIsNone(member(started.pid))
-
-    def test_zombie(self) -> None:
-        """Neither has one of unreaped zombies."""
-        started = Started(self, "echo; exec sleep 99")
-        os.kill(started.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-        self.assertIsNone(member(started.pid))
-
-    def test_first_thread_ended(self) -> None:
-        """A process without its first thread looks like a zombie, but is alive."""
-        started = Started(self, f"exec '{sys.executable}' -c '{THREADS}'")
-        stat = Path(f"/proc/{started.pid}/stat")
-        while b") Z " not in stat.read_bytes():
-            os.sched_yield()
-        self.assertEqual(member(started.pid), started.pid)
-
-    def test_too_many(self) -> None:
-        """A session of very many zombies counts as alive: looking takes too long."""
-        made = ProcessTable()
-        made.sessions[1 << 22] = [1 << 22] * (MOST_LOOKS + 1)
-        self.assertIsNotNone(made.member(1 << 22, None))
 
 
 class SignalTests(SynchronousTestCase):

@@ -3,14 +3,21 @@
 import contextlib
 import os
 import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.process.child import ChildProcess
-from shellstream.process.process_table import process_info
+from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.process_table import ProcessTable, process_info
+from shellstream.process.run_processes import RunProcesses
+from tests.support.orphans import LEAVING, STUBBORN, Started
 from tests.support.processes import Told, start, turn
 from tests.support.programs import needs
 
@@ -22,6 +29,15 @@ SPREAD = {
 
 #: In a session of its own, with its pipes closed, as daemons have.
 STRAY = "setsid sh -c 'echo $$; exec sleep 99 >&- 2>&-' & sleep 99"
+
+
+#: Ends its first thread; another goes on.
+THREADS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(99,)).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
 
 
 def lives(pid: int) -> bool:
@@ -107,3 +123,67 @@ class SessionTests(TestCase):
         self.assertFalse(lives(other))
 
     test_strays_live.skip = needs("setsid")
+
+    async def test_many_strays(self) -> None:
+        """Thousands of processes are signalled in several turns."""
+        child, told, other = await self.started(STRAY)
+        self.addCleanup(kill, other)
+        fill = ProcessTable.fill
+
+        def crowded(table: ProcessTable, marks: bool) -> Iterator[None]:
+            yield from fill(table, marks)
+            for pids in table.marked.values():
+                pids[:0] = [1 << 22] * 5000
+
+        self.patch(ProcessTable, "fill", crowded)
+        child.signal(signal.SIGKILL, strays=True)
+        self.assertTrue(lives(other))
+        await told.ended
+        await self.gone(child)
+        self.assertFalse(lives(other))
+
+    test_many_strays.skip = needs("setsid")
+
+
+def member(session: int) -> int | None:
+    """Return a living process of a session."""
+    scanner = ProcessScanner(Clock(), lambda: 0.0)
+    processes = RunProcesses("none", session, None, scanner)
+    processes.leader_reaped = True
+    return processes.known_pid if processes.live() else None
+
+
+class LiveTests(SynchronousTestCase):
+    """L{RunProcesses.live} finds a process of a session, if one lives."""
+
+    def test_leader(self) -> None:
+        """A living leader is one."""
+        started = Started(self, STUBBORN)
+        self.assertEqual(member(started.pid), started.pid)
+
+    def test_member(self) -> None:
+        """So is what the leader left behind."""
+        started = Started(self, LEAVING)
+        started.wait()
+        self.assertEqual(member(started.pid), int(started.said))
+
+    def test_none(self) -> None:
+        """An empty session has none."""
+        started = Started(self, "echo")
+        started.wait()
+        self.assertIsNone(member(started.pid))
+
+    def test_zombie(self) -> None:
+        """Neither has one of unreaped zombies."""
+        started = Started(self, "echo; exec sleep 99")
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        self.assertIsNone(member(started.pid))
+
+    def test_first_thread_ended(self) -> None:
+        """A process without its first thread looks like a zombie, but is alive."""
+        started = Started(self, f"exec '{sys.executable}' -c '{THREADS}'")
+        stat = Path(f"/proc/{started.pid}/stat")
+        while b") Z " not in stat.read_bytes():
+            os.sched_yield()
+        self.assertEqual(member(started.pid), started.pid)
