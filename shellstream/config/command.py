@@ -11,6 +11,7 @@ from shellstream.model import checks
 from shellstream.model.checks import NotAllowed, boolean, check, one_of, string
 from shellstream.model.errors import (
     MAX_SHOWN,
+    UNKNOWN_NAME,
     CannotStart,
     ParametersRefused,
     RefusedParameter,
@@ -217,6 +218,7 @@ class Command:
         self, given: Iterable[tuple[str, object]]
     ) -> tuple[dict[str, str], list[RefusedParameter]]:
         refusals: dict[str, str] = {}
+        unknown: set[str] = set()
         values: dict[str, str] = {}
         seen: set[str] = set()
         hinted = False
@@ -228,6 +230,7 @@ class Command:
                 hinted = True
                 why = f"is not a parameter of {self.name!r}{hint}"
                 refusals[name[:MAX_SHOWN]] = why
+                unknown.add(name[:MAX_SHOWN])
             elif name in seen:
                 refusals[name] = "is given more than once"
             elif parameter.secret and value == "" and parameter.default is not None:
@@ -249,7 +252,8 @@ class Command:
             except InvalidValue as invalid:
                 refusals[name] = f"is left out, and its default {invalid}"
         return values, [
-            RefusedParameter(name, detail) for name, detail in refusals.items()
+            RefusedParameter(name, detail, UNKNOWN_NAME if name in unknown else "")
+            for name, detail in refusals.items()
         ]
 
     def recheck_paths(self, invocation: Invocation) -> None:

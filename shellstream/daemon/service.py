@@ -44,6 +44,7 @@ from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import TokenStore
 from shellstream.storage.worker_thread import WorkerThread
 from shellstream.web import Now, Site, root
+from shellstream.web.server.access_log import LoggedNames
 from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
 from .auth_policy import AuthPolicy
@@ -199,7 +200,7 @@ class Daemon(Service):
             self._reactor,
             self._limits,
             record=record,
-            secrets=self._config.secrets,
+            names=LoggedNames.of(self._config),
             is_scarce=scarce,
         )
         self.site.doStart()

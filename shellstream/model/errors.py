@@ -6,9 +6,10 @@ They stand by subject: requests, access, commands and parameters, runs, output.
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from http import HTTPMethod
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 #: The most characters of a text of a client that a message repeats: a response must
 #: not grow with its request.
@@ -26,6 +27,9 @@ def shown(text: str) -> str:
     """A text of a client as a message repeats it: quoted, and cut if it is long."""
     return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
 
+
+#: The text for logs in place of a parameter's name that is not known.
+UNKNOWN_NAME = "a name that is unknown"
 
 #: The value of a header, or those of several lines.
 HeaderValue = str | tuple[str, ...]
@@ -66,6 +70,8 @@ class ShellstreamError(Exception):
     @ivar extensions: extension members of the problem document (RFC 9457, 3.2).
     @ivar requested: the command that the request was about, and its parameters with
         secrets masked; for the audit.
+    @ivar logged: the text for logs: without what the client sent, if that may be a
+        secret in the wrong place.
     """
 
     status: ClassVar[int] = 500
@@ -78,10 +84,12 @@ class ShellstreamError(Exception):
         *,
         retry_after: int | None = None,
         headers: Mapping[str, HeaderValue] = {},
+        logged: str = "",
         **extensions: object,
     ) -> None:
         """@param retry_after: seconds after which the same request may succeed."""
         super().__init__(text or self.text)
+        self.logged = logged or text or self.text
         again = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self.headers: Mapping[str, HeaderValue] = {**headers, **again}
         self.extensions: Mapping[str, object] = extensions
@@ -134,7 +142,9 @@ class MethodNotAllowed(ShellstreamError):
         if names == "POST":
             advice = "send POST, such as curl -d '' URL"
         text = f"{method[:MAX_SHOWN]} is not allowed here{why}; {advice}"
-        super().__init__(text, headers={"Allow": allow})
+        known = method if method in HTTPMethod.__members__ else "this method"
+        logged = f"{known} is not allowed here"
+        super().__init__(text, headers={"Allow": allow}, logged=logged)
 
 
 class NotAcceptable(ShellstreamError):
@@ -149,6 +159,7 @@ class NotAcceptable(ShellstreamError):
         super().__init__(
             f"there is no format {shown(wanted)}{hint}; "
             f"ask with ?format=NAME or Accept for one of: {known}",
+            logged="there is no such format",
             formats=[
                 {"name": name, "media_type": kind} for name, kind in formats.items()
             ],
@@ -192,7 +203,8 @@ class MediaTypeUnsupported(ShellstreamError):
         wanted: str = "application/x-www-form-urlencoded or application/json",
     ) -> None:
         super().__init__(
-            f"cannot read parameters from {shown(media_type)}; send {wanted}"
+            f"cannot read parameters from {shown(media_type)}; send {wanted}",
+            logged="cannot read parameters from this media type",
         )
 
 
@@ -206,6 +218,7 @@ class ContentCodingUnsupported(ShellstreamError):
             f"cannot read a body in the Content-Encoding {coding[:80]!r}; send it as "
             "it is",
             headers={"Accept-Encoding": "identity"},  # RFC 9110, 12.5.3
+            logged="cannot read a body in this Content-Encoding",
         )
 
 
@@ -354,10 +367,16 @@ class TooManyFailures(ShellstreamError):
 
 @frozen
 class RefusedParameter:
-    """A parameter that does not fit, and what would."""
+    """
+    A parameter that does not fit, and what would.
+
+    @ivar logged: the text for logs, where the name or the detail repeats what the
+        client sent.
+    """
 
     name: str
     detail: str
+    logged: str = field(default="", eq=False)
 
 
 class ParametersRefused(ShellstreamError):
@@ -371,6 +390,9 @@ class ParametersRefused(ShellstreamError):
         super().__init__(
             "; ".join([*texts, f"and {more} more"] if more > 0 else texts),
             parameters=[{"name": one.name, "detail": one.detail} for one in listed],
+            logged="; ".join(
+                one.logged or f"{one.name}: {one.detail}" for one in listed
+            ),
         )
         self.refused = tuple(refused)
 
@@ -383,7 +405,8 @@ class CommandUnknown(ShellstreamError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(
             f"there is no command {shown(name)}{did_you_mean(name, known)}; "
-            "GET /commands lists those there are"
+            "GET /commands lists those there are",
+            logged="there is no such command",
         )
 
 
@@ -449,7 +472,8 @@ class RunUnknown(ShellstreamError):
     def __init__(self, run_id: str) -> None:
         super().__init__(
             f"there is no run {shown(run_id)}, or it is not kept any more; "
-            "GET /runs lists those that are"
+            "GET /runs lists those that are",
+            logged="there is no such run, or it is not kept any more",
         )
 
 

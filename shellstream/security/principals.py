@@ -78,8 +78,8 @@ class AccessSettings:
     """
 
     hosts: tuple[str, ...] = setting(
-        "Names of this daemon, beside `localhost` and this machine's own; `*` stands "
-        "for other characters.",
+        "Names of this daemon, beside `localhost` and, beyond loopback, this machine's "
+        "own; `*` stands for other characters.",
         _hosts,
         (),
     )
@@ -89,8 +89,8 @@ class AccessSettings:
         (),
     )
     proxies: tuple[Peer, ...] = setting(
-        "Addresses or networks whose `X-Forwarded-For` and `user_header` are "
-        "believed; `unix` stands for UNIX sockets.",
+        "Addresses or networks whose `X-Forwarded-For`, `Forwarded` and `user_header` "
+        "are believed; `unix` stands for UNIX sockets.",
         list_of(
             Check[Peer]("an address", string.schema, _proxy),
             "a list of addresses or networks, such as ['127.0.0.1', '10.0.0.0/8'], or "

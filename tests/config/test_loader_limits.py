@@ -75,7 +75,7 @@ class WrongLimitTests(SynchronousTestCase):
             ("keep.age", "0", "seconds above 0"),
             ("keep.runs", "0", "an integer from 1"),
             ("keep.bytes", "'1 GB'", "'2 GiB'"),
-            ("keep.days", "30", "the keys age, bytes, runs"),
+            ("keep.days", "30", "the keys age, bytes, keys, runs"),
             ("keep", "3", "a table"),
         ):
             self.assert_wrong(f"{key} = {value}\n{COMMAND}", key, allowed)

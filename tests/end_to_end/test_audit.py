@@ -61,18 +61,31 @@ class AuditTests(AuditTestCase):
             {"what": "start", **here, **of, "params": {"x": "2"}, "state": "running"}
         ]
         self.assertEqual(self.lines(), expected)
-        for request, path, status, more in (
-            (post("/stream/wait?y=1"), "/stream/wait", 400, {"command": "wait"}),
-            (post("/stream/nothing"), "/stream/nothing", 404, {}),
+        for request, path, status, more, logged in (
+            (
+                post("/stream/wait?y=1"),
+                "/stream/wait",
+                400,
+                {"command": "wait"},
+                "a name that is unknown",
+            ),
+            (
+                post("/stream/nothing"),
+                "/stream/***",
+                404,
+                {},
+                "there is no such command",
+            ),
             (
                 post("/runs", {"command": "wait", "params": {"x": 3}}),
                 "/runs",
                 503,
                 {"command": "wait", "params": {"x": "3"}},
+                "",
             ),
         ):
             answer = await ask(daemon.port, request)
-            reason = json.loads(answer.body)["detail"]
+            reason = logged or json.loads(answer.body)["detail"]
             expected.append(
                 {
                     **{"what": "refused", **here, **more},

@@ -22,6 +22,7 @@ from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
 from shellstream.security.request_origin import HostNames
 from shellstream.web import Now, Site, root
+from shellstream.web.server.access_log import LoggedNames
 from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
 from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, T, make_registry, wall
@@ -248,7 +249,7 @@ class WebTestCase(SynchronousTestCase):
             self.clock,
             config.http,
             record=record,
-            secrets=config.secrets,
+            names=LoggedNames.of(config),
             is_scarce=scarce,
         )
         self.connection = Connection(self.site)

@@ -1,20 +1,22 @@
 """Tests for L{shellstream.web}: the audit of actions and refusals."""
 
 import json
+import re
 from ipaddress import ip_network
 from typing import Any
 
 from attrs import evolve
+from twisted.logger import capturedLogs, formatEvent
 
 from shellstream.config.loader import Config
 from shellstream.model.errors import CannotStart
 from shellstream.model.limits import Limits
-from shellstream.security.audit import AuditAction, AuditEntry
+from shellstream.security.audit import AuditAction, AuditEntry, render_line
 from shellstream.security.authorization import Action
 from shellstream.security.principals import AccessSettings
 from tests.support.authentication import AuthenticationTestCase
 from tests.support.fakes import ECHO, HEAR, SAY
-from tests.support.http import PEER, WebTestCase
+from tests.support.http import PEER, Connection, WebTestCase
 from tests.support.registries import LOGIN, SECRET
 
 JSON = {"Content-Type": "application/json"}
@@ -110,14 +112,14 @@ class AuditedTests(WebTestCase):
     def test_refused(self) -> None:
         """The entry of a refusal has the request and the reason."""
         run = self.begun()
-        for path, status, reason in (
-            ("/stream/nothing", 404, "no command 'nothing'"),
-            (f"/runs/{run}/stdin", 409, "without input"),
-            ("/runs/x/cancel", 404, "no run 'x'"),
-            ("/commands", 405, "not allowed"),
+        for path, shown, status, reason in (
+            ("/stream/nothing", "/stream/***", 404, "there is no such command"),
+            (f"/runs/{run}/stdin", f"/runs/{run}/stdin", 409, "without input"),
+            ("/runs/x/cancel", "/runs/***/cancel", 404, "there is no such run"),
+            ("/commands", "/commands", 405, "not allowed"),
         ):
             self.ask("POST", path)
-            self.assert_refused(f"POST {path}", status, reason)
+            self.assert_refused(f"POST {shown}", status, reason)
         self.ask("DELETE", f"/runs/{run}")
         self.assert_refused(f"DELETE /runs/{run}", 409, "is active")
 
@@ -135,7 +137,7 @@ class AuditedTests(WebTestCase):
         entry = self.assert_refused("POST /runs", 503, "running already")
         self.assertEqual((entry.command, entry.params), ("echo", {"x": "2"}))
         self.ask("POST", "/stream/echo?y=2")
-        entry = self.assert_refused("POST /stream/echo", 400, "y: is not a parameter")
+        entry = self.assert_refused("POST /stream/echo", 400, "a name that is unknown")
         self.assertEqual((entry.command, entry.params), ("echo", {}))
 
     def test_malformed(self) -> None:
@@ -186,6 +188,42 @@ class SecretTests(WebTestCase):
             self.assertNotIn(SECRET.encode(), reply.body)
         self.assertNotIn(SECRET, repr(self.noted))
         self.assertEqual(len(self.noted), 4)
+
+    def test_in_the_wrong_place(self) -> None:
+        """A secret without its name is told to its client, and is in no log."""
+        lines: list[str] = []
+        site: Any = self.site
+        site.log = lambda request: lines.append(site._logFormatter("", request))
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = json.dumps({"command": "login", "params": {SECRET: "x"}}).encode()
+        with capturedLogs() as logged:
+            for method, path, sent, headers in (
+                ("POST", "/stream/login", SECRET.encode(), form),
+                ("POST", "/stream/login", f"passwrod={SECRET}".encode(), form),
+                ("POST", "/stream/login", SECRET.encode(), {"Content-Type": SECRET}),
+                ("POST", "/stream/login", SECRET.encode(), JSON),
+                ("POST", "/runs", body, JSON),
+                ("POST", "/runs", json.dumps({"command": SECRET}).encode(), JSON),
+                ("POST", "/runs", json.dumps({SECRET: "x"}).encode(), JSON),
+                ("POST", f"/stream/login/{SECRET}", b"", {}),
+                ("POST", f"/stream/{SECRET}", b"", {}),
+                ("POST", f"/stream/login?{SECRET}", b"", {}),
+                ("POST", f"/stream/login?passwrod={SECRET}", b"", {}),
+                ("GET", f"/runs/{SECRET}", None, {}),
+                ("GET", f"/commands/{SECRET}", None, {}),
+                ("GET", f"/{SECRET}", None, {"Referer": f"http://x/{SECRET}"}),
+                ("GET", f"/runs?{SECRET}=1", None, {}),
+                (SECRET, "/runs", None, {}),
+                (SECRET, f"/runs/{SECRET}/stdin?offset={SECRET}", None, {}),
+            ):
+                reply = Connection(self.site).ask(method, path, sent, headers)
+                self.assertGreaterEqual(reply.status, 400, path)
+        noted = [render_line(each, 0) for each in self.noted]
+        everything = "\n".join([*lines, *noted, *map(str, map(formatEvent, logged))])
+        self.assertNotIn(SECRET, re.sub(f"offset={SECRET}", "", everything))
+        self.assertGreater(len(lines), 12)
+        self.assertGreater(len(noted), 12)
+        self.assertIn("a name that is unknown", everything)
 
     def test_commands(self) -> None:
         """Its default is shown to no client, only that it may be left out."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from shellstream.model.errors import (
     MAX_SHOWN,
+    UNKNOWN_NAME,
     ParametersRefused,
     RefusedParameter,
     did_you_mean,
@@ -41,6 +42,7 @@ class Query:
     def __init__(self, params: Params, known: Collection[str]) -> None:
         self._values: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
+        self._unknown: set[str] = set()
         names, hinted = ", ".join(known) or "none", False
         for name, value in params:
             if name not in known:
@@ -49,6 +51,7 @@ class Query:
                 hinted = True
                 why = f"is unknown here{hint}; there are {names}"
                 self.refuse(name[:MAX_SHOWN], why)
+                self._unknown.add(name[:MAX_SHOWN])
             elif name in self._values:
                 self.refuse(name, "is given more than once")
             self._values[name] = str(value)
@@ -66,7 +69,12 @@ class Query:
         """@raise ParametersRefused: if any field did not fit; it names all of them."""
         if self._refusals:
             raise ParametersRefused(
-                [RefusedParameter(*each) for each in self._refusals.items()]
+                [
+                    RefusedParameter(
+                        name, why, UNKNOWN_NAME if name in self._unknown else ""
+                    )
+                    for name, why in self._refusals.items()
+                ]
             )
 
     def text(self, name: str) -> str | None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from shellstream.model.errors import (
     MAX_SHOWN,
+    UNKNOWN_NAME,
     BodyMalformed,
     MediaTypeUnsupported,
     RefusedParameter,
@@ -147,7 +148,10 @@ def unknown_members(
     """The members of a JSON object that it may not have."""
     why = f"is unknown here; send {', '.join(known)}"
     names = (name for name in body if name not in known)
-    return [RefusedParameter(f"{within}{name[:MAX_SHOWN]}", why) for name in names]
+    return [
+        RefusedParameter(f"{within}{name[:MAX_SHOWN]}", why, UNKNOWN_NAME)
+        for name in names
+    ]
 
 
 class JsonPairs(list[tuple[str, object]]):

@@ -60,7 +60,8 @@ class _Signal(_Control):
         name = body.get("signal")
         number = SIGNALS.get(name) if isinstance(name, str) else None
         if number is None:
-            refusals.append(RefusedParameter("signal", _unknown_signal(name)))
+            why = _unknown_signal(name)
+            refusals.append(RefusedParameter("signal", why, "signal: names none"))
         if refusals:
             raise ParametersRefused(refusals)
         assert number is not None

@@ -47,7 +47,7 @@ L{LINGERING} of these at once, and none over TLS: in a flood the others are only
 """
 
 import sys
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from http import HTTPStatus
 from io import BytesIO
@@ -72,6 +72,7 @@ from shellstream.model.errors import (
 from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
+from .access_log import LoggedNames
 from .connection_limits import (
     RETRY_AFTER,
     ConnectionLimiter,
@@ -140,7 +141,7 @@ class SharedSite(Protocol):
     limits: HttpLimits
     resource: Any  # access control, which imports this room
     record: Callable[[AuditEntry], object]
-    secrets: Container[str]
+    names: LoggedNames
     is_scarce: Callable[[int], bool]
     connections: ConnectionLimiter
     channels: "set[Channel]"

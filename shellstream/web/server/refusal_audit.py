@@ -34,5 +34,5 @@ def refused(
         address=address,
         command=command,
         params=params,
-        facts={"request": asked, "status": error.status, "reason": str(error)},
+        facts={"request": asked, "status": error.status, "reason": error.logged},
     )

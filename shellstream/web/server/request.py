@@ -31,7 +31,7 @@ from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Caller
 from shellstream.security.login_sessions import LoginSession
 
-from .access_log import masked
+from .access_log import shown_method
 from .channel import Channel, SharedSite
 from .connection_limits import RETRY_AFTER, client_of
 from .immediate_write import write_now
@@ -267,12 +267,12 @@ class Request(TwistedRequest):
         asked = ""
         if self.uri:
             path = self._masked_target.partition("?")[0]
-            asked = f"{self.method.decode('latin-1')} {path}"
+            asked = f"{shown_method(self)} {path}"
         return refused(error, address, self.caller, asked)
 
     @property
     def _masked_target(self) -> str:
-        return masked(self.uri.decode("latin-1"), self.site.secrets)
+        return self.site.names.target(self.uri.decode("latin-1"))
 
     def set_status(self, status: int) -> None:
         """Set the status code and its phrase (RFC 9110, 15)."""

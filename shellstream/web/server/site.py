@@ -1,6 +1,6 @@
 """Twisted's C{Site} with the limits of this daemon."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -10,7 +10,7 @@ from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
 
-from .access_log import log_line
+from .access_log import NO_NAMES, LoggedNames, log_line
 from .channel import Channel
 from .connection_limits import ConnectionLimiter, SharedQuota
 from .dead_peers import DeadPeerMonitor
@@ -26,7 +26,7 @@ class Site(TwistedSite):
 
     @ivar limits: what clients may take.
     @ivar record: puts an entry into the audit.
-    @ivar secrets: the names of parameters whose values the logs leave out.
+    @ivar names: what the logs may show of a request's target.
     @ivar is_scarce: whether a new connection's descriptor is among the last ones.
     @ivar connections: counts the open connections.
     @ivar lingering: how many refused connections linger: see L{server.channel}.
@@ -46,12 +46,12 @@ class Site(TwistedSite):
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         *,
         record: Callable[[AuditEntry], object] = lambda entry: None,
-        secrets: Container[str] = (),
+        names: LoggedNames = NO_NAMES,
         is_scarce: Callable[[int], bool] = lambda fd: False,
     ) -> None:
         self.limits = limits
         self.record = record
-        self.secrets = secrets
+        self.names = names
         self.is_scarce = is_scarce
         self.connections = ConnectionLimiter(limits, reactor)
         self.channels = set[Channel]()

@@ -1,13 +1,22 @@
 """Tests for L{shellstream.web.server.access_log}."""
 
 import re
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import Config
-from shellstream.web.server.access_log import MAX_FIELD, masked
+from shellstream.web.openapi.document import document
+from shellstream.web.server.access_log import (
+    FIELDS,
+    MAX_FIELD,
+    WORDS,
+    LoggedNames,
+    masked,
+)
+from tests.support.fakes import SAY
 from tests.support.http import WebTestCase
 from tests.support.registries import LOGIN
 
@@ -17,44 +26,111 @@ FIELD = r'"(?:[^"\\]|\\.)*"'
 LINE = rf"{FIELD} - \S+ \[[^]]+\] {FIELD} \d+ (?:\d+|-) {FIELD} {FIELD}\n"
 
 
-class MaskedTests(SynchronousTestCase):
-    """Secrets are masked in a request's target."""
+NAMES = LoggedNames({"x"}, {"a", "b", "mail", "url"}, {"pin"})
+
+
+class TargetTests(SynchronousTestCase):
+    """Of a request's target the log shows what is known here, without secrets."""
+
+    def test_target(self) -> None:
+        """Names that the operator gave, and values that are no secrets, are shown."""
+        run = "01a2050e-a04c-7e78-8dd1-12bb84a02f7a"
+        for target in (
+            "/",
+            "",
+            "/runs",
+            f"/runs/{run}/output?offset=5&follow=false",
+            "/stream/x?a=1&b=2",
+            "/x?mail=me@host",
+            "/stream/x?",
+            "/stream/x?pin",
+            "/runs?command=x&limit=9&",
+        ):
+            self.assertEqual(NAMES.target(target), target)
 
     def test_masked(self) -> None:
-        """Secret parameters, tokens, and the credentials in a URL."""
+        """Everything else may be a secret in the wrong place."""
         for target, shown in (
-            ("/", "/"),
-            ("/stream/x?a=1&b=2", "/stream/x?a=1&b=2"),
+            ("/stream/tr0ub4dor", "/stream/***"),
+            ("/tr0ub4dor/x", "/***/x"),
+            ("/runs/tr0ub4dor/output", "/runs/***/output"),
+            ("/stream/x/tr%30ub4dor", "/stream/x/***"),
             ("/stream/x?pin=1&a=2&pin=3", "/stream/x?pin=***&a=2&pin=***"),
             ("/stream/x?p%69n=1", "/stream/x?p%69n=***"),
-            ("/stream/x?pin", "/stream/x?pin"),
-            ("/stream/x?spin=1", "/stream/x?spin=1"),
-            (f"/stream/x?token={TOKEN}", "/stream/x?token=***"),
+            ("/stream/x?tr0ub4dor", "/stream/x?***"),
+            ("/stream/x?spin=1", "/stream/x?***"),
+            ("/stream/x?tr0ub4dor=&a=1", "/stream/x?***&a=1"),
+            ("/login?next=/stream/x%3Fpin%3D1", "/login?next=***"),
+            (f"/stream/x?token={TOKEN}", "/stream/x?***"),
             (f"/stream/x?a=%73{TOKEN[1:]}", "/stream/x?a=***"),
-            (f"/stream/x?{TOKEN}", "/stream/x?shs_***"),
-            (f"/{TOKEN}/x", "/shs_***/x"),
-            ("ftp://me:pw@host/a@b", "ftp://***@host/a@b"),
+            (f"/stream/x?{TOKEN}", "/stream/x?***"),
+            (f"/{TOKEN}/x", "/***/x"),
             ("/x?url=http%3A//me:pw@host/", "/x?url=***"),
-            ("/x?mail=me@host", "/x?mail=me@host"),
         ):
-            self.assertEqual(masked(target, {"pin"}), shown)
+            self.assertEqual(NAMES.target(target), shown)
+
+    def test_url(self) -> None:
+        """The same for the page that a request came from, whosever it is."""
+        for url, shown in (
+            ("-", "-"),
+            ("http://x:1/runs?limit=5#top", "http://x:1/runs?limit=5"),
+            (
+                "https://me:pw@other.example/tr0ub4dor?q=1",
+                "https://other.example/***?***",
+            ),
+            ("http://x", "http://x"),
+            ("tr0ub4dor", "***"),
+            ("ftp://me:pw@host/", "***"),
+        ):
+            self.assertEqual(NAMES.url(url), shown)
+
+    def test_text(self) -> None:
+        """Other texts have no tokens, nor passwords in URLs."""
+        for text, shown in (
+            ("curl/8.0 (+http://x/)", "curl/8.0 (+http://x/)"),
+            (f"x {TOKEN} y", "x shs_*** y"),
+            ("ftp://me:pw@host/a@b", "ftp://***@host/a@b"),
+        ):
+            self.assertEqual(masked(text), shown)
 
     def test_cut(self) -> None:
         """A long text is cut, and shows no part of a secret where it is cut."""
-        self.assertEqual(masked("x" * 9000, ()), "x" * MAX_FIELD + "...")
+        self.assertEqual(masked("x" * 9000), "x" * MAX_FIELD + "...")
+        self.assertEqual(NAMES.target("/" + "x" * 9000), "/***...")
         for before in ("http://me:", "/x?a=1&pin=", "/x?u=http%3A//me:", "/shs_"):
             for filled in range(MAX_FIELD - 40, MAX_FIELD + 1):
                 text = "/" + "y" * (filled - len(before)) + before
-                found = masked(f"{text}tr0ub4dor{'z' * 20}@host/", {"pin"})
-                self.assertNotIn("tr", found)
+                text = f"{text}tr0ub4dor{'z' * 20}@host/"
+                for found in (NAMES.target(text), NAMES.url(f"http://{text[1:]}")):
+                    self.assertNotIn("tr", found.removeprefix("http"))
+        found = masked("y" * (MAX_FIELD - 12) + "http://me:tr0ub4dor@host/")
+        self.assertNotIn("me:", found)
 
     @given(st.text(), st.text(), st.text())
     def test_any(self, before: str, value: str, after: str) -> None:
         """A secret is masked up to the next parameter, whatever surrounds it."""
         value = re.sub("[&?]", "", value) + "tr0ub4dor"
-        self.assertNotIn(
-            "tr0ub4dor", masked(f"/x?{before}&pin={value}&{after}", {"pin"})
-        )
+        for name in ("pin", "pni", ""):
+            target = f"/x?{before}&{name}={value}&{after}"
+            self.assertNotIn("tr0ub4dor", NAMES.target(target))
+
+    def test_known(self) -> None:
+        """The words of our paths and queries are those of the document for machines."""
+        found = document(Config(commands={"say": SAY}, default="say"), True, "x")
+        words: set[str] = set()
+        fields = {"lastEventId"}
+        shared: Any = found["components"]
+        paths: Any = found["paths"]
+        for path, item in paths.items():
+            words.update(each for each in path.split("/") if "{" not in each)
+            parts = (item, *(part for part in item.values() if isinstance(part, dict)))
+            for each in (each for part in parts for each in part.get("parameters", ())):
+                name = each.get("$ref", "").rpartition("/")[2]
+                parameter = shared["parameters"][name] if name else each
+                if parameter["in"] == "query":
+                    fields.add(parameter["name"])
+        self.assertEqual(words - {"", "say"}, WORDS)
+        self.assertEqual(fields - {"next"}, FIELDS)
 
 
 class LineTests(WebTestCase):

@@ -113,7 +113,7 @@ class RuleTests(AuthenticationTestCase):
             self.assertTrue(connection.wire.half_closed)
             noted = self.noted[-1]
             self.assertEqual(noted.principal, "reader" if status == 403 else "")
-            self.assertEqual(noted.facts["request"], "POST /runs/x/stdin")
+            self.assertEqual(noted.facts["request"], "POST /runs/***/stdin")
 
     def test_body(self) -> None:
         """No body is accepted from a stranger, wherever it is for."""
