@@ -1,5 +1,7 @@
 """A port that the daemon listens on."""
 
+import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +25,7 @@ from shellstream.web import Site
 from .errors import DaemonCannotStart
 from .listen_address import ListenAddress
 from .tls_service import TLSService
+from .unix_socket import is_heard, remove_stale
 
 #: The prefix of endpoints that speak TLS.
 TLS_PREFIX = "tls:"
@@ -69,13 +72,23 @@ class Listener(Service):
 
     def privilegedStartService(self) -> None:
         Service.privilegedStartService(self)
+        failure = self._listen()
+        if failure is not None:
+            error = failure.value
+            path = error.port if isinstance(error, CannotListenError) else None
+            if isinstance(path, bytes) and remove_stale(path):
+                failure = self._listen()
+        if failure is not None:
+            reason = _reason(self._description, failure)
+            raise DaemonCannotStart(f"shellstream: {reason}")
+
+    def _listen(self) -> Failure | None:
+        """Begin to listen; why it cannot, if so."""
         failed: list[Failure] = []
         listening = self._endpoint.listen(self._factory)
         # Endpoints of servers fire at once, though they return a Deferred.
         listening.addCallbacks(self._listening, failed.append)
-        if failed:
-            reason = _reason(self._description, failed[0])
-            raise DaemonCannotStart(f"shellstream: {reason}")
+        return failed[0] if failed else None
 
     def address(self) -> ListenAddress | None:
         """The address that it listens on; L{None} if it does not listen yet."""
@@ -92,17 +105,35 @@ class Listener(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self.port = port
-        if isinstance(port, Port):
+        if isinstance(port, Port) and port.socket.family != socket.AF_UNIX:
             # The connections that it accepts inherit these options.
             port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in _KEEPALIVE.items():
                 port.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def _unix_reason(path: bytes, error: object) -> str:
+    where = f"cannot listen on the UNIX socket {os.fsdecode(path)}"
+    if os.path.lexists(path) and is_heard(path):
+        return f"{where}: another program listens there; stop it, or choose another"
+    why = getattr(error, "strerror", None) or error
+    if isinstance(error, FileNotFoundError):
+        why = "its folder does not exist"
+    elif getattr(error, "errno", None) == errno.EADDRINUSE:
+        why = "there is a file that is no socket of ours; remove it"
+    return f"{where}: {why}; choose another path for --listen unix:PATH"
+
+
 def _reason(description: str, failure: Failure) -> str:
     error = failure.value
+    if isinstance(error, OSError) and error.filename2 is not None:
+        # Twisted's lock of a UNIX socket, a symbolic link, cannot be made.
+        path = os.fsencode(error.filename2).removesuffix(b".lock")
+        return _unix_reason(path, error)
     if not isinstance(error, CannotListenError):
         return f"cannot listen on {description}: {error}"
+    if isinstance(error.port, bytes):
+        return _unix_reason(error.port, error.socketError)
     where = f"{error.interface}:{error.port}" if error.interface else error.port
     why = getattr(error.socketError, "strerror", None) or error.socketError
     advice = "choose another --port or --interface"
