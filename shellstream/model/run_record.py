@@ -31,7 +31,8 @@ class RunRecord:
 
     @ivar params: all parameters, defaults included; secret ones are masked.
     @ivar secrets: the values of secret parameters, while the run waits for its turn.
-        They are deleted when it starts.
+        They are deleted when it starts. Read back from the history alone, they have
+        their names only.
     @ivar failure: why a run that is C{failed} never started, or a C{lost} one is cut.
     @ivar start: the oldest byte of the output that is kept.
     @ivar size: the length of the whole output, in bytes.
@@ -151,7 +152,9 @@ class Retention:
     runs if they are too old, or else of the principal that has the most.
     """
 
-    age: float = setting("Seconds since the run ended.", seconds, 30 * 86_400.0)
+    age: float = setting(
+        "Seconds since the run ended, in which a daemon ran.", seconds, 30 * 86_400.0
+    )
     runs: int = setting("The number of ended runs.", count, 100_000)
     bytes: int = setting(  # no more than fits on the card of a Raspberry Pi
         "The disk space of the output of all ended runs.", size, 4 << 30

@@ -25,6 +25,9 @@ MAX_TOKENS = 1_000
 #: The end of the year 9999, in microseconds since 1970: no date is later.
 LAST_TIME = 253_402_300_799_999_999
 
+#: By how many microseconds the clock may have been ahead when a token was made.
+CLOCK_SKEW = 86_400 * 1_000_000
+
 #: The version of the file's format. Version 1 had a list of changes, which no longer
 #: belongs there, and no revision.
 _VERSION = 2
@@ -70,8 +73,16 @@ class Token:
     expires: int | None = None
 
     def is_valid(self, now: int) -> bool:
-        """Whether it has not expired."""
-        return self.expires is None or now < self.expires
+        """
+        Whether it has not expired.
+
+        A clock that stands before the token was made is wrong, as after a start without
+        a battery. Then nobody knows whether the token has expired, so that it is not
+        valid.
+        """
+        if self.expires is None:
+            return True
+        return self.created - CLOCK_SKEW <= now < self.expires
 
     @property
     def principal(self) -> Principal:

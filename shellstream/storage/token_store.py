@@ -12,6 +12,7 @@ from shellstream.model.events import WallClock
 from shellstream.security.audit import AuditEntry, token_entry
 from shellstream.security.authorization import Principal
 from shellstream.security.tokens import (
+    CLOCK_SKEW,
     SavedTokens,
     Token,
     TokenTable,
@@ -59,6 +60,8 @@ class TokenStore:
     _in_memory: dict[str, Token] = field(factory=dict, init=False, repr=False)
     _stamp: FileStamp | None = field(default=None, init=False)
     _revision: str | None = field(default=None, init=False)
+    _latest: int = field(default=0, init=False)
+    _was_ahead: bool = field(default=False, init=False)
     _last_error: str | None = field(default=None, init=False)
     _looking: LoopingCall = field(init=False)
 
@@ -89,16 +92,16 @@ class TokenStore:
 
     def find(self, text: str) -> Principal | None:
         """The principal of a valid token; L{None} if there is no such token."""
-        token = find_token(text, self._tokens, self._now())
+        token = find_token(text, self._tokens, self._time())
         return None if token is None else token.principal
 
     def is_valid(self, credential: str) -> bool:
         """Whether the credential of a principal names a token that is still valid."""
-        return credential_is_valid(credential, self._tokens, self._now())
+        return credential_is_valid(credential, self._tokens, self._time())
 
     def __len__(self) -> int:
         """How many are valid."""
-        now = self._now()
+        now = self._time()
         return sum(each.is_valid(now) for each in self._tokens.values())
 
     def add(self, token: Token) -> None:
@@ -126,10 +129,24 @@ class TokenStore:
         except TokensUnusable as error:  # the tokens that were read are good
             _log.error("{error}", error=error)
 
+    def _time(self) -> int:
+        """
+        The latest time that the clock has shown: a token that has expired must not
+        become valid again because somebody sets the clock back.
+        """
+        self._latest = max(self._latest, self._now())
+        return self._latest
+
     def _record_own(self, what: str, token: Token) -> None:
         self._record(token_entry(what, token, self._account))
 
     def _look(self) -> None:
+        if self._time() - self._now() > CLOCK_SKEW and not self._was_ahead:
+            self._was_ahead = True
+            _log.warn(
+                "the clock was set back by more than a day: tokens that had expired "
+                "before stay refused until the daemon is started again"
+            )
         try:
             self._refresh()
         except TokensUnusable as error:

@@ -16,6 +16,7 @@ from shellstream.model.checks import NotAllowed
 from shellstream.security import tokens
 from shellstream.security.authorization import EVERYTHING, Grant, Principal
 from shellstream.security.tokens import (
+    CLOCK_SKEW,
     LAST_TIME,
     MAX_TOKENS,
     SavedTokens,
@@ -91,13 +92,20 @@ class FindTests(SynchronousTestCase):
 
     @given(TIMES, st.integers(0, LAST_TIME))
     def test_expired(self, expires: int, now: int) -> None:
-        """A token is valid until it expires."""
+        """A token is valid until it expires, and not by a clock before it was made."""
         now_tokens = table(evolve(self.token, expires=expires))
-        good = now < expires
+        good = self.token.created - CLOCK_SKEW <= now < expires
         self.assertEqual(find_token(self.text, now_tokens, now) is not None, good)
         self.assertEqual(
             credential_is_valid(f"token {self.token.id}", now_tokens, now), good
         )
+
+    def test_clock_before(self) -> None:
+        """A clock of before the token was made lets in only what never expires."""
+        token = evolve(self.token, expires=NOW + 2 * CLOCK_SKEW, created=NOW)
+        for early, good in ((CLOCK_SKEW, True), (CLOCK_SKEW + 1, False), (NOW, False)):
+            self.assertIs(token.is_valid(NOW - early), good)
+            self.assertTrue(evolve(token, expires=None).is_valid(NOW - early))
 
     def test_live(self) -> None:
         """A credential is live as long as its token is there."""

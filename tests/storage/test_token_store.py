@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Grant
-from shellstream.security.tokens import Token, create_token
+from shellstream.security.tokens import CLOCK_SKEW, Token, create_token
 from shellstream.storage.token_file import TokenFile, TokensUnusable
 from shellstream.storage.token_store import POLL_INTERVAL, TokenStore
 from tests.support.tokens import unrecorded
@@ -102,6 +102,21 @@ class TokenStoreTests(SynchronousTestCase):
         self.now += 1
         self.assertFalse(self.good())
         self.assertEqual(self.recorded, [])
+
+    def test_set_back(self) -> None:
+        """A token that has expired stays refused if the clock is set back."""
+        self.start()
+        week = 7 * CLOCK_SKEW
+        self.change(evolve(self.token, created=self.now, expires=self.now + week))
+        self.look()
+        self.assertTrue(self.good())
+        self.now += week
+        self.assertEqual(self.look(), [])
+        self.assertFalse(self.good())
+        self.now -= 2 * CLOCK_SKEW
+        self.assertFalse(self.good())
+        self.assertIn("the clock was set back by more than a day", self.look()[0])
+        self.assertEqual(self.look(), [])
 
     def test_damaged(self) -> None:
         """A file that becomes unreadable changes nothing; it is reported once."""
