@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 from attrs import define, evolve, field, frozen
@@ -457,10 +457,11 @@ class Database:
     def _undoable(self, begin: str, end: str, *undo: str) -> Iterator[None]:
         if not self.in_transaction:
             self._usage.forget_changes()
-        mark, done = self._usage.mark(), False
+        mark, done, ending = self._usage.mark(), False, False
         self._do(begin)
         try:
             yield
+            ending = True
             self._do(end)
             done = True
         finally:
@@ -468,6 +469,8 @@ class Database:
                 self._usage.undo(mark)
                 for statement in undo if self.in_transaction else ():
                     self._do(statement)
+                if ending and self._synced and not self.in_transaction:
+                    self._overwrite()
             if self.secrets.changed and not self.in_transaction:
                 self._settle_secrets()
 
@@ -498,6 +501,22 @@ class Database:
             self.secrets.settle(is_queued)
         except (OSError, sqlite3.Error) as error:  # tried again after the next one
             _log.error("secrets of runs that have begun stay: {error}", error=error)
+
+    def _overwrite(self) -> None:
+        """
+        Write over what a failed commit has left in the WAL.
+
+        If only C{fsync} fails, the whole transaction is in that file, and the next
+        daemon would read it after C{kill -9}: it would start runs that were refused.
+        The next transaction begins in the same place, so any will do; this one does not
+        wait for the disk, since that failed. If it fails as well, the next one of a
+        caller does it.
+        """
+        with (
+            suppress(sqlite3.Error, DatabaseGone),
+            self.transaction(synced=False),
+        ):
+            self.check()
 
     def _do(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

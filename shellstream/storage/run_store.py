@@ -20,8 +20,9 @@ B{Failures.} A call that fails alone leaves no trace and takes no other with it:
 transaction of several calls each has a savepoint of its own. One call alone needs none,
 since the transaction itself is undone. If the transaction fails as a whole (at its
 begin, at its commit, or because SQLite undid it after a disk error), each call in it
-fails with L{CannotRecord}, and each caller decides: a new run is refused, an end is
-tried again later.
+fails with L{CannotRecord}, and each caller decides: a new run is refused, a queued one
+waits, an end is tried again later. The database writes over what a failed commit left
+in the file, or the next daemon might start what was refused.
 
 B{What is durable when.} The file is in WAL mode. A commit in a transaction that is
 I{not} synced (C{synchronous = NORMAL}) is in the page cache of the kernel. It survives
