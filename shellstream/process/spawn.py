@@ -75,9 +75,11 @@ def spawn(
                 setsigdef=_ALL_SIGNALS,
                 setsigmask=(),
             )
-    except OSError as error:
+    except Exception as error:
         ends.close_ours()
-        raise _start_error(command, error) from None
+        if isinstance(error, OSError):
+            raise _start_error(command, error) from None
+        raise
     finally:
         ends.close_theirs()
     try:
