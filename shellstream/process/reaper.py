@@ -46,13 +46,16 @@ class OrphanReaper:
         """Reap what had ended by the last look already."""
         how = os.WEXITED | os.WNOHANG
         try:
-            if os.waitid(os.P_ALL, 0, how | os.WNOWAIT) is None:
-                return  # the usual case: no zombie at all
+            first = os.waitid(os.P_ALL, 0, how | os.WNOWAIT)
         except ChildProcessError:
             return
+        if first is None:
+            return  # the usual case: no zombie at all
         own, session = self._own(), os.getsid(0)
         ended: set[int] = set()
-        for pid in _children():
+        # The kernel shows one zombie at a time. Without its list of children others are
+        # found when that one is reaped.
+        for pid in {first.si_pid, *_children()}:
             process = process_info(pid)
             if process is None or process.alive or process.session == session:
                 continue

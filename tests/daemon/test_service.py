@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 from attrs import evolve
 from twisted.application.service import IService
@@ -15,12 +16,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
+from shellstream.daemon import service
 from shellstream.daemon.auth_policy import OWNER
 from shellstream.daemon.errors import DaemonCannotStart
-from shellstream.daemon.service import IN_MEMORY, Daemon
+from shellstream.daemon.service import IN_MEMORY, REAPING_INTERVAL, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery
+from shellstream.process.reaper import OrphanReaper
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.principals import AccessSettings, KnownPrincipal
@@ -169,6 +172,24 @@ class DaemonTests(DaemonTestCase):
         self.stop(daemon)
         self.assertGreater(len(calls), 1)
         self.flushLoggedErrors(RecursionError)
+
+
+class ReapingTests(DaemonTestCase):
+    """A daemon that is process 1 reaps what it adopts."""
+
+    def test_looks(self) -> None:
+        """It looks every second, until it stops; no other daemon does."""
+        looks: list[None] = []
+        self.patch(OrphanReaper, "look", lambda reaper: looks.append(None))
+        for adopts, expected in ((True, 3), (False, 0)):
+            looks.clear()
+            with patch.object(service, "adopts_orphans", return_value=adopts):
+                daemon = self.daemon(IN_MEMORY)
+            self.reactor.pump([REAPING_INTERVAL] * 2)
+            self.assertEqual(len(looks), expected)
+            self.stop(daemon)
+            self.reactor.pump([REAPING_INTERVAL] * 2)
+            self.assertEqual(len(looks), expected)
 
 
 class AuthTests(DaemonTestCase):

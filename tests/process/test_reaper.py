@@ -65,6 +65,14 @@ class ReaperTests(SynchronousTestCase):
         for each in (ours, runs, twisteds):
             self.assertEqual(each.wait(), 3)
 
+    def test_no_list(self) -> None:
+        """Where the kernel has no list of children, they are found one by one."""
+        pids = {self.orphan(), self.orphan()}
+        with patch("shellstream.process.reaper._children", return_value=[]):
+            for _ in range(4):
+                self.reaper.look()
+        self.assertEqual({*map(process_info, pids)}, {None})
+
     def test_no_child(self) -> None:
         """Without children there is nothing to do."""
         with patch("os.waitid", side_effect=ChildProcessError):
