@@ -8,6 +8,7 @@ from shellstream.model.checks import Check, NotAllowed, boolean, string
 from shellstream.model.errors import did_you_mean
 from shellstream.model.tables import Setting, Table, abbreviated
 
+from .backtracking import TooManyWays, check_ways
 from .parameters import KINDS, InvalidValue, Parameter, Path, Ranged, String
 
 #: The keys of a parameter that are no fields of its class, or depend on the others.
@@ -43,6 +44,7 @@ def read_parameter(table: Table) -> Parameter:
     declared = table.read_settings(KINDS[kind], name=table.name)
     match declared:
         case String():
+            declared = _with_safe_pattern(table, declared)
             _check_choices(table, declared)
         case Ranged(min=low, max=high):
             if low is not None and high is not None and low > high:
@@ -52,6 +54,24 @@ def read_parameter(table: Table) -> Parameter:
             table.report("roots", "nothing", "a list of absolute paths")
             declared = evolve(declared, roots=("/",))  # for the other rules
     return _with_default(table, declared)
+
+
+def _with_safe_pattern(table: Table, declared: String) -> String:
+    """Report a pattern that could take long on some text of a client."""
+    if declared.pattern is None:
+        return declared
+    try:
+        check_ways(declared.pattern, declared.max_length)
+    except TooManyWays as error:
+        allowed = (
+            f"one that is matched in a short time, but {error} (up to max_length = "
+            f"{declared.max_length} characters): make repeats possessive, as in "
+            "[a-z]++, or of characters that cannot follow them, as in [^/]*/, or set "
+            "a lower max_length"
+        )
+        table.report("pattern", abbreviated(declared.pattern.pattern), allowed)
+        return evolve(declared, pattern=None)
+    return declared
 
 
 def _check_choices(table: Table, declared: String) -> None:

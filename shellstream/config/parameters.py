@@ -132,7 +132,8 @@ class String(Parameter):
     kind = "string"
 
     pattern: re.Pattern[str] | None = setting(
-        "A regular expression that a value must match from end to end.",
+        "A regular expression that a value must match from end to end. One that could "
+        "take long on some value is a mistake.",
         checks.pattern,
         None,
     )

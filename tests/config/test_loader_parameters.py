@@ -55,6 +55,18 @@ class WrongParameterTests(SynchronousTestCase):
         for kind, lines, name, found, allowed in wrong:
             self.assert_wrong(f"type = '{kind}'\n{lines}", name, found, allowed)
 
+    def test_slow_pattern(self) -> None:
+        """A pattern that could take long is a mistake, with advice, and not tried."""
+        lines = f"""type = 'string'
+            pattern = '([a-z]+)*[0-9]'
+            choices = ['{"a" * 99}!']
+            default = '{"a" * 99}!'"""
+        advice = "possessive, as in [a-z]++"
+        self.assert_wrong(lines, "pattern", "([a-z]+)*[0-9]", advice)
+        lines = "type = 'string'\npattern = '.*x.*'"
+        self.assert_wrong(lines, "pattern", ".*x.*", "or set a lower max_length")
+        self.assertEqual(mistakes(f"{PARAMETER}{lines}\nmax_length = 200"), [])
+
     def test_choices(self) -> None:
         """Every choice must fit the other limits."""
         lines = "type = 'string'\nchoices = ['a', 'bb']\nmax_length = 1"
