@@ -157,7 +157,7 @@ class RunTests(ClientTestCase):
             (("comands",), 65, "the subcommand 'commands'?"),
             (("show", "0"), 65, "there is no run '0'"),
             (("shw", "0"), 64, "the subcommand 'show'?"),
-            (("signal", "0", "NONSENSE"), 65, "such as"),
+            (("signal", "0", "NONSENSE"), 65, "there is no signal 'NONSENSE'"),
         ):
             self.assertIn(meant, await self.said(*words, code=code))
 
