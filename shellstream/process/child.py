@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
+from shellstream.output.unforeseen import contained
 
 from .pipes import OutputPipe, ReadDescriptor, StdinPipe
 from .pty import PtyInput, PtyOutput, winsize
@@ -221,14 +222,24 @@ class ChildProcess:
             self.exited()
 
     def exited(self) -> None:
-        """The process has exited: ask how, without reaping it."""
-        end = self._how_it_ended()
-        if self._input is not None:
-            self._input.connectionLost(Failure(CONNECTION_DONE))
-        self._status = Failure(end)
+        """
+        The process has exited: ask how, without reaping it.
+
+        Each step is contained: this is not called again, and the run waits for its end.
+        """
+        self._status, known = Failure(ProcessTerminated()), False
+        with contained(self._processes.run_id):
+            self._status = Failure(self._how_it_ended())
+            known = True
+        self.output_complete = self.output_complete and known
+        with contained(self._processes.run_id):
+            if self._input is not None:
+                self._input.connectionLost(Failure(CONNECTION_DONE))
         for pipe in self._pipes.values():
-            pipe.child_exited()
-        self.protocol.processExited(self._status)
+            with contained(self._processes.run_id):
+                pipe.child_exited()
+        with contained(self._processes.run_id):
+            self.protocol.processExited(self._status)
         self._maybe_ended()
 
     def _how_it_ended(self) -> Exception:
@@ -247,16 +258,17 @@ class ChildProcess:
 
     def pipe_lost(self, number: int) -> None:
         """One of the child's pipes is closed, by its other side or by us."""
-        if number == 0:
-            self._input = None
-            terminal = self._pipes.get(1)
-            if isinstance(terminal, PtyOutput):
-                terminal.input_ended()
-        else:
-            del self._pipes[number]
-            if self._on_terminal and self._input is not None:
+        self._pipes.pop(number, None)
+        with contained(self._processes.run_id):
+            if number == 0:
+                self._input = None
+                terminal = self._pipes.get(1)
+                if isinstance(terminal, PtyOutput):
+                    terminal.input_ended()
+            elif self._on_terminal and self._input is not None:
                 self._input.connectionLost(Failure(CONNECTION_DONE))
-        self.protocol.childConnectionLost(number)
+        with contained(self._processes.run_id):
+            self.protocol.childConnectionLost(number)
         self._maybe_ended()
 
     def output_cut(self) -> None:
@@ -267,7 +279,8 @@ class ChildProcess:
         if self._status is None or self._pipes or self._ended:
             return
         self._ended = True
-        self._reap()
+        with contained(self._processes.run_id):
+            self._reap()
         self.protocol.processEnded(self._status)
 
     def _reap(self) -> None:

@@ -23,6 +23,7 @@ from shellstream.model.events import ExitStatus, Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 from shellstream.process.launch_plan import LaunchPlan
+from shellstream.process.pipes import OutputPipe
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import process_start
 from shellstream.process.spawn import spawn
@@ -261,6 +262,35 @@ class SpawnTests(TestCase):
             self.assert_ended(await told.ended, n)
             self.assertEqual(told.output_[Stream.STDOUT], b"%d\n" % n)
 
+    async def test_unforeseen(self) -> None:
+        """
+        Whatever is raised when a process has exited, its end is told once, and its
+        descriptors are closed. If it is not known how it ended, that is told as well.
+        """
+        places = (
+            (os, "waitid"),
+            (os, "wait4"),
+            (resource, "getrusage"),
+            (OutputPipe, "child_exited"),
+            (ChildProtocol, "processExited"),
+            (ChildProtocol, "childConnectionLost"),
+        )
+        await self.start("exit 0")[1].ended  # by now the reactor has its descriptors
+        before = len(os.listdir("/proc/self/fd"))
+        for owner, name in places:
+            for error in (OSError(errno.EIO, ""), MemoryError(), RecursionError()):
+                _, told = self.start("exit 3")
+                with patch.object(owner, name, side_effect=error):
+                    status = await told.ended
+                # Those that asked before it could be known how it ended.
+                lost = (None, False), (3, True)
+                known = (status.code, status.output_complete)
+                self.assertEqual(known, lost[name != "waitid"], (name, error))
+                self.assertEqual(len(os.listdir("/proc/self/fd")), before, name)
+                self.assertTrue(self.flushLoggedErrors(type(error)))
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(-1, os.WNOHANG)  # what wait4 could not reap
+
 
 class CannotSpawnTests(SynchronousTestCase):
     """A failed start is an error that names no path."""
@@ -297,6 +327,22 @@ class CannotSpawnTests(SynchronousTestCase):
                 after = len(os.listdir("/proc/self/fd")), reactor.getReaders()
                 self.assertEqual(after, before)
                 self.assertRaises(ChildProcessError, os.waitpid, -1, os.WNOHANG)
+
+    def test_cannot_be_described(self) -> None:
+        """Whatever fails before the process is there, no descriptor is left."""
+        command = Command(name="c", argv=("true",))
+        given = command.invoke([]), ChildProtocol(Told(), reactor), "id"
+        for owner, name in ((LaunchPlan, "resolve"), (os, "posix_spawn")):
+            for error in (RecursionError(), UnicodeEncodeError("ascii", "x", 0, 1, "")):
+                before = len(os.listdir("/proc/self/fd"))
+                with (
+                    patch.object(owner, name, side_effect=error),
+                    self.assertRaises(type(error)),
+                ):
+                    invocation, protocol, run = given
+                    plan, scanner = LaunchPlan(), ProcessScanner(reactor)
+                    spawn(reactor, command, invocation, protocol, run, plan, scanner)
+                self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     def why(self, *argv: str, cwd: str | None = None) -> str:
         """Return the error of L{spawn} for a command that cannot be started."""
