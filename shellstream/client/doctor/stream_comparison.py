@@ -13,6 +13,10 @@ from .response_findings import late
 from .suspects import Suspect
 from .ticks import NOTICEABLE
 
+#: Seconds by which all of the output of one run may be later than that of another,
+#: because a busy machine started it later. HAProxy delays each piece by 200 ms.
+STARTING = 0.15
+
 
 @frozen
 class StreamProbe:
@@ -56,7 +60,7 @@ def _later(direct: Exchange, via: Exchange) -> bool:
     """Whether each part of the output came later than connecting explains."""
     delays = delays_between(direct, via)
     # Three: a program may well be slow to start, once or twice.
-    usual = NOTICEABLE + 2 * max(0.0, via.connected - direct.connected)
+    usual = STARTING + 2 * max(0.0, via.connected - direct.connected)
     return len(delays) > 2 and median(delays) > usual
 
 

@@ -239,10 +239,13 @@ async def check_stream(
     for index, (before, probe) in enumerate(pairwise(probes), 1):
         if differs(before, probe):
             # Or not: this shows whether a difference is that of two runs, or of a
-            # program that is slow to start.
-            both = await _gather(client.ask(p.url, watch) for p in (before, probe))
-            if all(each.answered is not None and each.status == 200 for each in both):
-                probes[index] = evolve(probe, beside=(both[0], both[1]))
+            # program that is slow to start. The suspect is asked first, since a busy
+            # server may start the second one later.
+            via, direct = await _gather(
+                client.ask(each.url, watch) for each in (probe, before)
+            )
+            if via.status == direct.status == 200:
+                probes[index] = evolve(probe, beside=(direct, via))
     report = stream_diagnosis.diagnose(probes)
     silent = not any(each.bare.arrivals or each.bare.over for each in probes)
     if report.clean and silent:
