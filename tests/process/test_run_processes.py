@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 from twisted.internet.task import Clock
@@ -13,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
-from shellstream.process.child import ChildProcess
+from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import ProcessTable, process_info
 from shellstream.process.run_processes import RunProcesses
@@ -85,8 +86,9 @@ class SessionTests(TestCase):
     async def test_leader_gone(self) -> None:
         """The same when the leader has ended and is reaped."""
         script = "timeout 99 sh -c 'echo $$; exec sleep 99 >&- 2>&-' & exit"
-        child, told, other = await self.started(script)
-        await told.ended
+        with patch.object(ChildProtocol, "LINGER", 0.1):
+            child, told, other = await self.started(script)
+            await told.ended
         self.assertTrue(child.session_lives())
         child.signal(signal.SIGTERM)
         await self.gone(child)
