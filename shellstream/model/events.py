@@ -85,7 +85,8 @@ class Gap:
 @frozen
 class ExitStatus:
     """
-    How a child ended: with an exit code, or by a signal; the other is L{None}.
+    How a child ended: with an exit code, or by a signal; the other is L{None}. Both are
+    if other code has reaped it: then its output does not count as complete.
 
     @ivar cpu: seconds of processor time that it and its reaped children took.
     @ivar memory: its peak resident memory, in bytes.

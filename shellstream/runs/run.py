@@ -468,6 +468,8 @@ class Run:
         if not status.output_complete:
             # A part must not look like the whole, whatever the command returned.
             why = "the machine failed to read a part of its output"
+            if status.code is None and status.signal is None:
+                why = "its process was reaped by other code: how it ended is unknown"
             self._end(event, state=State.LOST, failure=why)
             return
         self._end(

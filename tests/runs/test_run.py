@@ -19,6 +19,12 @@ class EndTests(RunTestCase):
         self.assertIsNone(self.run_.record.code)
         self.assertIn("failed to read", self.run_.record.failure or "")
 
+    def test_unknown(self) -> None:
+        """Neither does a process of which nobody can tell how it ended."""
+        self.run_.finished(ExitStatus(None, None, output_complete=False))
+        self.assert_over(State.LOST, None)
+        self.assertIn("how it ended is unknown", self.run_.record.failure or "")
+
     def test_exits(self) -> None:
         """A process that exits by itself ends its run at once, with any code."""
         self.exit(3)
