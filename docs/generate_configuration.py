@@ -64,7 +64,8 @@ def page() -> Iterator[str]:
     yield from ("<!-- Made by docs/generate.py: change the code, then run it. -->", "")
     yield from ("# Configuration", "")
     yield "The daemon reads one TOML file, which `--config` names. `--check` reports"
-    yield "all mistakes of a file and starts nothing:"
+    yield "the mistakes in it (in keys and values all at once; one in the syntax of TOML"
+    yield "by itself) and starts nothing:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "twistd -n shellstream --config shellstream.toml --check"
     yield from ("```", "")

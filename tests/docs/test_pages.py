@@ -1,5 +1,6 @@
 """The documents agree with the code, and their links work."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -124,11 +125,33 @@ class ArchitectureTests(SynchronousTestCase):
 class SecurityTests(SynchronousTestCase):
     """The tests that the page on security names exist."""
 
+    def setUp(self) -> None:
+        self.text = (EXPLANATION / "security.md").read_text("utf-8")
+
     def test_names(self) -> None:
-        """Each module in brackets is a test module."""
-        text = (EXPLANATION / "security.md").read_text("utf-8")
-        names = re.findall(r"\b(?:\w+\.)+test_\w+\b", text)
-        self.assertGreater(len(names), 20)
+        """Each name in brackets is that of a test."""
+        names = {
+            name.strip()
+            for group in re.findall(r"\[([a-z_]+\.[^]]*)\](?!\()", self.text)
+            for name in group.split(",")
+        }
+        self.assertGreater(len(names), 50)
         for name in names:
-            path = ROOT.joinpath("tests", *name.split(".")).with_suffix(".py")
-            self.assertTrue(path.exists(), name)
+            module, case, method = name.rsplit(".", 2)
+            path = ROOT.joinpath("tests", *module.split(".")).with_suffix(".py")
+            tests = {
+                f"{each.name}.{test.name}"
+                for each in ast.parse(path.read_text("utf-8")).body
+                if isinstance(each, ast.ClassDef)
+                for test in each.body
+                if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+            self.assertIn(f"{case}.{method}", tests, name)
+
+    def test_promises(self) -> None:
+        """Each thing that the page says cannot be done names a test."""
+        items = re.split(r"\n(?=- |#|\n)", self.text)
+        promises = [each for each in items if each.startswith("- Cannot ")]
+        self.assertGreater(len(promises), 10)
+        for each in promises:
+            self.assertRegex(each, r"\.test_\w+\]\s*$")
