@@ -63,9 +63,9 @@ def page() -> Iterator[str]:
     """C{configuration.md}."""
     yield from ("<!-- Made by docs/generate.py: change the code, then run it. -->", "")
     yield from ("# Configuration", "")
-    yield "The daemon reads one TOML file, which `--config` names. `--check` reports"
-    yield "the mistakes in it (in keys and values all at once; one in the syntax of TOML"
-    yield "by itself) and starts nothing:"
+    yield "The daemon reads one TOML file, which `--config` names. `--check` starts"
+    yield "nothing, and reports the mistakes in keys and values all at once; one in the"
+    yield "syntax of TOML comes by itself:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "twistd -n shellstream --config shellstream.toml --check"
     yield from ("```", "")
