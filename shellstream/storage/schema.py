@@ -16,9 +16,9 @@ from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import RunRecord
 
 #: Each brings a file from one version to the next. Never edit one: add another.
-#: C{since} is when an ended run began to age, by the
-#: L{age clock<shellstream.storage.age_clock>}; C{created} of a key is by that clock,
-#: too. C{gone} marks the keys of forgotten runs; a trigger sets it, since a search for
+#: C{since} is when an ended run began to age, by the clock of
+#: L{shellstream.storage.state.age_clock}; C{created} of a key is by that clock, too.
+#: C{gone} marks the keys of forgotten runs; a trigger sets it, since a search for
 #: them would have to look up the run of every key. C{removed} has the ids of forgotten
 #: runs whose output may still be on the disk: output of a run that is neither there nor
 #: among the runs belongs to a row that was lost.

@@ -13,7 +13,6 @@ from shellstream.model.errors import IdempotencyKeyReused, TooManyKeys
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
-from shellstream.storage.age_clock import AgeClock
 from shellstream.storage.database import BATCH, KEY_AGE, Database
 from shellstream.storage.schema import (
     MIGRATIONS,
@@ -25,6 +24,7 @@ from shellstream.storage.schema import (
     to_row,
     why,
 )
+from shellstream.storage.state.age_clock import AgeClock
 
 ALL = Retention(age=float("inf"), runs=1 << 40, bytes=1 << 60)
 SECOND = 1_000_000

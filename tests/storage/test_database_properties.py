@@ -13,8 +13,8 @@ from shellstream.model.errors import IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_input import MAX_SIDE, StdinState, Tty
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
-from shellstream.storage.age_clock import AgeClock
 from shellstream.storage.database import KEY_AGE, Database, Expired
+from shellstream.storage.state.age_clock import AgeClock
 
 IDS = st.sampled_from("abcdefgh")
 #: The principal of a run never changes.

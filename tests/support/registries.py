@@ -25,10 +25,10 @@ from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Run
 from shellstream.security.audit import AuditEntry
-from shellstream.storage.age_clock import AgeClock
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs, MemoryLogs
 from shellstream.storage.run_store import RunStore
+from shellstream.storage.state.age_clock import AgeClock
 from shellstream.storage.state_dir import StateDir
 from tests.support.fakes import ECHO, SAY, FakeSpawn, Started, wall
 

@@ -1,8 +1,8 @@
-"""Tests for L{shellstream.storage.age_clock}."""
+"""Tests for L{shellstream.storage.state.age_clock}."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.storage.age_clock import MAX_STEP, AgeClock
+from shellstream.storage.state.age_clock import MAX_STEP, AgeClock
 
 
 class AgeClockTests(SynchronousTestCase):
