@@ -14,17 +14,19 @@ from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from shellstream.web import Site
 
 from .errors import DaemonCannotStart
 from .listen_address import ListenAddress
-from .tls_service import TLSService
+from .tls_service import HTTP_VERSIONS, TLSService
 from .unix_socket import is_heard, remove_stale
 
 #: The prefix of endpoints that speak TLS.
@@ -39,6 +41,7 @@ _KEEPALIVE = {
 }
 
 
+@implementer(IProtocolNegotiationFactory)
 class SiteFactory(ServerFactory):
     """
     Gives new connections to the daemon's site.
@@ -54,6 +57,13 @@ class SiteFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._site().buildProtocol(addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        What Twisted's own C{ssl:} may agree on (ALPN, RFC 7301). Without it Twisted
+        ends the handshake of each client that offers protocols, as curl does.
+        """
+        return list(HTTP_VERSIONS)
 
 
 @define(eq=False)

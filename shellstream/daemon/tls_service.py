@@ -44,7 +44,7 @@ CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
 )
 
 #: The names of the versions of HTTP that are spoken, the best one first.
-_PROTOCOLS = (b"http/1.1", b"http/1.0")
+HTTP_VERSIONS = (b"http/1.1", b"http/1.0")
 
 _VERSIONS = {
     Minimum.TLS_1_2: TLSVersion.TLSv1_2,
@@ -150,7 +150,7 @@ def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     @raise SSL.Error: if the client speaks none of ours. pyOpenSSL makes the alert
         C{no_application_protocol} of any error.
     """
-    for each in _PROTOCOLS:
+    for each in HTTP_VERSIONS:
         if each in offered:
             return each
     raise SSL.Error([("", "", "the client speaks no version of HTTP that we do")])
