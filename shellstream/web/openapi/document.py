@@ -62,7 +62,8 @@ def _add_commands(
         paths[f"/stream/{command.name}"] = _stream(
             template, command, config.runs_by_get(command)
         )
-        order = _order(command, default=command.name == config.default)
+        common = schemas["Order"]["properties"]
+        order = _order(command, common, default=command.name == config.default)
         schemas["Order"]["anyOf"].append(order)
     if config.default is not None:
         command = config.commands[config.default]
@@ -103,19 +104,26 @@ def _stream(template: str, command: Command, by_get: bool) -> dict[str, Any]:
     return found
 
 
-def _order(command: Command, *, default: bool) -> dict[str, Any]:
-    """What C{POST /runs} takes for one command, beside what it takes for all."""
+def _order(
+    command: Command, common: Mapping[str, Any], *, default: bool
+) -> dict[str, Any]:
+    """
+    What C{POST /runs} takes for one command.
+
+    @param common: what it takes for all. It is repeated, since there are generators
+        of clients that make a type of each alternative alone.
+    """
     names = [command.name, None] if default else [command.name]
     params = {"$ref": f"#/components/schemas/Parameters.{command.name}"}
-    members: dict[str, object] = {"command": {"enum": names}, "params": params}
+    members = {**common, "command": {"enum": names}, "params": params}
     if not command.tty:
-        members["tty"] = {"enum": [False]}
+        members["tty"] = {"type": "boolean", "const": False}
         if not command.stdin:
-            members["stdin"] = {"enum": [False]}
+            members["stdin"] = {"type": "boolean", "const": False}
     required = [] if default else ["command"]
     if command.required:
         required.append("params")
-    return {"properties": members, "required": required}
+    return {"type": "object", "properties": members, "required": required}
 
 
 def _head(operations: Mapping[str, Any]) -> dict[str, Any]:
