@@ -338,13 +338,15 @@ class Database(Transactions):
                 heaviest = usage.most_stored()
             else:
                 break
-            run_id, stored = self._one(
+            oldest = self._one(
                 "SELECT id, stored FROM runs WHERE principal = ? "
                 "AND since IS NOT NULL ORDER BY since, id LIMIT 1",
                 heaviest,
             )
-            self._forget(run_id, heaviest, stored)
-            yield run_id
+            if oldest is None:  # somebody else has changed the file
+                break
+            self._forget(oldest[0], heaviest, oldest[1])
+            yield oldest[0]
 
     def _forget(self, run_id: str, principal: str, stored: int) -> None:
         self._do("DELETE FROM runs WHERE id = ?", run_id)

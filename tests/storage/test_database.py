@@ -274,6 +274,13 @@ class DatabaseTests(SynchronousTestCase):
                 found = self.database.expire(keep).runs
                 self.assertEqual(found, gone)
 
+    def test_expire_changed(self) -> None:
+        """Runs that another program has removed from the file stop nothing."""
+        self.add(*self.three())
+        self.database._do("DELETE FROM runs WHERE id != '3'")
+        found = self.database.expire(evolve(ALL, runs=1))
+        self.assertEqual((found.runs, found.more), (("3",), False))
+
     def test_share_of_keys(self) -> None:
         """
         One principal may have three quarters of the keys, and others still find room.
@@ -415,6 +422,21 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.open().age.seen, 7)
         self.write("UPDATE clock SET seen = ?", 1 << 60)  # a bit has flipped
         self.assertEqual(self.open().age.seen, 5)
+
+    def test_shares_again(self) -> None:
+        """What each principal has is known after a restart, too."""
+        database = self.open()
+        key = IdempotencyKey("k", "print", "ci")
+        with database.transaction():
+            database.add(FULL, key)
+            database.add(ended("2", 1), IdempotencyKey("k", "print", "ann"))
+        database.close()
+        database = self.open()
+        self.assertRaises(TooManyKeys, database.require_share, key, 2)
+        database.require_share(key, 4)
+        with database.transaction():
+            database.delete_key(key)
+        database.require_share(key, 2)
 
     def test_rolled_back(self) -> None:
         """A failed transaction leaves nothing."""
