@@ -1,5 +1,6 @@
 """C{shellstream demo}: a daemon and a client on one machine."""
 
+import os
 import re
 import signal
 import subprocess
@@ -24,13 +25,17 @@ def demo() -> int:
     """
     # An exception, so that the daemon is ended too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    daemon = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    try:
+        daemon = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    except OSError as error:
+        why = f"{sys.executable}: {error.strerror}"
+        raise CannotConnect("the daemon did not start", why) from None
     try:
         url = _read_url(daemon)
         _say(f"A daemon runs now; this shows its output: shellstream {url}")
@@ -68,4 +73,8 @@ def _advice() -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # Not print(): it would write to stdout where stderr was closed at the start.
+    try:
+        os.write(2, f"{text}\n".encode())
+    except OSError:  # a closed stderr is no reason to show no demo
+        return

@@ -86,7 +86,8 @@ def explain(error: ClientError) -> str:
     match error:
         case CannotConnect() if "refused" in error.why:
             return f"{error.url}: connection refused; {_start(error.url)}"
-        case Refused() | ServerFailed() if not error.is_ours:
+        # A redirect says itself where it leads.
+        case Refused() | ServerFailed() if not error.is_ours and error.status >= 400:
             return f"{error} ({_foreign(error)}){error.hint}"
         case Refused():
             path = urlsplit(error.url).path

@@ -5,12 +5,15 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Literal
 
+from twisted.internet.defer import CancelledError
+
 from shellstream.client.api import Client
 from shellstream.client.errors import Usage
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
 
 from .exit_codes import signal_name
+from .messages import Messages
 from .options import SUBCOMMANDS
 from .settings import load_settings, make_wire
 from .stdout import OutputWriter
@@ -46,7 +49,14 @@ async def _start(client: Client, args: Namespace) -> _Answer:
     target = Target([*filter(None, [args.name]), *args.words])
     if target.url is not None:
         raise Usage("start takes the name of a command; --server says whose")
-    run = await client.start(target.name, target.params)
+    try:
+        run = await client.start(target.name, target.params)
+    except CancelledError:  # by Ctrl-C or TERM
+        how = "it may have started the run; shellstream ps lists it"
+        Messages(quiet=args.quiet, verbose=False).info(
+            f"left before the server answered: {how}"
+        )
+        raise
     return run, [run["id"]]
 
 

@@ -30,6 +30,7 @@ from shellstream.client.transport.tls_errors import UntrustedCertificate, tls_re
 from shellstream.client.transport.treq_wire import connection_error, request_error
 from shellstream.client.transport.trust_policy import CertificateVerifier
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
+from shellstream.client.urls import host_header
 
 from .exchange import Certificate, Ending, Exchange, ResponseRecorder
 
@@ -217,7 +218,7 @@ def _request(url: str, gzip: bool, secrets: Mapping[str, str]) -> bytes:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {
-        "Host": parts.netloc,
+        "Host": host_header(parts.netloc),
         "User-Agent": f"shellstream/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": "gzip" if gzip else "identity",

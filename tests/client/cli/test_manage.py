@@ -1,10 +1,12 @@
 """Tests for L{shellstream.client.cli.manage}: documents of a server, printed."""
 
 import json
+import os
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client import Client
@@ -148,6 +150,21 @@ class ManageTests(SynchronousTestCase):
         second = {"runs": [{**RUN, "id": "0001"}], "next": None}
         found = printed("ps --all -q", document(full), document(second))
         self.assertEqual(found.split(), ["01a2", "0001"])
+
+    def test_left(self) -> None:
+        """Who leaves before the answer to C{start} is told what may have happened."""
+        said: list[bytes] = []
+        self.patch(os, "write", lambda fd, data: said.append(data))
+
+        class Silent(FakeWire):
+            async def request(self, *args: object, **more: object) -> Any:
+                return await Deferred()
+
+        args = parse_arguments(["start", "build"])
+        starting = Deferred.fromCoroutine(answer(Client("http://h", Silent([])), args))
+        starting.cancel()
+        self.failureResultOf(starting, CancelledError)
+        self.assertIn("it may have started the run; shellstream ps", said[0].decode())
 
     def test_clash(self) -> None:
         """A command with the name of a subcommand says how to run it."""

@@ -341,6 +341,8 @@ class CodeTests(SynchronousTestCase):
             self.assertIn(f"http://h/stream/x: {why} (", explain(error))
             self.assertIn(said, explain(error))
         self.assertEqual(explain(ServerFailed("u", 503, "503 busy")), "u: 503 busy")
+        moved = Refused("u", 301, "301 Moved: it redirects", is_ours=False)
+        self.assertEqual(explain(moved), "u: 301 Moved: it redirects")
 
     def test_no_daemon(self) -> None:
         """Where no daemon listens, the error says how to start one."""
