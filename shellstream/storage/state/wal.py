@@ -3,10 +3,10 @@ Commits of a history that were lost: SQLite passes over damage in its log in sil
 
 A daemon that was killed leaves its last commits in C{runs.db-wal}. SQLite takes them
 over at the next start, up to the first frame whose checksum is wrong. It cannot know
-whether that is the end or a damaged place in the middle. But what else is there tells:
-frames behind that place that belong to the same log, and the index C{runs.db-shm}, in
-which SQLite counts the frames that are committed. So both are looked at before the
-history is opened, and compared with the number of frames that SQLite then found.
+whether that is the end or a damaged place in the middle. But the index C{runs.db-shm}
+tells, in which SQLite counts the frames that are committed; and without it, as after a
+loss of power, frames behind that place that end a commit in the same log. So these are
+looked at before the history is opened, and compared with what SQLite then found.
 
 See U{https://www.sqlite.org/walformat.html} for the format of both files.
 """
@@ -55,10 +55,13 @@ def look_at_wal(database: Path) -> WalState:
             head = file.read(_HEADER.size)
             size = file.seek(0, 2)
             if size <= _HEADER.size:
-                return WalState(_committed(index, None))
+                return WalState(_committed(index, None) or 0)
             if not _is_header(head):
                 return WalState(unreadable=True)
             page, salts = _HEADER.unpack(head)[2], head[16:24]
+            committed = _committed(index, salts)
+            if committed is not None:
+                return WalState(committed)
             # Later frames may be left of an earlier log: their salts are others.
             step, last = _FRAME_SIZE + page, 0
             for number in range((size - _HEADER.size) // step):
@@ -67,8 +70,8 @@ def look_at_wal(database: Path) -> WalState:
                 if frame[8:] == salts and frame[4:8] != b"\0\0\0\0":  # a commit
                     last = number + 1
     except FileNotFoundError:
-        return WalState(_committed(index, None))
-    return WalState(max(last, _committed(index, salts)))
+        return WalState(_committed(index, None) or 0)
+    return WalState(last)
 
 
 def _read(path: Path, size: int) -> bytes:
@@ -87,20 +90,21 @@ def _is_header(head: bytes) -> bool:
     return _checksum(order, head[:24]) == _HEADER.unpack(head)[6:]
 
 
-def _committed(index: bytes, salts: bytes | None) -> int:
+def _committed(index: bytes, salts: bytes | None) -> int | None:
     """
-    How many frames were committed and are not in the main file yet, by the index.
+    How many frames were committed and are not in the main file yet, by the index;
+    L{None} if there is none for this log.
 
     @param salts: of the log; L{None} if there is no log.
     """
     if len(index) < 136 or index[:48] != index[48:96]:  # no index, or being written
-        return 0
+        return None
     words = _INDEX.unpack(index[:48])
     order = "<" if struct.pack("=I", 1)[0] else ">"
     if _checksum(order, index[:40]) != words[10:]:
-        return 0
+        return None
     if salts is not None and index[32:40] != salts:  # of an earlier log
-        return 0
+        return None
     frames = words[4]
     (copied,) = struct.unpack("=I", index[96:100])
     return frames if copied < frames else 0

@@ -78,6 +78,18 @@ class WalTests(SynchronousTestCase):
         self.assertGreater(Path(f"{dead}-wal").stat().st_size, 20 * FRAME)
         self.assertFalse(self.lost(dead))
 
+    def test_refused(self) -> None:
+        """A commit that failed, and was written over in part, is not missed."""
+        self.connection.execute("CREATE TABLE big (x)")
+        dead = self.killed()
+        self.connection.execute("INSERT INTO big VALUES (randomblob(9000))")
+        later = self.killed()
+        kept = Path(f"{dead}-wal").stat().st_size
+        with open(f"{dead}-wal", "ab") as file:
+            file.write(bytes(FRAME))  # of the transaction that is under way now
+            file.write(Path(f"{later}-wal").read_bytes()[kept + FRAME :])
+        self.assertFalse(self.lost(dead))
+
     def test_flipped(self) -> None:
         """A bit flipped anywhere is noticed: in the header, in a frame, in a page."""
         size = Path(f"{self.killed()}-wal").stat().st_size
