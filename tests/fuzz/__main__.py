@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 KEPT, LARGEST = 40, 2048
 
 #: Seconds that one input may take, and that a process may take to start and to exit.
-PATIENCE, BEGIN = 10, 60
+PATIENCE, BEGIN = 10, 180
 
 #: The packages whose coverage counts.
 WATCHED = ("shellstream", "twisted.web.http", "twisted.web._abnf")
@@ -105,8 +105,9 @@ def fuzz_one(name: str, options: Sequence[str]) -> NoReturn:
     import atheris
 
     with atheris.instrument_imports(include=list(WATCHED)):
+        from tests.fuzz.cost import with_cost
         from tests.fuzz.targets import TARGETS
-    atheris.Setup([sys.argv[0], *options], TARGETS[name])
+    atheris.Setup([sys.argv[0], *options], with_cost(TARGETS[name]))
     atheris.Fuzz()
     raise AssertionError("libFuzzer has come back")
 

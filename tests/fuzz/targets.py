@@ -9,6 +9,8 @@ C{corpus}, all under the same name.
 from collections.abc import Callable, Mapping
 
 from tests.fuzz.channel import channel
+from tests.fuzz.client_inputs import document, refusal
+from tests.fuzz.costly_inputs import pattern, run_request
 from tests.fuzz.output_decoding import frames, ndjson, output
 from tests.fuzz.server_inputs import (
     body,
@@ -27,6 +29,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         body,
         channel,
         configuration,
+        document,
         event_id,
         frames,
         kept_output,
@@ -34,9 +37,12 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         negotiation,
         output,
         parameters,
+        pattern,
         query,
         ranges,
+        refusal,
         row,
+        run_request,
         token,
     )
 }

@@ -3,7 +3,11 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fuzz.__main__ import CORPUS, KEPT, LARGEST
+from tests.fuzz.cost import check_cost
 from tests.fuzz.targets import TARGETS
+
+#: Of how many inputs of each target the cost is compared here.
+COMPARED = 4
 
 #: The most bytes that the whole corpus may have.
 MOST = 300_000
@@ -18,6 +22,13 @@ class CorpusTests(SynchronousTestCase):
             for path in sorted((CORPUS / name).iterdir()):
                 with self.subTest(target=name, input=path.name):
                     target(path.read_bytes())
+
+    def test_cost(self) -> None:
+        """The cost of an input grows with its length, and no faster."""
+        for name, target in TARGETS.items():
+            for path in sorted((CORPUS / name).iterdir())[:COMPARED]:
+                with self.subTest(target=name, input=path.name):
+                    check_cost(target, path.read_bytes())
 
     def test_small(self) -> None:
         """Each target has a corpus, of few and small inputs."""

@@ -252,8 +252,9 @@ def _detail(media_type: str, body: bytes) -> str:
     if media_type.startswith("text/plain"):
         return one_line(text.strip().partition("\n")[0])
     if media_type.startswith("text/html"):  # of a proxy, or of another server
-        title = re.search(r"(?is)<title>\s*(.{0,200}?)\s*</title>", text)
-        return "" if title is None else one_line(" ".join(title[1].split()))
+        # Spaces are stripped afterwards: a pattern that skips them could try for hours.
+        title = re.search(r"(?is)<title>(.{0,1000}?)</title>", text)
+        return "" if title is None else one_line(" ".join(title[1].split())[:200])
     return ""
 
 

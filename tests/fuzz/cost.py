@@ -1,0 +1,93 @@
+"""What a target costs: it may grow with the length of its input, and no faster."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+from zlib import crc32
+
+Target = Callable[[bytes], None]
+
+#: The sizes of the two inputs that are compared, in bytes. Some targets do much for
+#: each byte, to check their parser's result.
+SIZES, FEWER = (4096, 16_384), (256, 1024)
+CAREFUL = {"output", "run_request", "channel"}
+
+#: How much faster than the input the work may grow: some of it is the same for all
+#: inputs, and some parsers copy what is left.
+SLACK = 2.0
+
+#: A fuzzer compares the cost of one input of so many: it takes as long as a hundred.
+TRIED = 64
+
+#: Calls, and seconds of CPU, below which nothing is compared.
+FEW_CALLS, SHORT = 5000, 0.05
+
+
+def check_cost(target: Target, data: bytes) -> None:
+    """
+    Make an input longer, by repeating all of it and by repeating its last byte, and
+    compare what two lengths cost.
+
+    Calls are counted, which gives the same number each time. What one call of a C
+    function takes, such as C{re.fullmatch}, is measured, and has to grow much faster
+    before that is taken for more than noise.
+    """
+    # The first bytes choose between cases; the rest is what is parsed.
+    head, unit = data[:4], data[4:] or b"\0"
+    sizes = FEWER if target.__name__ in CAREFUL else SIZES
+    growth = sizes[1] // sizes[0] * SLACK
+    for first, more in ((head, unit), (data, data[-1:] or b"\0")):
+        small, large = (
+            first + (more * (size // len(more) + 1))[:size] for size in sizes
+        )
+        _compare(target, small, large, growth, data)
+
+
+def _compare(
+    target: Target, small: bytes, large: bytes, growth: float, data: bytes
+) -> None:
+    few, many = count_calls(target, small), count_calls(target, large)
+    assert many <= FEW_CALLS + growth * few, f"{few} calls became {many}: {data!r}"
+    for _ in range(3):
+        long = seconds(target, large)
+        short = max(seconds(target, small), SHORT / growth)
+        if long <= growth * short * SLACK:
+            return
+    raise AssertionError(f"{short:.3f} s became {long:.3f} s: {data!r}")
+
+
+def with_cost(target: Target) -> Target:
+    """A target that also fails if its cost grows too fast; some inputs are tried."""
+
+    def tried(data: bytes) -> None:
+        target(data)
+        if crc32(data) % TRIED == 0:
+            check_cost(target, data)
+
+    return tried
+
+
+def count_calls(target: Target, data: bytes) -> int:
+    """The number of calls that a target makes, of Python and of C functions."""
+    count = 0
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        target(data)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def seconds(target: Target, data: bytes) -> float:
+    """The CPU time that a target takes."""
+    began = time.thread_time()
+    target(data)
+    return time.thread_time() - began
