@@ -53,8 +53,9 @@ _JOINED = {"PERL5OPT": " ", "LD_PRELOAD": ":", "ASAN_OPTIONS": ":"}
 #: Programs that change what files others find. In there C{stdbuf}'s library is missing,
 #: and each program that is started would complain of that.
 _CHANGE_ROOT = re.compile(
-    r"(?<![\w.+-])(?:arch-chroot|bwrap|chroot|debootstrap|fakechroot|mmdebstrap|nsenter"
-    r"|pivot_root|proot|schroot|switch_root|systemd-nspawn|unshare)(?![\w.+-])"
+    r"(?<![\w.+-])(?:apptainer|arch-chroot|bwrap|chroot|debootstrap|distrobox|fakechroot"
+    r"|firejail|flatpak|mmdebstrap|nsenter|pivot_root|proot|schroot|singularity"
+    r"|switch_root|systemd-nspawn|unshare)(?![\w.+-])"
 )
 
 
