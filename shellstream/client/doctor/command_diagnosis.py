@@ -19,7 +19,6 @@ from attrs import frozen
 from .exchange import Arrival, bursts
 from .findings import Finding, Kind, Layer, Report, duration, in_bursts
 from .process_watch import (
-    OPTIONS,
     OWN_WAYS,
     Stage,
     held_back_by,
@@ -253,7 +252,7 @@ def _unknown(
 def _cured(argv: Sequence[str], pipe: Trial, terminal: Trial, works: Trial) -> Finding:
     """A command that holds output back, and a setup that cures it."""
     stages = held_back_by(pipe.stages, works.stages, works.bursts)
-    options = [each for stage in stages if (each := OPTIONS.get(stage.program))]
+    options = [each for stage in stages if (each := stage.option)]
     if works.setup.option:
         cure: tuple[str, ...] = (
             "# in the command; its variables do not help, since it ignores them:",
@@ -311,9 +310,12 @@ def _uncured(
 
 def _terminal_only(argv: Sequence[str], pipe: Trial, terminal: Trial) -> Finding:
     """A command that writes at once on a terminal only."""
+    # Words such as "env -i" start the program in their place.
+    stages = pipe.stages if len(pipe.stages) == 1 else ()
+    options = [each for stage in stages if (each := stage.option)]
     return _held_finding(
         argv,
-        os.path.basename(argv[0]),
+        _names(stages, argv),
         seen=f"on a terminal {_figures(terminal)}; on a pipe {_figures(pipe)}. stdbuf, "
         "PYTHONUNBUFFERED and PERL5OPT do not help, only a terminal does",
         cure=(
@@ -321,6 +323,7 @@ def _terminal_only(argv: Sequence[str], pipe: Trial, terminal: Trial) -> Finding
             'unbuffer = "pty"',
             "# elsewhere:",
             PTY.line(argv),
+            *(["# or in the command itself:", *options] if options else ()),
         ),
     )
 

@@ -28,6 +28,7 @@ OPTIONS = {
     "jq": "jq --unbuffered",
     "tcpdump": "tcpdump -l",
     "perl": "perl -e '$| = 1; …'",
+    "python": "python3 -u …",
 }
 
 _WHOLE_INPUT = (
@@ -63,6 +64,11 @@ class Stage:
     stdout: str
     reads: int
     writes: int
+
+    @property
+    def option(self) -> str | None:
+        """The program with its own option to write at once, if one is known."""
+        return OPTIONS.get(self.program.rstrip("0123456789."))
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 Which commands hold output back on a pipe.
 """
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -144,6 +145,12 @@ class CommandTests(SynchronousTestCase):
         self.assertIn('unbuffer = "pty"', finding.cure)
         self.assertTrue(finding.cure[-1].startswith("script -qec "))
         self.assertIn("only a terminal does", finding.seen)
+        argv = ["env", "-i", "python3", "x.py"]
+        python = evolve(stage("python3 x.py", 1), program="python3.13")
+        pipe = trial(PIPE, *HELD, stages=(python,))
+        (finding,) = diagnose(argv, pipe, trial(PTY, *LIVE), tried).findings
+        self.assertTrue(finding.what.startswith("python3, which env starts"))
+        self.assertEqual(finding.cure[-1], "python3 -u …")
 
     def test_nothing_on_pipe(self) -> None:
         """A command that writes nothing at all on a pipe holds back output too."""
