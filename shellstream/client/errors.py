@@ -107,9 +107,8 @@ class CutShort(ServerError):
 
 
 class TooMuchOutput(ServerError):
-    """The output is more than the caller wants to hold (C{EX_TEMPFAIL})."""
+    """The output is more than the caller wants to hold; only the library raises it."""
 
-    code = 75
     summary = "too much output to hold"
 
     def __init__(self, run: str, most: int) -> None:

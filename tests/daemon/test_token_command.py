@@ -116,7 +116,7 @@ class MakeTests(ToolTestCase):
         for argv, why in (
             ((), "the following arguments are required: NAME"),
             (("a b",), "'a b'; take a name of up to 64 letters"),
-            (("anonymous",), "is neither 'anonymous' nor"),
+            (("anonymous",), "is neither 'anonymous', 'stranger' nor"),
             (("pi", "--actions", "run,raed"), "(did you mean 'read'?)"),
             (("pi", "--actions", ""), "take some of run,read,write,signal,admin"),
             (("pi", "--commands", ""), "take a list of patterns"),
