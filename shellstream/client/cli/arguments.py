@@ -1,6 +1,7 @@
 """Parses the command line, and prints its help and completions."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -67,7 +68,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         )
     if unknown:
         hint = _option_hint(unknown[0], subcommand)
-        if not hint and any(getattr(found, each, None) for each in ("words", "name")):
+        if not hint and _names_command(found):
             hint = (
                 "; only commands that the server names can be run, with parameters as "
                 "NAME=VALUE: shellstream commands lists them"
@@ -95,6 +96,13 @@ def build_parser() -> Parser:
     for name, sub in SUBCOMMANDS.items():
         _add_options(subparsers.add_parser(name, help=sub.help, **sub.keywords), sub)
     return parser
+
+
+def _names_command(found: argparse.Namespace) -> bool:
+    """Whether a command line names a command of the server, and not a URL."""
+    words = [getattr(found, "name", None), *getattr(found, "words", ())]
+    first = next(filter(None, words), "/")
+    return re.search("[/:]", first) is None
 
 
 def _check_encoding(found: argparse.Namespace, sub: Subcommand) -> None:

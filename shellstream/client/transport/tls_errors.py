@@ -45,6 +45,9 @@ _CURES = (
     ),
 )
 
+#: A common name does not count (RFC 9525, section 2).
+_NO_NAME = "no host (it has no subject alternative name)"
+
 #: The most names of a certificate to show.
 _MOST_NAMES = 5
 
@@ -82,9 +85,10 @@ def mismatch_message(pin: bytes, found: bytes) -> str:
 
 def other_host_message(host: str, names: Sequence[str]) -> str:
     """The error message for a valid certificate that is not for this host."""
+    instead = "use that name in the URL, or " if names else ""
     return (
-        f"its certificate is for another host: {_names(names)}, not {host}; use that "
-        "name in the URL, or ask the operator for a certificate with this one"
+        f"its certificate is for another host: {_names(names)}, not {host}; {instead}"
+        "ask the operator for a certificate with this one"
     )
 
 
@@ -131,6 +135,4 @@ def refusal_message(
 def _names(names: Sequence[str]) -> str:
     """Some of the names of a certificate, as text."""
     shown = [printable(each[:100]) for each in names[:_MOST_NAMES]]
-    return (
-        ", ".join([*shown, *(["…"] if len(names) > _MOST_NAMES else [])]) or "no host"
-    )
+    return ", ".join([*shown, *(["…"] if len(names) > _MOST_NAMES else [])]) or _NO_NAME

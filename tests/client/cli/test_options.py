@@ -121,6 +121,8 @@ class ArgumentTests(SynchronousTestCase):
             ("run ls -la", "'-la' is unknown; only commands that the server names"),
             ("build --jobs=2", "with parameters as NAME=VALUE: shellstream commands"),
             ("start ls -l", "shellstream commands lists them"),
+            ("http://h/ --tail 1", "'--tail' is unknown; see shellstream run --help"),
+            ("ps -l", "'-l' is unknown; see shellstream ps --help"),
         ):
             error = self.assertRaises(Usage, parse_arguments, shlex.split(line))
             self.assertIn(why, str(error))

@@ -160,7 +160,7 @@ class TextTests(SynchronousTestCase):
     def test_names(self) -> None:
         """Names of a certificate are bounded, and control no terminal."""
         for names, shown in (
-            ((), "another host: no host, not h"),
+            ((), "it has no subject alternative name), not h; ask"),
             (("a",), "another host: a, not h"),
             ("abcdefg", "another host: a, b, c, d, e, …, not h"),
             (("\x1b[2J",), "another host: \\x1b[2J, not h"),
