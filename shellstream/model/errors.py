@@ -290,6 +290,10 @@ class HttpVersionUnsupported(ShellstreamError):
 # Access
 
 
+#: The challenge for programs (RFC 6750, 3).
+BEARER = 'Bearer realm="shellstream"'
+
+
 class Unauthenticated(ShellstreamError):
     """The request has no credential, or one that is not valid."""
 
@@ -300,12 +304,11 @@ class Unauthenticated(ShellstreamError):
             f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
             "takes $SHELLSTREAM_TOKEN or --token-file FILE). To make one, type on the "
             "machine of this server: twistd shellstream tokens make NAME",
-            # Bearer is for programs (RFC 6750, 3). For Basic a browser asks its user
-            # (RFC 7617, 2). A line each: both in one are allowed (RFC 9110, 11.6.1),
-            # but many clients then find neither.
+            # Basic (RFC 7617, 2) is for programs that know no Bearer. A line each: one
+            # for both is allowed (RFC 9110, 11.6.1), but many clients read it wrongly.
             headers={
                 "WWW-Authenticate": (
-                    'Bearer realm="shellstream"',
+                    BEARER,
                     'Basic realm="shellstream", charset="UTF-8"',
                 )
             },

@@ -9,7 +9,7 @@ from twisted.web.template import Tag, flattenString, tags
 from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
-from shellstream.model.errors import ShellstreamError
+from shellstream.model.errors import BEARER, ShellstreamError
 from shellstream.web.server.request import Request
 
 from .base import respond_document, to_root
@@ -44,7 +44,12 @@ def respond_with_login(
     """Refuse a request of a browser with the page that asks for a token."""
     request.record_refusal(error)
     request.set_status(error.status)
-    request.set_headers(error.headers)
+    headers = dict(error.headers)
+    if "WWW-Authenticate" in headers:
+        # A browser would ask for Basic in a window of its own, above this page. And it
+        # then sends that along with requests that pages of other sites make.
+        headers["WWW-Authenticate"] = BEARER
+    request.set_headers(headers)
     respond_with_page(request, login_page(to_root(request), then, wrong))
 
 
