@@ -27,6 +27,7 @@ from shellstream.process.spawn import spawn
 from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
+from shellstream.security.audit import audited_ends
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
 from shellstream.security.request_origin import HostNames
@@ -338,6 +339,13 @@ class Daemon(Service):
 
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""
+        if self._audit_file is not None:
+            with _log.failuresHandled("while the last daemon's audit was completed"):
+                ends = audited_ends(self._audit_file.tail())
+                auditing = Deferred.fromCoroutine(self.registry.audit_ends(*ends))
+                auditing.addErrback(
+                    lambda failure: _log.failure("the audit may lack ends", failure)
+                )
         found: list[Any] = []
         left = LeftProcesses(self._reactor, self._scanner)
         recovering = Deferred.fromCoroutine(self.registry.recover(left.find))

@@ -25,6 +25,9 @@ _log = Logger()
 
 T = TypeVar("T")
 
+#: Of how many ended runs it is looked up at a start whether the audit has their ends.
+MOST_ENDED = 10_000
+
 #: Seconds between two attempts to record an end.
 RETRY = 5.0
 
@@ -207,6 +210,12 @@ class History:
         """
         return await self._store.transact(
             lambda tables: (tables.unended(), tables.newest_id())
+        )
+
+    async def ended_since(self, time: int) -> list[RunRecord]:
+        """Runs that ended at this time or later, oldest first: L{MOST_ENDED}."""
+        return await self._store.transact(
+            lambda tables: tables.ended_since(time, MOST_ENDED)
         )
 
     async def find(self, run_id: str, record: RunRecord | None = None) -> EndedRun:

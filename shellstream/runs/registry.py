@@ -219,6 +219,18 @@ class Registry:
         self.supervisor.launch_next()
         return lost
 
+    async def audit_ends(self, since: int, audited: Collection[str]) -> None:
+        """
+        Audit the ends that another daemon recorded, but was killed before it could
+        audit them. Call this before L{recover}.
+
+        @param since: all ends since then are audited, in microseconds since 1970 ...
+        @param audited: ... except those of these runs, which are already.
+        """
+        for record in await self._history.ended_since(since):
+            if record.id not in audited:
+                self._reporter.audit_end(record)
+
     def processes_gone(self, run_id: str) -> None:
         """What was left of a lost run has ended: others may have its place."""
         record = self._history.record_lost(run_id)

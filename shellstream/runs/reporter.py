@@ -60,6 +60,10 @@ class RunReporter:
     def report_end(self, record: RunRecord) -> None:
         """Audit the end of a run, and send it to subscribers, before viewers know."""
         self.report("ended", record)
+        self.audit_end(record)
+
+    def audit_end(self, record: RunRecord) -> None:
+        """Audit the end of a run."""
         with contained(record.id):
             end = record.end
             facts = {

@@ -5,8 +5,11 @@ L{security.audit_log} decides which are written, L{storage.audit_file} where.
 """
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -51,6 +54,9 @@ class AuditSettings:
     def total(self) -> int:
         """The size of all files together, in bytes."""
         return self.max_size * (self.keep + 1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AuditAction(Enum):
@@ -154,6 +160,23 @@ def render_line(entry: AuditEntry, time: int) -> str:
     }
     # json escapes all of ASCII's controls but DEL.
     return json.dumps(members, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+def audited_ends(lines: Iterable[bytes]) -> tuple[int, set[str]]:
+    """
+    When the first of these lines was written, in microseconds since 1970, and the ids
+    of the runs whose ends are among them. Without a line, a time that never comes.
+    """
+    first, runs = sys.maxsize, set[str]()
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):  # not a line of ours
+            entry = json.loads(line)
+            if first == sys.maxsize:
+                time = datetime.fromisoformat(entry["time"])
+                first = (time - _EPOCH) // timedelta(microseconds=1)
+            if entry["what"] == AuditAction.END.value:
+                runs.add(entry["run"])
+    return first, runs
 
 
 def _params(params: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,9 @@ from shellstream.security.audit import AuditSettings
 #: configuration names another. The token tool follows it: it reads no configuration.
 _FILE, _LINK = "audit.jsonl", "audit"
 
+#: How much of the file is read back when a daemon starts, in bytes: some 5,000 lines.
+TAIL = 1 << 20
+
 #: Append; do not wait for a reader, if the file is a pipe.
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -84,6 +87,18 @@ class AuditFile:
             self.open()
         assert self._fd is not None
         _append(self._fd, text)
+
+    def tail(self) -> list[bytes]:
+        """
+        The newest whole lines, up to L{TAIL} bytes of them.
+
+        @raise OSError: if they cannot be read.
+        """
+        size = self.open()
+        assert self._fd is not None
+        begin = max(0, size - TAIL)
+        lines = os.pread(self._fd, TAIL, begin).splitlines()
+        return lines[1:] if begin else lines
 
     def open(self) -> int:
         """

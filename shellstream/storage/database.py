@@ -240,6 +240,10 @@ class Database(Transactions):
         runs = self._runs("WHERE state IN ('queued', 'running') ORDER BY id")
         return [self._with_secrets(each) if each.secrets else each for each in runs]
 
+    def ended_since(self, time: int, most: int) -> list[RunRecord]:
+        """Runs that ended at this time (microseconds since 1970) or later, in order."""
+        return list(self._runs("WHERE ended >= ? ORDER BY id LIMIT ?", time, most))
+
     def newest_id(self) -> str | None:
         """The id of the run that was created last, if any is kept."""
         found: str | None = self._one("SELECT max(id) FROM runs")[0]

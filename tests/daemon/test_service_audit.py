@@ -64,6 +64,36 @@ class AuditTests(DaemonTestCase):
         self.spawn.started[-1].exit()
         self.stop(daemon)
 
+    def test_killed_before_the_end(self) -> None:
+        """
+        The end of a run that was recorded, but not audited when the daemon was killed,
+        is audited by the next daemon: once, and no other is repeated.
+        """
+        daemon = self.daemon(self.where)
+        for code in range(3):
+            self.submit(daemon)
+            self.spawn.started[-1].exit(code)
+        self.stop(daemon)
+        lines = self.file.read_text().splitlines(keepends=True)
+        self.assertEqual(len(lines), 6)
+        lacking = [each for each in lines if '"code":1' not in each]
+        self.file.write_text("".join(lacking) + "no line of ours\n")
+        for _ in range(2):
+            self.stop(self.daemon(self.where))
+        added = self.file.read_text().splitlines()[len(lacking) + 1 :]
+        (end,) = map(json.loads, added)
+        self.assertEqual((end["what"], end["state"], end["code"]), ("end", "exited", 1))
+
+    def test_audit_moved(self) -> None:
+        """Where the audit was moved away, or is too long, old ends are not repeated."""
+        daemon = self.daemon(self.where)
+        self.submit(daemon)
+        self.spawn.started[-1].exit()
+        self.stop(daemon)
+        self.file.unlink()
+        self.stop(self.daemon(self.where))
+        self.assertEqual(self.file.read_text(), "")
+
     def test_unusable(self) -> None:
         """The daemon does not start if the audit cannot be kept."""
         for file in ("/nowhere/a.jsonl", self.mktemp() + "x", "/dev/null"):
