@@ -21,7 +21,7 @@ CODES = {
     68: "no such host",
     69: "cannot connect",
     70: "the server failed (HTTP 5xx), or could not start the command",
-    71: "the run is lost: its daemon or machine went down under it",
+    71: "the run is lost: its daemon or machine went down, or lost part of its output",
     72: "the run went well, but part of its output is not kept any more",
     73: "the run was cancelled before it began",
     74: "cannot write to standard output",
