@@ -280,13 +280,6 @@ class HeadersTooLarge(ShellstreamError):
         )
 
 
-class HttpVersionUnsupported(ShellstreamError):
-    """The request is in another major version of HTTP."""
-
-    status = 505
-    text = "only HTTP/1.1 and HTTP/1.0 are spoken here; curl: --http1.1"
-
-
 # Access
 
 

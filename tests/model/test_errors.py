@@ -31,7 +31,6 @@ RAISED = (
     errors.NotAcceptable({"plain": "text/plain"}, "json"),
     errors.PreconditionFailed(),
     errors.SpeaksTLS(),
-    errors.HttpVersionUnsupported(),
     errors.ContentCodingUnsupported("gzip"),
     errors.BodyTooLarge(65536),
     errors.MediaTypeUnsupported("text/xml"),

@@ -10,7 +10,7 @@ import re
 
 from twisted.web.http_headers import Headers
 
-from shellstream.model.errors import HttpVersionUnsupported, RequestMalformed, SpeaksTLS
+from shellstream.model.errors import RequestMalformed, SpeaksTLS
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
@@ -18,7 +18,7 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 #: Other forms are for proxies, or for no resource at all (RFC 9112, 3.2).
 _REQUEST = re.compile(
     rb"%b (?:/[!-~]*|(?i:https?)://[^/?#\x00-\x20\x7f-\xff]+(?:[/?][!-~]*)?) "
-    rb"HTTP/([1-9])\.([0-9])" % _TOKEN
+    rb"HTTP/1\.([0-9])" % _TOKEN
 )
 
 #: What a request, or the empty lines before it, may begin with.
@@ -52,18 +52,15 @@ def check_request_line(line: bytes) -> bytes:
     """
     The request line, of a version that is spoken here.
 
-    @raise RequestMalformed: if this is not a request line.
-    @raise HttpVersionUnsupported: if it is one of another major version.
+    @raise RequestMalformed: if this is not a request line of HTTP/1.
     """
     match = _REQUEST.fullmatch(line)
     if match is None:
         raise RequestMalformed(
             "its first line is no METHOD /PATH HTTP/1.1 in visible ASCII"
         )
-    if match[1] != b"1":
-        raise HttpVersionUnsupported
     # A later minor version is understood as the latest one known (RFC 9110, 2.5).
-    return line if match[2] in b"01" else line[:-1] + b"1"
+    return line if match[1] in b"01" else line[:-1] + b"1"
 
 
 def check_field_line(line: bytes) -> None:
