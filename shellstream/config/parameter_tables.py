@@ -8,7 +8,6 @@ from shellstream.model.checks import Check, NotAllowed, boolean, string
 from shellstream.model.errors import did_you_mean
 from shellstream.model.tables import Setting, Table, abbreviated
 
-from .backtracking import TooManyWays, check_ways
 from .parameters import KINDS, InvalidValue, Parameter, Path, Ranged, String
 
 #: The keys of a parameter that are no fields of its class, or depend on the others.
@@ -60,6 +59,8 @@ def _with_safe_pattern(table: Table, declared: String) -> String:
     """Report a pattern that could take long on some text of a client."""
     if declared.pattern is None:
         return declared
+    from .backtracking import TooManyWays, check_ways  # most configurations have none
+
     try:
         check_ways(declared.pattern, declared.max_length)
     except TooManyWays as error:
