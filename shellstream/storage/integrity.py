@@ -133,10 +133,9 @@ def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
     sql = SELECT.replace("SELECT", "SELECT rowid,", 1)
     for number, *values, found in _raw(connection, sql):
         if checksum(values) != found:
-            text = (
-                values[0] if isinstance(values[0], bytes) else str(values[0]).encode()
-            )
-            yield DamagedRow(number, text.decode("utf-8", "replace"), (*values, found))
+            run_id = str(values[0]).encode("utf-8", "surrogateescape")
+            name = run_id.decode("utf-8", "replace")
+            yield DamagedRow(number, name, (*values, found))
 
 
 def _damaged_keys(connection: sqlite3.Connection) -> int:
@@ -165,8 +164,9 @@ def _findings(connection: sqlite3.Connection) -> str:
 
 
 def _raw(connection: sqlite3.Connection, sql: str) -> Iterator[tuple[Any, ...]]:
-    """Rows with their text as bytes: what is damaged may be no text."""
-    factory, connection.text_factory = connection.text_factory, bytes
+    """Rows as they are: what is damaged may be no text, which would be an error."""
+    factory = connection.text_factory
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
         yield from connection.execute(sql)
     finally:

@@ -228,11 +228,9 @@ def checksum(values: Iterable[object]) -> int:
     """
     The checksum of the values of a row: CRC-32, which no single bit, and no burst of up
     to 32, leaves as it was. SQLite does not notice a bit that flips in a value.
-
-    @param values: as SQLite gives them; a text, or its bytes in UTF-8.
     """
-    plain = [each.encode() if isinstance(each, str) else each for each in values]
-    return crc32(repr(plain).encode("ascii"))
+    # Not repr(): which letters that escapes depends on the version of Python.
+    return crc32(ascii([*values]).encode("ascii"))
 
 
 def to_row(record: RunRecord, age: int) -> dict[str, object]:

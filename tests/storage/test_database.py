@@ -551,7 +551,8 @@ class FileTests(SynchronousTestCase):
         ids = [f"{n:02}" for n in range(len(columns))]
         self.fill(*(evolve(FULL, id=one) for one in ids), record("sound"))
         for run_id, name in zip(ids, columns, strict=True):
-            self.write(f"UPDATE runs SET {name} = x'fffe' WHERE id = ?", run_id)
+            sql = f"UPDATE runs SET {name} = CAST(x'fffe' AS TEXT) WHERE id = ?"
+            self.write(sql, run_id)
         database = self.open()
         self.assertEqual(
             [one.id for one in database.damaged], ["\ufffd\ufffd", *ids[1:]]
