@@ -358,7 +358,7 @@ class Database(Transactions):
 
     def _prepare(self) -> None:
         self.notices += prepare(self._connection)
-        self.damaged = list(damaged_rows(self._connection))
+        self.damaged = damaged_rows(self._connection)
         if not self.damaged:
             self._begin()
 

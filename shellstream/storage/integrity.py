@@ -9,8 +9,7 @@ sound.
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from attrs import frozen
@@ -91,7 +90,7 @@ def prepare(connection: sqlite3.Connection) -> list[str]:
     if version < len(MIGRATIONS):
         # The log of older versions may have secrets of runs that have begun.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    keys = _damaged_keys(connection)
+    keys = len(_mismatches(connection, SELECT_KEY, 0))
     if keys:
         notices.append(
             f"{keys} Idempotency-Keys in the run history are damaged: a request with "
@@ -128,20 +127,39 @@ def _mend_indexes(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
+def damaged_rows(connection: sqlite3.Connection) -> list[DamagedRow]:
     """The runs whose rows do not match their checksums."""
+    found = []
     sql = SELECT.replace("SELECT", "SELECT rowid,", 1)
-    for number, *values, found in _raw(connection, sql):
-        if checksum(values) != found:
-            run_id = str(values[0]).encode("utf-8", "surrogateescape")
-            name = run_id.decode("utf-8", "replace")
-            yield DamagedRow(number, name, (*values, found))
+    for number, *values, check in _mismatches(connection, sql, 1):
+        run_id = str(values[0]).encode("utf-8", "surrogateescape")
+        name = run_id.decode("utf-8", "replace")
+        found.append(DamagedRow(number, name, (*values, check)))
+    return found
 
 
-def _damaged_keys(connection: sqlite3.Connection) -> int:
-    """How many keys do not match their checksums."""
-    rows = _raw(connection, SELECT_KEY)
-    return sum(checksum(values) != found for *values, found in rows)
+def _mismatches(
+    connection: sqlite3.Connection, sql: str, first: int
+) -> list[tuple[Any, ...]]:
+    """
+    Rows that do not match their checksum, which is the last column.
+
+    @param first: the first column that it covers.
+    """
+
+    def wrong() -> list[tuple[Any, ...]]:
+        rows = connection.execute(sql)
+        return [row for row in rows if checksum(row[first:-1]) != row[-1]]
+
+    with suppress(sqlite3.OperationalError):  # a text that is no UTF-8, at least
+        return wrong()
+    # This takes three times as long.
+    factory = connection.text_factory
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    try:
+        return wrong()
+    finally:
+        connection.text_factory = factory
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -161,13 +179,3 @@ def _findings(connection: sqlite3.Connection) -> str:
         error.sqlite_errorcode = number
         raise error
     return str(found)
-
-
-def _raw(connection: sqlite3.Connection, sql: str) -> Iterator[tuple[Any, ...]]:
-    """Rows as they are: what is damaged may be no text, which would be an error."""
-    factory = connection.text_factory
-    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-    try:
-        yield from connection.execute(sql)
-    finally:
-        connection.text_factory = factory

@@ -48,7 +48,7 @@ def refusal(program: Program) -> str:
 class StateTestCase(TestCase):
     """Daemons on one state directory, one after the other."""
 
-    timeout = 60
+    timeout = 180  # two starts of a daemon took 30 s on a machine with much to do
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
