@@ -83,7 +83,7 @@ LOOK_ALIKES: dict[str, tuple[object, ...]] = {
             "9" * 41,
             "9" * 4000,
             -1,
-            1.0,
+            1.5,
             True,
         ),
         *(None, [1], {"1": 1}, 10**40),
