@@ -186,6 +186,7 @@ class Following:
             response.close()
             return
         kind = NdjsonDecoder if self._view.timed else FrameDecoder
+        self._retry.connected()
         self._response = response
         self._decoder = kind(self.offset, partial=self._view.only is not None)
 
@@ -194,12 +195,7 @@ class Following:
             assert self._begin is not None
             repeated = self._requested
             response = await self._begin()
-            found = response.headers.get("shellstream-run", "")
-            if not _RUN_ID.fullmatch(found):
-                response.close()
-                why = "it does not name a run; is this a shellstream server?"
-                raise ContractViolation(self._api.url, why)
-            self.run, self.offset = found, 0
+            self.run, self.offset = self._run_of(response), 0
             if not repeated:
                 return response
             # The run began with the lost request, and the server may have dropped
@@ -214,7 +210,23 @@ class Following:
             state = await self._api.call("GET", run_path(self.run), RunInfo)
             self._size_at_start = state["size"]
         path = f"{run_path(self.run)}/output?{view.query}"
-        return await self._api.request("GET", path, {"accept": view.accept})
+        response = await self._api.request("GET", path, {"accept": view.accept})
+        self._run_of(response)
+        return response
+
+    def _run_of(self, response: "Response") -> str:
+        """
+        The run whose output a response is. The decoders do not tell output from a short
+        page of another server: that looks like the first bytes of it.
+
+        @raise ContractViolation: if there is none.
+        """
+        found = response.headers.get("shellstream-run", "")
+        if _RUN_ID.fullmatch(found):
+            return found
+        response.close()
+        why = "it does not name a run; is this a shellstream server?"
+        raise ContractViolation(self._api.url, why)
 
     async def _read(self, response: "Response") -> None:
         assert self._decoder is not None
@@ -233,13 +245,15 @@ class Following:
             else:
                 self._finished = True
             return
-        self._retry.succeeded()  # a connection that brings bytes is a good one
         try:
             events = self._decoder.feed(data)
         except DecodeError as error:
             self._disconnect()
             raise ContractViolation(f"run {self.run}", str(error)) from error
         self.offset = self._decoder.offset
+        # A connection that only greets may be cut for ever, and again at once.
+        if not all(isinstance(event, Begun) for event in events):
+            self._retry.succeeded()
         for event in events:
             self._handle(event)
 

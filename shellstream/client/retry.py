@@ -21,6 +21,10 @@ _T = TypeVar("_T")
 #: Seconds: the longest delay before the second try, and before any later one.
 FIRST_DELAY, MAX_DELAY = 0.2, 10.0
 
+#: Seconds after which a connection is worth another one at once, even if it brought
+#: nothing: a quiet run is watched through a proxy that cuts silent connections.
+LASTING = 1.0
+
 #: The statuses of a proxy that cannot reach its server, and of a server that starts,
 #: stops, or is too busy for us.
 _UNAVAILABLE = (408, 429, 502, 503, 504)
@@ -57,6 +61,11 @@ class RetryPolicy:
         self._on_retry = on_retry
         self._failing_since: float | None = None
         self._failures = 0
+        self._connected: float | None = None
+
+    def connected(self) -> None:
+        """A stream begins: it counts as progress if it lasts, or brings something."""
+        self._connected = self._wire.seconds()
 
     def succeeded(self) -> None:
         """There was progress: the next error is the first of another series."""
@@ -77,6 +86,9 @@ class RetryPolicy:
         from random import uniform
 
         now = self._wire.seconds()
+        if self._connected is not None and now - self._connected >= LASTING:
+            self.succeeded()
+        self._connected = None
         if self._failing_since is None:
             self._failing_since = now
         left = self._failing_since + self._retry_for - now

@@ -227,6 +227,30 @@ class CutTests(FollowingTestCase):
         self.assertEqual(self.data(self.all_of(following)), b"x" * 40)
         self.assertGreater(sum(self.wire.slept), 10.0)
 
+    def test_cut_at_once(self) -> None:
+        """A server that only greets is asked ever less often, and not for ever."""
+        for steps in ((), (begun(),)):
+            cuts = [stream(*steps) for _ in range(1000)]
+            self.fails(self.client(*cuts).follow("r"), CutShort)
+            self.assertLess(len(self.wire.asked), 30)
+            self.assertGreater(sum(self.wire.slept), 59)
+
+    def test_lasting(self) -> None:
+        """A quiet run may be watched through a proxy that soon cuts each connection."""
+
+        class Quiet(FakeAnswer):
+            async def read(quiet, timeout: float | None = None) -> bytes:  # noqa: N805
+                if len(quiet.steps) == 1:
+                    self.wire.now += 5
+                return await super().read(timeout)
+
+        cuts = [
+            Quiet(each.steps, headers=each.headers)
+            for each in (stream(begun()) for _ in range(100))
+        ]
+        self.all_of(self.client(*cuts, stream(begun() + ended(0))).follow("r"))
+        self.assertEqual(sum(self.wire.slept), 0)
+
     def test_no_patience(self) -> None:
         """With C{retry_for=0} the client does not reconnect after a cut."""
         following = self.client(stream(begun()), retry_for=0).run("c")
@@ -305,6 +329,12 @@ class NonsenseTests(FollowingTestCase):
             following = self.client(stream(begun(), run=odd)).run("c")
             error = self.fails(following, ContractViolation)
             self.assertIn("is this a shellstream server?", str(error))
+
+    def test_foreign(self) -> None:
+        """A short page of another server is not the first bytes of output."""
+        following = self.client(FakeAnswer([b"hi\n"])).follow("r")
+        error = self.fails(following, ContractViolation)
+        self.assertIn("is this a shellstream server?", str(error))
 
 
 class CollectTests(FollowingTestCase):
