@@ -42,7 +42,7 @@ class ListenTests(TestCase):
         bound.bind(str(self.path))
         return bound
 
-    def test_stale(self) -> None:
+    async def test_stale(self) -> None:
         """
         What is left of a killed daemon is taken over, though its lock names a process
         that lives: this one, as in a container.
@@ -62,7 +62,7 @@ class ListenTests(TestCase):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(self.path))
             assert listener.port is not None
-            listener.port.stopListening()
+            await listener.port.stopListening()
             listener.port = None
             self.path.unlink(missing_ok=True)
             self.lock.unlink(missing_ok=True)

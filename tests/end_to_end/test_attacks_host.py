@@ -48,7 +48,7 @@ SECRETS = {
 CHILDS = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"),
     *("SHELLSTREAM_RUN", "PYTHONUNBUFFERED", "PERL5OPT", "TERM"),
-    *("LD_PRELOAD", "_STDBUF_O", "NO_COLOR", "PAGER", "GIT_PAGER"),
+    *("LD_PRELOAD", "_STDBUF_O", "ASAN_OPTIONS", "NO_COLOR", "PAGER", "GIT_PAGER"),
 }
 
 #: Every way to be started.

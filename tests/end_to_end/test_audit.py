@@ -117,7 +117,10 @@ class AuditTests(AuditTestCase):
         watcher = await watch(daemon.port, post("/stream/wait"))
         await watcher.seen(b"-")
         await self.stop(daemon, "KILL")
-        await self.start(CONFIG)
+        daemon = await self.start(CONFIG)
+        # The end is in the audit once the process is gone, which TERM has ended.
+        while len(self.lines()) < 2:
+            await ask(daemon.port, get("/healthz"))
         first, last = self.lines()
         self.assertEqual((first["what"], first["run"]), ("start", watcher.run))
         self.assertEqual((last["what"], last["run"]), ("end", watcher.run))
