@@ -94,3 +94,4 @@ class WalkthroughTests(TestCase):
     test_doctor = walk("docs/reference/doctor.md")
     test_input = walk("docs/reference/input.md")
     test_library = walk("docs/reference/library.md")
+    test_unbuffer = walk("docs/reference/unbuffer.md")
