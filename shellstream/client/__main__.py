@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    # Python's own handler raises between any two instructions: while argparse tidies
+    # up, for one, that ends in another error. An ignored signal stays ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # A short run is nearly all imports, and what they make stays: to search it for
     # garbage again and again would only make them slower.
     gc.disable()
@@ -28,8 +33,6 @@ def main() -> NoReturn:
         code = error.code
     except BrokenPipeError:
         code = 141  # 128 + SIGPIPE, as a shell has it
-    except KeyboardInterrupt:  # before the reactor handles signals
-        code = 130
     sys.exit(code)
 
 

@@ -23,8 +23,10 @@ def demo() -> int:
     @return: the client's exit code.
     @raise CannotConnect: if the daemon does not start.
     """
-    # An exception, so that the daemon is ended too.
+    # Exceptions, so that the daemon is ended too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         daemon = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],

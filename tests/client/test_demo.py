@@ -14,8 +14,8 @@ class DemoTests(SynchronousTestCase):
 
     def test_no_python(self) -> None:
         """The Python that runs the client may be one that it may not execute."""
-        before = signal.getsignal(signal.SIGTERM)
-        self.addCleanup(signal.signal, signal.SIGTERM, before)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.patch(sys, "executable", "/nowhere/python")
         error = self.assertRaises(CannotConnect, demo)
         self.assertIn("/nowhere/python: No such file or directory", str(error))

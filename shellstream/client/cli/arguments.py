@@ -74,7 +74,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
                 "NAME=VALUE: shellstream commands lists them"
             )
         parser.error(f"{unknown[0]!r} is unknown{hint}")
-    _check_encoding(found, subcommand)
+    _check_text(found, subcommand)
     found.subcommand, found.argv = name, command
     return found
 
@@ -105,18 +105,26 @@ def _names_command(found: argparse.Namespace) -> bool:
     return re.search("[/:]", first) is None
 
 
-def _check_encoding(found: argparse.Namespace, sub: Subcommand) -> None:
+def _check_text(found: argparse.Namespace, sub: Subcommand) -> None:
     """
-    Check that what is sent to a server is text. The names of files may be any bytes.
+    Check that nothing is empty, and that what is sent to a server is text. The names of
+    files may be any bytes.
+
+    An empty word comes from a variable that is not set. It must not choose the default
+    command, the default server or no certificate.
 
     @raise Usage: if it is not.
     """
     for option in sub.options:
-        if option.keywords.get("metavar") == "FILE":
-            continue
         given = getattr(found, option.destination)
         for word in given if isinstance(given, list) else [given]:
-            if isinstance(word, str) and not _is_text(word):
+            if word == "":
+                named = option.names[0].startswith("-")
+                what = option.names[0] if named else "a word of the command line"
+                raise Usage(f"{what} is empty; is a variable of the shell not set?")
+            if option.keywords.get("metavar") == "FILE" or not isinstance(word, str):
+                continue
+            if not _is_text(word):
                 encoding = sys.getfilesystemencoding().upper()
                 raise Usage(
                     f"{word!r} is not {encoding} text; only the name of a "

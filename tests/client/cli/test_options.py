@@ -167,6 +167,33 @@ class ArgumentTests(SynchronousTestCase):
             for option in subcommand.options:
                 self.assertIn(option.keywords.get("metavar", option.names[-1]), said)
 
+    def test_empty(self) -> None:
+        """
+        An empty word is refused: it comes from a variable that is not set, and does not
+        choose the default command, the default server or no certificate.
+        """
+        for argv in (
+            [""],
+            ["", "a=1"],
+            ["run", ""],
+            ["start", ""],
+            ["show", ""],
+            ["attach", ""],
+            ["output", ""],
+            ["cancel", ""],
+            ["signal", "", "INT"],
+            ["signal", "r", ""],
+            ["ps", "--command", ""],
+            ["x", "--server", ""],
+            ["x", "--token-file="],
+            ["x", "--cacert", ""],
+            ["x", "--pin", ""],
+            ["doctor", ""],
+        ):
+            error = self.assertRaises(Usage, parse_arguments, argv)
+            self.assertIn("is empty; is a variable of the shell not set?", str(error))
+        self.assertEqual(parse_arguments(["x", "a="]).words, ["x", "a="])
+
     def test_version(self) -> None:
         """The version is that of the package."""
         self.assertEqual(self.said("--version"), f"shellstream {__version__}\n")
@@ -174,6 +201,8 @@ class ArgumentTests(SynchronousTestCase):
     def test_completion(self) -> None:
         """The completion of every shell knows every subcommand and option."""
         self.addCleanup(gc.enable)
+        before = signal.getsignal(signal.SIGINT)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
         for shell in ("bash", "zsh", "tcsh"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 self.patch(sys, "argv", ["shellstream", "completion", shell])
@@ -403,6 +432,21 @@ class MainTests(SynchronousTestCase):
             text=True,
         )
         return done.returncode, done.stderr
+
+    def test_interrupt(self) -> None:
+        """Ctrl-C ends the program without a word before it has done anything."""
+        program = (
+            "import os, signal\n"
+            "from shellstream.client import __main__ as client\n"
+            "from shellstream.client.cli import arguments\n"
+            "kill = lambda argv: os.kill(os.getpid(), signal.SIGINT)\n"
+            "arguments.parse_arguments = kill\n"
+            "client.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True
+        )
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGINT, ""))
 
     def test_usage(self) -> None:
         """One line on stderr, and the exit code for usage."""
