@@ -160,7 +160,7 @@ class Daemon(Service):
         self._scanner = ProcessScanner(self._reactor)
         self._start_threads()
         database = Database.open(IN_MEMORY) if opened is None else opened.database
-        self._store = RunStore(database, self._database_thread)
+        self._store = RunStore(database, self._database_thread, self._reactor)
         pepper = os.urandom(32) if opened is None else opened.pepper
         history = History(
             self._config.keep, self._reactor, wall_clock, self._store, self._logs()

@@ -14,7 +14,9 @@ become the next one. So a caller waits for two commits at most, and a disk that 
 100 times a second takes thousands of calls a second. Calls are made, and answered, in
 the order in which they came; an answer comes after the commit. The next transaction
 begins only when all answers of the last are given, so that it includes the calls that
-these answers led to.
+these answers led to. An answer may lead to much, such as to the start of a process. So
+the answers of a large transaction are given in slices of some milliseconds, and the
+reactor goes on between them.
 
 B{Failures.} A call that fails alone leaves no trace and takes no other with it: in a
 transaction of several calls each has a savepoint of its own. One call alone needs none,
@@ -42,12 +44,13 @@ daemon: if the power fails, the process is gone as well.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -63,6 +66,9 @@ T = TypeVar("T")
 #: How many calls may wait for the disk: about 10 s of a busy daemon's.
 MAX_WAITING = 10_000
 
+#: Seconds of one turn of the reactor in which answers are given. Each may take a few
+#: milliseconds.
+SLICE = 0.01
 
 #: Makes a blocking call where it may block. Fires with what that returns or raises.
 InThread = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -85,6 +91,7 @@ class RunStore:
 
     _database: Database
     _in_thread: InThread
+    _clock: IReactorTime
     _waiting: list[_Call] = field(factory=list, init=False)
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
@@ -134,8 +141,15 @@ class RunStore:
         done.addCallback(self._deliver, batch)
 
     def _deliver(self, results: list[Any], batch: list[_Call]) -> None:
-        for call, result in zip(batch, results, strict=True):
+        self._answer(zip(batch, results, strict=True))
+
+    def _answer(self, answers: Iterator[tuple[_Call, Any]]) -> None:
+        end = self._clock.seconds() + SLICE
+        for call, result in answers:
             call.answer.callback(result)  # a Failure makes it fail
+            if self._clock.seconds() >= end:
+                self._clock.callLater(0, self._answer, answers)
+                return
         # Only now: a caller that was answered may have asked again, and its call shares
         # the next commit.
         self._under_way = False

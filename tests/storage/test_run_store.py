@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -16,7 +17,7 @@ from shellstream.model.errors import CannotRecord, IdempotencyKeyReused
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import IdempotencyKey, RunQuery, RunRecord
 from shellstream.storage.database import Database
-from shellstream.storage.run_store import MAX_WAITING, RunStore
+from shellstream.storage.run_store import MAX_WAITING, SLICE, RunStore
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class SynchronousTests(StoreTestCase):
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
         self.addCleanup(self.database.close)
-        self.store = RunStore(self.database, execute)
+        self.store = RunStore(self.database, execute, Clock())
 
     def result(self, answer: Deferred[T]) -> T:
         return self.successResultOf(answer)
@@ -141,8 +142,8 @@ class BatchTests(StoreTestCase):
     def setUp(self) -> None:
         self.database = Database.open(":memory:")
         self.addCleanup(self.database.close)
-        self.thread = Thread()
-        self.store = RunStore(self.database, self.thread)
+        self.thread, self.clock = Thread(), Clock()
+        self.store = RunStore(self.database, self.thread, self.clock)
         self.statements: list[str] = []
         self.database._connection.set_trace_callback(self.statements.append)
 
@@ -210,9 +211,33 @@ class BatchTests(StoreTestCase):
         self.thread.work()
         self.assertEqual(self.successResultOf(another), RUN)
 
+    def test_slices(self) -> None:
+        """
+        Answers that lead to long work, such as a process that starts, have some
+        milliseconds of each turn together; the next transaction comes after the last.
+        """
+        given: list[int] = []
+
+        def work(_: object, number: int) -> None:
+            given.append(number)
+            self.clock.advance(SLICE * 0.6)
+
+        self.get("1")  # the others become one transaction
+        for number in range(5):
+            self.get("1").addCallback(work, number)
+        self.thread.work()
+        self.thread.work()
+        self.assertEqual(given, [0, 1])
+        later = self.get("1")
+        self.assertFalse(self.thread.waiting)
+        self.clock.advance(0)
+        self.assertEqual(given, [0, 1, 2, 3, 4])
+        self.thread.work()
+        self.assertIsNone(self.successResultOf(later))
+
     def test_flush(self) -> None:
         """A flush waits for all before it, and does not mind how they end."""
-        self.successResultOf(RunStore(self.database, execute).flush())
+        self.successResultOf(RunStore(self.database, execute, Clock()).flush())
         self.add(RUN)
         refused = self.add(RUN)
         flushed = self.store.flush()
@@ -277,7 +302,7 @@ class FailingTests(StoreTestCase):
         database = Database(self.disk)
         database._prepare()
         self.thread = Thread()
-        self.store = RunStore(database, self.thread)
+        self.store = RunStore(database, self.thread, Clock())
 
     def both_fail(self, why: str) -> None:
         """Two calls in one transaction fail for this reason; the next is made."""
@@ -334,7 +359,8 @@ class ThreadTests(TestCase):
         pool.start()
         self.addCleanup(pool.stop)
         here: Any = reactor
-        store = RunStore(Database.open(path), partial(deferToThreadPool, here, pool))
+        in_thread = partial(deferToThreadPool, here, pool)
+        store = RunStore(Database.open(path), in_thread, here)
         runs = [evolve(RUN, id=f"{n:03}") for n in range(100)]
         await gatherResults(
             [

@@ -137,7 +137,8 @@ def make_registry(
     note: Callable[[AuditEntry], object] = lambda entry: None,
 ) -> Registry:
     """A registry that keeps all in memory, and waits for no thread of its own."""
-    store, now = RunStore(Database.open(":memory:"), in_thread), wall(clock)
+    store = RunStore(Database.open(":memory:"), in_thread, clock)
+    now = wall(clock)
     history = History(config.keep, clock, now, store, MemoryLogs())
     return Registry(config, clock, now, spawn, history, note, b"pepper")
 

@@ -163,7 +163,7 @@ class RegistryTestCase(SynchronousTestCase):
         for call in tuple(self.clock.getDelayedCalls()):
             call.cancel()
         self.spawn = FakeSpawn()
-        self.store = RunStore(self.database, self.thread)
+        self.store = RunStore(self.database, self.thread, self.clock)
         self.logs = self.make_logs()
         now = wall(self.clock)
         history = History(config.keep, self.clock, now, self.store, self.logs)
