@@ -48,7 +48,7 @@ def locate(name: str, path: str | None, cwd: str | None) -> str:
             continue
         if stat.S_ISREG(found.st_mode) and os.access(file, os.X_OK):
             return file
-        why = errno.EACCES
+        why = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EACCES
     if cwd is not None:
         os.scandir(cwd).close()
     raise OSError(why, os.strerror(why), name)

@@ -78,7 +78,7 @@ def spawn(
     except Exception as error:
         ends.close_ours()
         if isinstance(error, OSError):
-            raise _start_error(command, error) from None
+            raise _start_error(command, invocation, error) from None
         raise
     finally:
         ends.close_theirs()
@@ -95,7 +95,7 @@ def spawn(
         os.waitpid(pid, 0)
         ends.close_ours()
         if isinstance(error, OSError):
-            raise _start_error(command, error) from None
+            raise _start_error(command, invocation, error) from None
         raise
     return child
 
@@ -197,12 +197,15 @@ _REASONS = {
     errno.EPERM: "may not be used by the daemon (not permitted)",
     errno.ENOEXEC: "is in no format that this machine can execute (a script begins "
     "with #! and its interpreter, and with nothing before that)",
+    errno.EISDIR: "is a folder",
     errno.ELOOP: "is a loop of symbolic links",
     errno.ENAMETOOLONG: "has too long a name",
 }
 
 
-def _start_error(command: Command, error: OSError) -> ShellstreamError:
+def _start_error(
+    command: Command, invocation: Invocation, error: OSError
+) -> ShellstreamError:
     _log.error(
         "command {name} cannot be started: {error}", name=command.name, error=error
     )
@@ -215,7 +218,14 @@ def _start_error(command: Command, error: OSError) -> ShellstreamError:
     parts = {command.cwd: "working directory", PTMX: "terminal"}
     what = parts.get(error.filename, "program")
     why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")
-    if number == errno.ENOENT and str(error.filename).endswith("\r"):
+    if number == errno.EACCES and what == "program":
+        why = "may not be executed by the daemon (permission denied; try chmod +x)"
+    elif number == errno.ENOENT and str(error.filename).endswith("\r"):
         why = "is a script with the line ends of Windows (convert it with dos2unix)"
+    elif number == errno.ENOENT and what == "program":
+        # execve(2) says the same of a program and of what it needs in order to start.
+        name = os.fspath(error.filename or "")
+        if name != invocation.argv[0] or (os.path.isabs(name) and os.path.exists(name)):
+            why = "needs an interpreter or a loader that was not found"
     ask = "the operator finds more in the daemon's log"
     return CannotStart(command.name, f"its {what} {why}; {ask}")

@@ -361,12 +361,23 @@ class CannotSpawnTests(SynchronousTestCase):
         """The program is missing, not executable, or of an unknown format."""
         self.assertIn("program was not found", self.why("/nonexistent/x"))
         self.assertIn("program was not found", self.why("no-such-program-at-all"))
-        self.assertIn("program may not be used", self.why("/"))
+        self.assertIn("program is a folder", self.why("/"))
         path = os.path.abspath(self.mktemp())
         with open(path, "w") as plain:
             plain.write("\x01\x02")
+        self.assertIn("may not be executed by the daemon", self.why(path))
         os.chmod(path, 0o755)
         self.assertIn("in no format", self.why(path))
+
+    def test_interpreter(self) -> None:
+        """A script is there, but not what it names: that is not the same."""
+        path = os.path.abspath(self.mktemp())
+        for named in ("/nonexistent/python3", "nonexistent"):
+            with open(path, "w") as script:
+                script.write(f"#!{named}\n")
+            os.chmod(path, 0o755)
+            expected = "needs an interpreter or a loader that was not found"
+            self.assertIn(expected, self.why(path))
 
     def test_script_from_windows(self) -> None:
         """The carriage return is not taken for a part of the interpreter's name."""
