@@ -1,11 +1,14 @@
 """C{/healthz}: whether the daemon lives and takes runs."""
 
-from twisted.internet.defer import Deferred, DeferredLock
+from functools import partial
+
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from shellstream.model.errors import ShellstreamError
+from shellstream.output.fair_turns import FairTurns
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.web.server.request import Request
 
@@ -43,23 +46,33 @@ class Health(Resource):
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__()
         self._clock = clock
-        self._checking = DeferredLock()
+        self._turns = FairTurns(clock)
+        self._waiting: list[Deferred[None]] = []
         self._ready = False
         self._until = float("-inf")
 
     @requires()
     async def render_GET(self, request: Request) -> None:
-        # Others that come meanwhile wait here, and then find the result fresh.
-        await self._checking.acquire()
-        try:
-            if self._clock.seconds() >= self._until:
-                self._ready = await self._check(request.context.runs)
-                self._until = self._clock.seconds() + FRESH
-        finally:
-            self._checking.release()
+        if self._clock.seconds() >= self._until:
+            checked: Deferred[None] = Deferred()
+            self._waiting.append(checked)
+            if len(self._waiting) == 1:  # others wait for the same result
+                Deferred.fromCoroutine(self._renew(request.context.runs))
+            await checked
         if not self._ready:
             raise NotReady
         respond_json(request, {"status": "ok"})
+
+    async def _renew(self, runs: AuthorizedRuns) -> None:
+        self._ready = await self._check(runs)
+        self._until = self._clock.seconds() + FRESH
+        waiting, self._waiting = self._waiting, []
+        # One after the other, and not each from within the one before, as a
+        # DeferredLock would: with hundreds Python's stack would not be deep enough.
+        for each in waiting:
+            fire = partial(each.callback, None)
+            if not self._turns.now(fire):
+                self._turns.later(fire)
 
     async def _check(self, runs: AuthorizedRuns) -> bool:
         checking = Deferred.fromCoroutine(runs.check())

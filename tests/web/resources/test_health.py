@@ -114,6 +114,17 @@ class HealthTests(WebTestCase):
         self.look_later()
         self.assertEqual(len(self.thread.waiting), 1)
 
+    def test_hundreds(self) -> None:
+        """Of hundreds that ask at once each gets its answer, and so do later ones."""
+        self.thread.manual = True
+        clients = [Connection(self.site) for _ in range(300)]
+        for each in clients:
+            self.look_later(each)
+        self.thread.step()
+        for each in clients:
+            self.assertEqual(each.reply().status, 200)
+        self.assertEqual(self.look().status, 200)
+
     def test_who_left(self) -> None:
         """Clients that leave during a check do not keep its result from others."""
         self.thread.manual = True
