@@ -65,7 +65,8 @@ class Client:
             from shellstream.client.transport.asyncio_wire import AsyncioWire
 
             wire = AsyncioWire()
-        self.server = http_url(server).rstrip("/")
+        server = http_url(server)
+        self.server = (server_of(server) or server).rstrip("/")
         self._wire = wire
         self._retry_for = retry_for
         self._on_retry = on_retry

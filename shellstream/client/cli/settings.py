@@ -12,7 +12,7 @@ from shellstream.client.errors import ConfigError, Usage
 from shellstream.client.transport.fingerprint import parse_fingerprint
 from shellstream.client.transport.treq_wire import TreqWire, http_client
 from shellstream.client.transport.trust import PIN_AND_CACERT, Trust
-from shellstream.client.urls import http_url
+from shellstream.client.urls import http_url, server_of
 
 from .messages import print_message
 from .options import DEFAULT_SERVER, ENVIRONMENT
@@ -78,7 +78,7 @@ def load_settings(
         warn = _ignore
     # A shell's $(cat FILE) has dropped the line end; other ways to set them keep it.
     environ = {
-        name: environ[name].strip() if name in ENVIRONMENT else environ[name]
+        name: _trimmed(environ[name]) if name in ENVIRONMENT else environ[name]
         for name in (*ENVIRONMENT, "XDG_CONFIG_HOME")
         if name in environ
     }
@@ -89,7 +89,11 @@ def load_settings(
     entry = servers.get(name or "", {})
 
     def url_of(name: str) -> str:
-        return http_url(servers.get(name, {}).get("url") or name, servers)
+        found = http_url(servers.get(name, {}).get("url") or name, servers)
+        # Paths are added to it, which a ? or a # would swallow.
+        if re.search("[?#]", found):
+            raise Usage(f"{found!r}: the URL of a server has no ? and no #")
+        return server_of(found) or found
 
     server = url_of(name or DEFAULT_SERVER)
     if (
@@ -127,6 +131,11 @@ def load_settings(
     if key is not None and Path(key).exists():
         _check_mode(Path(key), "the key of this client's certificate", warn)
     return Settings(url or server, token, trust)
+
+
+def _trimmed(value: str) -> str:
+    """Without white space around it, and the mark with which Windows begins a text."""
+    return value.strip().removeprefix("\ufeff").strip()
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -66,6 +66,23 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(self.read(environ).url, "http://other")
         self.assertEqual(self.read(environ, server="laptop"), laptop)
 
+    def test_stream_is_of_server(self) -> None:
+        """The URL that a daemon prints names the server, too."""
+        for end in ("/stream", "/stream/", "/stream/build"):
+            for found in (
+                self.read({"SHELLSTREAM_URL": f"http://pi:8000/shell{end}"}),
+                self.read(server=f"pi:8000/shell{end}"),
+            ):
+                self.assertEqual(found.url, "http://pi:8000/shell")
+
+    def test_query(self) -> None:
+        """No path can be added behind a query or a fragment."""
+        for url in ("http://h?x=1", "http://h/?x", "http://h#x", "h/stream?x=1"):
+            for given in ({"SHELLSTREAM_URL": url}, {}):
+                server = {} if given else {"server": url}
+                error = self.assertRaises(Usage, self.read, given, **server)
+                self.assertIn("has no ? and no #", str(error))
+
     def test_token(self) -> None:
         """A token from the command line, the server's own, or the environment."""
         self.config.write_text(LAPTOP.format(folder=self.folder))
@@ -133,7 +150,7 @@ class SettingsTests(SynchronousTestCase):
     def test_space_around(self) -> None:
         """Space and line ends around a value of the environment do not count."""
         (self.folder / "token").write_bytes(b"\xef\xbb\xbft0k\r\n")
-        for token in ("t0k\n", "t0k\r\n", " t0k ", "t0k\t"):
+        for token in ("t0k\n", "t0k\r\n", " t0k ", "t0k\t", "\ufefft0k\n"):
             environ = {"SHELLSTREAM_URL": " http://pi:8000\r\n"}
             environ["SHELLSTREAM_TOKEN"] = token
             self.assertEqual(self.read(environ), Settings("http://pi:8000", "t0k"))
