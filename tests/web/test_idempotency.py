@@ -287,6 +287,16 @@ class LeavingTests(SlowTestCase):
                 self.leave(method, path + rest)
                 self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_unchanged(self) -> None:
+        """A client that would have got 304 is as any other."""
+        started = self.begin()
+        started.exit()
+        run = f"/runs/{started.run.id}"
+        del started
+        for path in (run, f"{run}/output", "/runs"):
+            with self.subTest(path=path):
+                self.leave("GET", path, "If-None-Match: *")
+
     def test_created(self) -> None:
         """A run that needs no viewer starts nevertheless."""
         self.leave("GET", "/runs")

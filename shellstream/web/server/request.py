@@ -235,7 +235,9 @@ class Request(TwistedRequest):
 
     def finish(self) -> None:
         self._release()
-        super().finish()
+        # A client may leave at any time, and Twisted takes an answer to it for a bug.
+        if not self.disconnected:
+            super().finish()
 
     def processingFailed(self, reason: Failure) -> Failure:
         error = reason.value
@@ -289,15 +291,13 @@ class Request(TwistedRequest):
         headers.setRawHeaders(b"content-type", (media_type,))
         headers.setRawHeaders(b"content-length", (b"%d" % len(body),))
         headers.setRawHeaders(b"cache-control", (b"no-store",))
-        if not self.disconnected:
-            self.write(body)
-            self.finish()
+        self.write(body)
+        self.finish()
 
     def respond_no_content(self) -> None:
         """Send a response that says no more than that it is done (204)."""
         self.setResponseCode(204)
-        if not self.disconnected:
-            self.finish()
+        self.finish()
 
     def check_viewer_limit(self) -> None:
         """@raise Busy: if as many responses are streamed as there may be."""
