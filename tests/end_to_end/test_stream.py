@@ -240,7 +240,7 @@ class StreamTests(TestCase):
         for name, why in (
             ("missing", b"its program was not found"),
             ("folder", b"its working directory was not found"),
-            ("forbidden", b"its program may not be used"),
+            ("forbidden", b"its program may not be executed"),
         ):
             url = f"{daemon.url}/stream/{name}"
             client = run(self, "curl", "-si", "-X", "POST", url)
