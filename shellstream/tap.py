@@ -194,7 +194,7 @@ def _require_utf8() -> None:
     utf8 = sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions
     if not utf8 and sys.executable:
         python = [sys.executable, "-X", "utf8"]
-        os.execv(sys.executable, python + sys.orig_argv[1:])  # noqa: S606
+        os.execv(sys.executable, python + sys.orig_argv[1:])  # noqa: S606  # nosec B606
 
 
 def _load(name: str) -> Config:

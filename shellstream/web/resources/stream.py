@@ -19,6 +19,7 @@ from shellstream.web.server.request import Request
 
 from .base import Resource, requires
 from .pages import CSRF_FIELD
+from .preconditions import refuse_if_match
 from .query import LAST_EVENT_ID, last_event_id, query_of
 from .request_params import Params, from_body, from_query
 from .run_output import OutputResponder
@@ -89,6 +90,7 @@ class Stream(Resource):
         self, request: Request, command: Command, more: Params
     ) -> None:
         params, form, last = self._read_query(request, command)
+        refuse_if_match(request)  # by GET, too: a new run has no tag yet
         request.check_viewer_limit()
         if last is not None:
             # Clients send it in any format, and repeat a POST with it by themselves.

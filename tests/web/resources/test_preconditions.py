@@ -134,6 +134,8 @@ class ChangeTests(PreconditionsTestCase):
         started = self.begin()
         for path in ("/runs", "/stream", f"/runs/{started.run.id}/cancel"):
             self.assertEqual(self.once(path, "POST", If_Match='"x"').status, 412)
+        # GET, too, begins a run that has no tag yet.
+        self.assertEqual(self.once("/stream", If_Match='"x"').status, 412)
         self.assertEqual(len(self.spawn.started), 1)
         self.assertEqual(started.child.signals, [])
         self.assertEqual(self.once("/stream", "POST", If_Match="*").status, 200)
