@@ -56,7 +56,7 @@ class Options(usage.Options):
     longdesc = (
         "Runs the commands of a configuration for HTTP clients and streams "
         "their output as it is written. Without --config it has one command, "
-        "demo. Try: curl -N http://127.0.0.1:8000/stream"
+        "count. Try: curl -N http://127.0.0.1:8000/stream"
     )
 
     optParameters = (
@@ -205,7 +205,11 @@ def _load(name: str) -> Config:
     except OSError as error:
         sys.exit(f"shellstream: cannot read {name}: {error.strerror}")
     except UnicodeDecodeError as error:
-        sys.exit(f"shellstream: {name} is not UTF-8: {error}")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        sys.exit(
+            f"shellstream: {name} is not UTF-8: line {line} has other bytes; save the "
+            "file as UTF-8"
+        )
     except ConfigError as mistaken:
         count = len(mistaken.mistakes)
         mistakes = "1 mistake" if count == 1 else f"{count} mistakes"

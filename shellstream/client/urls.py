@@ -50,6 +50,9 @@ def http_url(text: str, servers: Mapping[str, object] = {}) -> str:
         that its scheme implies. A URL that has this form stays as it is.
     @raise Usage: if it is malformed, or not HTTP, or contains a password.
     """
+    if text.startswith("unix:"):
+        how = "use curl -N --unix-socket PATH http://localhost/stream"
+        raise Usage(f"{text!r}: this client does not speak to UNIX sockets; {how}")
     url = text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"http://{text}"
     try:
         return _ascii_url(url)

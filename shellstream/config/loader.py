@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from attrs import evolve, frozen
 
@@ -224,9 +225,25 @@ def _check_argv(table: Table, command: Command) -> None:
         if command.params[name].secret:
             allowed = "shell, which has it as a variable: ps shows argv to everybody"
             table.report(f"params.{name}.secret", "true, with argv", allowed)
+    for name in _in_source(command.argv):
+        allowed = (
+            f'the key shell in place of argv, with "${name}" in the script: here a '
+            "client could add commands of its own"
+        )
+        table.report("argv", f"{{{name}}} in the source of a script", allowed)
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
         table.report(f"params.{name}", "a parameter that is not used", allowed)
+
+
+def _in_source(argv: Sequence[str]) -> list[str]:
+    """The placeholders in the item that a shell of an argv reads as a script."""
+    if re.fullmatch(r"(.*/)?(a|ba|da|k|mk|z)?sh", argv[0]) is None:
+        return []
+    for item, following in pairwise(argv[1:]):
+        if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", item):
+            return placeholders(following)
+    return []
 
 
 def _check_size(table: Table, command: Command) -> None:
@@ -246,6 +263,10 @@ def _check_script(table: Table, command: Command) -> None:
         if name == name.upper():
             allowed = "a name with a lower-case letter: it becomes a variable"
             table.report(f"params.{name}", f"the name {name!r}", allowed)
+        script = command.shell or ""
+        if f"{{{name}}}" in script and re.search(rf"\${{?{name}\b", script) is None:
+            allowed = f'"${name}": in a script parameters are variables'
+            table.report("shell", f"{{{name}}}", allowed)
 
 
 def _check_defaults(table: Table, command: Command) -> None:

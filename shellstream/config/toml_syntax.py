@@ -26,6 +26,7 @@ _WORDS: Sequence[tuple[str, str]] = (
         "Found invalid character '\\n'",
         "the string is not closed before the end of the line",
     ),
+    ("Invalid hex value", r"\ needs another \ before it, or put the text in '...'"),
     ("Unescaped '\\'", r"\ needs another \ before it, or put the text in '...'"),
     ("Expected ']'", "expected ] after the table's name"),
 )

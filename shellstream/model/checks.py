@@ -211,7 +211,8 @@ strings = list_of(string, "a list of strings that is not empty")
 
 arguments = list_of(
     argument,
-    f"a list of strings that is not empty; Linux takes {MAX_ARGUMENT} bytes for each",
+    "a list of strings, such as ['ls', '-la'], that is not empty; Linux takes "
+    f"{MAX_ARGUMENT} bytes for each",
 )
 
 # PATH_MAX of Linux is 4096, with the NUL.

@@ -58,6 +58,11 @@ class UrlTests(SynchronousTestCase):
         for typed, asked in TAKEN.items():
             self.assertEqual(http_url(typed), asked)
 
+    def test_unix(self) -> None:
+        """A UNIX socket is not a host called unix."""
+        error = self.assertRaises(Usage, http_url, "unix:/run/x.sock")
+        self.assertIn("use curl -N --unix-socket", str(error))
+
     def test_refused(self) -> None:
         """What no machine can have is no URL."""
         for typed in REFUSED:

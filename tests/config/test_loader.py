@@ -134,6 +134,29 @@ class WrongTests(SynchronousTestCase):
         )
         self.assert_wrong(text, "commands.x.params.p", "is not used", "{p}")
 
+    def test_source_of_a_shell(self) -> None:
+        """No value of a client's becomes part of a script."""
+        params = "\n[commands.x.params.p]\ntype = 'string'"
+        for argv in (
+            "'sh', '-c', 'echo {p}'",
+            "'/bin/bash', '-o', 'pipefail', '-ec', 'ls {p} | cat'",
+            "'dash', '-c', '{p}', '{p}'",
+        ):
+            text = f"[commands.x]\nargv = [{argv}]{params}"
+            self.assert_wrong(
+                text, "commands.x.argv", "in the source of a script", "the key shell"
+            )
+        for argv in (
+            "'sh', '-c', 'echo \"$1\"', 'sh', '{p}'",
+            "'bash', '--norc', '{p}'",
+            "'grep', '-c', '{p}'",
+        ):
+            parse(f"[commands.x]\nargv = [{argv}]{params}")
+        text = f"[commands.x]\nshell = 'echo {{p}}'{params}"
+        self.assert_wrong(text, "commands.x.shell", "{p}", '"$p"')
+        for script in ("echo ${p}", "echo $p {p}", "echo {q}", "env"):
+            parse(f"[commands.x]\nshell = '{script}'{params}")
+
     def test_wrong_argv(self) -> None:
         """A wrong argv is the only mistake reported of its command."""
         text = "[commands.x]\nargv = []\n[commands.x.params.P]\ntype = 'string'"

@@ -25,6 +25,7 @@ WRONG = (
     ("a = 'x\nb = 'y'", (1, 7), "before the end of the line"),
     ('a = "x\nb = "y"', (1, 7), "before the end of the line"),
     ('a = """x', (1, 9), "before the end of the file"),
+    (r'a = "C:\Users"', (1, 10), "needs another"),
     (r'a = "C:\data"', (1, 10), "needs another"),
     ("[x\ny]", (1, 3), "expected ]"),
     ("[[x]", (1, 4), "end of an array declaration"),
