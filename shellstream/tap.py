@@ -21,6 +21,7 @@ from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import DEMO, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner, StartupTerminal
+from shellstream.daemon.bounded_poll import bound_turns, spare_old_objects
 from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
 from shellstream.daemon.reactor_watchdog import ReactorWatchdog
@@ -245,6 +246,9 @@ def makeService(options: Options) -> IService:
     # With the time of day, a timeout would last an hour longer when the clock is set
     # back by one.
     reactor.seconds = time.monotonic
+    bound_turns(reactor)
+    # After all services have started.
+    reactor.addSystemEventTrigger("after", "startup", spare_old_objects)
     files = raise_file_limit()
     keep_descriptors()
     limits = _bounds(options.settings, files)

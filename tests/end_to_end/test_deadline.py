@@ -1,10 +1,14 @@
 """Inputs that would hold the reactor: no turn of a real daemon exceeds its deadline."""
 
 import json
+import os
+import signal
+import socket
 import time
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from shellstream.model.events import Chunk, OnDisconnect, State, Stream
@@ -64,7 +68,9 @@ def fill(folder: Path) -> None:
 
 
 def _get(path: str, *lines: str) -> bytes:
-    head = "\r\n".join((f"GET {path} HTTP/1.1", "Host: x", "Connection: close", *lines))
+    head = "\r\n".join(
+        (f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close", *lines)
+    )
     return f"{head}\r\n\r\n".encode("latin-1")
 
 
@@ -106,13 +112,13 @@ REQUESTS = {
         "/runs", {"command": "say", "params": {"word": "a" * 4000 + "!"}}
     ),
     "a body in chunks of one byte": (
-        b"POST /runs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"POST /runs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
         b"Content-Type: application/json\r\nConnection: close\r\n\r\n"
         + b"1\r\n \r\n" * 60_000
         + b"0\r\n\r\n"
     ),
     "hundreds of requests at once": (
-        b"GET /commands/say HTTP/1.1\r\nHost: x\r\n\r\n" * 300 + _get("/")
+        b"GET /commands/say HTTP/1.1\r\nHost: localhost\r\n\r\n" * 300 + _get("/")
     ),
     "all runs, with large parameters": get("/runs?limit=1000").encode(),
     "the last lines of many pieces": get(
@@ -148,6 +154,27 @@ class DeadlineTests(TestCase):
         for name, request in REQUESTS.items():
             found = await ask(daemon.port, request)
             self.assertNotIn(found.status, (500, 503), name)
+
+    async def test_at_once(self) -> None:
+        """Hundreds of clients ask in the same moment: they take turns."""
+        daemon = await self.start()
+        for request in (
+            _get("/healthz"),
+            _get(f"/runs/{run_id(0)}"),
+            _post("/stream/say", None),
+        ):
+            os.kill(daemon.pid, signal.SIGSTOP)
+            self.addCleanup(os.kill, daemon.pid, signal.SIGCONT)
+            clients = [
+                socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(300)
+            ]
+            for each in clients:
+                self.addCleanup(each.close)
+                each.sendall(request)
+            os.kill(daemon.pid, signal.SIGCONT)
+            for each in clients:
+                answer = await deferToThread(each.recv, 1 << 16)
+                self.assertIn(b" 200 OK\r\n", answer[:20])
 
     async def test_crowd(self) -> None:
         """The longest of them many times, and a crowd that watches the events."""

@@ -1,0 +1,81 @@
+"""Tests for L{shellstream.daemon.bounded_poll}."""
+
+import gc
+import os
+import select
+from functools import partial
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.testing import MemoryReactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from shellstream.daemon.bounded_poll import (
+    MOST_EVENTS,
+    BoundedPoll,
+    bound_turns,
+    spare_old_objects,
+)
+
+
+class Ready(FileDescriptor):
+    """A descriptor that is always ready, and counts how often it had a turn."""
+
+    def __init__(self, reactor: EPollReactor, fd: int) -> None:
+        super().__init__(reactor)
+        self.turns = 0
+        self.fileno = lambda: fd  # type: ignore[method-assign]
+
+    def doRead(self) -> None:
+        self.turns += 1
+
+
+class BoundedPollTests(SynchronousTestCase):
+    """No turn handles more than some descriptors, and each has its turn."""
+
+    def test_fair(self) -> None:
+        """The descriptors that are ready take turns, some in each."""
+        reactor = EPollReactor()
+        self.assertTrue(bound_turns(reactor))
+        self.assertIsInstance(reactor._poller, BoundedPoll)
+        self.addCleanup(reactor._poller.close)
+        ready = []
+        for _ in range(5 * MOST_EVENTS):
+            fds = os.pipe()
+            for fd in fds:
+                self.addCleanup(partial(os.close, fd))
+            os.write(fds[1], b"x")
+            ready.append(Ready(reactor, fds[0]))
+            ready[-1].startReading()
+        for turn in range(1, 11):
+            reactor.doPoll(0)
+            self.assertEqual(sum(each.turns for each in ready), turn * MOST_EVENTS)
+        self.assertEqual({each.turns for each in ready}, {2})
+
+    def test_other_reactors(self) -> None:
+        """A reactor without epoll stays as it is."""
+        self.assertFalse(bound_turns(MemoryReactor()))
+
+    def test_once(self) -> None:
+        """A reactor that is bounded already stays so."""
+        reactor = EPollReactor()
+        bound_turns(reactor)
+        poller = reactor._poller
+        self.addCleanup(poller.close)
+        self.assertFalse(bound_turns(reactor))
+        self.assertIs(reactor._poller, poller)
+        self.assertIsInstance(poller._epoll, select.epoll)
+
+
+class OldObjectsTests(SynchronousTestCase):
+    """A collection of garbage does not look through what stays anyway."""
+
+    def test_spared(self) -> None:
+        """Objects that are old are not looked at, and new ones are."""
+        self.addCleanup(gc.unfreeze)
+        old: list[object] = [[]]
+        spare_old_objects()
+        new: list[object] = [[]]
+        looked_at = {id(each) for each in gc.get_objects()}
+        self.assertNotIn(id(old), looked_at)
+        self.assertIn(id(new), looked_at)
