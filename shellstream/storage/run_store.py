@@ -44,7 +44,8 @@ daemon: if the power fails, the process is gone as well.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -141,13 +142,16 @@ class RunStore:
         done.addCallback(self._deliver, batch)
 
     def _deliver(self, results: list[Any], batch: list[_Call]) -> None:
-        self._answer(zip(batch, results, strict=True))
+        self._answer(deque(zip(batch, results, strict=True)))
 
-    def _answer(self, answers: Iterator[tuple[_Call, Any]]) -> None:
+    def _answer(self, answers: deque[tuple[_Call, Any]]) -> None:
         end = self._clock.seconds() + SLICE
-        for call, result in answers:
+        while answers:
+            call, result = answers.popleft()
             call.answer.callback(result)  # a Failure makes it fail
-            if self._clock.seconds() >= end:
+            # After the last one nothing is left to wait for: while the daemon starts,
+            # its next call must not wait for the reactor, which does not run yet.
+            if answers and self._clock.seconds() >= end:
                 self._clock.callLater(0, self._answer, answers)
                 return
         # Only now: a caller that was answered may have asked again, and its call shares

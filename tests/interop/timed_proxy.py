@@ -3,6 +3,8 @@ Proxies that cut streams at a certain age, as Envoy does, or after a silence; an
 that delays what a server sends.
 """
 
+from collections.abc import Callable
+
 from twisted.internet import reactor
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ServerFactory, connectionDone
@@ -80,10 +82,10 @@ class _DelayingUpstream(ProxyClient):
     """The connection to the server, whose bytes and end arrive later."""
 
     def dataReceived(self, data: bytes) -> None:
-        reactor.callLater(self.factory.delay, super().dataReceived, data)
+        self.factory.later(super().dataReceived, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        reactor.callLater(self.factory.delay, super().connectionLost, reason)
+        self.factory.later(super().connectionLost, reason)
 
 
 class _DelayingProxy(ProxyServer):
@@ -92,7 +94,7 @@ class _DelayingProxy(ProxyServer):
     def clientProtocolFactory(self) -> ProxyClientFactory:  # type: ignore[override]
         made = ProxyClientFactory()
         made.protocol, made.noisy = _DelayingUpstream, False
-        made.delay = self.factory.delay
+        made.later = self.factory.later
         return made
 
 
@@ -104,11 +106,28 @@ class _DelayingFactory(ServerFactory):
     def __init__(self, port: int, delay: float) -> None:
         self.port = port
         self.delay = delay
+        self.waiting: set[IDelayedCall] = set()
+
+    def later(self, call: Callable[..., None], argument: object) -> None:
+        """Make a call after the delay."""
+
+        def make() -> None:
+            self.waiting.remove(waiting)
+            call(argument)
+
+        waiting = reactor.callLater(self.delay, make)
+        self.waiting.add(waiting)
+
+    def forget(self) -> None:
+        """Make none of the calls that wait."""
+        for each in self.waiting:
+            each.cancel()
 
 
 def start_delaying_proxy(test: TestCase, daemon: Daemon, delay: float) -> str:
     """Put a proxy before a daemon that delays all of its output; returns its URL."""
     factory = _DelayingFactory(daemon.port, delay)
+    test.addCleanup(factory.forget)
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     test.addCleanup(port.stopListening)
     return f"http://127.0.0.1:{port.getHost().port}"

@@ -235,6 +235,14 @@ class BatchTests(StoreTestCase):
         self.thread.work()
         self.assertIsNone(self.successResultOf(later))
 
+    def test_last_answer(self) -> None:
+        """After long work for the last answer, the next call begins at once."""
+        self.get("1").addCallback(lambda _: self.clock.advance(SLICE * 2))
+        self.thread.work()
+        later = self.get("1")
+        self.thread.work()
+        self.assertIsNone(self.successResultOf(later))
+
     def test_flush(self) -> None:
         """A flush waits for all before it, and does not mind how they end."""
         self.successResultOf(RunStore(self.database, execute, Clock()).flush())
