@@ -21,9 +21,9 @@ from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import DEMO, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner, StartupTerminal
-from shellstream.daemon.bounded_poll import bound_turns, spare_old_objects
 from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
+from shellstream.daemon.reactor_turns import bound_turns, spare_old_objects
 from shellstream.daemon.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
 from shellstream.daemon.tls_service import TLSService

@@ -45,7 +45,8 @@ class AuthPolicy:
         Read the tokens, and make one if no client could authenticate otherwise.
 
         @param on_terminal: whether the operator will see a token. A file, a pipe or the
-            journal would keep it, for all who may read that. Then none is made.
+            journal would keep it, for all who may read that: there the daemon makes no
+            token.
         @raise TokensUnusable: if they cannot be read, or that one cannot be saved.
         """
         self.tokens.start()

@@ -201,7 +201,7 @@ class ChildProcess:
     def session_lives(self) -> bool:
         """
         Whether a process of those that L{signal} reaches is more than a zombie. On a
-        machine with many processes it takes several calls to find out that none is.
+        machine with many processes the answer can be no only after several calls.
         """
         return self._processes.live()
 

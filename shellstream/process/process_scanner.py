@@ -100,7 +100,7 @@ class ProcessScanner:
                 except StopIteration:
                     self._work.popleft()
                     done.callback(None)
-                except Exception:  # noqa: BLE001  # whoever asked for them handles it
+                except Exception:  # noqa: BLE001  # their caller handles it
                     self._work.popleft()
                     done.errback()
         finally:

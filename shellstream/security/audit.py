@@ -60,7 +60,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AuditAction(Enum):
-    """The kind of an entry; C{GAP} says how many lines are missing, and of whom."""
+    """The kind of an entry; C{GAP} counts the lines of a principal that are missing."""
 
     START = "start"
     JOIN = "join"

@@ -73,7 +73,7 @@ class ScannerTests(SynchronousTestCase):
         self.assertNoResult(scanner.scan())
 
     def test_steps_that_fail(self) -> None:
-        """An error in steps is told to whoever asked for them, and to nobody else."""
+        """An error in steps reaches their caller alone."""
 
         def failing() -> Iterator[None]:
             yield

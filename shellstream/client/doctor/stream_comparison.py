@@ -35,7 +35,7 @@ class StreamProbe:
     beside: tuple[Exchange, Exchange] | None = None
 
     def pairs(self, before: "StreamProbe") -> list[tuple[Exchange, Exchange]]:
-        """What is to be compared: the response before, and at this address."""
+        """The two responses to compare: the one before, and the one at this address."""
         first = (before.bare, self.bare)
         return [first] if self.beside is None else [first, self.beside]
 

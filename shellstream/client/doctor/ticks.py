@@ -84,8 +84,8 @@ class Baseline:
     @ivar offset: what to add to the server's monotonic clock to get ours, if the
         request took as long as the response; wrong by half a round trip at most.
     @ivar skew: seconds by which the server's time of day is ahead of ours.
-    @ivar connected: seconds that it took to connect, at best: a round trip to whoever
-        answers at the address, which no proxy can delay.
+    @ivar connected: seconds that it took to connect, at best: a round trip to the
+        machine that answers at the address, which no proxy can delay.
     """
 
     round_trip: float

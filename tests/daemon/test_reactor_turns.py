@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.bounded_poll}."""
+"""Tests for L{shellstream.daemon.reactor_turns}."""
 
 import gc
 import os
@@ -10,7 +10,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.daemon.bounded_poll import (
+from shellstream.daemon.reactor_turns import (
     MOST_EVENTS,
     BoundedPoll,
     bound_turns,
