@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.benchmarks import machine
+from tests.benchmarks import counts, machine
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.metrics import SMOKE, Bench, Metric, Scale, all_metrics
 from tests.benchmarks.metrics.base import FAILURES
-from tests.benchmarks.peers import PEERS, Shellstream
+from tests.benchmarks.peers import PEERS, Peer, Shellstream
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Results
 from tests.benchmarks.workloads import Workloads
@@ -68,6 +69,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="a folder on a disk, for logs",
     )
     add("--smoke", action="store_true", help="a little of everything, in a minute")
+    add("--count", action="store_true", help="only count the work of a run and a chunk")
+    add("--by-file", action="store_true", help="with --count: also where the work is")
     given = parser.parse_args(words)
     if sys.platform != "linux":
         parser.error("this needs Linux: /proc, epoll and prctl")
@@ -167,6 +170,21 @@ def _in_words(found: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
+def show_counts(peers: Sequence[type[Peer]], folder: Path, *, with_files: bool) -> None:
+    """Count, and print what was found."""
+    found = {
+        peer.name: counts.count(peer, folder / peer.__name__)
+        for peer in counts.PEERS
+        if peer in peers
+    }
+    print(counts.table(found))
+    for name, each in found.items() if with_files else ():
+        print(f"\n{counts.by_file(f'{name}, one run', each.run)}")
+        print(f"\n{counts.by_file(f'{name}, one chunk', each.chunk)}")
+    if shutil.which("strace") is None:
+        print("\nNo system calls were counted: strace is not installed.")
+
+
 def main() -> int:
     """Measure, report, and leave nothing behind; returns the exit code."""
     given = arguments()
@@ -175,6 +193,9 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="bench-", dir=given.work) as work,
         machine.everything_ended(),
     ):
+        if given.count:
+            show_counts(given.peers, Path(work), with_files=given.by_file)
+            return 0
         report = run(given, Path(work))
     print(f"\n{report.text()}")
     if given.out is not None:

@@ -63,6 +63,8 @@ class Peer:
     measurable: ClassVar[bool] = True
     #: The only metrics of interest; L{None} for all.
     only: ClassVar[frozenset[str] | None] = None
+    #: The words of a program that executes the server's own, and watches it.
+    before: Sequence[str] = ()
 
     def __init__(
         self, folder: Path, workloads: Sequence[Workload], streams: int = 32
@@ -109,7 +111,7 @@ class Peer:
         """Start a program of the server in a session of its own."""
         with (self.folder / log).open("ab") as said:
             program = subprocess.Popen(
-                argv,
+                (*self.before, *argv),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

@@ -65,6 +65,8 @@ class Stream(Resource):
         self.shared[name].add(request, alone=False)
         return NOT_DONE_YET
 
+    render_POST = render_GET
+
 
 factory: Any = Site(Stream())
 reactor.listenTCP(int(sys.argv[1]), factory, backlog=4096, interface="127.0.0.1")
