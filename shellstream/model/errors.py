@@ -307,6 +307,14 @@ class Unauthenticated(ShellstreamError):
             },
         )
 
+    def without_basic(self) -> Mapping[str, HeaderValue]:
+        """
+        The headers for a browser with a page of ours, which asks for the token. For
+        Basic the browser would ask in a window of its own, above the page, and then
+        send it along with requests that pages of other sites make.
+        """
+        return {**self.headers, "WWW-Authenticate": BEARER}
+
 
 class Forbidden(ShellstreamError):
     """The caller may not do this to anything."""

@@ -10,6 +10,7 @@ from shellstream.web.openapi.resource import OpenApi
 from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
 from shellstream.web.resources.login import Login, Logout
+from shellstream.web.resources.pages import Assets
 from shellstream.web.resources.run_events import Events
 from shellstream.web.resources.run_output import OutputResponder
 from shellstream.web.resources.runs import Runs
@@ -47,6 +48,7 @@ def root(
     tree.putChild(b"doctor", Doctor(responder, clock, now))
     tree.putChild(b"healthz", Health(clock))
     tree.putChild(b"openapi.json", OpenApi(authenticator))
+    tree.putChild(b"assets", Assets())
     tree.putChild(b"login", Login(authenticator))
     tree.putChild(b"logout", Logout(authenticator))
     return AccessControl(authenticator, runs, record, tree)

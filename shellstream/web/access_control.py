@@ -7,28 +7,25 @@ from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from shellstream.model.errors import CrossSiteRequest, Unauthenticated
-from shellstream.output.negotiation import prefers_html
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import STRANGER, Action, Caller
 from shellstream.security.login_sessions import LoginSession
 from shellstream.security.request_origin import RequestOrigin
+from shellstream.web.console.frame import CSRF_FIELD
 from shellstream.web.resources.base import Resource
-from shellstream.web.resources.pages import CSRF_FIELD, respond_with_login
+from shellstream.web.resources.pages import respond_with_login, wants_page
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
-from shellstream.web.server.request import Request, RequestContext
+from shellstream.web.server.request import CSRF_HEADER, Request, RequestContext
 
 #: Paths that need no authentication. A prober's token may belong to another service.
-PUBLIC = frozenset({b"healthz", b"login"})
+PUBLIC = frozenset({b"assets", b"healthz", b"login"})
 
 #: Methods that change nothing (RFC 9110, 9.2.1).
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
-
-#: The header in which a script of our page sends the CSRF token.
-CSRF_HEADER = "shellstream-csrf"
 
 #: What a page of a listed origin may read of an answer, and ask for (Fetch, 3.3).
 _STANDARD = ("Location", "Link", "Retry-After", "Content-Range", "ETag")
@@ -97,7 +94,7 @@ class AccessControl(TwistedResource):
             if not hasattr(request, "context"):
                 request.context = self._identify(request)
         except Unauthenticated as error:
-            if request.method == b"GET" and prefers_html(request.header("accept")):
+            if request.method == b"GET" and wants_page(request):
                 then = request.uri.decode("ascii", "replace")
                 respond_with_login(request, error, then)
                 return NOT_DONE_YET

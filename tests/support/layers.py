@@ -12,9 +12,11 @@ MAY_IMPORT = {
     "storage.state": "model",
     "storage": "model security output storage.state",
     "web.server": "model security config output runs",
-    "web.resources": "model security config output runs web.server",
+    "web.console": "model config",
+    "web.resources": "model security config output runs web.server web.console",
     "web.openapi": "model security config output runs web.server web.resources",
-    "web": "model security config output runs web.server web.resources web.openapi",
+    "web": "model security config output runs web.server web.console web.resources "
+    "web.openapi",
     "daemon": "model security output config runs process storage web web.server",
     "tap": "daemon web config process",
     "client.transport": "client",

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from shellstream.security.principals import AccessSettings
-from shellstream.web.resources.pages import POLICY
+from shellstream.web.console.frame import POLICY
 from shellstream.web.server.channel import DEFAULT_POLICY, FIXED_HEADERS
 from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, Reply
@@ -53,11 +53,11 @@ class FixedHeaderTests(AuthenticationTestCase):
                 self.assertNotIn("access-control-allow-origin", reply.headers)
 
     def test_page(self) -> None:
-        """A page of ours runs no script, and is shown in no other."""
+        """A page of ours runs only scripts of ours, and is shown in no other."""
         reply = self.by(self.tokens.make("alice"), accept="text/html")
         self.assertEqual(reply.headers["content-security-policy"], POLICY)
         self.assertIn("frame-ancestors 'none'", POLICY)
-        self.assertNotIn("script-src", POLICY)
+        self.assertIn("script-src 'self'; ", POLICY)
         self.assertEqual(reply.headers["cross-origin-opener-policy"], "same-origin")
 
 

@@ -25,7 +25,8 @@ def references(reply: Reply) -> Iterator[str]:
             yield reply.headers[name].partition(">")[0].removeprefix("<")
     media_type = reply.headers.get("content-type", "")
     if media_type.startswith(HTML):
-        yield from map(unescape, _ATTRIBUTE.findall(reply.body.decode()))
+        found = map(unescape, _ATTRIBUTE.findall(reply.body.decode()))
+        yield from (each for each in found if not each.startswith("#"))
     elif media_type == "application/json":
         yield from _members(json.loads(reply.body))
 
@@ -117,9 +118,8 @@ class LoginTests(AuthenticationTestCase):
                 "GET", wanted, headers={"Accept": "text/html"}
             )
             self.assertEqual(reply.status, 401)
-            (action,) = references(reply)
-            url = urljoin(f"{PREFIX}{wanted}", action)
-            self.assertEqual(url, f"{PREFIX}/login")
+            urls = [urljoin(f"{PREFIX}{wanted}", each) for each in references(reply)]
+            self.assertIn(f"{PREFIX}/login", urls)
             body = f"token={self.tokens.make('alice')}&next={wanted}".encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             for login in ("/login", "/login/"):

@@ -107,7 +107,9 @@ def respond_json(request: Request, document: object) -> None:
     respond_document(request, JSON, json_line(document))
 
 
-def respond_document(request: Request, media_type: bytes, body: bytes) -> None:
+def respond_document(
+    request: Request, media_type: bytes, body: bytes, cache_control: str = "no-store"
+) -> None:
     """
     Respond with a whole document, or with 304 if the client has it already.
 
@@ -119,7 +121,7 @@ def respond_document(request: Request, media_type: bytes, body: bytes) -> None:
         if is_unchanged(request, tag):
             respond_not_modified(request)
             return
-    request.respond(media_type, body)
+    request.respond(media_type, body, cache_control)
 
 
 def to_root(request: Request) -> str:

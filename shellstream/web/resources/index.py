@@ -4,11 +4,11 @@ from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
 from shellstream.config.command import Command
-from shellstream.output.negotiation import prefers_html
+from shellstream.web.console.start_page import start_page
 from shellstream.web.server.request import Request
 
 from .base import VARY, Resource, requires, respond_json, to_root
-from .pages import index_page, respond_with_page
+from .pages import frame_of, respond_with_page, wants_page
 
 
 class Index(Resource):
@@ -18,11 +18,12 @@ class Index(Resource):
     def render_GET(self, request: Request) -> None:
         context = request.context
         request.set_headers({"Vary": VARY})
-        if prefers_html(request.header("accept")):
-            csrf_token = context.session.csrf_token if context.session else None
-            page = index_page(context.runs.config, csrf_token)
+        if wants_page(request):
+            page = start_page(frame_of(request), context.runs.config)
             respond_with_page(request, page)
             return
+        # A script takes it after a login. Pages of other sites send no cookie.
+        session = context.session
         index = {
             "name": "shellstream",
             "version": __version__,
@@ -34,6 +35,7 @@ class Index(Resource):
             "doctor": "doctor",
             "healthz": "healthz",
             "openapi": "openapi.json",
+            **({} if session is None else {"csrf_token": session.csrf_token}),
         }
         respond_json(request, index)
 

@@ -1,14 +1,20 @@
 """C{/login} and C{/logout}: login sessions of browsers."""
 
 from shellstream.model.errors import ShellstreamError
-from shellstream.output.negotiation import prefers_html
 from shellstream.security.audit import AuditAction, AuditEntry
 from shellstream.security.authorization import Caller
+from shellstream.web.console.frame import Frame
+from shellstream.web.console.login_page import login_page
 from shellstream.web.server.authentication import Authenticator, cookie_name
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires, to_root
-from .pages import login_page, respond_with_login, respond_with_page
+from .pages import (
+    respond_see_other,
+    respond_with_login,
+    respond_with_page,
+    wants_page,
+)
 from .query import Query
 from .request_params import from_body
 
@@ -25,7 +31,7 @@ class Login(Resource):
         query = Query.of(request, "next")
         then = _path(query.text("next"))
         query.validate()
-        respond_with_page(request, login_page(to_root(request), then))
+        respond_with_page(request, login_page(Frame(to_root(request)), then))
 
     @requires()
     def render_POST(self, request: Request) -> None:
@@ -36,7 +42,7 @@ class Login(Resource):
         try:
             principal = self._authenticator.check_token(token.strip(), request.address)
         except ShellstreamError as error:
-            if not prefers_html(request.header("accept")):
+            if not wants_page(request):
                 raise
             wrong = str(error).partition(";")[0]
             respond_with_login(request, error, then, wrong)
@@ -44,7 +50,7 @@ class Login(Resource):
         caller = Caller(principal, request.address)
         request.site.record(AuditEntry.by_caller(AuditAction.LOGIN, caller))
         _set_cookie(request, self._authenticator.sessions.create(principal))
-        _redirect(request, then)
+        respond_see_other(request, then[1:])
 
 
 class Logout(Resource):
@@ -60,7 +66,7 @@ class Logout(Resource):
         if cookie is not None:
             self._authenticator.sessions.remove(cookie.decode("ascii", "replace"))
         _set_cookie(request, "")
-        _redirect(request, "/login")
+        respond_see_other(request, "login")
 
 
 def _path(then: str | None) -> str:
@@ -81,11 +87,3 @@ def _set_cookie(request: Request, value: str) -> None:
         sameSite=b"strict",
         max_age=None if value else b"0",  # the browser forgets it (RFC 6265, 5.2.2)
     )
-
-
-def _redirect(request: Request, path: str) -> None:
-    request.setResponseCode(303)
-    # A relative reference. The dot keeps "http:" in a path from being its scheme.
-    where = f"./{to_root(request)}{path.removeprefix('/')}"
-    request.set_headers({"Location": where.encode("ascii", "replace").decode()})
-    request.respond(b"text/plain; charset=utf-8", b"")

@@ -22,17 +22,20 @@ from shellstream.output.interfaces import IRun, IViewer
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
+from shellstream.web.console.run_page import run_page
 from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
 from .base import (
     JSON,
+    VARY,
     Resource,
     requires,
     respond_document,
     respond_json,
     to_root,
 )
+from .pages import frame_of, respond_with_page, wants_page
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
 from .request_params import JsonPairs, from_json, unknown_members
@@ -276,7 +279,12 @@ class OneRun(Resource):
 
     @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
-        respond_run(request, await request.context.runs.find(self._id))
+        run = await request.context.runs.find(self._id)
+        request.set_headers({"Vary": VARY})
+        if wants_page(request):
+            respond_with_page(request, run_page(frame_of(request), run.snapshot()))
+            return
+        respond_run(request, run)
 
     @requires(Action.ADMIN)
     async def render_DELETE(self, request: Request) -> None:

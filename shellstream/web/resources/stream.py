@@ -15,10 +15,10 @@ from shellstream.output.interfaces import ViewOptions
 from shellstream.output.negotiation import negotiate
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
+from shellstream.web.console.frame import CSRF_FIELD
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires
-from .pages import CSRF_FIELD
 from .preconditions import refuse_if_match
 from .query import LAST_EVENT_ID, last_event_id, query_of
 from .request_params import Params, from_body, from_query

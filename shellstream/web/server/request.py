@@ -24,6 +24,7 @@ from shellstream.model.errors import (
     PathNotFound,
     RunFailed,
     ShellstreamError,
+    Unauthenticated,
     header_lines,
 )
 from shellstream.runs.authorized_runs import AuthorizedRuns
@@ -50,6 +51,9 @@ MAX_SEGMENTS = 16
 
 #: The most cookies of a request; a browser keeps about 180 for one host.
 MAX_COOKIES = 300
+
+#: The header in which a script of our page sends the CSRF token, or that it has none.
+CSRF_HEADER = "shellstream-csrf"
 
 #: The request headers that the access log shows.
 _LOGGED = (b"referer", b"user-agent")
@@ -251,10 +255,20 @@ class Request(TwistedRequest):
         if self.startedWriting:  # it is too late for another status
             self.abort()
             return reason
+        headers = error.headers
+        if isinstance(error, Unauthenticated) and self._is_of_script:
+            headers = error.without_basic()
         self.set_status(error.status)
-        self.set_headers(error.headers)
+        self.set_headers(headers)
         self.respond(PROBLEM, problem(error))
         return reason
+
+    @property
+    def _is_of_script(self) -> bool:
+        """Whether a script of our page sent this, as far as it can tell."""
+        # EventSource sends no header but this.
+        is_event_source = self.header("accept") == "text/event-stream"
+        return is_event_source or self.header(CSRF_HEADER) is not None
 
     def record_refusal(self, error: ShellstreamError) -> None:
         """Put a refusal into the audit, if it belongs there."""
@@ -285,12 +299,14 @@ class Request(TwistedRequest):
         for name, value in headers.items():
             self.responseHeaders.setRawHeaders(name, header_lines(value))
 
-    def respond(self, media_type: bytes, body: bytes) -> None:
+    def respond(
+        self, media_type: bytes, body: bytes, cache_control: str = "no-store"
+    ) -> None:
         """Send a whole response."""
         headers = self.responseHeaders
         headers.setRawHeaders(b"content-type", (media_type,))
         headers.setRawHeaders(b"content-length", (b"%d" % len(body),))
-        headers.setRawHeaders(b"cache-control", (b"no-store",))
+        headers.setRawHeaders(b"cache-control", (cache_control.encode(),))
         self.write(body)
         self.finish()
 

@@ -2,7 +2,7 @@
 
 from shellstream.security.login_sessions import SESSION_LIFETIME
 from shellstream.security.login_throttle import BURST
-from shellstream.web.resources.pages import CSRF_FIELD
+from shellstream.web.console.frame import CSRF_FIELD
 from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, Reply
 

@@ -1,0 +1,1 @@
+"""The page for browsers: templates, and the scripts, styles and icons beside them."""

@@ -1,0 +1,2 @@
+// The page at /.
+import "./session.js";

@@ -1,0 +1,5 @@
+// The page of one run.
+import "./session.js";
+import { localize } from "./times.js";
+
+localize(document);
