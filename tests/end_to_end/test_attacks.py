@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from twisted.trial.unittest import TestCase
-
 from tests.end_to_end.attacks import (
     CONFIG,
     FORMS,
@@ -23,9 +21,10 @@ from tests.end_to_end.attacks import (
 )
 from tests.support.http_watcher import Watcher, ask, fetch, get, post
 from tests.support.programs import Gate, start_daemon
+from tests.support.watched_tests import WatchedTestCase
 
 
-class AttackTestCase(TestCase):
+class AttackTestCase(WatchedTestCase):
     """A daemon with a folder that paths may be in, beside one that they may not."""
 
     timeout = 120
@@ -38,7 +37,7 @@ class AttackTestCase(TestCase):
         (self.top / "secret").write_text("SECRET")
         params = PARAMS.format(root=self.root)
         text = CONFIG.format(root=self.root, params=params) + self.more()
-        self.daemon = await start_daemon(self, text, watched=True)
+        self.daemon = await start_daemon(self, text)
         self.before = self.files()
 
     def more(self) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
 
 from shellstream.model.events import Chunk, OnDisconnect, State, Stream
 from shellstream.model.run_record import RunRecord
@@ -17,6 +16,7 @@ from shellstream.storage.ring_file import RingFile
 from shellstream.storage.state_dir import StateDir
 from tests.support.http_watcher import ask, get, post, watch
 from tests.support.programs import Daemon, start_daemon
+from tests.support.watched_tests import WatchedTestCase
 
 CHOICES = json.dumps([f"choice-{n:04}" for n in range(3000)])
 
@@ -135,7 +135,7 @@ REQUESTS = {
 }
 
 
-class DeadlineTests(TestCase):
+class DeadlineTests(WatchedTestCase):
     """A watched daemon answers what would hold it."""
 
     timeout = 120
@@ -144,9 +144,7 @@ class DeadlineTests(TestCase):
         """Start a watched daemon with a history."""
         folder = Path(self.mktemp()).absolute()
         fill(folder)
-        return await start_daemon(
-            self, CONFIG, "--state-dir", str(folder), watched=True
-        )
+        return await start_daemon(self, CONFIG, "--state-dir", str(folder))
 
     async def test_requests(self) -> None:
         """Each of them alone."""

@@ -24,6 +24,8 @@ from twisted.trial.unittest import TestCase
 
 import shellstream
 
+from .watched_tests import WatchedTestCase, assert_in_time
+
 ROOT = Path(shellstream.__file__).parents[1]  # trial runs in _trial_temp
 
 
@@ -186,14 +188,11 @@ async def start_daemon(
     *options: str,
     env: Mapping[str, str] = {},
     before: Sequence[str] = (),
-    watched: bool = False,
 ) -> Daemon:
     """
     Start the daemon as a user would, and wait until it says where it listens.
 
     @param before: a program that is to execute it.
-    @param watched: fail the test if a turn of its reactor exceeds the deadline; see
-        L{tests.support.reactor_deadline}.
     """
     extra: list[str] = list(options)
     if config is not None:
@@ -204,7 +203,7 @@ async def start_daemon(
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
     twistd = [script("twistd")]
-    if watched:
+    if isinstance(test, WatchedTestCase):
         turns = Path(test.mktemp()).absolute()
         env = {**env, "TURNS": str(turns), "PYTHONPATH": str(ROOT)}
         twistd = [sys.executable, "-m", "tests.support.reactor_deadline"]
@@ -214,12 +213,6 @@ async def start_daemon(
     program = run(test, *words, env=env, end_with="INT")
     await program.seen(b"/stream")
     return Daemon(program)
-
-
-def assert_in_time(turns: Path) -> None:
-    """Fail with the stacks of late turns, if a watched daemon wrote any."""
-    if turns.exists():
-        raise AssertionError(turns.read_text("utf-8"))
 
 
 class Gate:
