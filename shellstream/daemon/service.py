@@ -121,6 +121,7 @@ class Daemon(Service):
     _audit_log: AuditLog = field(init=False)
     _database_thread: WorkerThread = field(init=False)
     _file_threads: WorkerThread = field(init=False)
+    _token_thread: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _looking: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
@@ -156,9 +157,9 @@ class Daemon(Service):
         self._audit_log = AuditLog(
             self._reactor, wall_clock, write, self._config.audit.total
         )
+        self._start_threads()
         self.auth_policy = self._start_auth_policy(folder)
         self._scanner = ProcessScanner(self._reactor)
-        self._start_threads()
         database = Database.open(IN_MEMORY) if opened is None else opened.database
         self._store = RunStore(database, self._database_thread, self._reactor)
         pepper = os.urandom(32) if opened is None else opened.pepper
@@ -225,6 +226,7 @@ class Daemon(Service):
             lambda: deferLater(self._reactor, self.FLUSH),
             self._database_thread.stop,
             self._file_threads.stop,
+            self._token_thread.stop,
             self._close,
         )
         for step in steps:
@@ -237,13 +239,15 @@ class Daemon(Service):
         # One thread: a connection to SQLite is used by one at a time.
         self._database_thread = WorkerThread(self._reactor)
         self._file_threads = WorkerThread(self._reactor)
+        self._token_thread = WorkerThread(self._reactor)
         try:
             self._database_thread.start("state")
+            self._token_thread.start("tokens")
             self._file_threads.start("files", FILE_THREADS)
         except (RuntimeError, MemoryError) as error:
             raise DaemonCannotStart(
                 f"shellstream: {error or 'no memory is left'}: it needs "
-                f"{1 + FILE_THREADS} threads; raise the limit of processes of this "
+                f"{2 + FILE_THREADS} threads; raise the limit of processes of this "
                 "user (ulimit -u), of memory (ulimit -v), or of the service's tasks"
             ) from None
 
@@ -301,6 +305,7 @@ class Daemon(Service):
             wall_clock,
             account(os.environ),
             self._audit_log.record,
+            self._token_thread,
             self._state_dir is not None,
         )
         exposed = any(each.is_exposed for each in self._addresses())

@@ -69,6 +69,11 @@ class FairTurns:
         self._schedule()
         return waiting
 
+    def finish(self) -> None:
+        """Make all calls that wait, however long that takes."""
+        while self._calls:
+            self._calls.popleft().make()
+
     def turn(self) -> Deferred[None]:
         """Fires when it is the caller's turn."""
         fires: Deferred[None] = Deferred(lambda _: call.cancel())

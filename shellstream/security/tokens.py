@@ -18,8 +18,7 @@ from .authorization import STRANGER, Grant, Principal, grant_document, is_reserv
 #: Tokens by their ids.
 TokenTable = Mapping[str, "Token"]
 
-#: The most tokens in a file. The daemon does nothing else while it reads a changed
-#: file; with so many tokens that takes some 20 ms.
+#: The most tokens in a file. To read so many takes some 20 ms.
 MAX_TOKENS = 1_000
 
 #: The end of the year 9999, in microseconds since 1970: no date is later.

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from shellstream.model.events import WallClock
+from shellstream.output.fair_turns import FairTurns
 from shellstream.security.audit import AuditEntry, token_entry
 from shellstream.security.authorization import Principal
 from shellstream.security.tokens import (
@@ -21,6 +24,7 @@ from shellstream.security.tokens import (
     find_token,
 )
 
+from .run_store import InThread
 from .state.files import FileStamp
 from .token_file import TokenFile, TokensUnusable
 
@@ -43,6 +47,9 @@ class TokenStore:
 
     @ivar _account: the account of this daemon.
     @ivar _record: takes entries for the audit.
+    @ivar _in_thread: reads the file: a thousand tokens take longer than a turn of the
+        reactor may. Nothing else should keep it waiting, or a revoked token would stay
+        valid for longer.
     @ivar _owns_file: whether this daemon writes the file, and audits edits of it. A
         second one, which could not have the state folder, leaves that to the first.
     @ivar in_use: whether the file exists or has existed, for this daemon or one before:
@@ -54,6 +61,7 @@ class TokenStore:
     _now: WallClock
     _account: str
     _record: Callable[[AuditEntry], object]
+    _in_thread: InThread
     _owns_file: bool = True
     in_use: bool = field(default=False, init=False)
     _tokens: TokenTable = field(factory=dict, init=False, repr=False)
@@ -64,6 +72,7 @@ class TokenStore:
     _was_ahead: bool = field(default=False, init=False)
     _last_error: str | None = field(default=None, init=False)
     _looking: LoopingCall = field(init=False)
+    _turns: FairTurns = Factory(lambda self: FairTurns(self._clock), takes_self=True)
 
     def start(self) -> None:
         """
@@ -82,13 +91,14 @@ class TokenStore:
             )
         # Polling: one stat(2) a second costs nothing, and inotify(7) does not see
         # changes by other machines on a network file system.
-        self._looking = LoopingCall(self._look)
+        self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
         self._looking.clock = self._clock
         self._looking.start(POLL_INTERVAL, now=False)
 
     def stop(self) -> None:
-        """Stop watching the file."""
+        """Stop watching the file, and audit what was found in it."""
         self._looking.stop()
+        self._turns.finish()
 
     def find(self, text: str) -> Principal | None:
         """The principal of a valid token; L{None} if there is no such token."""
@@ -140,7 +150,7 @@ class TokenStore:
     def _record_own(self, what: str, token: Token) -> None:
         self._record(token_entry(what, token, self._account))
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         if self._time() - self._now() > CLOCK_SKEW and not self._was_ahead:
             self._was_ahead = True
             _log.warn(
@@ -148,7 +158,12 @@ class TokenStore:
                 "before stay refused until the daemon is started again"
             )
         try:
-            self._refresh()
+            if self._file is not None and self._has_changed(self._file):
+                stamp = self._stamp
+                found = await self._in_thread(partial(self._file.read, os.geteuid()))
+                # Or the daemon has changed the file since, and read it.
+                if self._looking.running and stamp == self._stamp:
+                    self._take(self._file, found)
         except TokensUnusable as error:
             self.in_use = True  # somebody made a token, whatever became of the file
             if str(error) != self._last_error and self._file is not None:
@@ -162,22 +177,28 @@ class TokenStore:
 
     def _refresh(self) -> None:
         """
-        Read the file if it has changed.
+        Read the file if it has changed, and wait for that.
 
         @raise TokensUnusable: if it cannot be read.
         """
-        stamp = None if self._file is None else self._file.stamp()
-        if self._file is None or stamp == self._stamp:
-            if self._file is not None and not self.in_use:
-                self.in_use = self._file.is_marked()
-            return
-        found = None if stamp is None else self._file.read(os.geteuid())
+        if self._file is not None and self._has_changed(self._file):
+            self._take(self._file, self._file.read(os.geteuid()))
+
+    def _has_changed(self, file: TokenFile) -> bool:
+        stamp = file.stamp()
+        if stamp == self._stamp and not self.in_use:
+            self.in_use = file.is_marked()
+        return stamp != self._stamp
+
+    def _take(
+        self, file: TokenFile, found: tuple[SavedTokens, FileStamp] | None
+    ) -> None:
         if found is not None:
             self.in_use = True
             saved, self._stamp = found
-            self._mark(self._file)
+            self._mark(file)
         elif self._stamp is not None:
-            _log.warn("{path} is gone, and its tokens", path=self._file.path)
+            _log.warn("{path} is gone, and its tokens", path=file.path)
             saved, self._stamp = SavedTokens({}, self._revision or ""), None
         else:
             return  # it came and went
@@ -186,4 +207,6 @@ class TokenStore:
         before, self._tokens = self._tokens, {**saved.tokens, **self._in_memory}
         if edited and self._owns_file:
             for what, token in changes(before, self._tokens):
-                self._record(token_entry(what, token))
+                record = partial(self._record, token_entry(what, token))
+                if not self._turns.now(record):
+                    self._turns.later(record)

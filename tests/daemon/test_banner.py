@@ -12,6 +12,7 @@ from twisted.internet.address import (
     IPv6Address,
     UNIXAddress,
 )
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -279,7 +280,9 @@ class BannerTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         self.daemon = Daemon(CONFIG, None, clock)
-        self.policy = AuthPolicy(TokenStore(None, clock, lambda: 1, "me", print))
+        self.policy = AuthPolicy(
+            TokenStore(None, clock, lambda: 1, "me", print, maybeDeferred)
+        )
         self.daemon.auth_policy = self.policy
 
     def test_places(self) -> None:

@@ -12,10 +12,20 @@ from twisted.internet.threads import deferToThread
 
 from shellstream.model.events import Chunk, OnDisconnect, State, Stream
 from shellstream.model.run_record import RunRecord
+from shellstream.security.authorization import Grant
+from shellstream.security.tokens import (
+    MAX_TOKENS,
+    SavedTokens,
+    Token,
+    create_token,
+    render,
+)
 from shellstream.storage.ring_file import RingFile
 from shellstream.storage.state_dir import StateDir
+from shellstream.storage.token_file import TokenFile
 from tests.support.http_watcher import ask, get, post, watch
 from tests.support.programs import Daemon, start_daemon
+from tests.support.tokens import unrecorded
 from tests.support.watched_tests import WatchedTestCase
 
 CHOICES = json.dumps([f"choice-{n:04}" for n in range(3000)])
@@ -65,6 +75,23 @@ def fill(folder: Path) -> None:
             )
             state.database.add(record, None)
     state.close()
+
+
+def many_tokens(count: int) -> tuple[dict[str, Token], str]:
+    """Tokens, and the text of the last one."""
+    tokens: dict[str, Token] = {}
+    for number in range(count):
+        token, text = create_token(f"user-{number}", Grant(), 0, None, tokens)
+        tokens[token.id] = token
+    return tokens, text
+
+
+def replace(file: TokenFile, saved: SavedTokens) -> None:
+    """Save tokens with an editor."""
+    edited = file.folder / "edited"
+    edited.write_text(render(saved))
+    edited.chmod(0o600)
+    edited.replace(file.path)
 
 
 def _get(path: str, *lines: str) -> bytes:
@@ -194,3 +221,25 @@ class DeadlineTests(WatchedTestCase):
         for each in watchers:
             await each.seen(b"event: ended")
             each.leave()
+
+    async def test_tokens(self) -> None:
+        """An editor replaces all tokens, as many as there may be, and then too many."""
+        folder = Path(self.mktemp()).absolute()
+        file = TokenFile(folder)
+        tokens, text = many_tokens(MAX_TOKENS)
+        file.change(lambda _: tokens, unrecorded)
+        daemon = await start_daemon(self, CONFIG, "--state-dir", str(folder))
+
+        async def status() -> int | None:
+            header = f"Bearer {text}"
+            return (await ask(daemon.port, get("/", Authorization=header))).status
+
+        self.assertEqual(await status(), 200)
+        revision = json.loads(file.path.read_text())["revision"]
+        tokens, text = many_tokens(MAX_TOKENS)
+        replace(file, SavedTokens(tokens, revision))
+        while await status() != 200:
+            pass
+        replace(file, SavedTokens(many_tokens(5 * MAX_TOKENS)[0], revision))
+        await daemon.program.seen(b"until then the tokens stay as they were")
+        self.assertEqual(await status(), 200)

@@ -97,3 +97,12 @@ class FairTurnsTests(SynchronousTestCase):
         self.assertNoResult(waiting)
         self.turn()
         self.assertIsNone(self.successResultOf(waiting))
+
+    def test_finish(self) -> None:
+        """At the end all calls that wait are made at once."""
+        for number in range(3):
+            self.turns.later(partial(self.work, number, SLICE))
+        self.turns.finish()
+        self.assertEqual(self.made, [0, 1, 2])
+        self.turn()
+        self.assertEqual((self.made, self.clock.calls), ([0, 1, 2], []))

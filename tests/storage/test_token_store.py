@@ -1,16 +1,20 @@
 """Tests for L{shellstream.storage.token_store}: which tokens are good now."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import evolve
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream.output.fair_turns import SLICE
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Grant
 from shellstream.security.tokens import CLOCK_SKEW, Token, create_token
+from shellstream.storage.run_store import InThread
 from shellstream.storage.token_file import TokenFile, TokensUnusable
 from shellstream.storage.token_store import POLL_INTERVAL, TokenStore
 from tests.support.tokens import unrecorded
@@ -22,6 +26,7 @@ class TokenStoreTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 1_700_000_000_000_000
         self.clock = Clock()
+        self.in_thread: InThread = maybeDeferred
         self.file = TokenFile(Path(self.mktemp()).absolute())
         self.token, self.text = create_token("pi", Grant(), self.now)
         self.change(self.token)
@@ -30,7 +35,9 @@ class TokenStoreTests(SynchronousTestCase):
 
     def store(self, file: TokenFile | None, *, owns: bool = True) -> TokenStore:
         now = lambda: self.now  # noqa: E731
-        return TokenStore(file, self.clock, now, "me", self.record, owns)
+        return TokenStore(
+            file, self.clock, now, "me", self.record, self.in_thread, owns
+        )
 
     def record(self, entry: AuditEntry) -> None:
         self.recorded.append((entry.action.value, entry.facts["name"], entry.principal))
@@ -264,3 +271,59 @@ class TokenStoreTests(SynchronousTestCase):
         self.file.path.unlink()
         self.look()
         self.assertEqual((self.good(), self.recorded), (False, []))
+
+    def test_overtaken(self) -> None:
+        """What a thread has read counts no more once the daemon has read later."""
+        reading: list[tuple[Callable[[], object], Deferred[object]]] = []
+
+        def in_thread(call: Callable[[], object]) -> Deferred[object]:
+            reading.append((call, Deferred()))
+            return reading[-1][1]
+
+        self.in_thread = in_thread
+        self.tokens = self.store(self.file)
+        self.start()
+        self.change()
+        self.look()
+        ((read, answer),) = reading
+        found = read()
+        token, text = create_token("later", Grant(), self.now)
+        self.tokens.add(token)
+        self.assertEqual((self.look(), len(reading)), ([], 1))
+        answer.callback(found)
+        self.assertEqual(self.tokens.find(text), token.principal)
+        self.assertFalse(self.tokens.is_valid(self.token.principal.credential))
+        self.assertEqual((self.look(), len(reading)), ([], 1))
+
+    def test_stopped_while_it_reads(self) -> None:
+        """What a thread has read after the end of the daemon is not audited."""
+        read: Deferred[object] = Deferred()
+        self.in_thread = lambda call: read
+        tokens = self.store(self.file)
+        tokens.start()
+        self.file.path.unlink()
+        self.clock.advance(POLL_INTERVAL)
+        tokens.stop()
+        read.callback(None)
+        self.assertEqual(self.recorded, [])
+
+    def test_many_edited(self) -> None:
+        """Of many edits, the daemon audits some in each turn, or all at its end."""
+
+        def record(entry: AuditEntry) -> None:
+            self.record(entry)
+            self.clock.rightNow += SLICE
+
+        tokens = TokenStore(
+            self.file, self.clock, lambda: self.now, "me", record, self.in_thread
+        )
+        tokens.start()
+        saved = json.loads(self.file.path.read_text())
+        (token,) = saved["tokens"].values()
+        saved["tokens"] |= {f"{number:08x}": token for number in range(10)}
+        self.file.path.write_text(json.dumps(saved))
+        self.clock.rightNow += POLL_INTERVAL
+        self.clock.calls.pop().func()  # one turn, as a real reactor takes it
+        self.assertEqual((len(tokens), len(self.recorded)), (11, 1))
+        tokens.stop()
+        self.assertEqual(len(self.recorded), 10)
