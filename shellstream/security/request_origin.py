@@ -20,8 +20,10 @@ _HOST = re.compile(
     r"(?::[0-9]{0,5})?"  # the port may be empty (RFC 3986, 3.2.3)
 )
 
-#: The headers of L{origin_of}; a request has each at most once.
-_ONE_EACH = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "referer")
+#: The headers of L{origin_of}; a request of a browser has some, and each once.
+ORIGIN_HEADERS = frozenset(
+    ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "referer")
+)
 
 _LOCAL = ("localhost", "*.localhost")  # never another machine's (RFC 6761, 6.3)
 
@@ -90,7 +92,7 @@ def origin_of(
         browsers send none of these.
     @param origins: the origins that may do what pages of this daemon may.
     """
-    if any(len(headers(name)) > 1 for name in _ONE_EACH):
+    if any(len(headers(name)) > 1 for name in ORIGIN_HEADERS):
         return RequestOrigin.OTHER  # no browser sends two; a proxy may read the other
 
     def header(name: str) -> str | None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from twisted.web.resource import Resource as TwistedResource
-from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from shellstream.model.errors import CrossSiteRequest, Unauthenticated
@@ -106,7 +105,11 @@ class AccessControl(TwistedResource):
             _check_csrf(request, context.session)
 
         # Route.
-        resource = getChildForRequest(self.tree, request)
+        resource: TwistedResource = self.tree
+        while request.postpath:
+            segment = request.postpath.pop(0)
+            found = resource.children.get(segment)
+            resource = found or resource.getChild(segment, request)
         assert isinstance(resource, Resource)
 
         # Rule.

@@ -4,7 +4,7 @@ from attrs import evolve
 
 from shellstream.security.principals import AccessSettings
 from shellstream.web.console.frame import POLICY
-from shellstream.web.server.channel import DEFAULT_POLICY, FIXED_HEADERS
+from shellstream.web.server.response_head import DEFAULT_POLICY, FIXED_HEADERS
 from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, Reply
 

@@ -63,7 +63,7 @@ def respond_with_login(
 ) -> None:
     """Refuse a request of a browser with the page that asks for a token."""
     request.record_refusal(error)
-    request.set_status(error.status)
+    request.setResponseCode(error.status)
     if isinstance(error, Unauthenticated):
         request.set_headers(error.without_basic())
     else:

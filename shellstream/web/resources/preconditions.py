@@ -52,21 +52,22 @@ def refuse_if_match(request: Request) -> None:
 
     @raise PreconditionFailed: rather than do what the client made depend on a tag.
     """
-    wanted = _members(request, "if-match")
-    if wanted is not None and "*" not in wanted:
+    if "if-match" in request.received and "*" not in (
+        _members(request, "if-match") or ()
+    ):
         raise PreconditionFailed
 
 
 def respond_not_modified(request: Request) -> None:
     """Respond that a client has the current representation already (304)."""
-    request.set_status(304)
-    headers = request.responseHeaders
-    headers.removeHeader("Content-Type")  # there is no content (RFC 9110, 15.4.5)
-    if not headers.hasHeader("Cache-Control"):
-        request.set_headers({"Cache-Control": "no-store"})
+    request.setResponseCode(304)
+    headers = request.response_headers
+    headers.pop("Content-Type", None)  # there is no content (RFC 9110, 15.4.5)
+    headers.setdefault("Cache-Control", "no-store")
     request.finish()
 
 
 def _members(request: Request, name: str) -> list[str] | None:
-    lines = request.header_lines(name)
-    return _MEMBER.findall(",".join(lines)) if lines else None
+    if name not in request.received:
+        return None
+    return _MEMBER.findall(",".join(request.header_lines(name)))

@@ -1,15 +1,16 @@
 """The access log: a line for each response, in the usual form, without secrets."""
 
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
+from functools import lru_cache
 from http import HTTPMethod
 from typing import Any, Self
 from urllib.parse import unquote_plus
 
-from attrs import frozen
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.web.http import datetimeToLogString
-from twisted.web.iweb import IAccessLogFormatter
-from zope.interface import provider
 
 from shellstream.config.command import MASK
 from shellstream.config.loader import Config
@@ -17,6 +18,13 @@ from shellstream.config.loader import Config
 #: The most characters of one field. They are cut before anything is done with them:
 #: escaped, each byte of a client may be four.
 MAX_FIELD = 512
+
+#: Seconds that a line may wait for others.
+FLUSH_DELAY = 0.2
+
+#: How many different targets, referrers and user agents are remembered as they are
+#: shown; each may have four times L{MAX_FIELD} characters.
+CACHED = 128
 
 #: The most characters of a host (RFC 1035, 2.3.4), with its port.
 MAX_HOST = 262
@@ -46,6 +54,8 @@ FIELDS = frozenset(
 
 #: The field that holds another target.
 _NEXT = "next"
+
+_log = Logger()
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -128,32 +138,66 @@ def masked(text: str) -> str:
     return _TOKEN.sub(f"shs_{MASK}", text) + cut
 
 
-@provider(IAccessLogFormatter)
-def log_line(timestamp: str, request: Any) -> str:
+@define(eq=False)
+class AccessLog:
     """
-    A line in the combined format, as servers write it since NCSA httpd.
+    Writes the lines of the access log; those of a moment go into one entry of the log.
 
-    @param timestamp: Twisted's, of the reactor's clock; it is not the time of day.
-    @param request: a L{request.Request}, which Twisted passes on.
+    Twisted takes a hundred calls for an entry, more than for many a response.
+
+    @ivar names: what a line may show.
     """
-    names: LoggedNames = request.site.names
-    uri, referrer, agent = (
-        _escaped(show((text or b"-").decode("latin-1")))
-        for show, text in zip(
-            (names.target, names.url, masked),
-            (request.uri, *request.logged_headers()),
-            strict=True,
+
+    _clock: IReactorTime
+    names: LoggedNames
+    _lines: list[str] = field(factory=list, init=False)
+    _call: IDelayedCall | None = field(default=None, init=False)
+    _target: Callable[[str], str] = field(init=False)
+    _url: Callable[[str], str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Most clients repeat themselves.
+        self._target = lru_cache(CACHED)(lambda text: _escaped(self.names.target(text)))
+        self._url = lru_cache(CACHED)(lambda text: _escaped(self.names.url(text)))
+
+    def add(self, request: Any) -> None:
+        """Add the line of a response."""
+        if self._call is None:
+            self._call = self._clock.callLater(FLUSH_DELAY, self.flush)
+        self._lines.append(self.line(request))
+
+    def line(self, request: Any) -> str:
+        """
+        A line in the combined format, as servers write it since NCSA httpd.
+
+        @param request: a L{request.Request}.
+        """
+        uri = self._target((request.uri or b"-").decode("latin-1"))
+        referrer, agent = request.logged_headers()
+        first = f"{shown_method(request)} {uri} {request.clientproto.decode('ascii')}"
+        caller = request.caller
+        name = "-" if caller is None else _escaped(caller.principal.name)
+        # Programs that read this format take a space for the end of the field.
+        name = name.replace(" ", r"\x20")
+        return (
+            f'"{_escaped(request.address or "-")}" - {name} {datetimeToLogString()} '
+            f'"{first}" {request.code} {request.sentLength or "-"} '
+            f'"{self._url(referrer)}" "{_agent(agent)}"'
         )
-    )
-    first = f"{shown_method(request)} {uri} {request.clientproto.decode('ascii')}"
-    caller = request.caller
-    name = "-" if caller is None else _escaped(caller.principal.name)
-    # Programs that read this format take a space for the end of the field.
-    name = name.replace(" ", r"\x20")
-    return (
-        f'"{_escaped(request.address or "-")}" - {name} {datetimeToLogString()} '
-        f'"{first}" {request.code} {request.sentLength or "-"} "{referrer}" "{agent}"'
-    )
+
+    def flush(self) -> None:
+        """Write the lines that are waiting."""
+        lines, self._lines = self._lines, []
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        if lines:
+            _log.info("{lines}", lines="\n".join(lines), log_system="-")
+
+
+@lru_cache(CACHED)
+def _agent(text: str) -> str:
+    return _escaped(masked(text))
 
 
 def shown_method(request: Any) -> str:

@@ -11,7 +11,12 @@ from shellstream.security.certificates import identity_of
 from shellstream.security.login_sessions import LoginSession, LoginSessions
 from shellstream.security.login_throttle import LoginThrottle
 from shellstream.security.principals import AccessSettings
-from shellstream.security.request_origin import HostNames, RequestOrigin, origin_of
+from shellstream.security.request_origin import (
+    ORIGIN_HEADERS,
+    HostNames,
+    RequestOrigin,
+    origin_of,
+)
 
 from .connection_limits import transport_peer
 from .forwarded import forwarded_for, x_forwarded_for
@@ -70,10 +75,13 @@ class Authenticator:
 
     def check_host(self, request: Request) -> None:
         """@raise WrongHost: if a request is for a name that is not this daemon's."""
-        hosts = request.header_lines("host")
-        # Only HTTP/1.0 may leave it out: see request_syntax.check_head().
-        if hosts and not self.names.allow(hosts[0]):
-            raise WrongHost(hosts[0])
+        # Only HTTP/1.0 may leave it out: see request_syntax.parse_head().
+        host, channel = request.header("host"), request.channel
+        if host is None or host == channel.allowed_host:
+            return
+        if not self.names.allow(host):
+            raise WrongHost(host)
+        channel.allowed_host = host
 
     def check_certificate(self, request: Request) -> None:
         """
@@ -89,11 +97,15 @@ class Authenticator:
 
     def origin(self, request: Request) -> RequestOrigin:
         """The kind of page that made a browser send a request."""
+        if ORIGIN_HEADERS.isdisjoint(request.received):  # no browser sent it
+            return RequestOrigin.OWN
         return origin_of(request.header_lines, self.access.origins)
 
     def client_address(self, request: Request) -> str:
         """Where a request is from, as far as trusted proxies say."""
-        peer = host_of(request.getClientAddress())
+        peer = request.channel.peer_host
+        if not self.access.proxies:
+            return peer
         # Not the address of a PROXY header: its sender may write any.
         if not self._is_from_proxy(request) or not (
             peer == host_of(transport_peer(request.channel.transport))
@@ -167,7 +179,7 @@ class Authenticator:
 
     def find_session(self, request: Request) -> LoginSession | None:
         """The login session that a browser's cookie names, if it is valid."""
-        if not request.received_cookies:
+        if "cookie" not in request.received:
             return None
         cookie = request.getCookie(cookie_name(request))
         if cookie is None or len(cookie) > MAX_CREDENTIAL:
@@ -209,9 +221,9 @@ class Authenticator:
         return kind != "token" or self.tokens.is_valid(principal.credential)
 
     def _by_header(self, request: Request) -> Principal | None:
-        headers = request.header_lines("authorization")
-        if not headers:
+        if "authorization" not in request.received:
             return None
+        headers = request.header_lines("authorization")
         scheme, _, rest = headers[0].partition(" ")
         token = ""  # nosec B105  # another scheme, or two headers: no choice is safe
         if len(headers) == 1 and scheme.lower() == "basic":

@@ -8,9 +8,9 @@ anything is done for it.
 Theory of operation: the timers of a connection
 ===============================================
 
-A connection has one timer, Twisted's C{setTimeout}, and C{_wait} says what it is for.
-Twisted restarts it with every byte; L{Channel.resetTimeout} does not, or a client that
-sends a byte a minute could hold its connection for ever (the attack called slowloris).
+A connection has one L{LazyTimer}, and C{_wait} says what it is for. No byte restarts
+it, or a client that sends a byte a minute could hold its connection for ever (the
+attack called slowloris).
 
 ========  ==================================  ==========================================
 wait      begins                              ends
@@ -18,7 +18,8 @@ wait      begins                              ends
 FIRST     when the connection is accepted,    with the first byte, which turns it into
           with C{header_timeout}              HEAD and does not restart it
 HEAD      with the first byte of a later      with the empty line after the headers
-          request, with C{header_timeout}
+          request that does not come in one
+          piece, with C{header_timeout}
 BODY      after a head that announces one,    with the last byte of the body
           with C{body_timeout}
 (no one)  when a request is whole             when its answer is; meanwhile the viewer's
@@ -46,33 +47,30 @@ lingers in its place. A connection that was never admitted lingers too, but at m
 L{LINGERING} of these at once, and none over TLS: in a flood the others are only reset.
 """
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any, NoReturn, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
-from twisted.web.http_headers import Headers
+from twisted.web.http import HTTPChannel
 
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import (
     Busy,
-    ExpectationUnknown,
     HeadersTooLarge,
+    HeaderValue,
     RequestMalformed,
     RequestTooSlow,
     ShellstreamError,
-    header_lines,
 )
 from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
-from .access_log import LoggedNames
+from .access_log import AccessLog
 from .connection_limits import (
     RETRY_AFTER,
     ConnectionLimiter,
@@ -81,8 +79,10 @@ from .connection_limits import (
     client_of,
 )
 from .immediate_write import write_now
-from .problem_details import PROBLEM, SERVER, problem
+from .lazy_timer import LazyTimer
+from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, refused
+from .response_head import response_head
 
 #: The most that a client may send ahead while an answer runs, in bytes.
 MAX_AHEAD = 1 << 14
@@ -102,31 +102,18 @@ LINGER = 5.0
 #: descriptor.
 LINGERING = 64
 
-#: The headers of every answer. They tell a browser not to show the answer in a page of
-#: another site, not to let such a page read it, and not to guess its type (Fetch, 3.7).
-FIXED_HEADERS = {
-    "Server": SERVER,
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-
-#: The policy of every answer that sets no other (CSP level 3): nothing in it is run.
-#: C{connect-src} lets a script of a browser's console, or of an extension, ask on.
-DEFAULT_POLICY = "default-src 'none'; connect-src 'self'; frame-ancestors 'self'"
-
-# One block of bytes each: Twisted takes five calls to set a header.
-_FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
-_FIXED_BLOCK = _FIXED.encode()
-_POLICY_LINE = f"Content-Security-Policy: {DEFAULT_POLICY}\r\n".encode()
-
 
 class ChannelRequest(Protocol):
     """What a connection needs of a request."""
 
-    requestHeaders: Headers
-    responseHeaders: Headers
+    response_headers: dict[str, HeaderValue]
     content: BytesIO
+
+    def receive_head(self, head: request_syntax.Head, size: int | None) -> None:
+        """The head is here; so large a body will come, or L{None} for chunks."""
+
+    def process(self) -> None:
+        """Answer the request: all of it is here."""
 
     def expect_body(self, size: int) -> None:
         """At least so many more bytes of the body will come."""
@@ -139,9 +126,10 @@ class SharedSite(Protocol):
     """What connections and requests need of L{server.site.Site}, which has the docs."""
 
     limits: HttpLimits
+    reactor: IReactorTime
     resource: Any  # access control, which imports this room
     record: Callable[[AuditEntry], object]
-    names: LoggedNames
+    access_log: AccessLog
     is_scarce: Callable[[int], bool]
     connections: ConnectionLimiter
     channels: "set[Channel]"
@@ -166,8 +154,11 @@ class Channel(HTTPChannel):
 
     site: SharedSite
     transport: Any  # each kind can half-close and abort; no one interface says so
-    _header_size = 0
-    _headers = 0
+    #: The whole head is the "line" of L{lineReceived}: one search finds its end, and
+    #: one pattern checks it.
+    delimiter = b"\r\n\r\n"
+    #: The C{Host} header that access control has allowed last.
+    allowed_host: str | None = None
     _held = 0  # bytes of a head that is not complete
     _wait = _Wait.FIRST
     _granted = 0.0
@@ -178,16 +169,14 @@ class Channel(HTTPChannel):
     _linger: IDelayedCall | None = None
     _next_request: IDelayedCall | None = None
 
-    # Twisted's own limits of these would answer without a problem document;
-    # lineReceived() enforces ours.
-    totalHeadersSize = maxHeaders = sys.maxsize
-
     @property
     def MAX_LENGTH(self) -> int:  # type: ignore[override]
         return self.site.limits.header_size
 
     def connectionMade(self) -> None:
+        self._timer = LazyTimer(self.site.reactor, self.timeoutConnection)
         super().connectionMade()
+        self._learn_addresses()
         _bottom(self.transport).bufferSize = READ_SIZE
         site = self.site
         scarce = hasattr(self.transport, "fileno") and site.is_scarce(
@@ -195,7 +184,7 @@ class Channel(HTTPChannel):
         )
         self._announced = announces_peer(self.transport)
         if not self._announced:
-            self._client = client_of(self.transport.getPeer())
+            self._client = client_of(self._peer)
         refusal = site.connections.admit(self._client, scarce=scarce)
         if refusal is None:
             site.channels.add(self)
@@ -209,6 +198,19 @@ class Channel(HTTPChannel):
             return
         site.lingering += 1
         self._refuse(refusal)
+
+    def _learn_addresses(self) -> None:
+        # A system call, and five of Python, which each request would make again.
+        self._peer: IAddress = self.transport.getPeer()
+        self._host: IAddress = self.transport.getHost()
+        #: The peer's host number: see L{host_of}.
+        self.peer_host = host_of(self._peer)
+
+    def getPeer(self) -> IAddress:
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        return self._host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._held:
@@ -231,35 +233,34 @@ class Channel(HTTPChannel):
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:
-        first = self._wait is _Wait.FIRST
-        if self._wait is _Wait.NEXT:
-            self._start_wait(_Wait.HEAD, self.site.limits.header_timeout)
-        elif first:
-            self._wait = _Wait.HEAD
         # The methods below raise a refusal to leave the parser wherever it is.
         try:
-            if first:
+            if self._wait is _Wait.FIRST:
+                self._wait = _Wait.HEAD
                 request_syntax.check_first_bytes(data)
-            super().dataReceived(data)
-            self._hold_head()
+            # Twisted's own dataReceived() would restart the timer.
+            LineReceiver.dataReceived(self, data)
+            waits = self.line_mode and not self.paused
+            if self._held or (waits and self._buffer):
+                self._hold_head(self._buffer if waits else b"")
         except ShellstreamError as error:
             self._refuse(error)
 
-    def _hold_head(self) -> None:
+    def _hold_head(self, data: bytes) -> None:
         """
         Count what is here of a head that is not complete.
 
         @raise Busy: if all of them take too much memory.
+        @raise RequestMalformed: if it cannot become a head.
         """
-        waits = self._wait is _Wait.HEAD and not self.paused
-        size = self._header_size + len(self._buffer) if waits else 0
-        more = max(0, size - FREE_HEAD) - self._held
-        if not more:
-            return
+        if data and self._wait is _Wait.NEXT:
+            self._start_wait(_Wait.HEAD, self.site.limits.header_timeout)
+        request_syntax.check_beginning(data)
+        more = max(0, len(data) - FREE_HEAD) - self._held
         quota, client = self.site.head_quota, self._client
         if more < 0:
             quota.release(client, -more)
-        elif not quota.acquire(client, more):
+        elif more and not quota.acquire(client, more):
             raise Busy("too many requests are not complete", RETRY_AFTER)
         self._held += more
 
@@ -269,7 +270,8 @@ class Channel(HTTPChannel):
         before the first byte for us. Returns whether the client may have it.
         """
         self._announced = False
-        client, connections = client_of(self.transport.getPeer()), self.site.connections
+        self._learn_addresses()
+        client, connections = client_of(self._peer), self.site.connections
         connections.release(self._client)
         refusal = connections.admit(client)
         if refusal is None:
@@ -291,77 +293,83 @@ class Channel(HTTPChannel):
             self.transport.abortConnection()
 
     def lineReceived(self, line: bytes) -> None:
-        if not line:
-            self._header_size = self._headers = 0
-        else:
-            if self._header_size:
-                self._headers += 1
-                request_syntax.check_field_line(line)
-            else:
-                line = request_syntax.check_request_line(line)
-            limits = self.site.limits
-            self._header_size += len(line)
-            if self._header_size > limits.header_size:
-                raise HeadersTooLarge(limits.header_size)
-            if self._headers > limits.headers:
-                raise HeadersTooLarge(limits.headers, "headers")
-        super().lineReceived(line)
+        limits = self.site.limits
+        head = request_syntax.parse_head(line, limits)
+        request: Any = self.requestFactory(self)  # a ChannelRequest
+        self.requests.append(request)
+        size: int | None = 0
+        if "content-length" in head.headers:
+            size = int(head.headers["content-length"][0])
+        elif "transfer-encoding" in head.headers:
+            size = None
+        self.persistent = head.persists
+        request.receive_head(head, size)
+        if size == 0:
+            self.allContentReceived()
+            return
+        # Were this renamed in Twisted, a test would fail.
+        name = b"Transfer-Encoding" if size is None else b"Content-Length"
+        value = b"chunked" if size is None else b"%d" % size
+        self._maybeChooseTransferDecoder(name, value)
+        if "expect" in head.headers and head.version == b"HTTP/1.1":
+            self._send100Continue()
+        self._granted = limits.body_timeout
+        self._start_wait(_Wait.BODY, self._granted)
+        self.setRawMode()
 
     def lineLengthExceeded(self, line: bytes) -> NoReturn:
         raise HeadersTooLarge(self.site.limits.header_size)
 
-    def allHeadersReceived(self) -> None:
-        headers = self.requests[-1].requestHeaders
-        request_syntax.check_head(self._version, headers)
-        for expectation in headers.getRawHeaders(b"expect", ()):
-            if expectation.lower() != b"100-continue":
-                raise ExpectationUnknown
-        super().allHeadersReceived()
-        if self.length != 0:
-            self._granted = self.site.limits.body_timeout
-            self._start_wait(_Wait.BODY, self._granted)
-
     def allContentReceived(self) -> None:
-        # Were this renamed in Twisted, a test would fail.
-        for line in getattr(self._transferDecoder, "_trailerHeaders", ()):
-            request_syntax.check_field_line(bytes(line))
-        # Twisted saves this, and starts it again once the request is answered.
-        self.timeOut = self.site.limits.idle_timeout  # type: ignore[assignment]
-        super().allContentReceived()
-
-    def checkPersistence(self, request: ChannelRequest, version: bytes) -> bool:
-        persists: bool = super().checkPersistence(request, version)
-        # Twisted finds only words that spaces separate, and not all fields
-        # (RFC 9110, 7.6.1).
-        if persists and b"close" in _members(request, b"connection"):
-            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            return False
-        return persists
+        if self._transferDecoder is not None:
+            # Were this renamed in Twisted, a test would fail.
+            trailers = getattr(self._transferDecoder, "_trailerHeaders", ())
+            request_syntax.parse_fields(b"\r\n".join(map(bytes, trailers)))
+            self._transferDecoder = None
+        self._timer.stop()
+        self._handlingRequest = True
+        self.setRawMode()  # what comes now is kept until this request is answered
+        self.requests[-1].process()
 
     def requestDone(self, request: ChannelRequest) -> None:
-        self._wait = _Wait.NEXT
+        # Twisted's own would restart a timer and the reading of the socket, which goes
+        # on, for each request.
+        del self.requests[0]
+        if not self.persistent:
+            self._start_wait(_Wait.CLOSE, self.site.limits.stall_timeout)
+            self.loseConnection()
+            return
+        self._handlingRequest = False
+        self._start_wait(_Wait.NEXT, self.site.limits.idle_timeout)
         # A client may send hundreds of requests in one packet. Each is answered in a
         # turn of its own, so that others are answered between them. Were the buffer
         # renamed in Twisted, a test would fail.
-        self.paused = True  # Twisted's parser stops before the next request
-        super().requestDone(request)
-        if not self.persistent:
-            self.paused = False
-            self._start_wait(_Wait.CLOSE, self.site.limits.stall_timeout)
-        elif not self._buffer:
-            self.paused = False
-        else:
+        data, self._dataBuffer = b"".join(self._dataBuffer), []
+        self.paused = bool(data or self._buffer)
+        self.setLineMode(data)
+        if self.paused:
             if len(self._buffer) > MAX_AHEAD:
                 self._networkProducer.pauseProducing()
             self._next_request = self.callLater(0, self._begin_next_request)
 
     def _begin_next_request(self) -> None:
         self.paused = False
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
         if self._linger is None:
             self._receive(b"")
 
-    def resetTimeout(self) -> None:
-        """Do nothing: a byte more earns no time."""
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._handlingRequest:
+            # It was paused before; what is sent ahead is bounded otherwise.
+            self._networkProducer.resumeProducing()
+
+    def setTimeout(self, period: float | None) -> None:
+        if period is None:
+            self._timer.cancel()
+        else:
+            self._timer.start(period)
 
     def timeoutConnection(self) -> None:
         match self._wait:
@@ -378,7 +386,7 @@ class Channel(HTTPChannel):
 
     def _start_wait(self, wait: _Wait, seconds: float) -> None:
         self._wait = wait
-        self.setTimeout(seconds)
+        self._timer.start(seconds)
 
     def _more_time(self) -> float:
         """The seconds that a growing body has earned beyond those granted."""
@@ -403,18 +411,17 @@ class Channel(HTTPChannel):
         self.setTimeout(None)
         body = problem(error)
         self.clearLineBuffer()
-        headers = Headers() if request is None else request.responseHeaders.copy()
-        for name, value in {
+        headers = {} if request is None else request.response_headers
+        headers = {
+            **headers,
             "Content-Type": PROBLEM.decode(),
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "Connection": "close",
             **error.headers,
-        }.items():
-            headers.setRawHeaders(name, header_lines(value))
-        phrase = HTTPStatus(error.status).phrase.encode()
-        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, phrase, headers)
-        self.write(body)
+        }
+        head = response_head("HTTP/1.1", error.status, headers)
+        write_now(self.transport, (head, body))
         self._linger = self.callLater(LINGER, self.transport.abortConnection)
         if self.isSecure():
             self.transport.lingers = True
@@ -422,27 +429,8 @@ class Channel(HTTPChannel):
         else:
             self.transport.loseWriteConnection()
 
-    def writeHeaders(
-        self, version: bytes, code: bytes, reason: bytes, headers: Headers
-    ) -> None:
-        """Write a response's head: its own headers, and L{FIXED_HEADERS}."""
-        head = [
-            b"%b %b %b\r\nDate: %b\r\n" % (version, code, reason, datetimeToString()),
-            _FIXED_BLOCK,
-        ]
-        if not headers.hasHeader(b"Content-Security-Policy"):
-            head.append(_POLICY_LINE)
-        for name, values in headers.getAllRawHeaders():
-            for value in values:
-                head.append(b"%b: %b\r\n" % (name, value))
-        head.append(b"\r\n")
-        self.write(b"".join(head))
-
     def write(self, data: bytes) -> None:
         write_now(self.transport, (data,))
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        write_now(self.transport, tuple(iovec))
 
 
 def _bottom(transport: Any) -> Any:
@@ -450,10 +438,3 @@ def _bottom(transport: Any) -> Any:
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
     return transport
-
-
-def _members(request: ChannelRequest, name: bytes) -> Iterable[bytes]:
-    """The members of a list header, in lower case."""
-    for value in request.requestHeaders.getRawHeaders(name, ()):
-        for member in value.split(b","):
-            yield member.strip().lower()

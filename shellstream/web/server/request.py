@@ -6,14 +6,12 @@ Resources raise errors; here an error becomes a problem document (RFC 9457).
 
 import re
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
 from twisted.web.server import Request as TwistedRequest
 
 from shellstream.model.errors import (
@@ -25,7 +23,6 @@ from shellstream.model.errors import (
     RunFailed,
     ShellstreamError,
     Unauthenticated,
-    header_lines,
 )
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import AuditEntry
@@ -37,10 +34,9 @@ from .channel import Channel, SharedSite
 from .connection_limits import RETRY_AFTER, client_of
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
-from .refusal_audit import host_of, refused
-
-#: A target in absolute form: for proxies, but servers take it too (RFC 9112, 3.2.2).
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)/?(.*)", re.S)
+from .refusal_audit import refused
+from .request_syntax import Head, HeaderValues
+from .response_head import response_head
 
 #: Where input for a run goes. Its body may be larger than others.
 _STDIN = re.compile(rb"/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
@@ -55,12 +51,12 @@ MAX_COOKIES = 300
 #: The header in which a script of our page sends the CSRF token, or that it has none.
 CSRF_HEADER = "shellstream-csrf"
 
-#: The request headers that the access log shows.
-_LOGGED = (b"referer", b"user-agent")
+#: The codes of responses that have no content (RFC 9110, 6.4.1).
+_NO_CONTENT = (204, 304)
 
 #: Shared empty containers; they save about 1 kB for each idle viewer. They must never
 #: be mutated.
-_NO_HEADERS, _NO_FIELDS, _NO_ITEMS = Headers(), dict[Any, Any](), list[Any]()
+_NO_HEADERS, _NO_ITEMS = dict[Any, Any](), list[Any]()
 
 
 class InternalError(ShellstreamError):
@@ -87,6 +83,10 @@ class Request(TwistedRequest):
     """
     A request with a bounded body, whose failures are problem documents.
 
+    @ivar received: its headers. Twisted's own C{requestHeaders}, and what sets the
+        headers of a response there, are not used: each costs ten calls a header.
+    @ivar response_headers: the headers of the response, by their names as they are
+        written. L{response_head} adds those that every response has.
     @ivar address: where the client is, as far as a trusted proxy says.
     @ivar context: the answers of access control, once it has identified the caller.
     @ivar disconnected: whether the client has left.
@@ -105,7 +105,10 @@ class Request(TwistedRequest):
     on_disconnect: Callable[[], object] | None = None
     # Defaults are here, not in each instance: with more than 30 attributes of their own
     # the instances' dictionaries share no keys, and each viewer costs 1 kB more.
-    _logged: tuple[bytes | None, ...] | None = None  # once it is streamed
+    received: HeaderValues = _NO_HEADERS
+    response_headers: dict[str, HeaderValue] = _NO_HEADERS
+    _logged: tuple[str, ...] | None = None  # once it is streamed
+    _has_content = True
     _is_input = False
     _held = 0
     _released = False
@@ -117,56 +120,67 @@ class Request(TwistedRequest):
         return None if context is None else context.runs.caller
 
     def header(self, name: str) -> str | None:
-        """A header of the request; the last, if there are several."""
-        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"))
-        return None if lines is None else _text(lines[-1])
+        """A header of the request, by its name in lower case; the last of several."""
+        values = self.received.get(name)
+        return None if values is None else _text(values[-1])
 
     def header_lines(self, name: str) -> list[str]:
         """All headers of a name."""
-        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), ())
-        return [_text(each) for each in lines]
+        values = self.received.get(name)
+        return [] if values is None else [_text(each) for each in values]
+
+    def getHeader(self, key: Any) -> Any:
+        # Twisted's getPassword() calls it.
+        values = self.received.get(key.decode("ascii").lower())
+        return None if values is None else values[-1].encode("latin-1")
+
+    def getCookie(self, key: bytes) -> bytes | None:
+        lines = self.received.get("cookie", ())
+        # A cookie takes a microsecond, and 16,000 fit into a header.
+        if sum(line.count(";") for line in lines) > MAX_COOKIES:
+            return None
+        cookies = (each.lstrip() for line in lines for each in line.split(";"))
+        name = f"{key.decode('ascii')}="
+        found = [each[len(name) :] for each in cookies if each.startswith(name)]
+        return found[-1].encode("latin-1") if found else None
 
     @property
     def content_type(self) -> str:
         """The media type of the body, with its parameters; empty if it is not told."""
         return self.header("content-type") or ""
 
-    def logged_headers(self) -> tuple[bytes | None, ...]:
+    def logged_headers(self) -> tuple[str, ...]:
         """The referrer and the user agent, which are still known at the end."""
-        return self._logged or tuple(map(self.getHeader, _LOGGED))
+        if self._logged is not None:
+            return self._logged
+        none, received = ("-",), self.received
+        return (received.get("referer", none)[-1], received.get("user-agent", none)[-1])
 
     # The body, as it comes.
 
-    def parseCookies(self) -> None:
-        lines = self.requestHeaders.getRawHeaders(b"cookie", ())
-        # Twisted takes 2 microseconds for each, and 16,000 fit into a header.
-        if sum(line.count(b";") for line in lines) <= MAX_COOKIES:
-            super().parseCookies()
+    def receive_head(self, head: Head, size: int | None) -> None:
+        """
+        Take in the head, and decide whether the body may come.
 
-    def gotLength(self, length: int | None) -> None:
+        @param size: of the body, in bytes; L{None} if it comes in chunks.
+        @raise ShellstreamError: if it may not.
+        """
         self.site = self.channel.site
         self.content = BytesIO()
-        # Twisted tells the target only with the body. Were this renamed in Twisted, a
-        # test would fail.
-        self._set_target(self.channel._command, self.channel._path)
-        if length != 0:
-            self._check_coding()
-        self._is_input = _STDIN.fullmatch(self.uri) is not None
-        if length != 0 or self._is_input:
-            self.site.resource.authorize_body(self, is_input=self._is_input)
-        self.expect_body(length or 0)
-
-    def _set_target(self, method: bytes, target: bytes) -> None:
-        if target[:1] != b"/":
-            absolute = _ABSOLUTE.fullmatch(target)
-            assert absolute is not None, "check_request_line() lets nothing else in"
-            # Whatever Host says (RFC 9112, 3.2.2).
-            self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
-            target = b"/" + absolute[2]
-        self.method, self.uri, self.path = method, target, target.partition(b"?")[0]
-        self.prepath = []
+        self.received, self.response_headers = head.headers, {}
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path = self.uri.partition(b"?")[0]
         segments = self.path[1:].split(b"/", MAX_SEGMENTS)
         self.postpath = [unquote_to_bytes(each) for each in segments]
+        if not head.persists and head.version == b"HTTP/1.1":
+            self.response_headers["Connection"] = "close"
+        if size != 0:
+            self._check_coding()
+        self._is_input = _STDIN.fullmatch(self.uri) is not None
+        if size != 0 or self._is_input:
+            self.site.resource.authorize_body(self, is_input=self._is_input)
+        if size:
+            self.expect_body(size)
 
     def _check_coding(self) -> None:
         """@raise ContentCodingUnsupported: if the body is compressed."""
@@ -218,11 +232,8 @@ class Request(TwistedRequest):
             self._released = True
             self.site.viewers -= 1
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # Twisted's own also parses the query and forms of several parts: those of
-        # strangers too, and resources read the query for themselves.
+    def process(self) -> None:
         self.content.seek(0)
-        self.clientproto = version
         try:
             self.site.resource.render(self)
         except Exception:  # noqa: BLE001  # InternalError tells of any
@@ -258,7 +269,7 @@ class Request(TwistedRequest):
         headers = error.headers
         if isinstance(error, Unauthenticated) and self._is_of_script:
             headers = error.without_basic()
-        self.set_status(error.status)
+        self.setResponseCode(error.status)
         self.set_headers(headers)
         self.respond(PROBLEM, problem(error))
         return reason
@@ -279,7 +290,7 @@ class Request(TwistedRequest):
 
     def refusal(self, error: ShellstreamError) -> AuditEntry:
         """A refusal of this request, for the audit."""
-        address = self.address or host_of(self.getClientAddress())
+        address = self.address or self.channel.peer_host
         asked = ""
         if self.uri:
             path = self._masked_target.partition("?")[0]
@@ -288,25 +299,20 @@ class Request(TwistedRequest):
 
     @property
     def _masked_target(self) -> str:
-        return self.site.names.target(self.uri.decode("latin-1"))
-
-    def set_status(self, status: int) -> None:
-        """Set the status code and its phrase (RFC 9110, 15)."""
-        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
+        return self.site.access_log.names.target(self.uri.decode("latin-1"))
 
     def set_headers(self, headers: Mapping[str, HeaderValue]) -> None:
         """Set headers of the response."""
-        for name, value in headers.items():
-            self.responseHeaders.setRawHeaders(name, header_lines(value))
+        self.response_headers.update(headers)
 
     def respond(
         self, media_type: bytes, body: bytes, cache_control: str = "no-store"
     ) -> None:
         """Send a whole response."""
-        headers = self.responseHeaders
-        headers.setRawHeaders(b"content-type", (media_type,))
-        headers.setRawHeaders(b"content-length", (b"%d" % len(body),))
-        headers.setRawHeaders(b"cache-control", (cache_control.encode(),))
+        headers = self.response_headers
+        headers["Content-Type"] = media_type.decode("ascii")
+        headers["Content-Length"] = str(len(body))
+        headers["Cache-Control"] = cache_control
         self.write(body)
         self.finish()
 
@@ -327,20 +333,42 @@ class Request(TwistedRequest):
         self.site.viewers += 1
         # The head of the request would be half of what an idle viewer costs.
         self._logged = self.logged_headers()
-        self.requestHeaders = self.responseHeaders = _NO_HEADERS
+        self.received = self.response_headers = _NO_HEADERS
         self.content.close()
         self._release_body()
-        self.received_cookies = _NO_FIELDS
-        self.prepath = self.postpath = self.cookies = _NO_ITEMS
+        self.postpath = self.cookies = _NO_ITEMS
 
     def write(self, data: bytes) -> None:
-        """Write a piece of the response; once it is streamed, at once."""
-        if self._logged is None:
-            super().write(data)
-        elif data and not self.disconnected:
+        """Write a piece of the response at once; the first one behind the head."""
+        if self.disconnected:
+            return
+        parts: tuple[bytes, ...] = ()
+        if not self.startedWriting:
+            parts = (self._begin_response(),)
+        if data and self._has_content:
             self.sentLength += len(data)
-            framed = (b"%x\r\n" % len(data), data, b"\r\n")
-            write_now(self.channel.transport, framed if self.chunked else (data,))
+            if self.chunked:
+                parts = (*parts, b"%x\r\n" % len(data), data, b"\r\n")
+            else:
+                parts = (*parts, data)
+        if parts:
+            write_now(self.channel.transport, parts)
+
+    def _begin_response(self) -> bytes:
+        """The head of the response."""
+        self.startedWriting = 1
+        headers = self.response_headers
+        self._has_content = self.method != b"HEAD" and self.code not in _NO_CONTENT
+        if (
+            self._has_content
+            and self.clientproto == b"HTTP/1.1"
+            and "Content-Length" not in headers
+        ):
+            headers["Transfer-Encoding"] = "chunked"
+            self.chunked = 1
+        if self.cookies:
+            headers["Set-Cookie"] = tuple(each.decode() for each in self.cookies)
+        return response_head(self.clientproto.decode("ascii"), self.code, headers)
 
     def finish_with_trailers(self, trailers: Mapping[str, str]) -> None:
         """Finish a streamed response; C{trailers} need chunks (RFC 9112, 7.1.2)."""
@@ -363,9 +391,11 @@ class Request(TwistedRequest):
         self.channel.transport.abortConnection()
 
 
-def _text(value: bytes) -> str:
-    """A header's value, of any encoding (RFC 9110, 5.5): Twisted takes UTF-8 alone."""
+def _text(value: str) -> str:
+    """A header's value, of any encoding (RFC 9110, 5.5): UTF-8 if it can be."""
+    if value.isascii():
+        return value
     try:
-        return value.decode("utf-8")
+        return value.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
-        return value.decode("latin-1")
+        return value

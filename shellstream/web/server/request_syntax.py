@@ -7,17 +7,22 @@ read in two ways is refused, also where HTTP lets a server repair it (RFC 9112, 
 """
 
 import re
+from typing import NamedTuple
 
-from twisted.web.http_headers import Headers
-
-from shellstream.model.errors import RequestMalformed, SpeaksTLS
+from shellstream.config.http_limits import HttpLimits
+from shellstream.model.errors import (
+    ExpectationUnknown,
+    HeadersTooLarge,
+    RequestMalformed,
+    SpeaksTLS,
+)
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 #: Method, target and version. A target is a path, or a whole URL, as proxies send it.
 #: Other forms are for proxies, or for no resource at all (RFC 9112, 3.2).
 _REQUEST = re.compile(
-    rb"%b (?:/[!-~]*|(?i:https?)://[^/?#\x00-\x20\x7f-\xff]+(?:[/?][!-~]*)?) "
+    rb"(%b) (?:(/[!-~]*)|(?i:https?)://([^/?#\x00-\x20\x7f-\xff]+)([/?][!-~]*)?) "
     rb"HTTP/1\.([0-9])" % _TOKEN
 )
 
@@ -28,10 +33,31 @@ _FIRST = re.compile(rb"[\r\n]|" + _TOKEN)
 _HANDSHAKE = b"\x16"
 
 #: Without line folding, and without bytes that some take for the line's end.
-_FIELD = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN)
+_FIELD = rb"%b:[\t\x20-\x7e\x80-\xff]*+" % _TOKEN
+_FIELDS = re.compile(rb"(?:%b(?:\r\n%b)*+)?+" % (_FIELD, _FIELD))
+_NAME_AND_VALUE = re.compile(r"([^:\r\n]+):([^\r]*)")
 
 #: More digits than anybody needs, and fewer than L{int} refuses.
-_LENGTH = re.compile(rb"[^:]*:[\t ]*[0-9]{1,100}[\t ]*")
+_LENGTH = re.compile("[0-9]{1,100}")
+
+#: Values by name in lower case, without the space around them. Bytes that are not ASCII
+#: are decoded as Latin-1, as WSGI has them (PEP 3333).
+HeaderValues = dict[str, list[str]]
+
+
+class Head(NamedTuple):
+    """
+    The head of a request.
+
+    @ivar target: a path, and a query if there is one.
+    @ivar persists: whether the client may send another request behind this one.
+    """
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: HeaderValues
+    persists: bool
 
 
 def check_first_bytes(data: bytes) -> None:
@@ -48,41 +74,100 @@ def check_first_bytes(data: bytes) -> None:
         raise RequestMalformed("its first byte begins no METHOD")
 
 
-def check_request_line(line: bytes) -> bytes:
-    """
-    The request line, of a version that is spoken here.
-
-    @raise RequestMalformed: if this is not a request line of HTTP/1.
-    """
+def match_request_line(line: bytes) -> re.Match[bytes]:
+    """@raise RequestMalformed: if this is not a request line of HTTP/1."""
     match = _REQUEST.fullmatch(line)
     if match is None:
         raise RequestMalformed(
             "its first line is no METHOD /PATH HTTP/1.1 in visible ASCII"
         )
-    # A later minor version is understood as the latest one known (RFC 9110, 2.5).
-    return line if match[1] in b"01" else line[:-1] + b"1"
+    return match
 
 
-def check_field_line(line: bytes) -> None:
-    """@raise RequestMalformed: if this is not a header, or a trailer."""
-    if _FIELD.fullmatch(line) is None:
+def parse_fields(lines: bytes) -> HeaderValues:
+    """
+    Parse the lines of headers, or of trailers.
+
+    @raise RequestMalformed: if one of them is not a header.
+    """
+    if _FIELDS.fullmatch(lines) is None:
         raise RequestMalformed(
             "a header is no NAME: VALUE in one line, without control characters"
         )
-    if line[:15].lower() == b"content-length:" and _LENGTH.fullmatch(line) is None:
-        raise RequestMalformed("its Content-Length is no number")
+    found: HeaderValues = {}
+    for name, value in _NAME_AND_VALUE.findall(lines.decode("latin-1")):
+        name = name.lower()
+        if name in found:
+            found[name].append(value.strip(" \t"))
+        else:
+            found[name] = [value.strip(" \t")]
+    if "content-length" in found:
+        for length in found["content-length"]:
+            if _LENGTH.fullmatch(length) is None:
+                raise RequestMalformed("its Content-Length is no number")
+    return found
 
 
-def check_head(version: bytes, headers: Headers) -> None:
-    """@raise RequestMalformed: if these headers, each correct, contradict others."""
-    hosts = len(headers.getRawHeaders(b"host", ()))
-    if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
+def check_beginning(data: bytes) -> None:
+    """
+    Check a head that is not complete.
+
+    @raise RequestMalformed: if its first line is here, and no request line.
+    """
+    first, end, _ = data.removeprefix(b"\r\n").partition(b"\r\n")
+    if end:
+        match_request_line(first)
+
+
+def parse_head(data: bytes, limits: HttpLimits) -> Head:
+    """
+    Parse the head of a request.
+
+    @param data: all of it but the empty line at its end. One empty line before it is
+        ignored (RFC 9112, 2.2).
+    @raise HeadersTooLarge: if it has too many headers.
+    @raise RequestMalformed: if it is no head, or can be read in two ways.
+    @raise ExpectationUnknown: if the client expects what nobody promises here.
+    """
+    first, _, lines = data.removeprefix(b"\r\n").partition(b"\r\n")
+    method, path, host, rest, minor = match_request_line(first).groups()
+    if lines.count(b"\r\n") >= limits.headers:
+        raise HeadersTooLarge(limits.headers, "headers")
+    headers = parse_fields(lines)
+    # A later minor version is understood as the latest one known (RFC 9110, 2.5).
+    is_old = minor == b"0"
+    _check_headers(headers, is_old=is_old)
+    if path is None:  # Whatever Host says (RFC 9112, 3.2.2).
+        headers["host"] = [host.decode("ascii")]
+        path = b"/" + (rest or b"").removeprefix(b"/")
+    # Without Connection: keep-alive, which HTTP/1.0 did not have.
+    persists = not is_old and not ("connection" in headers and _closes(headers))
+    return Head(method, path, b"HTTP/1.0" if is_old else b"HTTP/1.1", headers, persists)
+
+
+def _check_headers(headers: HeaderValues, *, is_old: bool) -> None:
+    """
+    @raise RequestMalformed: if these headers, each correct, contradict others.
+    @raise ExpectationUnknown: see L{parse_head}.
+    """
+    hosts = len(headers.get("host", ()))
+    if hosts > 1 or (hosts == 0 and not is_old):
         raise RequestMalformed(f"it has {hosts} Host headers in place of one")
-    lengths = headers.getRawHeaders(b"content-length", ())
-    codings = headers.getRawHeaders(b"transfer-encoding", ())
+    lengths = headers.get("content-length", [])
+    codings = headers.get("transfer-encoding", [])
     if len(lengths) + len(codings) > 1:
         raise RequestMalformed("it says more than once how long its body is")
-    if codings and codings[0].lower() != b"chunked":
+    if codings and codings[0].lower() != "chunked":
         raise RequestMalformed("its Transfer-Encoding is not chunked")
-    if codings and version == b"HTTP/1.0":
+    if codings and is_old:
         raise RequestMalformed("HTTP/1.0 knows no Transfer-Encoding")
+    if "expect" in headers:
+        for expectation in headers["expect"]:
+            if expectation.lower() != "100-continue":
+                raise ExpectationUnknown
+
+
+def _closes(headers: HeaderValues) -> bool:
+    """Whether a member of C{Connection} is C{close} (RFC 9110, 7.6.1)."""
+    members = ",".join(headers["connection"]).split(",")
+    return any(each.strip().lower() == "close" for each in members)

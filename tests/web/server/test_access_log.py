@@ -1,16 +1,19 @@
 """Tests for L{shellstream.web.server.access_log}."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.loader import Config
 from shellstream.web.openapi.document import document
 from shellstream.web.server.access_log import (
     FIELDS,
+    FLUSH_DELAY,
     MAX_FIELD,
     WORDS,
     LoggedNames,
@@ -144,7 +147,7 @@ class LineTests(WebTestCase):
         self.site.log = self.log  # type: ignore[method-assign]
 
     def log(self, request) -> None:
-        self.lines.append(self.site._logFormatter("", request) + "\n")
+        self.lines.append(self.site.access_log.line(request) + "\n")
 
     def test_line(self) -> None:
         """A line has the client, the request, the address and the result."""
@@ -197,3 +200,26 @@ class LineTests(WebTestCase):
         for line in self.lines:
             self.assertRegex(line, rf"\A{LINE}\Z")
             self.assertTrue(line.isascii() and line[:-1].isprintable(), line)
+
+    def test_together(self) -> None:
+        """Lines of a moment are one entry of the log, and none is lost at the end."""
+        self.serve(self.config)
+        self.site.startFactory()
+        with capturedLogs() as logged:
+            for _ in range(3):
+                self.ask("GET", "/commands")
+            self.assertEqual(logged, [])
+            self.clock.advance(FLUSH_DELAY)
+            self.assertEqual(self.written(logged), [3])
+            self.ask("GET", "/commands")
+            self.site.stopFactory()
+            self.assertEqual(self.written(logged), [3, 1])
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def written(self, logged: Sequence[LogEvent]) -> list[int]:
+        """How many lines each entry has."""
+        texts = [formatEvent(each) for each in logged]
+        for text in texts:
+            self.assertRegex(f"{text}\n", rf"\A(?:{LINE})+\Z")
+        return [text.count("\n") + 1 for text in texts]

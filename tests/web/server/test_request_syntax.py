@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 
 from shellstream.config.command import Command
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
     RequestMalformed,
@@ -107,7 +107,7 @@ class SmugglingTests(SyntaxTestCase):
         for name, words in (
             ("no Host", "it has 0 Host headers"),
             ("field: another Host", "it has 2 Host headers"),
-            ("CL.TE", "header, or how its body is framed"),
+            ("CL.TE", "it says more than once how long its body is"),
             ("coding: identity", "Transfer-Encoding is not chunked"),
             ("TE of HTTP/1.0", "HTTP/1.0 knows no Transfer-Encoding"),
             ("field: folded", "a header is no NAME: VALUE in one line"),
@@ -197,14 +197,15 @@ class LineTests(SynchronousTestCase):
         if begin == "http://x" and b"#" in rest:
             visible = visible and not re.match(rb"[^/?]*#", rest)
         line = method + b" " + begin.encode() + rest + b" HTTP/1.1"
-        self.assertEqual(accepts(request_syntax.check_request_line, line), visible)
+        self.assertEqual(accepts(request_syntax.match_request_line, line), visible)
 
     @given(TOKEN, st.binary())
     def test_value(self, name: bytes, value: bytes) -> None:
         """A header's value has no control characters but tabs."""
+        assume(b"\r\n" not in value)
         clean = not any(byte in CONTROLS and byte != 9 for byte in value)
         line = name + b":" + value
-        self.assertEqual(accepts(request_syntax.check_field_line, line), clean)
+        self.assertEqual(accepts(request_syntax.parse_fields, line), clean)
 
     @given(st.binary(max_size=20))
     def test_name(self, name: bytes) -> None:
@@ -215,7 +216,7 @@ class LineTests(SynchronousTestCase):
             for byte in name
         )
         line = name + b": 1"
-        self.assertEqual(accepts(request_syntax.check_field_line, line), token)
+        self.assertEqual(accepts(request_syntax.parse_fields, line), token)
 
     @given(st.text("0123456789+-_ x", max_size=110).map(str.encode))
     def test_length(self, value: bytes) -> None:
@@ -223,7 +224,7 @@ class LineTests(SynchronousTestCase):
         digits = value.strip(b" ")
         clear = digits.isdigit() and len(digits) <= 100
         line = b"CONTENT-length:" + value
-        self.assertEqual(accepts(request_syntax.check_field_line, line), clear)
+        self.assertEqual(accepts(request_syntax.parse_fields, line), clear)
 
     @given(
         st.lists(st.just(b"5"), max_size=2),
@@ -234,9 +235,9 @@ class LineTests(SynchronousTestCase):
         self, lengths: list[bytes], codings: list[bytes], version: bytes
     ) -> None:
         """A head has at most one length, or one known coding, and not both."""
-        headers = Headers(
-            {b"host": [b"x"], b"content-length": lengths, b"transfer-encoding": codings}
-        )
+        fields = [b"Content-Length: " + each for each in lengths]
+        fields += [b"Transfer-Encoding: " + each for each in codings]
+        head = b"\r\n".join([b"POST / " + version, b"Host: x", *fields])
         known = codings in ([b"chunked"], [b"Chunked"]) and version == b"HTTP/1.1"
         clear = len(lengths) <= 1 if not codings else known and not lengths
-        self.assertEqual(accepts(request_syntax.check_head, version, headers), clear)
+        self.assertEqual(accepts(request_syntax.parse_head, head, HttpLimits()), clear)
