@@ -52,12 +52,14 @@ class Format(ABC):
     @cvar read_size: about how much output to pass to C{output} at a time, in bytes.
         The result is then less than 128 KiB, however far the output swells.
     @cvar pings: whether a silent stream is kept open by C{ping}.
+    @cvar verbatim: whether output is the bytes themselves.
     """
 
     name: ClassVar[str]
     content_type: ClassVar[str]
     read_size: ClassVar[int]
     pings: ClassVar[bool] = True
+    verbatim: ClassVar[bool] = False
 
     @property
     def media_type(self) -> str:
@@ -119,6 +121,7 @@ class Plain(Format):
     content_type = "text/plain; charset=utf-8"
     read_size = 64 * 1024
     pings = False
+    verbatim = True
 
     def output(
         self,

@@ -94,6 +94,7 @@ class OutputLog:
         however large it is, since live viewers must see it.
     @ivar written: the offset after the newest byte.
     @ivar end: the offset after the newest byte that may be read.
+    @ivar newest: the newest chunk, if all of it may be read.
     @ivar closed: whether C{end} is final.
     @ivar storage_error: the first error of the storage. After a failed write the
         log goes on in memory, and the storage is still read while no byte is missing
@@ -109,16 +110,14 @@ class OutputLog:
     _report: Callable[[Exception], None] = lambda error: None
     written: int = field(init=False)
     end: int = field(init=False)
+    newest: Chunk | None = field(default=None, init=False)
     closed: bool = field(default=False, init=False)
     storage_error: Exception | None = field(default=None, init=False)
     storage_closed: bool = field(default=False, init=False)
     _readable: LogStorage | None = field(init=False)  # the storage, while of use
     _write_failed: bool = field(default=False, init=False)
     _chunks: list[Chunk] = field(factory=list, init=False)
-    # Costs are cumulative, so that bisect finds how many chunks have to go.
-    _costs: list[int] = field(factory=list, init=False)  # up to and with each chunk
-    _total_cost: int = field(default=0, init=False)
-    _evicted_cost: int = field(default=0, init=False)
+    _cost: int = field(default=0, init=False)  # of these chunks
     _subscribers: "dict[_Subscription, None]" = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -154,7 +153,7 @@ class OutputLog:
     def stored(self) -> int:
         """The size of the storage in bytes; without one, of what is in memory."""
         if self._storage is None:
-            return self._total_cost - self._evicted_cost
+            return self._cost
         return self._storage.stored
 
     def append(self, stream: Stream, time: int, data: bytes) -> None:
@@ -166,6 +165,7 @@ class OutputLog:
         assert not self.closed, "append after close"
         if not data:
             return
+        size = len(data)
         chunk = Chunk(self.written, stream, time, data)
         if self._readable is not None and not self._write_failed:
             try:
@@ -175,11 +175,10 @@ class OutputLog:
                 self._write_failed = True
         # Into memory even if the storage has it: live viewers share this very object.
         self._chunks.append(chunk)
-        self._total_cost += len(data) + OVERHEAD
-        self._costs.append(self._total_cost)
-        self.written += len(data)
-        if self._total_cost - self._evicted_cost > self.capacity:
-            excess = self._excess_chunks(self._total_cost)
+        self._cost += size + OVERHEAD
+        self.written += size
+        if self._cost > self.capacity:
+            excess = self._excess_chunks(self._cost)
             self._evict(min(excess, len(self._chunks) - 1))
         if (
             self._write_failed
@@ -188,6 +187,7 @@ class OutputLog:
         ):
             self._readable = None  # from here on bytes are missing between the two
         if not self._publish_later:
+            self.newest = chunk
             self.end = self.written
             self._wake()
 
@@ -219,9 +219,9 @@ class OutputLog:
         @raise OffsetGone: if those bytes were dropped, were never written, or cannot
             be read any more.
         """
-        published = self.end == self.written
-        if published and self._chunks and self._chunks[-1].offset == offset:
-            return self._chunks[-1:]  # the usual case: a viewer that keeps up
+        newest = self.newest
+        if newest is not None and newest.offset == offset:
+            return [newest]  # a viewer that keeps up
         if self._memory_start() <= offset < self.end:
             chunks = self._read_memory(offset, size)
         elif not self.start <= offset <= self.end:
@@ -242,7 +242,7 @@ class OutputLog:
 
         @return: the lowest offset that is certainly kept after that append.
         """
-        excess = self._excess_chunks(self._total_cost + size + OVERHEAD)
+        excess = self._excess_chunks(self._cost + size + OVERHEAD)
         kept = self._chunks[excess - 1].end if excess else self._memory_start()
         if self._readable is None:
             return kept
@@ -311,14 +311,22 @@ class OutputLog:
     def _excess_chunks(self, total: int) -> int:
         """How many of the oldest chunks do not fit if all together cost C{total}."""
         excess = total - self.capacity
-        if excess <= self._evicted_cost:
+        if excess <= 0:
             return 0
-        return min(bisect_left(self._costs, excess) + 1, len(self._costs))
+        counts = range(1, len(self._chunks))
+        return min(
+            bisect_left(counts, excess, key=self._cost_of) + 1, len(self._chunks)
+        )
+
+    def _cost_of(self, count: int) -> int:
+        """What so many of the oldest chunks cost together."""
+        chunks = self._chunks
+        return chunks[count - 1].end - chunks[0].offset + count * OVERHEAD
 
     def _evict(self, count: int) -> None:
         if count:
-            self._evicted_cost = self._costs[count - 1]
-            del self._chunks[:count], self._costs[:count]
+            self._cost -= self._cost_of(count)
+            del self._chunks[:count]
 
     def _wake(self) -> None:
         # A copy: a subscriber may leave, or a new one join, while others are woken.
@@ -341,6 +349,7 @@ class OutputLog:
             self._storage_failed(error)
         if self._readable is not None and not self._write_failed:
             self._evict(len(self._chunks))  # all of it can be read from there
+            self.newest = None
         self._readable = None
 
 

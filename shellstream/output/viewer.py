@@ -114,6 +114,7 @@ class Viewer:
     _run: IRun = field(init=False)
     _format: Format = field(init=False)
     _until: int | None = field(init=False)
+    _verbatim: bool = field(init=False)  # whether it gets each chunk as it is
     _paused: bool = field(default=False, init=False)
     _last_write: float = field(default=0.0, init=False)
     _ping_timer: IDelayedCall | None = field(default=None, init=False)
@@ -127,12 +128,12 @@ class Viewer:
         self._until = self.options.until
         if self._until is None and not self.options.follow:
             self._until = self._run.log.end  # what is written later was not asked for
+        whole = self._until is None and self.options.only is None
+        self._verbatim = whole and self._format.verbatim
 
     def start(self) -> None:
         """Send what is there already, then follow the log."""
-        self._unsubscribe = self._run.log.subscribe(
-            self._send_available, self._send_later
-        )
+        self._unsubscribe = self._run.log.subscribe(self._woken, self._send_later)
         if self.options.follow:
             self._run.attach(self)
         if self._format.pings:
@@ -169,6 +170,28 @@ class Viewer:
                     call.cancel()
             self._run.detach(self)
             unsubscribe()
+
+    def _woken(self) -> None:
+        """
+        There is more in the log. Nearly always that is one chunk, which goes to the
+        consumer as it is: the rest of this class is for all other cases.
+        """
+        log = self._run.log
+        newest = log.newest
+        if (
+            newest is None
+            or newest.offset != self.offset
+            or not self._verbatim
+            or self._paused
+            or self._continuation is not None
+        ):
+            self._send_available()
+            return
+        self.offset = log.end  # before the write, which may call us back
+        try:
+            self._consumer.write(newest.data)
+        except Exception:  # noqa: BLE001  # other viewers and the run go on
+            self._broke()
 
     def _send_available(self) -> None:
         try:

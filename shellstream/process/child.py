@@ -32,6 +32,9 @@ from .run_processes import RunProcesses
 _ON_SIGCHLD: dict[int, Any] = reapProcessHandlers
 
 
+_STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
+
+
 class ChildObserver(Protocol):
     """The run that a child belongs to, as the child sees it."""
 
@@ -57,11 +60,8 @@ class ChildProtocol(ProcessProtocol):
         self._clock = clock
         self._linger: IDelayedCall | None = None
 
-    def outReceived(self, data: bytes) -> None:
-        self._run.output(Stream.STDOUT, data)
-
-    def errReceived(self, data: bytes) -> None:
-        self._run.output(Stream.STDERR, data)
+    def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N803
+        self._run.output(_STREAMS[childFD], data)
 
     def inConnectionLost(self) -> None:
         self._run.input_lost()

@@ -128,7 +128,8 @@ class OutputPipe(ReadDescriptor):
             self._read_failed(error)
             return
         self._failures = 0
-        self.owed -= len(data)
+        if self.owed:
+            self.owed -= len(data)
         if data:
             self._owner.protocol.childDataReceived(self._number, data)
         if not data or (self.closing and self.owed <= 0):
@@ -163,8 +164,9 @@ class OutputPipe(ReadDescriptor):
 
         @raise BlockingIOError: if there are none now.
         """
-        data = os.read(self._fd, self._size)
-        if len(data) == self._size < READ_SIZE:
+        size = self._size
+        data = os.read(self._fd, size)
+        if size < READ_SIZE and len(data) == size:
             self._widen()
         return data
 

@@ -154,6 +154,7 @@ class Run:
     _kills: int = field(default=0, init=False)
     _gone: bool = field(default=False, init=False)  # at the last look after KILL
     _awaits_viewers: bool = field(default=True, init=False)
+    _notes_output: bool = field(default=False, init=False)
     _last_output: float = field(default=0.0, init=False)
     _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
 
@@ -219,6 +220,7 @@ class Run:
         if limits.timeout is not None:
             self._set_timer("timeout", limits.timeout, self.cancel, Reason.TIMEOUT)
         if limits.idle_timeout is not None:
+            self._notes_output = True
             self._last_output = self._clock.seconds()
             self._set_timer("idle", limits.idle_timeout, self._maybe_idle)
 
@@ -356,6 +358,9 @@ class Run:
 
     @_guarded
     def apply_backpressure(self) -> None:
+        self._apply_backpressure()
+
+    def _apply_backpressure(self) -> None:
         """
         Read the child's output, or leave it unread so that the child has to wait.
 
@@ -369,11 +374,12 @@ class Run:
         paused = log.written - log.end > UNSYNCED
         if self._awaits_viewers and not paused:
             if self._lossless or self._lossy:
-                behind = [each for each in self._lossless if each.offset < log.end]
-                # A viewer that has all gets the next chunk before any is dropped.
-                if behind:
-                    start = log.reserve(READ_SIZE)
-                    paused = any(each.offset < start for each in behind)
+                start: int | None = None
+                for each in self._lossless:
+                    # One that has all gets the next chunk before any is dropped.
+                    if each.offset < log.end:
+                        start = log.reserve(READ_SIZE) if start is None else start
+                        paused = paused or each.offset < start
             elif on_full is OnFull.DROP_OLDEST:
                 pass
             elif log.reserve(READ_SIZE) > log.start:
@@ -385,13 +391,18 @@ class Run:
             self._last_output = self._clock.seconds()
             (self._child.pause if paused else self._child.resume)()
 
-    @_guarded
     def output(self, stream: Stream, data: bytes) -> None:
         """The child wrote something."""
-        self._last_output = self._clock.seconds()
-        self.log.append(stream, self._wall(), data)
-        self._sync()
-        self.apply_backpressure()
+        try:  # as L{_guarded} does, without a call more for each chunk
+            if self._notes_output:
+                self._last_output = self._clock.seconds()
+            log = self.log
+            log.append(stream, self._wall(), data)
+            if log.written > log.end:
+                self._sync()
+            self._apply_backpressure()
+        except Exception:  # noqa: BLE001
+            self.broke()
 
     @_guarded
     def finished(self, status: ExitStatus) -> None:

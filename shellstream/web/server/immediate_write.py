@@ -7,7 +7,6 @@ it can be asked directly; what it does not take goes the usual way, so that orde
 bounds, producers and errors stay Twisted's own.
 """
 
-import socket
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import ITransport
@@ -20,29 +19,26 @@ def write_now(transport: ITransport, parts: Sequence[bytes]) -> None:
 
     A transport that is no plain socket, such as TLS, gets an ordinary write.
     """
-    if isinstance(transport, Connection) and _keeps_nothing(transport):
-        parts = _send(transport.socket, parts)
-    if parts:
-        transport.writeSequence(parts)
-
-
-def _keeps_nothing(transport: Connection) -> bool:
     # The two buffers of FileDescriptor, and all that its doWrite() heeds.
-    return not (
+    if isinstance(transport, Connection) and not (
         transport.dataBuffer
         or transport._tempDataBuffer
         or transport.disconnecting
         or transport._writeDisconnecting
         or not transport.connected
-    )
+    ):
+        try:
+            sent = transport.socket.sendmsg(parts)
+        except OSError:  # full, or gone: the transport finds out, and copes
+            sent = 0
+        if sent == sum(map(len, parts)):
+            return
+        parts = _rest(parts, sent)
+    transport.writeSequence(parts)
 
 
-def _send(connection: socket.socket, parts: Sequence[bytes]) -> Sequence[bytes]:
-    """What is left to send."""
-    try:
-        sent = connection.sendmsg(parts)
-    except OSError:  # full, or gone: the transport finds out, and copes
-        return parts
+def _rest(parts: Sequence[bytes], sent: int) -> Sequence[bytes]:
+    """What is left of them behind the first C{sent} bytes."""
     for index, part in enumerate(parts):
         if sent < len(part):
             return [part[sent:], *parts[index + 1 :]]

@@ -346,9 +346,10 @@ class Request(TwistedRequest):
         if not self.startedWriting:
             parts = (self._begin_response(),)
         if data and self._has_content:
-            self.sentLength += len(data)
+            size = len(data)
+            self.sentLength += size
             if self.chunked:
-                parts = (*parts, b"%x\r\n" % len(data), data, b"\r\n")
+                parts = (*parts, b"%x\r\n" % size, data, b"\r\n")
             else:
                 parts = (*parts, data)
         if parts:
