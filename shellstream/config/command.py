@@ -110,6 +110,18 @@ class Command:
         shared=False,
     )
     description: str = setting("One line for clients.", string, "", shared=False)
+    heading: str = setting(
+        "The heading below which the page for browsers lists it.",
+        string,
+        "",
+        shared=False,
+    )
+    confirm: str = setting(
+        "A question that the page for browsers asks before it starts the command.",
+        string,
+        "",
+        shared=False,
+    )
     get: bool = setting(
         "Whether `GET /stream/NAME` may run it, not only POST; it always runs the "
         "default command.",

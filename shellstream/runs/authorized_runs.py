@@ -48,9 +48,12 @@ class AuthorizedRuns:
         """
         @raise Forbidden: if there is no run to which the caller may do this.
         """
-        principal = self.caller.principal
-        if decide(principal, action) is not Verdict.ALLOWED:
-            raise Forbidden(principal.name, action.value)
+        if not self.can(action):
+            raise Forbidden(self.caller.principal.name, action.value)
+
+    def can(self, action: Action) -> bool:
+        """Whether there may be a run to which the caller may do this."""
+        return decide(self.caller.principal, action) is Verdict.ALLOWED
 
     def allows(self, action: Action, command: str, owner: str | None = None) -> bool:
         """Whether the caller may do this to a command, or to a run of it."""

@@ -40,11 +40,12 @@ def root(
     @param record: puts an entry into the audit.
     """
     responder = OutputResponder(clock)
-    tree = Index()
+    events = Events(runs.events, responder)
+    tree = Index(responder, events.position)
     tree.putChild(b"stream", Stream(responder))
     tree.putChild(b"commands", Commands())
     tree.putChild(b"runs", Runs(responder))
-    tree.putChild(b"events", Events(runs.events, responder))
+    tree.putChild(b"events", events)
     tree.putChild(b"doctor", Doctor(responder, clock, now))
     tree.putChild(b"healthz", Health(clock))
     tree.putChild(b"openapi.json", OpenApi(authenticator))

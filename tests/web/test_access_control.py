@@ -104,7 +104,7 @@ class ListedOriginTests(AuthenticationTestCase):
         for version in ("HTTP/1.0", "HTTP/1.1"):
             reply = Connection(self.site).ask("OPTIONS", "/", version=version)
             self.assertEqual(reply.status, 204)
-            self.assertEqual(reply.headers["allow"], "GET, HEAD, OPTIONS")
+            self.assertEqual(reply.headers["allow"], "GET, HEAD, POST, OPTIONS")
         for path in ("/runs", "/stream/echo", "/nothing"):
             self.assertEqual(Connection(self.site).ask("OPTIONS", path).status, 401)
         token = self.tokens.make("alice")

@@ -26,7 +26,7 @@ def references(reply: Reply) -> Iterator[str]:
     media_type = reply.headers.get("content-type", "")
     if media_type.startswith(HTML):
         found = map(unescape, _ATTRIBUTE.findall(reply.body.decode()))
-        yield from (each for each in found if not each.startswith("#"))
+        yield from filter(None, (each.partition("#")[0] for each in found))
     elif media_type == "application/json":
         yield from _members(json.loads(reply.body))
 

@@ -21,8 +21,9 @@ _MEDIA_TYPES = {
     ".svg": b"image/svg+xml",
 }
 
-#: How a script names another one of ours.
-_IMPORT = re.compile(r'"\./([\w-]+\.js)"')
+#: How a script names another one of ours. One that it imports from the start has no
+#: parenthesis before it.
+_IMPORT = re.compile(r'(\(?)"\./([\w-]+\.js)"')
 
 
 @frozen
@@ -31,7 +32,7 @@ class Asset:
     A file that pages refer to.
 
     @ivar name: its name with the hash in it, as C{console.0123456789.css}.
-    @ivar imports: the files that it imports, without their hashes.
+    @ivar imports: the files that it imports from the start, without their hashes.
     """
 
     name: str
@@ -45,9 +46,10 @@ def asset(file: str) -> Asset:
     """The asset of a file, by its name without the hash."""
     path = _FOLDER / file
     text = path.read_text("utf-8")
-    imports = list(dict.fromkeys(_IMPORT.findall(text)))
+    found = _IMPORT.findall(text)
+    imports = [other for later, other in found if not later]
     # No script may import itself by way of others: there would be no hash of it.
-    text = _IMPORT.sub(lambda match: f'"./{asset(match[1]).name}"', text)
+    text = _IMPORT.sub(lambda match: f'{match[1]}"./{asset(match[2]).name}"', text)
     body = text.encode()
     name = f"{path.stem}.{sha256(body).hexdigest()[:10]}{path.suffix}"
     return Asset(name, _MEDIA_TYPES[path.suffix], body, imports)

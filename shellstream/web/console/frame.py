@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from attrs import frozen
-from twisted.web.template import Tag, flattenString, tags
+from twisted.web.template import Flattenable, Tag, flattenString, tags
 
 from shellstream.model.events import Reason, State, rfc3339, utc
 from shellstream.model.run_record import RunRecord, signal_name
@@ -52,8 +52,9 @@ class Frame:
 def render(
     frame: Frame,
     title: str,
-    *content: Tag | str,
+    *content: Flattenable,
     script: str = "",
+    styles: Sequence[str] = ("console.css",),
     icon: str = "icon.svg",
     **attributes: str,
 ) -> bytes:
@@ -61,6 +62,7 @@ def render(
     A whole page.
 
     @param script: the file of its module.
+    @param styles: the files of its style sheets.
     @param attributes: of the element C{main}.
     """
     page = tags.html(
@@ -71,7 +73,7 @@ def render(
             tags.meta(name="csrf-token", content=frame.csrf_token or ""),
             tags.title(title),
             tags.link(rel="icon", type="image/svg+xml", href=frame.url(icon)),
-            tags.link(rel="stylesheet", href=frame.url("console.css")),
+            *(tags.link(rel="stylesheet", href=frame.url(each)) for each in styles),
             *_scripts(frame, script),
         ),
         tags.body(
@@ -82,9 +84,14 @@ def render(
         lang="en",
         **{"data-root": frame.root or "./"},
     )
+    return b"<!DOCTYPE html>\n" + to_html(page)
+
+
+def to_html(element: Flattenable) -> bytes:
+    """An element as HTML."""
     found: list[bytes] = []
-    flattenString(None, page).addCallback(found.append)
-    return b"<!DOCTYPE html>\n" + found[0]
+    flattenString(None, element).addCallback(found.append)
+    return found[0]
 
 
 def _scripts(frame: Frame, script: str) -> Sequence[Tag]:
@@ -104,8 +111,15 @@ def _header(frame: Frame) -> Tag:
     if frame.csrf_token is not None:
         button = tags.button("Log out", type="submit", class_="quiet")
         shown.append(frame.form(f"{frame.root}logout", button, id="logout"))
-    brand = tags.a("shellstream", href=frame.root or "./", class_="brand")
-    return tags.header(brand, *shown)
+    top = frame.root or "./"
+    return tags.header(
+        tags.a("shellstream", href=top, class_="brand"),
+        tags.nav(
+            tags.a("Commands", href=f"{top}#commands"),
+            tags.a("Runs", href=f"{top}#runs"),
+        ),
+        *shown,
+    )
 
 
 @frozen
@@ -159,8 +173,13 @@ def look_of(record: RunRecord) -> Look:
 def badge(record: RunRecord) -> Tag:
     """The state of a run: icon, colour and words."""
     look = look_of(record)
-    icon = tags.span(class_="icon", **{"aria-hidden": "true"})
-    return tags.span(icon, tags.span(look.words), class_=f"badge {look.kind}")
+    words = tags.span(look.words, class_="words")
+    return tags.span(icon(), words, class_=f"badge {look.kind}")
+
+
+def icon() -> Tag:
+    """The place of an icon, which the style sheet draws."""
+    return tags.span(class_="icon", **{"aria-hidden": "true"})
 
 
 def moment(time: int) -> Tag:
@@ -185,8 +204,3 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
     return f"{whole // 86400} d {whole % 86400 // 3600:02} h"
-
-
-def params(record: RunRecord) -> str:
-    """The parameters of a run in one line; secret ones are masked."""
-    return "  ".join(f"{name}={value}" for name, value in record.params.items())

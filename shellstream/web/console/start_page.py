@@ -1,58 +1,175 @@
-"""The page at C{/}: every command as a form."""
+"""The page at C{/}: every command with its form, and the runs beside them."""
 
-from twisted.web.template import Tag, tags
+from collections.abc import Mapping, Sequence
 
-from shellstream.config.command import Command
-from shellstream.config.loader import Config
-from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
+from attrs import frozen
+from twisted.web.template import Comment, Tag, tags
 
-from .frame import Frame, render
+from shellstream.model.run_record import RunRecord
+
+from .frame import Frame, Look, duration, icon, look_of, moment, render, to_html
+
+#: The most characters of a run's parameters that a list shows.
+MAX_PARAMS = 200
+
+#: The owner of runs that is not shown: where nobody had to log in.
+ANONYMOUS = "anonymous"
+
+#: The choices of the filter by state, and what they say.
+SHOWN = {
+    "": "All states",
+    "running": "Running",
+    "queued": "Queued",
+    "success": "Succeeded",
+    "failure": "Did not succeed",
+}
 
 
-def start_page(frame: Frame, config: Config) -> bytes:
-    """The page for all commands of a configuration."""
-    forms = [_form(frame, command) for command in config.commands.values()]
-    return render(frame, "shellstream", tags.div(*forms), script="console.js")
+@frozen
+class RunList:
+    """
+    The runs beside the commands.
+
+    @ivar rows: each as L{run_row} makes it.
+    @ivar fields: what they were chosen by: C{text}, C{command} and C{show}.
+    @ivar older: the query of the page for the runs before these, if there are any.
+    @ivar position: the id of the last event before they were read.
+    """
+
+    rows: Sequence[bytes]
+    fields: Mapping[str, str]
+    older: str | None
+    position: str
 
 
-def _form(frame: Frame, command: Command) -> Tag:
-    return frame.form(
-        f"{frame.root}stream/{command.name}",
-        tags.h2(command.name),
-        tags.p(command.description),
-        *map(_field, command.params.values()),
-        tags.button("Run", type="submit"),
+def start_page(
+    frame: Frame, names: Sequence[str], entries: Sequence[bytes], runs: RunList | None
+) -> bytes:
+    """
+    The page at C{/}.
+
+    @param names: of the commands that the caller may run.
+    @param entries: what the list has of these: see L{forms.entry}.
+    @param runs: L{None} if the caller may see no runs.
+    """
+    listed: list[Tag] = [
+        tags.h1("Commands and runs", class_="hidden"),
+        tags.section(
+            tags.h2("Commands", id="commands-title"),
+            Comment("commands")
+            if names
+            else tags.p("There is no command that you may run.", class_="soft"),
+            id="commands",
+            **{"aria-labelledby": "commands-title"},
+        ),
+    ]
+    if runs is not None:
+        listed.append(_runs(frame, names, runs))
+    page = render(frame, "shellstream", *listed, script="start.js", class_="start")
+    # Texts are escaped, so that none looks like one of these.
+    page = page.replace(b"<!--commands-->", b"".join(entries), 1)
+    rows = b"".join(runs.rows) if runs else b""
+    return page.replace(b"<!--rows-->", rows, 1)
+
+
+def _runs(frame: Frame, names: Sequence[str], runs: RunList) -> Tag:
+    text = tags.input(
+        type="search",
+        name="text",
+        value=runs.fields.get("text", ""),
+        placeholder="Search",
+        **{"aria-label": "Search in commands, parameters and owners"},
+    )
+    some = {"": "All commands", **{name: name for name in names}}
+    filters = tags.form(
+        text,
+        _select("command", "Command", some, runs.fields.get("command", "")),
+        _select("show", "State", SHOWN, runs.fields.get("show", "")),
+        tags.noscript(tags.button("Filter", type="submit", class_="quiet")),
+        method="get",
+        action=frame.root or "./",
+        id="filters",
+        role="search",
+    )
+    older = tags.a("Older runs", href=runs.older or "", id="older")
+    older(class_="button quiet")
+    return tags.section(
+        tags.h2("Runs", id="runs-title"),
+        tags.p(id="connection", role="status", class_="soft"),
+        filters,
+        tags.ol(Comment("rows"), id="rows"),
+        tags.p("No such run.", id="nothing", class_="soft", **_hidden(bool(runs.rows))),
+        older if runs.older else older(hidden=""),
+        Tag("template")(_row("", "", Look("", ""), row_id=""), id="row"),
+        id="runs",
+        **{"aria-labelledby": "runs-title", "data-events": runs.position},
     )
 
 
-def _field(parameter: Parameter) -> Tag:
-    known = {"name": parameter.name, "title": parameter.description}
-    match parameter:
-        case Parameter(secret=True):
-            control = tags.input(type="password", autocomplete="off", **known)
-        case String(choices=choices) if choices is not None:
-            control = _select(known, choices, parameter.default)
-        case Boolean():
-            control = _select(known, ("true", "false"), parameter.default)
-        case Integer() | Number():
-            step = "1" if isinstance(parameter, Integer) else "any"
-            control = tags.input(type="number", step=step, **known)
-            for bound in ("min", "max"):
-                if (value := getattr(parameter, bound)) is not None:
-                    control(**{bound: str(value)})
-            control(value=parameter.default or "")
-        case _:
-            control = tags.input(type="text", value=parameter.default or "", **known)
-    if parameter.default is None:
-        control(required="")
-    return tags.label(parameter.name, " ", control)
+def _hidden(hidden: bool) -> Mapping[str, str]:
+    return {"hidden": ""} if hidden else {}
 
 
-def _select(
-    known: dict[str, str], choices: tuple[str, ...], default: str | None
-) -> Tag:
-    options = [tags.option(choice, value=choice) for choice in choices]
-    for choice, option in zip(choices, options, strict=True):
-        if choice == default:
+def _select(name: str, label: str, options: Mapping[str, str], chosen: str) -> Tag:
+    # The runs may be of a command that is there no more.
+    options = {chosen: chosen, **options} if chosen not in options else options
+    listed = [tags.option(text, value=value) for value, text in options.items()]
+    for value, option in zip(options, listed, strict=True):
+        if value == chosen:
             option(selected="")
-    return tags.select(*options, **known)
+    return tags.select(*listed, name=name, **{"aria-label": label})
+
+
+def run_row(root: str, record: RunRecord) -> bytes:
+    """
+    One run in the list; C{runs.js} fills a row in the same way.
+
+    @param root: the relative reference from the page to the root.
+    """
+    params = "  ".join(f"{name}={value}" for name, value in record.params.items())
+    took = ""
+    if record.started is not None and record.ended is not None:
+        took = duration((record.ended - record.started) / 1_000_000)
+    row = _row(
+        f"{root}runs/{record.id}",
+        record.command,
+        look_of(record),
+        row_id=f"run-{record.id}",
+        params=params[:MAX_PARAMS],
+        owner="" if record.principal == ANONYMOUS else record.principal,
+        created=moment(record.created),
+        took=took,
+    )
+    started = "" if record.started is None else str(record.started // 1000)
+    return to_html(row(**{"data-started": started}))
+
+
+def _row(
+    target: str,
+    command: str,
+    look: Look,
+    *,
+    row_id: str,
+    params: str = "",
+    owner: str = "",
+    created: Tag | None = None,
+    took: str = "",
+) -> Tag:
+    badge = tags.span(
+        icon(), tags.span(look.words, class_="words"), class_=f"badge {look.kind}"
+    )
+    return tags.li(
+        tags.a(
+            badge,
+            tags.span(
+                tags.span(command, class_="name"),
+                tags.span(params, class_="params"),
+                class_="what",
+            ),
+            tags.span(owner, class_="owner"),
+            tags.span(created or tags.time(), class_="age"),
+            tags.span(took, class_="took"),
+            href=target,
+        ),
+        id=row_id,
+    )

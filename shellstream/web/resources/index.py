@@ -1,33 +1,64 @@
 """C{/} and C{/commands}: the console, the index and the commands."""
 
+from collections.abc import Callable
+from urllib.parse import urlencode
+
 from twisted.web.resource import Resource as TwistedResource
 
 from shellstream import __version__
 from shellstream.config.command import Command
-from shellstream.web.console.start_page import start_page
+from shellstream.config.parameters import Boolean
+from shellstream.model.errors import (
+    Forbidden,
+    ParametersRefused,
+    RefusedParameter,
+    RunUnknown,
+    ShellstreamError,
+)
+from shellstream.model.events import OnDisconnect
+from shellstream.runs.interfaces import RunRequest
+from shellstream.security.authorization import Action
+from shellstream.web.console.forms import CONFIRMED, Attempt, by_heading, entry
+from shellstream.web.console.frame import CSRF_FIELD
+from shellstream.web.console.start_page import RunList, run_row, start_page
 from shellstream.web.server.request import Request
 
 from .base import VARY, Resource, requires, respond_json, to_root
-from .pages import frame_of, respond_with_page, wants_page
+from .pages import frame_of, respond_see_other, respond_with_page, wants_page
+from .query import Query, query_of
+from .request_params import Params, from_body, from_query
+from .run_list import Choice
+from .run_output import OutputResponder
+
+#: How many fields of forms are made in one turn of the reactor: about 10 ms.
+FIELDS_PER_TURN = 50
 
 
 class Index(Resource):
-    """C{/}: the console for a browser, an index in JSON for the rest."""
+    """
+    C{/}: the page for a browser, an index in JSON for the rest.
+
+    @param position: returns the id of the last event.
+    """
+
+    def __init__(self, responder: OutputResponder, position: Callable[[], str]) -> None:
+        super().__init__()
+        self._responder = responder
+        self._position = position
 
     @requires()
-    def render_GET(self, request: Request) -> None:
-        context = request.context
+    async def render_GET(self, request: Request) -> None:
         request.set_headers({"Vary": VARY})
         if wants_page(request):
-            page = start_page(frame_of(request), context.runs.config)
-            respond_with_page(request, page)
+            name, attempt = await _repeated(request)
+            await self._respond_page(request, name, attempt)
             return
         # A script takes it after a login. Pages of other sites send no cookie.
-        session = context.session
+        session = request.context.session
         index = {
             "name": "shellstream",
             "version": __version__,
-            "default": context.runs.config.default,
+            "default": request.context.runs.config.default,
             "stream": "stream",
             "commands": "commands",
             "runs": "runs",
@@ -35,9 +66,121 @@ class Index(Resource):
             "doctor": "doctor",
             "healthz": "healthz",
             "openapi": "openapi.json",
-            **({} if session is None else {"csrf_token": session.csrf_token}),
+            "csrf_token": None if session is None else session.csrf_token,
         }
         respond_json(request, index)
+
+    @requires(Action.RUN)
+    async def render_POST(self, request: Request) -> None:
+        """Start a run by a form of the page, which needs no script."""
+        query = Query.of(request, "start")
+        query.validate()
+        command = request.context.runs.config.command(query.text("start"))
+        body = from_body(request.content_type, request.content.getvalue())
+        sent = _of_form(command, body)
+        try:
+            if command.confirm and (CONFIRMED, "true") not in body:
+                raise ParametersRefused([RefusedParameter(CONFIRMED, command.confirm)])
+            wanted = RunRequest(command, sent, OnDisconnect.KEEP)
+            run, _ = await request.context.runs.submit(wanted)
+        except ShellstreamError as error:
+            if not wants_page(request):
+                raise
+            request.record_refusal(error)
+            request.setResponseCode(error.status)
+            request.set_headers(error.headers)
+            attempt = _failed(command, sent, error)
+            await self._respond_page(request, command.name, attempt)
+            return
+        respond_see_other(request, f"runs/{run.record.id}")
+
+    async def _respond_page(
+        self, request: Request, name: str | None, attempt: Attempt | None
+    ) -> None:
+        """
+        Respond with the page.
+
+        @param name: the command whose form is open, with C{attempt} in it.
+        """
+        frame, runs = frame_of(request), request.context.runs
+        chosen = await self._read_runs(request) if runs.can(Action.READ) else None
+        entries: list[bytes] = []
+        commands, heading, fields = runs.config.commands, "", 0
+        for command in by_heading(commands.values()):
+            new = command.heading if command.heading != heading else ""
+            heading = command.heading
+            form = attempt if command.name == name else None
+            entries.append(entry(frame, command, new, form))
+            fields += 1 + len(command.params)
+            if fields > FIELDS_PER_TURN:
+                fields = 0
+                await self._responder.turns.turn()
+        if not request.disconnected:
+            page = start_page(frame, list(commands), entries, chosen)
+            respond_with_page(request, page)
+
+    async def _read_runs(self, request: Request) -> RunList:
+        """The runs that the query of the page chooses."""
+        position, root = self._position(), to_root(request)
+        query = Query.of(request, "text", "command", "show", "after", "start", "again")
+        fields = {name: query.text(name) or "" for name in ("text", "command", "show")}
+        choice = Choice.of_page(query)
+        rows, last = await choice.read(
+            request.context.runs, lambda record: run_row(root, record)
+        )
+        known = {name: value for name, value in fields.items() if value}
+        older = None if last is None else f"?{urlencode({**known, 'after': last})}#runs"
+        return RunList(rows, fields, older, position)
+
+
+async def _repeated(request: Request) -> tuple[str | None, Attempt | None]:
+    """The command and the values of the run that a page shall start again, if any."""
+    again = dict(from_query(query_of(request))).get("again")
+    if again is None:
+        return None, None
+    try:
+        record = (await request.context.runs.find(str(again))).record
+    except (Forbidden, RunUnknown):
+        return None, None
+    return record.command, Attempt(record.params)
+
+
+def _of_form(command: Command, body: Params) -> Params:
+    """
+    The parameters in the body of a form: a box that is not ticked sends nothing, a
+    field that nobody filled in an empty text.
+    """
+    ours = (CSRF_FIELD, CONFIRMED)
+    sent = [
+        (name, value)
+        for name, value in body
+        if name not in ours and (value or name not in command.required)
+    ]
+    names = {name for name, _ in sent}
+    for each in command.params.values():
+        if isinstance(each, Boolean) and each.name not in names:
+            sent.append((each.name, "false"))
+    # HTML ends the lines of a text with CR LF.
+    return [
+        (name, value.replace("\r\n", "\n") if isinstance(value, str) else value)
+        for name, value in sent
+    ]
+
+
+def _failed(command: Command, sent: Params, error: ShellstreamError) -> Attempt:
+    """A form that is shown again, as it was sent, with what is wrong."""
+    values = {
+        name: str(value)
+        for name, value in sent
+        if name in command.params and not command.params[name].secret
+    }
+    if not isinstance(error, ParametersRefused):
+        return Attempt(values, message=str(error))
+    errors = {each.name: each.detail for each in error.refused}
+    # Such as the question that was not answered.
+    others = [each.detail for each in error.refused if each.name not in command.params]
+    message = "; ".join(others) or "The run was not started: see the fields above."
+    return Attempt(values, errors, message)
 
 
 class Commands(Resource):
@@ -85,6 +228,8 @@ def to_document(command: Command, by_get: bool, root: str = "") -> dict[str, obj
     return {
         "name": command.name,
         "description": command.description,
+        "heading": command.heading,
+        "confirm": command.confirm,
         "stream": f"{root}stream/{command.name}",
         "methods": ["GET", "POST"] if by_get else ["POST"],
         "stdin": command.stdin,

@@ -3,15 +3,19 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
+from shellstream.model.checks import json_integer
 from shellstream.model.errors import (
     MAX_SHOWN,
     UNKNOWN_NAME,
     BodyMalformed,
     MediaTypeUnsupported,
+    ParametersRefused,
     RefusedParameter,
 )
+from shellstream.model.run_input import MAX_SIDE, TERM, Tty
 
 #: The most parameters that a request may carry; far above what a command has.
 MAX_FIELDS = 200
@@ -24,6 +28,9 @@ MAX_DEPTH = 8
 _BRACKET = re.compile(
     r'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+"?+)*+(?:([\[{])|([\]}]))', re.DOTALL
 )
+
+#: What the size of a terminal has.
+_SIDES = ("rows", "columns")
 
 #: Names and values as they were sent, repeats included.
 Params = list[tuple[str, object]]
@@ -152,6 +159,57 @@ def unknown_members(
         RefusedParameter(f"{within}{name[:MAX_SHOWN]}", why, UNKNOWN_NAME)
         for name in names
     ]
+
+
+def tty_of(wish: object, refusals: list[RefusedParameter]) -> Tty | None:
+    """
+    The terminal of a new run: C{true}, or an object with its size and type.
+
+    @param refusals: what does not fit is added to these.
+    """
+    if isinstance(wish, bool):
+        return Tty() if wish else None
+    if not isinstance(wish, JsonPairs):
+        why = 'must be true, false or {"rows": 24, "columns": 80, "term": "xterm"}'
+        refusals.append(RefusedParameter("tty", why))
+        return None
+    members: dict[str, Any] = dict(wish)
+    found = _take_sizes(members, "tty.")
+    found += unknown_members(members, (*_SIDES, "term"), "tty.")
+    term = members.get("term", "xterm")
+    if not isinstance(term, str) or not re.fullmatch(TERM, term, re.ASCII):
+        why = "must be a terminal's type, such as xterm"
+        found.append(RefusedParameter("tty.term", why))
+    if len(members) < len(wish):
+        found.append(RefusedParameter("tty", "has a member twice"))
+    refusals += found
+    return None if found else Tty(**members)
+
+
+def size_of(body: dict[str, Any]) -> tuple[int, int]:
+    """
+    The rows and columns that a terminal shall have.
+
+    @raise ParametersRefused: naming every member that does not fit.
+    """
+    absent = [each for each in _SIDES if each not in body]
+    refusals = [RefusedParameter(each, "is required") for each in absent]
+    refusals += _take_sizes(body) + unknown_members(body, _SIDES)
+    if refusals:
+        raise ParametersRefused(refusals)
+    return body["rows"], body["columns"]
+
+
+def _take_sizes(body: dict[str, Any], within: str = "") -> list[RefusedParameter]:
+    """Make the sides in a body integers, and refuse those that do not fit."""
+    why = f"must be an integer from 1 to {MAX_SIDE}"
+    refusals = []
+    for name in _SIDES:
+        if name in body:
+            side = body[name] = json_integer(body[name])
+            if side is None or not 1 <= side <= MAX_SIDE:
+                refusals.append(RefusedParameter(f"{within}{name}", why))
+    return refusals
 
 
 class JsonPairs(list[tuple[str, object]]):

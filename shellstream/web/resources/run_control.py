@@ -14,8 +14,7 @@ from shellstream.web.server.request import Request
 
 from .base import Resource, requires, respond_json, to_root
 from .query import MAX_OFFSET, Query
-from .request_params import from_json, unknown_members
-from .terminal_size import size_of
+from .request_params import from_json, size_of, unknown_members
 
 
 def respond_run(request: Request, run: IRun) -> None:

@@ -140,6 +140,10 @@ class Events(Resource):
         self._run = _EventsRun(record, events)
         self._responder = responder
 
+    def position(self) -> str:
+        """The id of the last event."""
+        return f"{self._run.log.end}@{self._boot}"
+
     @requires(Action.READ)
     def render_GET(self, request: Request) -> None:
         query = Query.of(request, LAST_EVENT_ID)

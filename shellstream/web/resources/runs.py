@@ -1,11 +1,6 @@
 """C{/runs}: start a run that needs no viewer, and list runs."""
 
-import json
-import re
-from collections.abc import Sequence
-from urllib.parse import urlencode
-
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource as TwistedResource
 from zope.interface import implementer
@@ -16,10 +11,9 @@ from shellstream.model.errors import (
     PathNotFound,
     RefusedParameter,
 )
-from shellstream.model.events import OnDisconnect, Outcome, State
-from shellstream.model.run_record import RunQuery, to_document
+from shellstream.model.events import OnDisconnect
+from shellstream.model.run_record import to_document
 from shellstream.output.interfaces import IRun, IViewer
-from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
 from shellstream.web.console.run_page import run_page
@@ -27,40 +21,22 @@ from shellstream.web.server.problem_details import json_line
 from shellstream.web.server.request import Request
 
 from .base import (
-    JSON,
     VARY,
     Resource,
     requires,
-    respond_document,
     respond_json,
     to_root,
 )
 from .pages import frame_of, respond_with_page, wants_page
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
-from .request_params import JsonPairs, from_json, unknown_members
+from .request_params import JsonPairs, from_json, tty_of, unknown_members
 from .run_control import CONTROLS, respond_run
+from .run_list import respond_list
 from .run_output import Output, OutputResponder
-from .terminal_size import tty_of
-
-#: How many runs a page holds by default, and at most.
-PAGE, MAX_PAGE = 50, 1000
-
-#: How many runs are looked up and written in one turn of the reactor. The parameters of
-#: a run may be 64 KiB.
-BATCH = 25
-
-#: The size of a page after which it has no more runs, whatever the client asks for, in
-#: bytes.
-MAX_PAGE_SIZE = 1 << 20
-
-#: The highest exit code (wait(2)).
-MAX_CODE = 255
 
 #: The members of a request for a run.
 _MEMBERS = ("command", "params", "stdin", "tty", "on_disconnect")
-
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 def key_of(request: Request) -> str | None:
@@ -96,35 +72,7 @@ class Runs(Resource):
 
     @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
-        query = Query.of(
-            request, "state", "outcome", "code", "command", "limit", "after"
-        )
-        state, outcome = query.one_of("state", State), query.one_of("outcome", Outcome)
-        code = query.number("code", 0, MAX_CODE)
-        limit = query.number("limit", 1, MAX_PAGE) or PAGE
-        after = query.text("after")
-        if after is not None and not _ID.fullmatch(after):
-            query.refuse("after", "must be the id of a run")
-        query.validate()
-        command = query.text("command")
-        root, following = to_root(request), None
-        query_of_page = RunQuery(
-            limit, after, state, command, outcome=outcome, code=code
-        )
-        page, last = await _read_page(request.context.runs, query_of_page, root)
-        if last is not None:
-            fields = {
-                "state": state.value if state else None,
-                "outcome": outcome.value if outcome else None,
-                "code": None if code is None else str(code),
-                "command": command,
-                "limit": str(limit),
-                "after": last,
-            }
-            known = {name: value for name, value in fields.items() if value is not None}
-            following = f"{root}runs?{urlencode(known)}"
-            request.set_headers({"Link": f'<{following}>; rel="next"'})
-        respond_document(request, JSON, _page_document(page, following))
+        await respond_list(request)
 
     @requires(Action.RUN)
     async def render_POST(self, request: Request) -> None:
@@ -148,42 +96,6 @@ class Runs(Resource):
         seen = runs.allows(Action.READ, record.command, record.principal)
         document = to_document(record, root) if seen else {"id": record.id}
         respond_json(request, document)
-
-
-async def _read_page(
-    runs: AuthorizedRuns, query: RunQuery, root: str
-) -> tuple[list[str], str | None]:
-    """
-    The runs of a page as JSON, and the id of the last one if more follow.
-
-    @param root: the way from the address of the page to that of C{/}.
-    A page may have fewer runs than were asked for: it ends at L{MAX_PAGE_SIZE}.
-    """
-    page: list[str] = []
-    size, last = 0, query.after
-    while True:
-        some = min(BATCH, query.limit - len(page))
-        # One more tells whether another follows.
-        batch = await runs.page(evolve(query, limit=some + 1, after=last))
-        for record in batch[:some]:
-            if size > MAX_PAGE_SIZE:
-                return page, last
-            page.append(json.dumps(to_document(record, root), indent=2))
-            size += len(page[-1])
-            last = record.id
-        if len(batch) <= some:
-            return page, None
-        if len(page) == query.limit:
-            return page, last
-
-
-def _page_document(page: Sequence[str], following: str | None) -> bytes:
-    """A page that reads well in a terminal."""
-    # Within a string of JSON a line end is escaped: these are between members.
-    runs = ",\n".join(page).replace("\n", "\n    ")
-    listed = f"[\n    {runs}\n  ]" if page else "[]"
-    document = f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}\n'
-    return document.encode()
 
 
 @implementer(IViewer)

@@ -48,7 +48,7 @@ FIELDS = frozenset(
     {
         *("after", "code", "command", "count", "eof", "follow", "format", "gap"),
         *("idle", "interval", "lastEventId", "limit", "lines", "lossless", "offset"),
-        *("outcome", "state", "stream", "tail", "wait"),
+        *("outcome", "start", "state", "stream", "tail", "wait"),
     }
 )
 

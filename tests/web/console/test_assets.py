@@ -29,7 +29,7 @@ class AssetTests(WebTestCase):
             self.assertLessEqual({*found}, {*assets()}, name)
             named = [asset(file).name for file in each.imports]
             self.assertEqual(found, named, name)
-        self.assertIn("session.js", with_imports("console.js"))
+        self.assertIn("session.js", with_imports("start.js"))
         self.assertEqual(with_imports("times.js"), ["times.js"])
 
     def test_unknown(self) -> None:

@@ -24,8 +24,8 @@ from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.authorization import ANONYMOUS_CALLER, Action
 from shellstream.web.resources.base import Resource
 from shellstream.web.resources.query import MAX_OFFSET
+from shellstream.web.resources.run_list import MAX_PAGE, PAGE
 from shellstream.web.resources.run_output import MAX_TAIL, TRAILERS
-from shellstream.web.resources.runs import MAX_PAGE, PAGE
 from shellstream.web.resources.tick_stream import (
     COUNT,
     INTERVAL,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from shellstream.model.events import State
 from shellstream.model.run_record import RunQuery, RunRecord
 from shellstream.runs.registry import Registry
-from shellstream.web.resources.runs import BATCH, MAX_PAGE_SIZE
+from shellstream.web.resources.run_list import BATCH, MAX_PAGE_SIZE
 from tests.support.web import RunsTestCase
 
 

@@ -1,2 +1,0 @@
-// The page at /.
-import "./session.js";
