@@ -11,33 +11,38 @@ MOST_EVENTS = 16
 
 
 @frozen
-class BoundedPoll:
+class BoundedTurn:
     """
-    A C{select.epoll} that tells of at most L{MOST_EVENTS} descriptors at once.
+    A turn of a reactor with epoll, for at most L{MOST_EVENTS} descriptors.
 
     Twisted handles all that are ready in one turn, so hundreds of clients that ask at
     the same moment, or runs that end at it, would keep timers and live streams waiting.
     The kernel goes round: it tells of the others next (epoll_wait(2)).
+
+    Twisted also sets the context of its older logger for each descriptor, in 14 calls
+    of Python. Nothing here reads that.
     """
 
+    _reactor: Any
     _epoll: select.epoll
 
-    def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
-        """@see: C{select.epoll.poll}"""
-        return self._epoll.poll(timeout, min(maxevents, MOST_EVENTS))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._epoll, name)
+    def __call__(self, timeout: float | None) -> None:
+        """@param timeout: how many seconds to wait; L{None} for as long as it takes."""
+        descriptors = self._reactor._selectables
+        for fd, event in self._epoll.poll(timeout, MOST_EVENTS):
+            if fd in descriptors:  # or the one before has closed it
+                self._reactor._doReadOrWrite(descriptors[fd], fd, event)
 
 
 def bound_turns(reactor: Any) -> bool:
     """
     Bound the turns of a reactor. Returns whether it is one with epoll, as Twisted's
-    default on Linux is. Its attribute is private; a test fails if it is renamed.
+    default on Linux is. Its attributes are private; a test fails if one is renamed.
     """
-    if not isinstance(getattr(reactor, "_poller", None), select.epoll):
+    epoll = getattr(reactor, "_poller", None)
+    if not isinstance(epoll, select.epoll):
         return False
-    reactor._poller = BoundedPoll(reactor._poller)
+    reactor.doIteration = BoundedTurn(reactor, epoll)
     return True
 
 

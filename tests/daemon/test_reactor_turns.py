@@ -2,7 +2,6 @@
 
 import gc
 import os
-import select
 from functools import partial
 
 from twisted.internet.abstract import FileDescriptor
@@ -12,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.reactor_turns import (
     MOST_EVENTS,
-    BoundedPoll,
     bound_turns,
     spare_old_objects,
 )
@@ -30,14 +28,13 @@ class Ready(FileDescriptor):
         self.turns += 1
 
 
-class BoundedPollTests(SynchronousTestCase):
+class BoundedTurnTests(SynchronousTestCase):
     """No turn handles more than some descriptors, and each has its turn."""
 
     def test_fair(self) -> None:
         """The descriptors that are ready take turns, some in each."""
         reactor = EPollReactor()
         self.assertTrue(bound_turns(reactor))
-        self.assertIsInstance(reactor._poller, BoundedPoll)
         self.addCleanup(reactor._poller.close)
         ready = []
         for _ in range(5 * MOST_EVENTS):
@@ -48,7 +45,7 @@ class BoundedPollTests(SynchronousTestCase):
             ready.append(Ready(reactor, fds[0]))
             ready[-1].startReading()
         for turn in range(1, 11):
-            reactor.doPoll(0)
+            reactor.doIteration(0)
             self.assertEqual(sum(each.turns for each in ready), turn * MOST_EVENTS)
         self.assertEqual({each.turns for each in ready}, {2})
 
@@ -56,15 +53,24 @@ class BoundedPollTests(SynchronousTestCase):
         """A reactor without epoll stays as it is."""
         self.assertFalse(bound_turns(MemoryReactor()))
 
-    def test_once(self) -> None:
-        """A reactor that is bounded already stays so."""
+    def test_closed(self) -> None:
+        """A descriptor that another one closes in the same turn has no turn in it."""
         reactor = EPollReactor()
         bound_turns(reactor)
-        poller = reactor._poller
-        self.addCleanup(poller.close)
-        self.assertFalse(bound_turns(reactor))
-        self.assertIs(reactor._poller, poller)
-        self.assertIsInstance(poller._epoll, select.epoll)
+        self.addCleanup(reactor._poller.close)
+        ready = []
+        for _ in range(2):
+            fds = os.pipe()
+            for fd in fds:
+                self.addCleanup(partial(os.close, fd))
+            os.write(fds[1], b"x")
+            ready.append(Ready(reactor, fds[0]))
+            ready[-1].startReading()
+        for each, other in (ready, ready[::-1]):
+            each.doRead = other.stopReading  # type: ignore[method-assign]
+        reactor.doIteration(0)
+        left = [each for each in ready if each in reactor.getReaders()]
+        self.assertEqual(len(left), 1)
 
 
 class OldObjectsTests(SynchronousTestCase):
