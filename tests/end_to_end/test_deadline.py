@@ -212,6 +212,7 @@ class DeadlineTests(WatchedTestCase):
             for query in ("?tail=100000", "?stream=stderr", "?format=ndjson")
             for _ in range(3)
         ]
+        many += [ask(daemon.port, get("/runs?limit=1000")) for _ in range(50)]
         created = await ask(daemon.port, post("/runs", {"command": "say"}))
         self.assertEqual(created.status, 201)
         for found in await gatherResults(

@@ -7,12 +7,18 @@ from types import FrameType
 from typing import Any
 from zlib import crc32
 
+from tests.support.reactor_deadline import DEADLINE, slowness
+from tests.support.watched_tests import TRIES
+
 Target = Callable[[bytes], None]
 
 #: The sizes of the two inputs that are compared, in bytes. Some targets do much for
 #: each byte, to check their parser's result.
 SIZES, FEWER = (4096, 16_384), (256, 1024)
 CAREFUL = {"output", "run_request", "channel"}
+
+#: The targets that a daemon meets only at its start, and not in a turn of its reactor.
+AT_START = {"configuration", "pattern"}
 
 #: How much faster than the input the work may grow: some of it is the same for all
 #: inputs, and some parsers copy what is left.
@@ -23,6 +29,18 @@ TRIED = 64
 
 #: Calls, and seconds of CPU, below which nothing is compared.
 FEW_CALLS, SHORT = 5000, 0.05
+
+
+def check_turn(target: Target, data: bytes) -> None:
+    """
+    Try a target with an input. It must not take longer than a turn of the reactor may.
+    """
+    took, tries = seconds(target, data), TRIES
+    while took > DEADLINE and target.__name__ not in AT_START:
+        tries -= 1
+        if not tries:
+            raise AssertionError(f"a turn of {took * 1000:.0f} ms of CPU: {data!r}")
+        took = seconds(target, data) / slowness()
 
 
 def check_cost(target: Target, data: bytes) -> None:
@@ -59,10 +77,13 @@ def _compare(
 
 
 def with_cost(target: Target) -> Target:
-    """A target that also fails if its cost grows too fast; some inputs are tried."""
+    """
+    A target that also fails on an input that takes too long for a turn of the reactor,
+    and if its cost grows too fast, for which some inputs are tried.
+    """
 
     def tried(data: bytes) -> None:
-        target(data)
+        check_turn(target, data)
         if crc32(data) % TRIED == 0:
             check_cost(target, data)
 

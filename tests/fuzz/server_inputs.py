@@ -27,7 +27,10 @@ from shellstream.model.errors import (
 from shellstream.model.events import Stream
 from shellstream.output.formats import FORMATS, MAX_OFFSET, parse_last_event_id
 from shellstream.output.negotiation import negotiate, prefers_html
-from shellstream.web.resources import index, pages
+from shellstream.web.console.forms import entry
+from shellstream.web.console.frame import Frame
+from shellstream.web.console.start_page import start_page
+from shellstream.web.resources import index
 from shellstream.web.resources.byte_ranges import resolve
 from shellstream.web.resources.query import Query
 from shellstream.web.resources.request_params import (
@@ -52,7 +55,10 @@ def configuration(data: bytes) -> None:
         with suppress(ParametersRefused):
             invocation = command.invoke([])
             assert command.shell or len(invocation.argv) == len(command.argv)
-    assert pages.index_page(found).endswith(b"</html>")
+    frame = Frame("")
+    entries = [entry(frame, each) for each in found.commands.values()]
+    page = start_page(frame, list(found.commands), entries, None)
+    assert page.endswith(b"</html>")
 
 
 @cache
