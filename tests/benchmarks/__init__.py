@@ -3,7 +3,8 @@ How fast shellstream is beside its peers: C{python -m tests.benchmarks}.
 
 From a checkout, on Linux, with C{pip install -e '.[test,bench]'}. All that a peer
 needs must be installed, or it is skipped (on Debian: nginx-light, fcgiwrap, lighttpd,
-websocketd, openssh-server, nodejs, curl). Best on a machine that does nothing else::
+websocketd, openssh-server, nodejs, curl, strace). The client is built with C{cc} (gcc,
+libc6-dev). Best on a machine that does nothing else::
 
     python -m tests.benchmarks --out FOLDER       # everything: most of an hour
     python -m tests.benchmarks --smoke            # one minute: does it all work?
@@ -16,11 +17,11 @@ C{--out} these are kept as C{benchmarks.md}, beside C{benchmarks.json} with all 
 and pictures. Nothing else is left on the machine: no file, process or port.
 
 Each metric is measured in rounds. Each round goes through all servers, the next one
-beginning with another of them; what is shown is the median. shellstream has its
-default configuration, its log on a disk, and is started with C{twistd -n shellstream}.
-All peers run the same commands and are read by the same client
-(L{tests.benchmarks.client}), which compares every byte that arrives with what the
-command wrote.
+beginning with another of them; what is shown is the median, and how far half of the
+values are from it. shellstream has its default configuration, its log on a disk, and is
+started with C{twistd -n shellstream}. All peers run the same commands and are read by the same client
+(L{tests.benchmarks.client}, a program in C), which compares every byte that arrives
+with what the command wrote.
 
 Metrics:
 
@@ -29,12 +30,12 @@ Metrics:
    lines each of which is a write, from the request to the end; and the seconds of
    processor time that the server's own processes (not the commands) take for a GiB.
    OpenSSH's end with their stream, unless it is multiplexed: nobody can tell.
- - C{runs}: commands run a second, by 1 client and by 16.
+ - C{runs}: commands run a second, by 1 client and by 16, and the processor time of one.
  - C{streams}: with 500 streams open: what the server holds for each, the p99 of their
    ticks, and commands run a second beside them. fcgiwrap has its processes
    beforehand, so only what they come to use is added there.
  - C{viewers-1} to C{viewers-10000}: of one run: MB/s in all, what the server holds
-   for each, and when the last of them has seen a chunk.
+   for each, when the last of them has seen a chunk, and how long after the first.
  - C{beside}: the latency's p99 while another run of the same server writes as fast as
    it is read, and the ratio to that without.
  - C{slow}: what the server holds while a reader of large output does not read.

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from tests.benchmarks import counts, machine
+from tests.benchmarks.client import build
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.metrics import SMOKE, Bench, Metric, Scale, all_metrics
 from tests.benchmarks.metrics.base import FAILURES
@@ -74,6 +75,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     given = parser.parse_args(words)
     if sys.platform != "linux":
         parser.error("this needs Linux: /proc, epoll and prctl")
+    if shutil.which("cc") is None and not given.count:
+        parser.error("the client needs a C compiler: apt-get install gcc libc6-dev")
     if given.out is not None and find_spec("matplotlib") is None:
         parser.error("--out needs matplotlib: pip install -e '.[bench]'")
     given.rounds = (1 if given.smoke else 5) if given.rounds is None else given.rounds
@@ -154,12 +157,12 @@ def run(given: argparse.Namespace, folder: Path) -> Report:
             skipped(peer.name, ", ".join(missing))
         else:
             peers.append(peer)
-    workloads = Workloads(folder)
+    workloads, program = Workloads(folder), build(folder)
     machine.allow_open_files(OPEN_FILES)
     try:
         for metric in given.metrics:
             tell = partial(failed, metric.name), skipped
-            bench = Bench(folder, workloads, given.scale, peers, *tell)
+            bench = Bench(folder, program, workloads, given.scale, peers, *tell)
             measure(metric, bench, given.rounds, results)
     except KeyboardInterrupt:
         failed("all that is left", "all", Failed("interrupted"))

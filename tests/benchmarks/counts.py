@@ -239,8 +239,8 @@ def _tracing(server: Peer) -> Iterator[Watch]:
     strace, *others = server.own()
     # strace may have a second process while it starts.
     program = machine.program_of(strace)
-    traced = next(each for each in others if machine.program_of(each) != program)
-    yield Trace(path, Path(f"/proc/{traced.pid}/task"))
+    traced = next(pid for pid in others if machine.program_of(pid) != program)
+    yield Trace(path, Path(f"/proc/{traced}/task"))
 
 
 @frozen

@@ -6,16 +6,14 @@ import platform
 import resource
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import cycle
 from pathlib import Path
-
-import psutil
+from time import sleep
 
 _PR_SET_CHILD_SUBREAPER = 36
-_ERRORS = (psutil.NoSuchProcess, psutil.AccessDenied)
 
 
 @contextmanager
@@ -42,55 +40,65 @@ def everything_ended() -> Iterator[None]:
 
 def end_orphans() -> None:
     """End all our descendants."""
-    while left := psutil.Process().children(recursive=True):
+    while left := tree([os.getpid()])[1:]:
         end(left)
 
 
-def end(processes: list[psutil.Process]) -> None:
+def end(pids: Sequence[int]) -> None:
     """Kill processes, and wait until they are gone."""
-    for each in processes:
-        with suppress(*_ERRORS):
-            each.kill()
-    left = processes
-    while left:  # again and again: some become our children only meanwhile
-        _, left = psutil.wait_procs(left, timeout=0.2)
-
-
-def tree(pids: list[int]) -> list[psutil.Process]:
-    """These processes and all their descendants."""
-    found: dict[int, psutil.Process] = {}
     for pid in pids:
-        with suppress(*_ERRORS):
-            root = psutil.Process(pid)
-            for each in (root, *root.children(recursive=True)):
-                found[each.pid] = each
-    return list(found.values())
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    while pids := [pid for pid in pids if not _is_gone(pid)]:
+        sleep(0.01)  # some become our children only meanwhile
 
 
-def program_of(process: psutil.Process) -> str:
+def _is_gone(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return not Path(f"/proc/{pid}").exists()
+
+
+def _stat(pid: str | int) -> list[str]:
+    """What proc(5) says of a process after its name; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def tree(pids: Sequence[int]) -> list[int]:
+    """These processes and all their descendants, parents first."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        if stat := _stat(name):
+            children.setdefault(int(stat[1]), []).append(int(name))
+    found = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    for pid in found:
+        found += (each for each in children.get(pid, ()) if each not in found)
+    return found
+
+
+def program_of(pid: int) -> str:
     """The program that a process executes; empty if it has ended."""
     try:
-        return str(process.exe())
-    except _ERRORS:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
         return ""
 
 
-def cpu_seconds(processes: list[psutil.Process]) -> float:
+def cpu_seconds(pids: Sequence[int]) -> float:
     """The processor time of these processes, without their children."""
-    took = 0.0
-    for each in processes:
-        with suppress(psutil.NoSuchProcess):
-            times = each.cpu_times()
-            took += times.user + times.system
-    return took
+    ticks = [sum(map(int, stat[11:13])) for pid in pids if (stat := _stat(pid))]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def memory(processes: list[psutil.Process]) -> int:
+def memory(pids: Sequence[int]) -> int:
     """The memory of these processes in bytes; shared memory counts once (PSS)."""
     held = 0
-    for each in processes:
-        with suppress(psutil.NoSuchProcess):
-            held += each.memory_full_info().pss
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            held += int(_first(f"/proc/{pid}/smaps_rollup", "Pss").split()[0]) * 1024
     return held
 
 
@@ -136,19 +144,18 @@ def _first(path: str, key: str) -> str:
 
 def description(folder: Path) -> Mapping[str, str]:
     """A description of this machine; C{folder} is where output is kept."""
-    where = [
-        each
-        for each in psutil.disk_partitions(all=True)
-        if folder.is_relative_to(each.mountpoint)
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    there = [
+        (len(each[1]), each[2]) for each in mounts if folder.is_relative_to(each[1])
     ]
-    disk = max(where, key=lambda each: len(each.mountpoint))
+    memory = int(_first("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20)
     busy = " ".join(f"{load:.2f}" for load in os.getloadavg())
     return {
         "processor": f"{os.cpu_count()} x {_first('/proc/cpuinfo', 'model name')}",
-        "memory": f"{psutil.virtual_memory().total / (1 << 30):.0f} GiB",
+        "memory": f"{memory:.0f} GiB",
         "system": f"{_first('/etc/os-release', 'PRETTY_NAME')}, "
         f"Linux {platform.release()}, Python {platform.python_version()}",
-        "state folder on": disk.fstype,
+        "state folder on": max(there)[1],
         "load before": busy,
     }
 

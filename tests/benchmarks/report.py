@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from tests.benchmarks.metrics import Column, Metric
 from tests.benchmarks.peers import PEERS
@@ -45,12 +45,17 @@ class Report:
             lost = self._lost(metric)
             if lost:
                 parts.append(lost)
-        parts += ["## Bounds", "\n".join(f"- {each}" for each in bounds(self.results))]
+        head = ["", "shellstream", "bound", "aim", ""]
+        rows = [each.row() for each in bounds(self.results)]
+        parts += ["## Bounds", _table([head, *rows])]
         return "\n\n".join(parts) + "\n"
 
     def _machine(self) -> str:
         facts = [f"- {name}: {value}" for name, value in self.machine.items()]
-        many = f"medians of {self.rounds} rounds, each through all in turn"
+        many = (
+            f"medians of {self.rounds} rounds, each through all in turn; half of the "
+            "values are as near to them as the part after ±"
+        )
         facts.append(f"- {many if self.rounds > 1 else 'one round only'}")
         facts += [f"- skipped: {name}, {why}" for name, why in self.skipped.items()]
         facts += [
@@ -88,23 +93,19 @@ class Report:
         columns: Sequence[tuple[Metric, Column]],
     ) -> str:
         """A table of medians."""
-        head = ["", *titles]
         rows = [
             [name, *(self._cell(metric, name, column) for metric, column in columns)]
             for name in names
         ]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        ruler = [f":{'-' * (widths[0] - 1)}"]
-        ruler += [f"{'-' * (width - 1)}:" for width in widths[1:]]
-        lines = [
-            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
-            for row in [head, ruler, *rows]
-        ]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return _table([["", *titles], *rows])
 
     def _cell(self, metric: Metric, row: str, column: Column) -> str:
         found = self.results.median(metric.name, row, column.key)
-        return "" if found is None else f"{found:,.{column.digits}f}"
+        if found is None:
+            return ""
+        spread = self.results.spread(metric.name, row, column.key)
+        around = f" ±{spread:.0%}" if self.rounds > 1 else ""
+        return f"{found:,.{column.digits}f}{around}"
 
     def _lost(self, metric: Metric) -> str:
         rows = self.results.values[metric.name]
@@ -146,11 +147,17 @@ class Report:
         return files
 
 
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruler = [f":{'-' * (widths[0] - 1)}"]
+    ruler += [f"{'-' * (width - 1)}:" for width in widths[1:]]
+    lines = [
+        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        for row in [rows[0], ruler, *rows[1:]]
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _as_json(bound: Bound) -> Mapping[str, object]:
-    return {
-        "what": bound.what,
-        "found": bound.found,
-        "least": bound.least,
-        "most": bound.most,
-        "met": bound.met,
-    }
+    return {**asdict(bound), "said": bound.said}

@@ -2,11 +2,12 @@
 
 import tempfile
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.benchmarks import counts, machine
+from tests.benchmarks.peers import Shellstream
 from tests.support.programs import needs
 
 #: What one run, and one chunk to one viewer, may take. Calls are those of functions of
@@ -48,15 +49,10 @@ class BudgetTests(SynchronousTestCase):
 
     if needs("strace"):
         test_budget.skip = needs("strace")
-    elif find_spec("psutil") is None:
-        test_budget.skip = "not installed: psutil"
 
 
 def count(folder: Path) -> Mapping[str, float]:
     """The daemon's counts."""
-    from tests.benchmarks import counts, machine
-    from tests.benchmarks.peers import Shellstream
-
     with machine.everything_ended():
         found = counts.count(Shellstream, folder)
     return {

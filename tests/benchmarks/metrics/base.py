@@ -7,17 +7,15 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
-import psutil
 from attrs import frozen
 
-from tests.benchmarks.client import drain
-from tests.benchmarks.content import Whole
+from tests.benchmarks.client import Client
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload, Workloads
 
 #: Errors by which a server or a program shows that it cannot be measured.
-FAILURES = (Failed, OSError, psutil.Error, subprocess.SubprocessError)
+FAILURES = (Failed, OSError, subprocess.SubprocessError)
 
 #: The values of one turn, by column.
 Found = Mapping[str, float]
@@ -34,7 +32,8 @@ class Scale:
     @ivar seconds: about how long the output for throughput takes a peer.
     @ivar largest: the most megabytes of output.
     @ivar running: seconds in which runs are started.
-    @ivar streams: how many are open at once, and for how many seconds.
+    @ivar streams: how many are open at once, seconds between the ticks of each, and for
+        how many seconds they are watched.
     @ivar viewers: how many viewers one run has; each number is a metric.
     @ivar bulk: megabytes that all viewers receive together.
     @ivar slow: megabytes of output for a slow reader, and seconds that it waits.
@@ -47,6 +46,7 @@ class Scale:
     largest: int = 1024
     running: float = 1.0
     streams: int = 500
+    pulse: float = 1.0
     watched: float = 3.0
     viewers: tuple[int, ...] = (1, 100, 1000, 10_000)
     bulk: int = 1000
@@ -62,7 +62,8 @@ SMOKE = Scale(
     largest=64,
     running=0.15,
     streams=20,
-    watched=0.5,
+    pulse=0.2,
+    watched=0.3,
     viewers=(1, 100),
     bulk=40,
     slow=16,
@@ -87,9 +88,14 @@ class Column:
 
 @frozen
 class Bench:
-    """The shared inputs of all metrics."""
+    """
+    The shared inputs of all metrics.
+
+    @ivar program: the built client.
+    """
 
     folder: Path
+    program: Path
     workloads: Workloads
     scale: Scale
     peers: Sequence[type[Peer]]
@@ -130,7 +136,7 @@ class Metric:
         """Prepare everything, so that each row can be measured any number of times."""
         raise NotImplementedError
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         """Measure a server once."""
         raise NotImplementedError
 
@@ -145,8 +151,12 @@ class Metric:
 class Standing(Metric):
     """A metric whose servers are all started once, before the first round."""
 
-    def prepare(self, bench: Bench, server: Peer) -> None:
+    def prepare(self, bench: Bench, server: Peer, client: Client) -> None:
         """Prepare a server before the first round."""
+
+    def _turn(self, bench: Bench, server: Peer) -> Found:
+        with Client(bench.program) as client:
+            return self.measure(bench, server, client)
 
     @contextmanager
     def turns(self, bench: Bench) -> Iterator[Turns]:
@@ -165,11 +175,12 @@ class Standing(Metric):
             for server in servers:
                 try:
                     server.wait()
-                    self.prepare(bench, server)
+                    with Client(bench.program) as client:
+                        self.prepare(bench, server, client)
                 except FAILURES as error:
                     bench.failed(server.name, error)
                 else:
-                    found[server.name] = partial(self.measure, bench, server)
+                    found[server.name] = partial(self._turn, bench, server)
             yield found
 
 
@@ -196,8 +207,10 @@ class Fresh(Metric):
         name, streams = f"-{self._count}", self.streams(bench)
         with self.make(bench, peer, name, streams) as server:
             first = server.workloads[0]
-            drain(server.source(first), Whole(server.sent(first.expected)))
-            return self.measure(bench, server)
+            with Client(bench.program) as client:
+                client.reads(server.source(first), server.sent(first.expected))
+                client.drain()
+                return self.measure(bench, server, client)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -1,11 +1,8 @@
 """The latency of a chunk, alone and beside a run that writes at full speed."""
 
 from collections.abc import Sequence
-from multiprocessing import get_context
 
-from tests.benchmarks.client import PATIENCE, drain, drain_until_told
-from tests.benchmarks.content import Content, Sink, Ticks, Whole
-from tests.benchmarks.errors import Failed
+from tests.benchmarks.client import Client
 from tests.benchmarks.metrics.base import Bench, Column, Found, Standing, percentile
 from tests.benchmarks.metrics.throughput import climb
 from tests.benchmarks.peers import Peer
@@ -15,11 +12,11 @@ from tests.benchmarks.workloads import Workload
 WARM = 10
 
 
-def delays(server: Peer, ticker: Workload, count: int) -> list[float]:
+def delays(client: Client, server: Peer, ticker: Workload, count: int) -> list[float]:
     """Milliseconds that each chunk of a ticker takes from its command to the client."""
-    ticks = Ticks(count, server.sent(Content(b"\n", 1)).lossy)
-    drain(server.source(ticker), ticks)
-    return [delay * 1e3 for delay in ticks.delays[WARM:]]
+    client.reads_ticks(server.source(ticker), count, server.lossy)
+    client.drain()
+    return [delay * 1e3 for delay in client.ask("delays")[WARM:]]
 
 
 class Latency(Standing):
@@ -34,15 +31,15 @@ class Latency(Standing):
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return [bench.workloads.ticker(bench.scale.ticks, bench.scale.every)]
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         (ticker,) = self.workloads(bench)
-        found = delays(server, ticker, bench.scale.ticks)
+        found = delays(client, server, ticker, bench.scale.ticks)
         return {"p50": percentile(found, 50), "p99": percentile(found, 99)}
 
 
 class Beside(Standing):
     """
-    A process of its own reads the other run, as fast as it can.
+    A second client reads the other run, as fast as it can.
 
     Few ticks are late, but these are very late; so there are twice as many ticks.
     """
@@ -67,33 +64,17 @@ class Beside(Standing):
     def __init__(self) -> None:
         self._firehoses: dict[str, Workload] = {}
 
-    def prepare(self, bench: Bench, server: Peer) -> None:
+    def prepare(self, bench: Bench, server: Peer, client: Client) -> None:
         scale, all_sizes = bench.scale, bench.workloads.binary()
-        found = climb(server, all_sizes, scale.seconds / 3, scale.largest)
+        found = climb(client, server, all_sizes, scale.seconds / 3, scale.largest)
         self._firehoses[server.name] = found
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         ticker, count = self.workloads(bench)[0], bench.scale.ticks * 2
-        alone = percentile(delays(server, ticker, count), 99)
+        alone = percentile(delays(client, server, ticker, count), 99)
         firehose = self._firehoses[server.name]
-        content = server.sent(firehose.expected)
-        context = get_context("fork")
-        flows = context.Event()
-
-        def sinks() -> Sink:
-            flows.set()
-            return Whole(content)
-
-        source = server.source(firehose)
-        drinker = context.Process(target=drain_until_told, args=(source, sinks))
-        drinker.start()
-        try:
-            if not flows.wait(PATIENCE):
-                raise Failed("the firehose does not flow")
-            beside = percentile(delays(server, ticker, count), 99)
-        finally:
-            drinker.terminate()
-            drinker.join()
-        if drinker.exitcode:
-            raise Failed("the firehose beside it broke; see above")
+        with Client(bench.program) as other:
+            other.reads(server.source(firehose), server.sent(firehose.expected))
+            other.ask("repeat")
+            beside = percentile(delays(client, server, ticker, count), 99)
         return {"alone": alone, "beside": beside, "ratio": beside / alone}

@@ -1,12 +1,9 @@
 """Commands run a second, alone and with hundreds of streams open."""
 
 from collections.abc import Sequence
-from functools import partial
-from time import monotonic
 
 from tests.benchmarks import machine
-from tests.benchmarks.client import Client, Source
-from tests.benchmarks.content import Content, Ticks, Whole
+from tests.benchmarks.client import Client
 from tests.benchmarks.metrics.base import (
     Bench,
     Column,
@@ -22,46 +19,37 @@ from tests.benchmarks.workloads import Workload
 WAVE = 5
 
 
-def runs_a_second(
-    source: Source, content: Content, clients: int, seconds: float
-) -> float:
-    """Runs a second, with C{clients} that each run one command after the other."""
-    count, began = 0, monotonic()
-    with Client() as client:
-        for _ in range(clients):
-            client.open(source, Whole(content))
-        while client:
-            for _ in client.turn():
-                count += 1
-                if monotonic() < began + seconds:
-                    client.open(source, Whole(content))
-        return count / (monotonic() - began)
-
-
 class Runs(Standing):
     name = "runs"
     title = "Runs a second"
-    about = "echo, from connect to close, one after the other: 1 client, 16 clients."
+    about = (
+        "echo, one after the other, each from connect to close: 1 client, 16 clients. "
+        "Then 16 that keep their connections where the server lets them. The processor "
+        "time is the server's own, without the commands."
+    )
     columns = (
         Column("1", "1 client", less=False),
         Column("16", "16 clients", less=False),
+        Column("kept", "16 that keep connections", less=False),
+        Column("CPU", "server CPU, ms a run", 2),
     )
 
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return [bench.workloads.echo()]
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
-        echo = bench.workloads.echo()
-        source, content = server.source(echo), server.sent(echo.expected)
-        seconds = bench.scale.running
-        return {
-            str(clients): runs_a_second(source, content, clients, seconds)
-            for clients in ((1, 16) if server.concurrent else (1,))
-        }
-
-
-def _all_tick(tickers: Sequence[Ticks]) -> bool:
-    return all(each.delays for each in tickers)
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
+        echo, seconds = bench.workloads.echo(), bench.scale.running
+        client.reads(server.source(echo), server.sent(echo.expected))
+        found = {"1": client.runs(1, seconds)}
+        if server.concurrent:
+            own = server.own() if server.measurable else []
+            before = machine.cpu_seconds(own)
+            count, took = client.ask("runs", 16, seconds, 0)
+            found["16"] = count / took
+            if own:
+                found["CPU"] = (machine.cpu_seconds(own) - before) / count * 1e3
+            found["kept"] = client.runs(16, seconds, keep=True)
+        return found
 
 
 class Streams(Fresh):
@@ -70,10 +58,11 @@ class Streams(Fresh):
     name = "streams"
     about = (
         "Each follows a ticker of its own, a tick a second: what the server's own "
-        "processes hold for each (PSS, above what they hold before), the ticks' "
-        "latency, and what 16 clients can run beside them."
+        "processes hold before, and then for each (PSS), the ticks' latency, and what "
+        "16 clients can run beside them."
     )
     columns = (
+        Column("idle", "MB before", 1),
         Column("memory", "kB a stream", 1),
         Column("p99", "tick p99, ms", 3),
         Column("runs", "runs/s, 16 clients", less=False),
@@ -90,30 +79,21 @@ class Streams(Fresh):
         return self.count + 32
 
     def workloads(self, bench: Bench) -> Sequence[Workload]:
-        return [bench.workloads.echo(), bench.workloads.ticker()]
+        return [bench.workloads.echo(), bench.workloads.ticker(every=bench.scale.pulse)]
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         echo, ticker = self.workloads(bench)
-        scale, source = bench.scale, server.source(ticker)
-        before = machine.memory(server.own())
-        with Client() as client:
-            all_ticks: list[Ticks] = []
-            while len(all_ticks) < self.count:
-                wave = [Ticks() for _ in range(min(WAVE, self.count - len(all_ticks)))]
-                for ticks in wave:
-                    client.open(source, ticks)
-                client.until(partial(_all_tick, wave))
-                all_ticks += wave
-            held = machine.memory(server.own()) - before
-            for ticks in all_ticks:
-                ticks.delays.clear()
-            until = monotonic() + scale.watched
-            client.until(lambda: monotonic() > until)
-            found = [delay for ticks in all_ticks for delay in ticks.delays]
-            content = server.sent(echo.expected)
-            runs = runs_a_second(server.source(echo), content, 16, scale.running)
+        scale = bench.scale
+        idle = machine.memory(server.own())
+        client.reads_ticks(server.source(ticker))
+        client.ask("open", self.count, WAVE)
+        held = machine.memory(server.own()) - idle
+        client.ask("watch", scale.watched)
+        delays = client.ask("delays")
+        client.reads(server.source(echo), server.sent(echo.expected))
         return {
+            "idle": idle / 1e6,
             "memory": held / self.count / 1e3,
-            "p99": percentile(found, 99) * 1e3,
-            "runs": runs,
+            "p99": percentile(delays, 99) * 1e3,
+            "runs": client.runs(16, scale.running),
         }

@@ -5,7 +5,6 @@ from time import monotonic, sleep
 
 from tests.benchmarks import machine
 from tests.benchmarks.client import Client
-from tests.benchmarks.content import Whole
 from tests.benchmarks.metrics.base import Bench, Column, Found, Fresh
 from tests.benchmarks.metrics.throughput import MB
 from tests.benchmarks.peers import Peer
@@ -28,19 +27,14 @@ class Slow(Fresh):
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return [bench.workloads.echo(), bench.workloads.binary()[bench.scale.slow]]
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         _, workload = self.workloads(bench)
-        source, whole = server.source(workload), Whole(server.sent(workload.expected))
+        client.reads(server.source(workload), server.sent(workload.expected))
         before = most = machine.memory(server.own())
-        with Client() as client:
-            reader = client.open(source, whole)
-            client.until(lambda: whole.got > 0)
-            client.leave(reader, unread=True)
-            until = monotonic() + bench.scale.stalled
-            while monotonic() < until:
-                sleep(0.05)
-                most = max(most, machine.memory(server.own()))
-            client.leave(reader, unread=False)
-            while client:
-                client.turn()
+        client.ask("open", 1, 1)  # between two orders it does not read
+        until = monotonic() + bench.scale.stalled
+        while monotonic() < until:
+            sleep(0.05)
+            most = max(most, machine.memory(server.own()))
+        client.ask("finish")
         return {"memory": (most - before) / MB}

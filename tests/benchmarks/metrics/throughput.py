@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field
 
 from tests.benchmarks import machine
-from tests.benchmarks.client import drain
-from tests.benchmarks.content import Whole
+from tests.benchmarks.client import Client
 from tests.benchmarks.metrics.base import Bench, Column, Found, Standing
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
@@ -16,7 +15,11 @@ GIB = 1 << 30
 
 
 def climb(
-    server: Peer, workloads: Mapping[int, Workload], seconds: float, largest: int
+    client: Client,
+    server: Peer,
+    workloads: Mapping[int, Workload],
+    seconds: float,
+    largest: int,
 ) -> Workload:
     """
     The largest output that takes a server no longer than about C{seconds}.
@@ -30,7 +33,8 @@ def climb(
         if size > largest:
             break
         found = workload
-        took = drain(server.source(found), Whole(server.sent(found.expected)))
+        client.reads(server.source(found), server.sent(found.expected))
+        took, _, _ = client.drain()
         least = took if least is None else min(least, took)
         if least + 4 * (took - least) > seconds:
             break
@@ -63,22 +67,21 @@ class Throughput(Standing):
     def workloads(self, bench: Bench) -> Sequence[Workload]:
         return list(self._all(bench).values())
 
-    def prepare(self, bench: Bench, server: Peer) -> None:
+    def prepare(self, bench: Bench, server: Peer, client: Client) -> None:
         scale, all_sizes = bench.scale, self._all(bench)
-        found = climb(server, all_sizes, scale.seconds, scale.largest)
+        found = climb(client, server, all_sizes, scale.seconds, scale.largest)
         self._chosen[server.name] = found
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         workload = self._chosen[server.name]
-        whole = Whole(server.sent(workload.expected))
-        source = server.source(workload)
+        client.reads(server.source(workload), server.sent(workload.expected))
         own = server.own() if server.measurable else []
         before = machine.cpu_seconds(own)
-        took = drain(source, whole)
+        took, got, lost = client.drain()
         cpu = machine.cpu_seconds(own) - before
-        found = {"MB/s": whole.got / MB / took, "lost": float(whole.lost)}
+        found = {"MB/s": got / MB / took, "lost": lost}
         if own:
-            found["CPU"] = cpu / (whole.got / GIB)
+            found["CPU"] = cpu / (got / GIB)
         return found
 
 

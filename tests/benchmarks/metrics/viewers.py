@@ -3,16 +3,12 @@
 import os
 import select
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from attrs import define, field
-
 from tests.benchmarks import machine
-from tests.benchmarks.client import PATIENCE, Client, Connection
-from tests.benchmarks.content import Whole
-from tests.benchmarks.errors import Failed, Silent
+from tests.benchmarks.client import PATIENCE, Client
+from tests.benchmarks.errors import Silent
 from tests.benchmarks.metrics.base import Bench, Column, Found, Fresh
 from tests.benchmarks.metrics.throughput import MB
 from tests.benchmarks.peers import Peer
@@ -23,36 +19,6 @@ TICKS = 5
 #: Bytes by which a viewer may fall behind: less than a run keeps.
 MOST = 32_000_000
 WAVE = 32
-
-
-@define(eq=False)
-class Audience:
-    """
-    All viewers that have to receive everything up to a C{mark}.
-
-    @ivar seen: when the last of them had received it.
-    """
-
-    mark: int = 0
-    missing: int = 0
-    seen: float = 0.0
-
-    def expect(self, mark: int, viewers: int) -> None:
-        self.mark, self.missing = mark, viewers
-
-
-@define(eq=False)
-class Viewer(Whole):
-    """One viewer; it compares every byte as well."""
-
-    audience: Audience = field(kw_only=True)
-
-    def __call__(self, piece: memoryview, now: float) -> None:
-        before = self.got
-        super().__call__(piece, now)
-        if before < self.audience.mark <= self.got:
-            self.audience.missing -= 1
-            self.audience.seen = now
 
 
 class Gate:
@@ -81,15 +47,11 @@ class Gate:
         os.close(self._from)
 
 
-def _all_answered(viewers: Sequence[Connection]) -> bool:
-    return all(each.answered for each in viewers)
-
-
 class Viewers(Fresh):
     about = (
         "They all follow it before it writes: what the server holds for each (PSS), "
-        "how long until the last has seen a small chunk (the slowest of "
-        f"{TICKS}), and what all receive together, at most "
+        "how long until the last has seen a small chunk, and how long since the first "
+        f"has (the slowest of {TICKS}), and what all receive together, at most "
         f"{MOST // 1_000_000} MB each. Only few peers can do that at all; the others "
         "shown here send each chunk to each viewer, and keep nothing."
     )
@@ -97,6 +59,7 @@ class Viewers(Fresh):
         Column("MB/s", "MB/s in all", less=False),
         Column("memory", "kB a viewer", 1),
         Column("last", "last viewer, ms", 2),
+        Column("span", "first to last, ms", 2),
     )
 
     def __init__(self, count: int) -> None:
@@ -117,47 +80,38 @@ class Viewers(Fresh):
         gated = bench.workloads.gated(orders, written, TICKS, bulk)
         return [bench.workloads.echo(), gated]
 
-    def measure(self, bench: Bench, server: Peer) -> Found:
-        allowed = machine.allow_open_files(self.count + 1000)
-        if allowed < self.count + 1000:
-            raise Failed(f"only {allowed} files may be open: raise ulimit -n")
+    def measure(self, bench: Bench, server: Peer, client: Client) -> Found:
         gate = Gate(bench.folder)
         try:
-            with Client() as client:
-                return self._measure(bench, server, gate, client)
+            return self._measure(bench, server, gate, client)
         finally:
             gate.close()
 
     def _measure(self, bench: Bench, server: Peer, gate: Gate, client: Client) -> Found:
         _, workload = self.workloads(bench)
-        content, audience = server.sent(workload.expected), Audience()
+        content = server.sent(workload.expected)
         before = machine.memory(server.own())
         server.begin_shared(workload)
-        source = server.shared(workload)
-        while len(client) < self.count:
-            wave = [
-                client.open(source, Viewer(content, audience=audience))
-                for _ in range(min(WAVE, self.count - len(client)))
-            ]
-            client.until(partial(_all_answered, wave))
+        client.reads(server.shared(workload), content)
+        client.ask("answered", self.count, WAVE)
         held = machine.memory(server.own()) - before
-        latencies = []
+        lasts, spans = [], []
         for number in range(TICKS):
-            audience.expect(TICK_SIZE * (number + 1), self.count)
+            client.order("mark", TICK_SIZE * (number + 1))
             gate.order(f"tick {number}")
             written = gate.tick_written()
-            client.until(lambda: not audience.missing)
-            latencies.append(audience.seen - written)
-        audience.expect(content.total, self.count)
+            first, last = client.answer()
+            lasts.append(last - written)
+            spans.append(last - first)
+        client.order("mark", content.total)
         began = monotonic()
         gate.order(f"bulk {content.size}")
-        client.until(lambda: not audience.missing)
-        took = audience.seen - began
+        _, last = client.answer()
         gate.order("end")
-        while client:
-            client.turn()
+        client.ask("finish")
         return {
-            "MB/s": content.size * self.count / MB / took,
+            "MB/s": content.size * self.count / MB / (last - began),
             "memory": held / self.count / 1e3,
-            "last": max(latencies) * 1e3,
+            "last": max(lasts) * 1e3,
+            "span": max(spans) * 1e3,
         }

@@ -39,12 +39,12 @@ PEERS: tuple[type[Peer], ...] = (
 
 __all__ = [
     "PEERS",
-    "DirectSocket",
-    "InMemory",
+    "Aiohttp",
     "Kind",
+    "Lighttpd",
     "MultiplexedSsh",
     "Peer",
     "Shellstream",
     "Ssh",
-    "Websocketd",
+    "Twisted",
 ]

@@ -14,8 +14,6 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import ClassVar
 
-import psutil
-
 from tests.benchmarks import machine
 from tests.benchmarks.client import Get, Source
 from tests.benchmarks.content import Content
@@ -51,6 +49,7 @@ class Peer:
     @cvar shares: whether a run can have several viewers.
     @cvar measurable: whether its processor time and memory can be told from those of
         the commands.
+    @cvar lossy: whether it loses output at the end.
     """
 
     name: ClassVar[str]
@@ -61,6 +60,7 @@ class Peer:
     many: ClassVar[bool] = True
     shares: ClassVar[bool] = False
     measurable: ClassVar[bool] = True
+    lossy: ClassVar[bool] = False
     #: The only metrics of interest; L{None} for all.
     only: ClassVar[frozenset[str] | None] = None
     #: The words of a program that executes the server's own, and watches it.
@@ -136,8 +136,8 @@ class Peer:
         """Wait until it can be asked. @raise Failed: if it does not start."""
         if self._started:
             self.wait_for(self.listens)
-        for each in machine.tree([each.pid for each in self._started]):
-            self._own.add(machine.program_of(each))
+        for pid in machine.tree([each.pid for each in self._started]):
+            self._own.add(machine.program_of(pid))
         self._own.discard("")
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
@@ -163,13 +163,11 @@ class Peer:
         )
         return said.strip() or "it said nothing"
 
-    def own(self) -> list[psutil.Process]:
+    def own(self) -> list[int]:
         """Its own processes, without those of the commands."""
         started = [each.pid for each in self._started]
         return [
-            each
-            for each in machine.tree(started)
-            if machine.program_of(each) in self._own
+            pid for pid in machine.tree(started) if machine.program_of(pid) in self._own
         ]
 
     def stop(self) -> None:
@@ -181,7 +179,7 @@ class Peer:
         for program in self._started:
             program.wait()
         self._started.clear()
-        machine.end([each for each in left if each.pid not in started])
+        machine.end([pid for pid in left if pid not in started])
         shutil.rmtree(self.folder, ignore_errors=True)  # stopped twice: it is gone
 
     def __enter__(self) -> "Peer":

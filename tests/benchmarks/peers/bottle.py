@@ -24,6 +24,7 @@ class Bottle(Peer):
     packages = ("bottle",)
     concurrent = False
     many = False
+    lossy = True
 
     def launch(self) -> None:
         self._ports: dict[str, int] = {}

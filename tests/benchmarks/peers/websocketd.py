@@ -31,4 +31,4 @@ class Websocketd(Peer):
 
     def source(self, workload: Workload) -> Source:
         path = f"/{workload.name}" if len(self.workloads) > 1 else "/"
-        return Socket(self.port, path, self._binary)
+        return Socket(self.port, path, newline=not self._binary)
