@@ -12,9 +12,10 @@ from tests.support.watched_tests import TRIES
 
 Target = Callable[[bytes], None]
 
-#: The sizes of the two inputs that are compared, in bytes. Some targets do much for
-#: each byte, to check their parser's result.
-SIZES, FEWER = (4096, 16_384), (256, 1024)
+#: The least size of the smaller of two inputs that are compared, in bytes, and how many
+#: times as long the other one is. Some targets do much for each byte, to check their
+#: parser's result.
+MANY, FEWER, TIMES = 4096, 256, 4
 CAREFUL = {"output", "run_request", "channel"}
 
 #: The targets that a daemon meets only at its start, and not in a turn of its reactor.
@@ -54,12 +55,12 @@ def check_cost(target: Target, data: bytes) -> None:
     """
     # The first bytes choose between cases; the rest is what is parsed.
     head, unit = data[:4], data[4:] or b"\0"
-    sizes = FEWER if target.__name__ in CAREFUL else SIZES
-    growth = sizes[1] // sizes[0] * SLACK
+    least = FEWER if target.__name__ in CAREFUL else MANY
+    growth = TIMES * SLACK
     for first, more in ((head, unit), (data, data[-1:] or b"\0")):
-        small, large = (
-            first + (more * (size // len(more) + 1))[:size] for size in sizes
-        )
+        # The smaller one has the whole input, too: its end may cost the most.
+        small = first + more * -(-least // len(more))
+        large = small + more * (-(-least // len(more)) * (TIMES - 1))
         _compare(target, small, large, growth, data)
 
 
