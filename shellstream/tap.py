@@ -27,6 +27,7 @@ from shellstream.daemon.reactor_turns import bound_turns, spare_old_objects
 from shellstream.daemon.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
 from shellstream.daemon.tls_service import TLSService
+from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
 _log = Logger(namespace="shellstream")
@@ -248,6 +249,7 @@ def makeService(options: Options) -> IService:
     reactor.seconds = time.monotonic
     bound_turns(reactor)
     # After all services have started.
+    reactor.addSystemEventTrigger("after", "startup", work_without_sigchld)
     reactor.addSystemEventTrigger("after", "startup", spare_old_objects)
     files = raise_file_limit()
     keep_descriptors()

@@ -122,6 +122,7 @@ class Daemon(Service):
     _database_thread: WorkerThread = field(init=False)
     _file_threads: WorkerThread = field(init=False)
     _token_thread: WorkerThread = field(init=False)
+    _launch_thread: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _looking: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
@@ -225,6 +226,7 @@ class Daemon(Service):
             self._store.close,
             lambda: deferLater(self._reactor, self.FLUSH),
             self._database_thread.stop,
+            self._launch_thread.stop,
             self._file_threads.stop,
             self._token_thread.stop,
             self._close,
@@ -240,14 +242,16 @@ class Daemon(Service):
         self._database_thread = WorkerThread(self._reactor)
         self._file_threads = WorkerThread(self._reactor)
         self._token_thread = WorkerThread(self._reactor)
+        self._launch_thread = WorkerThread(self._reactor)
         try:
             self._database_thread.start("state")
             self._token_thread.start("tokens")
+            self._launch_thread.start("launch")
             self._file_threads.start("files", FILE_THREADS)
         except (RuntimeError, MemoryError) as error:
             raise DaemonCannotStart(
                 f"shellstream: {error or 'no memory is left'}: it needs "
-                f"{2 + FILE_THREADS} threads; raise the limit of processes of this "
+                f"{3 + FILE_THREADS} threads; raise the limit of processes of this "
                 "user (ulimit -u), of memory (ulimit -v), or of the service's tasks"
             ) from None
 
@@ -389,9 +393,16 @@ class Daemon(Service):
         pids = (run.record.pid for run in self.registry.active.values())
         return {pid for pid in pids if pid is not None}
 
-    def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
-        protocol = ChildProtocol(run, self._reactor)
-        plan, scanner = self._launch_plans[command.name], self._scanner
-        return spawn(
-            self._reactor, command, invocation, protocol, run.id, plan, scanner
+    async def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
+        alone = len(self.registry.active) == 1
+        return await spawn(
+            self._reactor,
+            command,
+            invocation,
+            ChildProtocol(run, self._reactor),
+            run.id,
+            self._launch_plans[command.name],
+            self._scanner,
+            # The way through a thread takes longer, but no other run has to wait.
+            maybeDeferred if alone else self._launch_thread,
         )

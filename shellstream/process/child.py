@@ -4,10 +4,13 @@ A started process: its events go to a real L{ProcessProtocol}, and it can be con
 L{shellstream.process.spawn} starts them.
 """
 
+import errno
 import os
 import resource
+import signal
 import termios
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from fcntl import ioctl
 from typing import Any, Protocol
 
@@ -21,7 +24,7 @@ from twisted.python.failure import Failure
 
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
-from shellstream.output.unforeseen import contained
+from shellstream.output.unforeseen import contained, log_unforeseen
 
 from .pipes import OutputPipe, ReadDescriptor, StdinPipe
 from .pty import PtyInput, PtyOutput, winsize
@@ -67,8 +70,9 @@ class ChildProtocol(ProcessProtocol):
         self._run.input_lost()
 
     def processExited(self, reason: Failure) -> None:
-        assert self.transport is not None
-        self._linger = self._clock.callLater(self.LINGER, self.transport.loseConnection)
+        child: Any = self.transport
+        if child.has_output:
+            self._linger = self._clock.callLater(self.LINGER, child.loseConnection)
 
     def processEnded(self, reason: Failure) -> None:
         if self._linger is not None and self._linger.active():
@@ -92,7 +96,8 @@ class _ExitWatcher(ReadDescriptor):
         self._child = child
 
     def doRead(self) -> None:
-        self.connectionLost(Failure(CONNECTION_DONE))
+        self.stopReading()
+        os.close(self._fd)
         self._child.exited()
 
 
@@ -104,8 +109,6 @@ class ChildProcess:
     The process is reaped only when it has exited and its pipes are closed. Until then
     its id is not given to another process, which a signal would reach by mistake.
 
-    @ivar start_time: in clock ticks since the machine was started; L{None} if it had
-        ended before it could be asked for.
     @ivar cpu: seconds of processor time that it took, once it has ended.
     @ivar memory: its peak resident memory in bytes, once it has ended; L{None} if it is
         less than the daemon's own.
@@ -113,8 +116,6 @@ class ChildProcess:
     """
 
     protocol: ProcessProtocol
-    pid: int
-    start_time: int | None
     _processes: RunProcesses
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
@@ -125,15 +126,32 @@ class ChildProcess:
     _status: Failure | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
 
-    def start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
+    @property
+    def pid(self) -> int:
+        return self._processes.leader
+
+    @property
+    def start_time(self) -> int | None:
+        """@see: L{RunProcesses.start}"""
+        return self._processes.start
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there may be output that is not read yet."""
+        return bool(self._pipes)
+
+    def start(
+        self, reactor: Any, pipes: Mapping[int, int], terminals: Container[int] = ()
+    ) -> None:
         """
         Begin to read the child's output, and to wait for its end.
 
         @param pipes: our descriptors by the child's number for the other end; 0, if it
             is there, takes its input. If this fails, they are still the caller's.
+        @param terminals: the numbers of those that are a terminal.
         """
         try:
-            self._start(reactor, pipes)
+            self._start(reactor, pipes, terminals)
         except Exception:
             for pipe in self._pipes.values():
                 pipe.stopReading()
@@ -141,9 +159,11 @@ class ChildProcess:
                 self._input.stopReading()
             raise
 
-    def _start(self, reactor: Any, pipes: Mapping[int, int]) -> None:
+    def _start(
+        self, reactor: Any, pipes: Mapping[int, int], terminals: Container[int]
+    ) -> None:
         for number, fd in pipes.items():
-            terminal = os.isatty(fd)
+            terminal = number in terminals
             if number == 0:
                 self._on_terminal = terminal
                 self._input = (PtyInput if terminal else StdinPipe)(reactor, self, fd)
@@ -156,7 +176,10 @@ class ChildProcess:
             self._input.watch_reader()
         try:
             watcher = _ExitWatcher(reactor, self, os.pidfd_open(self.pid))
-        except OSError:  # a kernel before 5.3, a sandbox, or no descriptor is left
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
+            # A kernel before 5.3, or a sandbox.
             _ON_SIGCHLD[self.pid] = self
             self.reapProcess()
             return
@@ -227,13 +250,15 @@ class ChildProcess:
 
         Each step is contained: this is not called again, and the run waits for its end.
         """
-        self._status, known = Failure(ProcessTerminated()), False
-        with contained(self._processes.run_id):
-            self._status = Failure(self._how_it_ended())
-            known = True
-        self.output_complete = self.output_complete and known
-        with contained(self._processes.run_id):
-            if self._input is not None:
+        how: Exception = ProcessTerminated()
+        try:
+            how = self._how_it_ended()
+        except Exception:  # noqa: BLE001  # nobody can tell how it ended
+            self.output_complete = False
+            log_unforeseen(self._processes.run_id)
+        self._status = Failure(how)
+        if self._input is not None:
+            with contained(self._processes.run_id):
                 self._input.connectionLost(Failure(CONNECTION_DONE))
         for pipe in self._pipes.values():
             with contained(self._processes.run_id):
@@ -259,16 +284,19 @@ class ChildProcess:
     def pipe_lost(self, number: int) -> None:
         """One of the child's pipes is closed, by its other side or by us."""
         self._pipes.pop(number, None)
-        with contained(self._processes.run_id):
-            if number == 0:
-                self._input = None
-                terminal = self._pipes.get(1)
-                if isinstance(terminal, PtyOutput):
+        if number == 0:
+            self._input = None
+            terminal = self._pipes.get(1)
+            if isinstance(terminal, PtyOutput):
+                with contained(self._processes.run_id):
                     terminal.input_ended()
-            elif self._on_terminal and self._input is not None:
+        elif self._on_terminal and self._input is not None:
+            with contained(self._processes.run_id):
                 self._input.connectionLost(Failure(CONNECTION_DONE))
-        with contained(self._processes.run_id):
+        try:
             self.protocol.childConnectionLost(number)
+        except Exception:  # noqa: BLE001  # its end is owed to the run all the same
+            log_unforeseen(self._processes.run_id)
         self._maybe_ended()
 
     def output_cut(self) -> None:
@@ -295,3 +323,13 @@ class ChildProcess:
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if usage.ru_maxrss > ours:
             self.memory = usage.ru_maxrss * 1024
+
+
+def work_without_sigchld() -> None:
+    """
+    Let the kernel not send SIGCHLD, if it has pidfds. Otherwise each end of a process
+    wakes the reactor twice. Call it once the reactor has begun to handle that signal.
+    """
+    with suppress(OSError):
+        os.close(os.pidfd_open(os.getpid()))
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)

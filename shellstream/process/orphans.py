@@ -49,7 +49,7 @@ def find_orphans(
             if record.pid in (None, process.session):
                 sessions.setdefault(process.session, None)
         for session, start in sessions.items():
-            processes = RunProcesses(record.id, session, start, scanner)
+            processes = RunProcesses(record.id, session, scanner, start)
             processes.leader_reaped = True  # it is no child of ours
             found.setdefault(record.id, []).append(processes)
     return found

@@ -157,10 +157,15 @@ def signal_group(group: int, number: int) -> bool:
 def process_info(pid: int) -> ProcessInfo | None:
     """One process; L{None} if there is no such process, or it is hidden from us."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        stat = os.read(fd, 4096)  # the kernel makes it in one piece
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     # The name comes second and may hold anything, parentheses and spaces too.
     state, _, group, session, *rest = stat[stat.rindex(b")") + 1 :].split()
     # A process whose first thread has ended looks like a zombie: count its threads.

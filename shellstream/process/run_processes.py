@@ -13,6 +13,7 @@ from .process_table import (
     group_exists,
     group_in,
     process_info,
+    process_start,
     signal_group,
 )
 
@@ -31,15 +32,14 @@ class RunProcesses:
     it.
 
     @ivar leader: the process that leads the session.
-    @ivar start: when it began; L{None} if that is not known.
     @ivar leader_reaped: whether its id may be given to another process, once its
         session is empty.
     """
 
     run_id: str
     leader: int
-    start: int | None
     _scanner: ProcessScanner
+    _start: int | None = None
     leader_reaped: bool = field(default=False, init=False)
     _strays: bool = field(default=False, init=False)
     # One that lived when it was looked for last, and is most likely still alive.
@@ -49,6 +49,16 @@ class RunProcesses:
     #: Looks in a row that found nothing, and how many of these are believed.
     _empty: int = field(default=0, init=False)
     _believed: int = field(default=1, init=False)
+
+    @property
+    def start(self) -> int | None:
+        """
+        When the leader began, in clock ticks since the machine was started; L{None} if
+        that is not known. It is looked up when it is needed: few runs are signalled.
+        """
+        if self._start is None and not self.leader_reaped:
+            self._start = process_start(self.leader)
+        return self._start
 
     @property
     def known_pid(self) -> int:
@@ -65,6 +75,7 @@ class RunProcesses:
         at_once: set[int] = set()
         if not self.leader_reaped:  # then its id is its own
             at_once.add(self.leader)
+            self._start = self.start
             self._signal_groups(at_once, numbers)
         self._scan(lambda table: self._signal_others(table, at_once, numbers))
 

@@ -4,13 +4,20 @@ Starting the process of a command, by posix_spawn(3).
 Twisted's own way forks Python, keeps the child in our session and cannot say why a
 program did not start. L{subprocess} waits until the child has closed every descriptor
 that we have. With 5,000 descriptors open this way starts 540 runs/s, Twisted's 17.
+
+The kernel lets the caller of posix_spawn go on only when the program is executed, and
+on a busy machine that takes milliseconds. C{os.posix_spawn} keeps Python's lock
+meanwhile, so the C library is called here: in a thread, this leaves the reactor free.
 """
 
+import ctypes
 import errno
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from attrs import define, field
@@ -25,18 +32,48 @@ from .child import ChildProcess
 from .file_limits import restore_file_limit, scarce
 from .launch_plan import LaunchPlan
 from .process_scanner import ProcessScanner
-from .process_table import process_start
 from .pty import PTMX, open_output_pty, open_tty
 from .run_processes import RunProcesses
 
 _log = Logger()
 
-#: execve(2) passes on which signals are ignored: some by Python, others by what started
-#: the daemon, as nohup(1) does. Programs rely on them, and so does a cancel.
-_ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+#: Makes one call that blocks, and answers with what it returns or raises.
+InThread = Callable[[Callable[[], int]], Awaitable[int]]
+
+_LIBC = ctypes.CDLL(None)
+
+_ENCODING = sys.getfilesystemencoding()
+
+#: More than C{posix_spawnattr_t}, C{posix_spawn_file_actions_t} and C{sigset_t} take in
+#: any libc, in bytes: glibc has 336, 80 and 128.
+_ROOM = 1024
+
+#: From spawn.h and sched.h, since Python does not have them.
+_SETSIGDEF, _SETSIGMASK, _SETSID, _CLONE_FS = 0x04, 0x08, 0x80, 0x200
 
 
-def spawn(
+def _make_attributes() -> ctypes.Array[ctypes.c_char]:
+    """
+    How each child begins: in a session of its own, with no signal ignored or blocked.
+
+    execve(2) passes on which signals are ignored: some by Python, others by what
+    started the daemon, as nohup(1) does. Programs rely on them, and so does a cancel.
+    """
+    made, signals = (ctypes.create_string_buffer(_ROOM) for _ in range(2))
+    _LIBC.posix_spawnattr_init(made)
+    _LIBC.sigemptyset(signals)
+    _LIBC.posix_spawnattr_setsigmask(made, signals)
+    _LIBC.sigfillset(signals)
+    _LIBC.posix_spawnattr_setsigdefault(made, signals)
+    flags = _SETSID | _SETSIGDEF | _SETSIGMASK
+    _LIBC.posix_spawnattr_setflags(made, ctypes.c_short(flags))
+    return made
+
+
+_ATTRIBUTES = _make_attributes()
+
+
+async def spawn(
     reactor: Any,
     command: Command,
     invocation: Invocation,
@@ -44,6 +81,7 @@ def spawn(
     run_id: str,
     plan: LaunchPlan,
     scanner: ProcessScanner,
+    in_thread: InThread,
 ) -> ChildProcess:
     """
     Start a command's process.
@@ -52,6 +90,8 @@ def spawn(
 
     @param plan: that of this command.
     @param scanner: shared by all children.
+    @param in_thread: calls posix_spawn(3). With C{die_with_daemon} the kernel ends the
+        child when the calling thread ends (prctl(2), PR_SET_PDEATHSIG).
     @raise CannotStart: if the program or the working directory does not exist or may
         not be used.
     @raise Busy: if the machine has no descriptor, memory, process or terminal to spare.
@@ -65,16 +105,9 @@ def spawn(
             ends.connect(command, invocation)
         ends.check()
         plan.hand_over(*ends.theirs)
-        with _directory_and_umask_of(command):
-            pid = os.posix_spawn(
-                program,
-                argv,
-                env,
-                file_actions=ends.actions,
-                setsid=True,
-                setsigdef=_ALL_SIGNALS,
-                setsigmask=(),
-            )
+        variables = _c_strings([f"{name}={value}" for name, value in env.items()])
+        given = program, _c_strings(argv), variables, ends.actions
+        pid = await in_thread(partial(_start, command, *given))
     except Exception as error:
         ends.close_ours()
         if isinstance(error, OSError):
@@ -85,10 +118,8 @@ def spawn(
     try:
         if command.confine.open_files is None:
             restore_file_limit(pid)
-        start = process_start(pid)
-        processes = RunProcesses(run_id, pid, start, scanner)
-        child = ChildProcess(protocol, pid, start, processes)
-        child.start(reactor, ends.ours)
+        child = ChildProcess(protocol, RunProcesses(run_id, pid, scanner))
+        child.start(reactor, ends.ours, ends.terminals)
     except Exception as error:
         # Nobody would know of it: neither its output nor its end would be seen.
         os.killpg(pid, signal.SIGKILL)
@@ -100,6 +131,37 @@ def spawn(
     return child
 
 
+def _c_strings(texts: Iterable[str]) -> "ctypes.Array[ctypes.c_char_p]":
+    """C strings, as arguments or variables of a program."""
+    strings = [each.encode(_ENCODING, "surrogateescape") for each in texts]
+    if b"\0" in b"".join(strings):
+        raise ValueError("an argument or a variable has a NUL")
+    return (ctypes.c_char_p * (len(strings) + 1))(*strings)
+
+
+def _start(
+    command: Command, program: str, argv: object, env: object, actions: object
+) -> int:
+    """
+    Start a program, and return its process id.
+
+    @raise OSError: as of chdir(2) or execve(2).
+    """
+    pid = ctypes.c_int()
+    given = ctypes.byref(pid), os.fsencode(program), actions, _ATTRIBUTES, argv, env
+    with _directory_and_umask_of(command):
+        why = _LIBC.posix_spawn(*given)
+    if why:
+        raise OSError(why, os.strerror(why), program)
+    return pid.value
+
+
+def _no_actions() -> ctypes.Array[ctypes.c_char]:
+    made = ctypes.create_string_buffer(_ROOM)
+    _LIBC.posix_spawn_file_actions_init(made)
+    return made
+
+
 @define
 class _Connections:
     """
@@ -107,12 +169,14 @@ class _Connections:
 
     @ivar ours: our ends, by the child's number for the other end.
     @ivar theirs: the child's ends, to be closed here once it has them.
-    @ivar actions: how the child gets its ends: C{file_actions} of posix_spawn(3).
+    @ivar terminals: the numbers in C{ours} that are a terminal.
+    @ivar actions: how the child gets its ends: C{posix_spawn_file_actions_t}.
     """
 
     ours: dict[int, int] = field(factory=dict)
     theirs: list[int] = field(factory=list)
-    actions: list[tuple[Any, ...]] = field(factory=list)
+    terminals: tuple[int, ...] = ()
+    actions: ctypes.Array[ctypes.c_char] = field(factory=_no_actions)
 
     def connect(self, command: Command, invocation: Invocation) -> None:
         """By pipes; C{unbuffer = "pty"} replaces that of stdout by a terminal."""
@@ -120,9 +184,9 @@ class _Connections:
             reading, self.ours[0] = os.pipe()
             self._duplicate_to(reading, 0)
         else:
-            null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-            self.actions.append(null)
+            self._open_as_0(os.devnull, os.O_RDONLY)
         pty = command.unbuffer is Unbuffer.PTY
+        self.terminals = (1,) if pty else ()
         self.ours[1], writing = open_output_pty() if pty else os.pipe()
         self._duplicate_to(writing, 1)
         self.ours[2], writing = os.pipe()
@@ -140,11 +204,10 @@ class _Connections:
         # A second descriptor for writing: the reactor would take the end of reading for
         # the end of both.
         self.ours[0] = os.dup(self.ours[1])
-        self.actions += (
-            (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
-            (os.POSIX_SPAWN_DUP2, 0, 1),
-            (os.POSIX_SPAWN_DUP2, 0, 2),
-        )
+        self.terminals = 0, 1
+        self._open_as_0(name, os.O_RDWR)
+        for number in (1, 2):
+            _LIBC.posix_spawn_file_actions_adddup2(self.actions, 0, number)
 
     def check(self) -> None:
         """
@@ -162,10 +225,15 @@ class _Connections:
     def close_theirs(self) -> None:
         for fd in self.theirs:
             os.close(fd)
+        _LIBC.posix_spawn_file_actions_destroy(self.actions)
 
     def _duplicate_to(self, fd: int, number: int) -> None:
         self.theirs.append(fd)
-        self.actions.append((os.POSIX_SPAWN_DUP2, fd, number))
+        _LIBC.posix_spawn_file_actions_adddup2(self.actions, fd, number)
+
+    def _open_as_0(self, path: str, flags: int) -> None:
+        name = os.fsencode(path)
+        _LIBC.posix_spawn_file_actions_addopen(self.actions, 0, name, flags, 0)
 
 
 @contextmanager
@@ -173,10 +241,14 @@ def _directory_and_umask_of(command: Command) -> Iterator[None]:
     """
     Set a command's working directory and umask for the child to inherit.
 
-    posix_spawn(3) cannot set them, so the whole daemon has them meanwhile, with all of
-    its threads. That is safe: no path of ours is relative, and SQLite sets the modes of
-    its files itself.
+    posix_spawn(3) cannot set them, so the calling thread has them meanwhile. Where
+    unshare(2) is forbidden, the whole daemon has. That is safe: no path of ours is
+    relative, and SQLite sets the modes of its files itself.
     """
+    if command.cwd is None and command.confine.umask is None:
+        yield
+        return
+    _LIBC.unshare(_CLONE_FS)
     with ExitStack() as restoring:
         if command.cwd is not None:
             here = os.open(".", os.O_PATH | os.O_CLOEXEC)
@@ -215,8 +287,9 @@ def _start_error(
         return Busy(f"the machine has no room for a {room} ({error.strerror})", 5)
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
-    parts = {command.cwd: "working directory", PTMX: "terminal"}
-    what = parts.get(error.filename, "program")
+    what = {PTMX: "terminal"}.get(error.filename, "program")
+    if command.cwd is not None and error.filename == command.cwd:
+        what = "working directory"
     why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")
     if number == errno.EACCES and what == "program":
         why = "may not be executed by the daemon (permission denied; try chmod +x)"

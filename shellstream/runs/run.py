@@ -206,6 +206,10 @@ class Run:
         self._advance(Event.WAIT)
         self._restore_queued()
 
+    def launch(self) -> None:
+        """Its process is being started: until L{started} or L{failed}, it goes on."""
+        self._advance(Event.LAUNCH)
+
     @_guarded
     def started(self, child: Child) -> None:
         """The command's process is there; its time begins."""
@@ -223,6 +227,8 @@ class Run:
             self._notes_output = True
             self._last_output = self._clock.seconds()
             self._set_timer("idle", limits.idle_timeout, self._maybe_idle)
+        if self._reason is not None:  # since it was launched
+            self._stop(self._reason)
 
     def failed(self, why: str) -> None:
         """The command's process could not be started."""
@@ -237,14 +243,14 @@ class Run:
         with contained(self.id):
             if self.has_ended:  # its outcome is fixed
                 self._abort_viewers()  # or they might wait for its end for ever
-            elif self._child is None:
+            elif self._child is None and self.phase is not Phase.LAUNCHING:
                 self._end(Event.BREAK, state=State.FAILED, failure=UNFORESEEN)
             elif self._status is not None:
                 if self.phase is not Phase.RUNNING:
                     with contained(self.id):
                         self._kill()  # what is left of its session
                 self._end_as_exited(Event.BREAK)
-            elif self.phase is Phase.RUNNING:
+            elif self.phase in (Phase.LAUNCHING, Phase.RUNNING):
                 self.cancel(Reason.ERROR)
             else:  # it is stopped already, but perhaps not as far as it should be
                 self._set_timer("kill", self.command.limits.grace, self._kill_session)
@@ -263,21 +269,27 @@ class Run:
                 command=self.command.name,
                 reason=reason.value,
             )
-            if self._child is None:
+            if self._child is not None:
+                self._stop(reason)
+            elif self.phase is not Phase.LAUNCHING:  # else once it is started
                 self._end(Event.STOP, state=State.CANCELLED)
                 return
-            self._advance(Event.STOP)
-            self._stop_timers()  # one reason to stop is enough
-            self._set_timer("kill", self.command.limits.grace, self._kill_session)
-            # An interactive shell ignores TERM; a stopped process cannot act on it.
-            hang_up = () if self.record.tty is None else (SIGHUP,)
-            strays = reason not in _SPARE_STRAYS
-            self._child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
         if reason is Reason.SHUTDOWN or not (self._lossless or self._lossy):
             # A daemon that stops waits for no viewer: slow ones are cut off. Without
             # viewers, output that stays unread would keep the run from its end.
             self._awaits_viewers = False
             self.apply_backpressure()
+
+    def _stop(self, reason: Reason) -> None:
+        child = self._child
+        assert child is not None
+        self._advance(Event.STOP)
+        self._stop_timers()  # one reason to stop is enough
+        self._set_timer("kill", self.command.limits.grace, self._kill_session)
+        # An interactive shell ignores TERM; a stopped process cannot act on it.
+        hang_up = () if self.record.tty is None else (SIGHUP,)
+        strays = reason not in _SPARE_STRAYS
+        child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
 
     def signal(self, number: int) -> bool:
         """Send a signal to the session. Returns L{False} if there is none."""

@@ -16,12 +16,13 @@ dropped: a command never runs without a trace. While a record is being written, 
 request with its key waits; it then finds the first one's run. So no failure runs a
 command twice.
 
-B{Start.} A run that got its turn at once is started at once. One that comes from the
-queue is first recorded as running, synced: if the daemon died between the start and
-that record, the next daemon would find it queued and start it again. If no process can
-be started, the run ends as C{failed} without a process. If the disk does not take that
-record, the run waits again in its old place, and the queue with it, for
-L{history.RETRY} seconds. Once there is a process, the run is RUNNING, and its process
+B{Start.} A run that got its turn at once is started at once (LAUNCHING). One that comes
+from the queue is first recorded as running, synced: if the daemon died between the
+start and that record, the next daemon would find it queued and start it again. If no
+process can be started, the run ends as C{failed} without a process. If the disk does
+not take that record, the run waits again in its old place, and the queue with it, for
+L{history.RETRY} seconds. A thread may start the process, and what stops the run
+meanwhile waits for that. Once there is a process, the run is RUNNING, and its process
 id is recorded soon. Nothing waits for that, since the next daemon also finds the
 process by C{$SHELLSTREAM_RUN} in its environment.
 
@@ -71,6 +72,7 @@ class Phase(StrEnum):
 
     QUEUED = auto()
     STARTING = auto()
+    LAUNCHING = auto()
     RUNNING = auto()
     STOPPING = auto()
     KILLED = auto()
@@ -84,6 +86,7 @@ class Event(StrEnum):
     """An event that leads from one phase to the next."""
 
     TURN = auto()  # there is room for one more
+    LAUNCH = auto()  # a thread begins to start its process
     START = auto()  # its process is there
     FAIL = auto()  # its process could not be started
     STOP = auto()  # a client or a limit stops it
@@ -104,12 +107,16 @@ _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
         Event.BREAK: Phase.ENDED,
     },
     Phase.STARTING: {
-        Event.START: Phase.RUNNING,
-        Event.FAIL: Phase.ENDED,
+        Event.LAUNCH: Phase.LAUNCHING,
         Event.STOP: Phase.ENDED,
         Event.LEAVE: Phase.LEFT_QUEUED,
         Event.WAIT: Phase.QUEUED,
         Event.BREAK: Phase.ENDED,
+    },
+    # Nothing else: whatever happens meanwhile, its process may be there.
+    Phase.LAUNCHING: {
+        Event.START: Phase.RUNNING,
+        Event.FAIL: Phase.ENDED,
     },
     Phase.RUNNING: {
         Event.STOP: Phase.STOPPING,

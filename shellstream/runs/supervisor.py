@@ -1,6 +1,6 @@
 """The runs that have not ended: whose turn it is, how they end, and how all stops."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from attrs import define, field
@@ -21,7 +21,7 @@ from .run import Child, Run
 from .run_state import Phase
 
 #: Starts the process of a command, whose output and end go to the run.
-Spawn = Callable[[Command, Invocation, Run], Child]
+Spawn = Callable[[Command, Invocation, Run], Awaitable[Child]]
 
 
 @define(eq=False)
@@ -100,7 +100,7 @@ class RunSupervisor:
             self.launch_next()
             return
         try:
-            self._launch(run)
+            await self._launch(run)
         except CannotStart:
             # The request is answered with this end, which must be recorded before.
             while not run.record.state.ended:
@@ -208,7 +208,7 @@ class RunSupervisor:
             self._hold_queue()
         else:
             with suppress(Busy, CannotStart):  # it has failed, and says why
-                self._launch(run)
+                await self._launch(run)
 
     def _hold_queue(self) -> None:
         """Launch nothing that waits until the disk has had time to recover."""
@@ -219,7 +219,7 @@ class RunSupervisor:
         self._holding = None
         self.launch_next()
 
-    def _launch(self, run: Run) -> None:
+    async def _launch(self, run: Run) -> None:
         """
         Start the process of a run, or let the run fail.
 
@@ -228,9 +228,11 @@ class RunSupervisor:
         """
         if run.has_ended:
             return
+        run.launch()
+        invocation = run.invocation
         try:
-            run.command.recheck_paths(run.invocation)  # it may have waited for long
-            child = self._spawn(run.command, run.invocation, run)
+            run.command.recheck_paths(invocation)  # it may have waited for long
+            child = await self._spawn(run.command, invocation, run)
         except (Busy, CannotStart) as error:
             run.failed(str(error))
             raise
@@ -240,6 +242,9 @@ class RunSupervisor:
             run.failed(str(unforeseen))
             raise unforeseen from None
         run.started(child)
+        tty = run.invocation.tty
+        if tty is not None and run.invocation is not invocation:  # resized meanwhile
+            child.resize(tty)
         # Not waited for: the process is known by its environment as well.
         in_background(self._history.save(run.record), run.id)
         self._reporter.report("started", run.record)

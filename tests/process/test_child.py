@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import resource
 import signal
@@ -14,10 +15,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.config.command import Command, Invocation
+from shellstream.config.confinement import Confinement
 from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
@@ -27,7 +30,7 @@ from shellstream.process.pipes import OutputPipe
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import process_start
 from shellstream.process.spawn import spawn
-from tests.support.processes import Told
+from tests.support.processes import Told, spawn_now
 
 #: Leaves its group, and a zombie in it.
 NEGLIGENT = """
@@ -46,7 +49,7 @@ class FakeChild:
     """A child's transport, as far as its protocol looks at it."""
 
     closed = False
-    cpu, memory, output_complete = 0.25, 4096, True
+    cpu, memory, output_complete, has_output = 0.25, 4096, True, True
 
     def loseConnection(self) -> None:
         self.closed = True
@@ -96,11 +99,7 @@ class SpawnTests(TestCase):
         """Start a script."""
         told = Told()
         command = Command(name="c", shell=script)
-        protocol = ChildProtocol(told, reactor)
-        plan, scanner = LaunchPlan(), ProcessScanner(reactor)
-        child = spawn(
-            reactor, command, command.invoke([]), protocol, "id", plan, scanner
-        )
+        child = spawn_now(command, command.invoke([]), ChildProtocol(told, reactor))
 
         def end() -> "Deferred[ExitStatus] | None":
             if told.ended.called:
@@ -145,6 +144,38 @@ class SpawnTests(TestCase):
         self.addCleanup(os.kill, parent, signal.SIGKILL)
         os.killpg(child.pid, 0)
         self.assertFalse(child.session_lives())
+
+    async def test_in_thread(self) -> None:
+        """
+        A process that a thread starts has the folder and the umask of its command. The
+        rest of the daemon keeps its own, and hears why a start failed.
+        """
+        script = "pwd; umask; ps -o sid= -p $$ | tr -d ' '"
+        confine = Confinement(umask=0o31)
+        for cwd in ("/usr", "/nonexistent"):
+            told = Told()
+            command = Command(name="c", shell=script, cwd=cwd, confine=confine)
+            here, mask = os.getcwd(), os.umask(0o22)
+            self.addCleanup(os.umask, mask)
+            starting = spawn(
+                reactor,
+                command,
+                command.invoke([]),
+                ChildProtocol(told, reactor),
+                "id",
+                LaunchPlan(),
+                ProcessScanner(reactor),
+                deferToThread,
+            )
+            if cwd == "/nonexistent":
+                with self.assertRaises(CannotStart):
+                    await starting
+                continue
+            child = await starting
+            await told.ended
+            said = f"/usr\n0031\n{child.pid}\n".encode()
+            self.assertEqual(told.output_, {Stream.STDOUT: said})
+            self.assertEqual((os.getcwd(), os.umask(0o22)), (here, 0o22))
 
     async def test_own_session(self) -> None:
         """The child leads a session and a group of its own, with no terminal."""
@@ -295,6 +326,9 @@ class SpawnTests(TestCase):
 class CannotSpawnTests(SynchronousTestCase):
     """A failed start is an error that names no path."""
 
+    def setUp(self) -> None:
+        gc.collect()  # what earlier tests left has descriptors as well
+
     def failing(self, number: int, error: Exception) -> Callable[[Any], None]:
         """Return an C{addReader} that fails after so many calls."""
         add, left = reactor.addReader, [None] * number
@@ -310,7 +344,7 @@ class CannotSpawnTests(SynchronousTestCase):
     def test_cannot_be_watched(self) -> None:
         """A process that cannot be watched is ended, and nothing of it is left."""
         command = Command(name="c", argv=("sleep", "1000"))
-        invocation, scanner = command.invoke([]), ProcessScanner(reactor)
+        invocation = command.invoke([])
         for error, raised in (
             (OSError(errno.ENOMEM, ""), Busy),
             (MemoryError(), MemoryError),
@@ -322,8 +356,7 @@ class CannotSpawnTests(SynchronousTestCase):
                     patch.object(reactor, "addReader", self.failing(number, error)),
                     self.assertRaises(raised),
                 ):
-                    plan = LaunchPlan()
-                    spawn(reactor, command, invocation, protocol, "id", plan, scanner)
+                    spawn_now(command, invocation, protocol)
                 after = len(os.listdir("/proc/self/fd")), reactor.getReaders()
                 self.assertEqual(after, before)
                 self.assertRaises(ChildProcessError, os.waitpid, -1, os.WNOHANG)
@@ -331,17 +364,15 @@ class CannotSpawnTests(SynchronousTestCase):
     def test_cannot_be_described(self) -> None:
         """Whatever fails before the process is there, no descriptor is left."""
         command = Command(name="c", argv=("true",))
-        given = command.invoke([]), ChildProtocol(Told(), reactor), "id"
-        for owner, name in ((LaunchPlan, "resolve"), (os, "posix_spawn")):
+        given = command, command.invoke([]), ChildProtocol(Told(), reactor)
+        for owner, name in ((LaunchPlan, "resolve"), (os, "fsencode")):
             for error in (RecursionError(), UnicodeEncodeError("ascii", "x", 0, 1, "")):
                 before = len(os.listdir("/proc/self/fd"))
                 with (
                     patch.object(owner, name, side_effect=error),
                     self.assertRaises(type(error)),
                 ):
-                    invocation, protocol, run = given
-                    plan, scanner = LaunchPlan(), ProcessScanner(reactor)
-                    spawn(reactor, command, invocation, protocol, run, plan, scanner)
+                    spawn_now(*given)
                 self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     def why(self, *argv: str, cwd: str | None = None) -> str:
@@ -350,9 +381,7 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=argv, cwd=cwd)
         with self.assertRaises(CannotStart) as caught:
             protocol = ChildProtocol(Told(), reactor)
-            invocation, scanner = command.invoke([]), ProcessScanner(reactor)
-            plan = LaunchPlan()
-            spawn(reactor, command, invocation, protocol, "id", plan, scanner)
+            spawn_now(command, command.invoke([]), protocol)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
         self.assertNotIn("/", str(caught.exception))
         return str(caught.exception)
@@ -405,14 +434,6 @@ class CannotSpawnTests(SynchronousTestCase):
         command = Command(name="c", argv=("true",))
         full = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with patch.object(os, "pipe", side_effect=full):
-            self.assertRaises(
-                Busy,
-                spawn,
-                reactor,
-                command,
-                Invocation(("true",), {}, {}),
-                ChildProtocol(Told(), reactor),
-                "id",
-                LaunchPlan(),
-                ProcessScanner(reactor),
-            )
+            invocation = Invocation(("true",), {}, {})
+            protocol = ChildProtocol(Told(), reactor)
+            self.assertRaises(Busy, spawn_now, command, invocation, protocol)

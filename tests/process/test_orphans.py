@@ -163,7 +163,7 @@ class EndTests(OrphanTestCase):
         started = Started(self, STUBBORN)
         (processes,) = self.find(started.record)
         assert processes.start is not None
-        processes.start -= 1
+        processes._start = processes.start - 1
         ending = end_orphans(processes, self.clock, 0)
         self.wait(Deferred.fromCoroutine(ending))
         self.assertIsNotNone(process_start(started.pid))

@@ -150,7 +150,7 @@ class SessionTests(TestCase):
 def member(session: int) -> int | None:
     """Return a living process of a session."""
     scanner = ProcessScanner(Clock(), lambda: 0.0)
-    processes = RunProcesses("none", session, None, scanner)
+    processes = RunProcesses("none", session, scanner)
     processes.leader_reaped = True
     return processes.known_pid if processes.live() else None
 

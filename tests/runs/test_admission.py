@@ -57,6 +57,7 @@ class Owner(FakeOwner):
         """Record a run, and start its process."""
         run.recorded = True
         run.take_turn()
+        run.launch()
         run.started(self.children[run.id])
 
     def exit(self, run: Run) -> None:
@@ -212,6 +213,7 @@ class AdmissionTests(SynchronousTestCase):
         other = evolve(a, limits=Limits(when_busy=WhenBusy.REJECT, max_running=1))
         self.assertIsNone(self.admission.joinable(other, same))
         run.take_turn()
+        run.launch()
         run.failed("no such program")
         self.assertIsNone(self.admission.joinable(a, same))
 

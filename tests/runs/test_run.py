@@ -1,5 +1,7 @@
 """Tests for L{shellstream.runs.run}: how a run ends, on a clock of our own."""
 
+from typing import Any
+
 from twisted.logger import capturedLogs, formatEvent
 
 from shellstream.model.events import ExitStatus, Reason, State, Stream
@@ -115,6 +117,35 @@ class NoTimeoutTests(RunTestCase):
 
 class CancelTests(RunTestCase):
     """A run that is made to end does so with its whole session."""
+
+    def test_cancel_while_launched(self) -> None:
+        """
+        A run whose process is being started is stopped once that is there, whatever
+        stops it; it may fail to start instead.
+        """
+        no_viewer: Any = None
+        for stop in (
+            lambda: self.run_.cancel(Reason.CANCELLED),
+            lambda: self.run_.attach(no_viewer),  # which raises something unforeseen
+        ):
+            for reason in ("started", "failed"):
+                self.begin()
+                self.run_.take_turn()
+                self.run_.launch()
+                stop()
+                self.assert_runs()
+                if reason == "failed":
+                    self.run_.failed("no such program")
+                    ((outcome, _),) = self.owner.ends
+                    self.assertEqual(outcome.failure, "no such program")
+                    continue
+                self.run_.started(self.child)
+                self.assertEqual(self.child.signals, ["SIGTERM", "SIGCONT"])
+                self.child.lives = False
+                self.exit(None, 15)
+                ((outcome, _),) = self.owner.ends
+                self.assertIs(outcome.state, State.SIGNALED)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 2)
 
     def test_cancel(self) -> None:
         """The timeout is off once a run is being ended."""

@@ -25,6 +25,7 @@ class RecordTests(RunTestCase):
         self.assertIs(self.run_.record.state, State.RUNNING)
         self.assertIsNone(self.run_.record.started)
         self.clock.advance(1)
+        self.run_.launch()
         self.run_.started(self.child)
         record = self.run_.record
         self.assertEqual((record.started, record.pid), (self.wall(), self.child.pid))
@@ -65,6 +66,7 @@ class RecordTests(RunTestCase):
         """A run whose process cannot be started has failed, and says why."""
         self.begin()
         self.run_.take_turn()
+        self.run_.launch()
         self.run_.failed("no such program")
         self.assert_over(State.FAILED, None)
         self.assertEqual(self.run_.record.failure, "no such program")

@@ -112,7 +112,9 @@ class FakeSpawn:
     error: Exception | None = None
     started: list[Started] = field(factory=list, init=False)
 
-    def __call__(self, command: Command, invocation: Invocation, run: Run) -> Child:
+    async def __call__(
+        self, command: Command, invocation: Invocation, run: Run
+    ) -> Child:
         if self.error is not None:
             raise self.error
         self.started.append(Started(command, invocation, run))

@@ -5,11 +5,12 @@ import signal
 
 from attrs import define, field
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from shellstream.config.command import Command
+from shellstream.config.command import Command, Invocation
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 from shellstream.process.child import ChildProcess, ChildProtocol
@@ -41,6 +42,25 @@ class Told:
         self.ended.callback(status)
 
 
+def spawn_now(
+    command: Command,
+    invocation: Invocation,
+    protocol: ProcessProtocol,
+    plan: LaunchPlan = PLAIN,
+    run_id: str = "id",
+) -> ChildProcess:
+    """L{spawn} without a thread, so that it has no reason to wait."""
+    scanner = ProcessScanner(reactor)
+    given = reactor, command, invocation, protocol, run_id, plan, scanner
+    starting = spawn(*given, maybeDeferred)
+    try:
+        starting.send(None)
+    except StopIteration as done:
+        child: ChildProcess = done.value
+        return child
+    raise AssertionError("it waits")
+
+
 def start(
     test: TestCase,
     command: Command,
@@ -54,8 +74,7 @@ def start(
     told = Told()
     protocol = ChildProtocol(told, reactor)
     invocation = command.invoke([], stdin, tty)
-    scanner = ProcessScanner(reactor)
-    child = spawn(reactor, command, invocation, protocol, run_id, prepared, scanner)
+    child = spawn_now(command, invocation, protocol, prepared, run_id)
 
     def end() -> "Deferred[ExitStatus] | None":
         if told.ended.called:

@@ -50,6 +50,7 @@ class RunTestCase(SynchronousTestCase):
     def start(self) -> None:
         """Its turn has come, and its process is there."""
         self.run_.take_turn()
+        self.run_.launch()
         self.run_.started(self.child)
 
     def exit(self, code: int | None = 0, signal: int | None = None) -> None:
