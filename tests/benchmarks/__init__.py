@@ -19,9 +19,9 @@ and pictures. Nothing else is left on the machine: no file, process or port.
 Each metric is measured in rounds. Each round goes through all servers, the next one
 beginning with another of them; what is shown is the median, and how far half of the
 values are from it. shellstream has its default configuration, its log on a disk, and is
-started with C{twistd -n shellstream}. All peers run the same commands and are read by the same client
-(L{tests.benchmarks.client}, a program in C), which compares every byte that arrives
-with what the command wrote.
+started with C{twistd -n shellstream}. All peers run the same commands and are read by
+the same client (L{tests.benchmarks.client}, a program in C), which compares every byte
+that arrives with what the command wrote.
 
 Metrics:
 
