@@ -6,13 +6,18 @@ from shellstream.model.run_record import RunRecord
 
 from .frame import Frame, badge, look_of, moment, render
 
+#: The kinds of state, each with an icon of its own.
+KINDS = ("queued", "running", "succeeded", "failed", "stopped")
+
 
 def run_page(frame: Frame, record: RunRecord) -> bytes:
-    """The page of one run; without scripts it shows the run as it stands."""
+    """
+    The page of one run. Its script shows the output, and lets the reader steer the run;
+    without it the page shows the run as it stands, and the output as it comes.
+    """
     output = f"{frame.root}runs/{record.id}/output"
     look = look_of(record)
-    facts: list[tuple[str, Tag | str]] = [("State", badge(record))]
-    facts += [(name, value) for name, value in record.params.items()]
+    facts: list[tuple[str, Tag | str]] = list(record.params.items())
     facts += [("Owner", record.principal), ("Created", moment(record.created))]
     if record.started is not None:
         facts.append(("Started", moment(record.started)))
@@ -21,17 +26,19 @@ def run_page(frame: Frame, record: RunRecord) -> bytes:
     if record.failure:
         facts.append(("Why", record.failure))
     listed = [tags.div(tags.dt(name), tags.dd(value)) for name, value in facts]
+    icons = {f"data-icon-{kind}": frame.url(f"icon-{kind}.svg") for kind in KINDS}
     return render(
         frame,
         f"{record.command}: {look.words} · shellstream",
-        tags.h1(record.command),
+        tags.div(tags.h1(record.command), badge(record), class_="top"),
         tags.dl(*listed, class_="facts"),
         tags.noscript(
             tags.p(tags.a("The output alone", href=output)),
             tags.iframe(src=output, title="Output", class_="output"),
         ),
         script="run.js",
+        styles=("console.css", "run.css"),
         icon=f"icon-{look.kind}.svg",
         class_="run",
-        **{"data-run": record.id, "data-state": record.state.value},
+        **{"data-run": record.id, **icons},
     )

@@ -1,5 +1,280 @@
-// The page of one run.
-import "./session.js";
-import { localize } from "./times.js";
+// The page of one run: its state, its output, and what the reader may do with them.
 
-localize(document);
+import { Problem, request } from "./api.js";
+import { button, copy, make, toggle } from "./dom.js";
+import { Output } from "./output.js";
+import { look } from "./states.js";
+import { duration, exact } from "./times.js";
+
+const main = document.querySelector("main");
+const top = main.querySelector(".top");
+const facts = main.querySelector(".facts");
+const id = main.dataset.run;
+const path = `runs/${id}`;
+/** How often the daemon is asked about a run, in milliseconds. */
+const ASK_QUEUED = 1000, ASK_RUNNING = 5000;
+/** A page that nobody sees gives its connection back after this long. */
+const UNSEEN = 10_000;
+
+let run = null;
+let controls = null;
+let notify = false;
+
+const state = top.querySelector(".badge");
+const time = make("span", { className: "soft" });
+const spoken = make("p", { className: "hidden", role: "status" });
+const notice = make("p", { className: "notice", role: "status" });
+const log = make("div", { className: "log", tabIndex: 0, role: "region", "aria-label": "Output" });
+const down = button("Follow the end", () => output.toEnd(), { className: "quiet down", hidden: true });
+
+const output = new Output(log, `${path}/output`, {
+  connected(is) {
+    tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
+  },
+  ended() {
+    refresh();
+  },
+  moved() {
+    down.hidden = output.view.following;
+  },
+  failed(problem) {
+    tell(problem.message);
+  },
+});
+
+/** Say something below the tools, to all readers. */
+function tell(words) {
+  if (notice.textContent !== words) notice.textContent = words;
+}
+
+/** Do what may be refused, and tell why. */
+const guarded = (act) => async (...given) => {
+  try {
+    await act(...given);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    tell(error.message);
+  }
+};
+
+const ended = () => run.ended !== null;
+
+/** Ask for the run, and show what has changed. */
+async function refresh() {
+  const before = run;
+  run = await (await request(path)).json();
+  const [kind, words] = look(run);
+  state.className = `badge ${kind}`;
+  state.lastChild.textContent = words;
+  document.title = `${run.command}: ${words} · shellstream`;
+  document.querySelector("link[rel=icon]").href = main.dataset[`icon${kind[0].toUpperCase()}${kind.slice(1)}`];
+  main.dataset.state = run.state;
+  if (before !== null && before.state !== run.state) {
+    spoken.textContent = words;
+    if (ended() && notify) new Notification(`${run.command}: ${words}`, { body: taken(), tag: id });
+  }
+  showFacts();
+  showTime();
+  controls?.show(run);
+}
+
+const taken = () => {
+  const from = run.started ?? run.created;
+  return duration((Date.parse(run.ended ?? new Date().toISOString()) - Date.parse(from)) / 1000);
+};
+
+function showTime() {
+  time.textContent = run.state === "queued" ? `waits for ${taken()}` : taken();
+}
+
+const bytes = (count) => {
+  const unit = Math.min(Math.floor(Math.log2(Math.max(count, 1)) / 10), 4);
+  return `${(count / 1024 ** unit).toFixed(unit && 1)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+};
+
+const moment = (text) => make("time", { dateTime: text, title: text }, exact(new Date(text)));
+
+function showFacts() {
+  const known = {
+    ...run.params,
+    "Exit code": run.code,
+    Signal: run.signal,
+    Reason: run.reason,
+    Why: run.failure,
+    Owner: run.principal,
+    Created: run.created && moment(run.created),
+    Started: run.started && moment(run.started),
+    Ended: run.ended && moment(run.ended),
+    Output: bytes(run.size) + (run.start > 0 ? `, the last ${bytes(run.size - run.start)} kept` : ""),
+    "Processor time": run.cpu_seconds !== null && duration(run.cpu_seconds),
+    "Peak memory": run.peak_memory_bytes && bytes(run.peak_memory_bytes),
+    Terminal: run.tty && `${run.tty.columns} × ${run.tty.rows}`,
+    Run: run.id,
+  };
+  const shown = Object.entries(known).filter(([, value]) => value !== null && value !== false && value !== undefined);
+  facts.replaceChildren(...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
+async function watch() {
+  while (!ended()) {
+    await new Promise((resolve) => setTimeout(resolve, run.state === "queued" ? ASK_QUEUED : ASK_RUNNING));
+    try {
+      if (!ended()) await refresh();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status !== 0) tell(error.message);
+    }
+  }
+}
+
+// Links to lines.
+
+let linked = null;
+const offset = () => Number(/^#o=(\d{1,16})$/.exec(location.hash)?.[1] ?? NaN);
+
+async function follow() {
+  const line = await output.jump(offset());
+  if (line === null) tell("This line is not kept.");
+  else mark(line);
+}
+
+function mark(line) {
+  for (const each of log.querySelectorAll(".linked")) each.classList.remove("linked");
+  linked = line;
+  output.view.elementOf(line)?.classList.add("linked");
+}
+
+function link(line) {
+  history.replaceState(null, "", `#o=${line.offset}`);
+  mark(line);
+}
+
+async function copyLink() {
+  const line = linked ?? output.view.first;
+  if (line === null) return;
+  link(line);
+  await copy(location.href);
+  tell("The link to the marked line is copied.");
+}
+
+log.addEventListener("click", (event) => {
+  // Left of the text.
+  if (event.target.matches(".line") && event.offsetX < 20) link(output.view.lineOf(event.target));
+});
+log.addEventListener("pointerover", (event) => {
+  const line = event.target.closest?.(".line") && output.view.lineOf(event.target);
+  if (line?.time) event.target.closest(".line").title = `${exact(new Date(line.time))} (${line.time}), byte ${line.offset}`;
+});
+log.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target !== log) return;
+  if (event.key === "End") output.toEnd();
+  else if (event.key === "Home") output.toStart();
+  else return;
+  event.preventDefault();
+});
+window.addEventListener("hashchange", () => offset() >= 0 && follow());
+
+// Tools.
+
+async function copyOutput() {
+  const selected = String(getSelection());
+  const lines = output.log.blocks.flatMap((block) => block.lines.map((line) => line.text));
+  await copy(selected || lines.join("\n"));
+  const part = output.log.from > run.start || output.detached;
+  tell(selected ? "The selection is copied." : `${lines.length.toLocaleString()} lines are copied${part ? ", those that are loaded; the download has all" : ""}.`);
+}
+
+const firstError = guarded(async () => {
+  tell("Looking for the first line on stderr …");
+  const answer = await request(`${path}/output?stream=stderr&follow=false`, { headers: { Accept: "application/x-ndjson" } });
+  const { firstOutput } = await import("./find.js");
+  const found = await firstOutput(answer.body);
+  tell(found === null ? "Nothing was written to stderr." : "");
+  if (found !== null) mark(await output.jump(found));
+});
+
+/** A toggle that is remembered, for all runs. */
+const setting = (words, key, usual) => toggle(words, (on) => {
+  log.classList.toggle(key, on);
+  localStorage.setItem(`shellstream-${key}`, on);
+}, (localStorage.getItem(`shellstream-${key}`) ?? usual) === "true");
+
+const name = `${top.querySelector("h1").textContent}-${id.slice(0, 8)}.log`;
+const field = make("input", { type: "search", placeholder: "Search the output", "aria-label": "Search the whole output" });
+const count = make("output", { className: "soft" });
+const finder = make("form", { role: "search", className: "find" },
+  field,
+  button("↑", () => find(-1), { "aria-label": "Previous match" }),
+  button("↓", () => find(1), { "aria-label": "Next match" }),
+  count,
+);
+let search = null;
+
+const find = guarded(async (step) => {
+  if (search === null) {
+    const { Search } = await import("./find.js");
+    search = new Search(output, () => run, { field, count, mark });
+  }
+  await search.go(step);
+});
+
+finder.addEventListener("submit", (event) => {
+  event.preventDefault();
+  find(1);
+});
+field.addEventListener("input", () => search?.clear());
+field.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.shiftKey) {
+    event.preventDefault();
+    find(-1);
+  }
+});
+
+const tools = make("div", { className: "tools" },
+  finder,
+  make("div", { className: "buttons", role: "group", "aria-label": "Output" },
+    setting("Wrap", "wrap", "true"),
+    setting("Times", "times", "false"),
+    button("First error", firstError, { title: "The first line on stderr" }),
+    button("Copy", guarded(copyOutput)),
+    button("Link", guarded(copyLink), { title: "Copy a link to the marked line, or to the first one on the screen" }),
+    make("a", { className: "button quiet", href: `${id}/output?follow=false&gap=skip`, download: name }, "Download"),
+    make("a", { className: "button quiet", href: `${id}/output` }, "Raw"),
+  ),
+);
+const more = make("details", { className: "more" }, make("summary", { className: "button quiet" }, "Details"), facts);
+const actions = make("div", { className: "actions" }, more);
+top.append(time, actions);
+main.append(spoken, tools, notice, make("div", { className: "screen" }, log, down));
+main.classList.add("live");
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") more.open = false;
+});
+document.addEventListener("pointerdown", (event) => {
+  if (!more.contains(event.target)) more.open = false;
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) {
+    output.attach();
+    return;
+  }
+  setTimeout(() => {
+    if (document.hidden && !notify) output.detach();
+  }, UNSEEN);
+});
+
+await refresh();
+output.open(run);
+if (offset() >= 0) follow();
+setInterval(() => ended() || showTime(), 1000);
+watch();
+
+const { Controls } = await import("./controls.js");
+controls = new Controls({
+  main, actions, panel: more, path, guarded, tell, refresh,
+  setNotify(on) {
+    notify = on;
+  },
+});
+controls.show(run);

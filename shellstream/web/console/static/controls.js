@@ -1,0 +1,119 @@
+// What the reader can do with a run: cancel, signal, run again, give it input.
+
+import { request } from "./api.js";
+import { button, copy, make, toggle } from "./dom.js";
+import { root } from "./session.js";
+
+const SIGNALS = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "WINCH", "KILL"];
+/** So much of what was typed is sent at once, in bytes. */
+const encoder = new TextEncoder();
+
+export class Controls {
+  constructor({ main, actions, panel, path, guarded, tell, refresh, setNotify }) {
+    Object.assign(this, { main, panel, path, guarded, tell, refresh });
+    this.run = null;
+    this.stdin = null;
+    this.cancel = button("Cancel", guarded(() => this.#post("cancel", {})), { className: "quiet danger" });
+    this.again = button("Run again", guarded(() => this.#again()));
+    actions.prepend(this.cancel, this.again);
+    const names = make("select", { "aria-label": "Signal" }, ...SIGNALS.map((each) => new Option(each)));
+    const send = button("Send signal", guarded(() => this.#post("signal", { signal: names.value })));
+    this.signals = make("div", { className: "row" }, names, send);
+    this.notify = toggle("Notify me at the end", guarded(async (on) => {
+      if (on && await Notification.requestPermission() !== "granted") {
+        tell("The browser does not allow notifications from this page.");
+        return;
+      }
+      setNotify(on);
+    }));
+    panel.append(this.signals, this.notify, ...this.#commands());
+  }
+
+  /** Show what fits the run as it stands. */
+  show(run) {
+    this.run = run;
+    const ended = run.ended !== null;
+    this.cancel.hidden = ended;
+    this.signals.hidden = ended || run.state !== "running";
+    this.again.hidden = !ended;
+    this.notify.hidden = ended || !("Notification" in window && isSecureContext);
+    const open = run.stdin?.open && !run.tty && !ended;
+    if (open && this.stdin === null) this.stdin = this.#input();
+    if (this.stdin !== null) this.stdin.hidden = !open;
+    this.fill(run);
+  }
+
+  async #post(action, json) {
+    await request(`${this.path}/${action}`, { json });
+    await this.refresh();
+  }
+
+  /** The same again; where something must be asked first, the start page asks. */
+  async #again() {
+    const { command, params, stdin, tty } = this.run;
+    const known = await (await request(`commands/${encodeURIComponent(command)}`)).json();
+    const secret = Object.values(known.parameters.properties).some((each) => each.writeOnly);
+    if (secret || known.confirm) {
+      location.assign(`${root}?again=${this.run.id}`);
+      return;
+    }
+    const json = { command, params, stdin: stdin !== null, tty: tty ?? false };
+    const { id } = await (await request("runs", { json })).json();
+    location.assign(id);
+  }
+
+  #input() {
+    const field = make("input", { type: "text", autocomplete: "off", spellcheck: false, "aria-label": "Input for the run", placeholder: "Input" });
+    const send = (text, eof) => this.guarded(async () => {
+      await request(`${this.path}/stdin?eof=${eof}`, { method: "POST", body: encoder.encode(text) });
+      if (eof) await this.refresh();
+    })();
+    const submit = async (event) => {
+      event.preventDefault();
+      const text = `${field.value}\n`;
+      field.value = "";
+      await send(text, false);
+    };
+    const form = make("form", { className: "stdin", on: { submit } },
+      field,
+      make("button", {}, "Send"),
+      button("End input", () => send("", true)),
+    );
+    this.main.append(form);
+    return form;
+  }
+
+  /** The same by command line. */
+  #commands() {
+    const made = ["Watch it with curl", "Watch it with shellstream", "Start it with curl", "Start it with shellstream"].map((words) => {
+      const code = make("code", { tabIndex: 0 });
+      const take = button("Copy", this.guarded(async () => {
+        await copy(code.textContent);
+        this.tell("The command is copied.");
+      }), { "aria-label": `Copy: ${words}` });
+      return { code, element: make("div", { className: "command" }, make("span", { className: "soft" }, words), code, take) };
+    });
+    this.fill = (run) => {
+      for (const [at, line] of commands(run).entries()) made[at].code.textContent = line;
+    };
+    return made.map(({ element }) => element);
+  }
+}
+
+/** A word as a POSIX shell takes it. */
+const quote = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** What a terminal elsewhere runs to watch a run, and to start one like it. */
+function commands({ id, command, params, stdin }) {
+  const base = new URL(root, location.href).href.replace(/\/$/, "");
+  const given = Object.entries(params).map(([name, value]) => `${name}=${value}`);
+  const login = document.querySelector("meta[name=csrf-token]").content ? `-H "Authorization: Bearer $SHELLSTREAM_TOKEN" ` : "";
+  const url = quote(`${base}/stream/${command}`);
+  const data = given.map((each) => ` --data-urlencode ${quote(each)}`).join("") || " -X POST";
+  return [
+    `curl -N ${login}${quote(`${base}/runs/${id}/output`)}`,
+    `SHELLSTREAM_URL=${quote(base)} shellstream attach ${id}`,
+    `curl -N ${login}${url}${stdin ? " -T -" : data}`,
+    `SHELLSTREAM_URL=${quote(base)} shellstream run ${[command, ...given].map(quote).join(" ")}`,
+  ];
+}

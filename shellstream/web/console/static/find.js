@@ -1,0 +1,160 @@
+// Search in the whole output of a run, whether or not the page holds it.
+
+import { request } from "./api.js";
+import { Scanner } from "./scanner.js";
+import { parse } from "./stream.js";
+
+/** The most matches that are remembered. */
+const MOST = 10_000;
+/** How long the page may be busy with a search at a time, in milliseconds. */
+const SLICE = 12;
+
+/** The offset of the first record of an answer in NDJSON; null if there is none. */
+export async function firstOutput(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return null;
+      text += value;
+      const lines = text.split("\n");
+      text = lines.pop();
+      const found = lines.map(parse).find((each) => each.bytes);
+      if (found) return found.offset;
+    }
+  } finally {
+    reader.cancel();
+  }
+}
+
+/** The matches of what the field says, and the one that is shown. */
+export class Search {
+  /**
+   * @param {import("./output.js").Output} output
+   * @param {() => object} run as it stands
+   */
+  constructor(output, run, { field, count, mark }) {
+    Object.assign(this, { output, run, field, count, mark });
+    this.clear();
+  }
+
+  /** Forget the matches, and end the search. */
+  clear() {
+    this.stop?.abort();
+    this.stop = null;
+    this.needle = "";
+    this.matches = [];
+    this.at = -1;
+    this.scanned = null; // so far
+    this.done = 0;
+    this.count.textContent = "";
+    globalThis.CSS?.highlights?.delete("find");
+  }
+
+  /** Show the next match (1) or the one before (-1). */
+  async go(step) {
+    const needle = this.field.value.toLowerCase();
+    if (needle === "") return;
+    if (needle !== this.needle) {
+      this.clear();
+      this.needle = needle;
+      // From the screen on; one who follows the end begins at the first.
+      this.from = this.output.view.following ? 0 : this.output.view.first?.offset ?? 0;
+      await this.#scan(step);
+      return;
+    }
+    if (this.stop === null && step > 0 && this.at === this.matches.length - 1) await this.#scan(0);
+    if (this.matches.length === 0) return;
+    await this.#show((this.at + step + this.matches.length) % this.matches.length);
+  }
+
+  /** Look through what was not looked through yet. */
+  async #scan(step) {
+    const stop = new AbortController();
+    this.stop = stop;
+    const { start, size } = await (await request(this.output.path.replace(/\/output$/, ""))).json();
+    const begin = Math.max(this.scanned ?? start, start);
+    const scanner = new Scanner(this.needle, begin, (offset) => this.matches.length < MOST && this.matches.push(offset));
+    try {
+      const url = `${this.output.path}?offset=${begin}&follow=false`;
+      const { body } = await request(url, { headers: { Accept: "text/plain" }, signal: stop.signal });
+      const reader = body.getReader();
+      let shown = step === 0;
+      let turn = performance.now();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (stop.signal.aborted) return;
+        if (done) break;
+        scanner.write(value);
+        if (performance.now() - turn > SLICE) {
+          await new Promise((resolve) => setTimeout(resolve));
+          turn = performance.now();
+        }
+        this.done = (scanner.offset - start) / Math.max(size - start, 1);
+        if (!shown && step > 0 && this.matches.at(-1) >= this.from) {
+          shown = true;
+          await this.#show(this.matches.findIndex((each) => each >= this.from));
+        }
+        this.#tell();
+        if (this.matches.length >= MOST) {
+          await reader.cancel();
+          break;
+        }
+      }
+      scanner.end();
+      this.scanned = scanner.offset;
+      this.stop = null;
+      if (!shown && this.matches.length > 0) {
+        const first = this.matches.findIndex((each) => each >= this.from);
+        const before = first < 0 ? this.matches.length - 1 : Math.max(first - 1, 0);
+        await this.#show(step > 0 ? Math.max(first, 0) : before);
+      }
+      this.#tell();
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+    }
+  }
+
+  #tell() {
+    const found = this.matches.length;
+    const all = `${found.toLocaleString()}${found >= MOST ? "+" : ""}`;
+    const part = this.stop === null ? "" : ` · ${Math.floor(100 * this.done)} %`;
+    const words = found === 0 ? (this.stop === null ? "not found" : "searching") : `${(this.at + 1).toLocaleString()} of ${all}`;
+    this.count.textContent = words + part;
+  }
+
+  async #show(at) {
+    this.at = at;
+    this.#tell();
+    const line = await this.output.jump(this.matches[at]);
+    if (line === null) return;
+    this.mark(line);
+    this.#highlight(this.output.view.elementOf(line));
+  }
+
+  /** Mark the words in a line, where the browser can. */
+  #highlight(element) {
+    if (!globalThis.CSS?.highlights || !element) return;
+    const nodes = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    const places = [];
+    let text = "";
+    while (nodes.nextNode()) {
+      places.push([text.length, nodes.currentNode]);
+      text += nodes.currentNode.data;
+    }
+    text = text.toLowerCase();
+    const place = (position) => {
+      const [begin, node] = places.findLast(([from]) => from <= position);
+      return [node, Math.min(position - begin, node.data.length)];
+    };
+    const highlight = new Highlight();
+    for (let at = text.indexOf(this.needle); at >= 0; at = text.indexOf(this.needle, at + this.needle.length)) {
+      const range = new Range();
+      range.setStart(...place(at));
+      range.setEnd(...place(at + this.needle.length));
+      highlight.add(range);
+    }
+    CSS.highlights.set("find", highlight);
+  }
+}

@@ -1,0 +1,116 @@
+"""The reader of the page shows lines as a terminal does: L{pyte} is one."""
+
+import json
+from base64 import b64encode
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import pyte
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.programs import needs
+
+SCRIPT = Path(__file__).with_name("lines.mjs")
+
+#: As wide as no line is, and as high as no output.
+COLUMNS, ROWS = 400, 60
+
+NAMES = ("black", "red", "green", "brown", "blue", "magenta", "cyan", "white")
+BRIGHT = tuple(f"bright{name}" for name in NAMES)
+
+#: The bits of C{sgr.js} that pyte has, too.
+FLAGS = {
+    "bold": 1,
+    "italics": 4,
+    "underscore": 8,
+    "blink": 16,
+    "reverse": 32,
+    "strikethrough": 128,
+}
+
+Cell = tuple[str, object, object, int]
+
+colours = st.one_of(
+    st.sampled_from([*range(30, 38), *range(40, 48), *range(90, 98), 39, 49]).map(str),
+    st.tuples(st.sampled_from([38, 48]), st.integers(16, 255)).map(
+        lambda two: f"{two[0]};5;{two[1]}"
+    ),
+    st.tuples(st.sampled_from([38, 48]), *[st.integers(0, 255)] * 3).map(
+        lambda all_: f"{all_[0]};2;" + ";".join(map(str, all_[1:]))
+    ),
+)
+attributes = st.sampled_from([0, 1, 3, 4, 5, 7, 9, 22, 23, 24, 25, 27, 29]).map(str)
+pieces = st.one_of(
+    st.text("abcXYZ 0189[]m;", min_size=1, max_size=6),
+    st.sampled_from(["\r", "\n", "\r\n", "\t", "\b", "\x1b[K", "\x1b[1K", "\x1b[2K"]),
+    st.lists(st.one_of(colours, attributes), max_size=3).map(
+        lambda codes: f"\x1b[{';'.join(codes)}m"
+    ),
+    st.sampled_from(
+        ["\x1b]0;title\x07", "\x1b]2;t\x1b\\", "\x1b[?25l", "\x1b(B", "\x0f"]
+    ),
+)
+outputs = st.lists(pieces, max_size=40).map("".join)
+
+
+def plain(character: pyte.screens.Char) -> Cell:
+    """A cell of pyte's, as the reader has it."""
+
+    def colour(name: str) -> object:
+        for at, names in enumerate((NAMES, BRIGHT)):
+            if name in names:
+                return names.index(name) + 8 * at
+        return None if name == "default" else f"#{name}"
+
+    flags = sum(bit for name, bit in FLAGS.items() if getattr(character, name))
+    return character.data, colour(character.fg), colour(character.bg), flags
+
+
+def visible(line: list[Cell]) -> list[Cell]:
+    """What can be seen of a line: an erased cell has no attributes that count."""
+    cells = [cell if cell[0] != " " else (" ", None, None, 0) for cell in line]
+    while cells and cells[-1][0] == " ":
+        cells.pop()
+    return cells
+
+
+class ReaderTests(SynchronousTestCase):
+    """Random output, shown by the page's reader and by pyte."""
+
+    skip = needs("node")
+
+    def setUp(self) -> None:
+        self._node = Popen(["node", str(SCRIPT)], stdin=PIPE, stdout=PIPE)
+        self.addCleanup(self._stop)
+
+    def _stop(self) -> None:
+        self._node.communicate()
+        self.assertEqual(self._node.returncode, 0)
+
+    def _ours(self, output: str) -> list[list[Cell]]:
+        assert self._node.stdin is not None
+        assert self._node.stdout is not None
+        self._node.stdin.write(b64encode(output.encode()) + b"\n")
+        self._node.stdin.flush()
+        lines = json.loads(self._node.stdout.readline())
+        return [[tuple(cell) for cell in line] for line in lines]
+
+    @settings(max_examples=200, deadline=None)
+    @given(outputs)
+    def test_pyte(self, output: str) -> None:
+        """Lines, colours, and what is redrawn in place are a terminal's."""
+        screen = pyte.Screen(COLUMNS, ROWS)
+        stream = pyte.Stream(screen)
+        stream.feed(output.replace("\n", "\r\n"))
+        theirs = [
+            visible([plain(row[column]) for column in range(COLUMNS)])
+            for row in (screen.buffer[number] for number in range(ROWS))
+        ]
+        ours = [visible(line) for line in self._ours(output)]
+        while theirs and not theirs[-1]:
+            theirs.pop()
+        while ours and not ours[-1]:
+            ours.pop()
+        self.assertEqual(ours, theirs)
