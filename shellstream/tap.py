@@ -3,34 +3,22 @@
 import os
 import re
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from attrs import evolve
-from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
+from twisted.application.service import IService
 from twisted.python import usage
 
 from shellstream import __version__
-from shellstream.config.http_limits import HttpLimits
-from shellstream.config.loader import DEMO, Config, ConfigError, parse
-from shellstream.config.tls_settings import TLS
-from shellstream.daemon.banner import StartupBanner, StartupTerminal
-from shellstream.daemon.listen_address import ListenAddress, own_names
-from shellstream.daemon.listener import TLS_PREFIX, Listener, SiteFactory
-from shellstream.daemon.reactor_turns import bound_turns, spare_old_objects
-from shellstream.daemon.reactor_watchdog import ReactorWatchdog
-from shellstream.daemon.service import IN_MEMORY, Daemon, wall_clock
-from shellstream.daemon.tls_service import TLSService
-from shellstream.process.child import work_without_sigchld
-from shellstream.process.file_limits import keep_descriptors, raise_file_limit
+from shellstream.config.loader import DEMO, IN_MEMORY, Config, ConfigError, parse
+from shellstream.config.tls_settings import TLS, TLS_PREFIX
 
-_log = Logger(namespace="shellstream")
+#: The types of endpoints that speak no TLS, whatever follows.
+_PLAIN = ("tcp", "tcp6", "unix", "systemd")
 
 #: Connections that may wait to be accepted. When more come at once, the kernels of the
 #: clients try again a second later (listen(2)).
@@ -41,13 +29,16 @@ class TokenOptions(usage.Options):
     """C{twistd shellstream tokens}: hands the rest to L{daemon.token_command}."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
-        from shellstream.daemon import token_command  # the daemon does not need it
+        # The daemon does not need it.
+        from shellstream.daemon import service, token_command
 
         given = Options() if self.parent is None else self.parent
         folder, config = _folder(given["state-dir"]), given["config"]
         commands = None if config is None else tuple(_load(config).commands)
         sys.exit(
-            token_command.main(options or (), folder, os.environ, wall_clock, commands)
+            token_command.main(
+                options or (), folder, os.environ, service.wall_clock, commands
+            )
         )
 
 
@@ -222,92 +213,45 @@ def _endpoint(port: str | None, interface: str | None) -> str:
     port = port or "8000"
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535):
         sys.exit(f"shellstream: --port {port}: not a port; use 0 to 65535")
-    host = quoteStringArgument(interface or "127.0.0.1")
+    # As Twisted's quoteStringArgument() does, which comes with all of its endpoints.
+    host = re.sub(r"[\\:]", r"\\\g<0>", interface or "127.0.0.1")
     return f"tcp:{port}:interface={host}:backlog={BACKLOG}"
-
-
-def _bounds(config: Config, files: int) -> HttpLimits:
-    """The limits of clients, if this process may have so many open files."""
-    bounds = config.http.capped_to(files, config.max_running)
-    if bounds.connections < config.http.connections:
-        _log.info(
-            "at most {count} connections at once: the limit of {files} open files "
-            "(ulimit -n) does not allow more",
-            count=bounds.connections,
-            files=files,
-        )
-    return bounds
 
 
 def makeService(options: Options) -> IService:
     """Make the services of a daemon, from the parsed command line."""
-    from twisted.internet import reactor as any_reactor
+    speaks_tls = _speaks_tls(options)
+    known = all(each.partition(":")[0] in _PLAIN for each in options.listen)
+    with nullcontext() if speaks_tls or not known else tls_hidden():
+        from twisted.internet import reactor
 
-    reactor: Any = any_reactor
-    # With the time of day, a timeout would last an hour longer when the clock is set
-    # back by one.
-    reactor.seconds = time.monotonic
-    bound_turns(reactor)
-    # After all services have started.
-    reactor.addSystemEventTrigger("after", "startup", work_without_sigchld)
-    reactor.addSystemEventTrigger("after", "startup", spare_old_objects)
-    files = raise_file_limit()
-    keep_descriptors()
-    limits = _bounds(options.settings, files)
-    listeners: list[Listener] = []
-
-    def addresses() -> list[ListenAddress]:
-        found = (each.address() for each in listeners)
-        return [each for each in found if each is not None]
-
-    def certificate_names() -> list[str]:
-        hosts = (host for each in addresses() for host in each.hosts())
-        return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
-
-    terminal = StartupTerminal()
-    daemon = Daemon(
+        from shellstream.daemon.assembly import assemble
+    return assemble(
+        reactor,
         options.settings,
         options["state-dir"],
-        reactor,
-        addresses,
-        bool(options["insecure"]),
-        limits,
-        terminal.is_one,
+        options.listen,
+        insecure=bool(options["insecure"]),
+        in_background=_background_text(options.parent or {}),
     )
-    site = SiteFactory(lambda: daemon.site)
-    tls = None
-    if _speaks_tls(options):
-        assert options.settings.tls is not None
-        tls = TLSService(
-            options.settings.tls,
-            lambda: daemon.folder,
-            certificate_names,
-            reactor,
-            wall_clock,
-        )
-    for description in options.listen:
-        if description.removeprefix(TLS_PREFIX) == "unix:":
-            how = "needs a path, such as unix:/run/x.sock"
-            sys.exit(f"shellstream: --listen {description} {how}")
-        try:
-            endpoint = serverFromString(reactor, description.removeprefix(TLS_PREFIX))
-        except LookupError:
-            sys.exit(f"shellstream: --listen {description}: not handed over by systemd")
-        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
-            sys.exit(f"shellstream: --listen {description}: {error}")
-        factory: IProtocolFactory = site
-        if tls is not None and description.startswith(TLS_PREFIX):
-            factory = tls.wrap(site)
-        listeners.append(Listener(description, endpoint, factory, tls))
-    banner = StartupBanner(
-        daemon, listeners, terminal, _background_text(options.parent or {})
-    )
-    services = MultiService()
-    watchdog = ReactorWatchdog(reactor)
-    for service in (watchdog, daemon, tls, *listeners, banner):
-        if service is not None:
-            service.setServiceParent(services)
-    return services
+
+
+@contextmanager
+def tls_hidden() -> Iterator[None]:
+    """
+    Hide pyOpenSSL from what is imported meanwhile.
+
+    Twisted imports it wherever it is installed, whether or not anything speaks TLS, and
+    does without it elsewhere. It takes 14 MB, a quarter of an idle daemon.
+    """
+    if "OpenSSL" in sys.modules:
+        yield
+        return
+    sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # says the import system
+    try:
+        yield
+    finally:
+        del sys.modules["OpenSSL"]
 
 
 def _background_text(twistd: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import resource
 import socket
+import sys
+from subprocess import run
 from typing import Any
 
 from attrs import evolve
@@ -184,3 +186,40 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(plugin.tapname, "shellstream")
         self.assertIs(plugin.options, tap.Options)
         self.assertIs(plugin.makeService, tap.makeService)
+
+
+#: Makes the services of a daemon, and says whether pyOpenSSL is there.
+MAKE = """
+import sys
+from shellstream.tap import Options, makeService
+options = Options()
+options.parseOptions(["--port", "0", "--state-dir", ":memory:", *sys.argv[1:]])
+makeService(options)
+before = "OpenSSL" in sys.modules
+import OpenSSL.SSL
+print(before)
+"""
+
+
+class HiddenTests(SynchronousTestCase):
+    """What is needed for TLS takes no memory without it."""
+
+    def loads(self, *argv: str) -> str:
+        """Whether a daemon with these arguments loads pyOpenSSL."""
+        found = run(
+            [sys.executable, "-c", MAKE, *argv],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return found.stdout.strip()
+
+    def test_plain(self) -> None:
+        """A daemon that speaks no TLS does not load it, and others still can."""
+        self.assertEqual(self.loads(), "False")
+        self.assertEqual(self.loads("--listen", "unix:/tmp/x.sock"), "False")
+
+    def test_tls(self) -> None:
+        """A daemon with TLS does, and with an endpoint that may speak it."""
+        self.assertEqual(self.loads("--tls"), "True")
+        self.assertEqual(self.loads("--listen", "haproxy:tcp:0"), "True")

@@ -118,6 +118,9 @@ class Config:
         return frozenset(each.name for each in params if each.secret)
 
 
+#: In place of a state folder: keep all state in memory.
+IN_MEMORY = ":memory:"
+
 #: The configuration of a daemon that is given no file.
 DEMO = Config(
     default="count",

@@ -7,6 +7,9 @@ from attrs import frozen
 from shellstream.model.checks import matching, one_of
 from shellstream.model.tables import Table, setting
 
+#: The prefix of endpoints that speak it.
+TLS_PREFIX = "tls:"
+
 
 class Minimum(Enum):
     """The oldest version of TLS that is allowed."""

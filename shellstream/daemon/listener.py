@@ -22,15 +22,15 @@ from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.web import Site
 
 from .errors import DaemonCannotStart
 from .listen_address import ListenAddress
-from .tls_service import HTTP_VERSIONS, TLSService
 from .unix_socket import is_heard, remove_stale
 
-#: The prefix of endpoints that speak TLS.
-TLS_PREFIX = "tls:"
+#: The names of the versions of HTTP that are spoken, the best one first (ALPN).
+HTTP_VERSIONS = (b"http/1.1", b"http/1.0")
 
 #: When the kernel gives up on a silent peer: after so many idle seconds it probes,
 #: every so many seconds, so many times (tcp(7)).
@@ -79,12 +79,14 @@ class Listener(Service):
     Listens on an endpoint, or stops the daemon with the reason why it cannot.
 
     L{strports.service} would print a traceback, and does not tell the address.
+
+    @ivar _fingerprint: the fingerprint of the certificate that clients see.
     """
 
     _description: str
     _endpoint: IStreamServerEndpoint
     _factory: IProtocolFactory
-    _tls: TLSService | None = None
+    _fingerprint: Callable[[], str | None] | None = None
     port: IListeningPort | None = field(default=None, init=False)
 
     def privilegedStartService(self) -> None:
@@ -113,7 +115,7 @@ class Listener(Service):
             return None
         ours = self._description.startswith(TLS_PREFIX)
         secure = ours or self._description.startswith("ssl:")
-        pin = self._tls.fingerprint if ours and self._tls is not None else None
+        pin = self._fingerprint() if ours and self._fingerprint else None
         return ListenAddress(self.port.getHost(), "https" if secure else "http", pin)
 
     def stopService(self) -> "Deferred[None] | None":

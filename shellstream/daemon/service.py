@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
-from shellstream.config.loader import Config
+from shellstream.config.loader import IN_MEMORY, Config
 from shellstream.model.errors import ShellstreamError
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
@@ -57,9 +57,6 @@ from .stop_signals import StopSignals
 _log = Logger(namespace="shellstream")
 
 T = TypeVar("T")
-
-#: In place of a state folder: keep all state in memory.
-IN_MEMORY = ":memory:"
 
 #: How many threads sync and remove outputs: each waits for the disk, which takes some
 #: requests at once.

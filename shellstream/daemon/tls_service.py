@@ -31,6 +31,7 @@ from shellstream.web.server.problem_details import PROBLEM, problem
 
 from .client_certificates import ClientCertificates
 from .errors import stopping_on
+from .listener import HTTP_VERSIONS
 
 _log = Logger(namespace="shellstream")
 
@@ -42,9 +43,6 @@ POLL_INTERVAL = 5.0
 CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
     "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 )
-
-#: The names of the versions of HTTP that are spoken, the best one first.
-HTTP_VERSIONS = (b"http/1.1", b"http/1.0")
 
 _VERSIONS = {
     Minimum.TLS_1_2: TLSVersion.TLSv1_2,

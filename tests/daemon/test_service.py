@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
+from shellstream.config.loader import IN_MEMORY
 from shellstream.daemon import service
 from shellstream.daemon.auth_policy import OWNER
 from shellstream.daemon.errors import DaemonCannotStart
-from shellstream.daemon.service import IN_MEMORY, REAPING_INTERVAL, Daemon
+from shellstream.daemon.service import REAPING_INTERVAL, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery

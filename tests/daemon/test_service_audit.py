@@ -8,8 +8,8 @@ from typing import Any
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
+from shellstream.config.loader import IN_MEMORY
 from shellstream.daemon.errors import DaemonCannotStart
-from shellstream.daemon.service import IN_MEMORY
 from shellstream.security.audit import AuditSettings
 from shellstream.storage.token_file import account
 from tests.support.daemons import WIDE, DaemonTestCase

@@ -92,9 +92,9 @@ class BackPressureTests(TestCase):
         self.assertEqual(taker.tail[-5:], b"xend\n")
 
     async def test_small_when_idle(self) -> None:
-        """An idle daemon needs less than 63 MB."""
+        """An idle daemon needs less than 50 MB."""
         daemon = await start_daemon(self)
-        self.assertLess(resident(daemon.pid), 63_000_000)
+        self.assertLess(resident(daemon.pid), 50_000_000)
 
 
 class NothingLingersTests(TestCase):

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "web": "model security config output runs web.server web.console web.resources "
     "web.openapi",
     "daemon": "model security output config runs process storage web web.server",
-    "tap": "daemon web config process",
+    "tap": "daemon config",
     "client.transport": "client",
     "client.doctor": "client client.transport",
     "client.cli": "client client.transport client.doctor",

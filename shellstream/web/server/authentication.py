@@ -7,7 +7,6 @@ from attrs import define, field
 
 from shellstream.model.errors import TooManyFailures, Unauthenticated, WrongHost
 from shellstream.security.authorization import ANONYMOUS, Principal
-from shellstream.security.certificates import identity_of
 from shellstream.security.login_sessions import LoginSession, LoginSessions
 from shellstream.security.login_throttle import LoginThrottle
 from shellstream.security.principals import AccessSettings
@@ -241,6 +240,9 @@ class Authenticator:
         certificate = None if shown is None else shown()
         if certificate is None:
             return None
+        # Without TLS the daemon saves the memory that libraries for it take.
+        from shellstream.security.certificates import identity_of
+
         try:
             identity = identity_of(certificate)
         except ValueError as error:
