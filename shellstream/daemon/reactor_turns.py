@@ -30,6 +30,10 @@ class BoundedTurn:
         """@param timeout: how many seconds to wait; L{None} for as long as it takes."""
         descriptors = self._reactor._selectables
         for fd, event in self._epoll.poll(timeout, MOST_EVENTS):
+            if event == select.EPOLLHUP and fd in self._reactor._reads:
+                # The end of a pipe. Twisted would remove it, twice, and then have it
+                # read: what reads it finds the end, and removes it.
+                event = select.EPOLLIN
             if fd in descriptors:  # or the one before has closed it
                 self._reactor._doReadOrWrite(descriptors[fd], fd, event)
 

@@ -401,5 +401,5 @@ class Daemon(Service):
             self._launch_plans[command.name],
             self._scanner,
             # The way through a thread takes longer, but no other run has to wait.
-            maybeDeferred if alone else self._launch_thread,
+            None if alone else self._launch_thread,
         )

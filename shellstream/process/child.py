@@ -116,6 +116,7 @@ class ChildProcess:
     """
 
     protocol: ProcessProtocol
+    pid: int
     _processes: RunProcesses
     cpu: float | None = field(default=None, init=False)
     memory: int | None = field(default=None, init=False)
@@ -125,10 +126,6 @@ class ChildProcess:
     _on_terminal: bool = field(default=False, init=False)
     _status: Failure | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
-
-    @property
-    def pid(self) -> int:
-        return self._processes.leader
 
     @property
     def start_time(self) -> int | None:
@@ -263,8 +260,10 @@ class ChildProcess:
         for pipe in self._pipes.values():
             with contained(self._processes.run_id):
                 pipe.child_exited()
-        with contained(self._processes.run_id):
+        try:
             self.protocol.processExited(self._status)
+        except Exception:  # noqa: BLE001  # the end is owed to the run all the same
+            log_unforeseen(self._processes.run_id)
         self._maybe_ended()
 
     def _how_it_ended(self) -> Exception:
@@ -307,8 +306,10 @@ class ChildProcess:
         if self._status is None or self._pipes or self._ended:
             return
         self._ended = True
-        with contained(self._processes.run_id):
+        try:
             self._reap()
+        except Exception:  # noqa: BLE001  # what it took may stay unknown
+            log_unforeseen(self._processes.run_id)
         self.protocol.processEnded(self._status)
 
     def _reap(self) -> None:

@@ -39,7 +39,8 @@ def locate(name: str, path: str | None, cwd: str | None) -> str:
     folders = [""] if "/" in name else (os.defpath if path is None else path).split(":")
     why = errno.ENOENT
     for folder in folders:
-        file = os.path.join(cwd or "", folder, name)
+        # Of an absolute name, this is the name.
+        file = os.path.join(cwd or "", folder, name) if cwd or folder else name
         try:
             found = os.stat(file)
         except OSError as error:

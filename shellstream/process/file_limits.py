@@ -75,6 +75,7 @@ def restore_file_limit(pid: int) -> None:
     Programs that use select(2), or close every possible descriptor, suffer under a high
     limit.
     """
-    # A child that is gone already, or set-user-id, keeps ours.
-    with suppress(ProcessLookupError, PermissionError):
+    try:  # noqa: SIM105  # each start comes this way, and suppress takes three calls
         resource.prlimit(pid, resource.RLIMIT_NOFILE, _INHERITED_FILES)
+    except (ProcessLookupError, PermissionError):
+        pass  # a child that is gone already, or set-user-id, keeps ours

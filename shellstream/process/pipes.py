@@ -110,11 +110,11 @@ class OutputPipe(ReadDescriptor):
     def startReading(self) -> None:
         self._wanted = True
         if self._retry is None:
-            super().startReading()
+            self._reactor.addReader(self)
 
     def stopReading(self) -> None:
         self._wanted = False
-        super().stopReading()
+        self._reactor.removeReader(self)
 
     def doRead(self) -> None:
         try:

@@ -44,7 +44,7 @@ class RunProcesses:
     _strays: bool = field(default=False, init=False)
     # One that lived when it was looked for last, and is most likely still alive.
     _known: Member | None = field(default=None, init=False)
-    _refused: set[int] = field(factory=set, init=False)
+    _refused: tuple[int, ...] = field(default=(), init=False)
     _looking: bool = field(default=False, init=False)
     #: Looks in a row that found nothing, and how many of these are believed.
     _empty: int = field(default=0, init=False)
@@ -161,7 +161,7 @@ class RunProcesses:
 
     def _note(self, target: int, allowed: bool) -> None:
         if not allowed and target not in self._refused:
-            self._refused.add(target)
+            self._refused += (target,)
             _log.warn(
                 "run {id}: process or group {target} is another user's, and is not "
                 "signalled",

@@ -15,7 +15,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -44,22 +44,22 @@ _LIBC = ctypes.CDLL(None)
 
 _ENCODING = sys.getfilesystemencoding()
 
-#: More than C{posix_spawnattr_t}, C{posix_spawn_file_actions_t} and C{sigset_t} take in
-#: any libc, in bytes: glibc has 336, 80 and 128.
-_ROOM = 1024
+#: A C{posix_spawnattr_t}, a C{posix_spawn_file_actions_t} or a C{sigset_t}, with more
+#: bytes than any libc has in them: in glibc there are 336, 80 and 128.
+_Struct = ctypes.c_char * 1024
 
 #: From spawn.h and sched.h, since Python does not have them.
 _SETSIGDEF, _SETSIGMASK, _SETSID, _CLONE_FS = 0x04, 0x08, 0x80, 0x200
 
 
-def _make_attributes() -> ctypes.Array[ctypes.c_char]:
+def _make_attributes() -> "ctypes.Array[ctypes.c_char]":
     """
     How each child begins: in a session of its own, with no signal ignored or blocked.
 
     execve(2) passes on which signals are ignored: some by Python, others by what
     started the daemon, as nohup(1) does. Programs rely on them, and so does a cancel.
     """
-    made, signals = (ctypes.create_string_buffer(_ROOM) for _ in range(2))
+    made, signals = _Struct(), _Struct()
     _LIBC.posix_spawnattr_init(made)
     _LIBC.sigemptyset(signals)
     _LIBC.posix_spawnattr_setsigmask(made, signals)
@@ -81,7 +81,7 @@ async def spawn(
     run_id: str,
     plan: LaunchPlan,
     scanner: ProcessScanner,
-    in_thread: InThread,
+    in_thread: InThread | None = None,
 ) -> ChildProcess:
     """
     Start a command's process.
@@ -90,8 +90,9 @@ async def spawn(
 
     @param plan: that of this command.
     @param scanner: shared by all children.
-    @param in_thread: calls posix_spawn(3). With C{die_with_daemon} the kernel ends the
-        child when the calling thread ends (prctl(2), PR_SET_PDEATHSIG).
+    @param in_thread: calls posix_spawn(3); without it, it is called at once. With
+        C{die_with_daemon} the kernel ends the child when the calling thread ends
+        (prctl(2), PR_SET_PDEATHSIG).
     @raise CannotStart: if the program or the working directory does not exist or may
         not be used.
     @raise Busy: if the machine has no descriptor, memory, process or terminal to spare.
@@ -107,7 +108,8 @@ async def spawn(
         plan.hand_over(*ends.theirs)
         variables = _c_strings([f"{name}={value}" for name, value in env.items()])
         given = program, _c_strings(argv), variables, ends.actions
-        pid = await in_thread(partial(_start, command, *given))
+        start = partial(_start, command, *given)
+        pid = start() if in_thread is None else await in_thread(start)
     except Exception as error:
         ends.close_ours()
         if isinstance(error, OSError):
@@ -118,7 +120,7 @@ async def spawn(
     try:
         if command.confine.open_files is None:
             restore_file_limit(pid)
-        child = ChildProcess(protocol, RunProcesses(run_id, pid, scanner))
+        child = ChildProcess(protocol, pid, RunProcesses(run_id, pid, scanner))
         child.start(reactor, ends.ours, ends.terminals)
     except Exception as error:
         # Nobody would know of it: neither its output nor its end would be seen.
@@ -131,10 +133,10 @@ async def spawn(
     return child
 
 
-def _c_strings(texts: Iterable[str]) -> "ctypes.Array[ctypes.c_char_p]":
+def _c_strings(texts: Sequence[str]) -> "ctypes.Array[ctypes.c_char_p]":
     """C strings, as arguments or variables of a program."""
-    strings = [each.encode(_ENCODING, "surrogateescape") for each in texts]
-    if b"\0" in b"".join(strings):
+    strings = "\0".join(texts).encode(_ENCODING, "surrogateescape").split(b"\0")
+    if len(strings) != len(texts):
         raise ValueError("an argument or a variable has a NUL")
     return (ctypes.c_char_p * (len(strings) + 1))(*strings)
 
@@ -148,16 +150,20 @@ def _start(
     @raise OSError: as of chdir(2) or execve(2).
     """
     pid = ctypes.c_int()
-    given = ctypes.byref(pid), os.fsencode(program), actions, _ATTRIBUTES, argv, env
-    with _directory_and_umask_of(command):
+    name = program.encode(_ENCODING, "surrogateescape")
+    given = ctypes.byref(pid), name, actions, _ATTRIBUTES, argv, env
+    if command.cwd is None and command.confine.umask is None:
         why = _LIBC.posix_spawn(*given)
+    else:
+        with _directory_and_umask_of(command):
+            why = _LIBC.posix_spawn(*given)
     if why:
         raise OSError(why, os.strerror(why), program)
     return pid.value
 
 
-def _no_actions() -> ctypes.Array[ctypes.c_char]:
-    made = ctypes.create_string_buffer(_ROOM)
+def _no_actions() -> "ctypes.Array[ctypes.c_char]":
+    made = _Struct()
     _LIBC.posix_spawn_file_actions_init(made)
     return made
 
@@ -176,7 +182,7 @@ class _Connections:
     ours: dict[int, int] = field(factory=dict)
     theirs: list[int] = field(factory=list)
     terminals: tuple[int, ...] = ()
-    actions: ctypes.Array[ctypes.c_char] = field(factory=_no_actions)
+    actions: "ctypes.Array[ctypes.c_char]" = field(factory=_no_actions)
 
     def connect(self, command: Command, invocation: Invocation) -> None:
         """By pipes; C{unbuffer = "pty"} replaces that of stdout by a terminal."""
@@ -184,7 +190,7 @@ class _Connections:
             reading, self.ours[0] = os.pipe()
             self._duplicate_to(reading, 0)
         else:
-            self._open_as_0(os.devnull, os.O_RDONLY)
+            self._open_as_0(b"/dev/null", os.O_RDONLY)
         pty = command.unbuffer is Unbuffer.PTY
         self.terminals = (1,) if pty else ()
         self.ours[1], writing = open_output_pty() if pty else os.pipe()
@@ -205,7 +211,7 @@ class _Connections:
         # the end of both.
         self.ours[0] = os.dup(self.ours[1])
         self.terminals = 0, 1
-        self._open_as_0(name, os.O_RDWR)
+        self._open_as_0(os.fsencode(name), os.O_RDWR)
         for number in (1, 2):
             _LIBC.posix_spawn_file_actions_adddup2(self.actions, 0, number)
 
@@ -231,9 +237,8 @@ class _Connections:
         self.theirs.append(fd)
         _LIBC.posix_spawn_file_actions_adddup2(self.actions, fd, number)
 
-    def _open_as_0(self, path: str, flags: int) -> None:
-        name = os.fsencode(path)
-        _LIBC.posix_spawn_file_actions_addopen(self.actions, 0, name, flags, 0)
+    def _open_as_0(self, path: bytes, flags: int) -> None:
+        _LIBC.posix_spawn_file_actions_addopen(self.actions, 0, path, flags, 0)
 
 
 @contextmanager
@@ -245,9 +250,6 @@ def _directory_and_umask_of(command: Command) -> Iterator[None]:
     unshare(2) is forbidden, the whole daemon has. That is safe: no path of ours is
     relative, and SQLite sets the modes of its files itself.
     """
-    if command.cwd is None and command.confine.umask is None:
-        yield
-        return
     _LIBC.unshare(_CLONE_FS)
     with ExitStack() as restoring:
         if command.cwd is not None:

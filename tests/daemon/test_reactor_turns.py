@@ -49,6 +49,20 @@ class BoundedTurnTests(SynchronousTestCase):
             self.assertEqual(sum(each.turns for each in ready), turn * MOST_EVENTS)
         self.assertEqual({each.turns for each in ready}, {2})
 
+    def test_end_of_pipe(self) -> None:
+        """Who reads a pipe finds its end by itself, also if that is all there is."""
+        reactor = EPollReactor()
+        bound_turns(reactor)
+        self.addCleanup(reactor._poller.close)
+        fds = os.pipe()
+        self.addCleanup(os.close, fds[0])
+        ready = Ready(reactor, fds[0])
+        ready.startReading()
+        os.close(fds[1])
+        for turn in (1, 2):
+            reactor.doIteration(0)
+            self.assertEqual(ready.turns, turn)
+
     def test_other_reactors(self) -> None:
         """A reactor without epoll stays as it is."""
         self.assertFalse(bound_turns(MemoryReactor()))

@@ -365,7 +365,7 @@ class CannotSpawnTests(SynchronousTestCase):
         """Whatever fails before the process is there, no descriptor is left."""
         command = Command(name="c", argv=("true",))
         given = command, command.invoke([]), ChildProtocol(Told(), reactor)
-        for owner, name in ((LaunchPlan, "resolve"), (os, "fsencode")):
+        for owner, name in ((LaunchPlan, "resolve"), (LaunchPlan, "hand_over")):
             for error in (RecursionError(), UnicodeEncodeError("ascii", "x", 0, 1, "")):
                 before = len(os.listdir("/proc/self/fd"))
                 with (

@@ -5,7 +5,7 @@ import signal
 
 from attrs import define, field
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -52,7 +52,7 @@ def spawn_now(
     """L{spawn} without a thread, so that it has no reason to wait."""
     scanner = ProcessScanner(reactor)
     given = reactor, command, invocation, protocol, run_id, plan, scanner
-    starting = spawn(*given, maybeDeferred)
+    starting = spawn(*given)
     try:
         starting.send(None)
     except StopIteration as done:
