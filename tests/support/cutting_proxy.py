@@ -1,14 +1,18 @@
 """A proxy that cuts each connection after a certain number of response bytes."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import connectionDone
 from twisted.protocols import portforward
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.support.programs import Daemon
+
+P = TypeVar("P", bound="CuttingProxy")
 
 
 class _Upstream(portforward.ProxyClient):
@@ -68,9 +72,50 @@ async def start_cutting_proxy(
     test: TestCase, daemon: Daemon, limits: Iterable[int]
 ) -> CuttingProxy:
     """Put the proxy before a daemon until the test ends."""
-    proxy = CuttingProxy(daemon.port, limits)
+    return await listen(test, CuttingProxy(daemon.port, limits))
+
+
+async def listen(test: TestCase, proxy: P) -> P:
+    """Open a proxy until the test ends."""
     endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
     listening: Any = await endpoint.listen(proxy)
     test.addCleanup(listening.stopListening)
     proxy.url = f"http://127.0.0.1:{listening.getHost().port}"
     return proxy
+
+
+class _Switched(_Downstream):
+    """A client's connection."""
+
+    def connectionMade(self) -> None:
+        if self.factory.is_cut:
+            self.transport.abortConnection()
+            return
+        self.factory.connections.add(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.connections.discard(self)
+        super().connectionLost(reason)
+
+
+class SwitchedProxy(CuttingProxy):
+    """Cuts all connections, and takes no new ones, from L{cut} until L{mend}."""
+
+    protocol = _Switched
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, ())
+        self.connections = set[_Switched]()
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """Break all connections."""
+        self.is_cut = True
+        for each in tuple(self.connections):
+            each.transport.unregisterProducer()
+            each.transport.abortConnection()
+
+    def mend(self) -> None:
+        """Let connections live again."""
+        self.is_cut = False

@@ -13,6 +13,7 @@ from shellstream.security.authorization import Action
 from shellstream.web.server.request import Request
 
 from .base import Resource, requires, respond_json, to_root
+from .pages import respond_see_other, wants_page
 from .query import MAX_OFFSET, Query
 from .request_params import from_json, size_of, unknown_members
 
@@ -24,7 +25,13 @@ def respond_run(request: Request, run: IRun) -> None:
 
 
 async def _respond_accepted(request: Request, run_id: str) -> None:
-    """Respond that something was done, with the run if the caller may see it."""
+    """
+    Respond that something was done, with the run if the caller may see it. A browser
+    that has sent a form is shown the run's page again.
+    """
+    if wants_page(request):
+        respond_see_other(request, f"runs/{run_id}")
+        return
     request.setResponseCode(202)
     try:
         respond_run(request, await request.context.runs.find(run_id))

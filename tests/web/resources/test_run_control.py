@@ -8,10 +8,12 @@ import json
 from shellstream.config.command import Command
 from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
+from shellstream.model.events import State
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_input import Tty
 from tests.support.fakes import HEAR, SAY, Started
 from tests.support.http import Connection, Reply
+from tests.support.pages import BROWSER
 from tests.support.web import RunsTestCase
 
 ELSEWHERE = {"Sec-Fetch-Site": "cross-site"}
@@ -348,3 +350,17 @@ class StartWithInputTests(InputTestCase):
         )
         self.post(f"/runs/{self.hearing().run.id}/resize", {"rows": 1, "columns": 1})
         self.assert_problem(409, 'start one with {"tty": true}')
+
+
+class BrowserTests(RunsTestCase):
+    """A browser without scripts uses forms."""
+
+    def test_cancel(self) -> None:
+        """Who cancels a run by a form is shown its page again."""
+        started = self.begin()
+        path = f"/runs/{started.run.id}"
+        self.ask("POST", f"{path}/cancel", b"", {"Accept": BROWSER})
+        self.assertEqual(self.reply().status, 303)
+        self.assertEqual(self.connection.target(), path)
+        self.assertEqual(started.run.snapshot().state, State.RUNNING)
+        self.assertTrue(started.child.signals)

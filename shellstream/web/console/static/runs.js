@@ -49,8 +49,8 @@ if (section) {
 
 // Rows.
 
-/** Show a run in its row, or in a new one. */
-function put(run) {
+/** Show a run in its row, or in a new one; one of a page that is not here has none. */
+function put(run, isHere = false) {
   let row = document.getElementById(`run-${run.id}`);
   if (!matches(run, choice())) {
     row?.remove();
@@ -67,7 +67,7 @@ function put(run) {
     row.querySelector("time").dateTime = run.created;
     // Ids sort by time.
     const next = [...rows.children].find((each) => each.id < row.id);
-    if (!next && following) return; // it is on a page that is not here yet
+    if (!next && following && !isHere) return;
     rows.insertBefore(row, next ?? null);
   }
   const [kind, words] = look(run);
@@ -120,7 +120,7 @@ async function more(now) {
       const page = await (await request(following)).json();
       if (now !== turn) return;
       following = page.next;
-      page.runs.forEach(put);
+      for (const run of page.runs) put(run, true);
     }
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
