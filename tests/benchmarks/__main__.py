@@ -15,14 +15,14 @@ from time import monotonic
 from typing import Any
 
 from tests.benchmarks import counts, machine
-from tests.benchmarks.client import build
+from tests.benchmarks.client import SOURCE
 from tests.benchmarks.errors import Failed
 from tests.benchmarks.metrics import SMOKE, Bench, Metric, Scale, all_metrics
 from tests.benchmarks.metrics.base import FAILURES
 from tests.benchmarks.peers import PEERS, Peer, Shellstream
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Results
-from tests.benchmarks.workloads import Workloads
+from tests.benchmarks.workloads import Workloads, build
 
 #: The Python packages that are measured.
 PACKAGES = (
@@ -157,7 +157,7 @@ def run(given: argparse.Namespace, folder: Path) -> Report:
             skipped(peer.name, ", ".join(missing))
         else:
             peers.append(peer)
-    workloads, program = Workloads(folder), build(folder)
+    workloads, program = Workloads(folder), build(SOURCE, folder)
     machine.allow_open_files(OPEN_FILES)
     try:
         for metric in given.metrics:

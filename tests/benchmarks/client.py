@@ -75,21 +75,11 @@ class Pipe:
         return ("program", *self.argv)
 
 
-def build(folder: Path) -> Path:
-    """Build the client in a folder. @raise Failed: if that is not possible."""
-    program = folder / "client"
-    command = ("cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(SOURCE))
-    built = subprocess.run(command, capture_output=True, text=True)
-    if built.returncode:
-        raise Failed(f"the client cannot be built: {built.stderr}")
-    return program
-
-
 class Client:
     """
     One process of the client. What it raises are L{errors}.
 
-    @param program: what L{build} returned.
+    @param program: what was built from L{SOURCE}.
     """
 
     def __init__(self, program: Path) -> None:

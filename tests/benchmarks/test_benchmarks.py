@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.benchmarks.client import Client, Get, Pipe, Socket, Source, build
+from tests.benchmarks.client import SOURCE, Client, Get, Pipe, Socket, Source
 from tests.benchmarks.content import Content
 from tests.benchmarks.errors import Cut, Differs, Failed, Refused
+from tests.benchmarks.workloads import build
 from tests.support.programs import needs
 
 #: Sizes of a server's writes: pieces of what it sends.
@@ -89,7 +90,7 @@ def program() -> Path:
     """The client, built for these tests."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
-    return build(Path(folder))
+    return build(SOURCE, Path(folder))
 
 
 class ClientTestCase(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,45 +15,13 @@ from tests.benchmarks.errors import Failed
 #: send in a second or two.
 SIZES = (1, 4, 16, 64, 256, 1024)
 
+#: Our own commands.
+COMMANDS = Path(__file__).with_name("commands.c")
+
 #: The approximate length of a block: see L{Content}.
 _BLOCK = 1_000_003
 
-TICK = r"""
-# COUNT EVERY: how many ticks (0: without end), seconds between them. A tick is a line
-# that says when it is written, by the clock that the client uses.
-use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
-my ($count, $every) = @ARGV;
-for (my $i = 0; !$count || $i < $count; $i++) {
-    sleep($every) if $i;
-    syswrite(STDOUT, sprintf("%019.9f\n", clock_gettime(CLOCK_MONOTONIC))) or exit 1;
-}
-"""
-
-GATED = r"""
-# ORDERS BLOCK WRITTEN: reads orders from a pipe: "tick N" writes a line, and before it
-# the time to another pipe; "bulk N" writes so many bytes of the block; then "end".
-use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
-my ($orders, $from, $written) = @ARGV;
-open(my $block, "<:raw", $from) or die; local $/; my $bytes = <$block>; $/ = "\n";
-open(my $when, ">", $written) or die;
-open(my $order, "<", $orders) or die;
-while (<$order>) {
-    my ($what, $n) = split;
-    last if $what eq "end";
-    if ($what eq "tick") {
-        syswrite($when, sprintf("%019.9f\n", clock_gettime(CLOCK_MONOTONIC)));
-        syswrite(STDOUT, sprintf("%019d\n", $n)) or exit 1;
-        next;
-    }
-    for (my $at = 0; $at < $n;) {
-        my $from = $at % length($bytes);
-        my $want = 65536 < $n - $at ? 65536 : $n - $at;
-        $at += (syswrite(STDOUT, $bytes, $want, $from) or exit 1);
-    }
-}
-"""
-
-#: Bytes in a line of either script.
+#: Bytes in a line of either of our own commands.
 TICK_SIZE = 20
 
 
@@ -89,6 +58,16 @@ def _program(name: str) -> str:
     return path
 
 
+def build(source: Path, folder: Path) -> Path:
+    """Build a program of ours in a folder. @raise Failed: if that is not possible."""
+    program = folder / source.stem
+    command = ("cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(source))
+    built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode:
+        raise Failed(f"{source.name} cannot be built: {built.stderr}")
+    return program
+
+
 def _binary() -> bytes:
     """All kinds of bytes, always the same ones, from a Lehmer generator."""
     modulus = (1 << 61) - 1
@@ -118,9 +97,7 @@ class Workloads:
         self._blocks = {"block.bin": _binary(), "block.txt": _text()}
         for name, block in self._blocks.items():
             (folder / name).write_bytes(block)
-        (folder / "tick.pl").write_text(TICK)
-        (folder / "gated.pl").write_text(GATED)
-        self._perl = _program("perl")
+        self._own = str(build(COMMANDS, folder))
         self._cat = _program("cat")
         self._grep = _program("grep")
         self._echo = _program("echo")
@@ -162,16 +139,14 @@ class Workloads:
 
     def ticker(self, count: int = 0, every: float = 1.0) -> Workload:
         """A command that ticks; without end if C{count} is 0."""
-        script = str(self.folder / "tick.pl")
-        argv = (self._perl, script, str(count), str(every))
-        return Workload("ticker", argv)
+        return Workload("ticker", (self._own, "tick", str(count), str(every)))
 
     def gated(self, orders: Path, written: Path, ticks: int, bulk: int) -> Workload:
         """A command that obeys orders, and the output of these orders."""
         block = "block.bin"
         argv = (
-            self._perl,
-            str(self.folder / "gated.pl"),
+            self._own,
+            "gated",
             str(orders),
             str(self.folder / block),
             str(written),

@@ -16,7 +16,7 @@ from tests.benchmarks.peers import Peer
 from tests.benchmarks.workloads import Workload
 
 #: Connections that are opened at once: few enough for the backlog of any server.
-WAVE = 5
+WAVE = 10
 
 
 class Runs(Standing):
