@@ -19,6 +19,9 @@ _MOST_OF_NAME = 253
 #: Every ASCII character: C{quote} shall only escape the others.
 _ASCII = "".join(map(chr, range(0x80)))
 
+#: A URL that lacks a slash is not one of a machine called http.
+_ONE_SLASH = re.compile(r"http://https?:(/|$)", re.IGNORECASE)
+
 _ZONE = re.compile(r"%[^]]*")
 
 
@@ -72,7 +75,7 @@ def host_header(netloc: str) -> str:
 
 def _ascii_url(url: str) -> str:
     # urlsplit() would drop line ends and tabs.
-    if not url.isprintable() or " " in url:
+    if not url.isprintable() or " " in url or _ONE_SLASH.match(url):
         raise ValueError(url)
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS:

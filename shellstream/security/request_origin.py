@@ -55,6 +55,7 @@ class HostNames:
             return any(fnmatchcase(name, each.lower()) for each in known)
         if name in self.patterns:
             return True
+        address = getattr(address, "ipv4_mapped", None) or address
         # 0.0.0.0 reaches loopback on Linux, and pages of other sites have used that.
         if address.is_unspecified or address.is_multicast:
             return False

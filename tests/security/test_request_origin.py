@@ -31,6 +31,7 @@ class HostNamesTests(SynchronousTestCase):
             "[::1]",
             "[::1%lo]:8000",
             "[::1%25lo]",
+            "[::ffff:127.0.0.1]:8000",
             "laptop",
             "Laptop.local:8000",
         ):
@@ -44,6 +45,7 @@ class HostNamesTests(SynchronousTestCase):
             "xlocalhost",
             "0.0.0.0:8000",  # which browsers let lead to this machine
             "[::]:8000",
+            "[::ffff:0.0.0.0]:8000",
             "192.0.2.1:8000",
             "[2001:db8::1]",
             "[::ffff:192.0.2.1]",

@@ -1,0 +1,8 @@
+<?php
+// The stream of a URL by PHP's own client, line by line. It waits for 8192 bytes of a
+// response in chunks, which one to HTTP/1.0 has not; and 60 silent seconds end it.
+$context = stream_context_create(['http' => ['protocol_version' => 1.0, 'timeout' => 3600]]);
+$stream = fopen($argv[1], 'r', false, $context);
+while (($line = fgets($stream)) !== false) {
+    echo $line;
+}
