@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from weakref import WeakValueDictionary
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -169,7 +169,7 @@ class OutputResponder:
             view,
             encoding,
             request,
-            partial(_finish, run, request, plain_live),
+            _Ending(run, request, plain_live),
             request.abort,
             self._clock,
             self.turns,
@@ -188,23 +188,30 @@ class OutputResponder:
         viewer.start()
 
 
-def _finish(run: IRun, request: Request, plain_live: bool, ended: bool) -> None:
+@frozen(eq=False)
+class _Ending:
     """
-    End a response whose viewer has all that it wanted.
+    Ends a response whose viewer has all that it wanted.
 
-    @param plain_live: whether it is plain output of a run that went on: only a broken
+    @ivar plain_live: whether it is plain output of a run that went on: only a broken
         connection tells its client that some is missing, and only trailers tell how
         the run ended. All other answers say both; and there are proxies that take
         trailers for a fault.
-    @param ended: whether this is the end of the run's output, too.
     """
-    record = run.record
-    if not (ended and plain_live):
-        request.finish_with_trailers({})
-    elif record.reason in (Reason.SHUTDOWN, Reason.ERROR):
-        request.abort_incomplete()  # the command may have had more to say
-    else:
-        request.finish_with_trailers(outcome(record))
+
+    _run: IRun
+    _request: Request
+    _plain_live: bool
+
+    def __call__(self, ended: bool) -> None:
+        """@param ended: whether this is the end of the run's output, too."""
+        record, request = self._run.record, self._request
+        if not (ended and self._plain_live):
+            request.finish_with_trailers({})
+        elif record.reason in (Reason.SHUTDOWN, Reason.ERROR):
+            request.abort_incomplete()  # the command may have had more to say
+        else:
+            request.finish_with_trailers(outcome(record))
 
 
 class Output(Resource):

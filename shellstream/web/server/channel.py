@@ -174,7 +174,7 @@ class Channel(HTTPChannel):
         return self.site.limits.header_size
 
     def connectionMade(self) -> None:
-        self._timer = LazyTimer(self.site.reactor, self.timeoutConnection)
+        self._timer = LazyTimer(self.site.reactor, self)
         super().connectionMade()
         self._learn_addresses()
         _bottom(self.transport).bufferSize = READ_SIZE

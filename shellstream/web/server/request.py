@@ -167,6 +167,8 @@ class Request(TwistedRequest):
         """
         self.site = self.channel.site
         self.content = BytesIO()
+        # Of Twisted's own, these two are not used.
+        del self.requestHeaders, self.responseHeaders
         self.received, self.response_headers = head.headers, {}
         self.method, self.uri, self.clientproto = head.method, head.target, head.version
         self.path = self.uri.partition(b"?")[0]
@@ -176,7 +178,8 @@ class Request(TwistedRequest):
             self.response_headers["Connection"] = "close"
         if size != 0:
             self._check_coding()
-        self._is_input = _STDIN.fullmatch(self.uri) is not None
+        if _STDIN.fullmatch(self.uri) is not None:
+            self._is_input = True
         if size != 0 or self._is_input:
             self.site.resource.authorize_body(self, is_input=self._is_input)
         if size:
@@ -334,9 +337,10 @@ class Request(TwistedRequest):
         # The head of the request would be half of what an idle viewer costs.
         self._logged = self.logged_headers()
         self.received = self.response_headers = _NO_HEADERS
-        self.content.close()
-        self._release_body()
+        self.received_cookies = _NO_HEADERS
         self.postpath = self.cookies = _NO_ITEMS
+        del self.content
+        self._release_body()
 
     def write(self, data: bytes) -> None:
         """Write a piece of the response at once; the first one behind the head."""
@@ -359,12 +363,9 @@ class Request(TwistedRequest):
         """The head of the response."""
         self.startedWriting = 1
         headers = self.response_headers
-        self._has_content = self.method != b"HEAD" and self.code not in _NO_CONTENT
-        if (
-            self._has_content
-            and self.clientproto == b"HTTP/1.1"
-            and "Content-Length" not in headers
-        ):
+        if self.method == b"HEAD" or self.code in _NO_CONTENT:
+            self._has_content = False
+        elif self.clientproto == b"HTTP/1.1" and "Content-Length" not in headers:
             headers["Transfer-Encoding"] = "chunked"
             self.chunked = 1
         if self.cookies:

@@ -14,9 +14,10 @@ class LazyTimerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.calls: list[float] = []
-        self.timer = LazyTimer(
-            self.clock, lambda: self.calls.append(self.clock.seconds())
-        )
+        self.timer = LazyTimer(self.clock, self)
+
+    def timeoutConnection(self) -> None:
+        self.calls.append(self.clock.seconds())
 
     def test_stopped(self) -> None:
         """A wait that has ended calls nothing, and leaves nothing behind."""
