@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from shellstream.model.run_record import RunRecord
-from shellstream.process.orphans import end_orphans, find_orphans
+from shellstream.process.orphans import end_orphans, find_orphans, find_unrecorded
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.process_table import ProcessTable
 from shellstream.process.run_processes import RunProcesses
@@ -22,31 +22,56 @@ GRACE = 5.0
 @define(eq=False)
 class LeftProcesses:
     """
-    The sessions that live of lost runs. They are found before the reactor runs, and
-    ended after that.
+    The sessions that live of lost runs, and of runs that were never recorded. They are
+    found before the reactor runs, and ended after that.
     """
 
     _clock: IReactorTime
     _scanner: ProcessScanner
     _sessions: dict[str, list[RunProcesses]] = field(factory=dict, init=False)
+    _unrecorded: dict[str, list[RunProcesses]] = field(factory=dict, init=False)
+    _table: ProcessTable | None = field(default=None, init=False)
 
     def find(self, lost: Iterable[RunRecord]) -> Collection[str]:
         """The ids of the lost runs of which processes live."""
         lost = tuple(lost)
         if lost:
-            table = ProcessTable()
-            for _ in table.fill(marks=True):  # in one go: nothing else runs yet
-                pass
-            self._sessions = find_orphans(lost, table, self._scanner)
+            self._sessions = find_orphans(lost, self._look(), self._scanner)
         return self._sessions.keys()
+
+    def runs(self) -> Collection[str]:
+        """The ids of all runs of which processes live, those of other daemons too."""
+        return self._look().marked.keys()
+
+    def find_unrecorded(self, ids: Iterable[str]) -> int:
+        """How many of these runs, which the last daemon never recorded, live."""
+        for run_id in ids:
+            found = find_unrecorded(run_id, self._look(), self._scanner)
+            if found:
+                self._unrecorded[run_id] = found
+        return len(self._unrecorded)
 
     def end(self, gone: Callable[[str], object]) -> None:
         """End them, and call C{gone} with the id of each run when nothing is left."""
         for run_id, sessions in self._sessions.items():
-            ending = Deferred.fromCoroutine(self._end(run_id, sessions, gone))
-            ending.addErrback(
-                lambda failure: _log.failure("while ending what is left", failure)
-            )
+            self._begin_to_end(run_id, sessions, gone)
+        for run_id, sessions in self._unrecorded.items():
+            self._begin_to_end(run_id, sessions, lambda _: None)
+
+    def _look(self) -> ProcessTable:
+        if self._table is None:
+            self._table = ProcessTable()
+            for _ in self._table.fill(marks=True):  # in one go: nothing else runs yet
+                pass
+        return self._table
+
+    def _begin_to_end(
+        self, run_id: str, sessions: list[RunProcesses], gone: Callable[[str], object]
+    ) -> None:
+        ending = Deferred.fromCoroutine(self._end(run_id, sessions, gone))
+        ending.addErrback(
+            lambda failure: _log.failure("while ending what is left", failure)
+        )
 
     async def _end(
         self, run_id: str, sessions: list[RunProcesses], gone: Callable[[str], object]

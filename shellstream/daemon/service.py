@@ -65,6 +65,9 @@ FILE_THREADS = 4
 #: Seconds between two deletions of runs that have been kept long enough.
 TIDY = 600.0
 
+#: Seconds between two syncs of what is not on the disk itself yet.
+SYNC = 1.0
+
 #: Seconds between two looks whether the state is still in its place.
 LOOK = 5.0
 
@@ -122,6 +125,7 @@ class Daemon(Service):
     _launch_thread: WorkerThread = field(init=False)
     _tidying: LoopingCall = field(init=False)
     _looking: LoopingCall = field(init=False)
+    _syncing: LoopingCall = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
@@ -159,7 +163,9 @@ class Daemon(Service):
         self.auth_policy = self._start_auth_policy(folder)
         self._scanner = ProcessScanner(self._reactor)
         database = Database.open(IN_MEMORY) if opened is None else opened.database
-        self._store = RunStore(database, self._database_thread, self._reactor)
+        self._store = RunStore(
+            database, self._database_thread, self._reactor, self._file_threads
+        )
         pepper = os.urandom(32) if opened is None else opened.pepper
         history = History(
             self._config.keep, self._reactor, wall_clock, self._store, self._logs()
@@ -176,6 +182,7 @@ class Daemon(Service):
         self._recover()
         self._tidying = self._repeat(self.registry.tidy, TIDY)
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
+        self._syncing = self._repeat(lambda: in_background(history.sync()), SYNC)
         now = Now(wall_clock, time.monotonic)
         exposed, hosts = self.auth_policy.exposed, self._config.access.hosts
         # On loopback nobody comes by this machine's own name: only a page for which a
@@ -209,6 +216,7 @@ class Daemon(Service):
         super().stopService()
         self._tidying.stop()
         self._looking.stop()
+        self._syncing.stop()
         self._watching.stop()
         if self._reaping is not None:
             self._reaping.stop()
@@ -362,10 +370,23 @@ class Daemon(Service):
             raise DaemonCannotStart(f"shellstream: {why}")
         if lost:
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
+        if self._state_dir is not None and self._state_dir.killed:
+            in_background(self._find_unrecorded(left, self._state_dir))
         left.end(self.registry.processes_gone)
         if self._state_dir is not None:
             sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
             sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
+
+    async def _find_unrecorded(self, left: LeftProcesses, state_dir: StateDir) -> None:
+        ours = [run_id for run_id in left.runs() if state_dir.never_recorded(run_id)]
+        known = await self._store.transact(lambda database: database.known(ours))
+        count = left.find_unrecorded({*ours} - known)
+        if count:
+            _log.warn(
+                "{count} runs had begun that the last daemon could not record before "
+                "it was killed; nobody was told of them, and their processes are ended",
+                count=count,
+            )
 
     async def _sweep(self, state_dir: StateDir) -> None:
         """Look after outputs that belong to no run."""

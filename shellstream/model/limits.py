@@ -18,8 +18,9 @@ class OnFull(Enum):
 
 
 class Sync(Enum):
-    """When output is synced to the disk, to survive a power failure."""
+    """When output and ends are synced to the disk, to survive a loss of power."""
 
+    SECOND = "second"
     END = "end"
     ALWAYS = "always"
     NEVER = "never"
@@ -74,10 +75,11 @@ class Limits:
         OnFull.DROP_OLDEST,
     )
     sync: Sync = setting(
-        "When output is synced to the disk, to survive a power failure: at the `end` "
-        "of a run, `always`, or `never`.",
+        "When output and ends are synced to the disk, to survive a loss of power: once "
+        "a `second`, for all runs together; at the `end` of a run, before anybody is "
+        "told of it; `always`, before anybody sees a byte; or `never`.",
         one_of(Sync),
-        Sync.END,
+        Sync.SECOND,
     )
     max_running: int | None = setting(
         "How many runs of this command may run at once.", count, None, shared=False

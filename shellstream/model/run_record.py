@@ -167,21 +167,41 @@ class Retention:
     )
 
 
-def next_id(now: int, newest: str | None) -> str:
+def next_id(now: int, newest: str | None, secret: bytes = b"") -> str:
     """
     An id for a new run: a UUIDv7 (RFC 9562, 5.7 and 6.2), above the newest id even
     if the clock was set back, so that ids sort by the order of requests.
 
     @param now: microseconds since 1970.
+    @param secret: of the daemon's state: L{id_time} tells its ids from others.
     """
     millis = now // 1000
     if newest is not None:
         millis = max(millis, (UUID(newest).int >> 80) + 1)
-    # From the top: 48 bits of time, 4 of version, 12 random, 2 of variant, 62 random.
-    random = secrets.randbits(74)
-    high, low = random >> 62, random & (1 << 62) - 1
-    number = millis << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low
-    return str(UUID(int=number & (1 << 128) - 1))
+    # From the top: 48 bits of time, 4 of version, 12 random, 2 of variant, 30 random,
+    # 32 that nobody can make without the secret.
+    random = secrets.randbits(42)
+    high, low = random >> 30, random & (1 << 30) - 1
+    number = (millis << 48 | 7 << 44 | high << 32 | 0b10 << 30 | low) & (1 << 96) - 1
+    return str(UUID(int=number << 32 | _mark(number, secret)))
+
+
+def id_time(run_id: str, secret: bytes) -> int | None:
+    """
+    When an id was made, in microseconds since 1970; L{None} if that was done without
+    this secret.
+    """
+    try:
+        number = UUID(run_id).int
+    except ValueError:
+        return None
+    if number & (1 << 32) - 1 != _mark(number >> 32, secret):
+        return None
+    return (number >> 80) * 1000
+
+
+def _mark(number: int, secret: bytes) -> int:
+    return int.from_bytes(digest(secret, number.to_bytes(12), "sha256")[:4])
 
 
 def end_document(end: End) -> dict[str, object]:

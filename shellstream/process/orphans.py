@@ -1,7 +1,7 @@
 """Ending the processes that a killed daemon has left running."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from twisted.internet.interfaces import IReactorTime
@@ -42,17 +42,34 @@ def find_orphans(
         sessions: dict[int, int | None] = {}
         if record.pid is not None and _is_leader(record.pid, record.pid_start):
             sessions[record.pid] = record.pid_start
-        for pid in table.marked.get(record.id, ()):
-            process = process_info(pid)
-            if process is None or not process.alive:
-                continue
-            if record.pid in (None, process.session):
-                sessions.setdefault(process.session, None)
+        for session in _marked_sessions(record.id, table):
+            if record.pid in (None, session):
+                sessions.setdefault(session, None)
         for session, start in sessions.items():
             processes = RunProcesses(record.id, session, scanner, start)
             processes.leader_reaped = True  # it is no child of ours
             found.setdefault(record.id, []).append(processes)
     return found
+
+
+def find_unrecorded(
+    run_id: str, table: ProcessTable, scanner: ProcessScanner
+) -> list[RunProcesses]:
+    """All sessions that are left of a run of which only the id is known."""
+    found = []
+    for session in sorted({*_marked_sessions(run_id, table)}):
+        processes = RunProcesses(run_id, session, scanner)
+        processes.leader_reaped = True
+        found.append(processes)
+    return found
+
+
+def _marked_sessions(run_id: str, table: ProcessTable) -> Iterator[int]:
+    """The sessions of the processes that have a run's id in their environment."""
+    for pid in table.marked.get(run_id, ()):
+        process = process_info(pid)
+        if process is not None and process.alive:
+            yield process.session
 
 
 async def end_orphans(

@@ -44,8 +44,11 @@ class Store(Protocol):
     def transact(
         self, call: Callable[[Any], T], *, synced: bool = False
     ) -> Deferred[T]: ...
+    @property
+    def failing(self) -> bool: ...
     def exceeds(self, runs: int, stored: int) -> bool: ...
     def flush(self) -> Deferred[None]: ...
+    def sync(self) -> Deferred[None]: ...
 
 
 class Logs(Protocol):
@@ -65,6 +68,12 @@ class Logs(Protocol):
 
     def sync(self, run_id: str) -> Deferred[None]:
         """Bring the log of an active run to the disk itself. Never fails."""
+
+    def sync_dirty(self) -> Deferred[None]:
+        """
+        The same for all that was written since the last time, as far as it has to be on
+        the disk each second. Never fails.
+        """
 
     def retire(self, run_id: str) -> None:
         """A run has ended, and its log with it."""
@@ -134,10 +143,15 @@ class History:
     #: Forgotten runs whose output is off the disk, until the store knows that.
     _removed: list[str] = field(factory=list, init=False)
 
-    def add(self, record: RunRecord, key: IdempotencyKey | None) -> Deferred[None]:
+    @property
+    def failing(self) -> bool:
+        """Whether the disk did not take what it was given last."""
+        return self._store.failing
+
+    async def add(self, record: RunRecord, key: IdempotencyKey | None) -> None:
         """
-        Record a new run. With a key this survives a loss of power: or the next request
-        with that key would start the command again.
+        Record a new run before it is started. With a key this survives a loss of power:
+        or the next request with that key would start the command again.
 
         @raise TooManyKeys: if the principal has its share of the keys.
         @raise CannotRecord: if the disk does not take it.
@@ -149,7 +163,22 @@ class History:
             tables.add(record, key)
 
         self.logs.check()
-        return self._store.transact(add, synced=key is not None)
+        try:
+            await self._store.transact(add, synced=key is not None)
+        except CannotRecord:
+            if key is not None:
+                await self._withdraw(record.id, key)
+            raise
+
+    async def _withdraw(self, run_id: str, key: IdempotencyKey) -> None:
+        # If only the sync failed, it is in the page cache, and the next daemon would
+        # find there what was refused.
+        try:
+            await self._store.transact(lambda tables: tables.withdraw(run_id, key))
+        except CannotRecord as error:
+            _log.error(
+                "run {id} is refused, but stays: {error}", id=run_id, error=error
+            )
 
     def join(self, record: RunRecord, key: IdempotencyKey) -> Deferred[None]:
         """
@@ -189,7 +218,7 @@ class History:
         """
         try:
             self.logs.check()
-            await self._store.transact(lambda tables: None)
+            await self._store.transact(lambda tables: tables.look())
         except CannotRecord as error:
             if str(error) != self._told:
                 self._told = str(error)
@@ -198,6 +227,16 @@ class History:
             if self._told is not None:
                 self._told = None
                 _log.info("runs can be recorded again")
+
+    async def sync(self) -> None:
+        """
+        Bring to the disk itself what was recorded and written since the last time.
+
+        Outputs first: so an end that is on the disk has its output there, except one
+        that was recorded meanwhile.
+        """
+        await self.logs.sync_dirty()
+        await self._store.sync()
 
     def flush(self) -> Deferred[None]:
         """Fires when all that was asked so far is done, well or not."""
@@ -255,6 +294,24 @@ class History:
         self._ended.pop(run_id, None)
         await self._remove_logs([run_id])
 
+    def write(
+        self, latest: Callable[[], RunRecord], *, synced: bool
+    ) -> Deferred[RunRecord]:
+        """
+        Record how a run stands when the disk comes to it, and return that.
+
+        @param latest: returns that; called in another thread.
+        @param synced: whether it has to survive a loss of power, too.
+        @raise CannotRecord: if the disk does not take it.
+        """
+
+        def write(tables: Any) -> RunRecord:
+            record = latest()
+            tables.save(record)
+            return record
+
+        return self._store.transact(write, synced=synced)
+
     def update(self, record: RunRecord, *, synced: bool = False) -> Deferred[bool]:
         """
         Record how a run stands.
@@ -262,7 +319,7 @@ class History:
         @param synced: whether it has to survive a loss of power, too.
         @raise CannotRecord: if the disk does not take it.
         """
-        return self._store.transact(lambda tables: tables.update(record), synced=synced)
+        return self._store.transact(lambda tables: tables.save(record), synced=synced)
 
     async def save(self, record: RunRecord, *, synced: bool = False) -> bool:
         """Record how a run stands, or log why not. Returns whether it is recorded."""

@@ -10,8 +10,6 @@ from zope.interface import implementer
 from shellstream.config.command import Command, Invocation
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
-    Busy,
-    CannotRecord,
     RunActive,
     RunForgotten,
     RunNotRunning,
@@ -37,6 +35,10 @@ from .supervisor import RunSupervisor, Spawn
 #: least: it makes a request of its own, perhaps over a network that breaks.
 FIRST_VIEWER_GRACE = 10.0
 
+#: Seconds within which a run that was started without a record gets one; at its first
+#: output or its end at once. A shorter time would cost short runs a second record.
+RECORD_WITHIN = 0.01
+
 
 @implementer(IRuns)
 @define(eq=False)
@@ -54,6 +56,7 @@ class Registry:
     _history: History
     _audit: Callable[[AuditEntry], object]
     _pepper: bytes = field(repr=False)
+    _record_within: float = RECORD_WITHIN
     supervisor: RunSupervisor = field(init=False)
     _reporter: RunReporter = field(init=False)
     #: The principals' keys for which a request is under way.
@@ -70,6 +73,7 @@ class Registry:
             self._spawn,
             self._history,
             self._reporter,
+            self._record_within,
         )
 
     @property
@@ -137,31 +141,19 @@ class Registry:
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, invocation), command, invocation)
+        run.by = request.by
         # Its place is taken before it is recorded: or two requests could both find the
         # last free one, while the disk is waited for.
         supervisor.admit(run)
-        try:
-            await history.add(run.record, key)
-        except CannotRecord:
-            supervisor.drop(run)
-            raise
-        except Exception:
-            run.broke()  # not dropped: it may be recorded
-            raise
-        # Before the run can end: or its end would come first in the audit.
-        self._reporter.report_request(run.record, request.by)
-        try:
-            await supervisor.begin(run)
-        except Busy:
-            if key is not None:  # or the next request with it would find a failed run
-                await history.delete_key(key)
-            raise
+        await supervisor.begin(run, key)
         if request.on_disconnect is OnDisconnect.CANCEL:
             run.await_viewer(FIRST_VIEWER_GRACE)  # its client may be gone already
         return run, True
 
     async def find(self, run_id: str) -> IRun:
         run = self.active.get(run_id)
+        if run is not None and not run.recorded:
+            await run.when_recorded()  # its process knows it by its environment
         if run is not None and not run.log.storage_closed:
             return run
         # A run whose end cannot be recorded yet may be closed for its viewers: then it
@@ -244,7 +236,7 @@ class Registry:
 
     def _record(self, request: RunRequest, invocation: Invocation) -> RunRecord:
         now, command = self.wall(), request.command
-        self._newest = next_id(now, self._newest)
+        self._newest = next_id(now, self._newest, self._pepper)
         return RunRecord(
             id=self._newest,
             command=command.name,

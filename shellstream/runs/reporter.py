@@ -36,7 +36,10 @@ class RunReporter:
             self.news.append(Stream.STDOUT, self._wall(), document.encode())
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
-        """Audit that a caller started a run. Call it before the run can end."""
+        """
+        Audit that a caller asked for a run, and send to subscribers that it was
+        created, and perhaps started. Call it before its end is reported.
+        """
         with contained(record.id):
             self._audit(
                 AuditEntry.by_caller(
@@ -48,6 +51,9 @@ class RunReporter:
                     facts={"state": record.state.value},
                 )
             )
+        self.report("created", record)
+        if record.started is not None:
+            self.report("started", record)
 
     def report_join(self, record: RunRecord, caller: Caller) -> None:
         """Audit that a caller joined a run, which another may have started."""

@@ -6,13 +6,18 @@ from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM
 from typing import Any, Concatenate, ParamSpec, Protocol
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy, RunNotRunning, ShellstreamError
+from shellstream.model.errors import (
+    Busy,
+    CannotRecord,
+    RunNotRunning,
+    ShellstreamError,
+)
 from shellstream.model.events import (
     ExitStatus,
     OnDisconnect,
@@ -27,6 +32,7 @@ from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
+from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
 
 from .run_state import HAVE_PROCESS, OVER, Event, Phase, after
 from .stdin import Sink, Stdin
@@ -40,6 +46,9 @@ UNSYNCED = 1 << 20
 #: Nobody asked for the end of these runs: a program that left the session in order to
 #: outlive it does so.
 _SPARE_STRAYS = frozenset({Reason.DISCONNECTED, Reason.SHUTDOWN})
+
+#: The timers at whose end a run is stopped.
+_STOPS = "timeout", "idle", "linger"
 
 _log = Logger()
 
@@ -81,6 +90,12 @@ class Child(Sink, Protocol):
 class RunOwner(Protocol):
     """The supervisor of a run."""
 
+    def record(self, run: "Run") -> None:
+        """
+        Record a run that was started without a record, then call L{Run.tell_recorded}
+        or L{Run.cannot_record}.
+        """
+
     def sync(self, run: "Run") -> Deferred[None]:
         """Bring the output that was written so far to the disk. Never fails."""
 
@@ -118,8 +133,13 @@ class Run:
     L{shellstream.runs.run_state} has the table of its phases.
 
     @ivar record: as of the last change of its state.
+    @ivar outcome: how it ended, from then on; clients find it in C{record} once it is
+        recorded.
     @ivar phase: changed by L{_advance} only.
-    @ivar recorded: whether it is in the history. It is not started before.
+    @ivar by: who asked for it.
+    @ivar recorded: whether it is in the history. Nobody is told of it before.
+    @ivar recording: whether its first record is being written.
+    @ivar reported: whether the audit and the news have it.
     """
 
     #: Seconds between two looks at the session of a stopped run whose leader is reaped.
@@ -140,7 +160,13 @@ class Run:
     _wall: WallClock
     _owner: RunOwner
     phase: Phase = field(default=Phase.QUEUED, init=False)
+    outcome: RunRecord | None = field(default=None, init=False)
+    by: Caller = field(default=ANONYMOUS_CALLER, init=False)
     recorded: bool = field(default=False, init=False)
+    recording: bool = field(default=False, init=False)
+    reported: bool = field(default=False, init=False)
+    _waiting: list[Deferred[RunRecord | None]] = field(factory=list, init=False)
+    _refusal: CannotRecord | None = field(default=None, init=False)
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
     _stdin: Stdin | None = field(default=None, init=False)
@@ -195,6 +221,49 @@ class Run:
             stored=log.stored,
             stdin=self._stdin_state(),
         )
+
+    def when_recorded(self) -> Deferred[RunRecord | None]:
+        """
+        Fires when it is in the history, with what is written there; or with L{None} if
+        it was dropped.
+
+        @raise CannotRecord: if it was started, and the disk does not take it.
+        """
+        if self.recorded:
+            return succeed(None)
+        if self._refusal is not None:
+            return fail(self._refusal)
+        waiting: Deferred[RunRecord | None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def tell_recorded(self, written: RunRecord | None) -> None:
+        """What L{when_recorded} waits for has come."""
+        self.recording = False
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(written)
+        self.apply_backpressure()
+
+    def record_within(self, seconds: float) -> None:
+        """It was started: have it recorded after that time, if not before."""
+        if not (self.recorded or self.recording or self.has_ended):
+            if seconds:
+                self._set_timer("record", seconds, self._record)
+            else:
+                self._record()
+
+    @_guarded
+    def cannot_record(self, why: CannotRecord) -> None:
+        """It was started, and the disk does not take its record: end it."""
+        if self._refusal is not None:
+            return
+        _log.error("run {id} was started, and is ended: {why}", id=self.id, why=why)
+        self.recording, self._refusal = False, why
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.errback(why)
+        self.cancel(Reason.ERROR)
 
     def take_turn(self) -> None:
         """There is room for it: its process will be started at once."""
@@ -284,7 +353,7 @@ class Run:
         child = self._child
         assert child is not None
         self._advance(Event.STOP)
-        self._stop_timers()  # one reason to stop is enough
+        self._stop_timers(*_STOPS)  # one reason to stop is enough
         self._set_timer("kill", self.command.limits.grace, self._kill_session)
         # An interactive shell ignores TERM; a stopped process cannot act on it.
         hang_up = () if self.record.tty is None else (SIGHUP,)
@@ -384,7 +453,11 @@ class Run:
             return
         log, on_full = self.log, self.command.limits.on_full
         paused = log.written - log.end > UNSYNCED
-        if self._awaits_viewers and not paused:
+        if not self.recorded and self._refusal is None:
+            # Its first viewer comes when it is recorded, and shall find all of it.
+            most = min(self.command.limits.retain, UNSYNCED)
+            paused = paused or log.written + READ_SIZE > most
+        elif self._awaits_viewers and not paused:
             if self._lossless or self._lossy:
                 start: int | None = None
                 for each in self._lossless:
@@ -410,6 +483,8 @@ class Run:
                 self._last_output = self._clock.seconds()
             log = self.log
             log.append(stream, self._wall(), data)
+            if not self.recorded:
+                self._record()
             if log.written > log.end:
                 self._sync()
             self._apply_backpressure()
@@ -422,7 +497,7 @@ class Run:
         if self.has_ended:
             return  # it was taken for lost
         self._status = status
-        self._stop_timers("timeout", "idle", "linger")
+        self._stop_timers(*_STOPS)
         if self.phase is Phase.RUNNING:
             self._end_as_exited(Event.EXIT)
         else:
@@ -434,7 +509,16 @@ class Run:
         """The outcome is recorded: tell the viewers."""
         self._advance(Event.PUBLISH)
         self.record = outcome
+        # The first viewer of a short run comes here, and finds its output in memory.
+        self.tell_recorded(outcome)
         self.log.close()
+
+    @_guarded
+    def _record(self) -> None:
+        if not (self.recorded or self.recording or self.has_ended):
+            self.recording = True
+            self._stop_timers("record")
+            self._owner.record(self)
 
     def _advance(self, event: Event) -> None:
         self.phase = after(self.phase, event)
@@ -528,6 +612,7 @@ class Run:
                 stored=log.stored,
                 stdin=self._stdin_state(),
             )
+        self.outcome = outcome
         self._owner.run_ended(self, outcome)
 
     def _abort_viewers(self) -> None:

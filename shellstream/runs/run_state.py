@@ -9,22 +9,32 @@ and asks L{Admission} for a place. The run gets its turn (STARTING) or a place i
 queue (QUEUED), or the request is refused with L{Busy}. So far the run exists in memory
 only.
 
-B{Record.} L{History.add} writes the record, with the C{Idempotency-Key} if there is
-one; with a key it waits for the disk itself. Only then may the run start
-(C{Run.recorded}). If the disk does not take it, the request is refused and the run is
-dropped: a command never runs without a trace. While a record is being written, a second
-request with its key waits; it then finds the first one's run. So no failure runs a
-command twice.
+B{Start and record.} A run without an C{Idempotency-Key} whose turn is at once is
+started before it is recorded. Nobody is told of it yet, neither its caller nor the
+subscribers of the news: they wait until its record, with its process id, is in the page
+cache. That is written at its first output, at its end, or C{registry.RECORD_WITHIN}
+seconds after its start, whichever comes first, and shows the run as it stands when the
+store comes to it: so a short run is recorded once, with its end. If the daemon is
+killed before, the process has C{$SHELLSTREAM_RUN} in its environment. The next daemon
+knows by its secret that it is an id of this history, finds no run of that id, and ends
+the process (L{storage.state_dir.StateDir.never_recorded}). If the disk does not take
+the record, the run is cancelled, its caller gets the error, and runs are started in the
+second way, until the disk has taken something again.
 
-B{Start.} A run that got its turn at once is started at once (LAUNCHING). One that comes
-from the queue is first recorded as running, synced: if the daemon died between the
-start and that record, the next daemon would find it queued and start it again. If no
-process can be started, the run ends as C{failed} without a process. If the disk does
-not take that record, the run waits again in its old place, and the queue with it, for
-L{history.RETRY} seconds. A thread may start the process, and what stops the run
-meanwhile waits for that. Once there is a process, the run is RUNNING, and its process
-id is recorded soon. Nothing waits for that, since the next daemon also finds the
-process by C{$SHELLSTREAM_RUN} in its environment.
+A run with a key, one that has to wait for its turn, and any on a disk in doubt is
+recorded first (L{History.add}), and then started; with a key the record has reached the
+disk itself by then. If the disk does not take it, the request is refused and the run is
+dropped: it never ran. While a record is being written, a second request with its key
+waits; it then finds the first one's run. So no failure runs a command twice.
+
+One that comes from the queue is recorded as running first, synced: if the daemon died
+between the start and that record, the next daemon would find it queued and start it
+again. If the disk does not take that, the run waits again in its old place, and the
+queue with it, for L{history.RETRY} seconds.
+
+While its process is being started the run is LAUNCHING: a thread may do that, and what
+stops the run meanwhile waits for that. Once there is a process, the run is RUNNING, and
+its process id is recorded soon. If none can be started, the run ends as C{failed}.
 
 B{Stop.} A client, a limit, the loss of the last viewer, or the end of the daemon stops
 a run. Without a process it ends at once, as C{cancelled}. Otherwise its
@@ -35,12 +45,12 @@ processes are left, since they may have been started meanwhile.
 
 B{End.} Once the process is reaped, its output read, and a stopped session gone, the
 outcome is fixed (ENDED). The run's place goes to the next one at once. Then, in this
-order: the output is synced, the outcome is recorded, the end is written to the audit
-and the news, and the log is closed, by which viewers learn of the end (PUBLISHED). So a
-viewer that saw an end finds the same end later, even after a crash. If the outcome
-cannot be recorded, the log is closed nevertheless: viewers have waited long enough, and
-the daemon may have to stop. It is tried again every L{history.RETRY} seconds. If that
-never works, the run is C{lost} for the next daemon.
+order: the output is synced if the command says so, the outcome is recorded, the end is
+written to the audit and the news, and the log is closed, by which viewers learn of the
+end (PUBLISHED). So a viewer that saw an end finds the same end later, even after a
+crash. If the outcome cannot be recorded, the log is closed nevertheless: viewers have
+waited long enough, and the daemon may have to stop. It is tried again every
+L{history.RETRY} seconds. If that never works, the run is C{lost} for the next daemon.
 
 B{The unforeseen.} What is raised while a run is looked after goes no further than the
 run: L{Run.broke} logs it. A run without a process fails. Otherwise it is stopped like a

@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy, CannotStart
+from shellstream.model.errors import Busy, CannotRecord, CannotStart
 from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
-from shellstream.model.run_record import RunRecord
+from shellstream.model.run_record import IdempotencyKey, RunRecord
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
 from .admission import Admission
@@ -41,6 +41,7 @@ class RunSupervisor:
     _spawn: Spawn
     _history: History
     _reporter: RunReporter
+    _record_within: float
     runs: dict[str, Run] = field(factory=dict, init=False)
     stopping: bool = field(default=False, init=False)
     _draining: IDelayedCall | None = field(default=None, init=False)
@@ -56,11 +57,11 @@ class RunSupervisor:
 
         @see: L{Admission.joinable}
         """
-        while (run := self.admission.joinable(command, invocation, owner)) is not None:
-            if run.recorded:
+        while True:
+            run = self.admission.joinable(command, invocation, owner)
+            if run is None or run.recorded:
                 return run
-            await self._history.flush()
-        return None
+            await run.when_recorded()
 
     def admit(self, run: Run) -> None:
         """
@@ -77,25 +78,51 @@ class RunSupervisor:
             raise
 
     def drop(self, run: Run) -> None:
-        """Drop a run that was never recorded."""
+        """Drop a run that was never started."""
         if not run.has_ended:  # otherwise it was cancelled meanwhile, and leaves so
             self._leave(run)
         self._history.logs.remove([run.id])
+        run.tell_recorded(None)
         self.launch_next()
 
-    async def begin(self, run: Run) -> None:
+    async def begin(self, run: Run, key: IdempotencyKey | None) -> None:
         """
-        A run was recorded: launch it, if its turn is now.
+        Record a run that has its place, and launch it if its turn is now: a run without
+        a key first, while its record is still to be written.
 
         If it cannot be started, this is done when that end is recorded.
 
+        @raise TooManyKeys: if the principal has its share of the keys.
+        @raise CannotRecord: if the disk does not take it. Then it is dropped, or ended
+            if it was started.
         @raise Busy: if the daemon stops, or the machine has no room for it.
         """
+        at_once = key is None and run.phase is Phase.STARTING
+        at_once = at_once and not self._history.failing
+        try:
+            if at_once:
+                self._history.logs.check()
+            else:
+                await self._history.add(run.record, key)
+        except CannotRecord:
+            self.drop(run)
+            raise
+        except Exception:
+            run.broke()  # not dropped: it may be recorded
+            raise
+        if at_once:
+            await self._launch_unrecorded(run)
+            return
+        self._recorded(run)
+        try:
+            await self._launch_recorded(run, key)
+        finally:
+            run.tell_recorded(None)
+
+    async def _launch_recorded(self, run: Run, key: IdempotencyKey | None) -> None:
         if self.stopping:
             run.cancel(Reason.SHUTDOWN)
             self.check_running()
-        run.recorded = True
-        self._reporter.report("created", run.record)
         if run.phase is not Phase.STARTING:
             self.launch_next()
             return
@@ -105,10 +132,20 @@ class RunSupervisor:
             # The request is answered with this end, which must be recorded before.
             while not run.record.state.ended:
                 await self._history.flush()
+        except Busy:
+            if key is not None:  # or the next request with it would find a failed run
+                await self._history.delete_key(key)
+            raise
+
+    async def _launch_unrecorded(self, run: Run) -> None:
+        with suppress(CannotStart):  # the request is answered with this end
+            await self._launch(run)
+        run.record_within(self._record_within)
+        await run.when_recorded()
 
     def requeue(self, run: Run) -> None:
         """A run that another daemon recorded waits for its turn."""
-        run.recorded = True
+        run.recorded = run.reported = True
         self.runs[run.id] = run
         self.admission.enqueue(run)
         run.await_viewer()
@@ -162,20 +199,48 @@ class RunSupervisor:
     def sync(self, run: Run) -> Deferred[None]:
         return self._history.logs.sync(run.id)
 
+    def record(self, run: Run) -> None:
+        in_background(self._record(run), run.id)
+
     def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.admission.leave(run)
         in_background(self._record_end(run, outcome), run.id)
         self.launch_next()
 
+    async def _record(self, run: Run) -> None:
+        try:
+            # Before anybody sees a byte that is on the disk.
+            synced = run.command.limits.sync is Sync.ALWAYS
+            latest = lambda: run.outcome or run.record  # noqa: E731
+            written = await self._history.write(latest, synced=synced)
+        except CannotRecord as error:
+            self._report_request(run)  # it did run
+            run.cannot_record(error)
+        except Exception:
+            run.cannot_record(CannotRecord(UNFORESEEN))
+            raise
+        else:
+            self._recorded(run)
+            run.tell_recorded(written)
+
     async def _record_end(self, run: Run, outcome: RunRecord) -> None:
         # Each step is contained: however one goes, the next ones are owed to others.
-        synced, recorded = run.command.limits.sync is not Sync.NEVER, False
+        synced = run.command.limits.sync in (Sync.END, Sync.ALWAYS)
+        recorded = False
         with contained(run.id):
             if synced and outcome.size:
                 await self.sync(run)
+        with contained(run.id), suppress(CannotRecord):
+            if run.recording:  # perhaps with its end
+                recorded = await run.when_recorded() is outcome and not synced
         with contained(run.id):
-            recorded = await self._history.save(outcome, synced=synced)
+            if not recorded:
+                recorded = await self._history.save(outcome, synced=synced)
+        run.recorded |= recorded
+        if not run.recorded:
+            run.cannot_record(CannotRecord("the disk did not take the end of this run"))
         # In the audit before a client can do anything because of it.
+        self._report_request(run)
         self._reporter.report_end(outcome)
         run.publish_end(outcome)
         if not recorded:
@@ -183,6 +248,16 @@ class RunSupervisor:
         self._retire(run)
         with contained(run.id):
             await self._history.make_room()
+
+    def _recorded(self, run: Run) -> None:
+        run.recorded = True
+        self._report_request(run)
+
+    def _report_request(self, run: Run) -> None:
+        """Report that a run was requested, and perhaps started; once."""
+        if not run.reported:
+            run.reported = True
+            self._reporter.report_request(run.record, run.by)
 
     async def _launch_queued(self, run: Run) -> None:
         try:
@@ -204,6 +279,8 @@ class RunSupervisor:
             self._leave(run)
         elif not recorded:
             run.wait_again()
+            # It may be in the page cache that it runs, if only the sync has failed.
+            in_background(self._history.save(run.record), run.id)
             self.admission.give_back(run)
             self._hold_queue()
         else:
@@ -245,9 +322,10 @@ class RunSupervisor:
         tty = run.invocation.tty
         if tty is not None and run.invocation is not invocation:  # resized meanwhile
             child.resize(tty)
-        # Not waited for: the process is known by its environment as well.
-        in_background(self._history.save(run.record), run.id)
-        self._reporter.report("started", run.record)
+        if run.recorded:
+            # Not waited for: the process is known by its environment as well.
+            in_background(self._history.save(run.record), run.id)
+            self._reporter.report("started", run.record)
 
     def _begin_to_stop(self) -> None:
         self.stopping = True

@@ -21,9 +21,9 @@ from shellstream.security.shares import Usage, UsageLedger, has_share
 from .integrity import DamagedRow, damaged_rows, prepare
 from .schema import (
     INSERT,
+    SAVE,
     SELECT,
     SELECT_KEY,
-    UPDATE,
     DatabaseDamaged,
     checksum,
     code,
@@ -130,13 +130,22 @@ class Database(Transactions):
         @raise sqlite3.IntegrityError: if the id, or the key of this principal, was
             added before.
         """
-        if key is not None:
-            self.add_key(record.id, key)
         if record.secrets:
             self._keep_secrets(record)
-        self._connection.execute(INSERT, to_row(record, self.age.now()))
+        if key is None:
+            self._connection.execute(INSERT, to_row(record, self.age.now()))
+        else:
+            with self.attempt():
+                self.add_key(record.id, key)
+                self._connection.execute(INSERT, to_row(record, self.age.now()))
         if record.state.ended:
             self._usage.add(record.principal, 1, record.stored)
+
+    def withdraw(self, run_id: str, key: IdempotencyKey) -> None:
+        """Forget a run that was refused before it was started, and its key."""
+        with self.attempt():
+            self._do("DELETE FROM runs WHERE id = ? AND since IS NULL", run_id)
+            self.delete_key(key)
 
     def require_share(self, key: IdempotencyKey, limit: int) -> None:
         """
@@ -188,19 +197,19 @@ class Database(Transactions):
         gone = self._do(sql, key.principal, key.key).rowcount
         self._usage.add(key.principal, keys=-gone)
 
-    def update(self, record: RunRecord) -> bool:
+    def save(self, record: RunRecord) -> bool:
         """
         Write down how a run stands now. Returns L{False}, and changes nothing, if
-        the run has ended or was forgotten: both are final.
+        the run has ended: that is final.
 
-        @param record: with the id, command, parameters, principal and creation that it
-            was added with; these are not written again.
+        @param record: if the run is there already, with the id, command, parameters,
+            principal and creation that it was added with; these are not written again.
         """
         if record.secrets:
             self._keep_secrets(record)
         self.secrets.note_change(record.id)
         row = to_row(record, self.age.now())
-        done = self._connection.execute(UPDATE, row).rowcount > 0
+        done = self._connection.execute(SAVE, row).rowcount > 0
         if done and record.state.ended:
             self._usage.add(record.principal, 1, record.stored)
         return done
@@ -297,11 +306,12 @@ class Database(Transactions):
         @param retention: how much may be kept.
         @param removed: forgotten runs whose output is off the disk by now.
         """
-        self.forget_removed(removed)
-        now = self.age.now()
-        self._save_age(now)
-        keys = self._expire_keys(now)
-        runs = tuple(self._expire_runs(now, retention))
+        with self.attempt():
+            self.forget_removed(removed)
+            now = self.age.now()
+            self._save_age(now)
+            keys = self._expire_keys(now)
+            runs = tuple(self._expire_runs(now, retention))
         return Expired(runs, max(keys, len(runs)) == BATCH)
 
     def discard_damaged(self) -> None:
@@ -395,7 +405,7 @@ class Database(Transactions):
         if old:
             with self.transaction():
                 for record in old:
-                    self.update(record)
+                    self.save(record)
             self._one("PRAGMA wal_checkpoint(TRUNCATE)")  # the old rows are there
 
     def _save_age(self, seen: int) -> None:

@@ -24,6 +24,7 @@ from .schema import (
     DatabaseNewer,
     checksum,
 )
+from .state.wal_sync import MAX_FRAMES
 
 #: The text by which a check of SQLite tells of an error in its middle, and the primary
 #: codes of errors that are not damage: they are raised instead.
@@ -77,6 +78,9 @@ def prepare(connection: sqlite3.Connection) -> list[str]:
         "journal_mode = WAL",
         # Secret parameters of runs that waited must not stay in free pages.
         "secure_delete = ON",
+        # What has to survive a loss of power is synced beside this: see WalSync.
+        "synchronous = NORMAL",
+        f"wal_autocheckpoint = {MAX_FRAMES}",
         # A burst may let the WAL grow; without a limit it would stay so large.
         f"journal_size_limit = {16 << 20}",
     ):

@@ -18,6 +18,7 @@ from shellstream.output.log import OVERHEAD, READ_SIZE, LogDamaged, OutputLog
 
 from .ring_file import RingFile
 from .run_store import InThread
+from .state.files import sync_folder
 from .state_dir import StateDir
 
 _log = Logger()
@@ -46,6 +47,10 @@ class FileLogs:
     _limit: int
     _in_thread: InThread
     _active: dict[str, RingFile] = field(factory=dict, init=False)
+    #: Of the runs that are synced each second: up to where they are, or are about to
+    #: be; and the files of those that have ended since.
+    _by_second: dict[str, int] = field(factory=dict, init=False)
+    _unsynced: list[str] = field(factory=list, init=False)
     #: The size of the active files when one was retired last, and their growth since.
     #: A file asks for each sector that it grows by: adding up all files there would
     #: make growth slow with many runs.
@@ -69,6 +74,8 @@ class FileLogs:
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = self._dir.log_path(run_id)
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
+        if limits.sync is Sync.SECOND:
+            self._by_second[run_id] = 0
         publish_later = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
 
@@ -112,7 +119,27 @@ class FileLogs:
         what = f"the output of run {run_id} is not on the disk"
         return self._in_thread(file.sync).addErrback(_failed, what)
 
+    def sync_dirty(self) -> Deferred[None]:
+        paths, self._unsynced = self._unsynced, []
+        for run_id in self._by_second:
+            paths += self._grown(run_id)
+        if not paths:
+            return succeed(None)
+        syncing = self._in_thread(partial(_sync, paths, self._dir.outputs))
+        return syncing.addErrback(_failed, "the last output is not on the disk")
+
+    def _grown(self, run_id: str) -> list[str]:
+        """The file of a run, if that has grown since it was last returned."""
+        file = self._active[run_id]
+        if self._by_second[run_id] == file.end:
+            return []
+        self._by_second[run_id] = file.end
+        return [str(file.path)]
+
     def retire(self, run_id: str) -> None:
+        if run_id in self._by_second:
+            self._unsynced += self._grown(run_id)
+            del self._by_second[run_id]
         del self._active[run_id]
         self._active_size = sum(file.stored for file in self._active.values())
 
@@ -139,6 +166,29 @@ class FileLogs:
             return False
         self._active_size += size
         return True
+
+
+def _sync(paths: Iterable[str], folder: str) -> None:
+    """
+    Bring files to the disk itself, and the names in their folder.
+
+    @raise OSError: after all others, if one of them cannot be.
+    """
+    failure: OSError | None = None
+    for path in paths:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(file)
+            finally:
+                os.close(file)
+        except FileNotFoundError:
+            continue  # its run was forgotten
+        except OSError as error:
+            failure = error
+    sync_folder(folder)
+    if failure is not None:
+        raise failure
 
 
 def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:
@@ -213,6 +263,9 @@ class MemoryLogs:
         return log or OutputLog.from_storage(_Kept(record.size, None))
 
     def sync(self, run_id: str) -> Deferred[None]:
+        return succeed(None)
+
+    def sync_dirty(self) -> Deferred[None]:
         return succeed(None)
 
     def retire(self, run_id: str) -> None:

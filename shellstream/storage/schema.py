@@ -137,8 +137,10 @@ def damaged(error: sqlite3.Error) -> bool:
     return code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def why(error: sqlite3.Error) -> str:
-    """An error of SQLite in words for an operator. Clients see it: it has no path."""
+def why(error: sqlite3.Error | OSError) -> str:
+    """An error of the state in words for operators. Clients see it: it has no path."""
+    if isinstance(error, OSError):
+        return f"the disk that holds the state fails ({error.strerror})"
     if isinstance(error, DatabaseGone):
         return str(error)
     if damaged(error):
@@ -206,13 +208,13 @@ CHECKED = (*_COLUMNS, "since")
 SELECT = f"SELECT {', '.join(CHECKED)}, checksum FROM runs"  # noqa: S608  # nosec B608  # names of ours
 INSERT = (
     f"INSERT INTO runs ({', '.join(CHECKED)}, checksum) "  # noqa: S608  # nosec B608  # names of ours
-    f"VALUES (:{', :'.join(CHECKED)}, :checksum)"
+    f"VALUES ({'?, ' * len(CHECKED)}?)"
 )
-#: An end is final: a run that has one is not changed any more.
-UPDATE = (
-    f"UPDATE runs SET "  # noqa: S608  # nosec B608  # names of ours
-    f"{', '.join(f'{name} = :{name}' for name in CHECKED if name not in _CONSTANT)}, "
-    "checksum = :checksum WHERE id = :id AND since IS NULL"
+_CHANGED = (f"{name} = excluded.{name}" for name in CHECKED if name not in _CONSTANT)
+#: Also of a run that is there. An end is final: a run that has one is not changed.
+SAVE = (
+    f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(_CHANGED)}, "
+    "checksum = excluded.checksum WHERE since IS NULL"
 )
 #: A key, and what its checksum covers.
 SELECT_KEY = "SELECT principal, key, fingerprint, run, created, checksum FROM keys"
@@ -233,9 +235,9 @@ def checksum(values: Iterable[object]) -> int:
     return crc32(ascii([*values]).encode("ascii"))
 
 
-def to_row(record: RunRecord, age: int) -> dict[str, object]:
+def to_row(record: RunRecord, age: int) -> list[object]:
     """
-    A run as its columns hold it, by name, with its checksum.
+    A run as its columns hold it, in the order of L{CHECKED}, with its checksum.
 
     @param age: the time of the age clock.
 
@@ -244,33 +246,33 @@ def to_row(record: RunRecord, age: int) -> dict[str, object]:
     """
     stdin, tty, reason = record.stdin, record.tty, record.reason
     failure = record.failure
-    row: dict[str, object] = {
-        "id": record.id,
-        "command": record.command,
-        "params": _encode(dict(record.params)) if record.params else "{}",
-        "created": record.created,
-        "on_disconnect": record.on_disconnect.value,
-        "state": record.state.value,
-        "principal": record.principal,
-        "started": record.started,
-        "ended": record.ended,
-        "code": record.code,
-        "signal": record.signal,
-        "reason": None if reason is None else reason.value,
-        "failure": None if failure is None else failure.encode(*_SAFE).decode(),
-        "start": record.start,
-        "size": record.size,
-        "stored": record.stored,
-        "cpu": record.cpu,
-        "memory": record.memory,
-        "stdin": None if stdin is None else _encode(asdict(stdin)),
-        "tty": None if tty is None else _encode(asdict(tty)),
-        "secrets": _encode(dict.fromkeys(record.secrets)) if record.secrets else "{}",
-        "pid": record.pid,
-        "pid_start": record.pid_start,
-        "since": age if record.state.ended else None,
-    }
-    row["checksum"] = checksum(row.values())
+    row: list[object] = [
+        record.id,
+        record.command,
+        _encode(dict(record.params)) if record.params else "{}",
+        record.created,
+        record.on_disconnect.value,
+        record.state.value,
+        record.principal,
+        record.started,
+        record.ended,
+        record.code,
+        record.signal,
+        None if reason is None else reason.value,
+        None if failure is None else failure.encode(*_SAFE).decode(),
+        record.start,
+        record.size,
+        record.stored,
+        record.cpu,
+        record.memory,
+        None if stdin is None else _encode(asdict(stdin)),
+        None if tty is None else _encode(asdict(tty)),
+        _encode(dict.fromkeys(record.secrets)) if record.secrets else "{}",
+        record.pid,
+        record.pid_start,
+        age if record.state.ended else None,
+    ]
+    row.append(checksum(row))
     return row
 
 

@@ -12,17 +12,21 @@ from attrs import define, field
 
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import WallClock
+from shellstream.model.run_record import id_time
 
 from .database import Database
 from .schema import DatabaseDamaged, damaged, why
 from .state.aside import Aside, AsideFull
-from .state.files import make_folder, read_through
+from .state.files import make_folder, read_through, sync_folder
 from .state.queued_secrets import QueuedSecrets
 from .state.strict_modes import FolderUnsafe, check_content, check_folder
 from .state.wal import WalState, look_at_wal
 
 #: Neither follow a link nor wait for a pipe that stands in the place of a file.
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+#: Microseconds after its creation by which a run is recorded, with much to spare.
+LATEST_RECORD = 2_000_000
 
 _LOG = ".log"
 _SET_ASIDE = ".log.damaged"
@@ -100,6 +104,8 @@ class StateDir:
     notices: list[str] = field(factory=list, init=False)
     logs: set[str] = field(factory=set, init=False)
     pepper: bytes = field(init=False, repr=False)
+    #: When the last daemon recorded something last, if it was killed after that.
+    _last_change: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.outputs = str(self.path / "output")
@@ -121,16 +127,21 @@ class StateDir:
                 make_folder(path)
                 check_folder(path, os.geteuid())
                 check_content(path, os.geteuid())
-                lock = _take(path / "lock")
+                lock, killed = _take(path / "lock")
                 on_error.callback(os.close, lock)
                 self = cls(path, lock, clock)
+                if killed:
+                    self._last_change = _last_change(path)
                 self.notices += self.aside.notices()
                 self._open_database()
                 on_error.callback(self.database.close)
+                there = {*os.listdir(path)}
                 os.makedirs(self.outputs, 0o700, exist_ok=True)
                 self._put_rows_aside()
                 self.logs = _ids(self.outputs)
                 self.pepper = _pepper(path / "pepper")
+                if not there >= {"output", "pepper"}:
+                    sync_folder(path)
             except OSError as error:
                 where = Path(os.fsdecode(error.filename or path))
                 reason = os.strerror(error.errno or 0)
@@ -144,8 +155,27 @@ class StateDir:
             on_error.pop_all()
         return self
 
+    @property
+    def killed(self) -> bool:
+        """Whether the last daemon was killed, or the machine stopped under it."""
+        return self._last_change is not None
+
+    def never_recorded(self, run_id: str) -> bool:
+        """
+        Whether the last daemon was killed before it could record this run, which is not
+        in the history. Then nobody was told of it.
+
+        Such a run is one of this folder's, and younger than all that was recorded. If
+        it was forgotten instead, its end was recorded after it had begun.
+        """
+        time = id_time(run_id, self.pepper)
+        if time is None or self._last_change is None:
+            return False
+        return time > self._last_change - LATEST_RECORD
+
     def close(self) -> None:
         """Unlock the folder. Close the database before."""
+        os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def log_path(self, run_id: str) -> str:
@@ -172,8 +202,9 @@ class StateDir:
 
     def sweep(self, known: Container[str], removed: Container[str]) -> list[str]:
         """
-        Delete the logs of forgotten runs, which a crash left, and put aside those that
-        no run owns: their rows were lost. Returns the ids of the latter.
+        Delete the logs of forgotten runs, which a crash left, and of those that were
+        never recorded. Put aside those that no run owns: their rows were lost. Returns
+        the ids of the latter.
 
         Only logs that were found at the start: the log of a new run may be there
         before the run is in the history.
@@ -184,8 +215,9 @@ class StateDir:
         """
         left = [run_id for run_id in sorted(self.logs) if run_id not in known]
         self.logs = set()
-        self.remove_logs(run_id for run_id in left if run_id in removed)
-        lost = [run_id for run_id in left if run_id not in removed]
+        gone = [one for one in left if one in removed or self.never_recorded(one)]
+        self.remove_logs(gone)
+        lost = sorted({*left} - {*gone})
         self._put_logs_aside(lost)
         return lost
 
@@ -285,8 +317,11 @@ class StateDir:
                     self.aside.take_output(Path(f"{self.outputs}/{run_id}{suffix}"))
 
 
-def _take(path: Path) -> int:
-    """Lock a file while the descriptor is open, and write our process id into it."""
+def _take(path: Path) -> tuple[int, bool]:
+    """
+    Lock a file while the descriptor is open, and write our process id into it. Returns
+    the descriptor, and whether the id of a process was there that did not unlock it.
+    """
     lock = os.open(path, _OPEN, 0o600)
     with ExitStack() as on_error:
         on_error.callback(os.close, lock)
@@ -297,14 +332,25 @@ def _take(path: Path) -> int:
             holder = f" (process {pid})" if pid.isdecimal() else ""
             raise StateDirBusy(path.parent, holder) from None
         # It may be another name of any file, made while others could write here.
-        if os.read(lock, 99).strip(b"0123456789\n"):
+        left = os.read(lock, 99)
+        if left.strip(b"0123456789\n"):
             why = "it is not a lock of shellstream; look at it, and remove it"
             raise StateDirUnusable(path, why)
-        # Only for the message of the next one: the lock itself ends with the process.
+        # The lock itself ends with the process: for the message of one that comes now,
+        # and for the one that comes next.
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         on_error.pop_all()
-    return lock
+    return lock, bool(left)
+
+
+def _last_change(folder: Path) -> int:
+    """When a history was changed last, in microseconds since 1970."""
+    times = [0]
+    for name in ("runs.db", "runs.db-wal"):
+        with suppress(FileNotFoundError):
+            times.append(os.stat(folder / name).st_mtime_ns // 1000)
+    return max(times)
 
 
 def _pepper(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
@@ -15,6 +15,7 @@ from shellstream.security.shares import UsageLedger
 from .schema import MIGRATIONS, DatabaseGone
 from .state.age_clock import AgeClock
 from .state.queued_secrets import QueuedSecrets
+from .state.wal_sync import WalSync
 
 _log = Logger()
 
@@ -27,46 +28,54 @@ class Transactions:
 
     @ivar age: the clock by which runs and keys grow old.
     @ivar secrets: those of queued runs, which are not in the file.
+    @ivar changes: how many rows were changed by what is committed. Any thread may ask.
     """
 
     _connection: sqlite3.Connection
     age: AgeClock = field(factory=AgeClock)
     secrets: QueuedSecrets = field(factory=QueuedSecrets)
+    changes: int = field(default=0, init=False)
+    _wal: WalSync | None = field(default=None, init=False)
     #: The files of SQLite as they were at the start: path, device and inode.
     _files: tuple[tuple[str, int, int], ...] = field(default=(), init=False)
+    _missed: bool = field(default=False, init=False)  # one of them, at the last look
     _usage: UsageLedger = field(factory=lambda: UsageLedger({}), init=False)
-    _synced: bool | None = field(default=None, init=False)  # the last PRAGMA
 
     def watch(self, path: str) -> None:
-        """From now on no transaction begins unless the files are in their place."""
+        """From now on no transaction begins unless the file is in its place."""
         self._files = tuple(_identities(path))
+        self._wal = WalSync.open(path)
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""
+        if self._wal is not None:
+            self._wal.close()
         self._connection.close()
 
-    def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
+    def sync(self) -> None:
         """
-        A context in which all is done, or nothing: committed at its end, or undone
-        if it raises.
+        Wait until all that is committed is on the disk itself. For any thread.
 
-        @param synced: whether it has to survive a loss of power, too, and so waits
-            for the disk; if not, it survives the end of the process only.
-        @raise DatabaseGone: if the file is not in its place any more.
+        @raise OSError: if that fails.
+        @raise sqlite3.Error: the same, when pages go from the log to the file.
         """
-        # The file that is open takes every write, even if it has no name any more: but
-        # the next daemon would know nothing of it.
-        for path, device, number in self._files:
-            try:
-                there = os.stat(path)
-            except FileNotFoundError:
-                raise DatabaseGone(path) from None
-            if (there.st_ino, there.st_dev) != (number, device):
-                raise DatabaseGone(path)
-        if synced is not self._synced:
-            self._do(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-            self._synced = synced
-        return self._undoable("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+        if self._wal is not None:
+            self._wal.sync(self.changes)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether there is a file that L{sync} has to bring to the disk."""
+        return self._wal is not None
+
+    def look(self) -> None:
+        """
+        @raise DatabaseGone: if a file is not in its place any more. Then no transaction
+            begins before it is there again.
+        """
+        self._missed = True
+        for file in self._files:
+            _require(*file)
+        self._missed = False
 
     def check(self) -> None:
         """
@@ -77,41 +86,66 @@ class Transactions:
         """
         self._do(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
-    def attempt(self) -> AbstractContextManager[None]:
-        """A part of a transaction that leaves nothing behind if it fails."""
-        undo = "ROLLBACK TO attempt", "RELEASE attempt"
-        return self._undoable("SAVEPOINT attempt", "RELEASE attempt", *undo)
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        A context in which all is done, or nothing: committed at its end, or undone
+        if it raises.
+
+        What is committed survives the end of the process, and the loss of power after
+        the next L{sync}.
+
+        @raise DatabaseGone: if the file is not in its place any more.
+        """
+        # The file that is open takes every write, even if it has no name any more: but
+        # the next daemon would know nothing of it. Its log is looked for less often.
+        if self._missed:
+            self.look()
+        elif self._files:
+            _require(*self._files[0])
+        self._usage.forget_changes()
+        done = False
+        self._do("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._do("COMMIT")
+            done = True
+        finally:
+            if not done:
+                self._usage.undo(0)
+                if self.in_transaction:
+                    self._do("ROLLBACK")
+            self.changes = self._connection.total_changes
+            if self.secrets.changed:
+                self._settle_secrets()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """
+        A part of a transaction that leaves nothing behind if it fails, for a call that
+        writes in several statements. SQLite itself undoes one that fails.
+        """
+        mark, done = self._usage.mark(), False
+        self._do("SAVEPOINT attempt")
+        try:
+            yield
+            done = True
+        finally:
+            if not done:
+                self._usage.undo(mark)
+            if self.in_transaction:  # otherwise all of it was undone
+                if not done:
+                    self._do("ROLLBACK TO attempt")
+                self._do("RELEASE attempt")
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is still open: some errors undo all of it at once."""
         return self._connection.in_transaction
 
-    @contextmanager
-    def _undoable(self, begin: str, end: str, *undo: str) -> Iterator[None]:
-        if not self.in_transaction:
-            self._usage.forget_changes()
-        mark, done, ending = self._usage.mark(), False, False
-        self._do(begin)
-        try:
-            yield
-            ending = True
-            self._do(end)
-            done = True
-        finally:
-            if not done:
-                self._usage.undo(mark)
-                for statement in undo if self.in_transaction else ():
-                    self._do(statement)
-                if ending and self._synced and not self.in_transaction:
-                    self._overwrite()
-            if self.secrets.changed and not self.in_transaction:
-                self._settle_secrets()
-
     def _keep_secrets(self, record: RunRecord) -> None:
-        synced = self._synced is not False
         try:
-            self.secrets.keep(record.id, record.secrets, synced=synced)
+            self.secrets.keep(record.id, record.secrets)
         except OSError as error:
             raise sqlite3.OperationalError(error.strerror) from error
 
@@ -125,22 +159,6 @@ class Transactions:
         except (OSError, sqlite3.Error) as error:  # tried again after the next one
             _log.error("secrets of runs that have begun stay: {error}", error=error)
 
-    def _overwrite(self) -> None:
-        """
-        Write over what a failed commit has left in the WAL.
-
-        If only C{fsync} fails, the whole transaction is in that file, and the next
-        daemon would read it after C{kill -9}: it would start runs that were refused.
-        The next transaction begins in the same place, so any will do; this one does not
-        wait for the disk, since that failed. If it fails as well, the next one of a
-        caller does it.
-        """
-        with (
-            suppress(sqlite3.Error),
-            self.transaction(synced=False),
-        ):
-            self.check()
-
     def _do(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
 
@@ -153,3 +171,13 @@ def _identities(path: str) -> Iterator[tuple[str, int, int]]:
     for name in (path, f"{path}-wal"):
         there = os.stat(name)
         yield name, there.st_dev, there.st_ino
+
+
+def _require(path: str, device: int, number: int) -> None:
+    """@raise DatabaseGone: if this file is not in its place any more."""
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        raise DatabaseGone(path) from None
+    if (there.st_ino, there.st_dev) != (number, device):
+        raise DatabaseGone(path)

@@ -16,7 +16,7 @@ LIMITS = {
     "on_disconnect": (("'stop'", "1"), "one of 'cancel', 'keep'"),
     "retain": (("0", "-1", "'1 MB'", "1.5", "true"), "bytes above 0"),
     "on_full": (("'drop'", "true"), "one of 'drop-oldest', 'pause', 'cancel'"),
-    "sync": (("'often'", "true"), "one of 'end', 'always', 'never'"),
+    "sync": (("'often'", "true"), "one of 'second', 'end', 'always', 'never'"),
     "when_busy": (("'wait'", "[]"), "one of 'queue', 'reject', 'join', 'replace'"),
     "stdin": (("1", "'yes'"), "true or false"),
     "tty": (("{rows = 24}", "'yes'"), "true or false"),

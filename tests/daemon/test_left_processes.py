@@ -43,6 +43,18 @@ class LeftProcessesTests(SynchronousTestCase):
         self.left.end(self.gone.append)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_unrecorded(self) -> None:
+        """Those of a run that nobody recorded are found by its id, and ended."""
+        started = Started(self, STUBBORN)
+        self.assertIn(RUN.id, self.left.runs())
+        self.assertEqual(self.left.find_unrecorded([RUN.id, "another"]), 1)
+        self.left.end(self.gone.append)
+        self.clock.pump([POLL_INTERVAL] * int(GRACE / POLL_INTERVAL + 1))
+        self.assertEqual(started.wait(), -signal.SIGKILL)
+        while self.clock.getDelayedCalls():
+            self.clock.advance(POLL_INTERVAL)
+        self.assertEqual(self.gone, [])
+
     def test_error(self) -> None:
         """An error while they are ended keeps no place for ever, and is logged."""
         started = Started(self, STUBBORN)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from tests.support.programs import Daemon, Program, readable, run, script, start_daemon
 
 
-async def processes_gone(runs: Container[str]) -> None:
+async def processes_gone(runs: Container[str | None]) -> None:
     """Wait until no process of these runs is left (proc(5), pidfd_open(2))."""
     while found := [pid for pid in map(int, _processes()) if _run_of(pid) in runs]:
         for pid in found:

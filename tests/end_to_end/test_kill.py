@@ -2,16 +2,19 @@
 
 import json
 import os
+import sqlite3
 from itertools import count
 from pathlib import Path
 from random import Random
 from signal import SIGKILL
 
 from attrs import define, field
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from tests.end_to_end.state_daemons import processes_gone
+from tests.end_to_end.state_daemons import StateTestCase, processes_gone
 from tests.support.http_watcher import (
     RunOutput,
     Watcher,
@@ -22,7 +25,7 @@ from tests.support.http_watcher import (
     post,
     watch,
 )
-from tests.support.programs import Daemon, start_daemon
+from tests.support.programs import Daemon, Lifeline, start_daemon
 
 #: How often the daemon is killed in all, by how many workers side by side.
 KILLS = int(os.environ.get("SHELLSTREAM_KILLS", 200 if os.environ.get("CI") else 12))
@@ -279,3 +282,34 @@ class KillTests(TestCase):
         self.assertEqual(self.ran.read_text().split(), ran)
         self.assertEqual(len(await worker.runs("one")), 4)
         await processes_gone({run for run in ran if run is not None})
+
+
+class UnrecordedTests(StateTestCase):
+    """A run that began while the daemon could not record it, and was killed."""
+
+    async def test_ended(self) -> None:
+        """Its process is ended, its output removed; nobody ever hears of it."""
+        line = Lifeline(self)
+        script = f"exec 3> '{line.path}'; echo; echo x >&3; exec sleep 1000"
+        config = f'[commands.line]\nshell = "{script}"\n'
+        daemon = await self.start(config)
+        # Another program's transaction: the daemon waits for a second.
+        other = sqlite3.connect(self.state / "runs.db")
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        asked = await watch(daemon.port, post("/stream/line"))
+        await line.spoken()
+        while not os.listdir(self.state / "output"):
+            await deferLater(reactor, 0.01)
+        os.kill(daemon.pid, SIGKILL)
+        await daemon.program.ended()
+        other.rollback()
+        self.assertEqual(asked.head, "")
+        daemon = await self.start(config)
+        await daemon.program.seen(b"1 runs had begun")
+        await line.cut()
+        listed = await fetch(daemon.port, "/runs")
+        self.assertEqual(json.loads(listed.body)["runs"], [])
+        await self.stop(daemon)
+        self.assertEqual(os.listdir(self.state / "output"), [])
+        self.assertNotIn("aside", os.listdir(self.state))

@@ -115,7 +115,7 @@ def token(data: bytes) -> None:
         on_disconnect=OnDisconnect.KEEP,
     ),
     0,
-).values()
+)
 
 
 def row(data: bytes) -> None:
@@ -129,7 +129,7 @@ def row(data: bytes) -> None:
     except DatabaseDamaged as damaged:
         assert "impossible" in str(damaged)
         return
-    assert from_row(to_row(found, 0).values()) == found
+    assert from_row(to_row(found, 0)) == found
     shown = to_document(found)
     json.dumps(shown, allow_nan=False)
     assert datetime.fromisoformat(str(shown["created"]))

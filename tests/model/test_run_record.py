@@ -18,6 +18,7 @@ from shellstream.model.run_record import (
     IdempotencyKey,
     RunRecord,
     end_document,
+    id_time,
     next_id,
     signal_name,
     to_document,
@@ -75,6 +76,14 @@ class IdTests(SynchronousTestCase):
         newest = next_id(NOW, None)
         found = UUID(next_id(NOW - 3_600_000_000, newest))
         self.assertEqual(found.int >> 80, NOW // 1000 + 1)
+
+    @given(TIMES, st.binary(max_size=32), st.binary(max_size=32))
+    def test_made_with_a_secret(self, now: int, mine: bytes, other: bytes) -> None:
+        """The time of an id is told only with the secret that it was made with."""
+        found = next_id(now, None, mine)
+        self.assertEqual(id_time(found, mine), now // 1000 * 1000)
+        self.assertIsNone(id_time(found, b"x" + mine))
+        self.assertIsNone(id_time("no id", other))
 
     def test_not_to_be_guessed(self) -> None:
         """Two ids of the same time share nothing else."""

@@ -18,7 +18,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import ExitStatus, OnDisconnect, State
 from shellstream.model.run_record import Retention, RunQuery
-from shellstream.runs.history import EndedRun
+from shellstream.runs.history import RETRY, EndedRun
 from shellstream.runs.registry import FIRST_VIEWER_GRACE
 from tests.support.fakes import ECHO, SAY
 from tests.support.registries import CONFIG, Reader, RegistryTestCase, limited, text
@@ -58,8 +58,8 @@ class SubmitTests(RegistryTestCase):
         self.assert_nothing_left()
 
     def test_written_down_first(self) -> None:
-        """A run is started when it is written down, and not before."""
-        self.thread.manual = True
+        """If the disk is in doubt, a run is started when it is written down."""
+        self.record_first()
         asked = self.ask()
         self.assertEqual(self.spawn.started, [])
         self.assertNoResult(asked)
@@ -70,11 +70,14 @@ class SubmitTests(RegistryTestCase):
         self.assertEqual((kept.state, kept.pid), (State.RUNNING, self.last.child.pid))
 
     def test_cannot_be_written_down(self) -> None:
-        """A run that cannot be recorded is not started, and takes up no room."""
+        """A run that cannot be recorded takes up no room; a second is not started."""
         self.thread.broken = True
         for _ in range(5):
             self.failureResultOf(self.ask(), CannotRecord)
-        self.assertEqual(self.spawn.started, [])
+        self.assertEqual(len(self.spawn.started), 1)
+        self.last.exit()
+        self.thread.broken = False
+        self.clock.advance(RETRY)
         self.assert_nothing_left()
         self.thread.broken = False
         self.submit()

@@ -47,7 +47,7 @@ class RejectTests(BusyTestCase):
         failure.
         """
         self.begin(self.one())
-        self.thread.manual = True
+        self.record_first()
         first = self.ask()
         self.failureResultOf(self.ask(), Busy)
         self.thread.broken = True
@@ -243,7 +243,7 @@ class JoinTests(BusyTestCase):
     def test_first_comes_to_nothing(self) -> None:
         """If the first fails, the next one starts its own run, and others join that."""
         self.begin(self.one())
-        self.thread.manual = True
+        self.record_first()
         asked = [self.ask() for _ in range(3)]
         self.thread.broken = True
         self.thread.step()
@@ -296,7 +296,7 @@ class ReplaceTests(BusyTestCase):
 
     def test_at_once(self) -> None:
         """The same for runs that come while the others are being recorded."""
-        self.thread.manual = True
+        self.record_first()
         asked = [self.ask() for _ in range(3)]
         self.thread.finish()
         runs = [self.successResultOf(each)[0] for each in asked]
@@ -308,7 +308,7 @@ class ReplaceTests(BusyTestCase):
 
     def test_replaced_and_not_written_down(self) -> None:
         """A replaced run that then cannot be recorded is removed once."""
-        self.thread.manual = True
+        self.record_first()
         asked = [self.ask() for _ in range(2)]
         self.thread.broken = True
         self.thread.step()

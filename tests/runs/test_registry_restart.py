@@ -369,7 +369,7 @@ class StopTests(RegistryTestCase):
     def test_comes_to_nothing(self) -> None:
         """A stop ends even if a run that it waits for is never recorded."""
         self.begin(evolve(QUEUEING, drain=10.0))
-        self.thread.manual = True
+        self.record_first()
         asked = self.ask()
         stopped = self.registry.supervisor.stop()
         self.thread.broken = True
@@ -382,7 +382,7 @@ class StopTests(RegistryTestCase):
         """A run that a stop refuses is not run later."""
         for _ in range(2 if queued else 1):
             self.submit()
-        self.thread.manual = True
+        self.record_first()
         asked = self.ask()
         stopped = self.registry.supervisor.stop()
         self.assertNoResult(asked)

@@ -93,7 +93,7 @@ PLACES = (
     Place(FakeSpawn, "__call__", BEFORE),  # it leaves no process: see its tests
     Place(FileLogs, "create"),
     Place(Database, "add"),
-    Place(Database, "update"),
+    Place(Database, "save"),
     Place(History, "run_of_key"),
     Place(History, "add"),
     Place(History, "update"),

@@ -21,6 +21,7 @@ from shellstream.storage.schema import (
     DatabaseGone,
     DatabaseNewer,
     checksum,
+    from_row,
     to_row,
     why,
 )
@@ -119,16 +120,25 @@ class DatabaseTests(SynchronousTestCase):
         self.assertIsNone(self.database.get("3"))
         self.assertTrue(all(getattr(FULL, one.name) for one in fields(RunRecord)))
 
-    def test_update(self) -> None:
-        """An update replaces all changeable fields of a run, until it has ended."""
+    def test_save(self) -> None:
+        """A run that is saved again has other changeable fields, until it has ended."""
         self.add(WAITING)
-        self.assertTrue(self.database.update(FULL))
+        self.assertTrue(self.database.save(FULL))
         self.assertEqual(self.database.get("1"), STORED)
-        self.assertFalse(self.database.update(evolve(FULL, code=5)))
+        self.assertFalse(self.database.save(evolve(FULL, code=5)))
         self.assertEqual(self.database.get("1"), STORED)
-        self.assertTrue(self.database.delete("1"))
-        self.assertFalse(self.database.update(FULL))
+        self.assertTrue(self.database.save(record("2")))
+        self.assertEqual(self.database.get("2"), record("2"))
+
+    def test_withdrawn(self) -> None:
+        """A run that was refused is withdrawn with its key, and with no other's."""
+        key = IdempotencyKey("k", "print")
+        self.database.add(WAITING, key)
+        self.database.add_key("2", evolve(key, key="l"))
+        self.database.withdraw("1", key)
         self.assertIsNone(self.database.get("1"))
+        self.assertIsNone(self.database.run_of_key(key))
+        self.assertEqual(self.database.run_of_key(evolve(key, key="l")), "2")
 
     def test_added_once(self) -> None:
         """An id is used once."""
@@ -253,7 +263,7 @@ class DatabaseTests(SynchronousTestCase):
         self.add(*self.three(), record("4", stored=1 << 30))
         self.assertEqual(self.expire(ALL), "")
         self.age.seen = 25 * SECOND
-        self.database.update(ended("4", 25, stored=10))
+        self.database.save(ended("4", 25, stored=10))
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "1")
         self.assertEqual(self.expire(evolve(ALL, bytes=120)), "")
 
@@ -448,8 +458,8 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertIsNone(database.get("1"))
 
-    def test_power(self) -> None:
-        """A commit waits until it would survive a loss of power."""
+    def test_modes(self) -> None:
+        """A loss of power makes the history older, and never damages it."""
         self.open()
         database = self.open()
         with database.transaction():
@@ -457,7 +467,7 @@ class FileTests(SynchronousTestCase):
                 database._one(f"PRAGMA {name}")[0]
                 for name in ("journal_mode", "synchronous")
             ]
-        self.assertEqual(asked, ["wal", 2])
+        self.assertEqual(asked, ["wal", 1])
 
     def test_check(self) -> None:
         """The check tries a real write."""
@@ -605,7 +615,10 @@ class FileTests(SynchronousTestCase):
                     file.rename(f"{file}.away")
                     if replace:
                         file.write_bytes(b"")
-                    error = self.assertRaises(DatabaseGone, database.transaction)
+                    error = self.assertRaises(DatabaseGone, database.look)
+                    if not suffix:
+                        with self.assertRaises(DatabaseGone), database.transaction():
+                            self.fail("it began")
                     self.assertIn("was removed or replaced", why(error))
                     self.assertNotIn("/", why(error))
                     Path(f"{file}.away").rename(file)
@@ -642,7 +655,7 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertEqual(database.get("1"), record("1"))
             grown = evolve(record("1"), stdin=FULL.stdin, tty=FULL.tty)
-            self.assertTrue(database.update(grown))
+            self.assertTrue(database.save(grown))
             self.assertEqual(database.get("1"), grown)
 
     def test_audit_table(self) -> None:
@@ -671,8 +684,7 @@ class FileTests(SynchronousTestCase):
             self.assertEqual([one[0] for one in described], columns)
             there = database._do("SELECT * FROM runs LIMIT 0").description
         self.assertCountEqual([one[0] for one in there], columns)
-        # A row of the history is read by position, and written by name.
-        self.assertEqual(list(to_row(FULL, 0)), columns)
+        self.assertEqual(from_row(to_row(STORED, 0)), STORED)
 
 
 FIELDS = [one.name for one in fields(RunRecord)]

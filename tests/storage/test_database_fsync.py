@@ -1,13 +1,13 @@
-"""Tests for L{shellstream.storage.database}: a disk that cannot sync, and a kill."""
+"""Tests for L{shellstream.storage.run_store}: a disk that cannot sync, and a kill."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream.model.run_record import IdempotencyKey
 from shellstream.storage.database import Database
 from tests.support.programs import ROOT, needs
 
@@ -23,28 +23,32 @@ int fsync(int fd) {
 int fdatasync(int fd) { return fsync(fd); }
 """
 
-#: Adds a run, is refused another, and is killed.
+#: Adds a run with a key, is refused another, and is killed.
 PROGRAM = """
-import os, sqlite3, sys
+import os, sys
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
 from shellstream.model.events import OnDisconnect
-from shellstream.model.run_record import RunRecord
+from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
+from shellstream.runs.history import History
 from shellstream.storage.database import Database
+from shellstream.storage.log_store import MemoryLogs
+from shellstream.storage.run_store import RunStore
 
 database = Database.open(sys.argv[1])
+store = RunStore(database, execute, Clock())
+history = History(Retention(), Clock(), lambda: 1, store, MemoryLogs())
 
 def add(name):
     record = RunRecord(
         id=name, command="c", params={}, created=1, on_disconnect=OnDisconnect.KEEP
     )
-    with database.transaction(synced=True):
-        database.add(record, None)
+    added = Deferred.fromCoroutine(history.add(record, IdempotencyKey(name, "print")))
+    added.addErrback(lambda failure: print(failure.getErrorMessage(), flush=True))
 
 add("taken")
 open(os.environ["NO_SYNC"], "w").close()
-try:
-    add("refused")
-except sqlite3.OperationalError as error:
-    print(error, flush=True)
+add("refused")
 if sys.argv[2] == "once":
     os.unlink(os.environ["NO_SYNC"])
 os.kill(os.getpid(), 9)
@@ -74,28 +78,11 @@ class FsyncTests(SynchronousTestCase):
                 capture_output=True,
                 check=False,
             )
-            self.assertEqual(done.stdout, b"disk I/O error\n", done.stderr)
+            told = b"the disk that holds the state fails (Input/output error)"
+            self.assertIn(told, done.stdout, done.stderr)
             database = Database.open(path)
             self.addCleanup(database.close)
             self.assertEqual([each.id for each in database.unended()], ["taken"])
-
-    def test_not_overwritten(self) -> None:
-        """A disk that takes nothing at all fails the transaction, and no more."""
-        database = Database.open(":memory:")
-        self.addCleanup(database.close)
-        real, failed = Database._do, []
-
-        def full(self: Database, sql: str, *values: object) -> sqlite3.Cursor:
-            if sql == "COMMIT":
-                failed.append(sql)
-                raise sqlite3.OperationalError("database or disk is full")
-            return real(self, sql, *values)
-
-        self.patch(Database, "_do", full)
-        with (
-            self.assertRaises(sqlite3.OperationalError),
-            database.transaction(synced=True),
-        ):
-            database.check()
-        self.assertEqual(len(failed), 2)
-        self.assertFalse(database.in_transaction)
+            for name, run in (("taken", "taken"), ("refused", None)):
+                found = database.run_of_key(IdempotencyKey(name, "print"))
+                self.assertEqual(found, run)

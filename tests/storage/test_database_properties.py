@@ -68,7 +68,7 @@ KEEPS = st.builds(
 )
 STEPS = st.one_of(
     st.tuples(st.just("add"), RECORDS, KEYS),
-    st.tuples(st.just("update"), RECORDS),
+    st.tuples(st.just("save"), RECORDS),
     st.tuples(st.just("run_of_key"), KEY),
     st.tuples(st.just("delete"), IDS),
     st.tuples(st.just("wait"), TIMES),
@@ -107,7 +107,7 @@ class Model:
         self.now += time
 
     def like(self, record: RunRecord) -> RunRecord:
-        """The record as an update of a run may be: some fields never change."""
+        """The record as what is saved of a run may be: some fields never change."""
         old = self.find(record.id)
         if old is None:
             return record
@@ -141,11 +141,14 @@ class Model:
             self.keys[key.principal, key.key] = key, one, self.now
         return None
 
-    def update(self, record: RunRecord) -> bool:
+    def save(self, record: RunRecord) -> bool:
         old = self.find(record.id)
-        if old is None or old.since is not None:
+        if old is None:
+            self.add(record, None)
+        elif old.since is not None:
             return False
-        old.put(record, self.now)
+        else:
+            old.put(record, self.now)
         return True
 
     def delete(self, run_id: str) -> bool:
@@ -210,7 +213,7 @@ class DatabasePropertyTests(SynchronousTestCase):
                     database.age.seen += values[0]
                     model.wait(*values)
                     continue
-                if name == "update":
+                if name == "save":
                     values = [model.like(*values)]
                 expected = getattr(model, name)(*values)
                 self.assertEqual(self.do(database, name, *values), expected)

@@ -60,7 +60,7 @@ class SecretTests(SynchronousTestCase):
 
     def update(self, database: Database, record: RunRecord) -> None:
         with database.transaction():
-            database.update(record)
+            database.save(record)
 
     def test_begun(self) -> None:
         """They are in one file, and once the run has begun in none: no log, no page."""
@@ -110,7 +110,7 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual(self.holders(), [])
         self.add(database)
         with contextlib.suppress(ZeroDivisionError), database.transaction():
-            database.update(BEGUN)
+            database.save(BEGUN)
             raise ZeroDivisionError
         self.assertEqual(database.unended(), [WAITING])
 
@@ -185,5 +185,5 @@ class MemoryTests(SynchronousTestCase):
             database.add(WAITING, None)
         self.assertEqual(database.unended(), [WAITING])
         with database.transaction():
-            database.update(BEGUN)
+            database.save(BEGUN)
         self.assertIsNone(database.secrets.read("1"))

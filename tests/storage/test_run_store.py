@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import capturedLogs
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -25,6 +26,8 @@ RUN = RunRecord(
     id="1", command="build", params={}, created=1, on_disconnect=OnDisconnect.KEEP
 )
 ENDED = evolve(RUN, state=State.EXITED, ended=2)
+#: Of a transaction.
+ENDS = ("BEGIN IMMEDIATE", "COMMIT")
 
 
 @define
@@ -66,7 +69,7 @@ class StoreTestCase(SynchronousTestCase):
         return self.store.transact(lambda database: database.add(record, key))
 
     def update(self, record: RunRecord) -> Deferred[bool]:
-        return self.store.transact(lambda database: database.update(record))
+        return self.store.transact(lambda database: database.save(record))
 
     def get(self, run_id: str) -> Deferred[RunRecord | None]:
         return self.store.transact(lambda database: database.get(run_id))
@@ -187,6 +190,17 @@ class BatchTests(StoreTestCase):
         self.assertEqual(self.successResultOf(gatherResults(answers)), [None] * 9)
         self.assertEqual(self.count("COMMIT"), 3)
 
+    def test_statements(self) -> None:
+        """A run costs one statement beside those of its transaction."""
+        self.store.flush()
+        answers = [self.add(evolve(RUN, id=str(n))) for n in range(16)]
+        self.thread.work()
+        self.statements.clear()
+        self.thread.work()
+        self.successResultOf(gatherResults(answers))
+        self.assertEqual(len(self.statements), 18)
+        self.assertEqual((self.statements[0], self.statements[-1]), ENDS)
+
     def test_one_fails(self) -> None:
         """A call that fails leaves nothing, and fails no other."""
         self.add(RUN, IdempotencyKey("k", "p"))
@@ -277,6 +291,95 @@ class BatchTests(StoreTestCase):
         again = self.get("1")
         self.thread.work()
         self.successResultOf(again)
+
+
+class SyncTests(StoreTestCase):
+    """What is synced waits for the disk, and nothing else does."""
+
+    def setUp(self) -> None:
+        self.database = Database.open(self.mktemp())
+        self.addCleanup(self.database.close)
+        self.disk = Thread()
+        self.store = RunStore(self.database, execute, Clock(), self.disk)
+
+    def synced(self, run_id: str) -> Deferred[None]:
+        """Add a run that has to survive a loss of power."""
+        run = evolve(RUN, id=run_id)
+        return self.store.transact(lambda base: base.add(run, None), synced=True)
+
+    def test_beside(self) -> None:
+        """While one call waits for the disk others are made and answered."""
+        synced = self.synced("1")
+        self.successResultOf(self.add(evolve(RUN, id="2")))
+        self.assertNoResult(synced)
+        self.disk.work()
+        self.successResultOf(synced)
+
+    def test_shared(self) -> None:
+        """All calls that come while the disk is busy share the next sync."""
+        calls = [self.synced(str(number)) for number in range(9)]
+        self.disk.work()
+        self.successResultOf(calls[0])
+        self.assertNoResult(calls[1])
+        self.assertEqual(self.disk.waiting, 1)
+        self.disk.work()
+        self.successResultOf(gatherResults(calls))
+        self.assertEqual(self.disk.waiting, 0)
+
+    def test_refused(self) -> None:
+        """A call that changes nothing waits for no disk."""
+        self.add(RUN)
+        self.failureResultOf(self.synced("1"), sqlite3.IntegrityError)
+        self.assertEqual(self.disk.waiting, 0)
+
+    def test_fails(self) -> None:
+        """If the disk fails, so do all calls that waited for it: it is said once."""
+        calls = [self.synced(str(number)) for number in range(3)]
+        with capturedLogs() as logged:
+            for _ in range(2):
+                self.disk.fail(OSError(5, "Input/output error"))
+        for call in calls:
+            failure = self.failureResultOf(call, CannotRecord)
+            self.assertIn("the disk that holds the state fails", str(failure.value))
+        self.assertEqual(len(logged), 1)
+        self.assertTrue(self.store.failing)
+        self.successResultOf(self.add(evolve(RUN, id="4")))
+        self.assertFalse(self.store.failing)
+
+    def test_each_second(self) -> None:
+        """A sync of all is made only if something was committed since the last."""
+        self.store.sync()  # of the tables
+        self.disk.work()
+        self.successResultOf(self.store.sync())
+        self.assertEqual(self.disk.waiting, 0)
+        self.add(RUN)
+        done = self.store.sync()
+        self.successResultOf(self.store.sync())  # one at a time
+        self.assertEqual(self.disk.waiting, 1)
+        self.disk.work()
+        self.successResultOf(done)
+        self.successResultOf(self.get("1"))
+        self.successResultOf(self.store.sync())
+        self.assertEqual(self.disk.waiting, 0)
+
+    def test_each_second_fails(self) -> None:
+        """What could not be synced is synced the next time."""
+        self.add(RUN)
+        for _ in range(2):
+            done = self.store.sync()
+            self.disk.fail(OSError(5, "Input/output error"))
+            self.successResultOf(done)
+        done = self.store.sync()
+        self.disk.work()
+        self.successResultOf(done)
+
+    def test_close(self) -> None:
+        """The last that was committed is synced before the end."""
+        self.add(RUN)
+        closed = self.store.close()
+        self.assertNoResult(closed)
+        self.disk.work()
+        self.successResultOf(closed)
 
 
 class FailingDisk(sqlite3.Connection):

@@ -9,13 +9,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from time import time_ns
 from unittest.mock import patch
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.events import OnDisconnect
-from shellstream.model.run_record import RunRecord
+from shellstream.model.run_record import RunRecord, next_id
 from shellstream.storage.database import Database
 from shellstream.storage.schema import DatabaseDamaged, DatabaseNewer
 from shellstream.storage.state.aside import MAX_HISTORIES
@@ -330,6 +331,25 @@ class StateDirTests(SynchronousTestCase):
         self.log(state, "1")
         state.remove_logs(["1", "3"])
         self.assertEqual(os.listdir(self.path / "output"), ["2.log"])
+
+    def test_never_recorded(self) -> None:
+        """After a kill, a young run of this folder that is unknown was not recorded."""
+        state = self.open()
+        now = time_ns() // 1000
+        ours = next_id(now + 1_000_000, None, state.pepper)
+        self.assertFalse(state.never_recorded(ours))  # there was no last daemon
+        state.database.close()
+        os.close(state._lock)  # as a kill does
+        state = self.open()
+        for run_id, never in (
+            (ours, True),
+            (next_id(now + 1_000_000, None, b"another folder"), False),
+            (next_id(now - 60_000_000, None, state.pepper), False),
+            ("no-id", False),
+        ):
+            self.assertIs(state.never_recorded(run_id), never, run_id)
+        self.close(state)
+        self.assertFalse(self.open().never_recorded(ours))
 
     def test_sweep(self) -> None:
         """

@@ -4,12 +4,14 @@ import signal
 from collections.abc import Callable
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.service import Daemon
+from shellstream.runs.registry import RECORD_WITHIN
 from tests.support.fakes import FakeSpawn
 from tests.support.registries import CONFIG, run_request
 
@@ -78,7 +80,8 @@ class DaemonTestCase(SynchronousTestCase):
     def submit(self, daemon: Daemon) -> str:
         """The id of a new run."""
         registry = daemon.registry
-        asked = registry.submit(run_request(registry.config))
+        asked = Deferred.fromCoroutine(registry.submit(run_request(registry.config)))
+        self.reactor.advance(RECORD_WITHIN)
         run, _ = self.successResultOf(asked)
         run_id: str = run.record.id
         return run_id

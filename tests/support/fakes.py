@@ -142,7 +142,7 @@ def make_registry(
     store = RunStore(Database.open(":memory:"), in_thread, clock)
     now = wall(clock)
     history = History(config.keep, clock, now, store, MemoryLogs())
-    return Registry(config, clock, now, spawn, history, note, b"pepper")
+    return Registry(config, clock, now, spawn, history, note, b"pepper", 0.0)
 
 
 def wall(clock: Clock) -> WallClock:

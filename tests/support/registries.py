@@ -105,6 +105,10 @@ class FakeOwner:
     ends: list[tuple[RunRecord, bool]] = field(factory=list)
     syncs: list[Deferred[None]] = field(factory=list)
 
+    def record(self, run: Run) -> None:
+        run.recorded = True
+        run.tell_recorded(run.record)
+
     def sync(self, run: Run) -> Deferred[None]:
         if self.at_once:
             return succeed(None)
@@ -147,6 +151,7 @@ class RegistryTestCase(SynchronousTestCase):
     """A registry that keeps all in memory, and the one after its restart."""
 
     config = CONFIG
+    record_within = 0.0  # at once
 
     def setUp(self) -> None:
         self.begin(self.config)
@@ -176,6 +181,7 @@ class RegistryTestCase(SynchronousTestCase):
             history,
             self.noted.append,
             b"pepper",
+            self.record_within,
         )
         if recover:
             self.recover()
@@ -210,6 +216,10 @@ class RegistryTestCase(SynchronousTestCase):
         config = self.registry.config
         asked = run_request(config, command, given, key, on_disconnect)
         return Deferred.fromCoroutine(self.registry.submit(asked))
+
+    def record_first(self) -> None:
+        """Let the disk be in doubt, so that no run is started before it is recorded."""
+        self.store.failing = self.thread.manual = True
 
     @property
     def last(self) -> Started:

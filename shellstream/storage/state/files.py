@@ -29,6 +29,7 @@ def make_folder(path: Path) -> None:
         # Those above, too: a user who may write there could put in another one.
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(path.parent)
 
 
 def read_through(path: Path) -> None:

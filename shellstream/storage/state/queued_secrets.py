@@ -55,11 +55,10 @@ class QueuedSecrets:
                 self._kept.update({name: {} for name in os.listdir(self.folder)})
         self.changed.update(self._kept)
 
-    def keep(self, run_id: str, secrets: Mapping[str, str], *, synced: bool) -> None:
+    def keep(self, run_id: str, secrets: Mapping[str, str]) -> None:
         """
-        Keep the secrets of a run that is about to be queued.
+        Keep the secrets of a run that is about to be queued, on the disk itself.
 
-        @param synced: whether they have to survive a loss of power.
         @raise OSError: if they cannot be written.
         """
         self.changed.add(run_id)
@@ -71,9 +70,8 @@ class QueuedSecrets:
             with open(os.open(path, _WRITE | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(b"%08x%b" % (crc32(text), text))
                 file.flush()
-                if synced:
-                    os.fsync(file.fileno())
-                    sync_folder(self.folder)
+                os.fsync(file.fileno())
+            sync_folder(self.folder)
 
     def note_change(self, run_id: str) -> None:
         """A run is about to be changed, and may be queued no more."""
