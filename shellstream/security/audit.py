@@ -56,6 +56,8 @@ class AuditSettings:
         return self.max_size * (self.keep + 1)
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -150,16 +152,18 @@ def render_line(entry: AuditEntry, time: int) -> str:
         "from": entry.address,
         "command": entry.command,
         "run": entry.run,
-        "params": dict(_params(entry.params)),
+        "params": dict(_params(entry.params)) if entry.params else None,
         **entry.facts,
     }
     members = {
-        name: _cut(value) if isinstance(value, str) else value
+        name: _cut(value)
+        if isinstance(value, str) and value[MAX_TEXT_LENGTH:]
+        else value
         for name, value in document.items()
-        if value not in ("", {}, None)
+        if value not in ("", None)
     }
     # json escapes all of ASCII's controls but DEL.
-    return json.dumps(members, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return _encode(members).replace("\x7f", "\\u007f")
 
 
 def audited_ends(lines: Iterable[bytes]) -> tuple[int, set[str]]:

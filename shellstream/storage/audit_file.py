@@ -47,6 +47,7 @@ class AuditFile:
     _keep: int
     _fd: int | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
+    _end: int = field(default=0, init=False)  # where the last line of ours ends
 
     @classmethod
     def from_settings(cls, settings: AuditSettings, folder: Path | None) -> Self | None:
@@ -84,9 +85,11 @@ class AuditFile:
         size = self.open()
         if size and size + len(text) >= self._max_size:
             self._rotate()
-            self.open()
+            size = self.open()
         assert self._fd is not None
-        _append(self._fd, text)
+        # The token tool appends to the same file.
+        is_ours = size == self._end
+        self._end = size + _append(self._fd, text, size, is_whole=is_ours)
 
     def tail(self) -> list[bytes]:
         """
@@ -122,6 +125,7 @@ class AuditFile:
         if self._fd is not None:
             os.close(self._fd)
         self._fd = self._identity = None
+        self._end = 0
 
     def _rotate(self) -> None:
         # From the oldest down, which is overwritten; the current one goes last, so that
@@ -159,7 +163,7 @@ def append_line(folder: Path, text: str) -> None:
             found = os.fstat(fd)
             _check_owner(home, found)
             _check_regular(found)
-            _append(fd, text)
+            _append(fd, text, found.st_size)
             os.fsync(fd)
     except OSError as error:
         raise AuditUnusable(path, error.strerror) from None
@@ -196,16 +200,16 @@ def _link(folder: Path, path: Path | None) -> None:
         os.symlink(os.path.realpath(path), link)
 
 
-def _append(fd: int, text: str) -> None:
+def _append(fd: int, text: str, size: int, *, is_whole: bool = False) -> int:
     """
-    Append a whole line to a file, or nothing.
+    Append a whole line to a file, or nothing. Returns how many bytes that are.
 
+    @param size: the size of the file.
+    @param is_whole: whether its last line is known to be whole.
     @raise OSError: if there is no room.
     """
-    # Asked each time: the daemon and the token tool append to the same file.
-    size = os.fstat(fd).st_size
     data = f"{text}\n".encode("ascii")
-    if size and os.pread(fd, 1, size - 1) != b"\n":
+    if size and not is_whole and os.pread(fd, 1, size - 1) != b"\n":
         data = b"\n" + data  # the machine stopped while the last line was written
     written = os.write(fd, data)
     if written < len(data):
@@ -213,3 +217,4 @@ def _append(fd: int, text: str) -> None:
         if os.fstat(fd).st_size == size + written:
             os.ftruncate(fd, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return written

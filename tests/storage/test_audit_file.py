@@ -88,6 +88,14 @@ class AuditFileTests(SynchronousTestCase):
         self.file.write("b")
         self.assertEqual(self.texts(), ['{"time":\na\nb\n'])
 
+    def test_torn_beside(self) -> None:
+        """So does one that another program has cut off since."""
+        self.file.write("a")
+        with self.path.open("a") as other:
+            other.write('{"ti')
+        self.file.write("b")
+        self.assertEqual(self.texts(), ['a\n{"ti\nb\n'])
+
     def limit(self, size: int) -> None:
         """No file may become larger than that, as if the disk was full."""
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -47,38 +47,27 @@ lingers in its place. A connection that was never admitted lingers too, but at m
 L{LINGERING} of these at once, and none over TLS: in a flood the others are only reset.
 """
 
-from collections.abc import Callable
 from enum import Enum
-from io import BytesIO
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import (
     Busy,
     HeadersTooLarge,
-    HeaderValue,
     RequestMalformed,
     RequestTooSlow,
     ShellstreamError,
 )
-from shellstream.security.audit import AuditEntry
 
 from . import request_syntax
-from .access_log import AccessLog
-from .connection_limits import (
-    RETRY_AFTER,
-    ConnectionLimiter,
-    SharedQuota,
-    announces_peer,
-    client_of,
-)
+from .connection_limits import RETRY_AFTER, announces_peer, client_of
 from .immediate_write import write_now
+from .interfaces import ChannelRequest, SharedSite
 from .lazy_timer import LazyTimer
 from .problem_details import PROBLEM, problem
 from .refusal_audit import host_of, refused
@@ -101,42 +90,6 @@ LINGER = 5.0
 #: How many connections that were not admitted may linger at once: each holds a
 #: descriptor.
 LINGERING = 64
-
-
-class ChannelRequest(Protocol):
-    """What a connection needs of a request."""
-
-    response_headers: dict[str, HeaderValue]
-    content: BytesIO
-
-    def receive_head(self, head: request_syntax.Head, size: int | None) -> None:
-        """The head is here; so large a body will come, or L{None} for chunks."""
-
-    def process(self) -> None:
-        """Answer the request: all of it is here."""
-
-    def expect_body(self, size: int) -> None:
-        """At least so many more bytes of the body will come."""
-
-    def refusal(self, error: ShellstreamError) -> AuditEntry:
-        """The refusal of this request, for the audit."""
-
-
-class SharedSite(Protocol):
-    """What connections and requests need of L{server.site.Site}, which has the docs."""
-
-    limits: HttpLimits
-    reactor: IReactorTime
-    resource: Any  # access control, which imports this room
-    record: Callable[[AuditEntry], object]
-    access_log: AccessLog
-    is_scarce: Callable[[int], bool]
-    connections: ConnectionLimiter
-    channels: "set[Channel]"
-    lingering: int
-    body_quota: SharedQuota
-    head_quota: SharedQuota
-    viewers: int
 
 
 class _Wait(Enum):

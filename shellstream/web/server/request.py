@@ -1,23 +1,17 @@
 """
-A request: its bounded body, the context that access control gives it, its response.
+A request: the context that access control gives it, and its response.
 
 Resources raise errors; here an error becomes a problem document (RFC 9457).
 """
 
-import re
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 from twisted.python.failure import Failure
-from twisted.web.server import Request as TwistedRequest
 
 from shellstream.model.errors import (
-    BodyTooLarge,
     Busy,
-    ContentCodingUnsupported,
     HeaderValue,
     PathNotFound,
     RunFailed,
@@ -30,23 +24,13 @@ from shellstream.security.authorization import Caller
 from shellstream.security.login_sessions import LoginSession
 
 from .access_log import shown_method
-from .channel import Channel, SharedSite
-from .connection_limits import RETRY_AFTER, client_of
+from .connection_limits import RETRY_AFTER
 from .immediate_write import write_now
 from .problem_details import PROBLEM, problem
+from .received_request import NO_HEADERS, ReceivedRequest
 from .refusal_audit import refused
-from .request_syntax import Head, HeaderValues
+from .request_syntax import Head
 from .response_head import response_head
-
-#: Where input for a run goes. Its body may be larger than others.
-_STDIN = re.compile(rb"/runs/[^/?]*/stdin/*(?:\?.*)?", re.S)
-
-#: The most segments of a path: resources have four at most. What follows them is one
-#: more, which no resource has.
-MAX_SEGMENTS = 16
-
-#: The most cookies of a request; a browser keeps about 180 for one host.
-MAX_COOKIES = 300
 
 #: The header in which a script of our page sends the CSRF token, or that it has none.
 CSRF_HEADER = "shellstream-csrf"
@@ -54,9 +38,8 @@ CSRF_HEADER = "shellstream-csrf"
 #: The codes of responses that have no content (RFC 9110, 6.4.1).
 _NO_CONTENT = (204, 304)
 
-#: Shared empty containers; they save about 1 kB for each idle viewer. They must never
-#: be mutated.
-_NO_HEADERS, _NO_ITEMS = dict[Any, Any](), list[Any]()
+#: Of idle viewers, as L{NO_HEADERS}: together these save 1 kB for each.
+_NO_ITEMS = list[Any]()
 
 
 class InternalError(ShellstreamError):
@@ -79,12 +62,10 @@ class RequestContext:
     session: LoginSession | None = None
 
 
-class Request(TwistedRequest):
+class Request(ReceivedRequest):
     """
-    A request with a bounded body, whose failures are problem documents.
+    A request and its response; failures are problem documents.
 
-    @ivar received: its headers. Twisted's own C{requestHeaders}, and what sets the
-        headers of a response there, are not used: each costs ten calls a header.
     @ivar response_headers: the headers of the response, by their names as they are
         written. L{response_head} adds those that every response has.
     @ivar address: where the client is, as far as a trusted proxy says.
@@ -94,23 +75,15 @@ class Request(TwistedRequest):
     """
 
     defaultContentType = None
-    channel: Channel  # until the client leaves
-    site: SharedSite  # type: ignore[assignment]  # Twisted's Site, and ours
-    content: BytesIO
-    postpath: list[bytes]
-    uri = b""  # until the head is complete
     address = ""
     context: RequestContext
     disconnected = False
     on_disconnect: Callable[[], object] | None = None
     # Defaults are here, not in each instance: with more than 30 attributes of their own
     # the instances' dictionaries share no keys, and each viewer costs 1 kB more.
-    received: HeaderValues = _NO_HEADERS
-    response_headers: dict[str, HeaderValue] = _NO_HEADERS
+    response_headers: dict[str, HeaderValue] = NO_HEADERS
     _logged: tuple[str, ...] | None = None  # once it is streamed
     _has_content = True
-    _is_input = False
-    _held = 0
     _released = False
 
     @property
@@ -119,35 +92,13 @@ class Request(TwistedRequest):
         context: RequestContext | None = getattr(self, "context", None)
         return None if context is None else context.runs.caller
 
-    def header(self, name: str) -> str | None:
-        """A header of the request, by its name in lower case; the last of several."""
-        values = self.received.get(name)
-        return None if values is None else _text(values[-1])
-
-    def header_lines(self, name: str) -> list[str]:
-        """All headers of a name."""
-        values = self.received.get(name)
-        return [] if values is None else [_text(each) for each in values]
-
-    def getHeader(self, key: Any) -> Any:
-        # Twisted's getPassword() calls it.
-        values = self.received.get(key.decode("ascii").lower())
-        return None if values is None else values[-1].encode("latin-1")
-
-    def getCookie(self, key: bytes) -> bytes | None:
-        lines = self.received.get("cookie", ())
-        # A cookie takes a microsecond, and 16,000 fit into a header.
-        if sum(line.count(";") for line in lines) > MAX_COOKIES:
-            return None
-        cookies = (each.lstrip() for line in lines for each in line.split(";"))
-        name = f"{key.decode('ascii')}="
-        found = [each[len(name) :] for each in cookies if each.startswith(name)]
-        return found[-1].encode("latin-1") if found else None
-
-    @property
-    def content_type(self) -> str:
-        """The media type of the body, with its parameters; empty if it is not told."""
-        return self.header("content-type") or ""
+    def receive_head(self, head: Head, size: int | None) -> None:
+        # Of Twisted's own, these two are not used.
+        del self.requestHeaders, self.responseHeaders
+        self.response_headers = {}
+        if not head.persists and head.version == b"HTTP/1.1":
+            self.response_headers["Connection"] = "close"
+        super().receive_head(head, size)
 
     def logged_headers(self) -> tuple[str, ...]:
         """The referrer and the user agent, which are still known at the end."""
@@ -156,81 +107,9 @@ class Request(TwistedRequest):
         none, received = ("-",), self.received
         return (received.get("referer", none)[-1], received.get("user-agent", none)[-1])
 
-    # The body, as it comes.
-
-    def receive_head(self, head: Head, size: int | None) -> None:
-        """
-        Take in the head, and decide whether the body may come.
-
-        @param size: of the body, in bytes; L{None} if it comes in chunks.
-        @raise ShellstreamError: if it may not.
-        """
-        self.site = self.channel.site
-        self.content = BytesIO()
-        # Of Twisted's own, these two are not used.
-        del self.requestHeaders, self.responseHeaders
-        self.received, self.response_headers = head.headers, {}
-        self.method, self.uri, self.clientproto = head.method, head.target, head.version
-        self.path = self.uri.partition(b"?")[0]
-        segments = self.path[1:].split(b"/", MAX_SEGMENTS)
-        self.postpath = [unquote_to_bytes(each) for each in segments]
-        if not head.persists and head.version == b"HTTP/1.1":
-            self.response_headers["Connection"] = "close"
-        if size != 0:
-            self._check_coding()
-        if _STDIN.fullmatch(self.uri) is not None:
-            self._is_input = True
-        if size != 0 or self._is_input:
-            self.site.resource.authorize_body(self, is_input=self._is_input)
-        if size:
-            self.expect_body(size)
-
-    def _check_coding(self) -> None:
-        """@raise ContentCodingUnsupported: if the body is compressed."""
-        for coding in self.header_lines("content-encoding"):
-            if coding.strip().lower() not in ("", "identity"):
-                raise ContentCodingUnsupported(coding)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self.expect_body(len(data))
-        self._hold(len(data))
-        super().handleContentChunk(data)
-
-    def expect_body(self, size: int) -> None:
-        """
-        At least so many more bytes of the body will come.
-
-        @raise BodyTooLarge: if these are too many.
-        """
-        size += self.content.tell()
-        limits = self.site.limits
-        if not self._is_input:
-            if size > limits.body_size:
-                raise BodyTooLarge(limits.body_size)
-        elif size > limits.input_size:
-            how = "send it in pieces, each with its offset"
-            raise BodyTooLarge(limits.input_size, how)
-
-    def _hold(self, size: int) -> None:
-        """@raise Busy: if there is no memory for so much more of a body."""
-        quota, spare = self.site.body_quota, 0
-        why = "too many requests with a body are here already"
-        if self._is_input:
-            # A command may never read its input. Other requests need what is left then.
-            why = "commands have to read what was sent to them already"
-            spare = quota.limit - self.site.limits.inputs_of_all
-        if not quota.acquire(client_of(self.client), size, spare):
-            raise Busy(why, RETRY_AFTER)
-        self._held += size
-
-    def _release_body(self) -> None:
-        if self._held:
-            self.site.body_quota.release(client_of(self.client), self._held)
-            self._held = 0
-
     def _release(self) -> None:
         """The request is over: others may use what it used."""
-        self._release_body()
+        self.release_body()
         if self._logged is not None and not self._released:
             self._released = True
             self.site.viewers -= 1
@@ -336,11 +215,11 @@ class Request(TwistedRequest):
         self.site.viewers += 1
         # The head of the request would be half of what an idle viewer costs.
         self._logged = self.logged_headers()
-        self.received = self.response_headers = _NO_HEADERS
-        self.received_cookies = _NO_HEADERS
+        self.received = self.response_headers = NO_HEADERS
+        self.received_cookies = NO_HEADERS
         self.postpath = self.cookies = _NO_ITEMS
         del self.content
-        self._release_body()
+        self.release_body()
 
     def write(self, data: bytes) -> None:
         """Write a piece of the response at once; the first one behind the head."""
@@ -391,13 +270,3 @@ class Request(TwistedRequest):
     def abort(self) -> None:
         """Reset the connection, whatever is still on its way."""
         self.channel.transport.abortConnection()
-
-
-def _text(value: str) -> str:
-    """A header's value, of any encoding (RFC 9110, 5.5): UTF-8 if it can be."""
-    if value.isascii():
-        return value
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return value
