@@ -180,7 +180,7 @@ class AccessibleTests(MannersTestCase):
             raise AssertionError
 
         shown, exact = await self.browser.do(steps)
-        self.assertEqual(shown, "just now")
+        self.assertEqual(shown, "now")
         self.assertIn("GMT+9", exact)
 
 

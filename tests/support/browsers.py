@@ -36,6 +36,15 @@ QUIET = (
 )
 
 
+def launch(playwright: Playwright) -> Browser:
+    """Debian's Chromium, without a window."""
+    return playwright.chromium.launch(
+        executable_path=shutil.which("chromium"),
+        args=QUIET,
+        chromium_sandbox=os.geteuid() != 0,  # as root it would refuse to start
+    )
+
+
 class Chromium:
     """
     A browser. Its thread waits for pages while the reactor goes on.
@@ -64,11 +73,7 @@ class Chromium:
 
     def _start(self) -> None:
         self._playwright = sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=QUIET,
-            chromium_sandbox=os.geteuid() != 0,  # as root it would refuse to start
-        )
+        self._browser = launch(self._playwright)
 
     async def _end(self) -> None:
         await self.do(self._stop)

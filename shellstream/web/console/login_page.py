@@ -21,7 +21,9 @@ def login_page(frame: Frame, then: str, wrong: str = "") -> bytes:
         tags.h1("Log in"),
         tags.form(
             tags.label("Token", for_="token"),
-            tags.p("Whoever started this daemon has one.", id="token-help"),
+            tags.p(
+                "Whoever started this daemon has one.", id="token-help", class_="soft"
+            ),
             tags.input(
                 type="password",
                 name="token",

@@ -17,12 +17,11 @@ const UNITS = [
   ["minute", 60],
 ];
 
-/** How long ago: "5 minutes ago", "yesterday". @param {number} seconds */
+/** How long ago: "5 min ago", "yesterday". @param {number} seconds */
 export function age(seconds, language) {
-  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-  const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ["second", 1];
-  if (unit === "second") return seconds < 10 ? "just now" : "less than a minute ago";
-  return format.format(-Math.floor(seconds / size), unit);
+  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+  const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ["second", Infinity];
+  return format.format(-Math.floor(seconds / size) || 0, unit); // never -0, "0 seconds ago"
 }
 
 /** The exact time in the reader's zone. @param {Date} date */
