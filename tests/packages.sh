@@ -19,6 +19,8 @@ try() {  # PYTHON PACKAGE
     # The demo starts twistd with the plugin, and the real client.
     test "$(venv/bin/shellstream demo 2> /dev/null | tr '\n' ' ')" = '1 2 3 '
     venv/bin/twistd --help | grep shellstream > /dev/null
+    # The page has what it refers to.
+    venv/bin/python -c 'from shellstream.web.console.assets import assets; assert assets()'
     python3 -m pip --python venv uninstall -q -y shellstream-http
     if venv/bin/twistd --help | grep shellstream > /dev/null; then
         echo 'the plugin is still there after uninstalling' >&2

@@ -1,9 +1,13 @@
 """Responses with a page of L{shellstream.web.console}, and what pages refer to."""
 
+from http import HTTPStatus
+
+from twisted.web.template import tags
+
 from shellstream.model.errors import ShellstreamError, Unauthenticated
 from shellstream.output.negotiation import prefers_html
 from shellstream.web.console.assets import Asset, assets
-from shellstream.web.console.frame import POLICY, Frame
+from shellstream.web.console.frame import POLICY, Frame, render
 from shellstream.web.console.login_page import login_page
 from shellstream.web.server.request import Request
 
@@ -69,6 +73,18 @@ def respond_with_login(
     else:
         request.set_headers(error.headers)
     respond_with_page(request, login_page(Frame(to_root(request)), then, wrong))
+
+
+def respond_with_refusal(request: Request, error: ShellstreamError) -> None:
+    """Tell somebody at a browser what cannot be shown, and why."""
+    request.record_refusal(error)
+    request.setResponseCode(error.status)
+    request.set_headers(error.headers)
+    title = HTTPStatus(error.status).phrase
+    runs = tags.a("All runs", href=f"{to_root(request) or './'}#runs")
+    parts = tags.h1(title), tags.p(str(error)), tags.p(runs)
+    page = render(frame_of(request), f"{title} · shellstream", *parts)
+    respond_with_page(request, page)
 
 
 def respond_see_other(request: Request, path: str) -> None:

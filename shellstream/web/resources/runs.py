@@ -10,6 +10,7 @@ from shellstream.model.errors import (
     ParametersRefused,
     PathNotFound,
     RefusedParameter,
+    RunUnknown,
 )
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_record import to_document
@@ -27,7 +28,7 @@ from .base import (
     respond_json,
     to_root,
 )
-from .pages import frame_of, respond_with_page, wants_page
+from .pages import frame_of, respond_with_page, respond_with_refusal, wants_page
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
 from .request_params import JsonPairs, from_json, tty_of, unknown_members
@@ -191,12 +192,16 @@ class OneRun(Resource):
 
     @requires(Action.READ)
     async def render_GET(self, request: Request) -> None:
-        run = await request.context.runs.find(self._id)
         request.set_headers({"Vary": VARY})
-        if wants_page(request):
-            respond_with_page(request, run_page(frame_of(request), run.snapshot()))
+        if not wants_page(request):
+            respond_run(request, await request.context.runs.find(self._id))
             return
-        respond_run(request, run)
+        try:
+            run = await request.context.runs.find(self._id)
+        except RunUnknown as error:  # whoever follows an old link reads no JSON
+            respond_with_refusal(request, error)
+            return
+        respond_with_page(request, run_page(frame_of(request), run.snapshot()))
 
     @requires(Action.ADMIN)
     async def render_DELETE(self, request: Request) -> None:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from shellstream.model.events import OnDisconnect, Reason, State
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.web.console.frame import (
+    POLICY,
     Frame,
     duration,
     look_of,
@@ -56,6 +57,18 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(page.all("a")[0]["href"], "#main")
         self.assertEqual(page.all("html")[0]["lang"], "en")
         self.assertIn(("title", "a title"), page.text)
+
+    def test_policy(self) -> None:
+        """
+        Only scripts and styles of this daemon are used, no script makes HTML of text,
+        no site may frame the page, and forms go nowhere else.
+        """
+        policy = dict(each.split(" ", 1) for each in POLICY.split("; "))
+        self.assertEqual(policy.pop("default-src"), "'none'")
+        self.assertEqual(policy.pop("require-trusted-types-for"), "'script'")
+        for name in ("trusted-types", "base-uri", "frame-ancestors"):
+            self.assertEqual(policy.pop(name), "'none'")
+        self.assertEqual({*policy.values()}, {"'self'"})
 
     def test_session(self) -> None:
         """With a session the page has a logout, and its forms the CSRF token."""

@@ -125,6 +125,18 @@ class LoginTests(AuthenticationTestCase):
         reply = self.with_cookie(cookie, "POST", "/runs", b"{}", **script)
         self.assertEqual(reply.status, 201)
 
+    def test_form(self) -> None:
+        """A form of the page starts a run with the CSRF token, and none without."""
+        cookie = self.cookie(self.tokens.make("alice"))
+        typed = {"content_type": self.form}
+        reply = self.with_cookie(cookie, "POST", "/?start=say", b"", **typed)
+        self.assertEqual(reply.status, 403)
+        self.assertEqual(self.spawn.started, [])
+        body = f"{CSRF_FIELD}={self.csrf_token(cookie)}".encode()
+        reply = self.with_cookie(cookie, "POST", "/?start=say", body, **typed)
+        self.assertEqual(reply.status, 303)
+        self.assertTrue(reply.headers["location"].startswith("./runs/"))
+
     def test_another_site(self) -> None:
         """A page of another site cannot start anything with a user's cookie."""
         cookie = self.cookie(self.tokens.make("alice"))

@@ -4,7 +4,9 @@ from signal import Signals
 from typing import Any
 
 from shellstream.model.events import Reason
+from shellstream.web.console.frame import POLICY
 from tests.support.http import Connection
+from tests.support.pages import BROWSER
 from tests.support.web import FORM, RunsTestCase
 
 NO_RUN = "01938d3c-7f2e-7000-8000-000000000000"
@@ -236,3 +238,29 @@ class OriginTests(RunsTestCase):
                 reply = Connection(self.site).ask("GET", path, headers=headers)
                 self.assertEqual(reply.status, status, (path, how))
                 self.assertNotIn("access-control-allow-origin", reply.headers)
+
+
+class BrowserTests(RunsTestCase):
+    """A browser gets a page where programs get JSON."""
+
+    def test_page(self) -> None:
+        """The page of a run shows its state, which no cache may keep for programs."""
+        run = self.begin()
+        run.exit(3)
+        path = f"/runs/{run.run.id}"
+        reply = self.ask("GET", path, headers={"Accept": BROWSER})
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
+        self.assertEqual(reply.headers["vary"], "Accept, Origin")
+        self.assertEqual(reply.headers["content-security-policy"], POLICY)
+        self.assertIn(b"Failed with exit code 3", reply.body)
+        self.assertEqual(self.get(path)["code"], 3)
+        self.assertEqual(self.reply().headers["vary"], "Accept, Origin")
+
+    def test_forgotten(self) -> None:
+        """Who follows the link to a run that is forgotten reads so."""
+        path = "/runs/01a231c9-2ea2-7956-9850-d04f336f9319"
+        reply = self.ask("GET", path, headers={"Accept": BROWSER})
+        self.assertEqual(reply.status, 404)
+        self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
+        self.assertIn(b"there is no run", reply.body)
