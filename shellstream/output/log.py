@@ -22,10 +22,10 @@ OVERHEAD = 200
 #: How many subscribers of one log are woken at once: a viewer takes 20 microseconds.
 MAX_WOKEN = 256
 
-#: How much is appended, and read, at once, in bytes: half of a large sector of a
-#: ring file, less the header of a record there (34 bytes, which a test compares), so
-#: that fast output is written where sectors begin.
-READ_SIZE = (1 << 17) - 34
+#: How much is appended, and read, at once, in bytes. Two of these, with all that they
+#: need beside them, fill a large sector of a ring file (a test compares), so that fast
+#: output is written where sectors begin.
+READ_SIZE = (1 << 17) - 69
 
 
 class LogDamaged(Exception):

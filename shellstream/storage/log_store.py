@@ -2,11 +2,11 @@
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -18,7 +18,6 @@ from shellstream.output.log import OVERHEAD, READ_SIZE, LogDamaged, OutputLog
 
 from .ring_file import RingFile
 from .run_store import InThread
-from .state.files import sync_folder
 from .state_dir import StateDir
 
 _log = Logger()
@@ -47,14 +46,14 @@ class FileLogs:
     _limit: int
     _in_thread: InThread
     _active: dict[str, RingFile] = field(factory=dict, init=False)
-    #: Of the runs that are synced each second: up to where they are, or are about to
-    #: be; and the files of those that have ended since.
-    _by_second: dict[str, int] = field(factory=dict, init=False)
-    _unsynced: list[str] = field(factory=list, init=False)
     #: The size of the active files when one was retired last, and their growth since.
     #: A file asks for each sector that it grows by: adding up all files there would
     #: make growth slow with many runs.
     _active_size: int = field(default=0, init=False)
+    #: The files of L{sync_dirty}, and the end of each when it was last called.
+    _periodic: dict[str, RingFile] = field(factory=dict, init=False)
+    _ends: dict[str, int] = field(factory=dict, init=False)
+    _syncing: bool = field(default=False, init=False)
 
     def room(self, wanted: int) -> int:
         return max(0, wanted - self._active_size)
@@ -75,7 +74,7 @@ class FileLogs:
         path = self._dir.log_path(run_id)
         file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
         if limits.sync is Sync.SECOND:
-            self._by_second[run_id] = 0
+            self._periodic[run_id] = file
         publish_later = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
 
@@ -115,31 +114,53 @@ class FileLogs:
         return OutputLog.from_storage(_Kept(end, file), partial(_not_whole, record.id))
 
     def sync(self, run_id: str) -> Deferred[None]:
-        file = self._active[run_id]
         what = f"the output of run {run_id} is not on the disk"
-        return self._in_thread(file.sync).addErrback(_failed, what)
+        return maybeDeferred(self._sync, run_id).addErrback(_failed, what)
+
+    def _sync(self, run_id: str) -> Deferred[None]:
+        return self._in_thread(self._active[run_id].prepare_sync())
 
     def sync_dirty(self) -> Deferred[None]:
-        paths, self._unsynced = self._unsynced, []
-        for run_id in self._by_second:
-            paths += self._grown(run_id)
-        if not paths:
-            return succeed(None)
-        syncing = self._in_thread(partial(_sync, paths, self._dir.outputs))
-        return syncing.addErrback(_failed, "the last output is not on the disk")
+        """
+        Bring all output of runs with C{sync = "second"} to the disk that is not there.
+        Never fails. While one call is under way, others do nothing.
 
-    def _grown(self, run_id: str) -> list[str]:
-        """The file of a run, if that has grown since it was last returned."""
-        file = self._active[run_id]
-        if self._by_second[run_id] == file.end:
-            return []
-        self._by_second[run_id] = file.end
-        return [str(file.path)]
+        No chunk waits for this, and no other thread: a slow disk makes it late.
+        """
+        if self._syncing:
+            return succeed(None)
+        jobs: dict[str, Callable[[], None]] = {}
+        for run_id, file in tuple(self._periodic.items()):
+            last, self._ends[run_id] = self._ends.get(run_id, 0), file.end
+            active = run_id in self._active
+            if file.end == file.synced:
+                if not active:
+                    self._forget(run_id)
+            # What is overwritten within a second is not worth a write to the disk.
+            elif file.end - last < file.retain or not active:
+                jobs[run_id] = file.prepare_sync()
+        if not jobs:
+            return succeed(None)
+        self._syncing = True
+        done = self._in_thread(partial(_sync_each, jobs)).addBoth(self._synced)
+        return done.addErrback(_failed, "output is not on the disk")
+
+    def _synced(self, errors: dict[str, Failure] | Failure) -> Failure | None:
+        self._syncing = False
+        if isinstance(errors, Failure):
+            return errors
+        for run_id, failure in errors.items():
+            # Once for each run: a broken disk would repeat it every second.
+            self._forget(run_id)
+            deleted = failure.check(FileNotFoundError) and run_id not in self._active
+            if not deleted:
+                _failed(failure, f"the output of run {run_id} is not on the disk")
+        return None
+
+    def _forget(self, run_id: str) -> None:
+        del self._periodic[run_id], self._ends[run_id]
 
     def retire(self, run_id: str) -> None:
-        if run_id in self._by_second:
-            self._unsynced += self._grown(run_id)
-            del self._by_second[run_id]
         del self._active[run_id]
         self._active_size = sum(file.stored for file in self._active.values())
 
@@ -168,27 +189,15 @@ class FileLogs:
         return True
 
 
-def _sync(paths: Iterable[str], folder: str) -> None:
-    """
-    Bring files to the disk itself, and the names in their folder.
-
-    @raise OSError: after all others, if one of them cannot be.
-    """
-    failure: OSError | None = None
-    for path in paths:
+def _sync_each(jobs: dict[str, Callable[[], None]]) -> dict[str, Failure]:
+    """Make these calls, and return the errors of those that failed."""
+    errors: dict[str, Failure] = {}
+    for run_id, sync in jobs.items():
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fdatasync(file)
-            finally:
-                os.close(file)
-        except FileNotFoundError:
-            continue  # its run was forgotten
-        except OSError as error:
-            failure = error
-    sync_folder(folder)
-    if failure is not None:
-        raise failure
+            sync()
+        except Exception:  # noqa: BLE001  # the others have to be synced, too
+            errors[run_id] = Failure()
+    return errors
 
 
 def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:

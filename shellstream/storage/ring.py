@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
-from .ring_format import HEADER, Extent, FileSignature
+from .ring_format import FRAME, SECTOR_HEAD, Extent, FileSignature
 
 
 @define(eq=False)
@@ -24,6 +24,9 @@ class Ring:
     @ivar retain: how many of the newest bytes are kept.
     @ivar end: the offset after the newest byte.
     @ivar size: of the file, in bytes.
+    @ivar position: where the next record begins, if the newest sector has room for it.
+    @ivar room: how large its payload may be then.
+    @ivar sequence: of the newest sector.
     """
 
     signature: FileSignature
@@ -31,6 +34,9 @@ class Ring:
     _request_growth: Callable[[int], bool]
     end: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
+    position: int = field(default=0, init=False)
+    room: int = field(default=-FRAME, init=False)
+    sequence: int = field(default=0, init=False)
     # The sectors in use, oldest first: their first offsets, and their slots. The first
     # _retired of them are in use no more: deleting each at once would move all others.
     _starts: "array[int]" = field(factory=lambda: array("Q"), init=False)
@@ -38,16 +44,13 @@ class Ring:
     _retired: int = field(default=0, init=False)
     _free_slots: list[int] = field(factory=list, init=False)
     _slot_count: int = field(default=0, init=False)
-    _sequence: int = field(default=0, init=False)  # of the newest sector
-    _position: int = field(default=0, init=False)  # where the next record begins
-    _sector_end: int = field(
-        default=0, init=False
-    )  # where in the file that sector ends
     _granted_size: int = field(default=0, init=False)  # the file may grow up to here
     _sector: int = field(init=False)  # size, in bytes
+    _sector_room: int = field(init=False)  # for one payload
 
     def __attrs_post_init__(self) -> None:
         self._sector = self.signature.sector
+        self._sector_room = self._sector - SECTOR_HEAD - FRAME
 
     @classmethod
     def from_sectors(
@@ -96,7 +99,7 @@ class Ring:
         if oldest < len(self._starts):
             return max(start, self._starts[oldest])
         # All that is there now will be gone: new bytes fill all sectors but the last.
-        return max(start, self.end + size + short - (count - 1) * (sector - HEADER))
+        return max(start, self.end + size + short - (count - 1) * self._sector_room)
 
     def size_after(self, size: int) -> int:
         """
@@ -106,11 +109,13 @@ class Ring:
         """
         return self._size_limit(size, self.end - self.retain, full=False)
 
-    def next_extent(self, size: int) -> Extent | None:
-        """Where to write C{size} bytes, if the newest sector has room for them."""
-        if self._sector_end - self._position < HEADER + size:
-            return None
-        return Extent(self._position, self._sequence, self.end, size)
+    def advance(self, size: int) -> None:
+        """A record of C{size} bytes is in the file at C{position}."""
+        self.position += FRAME + size
+        self.room -= FRAME + size
+        self.end += size
+        if self.size < self.position:
+            self.size = self.position
 
     def allocate(self, size: int, floor: int, *, full: bool) -> list[Extent]:
         """
@@ -124,19 +129,20 @@ class Ring:
         """
         extents: list[Extent] = []
         limit = self._size_limit(size, floor, full=full)
-        offset, sequence, position = self.end, self._sequence, self._position
-        sector_end = min(self._sector_end, limit)
+        offset, sequence, position = self.end, self.sequence, self.position
+        sector_end, head = min(self._sector_end, limit), 0
         while size:
-            if sector_end - position <= HEADER:
+            if sector_end - position <= FRAME:
                 slot = self._take_slot(floor, limit)
                 if slot is None:
                     break
                 sequence += 1
                 position = slot * self._sector
-                sector_end = min(position + self._sector, limit)
-            room = sector_end - position - HEADER
-            extent = Extent(position, sequence, offset, min(size, room))
+                sector_end, head = min(position + self._sector, limit), SECTOR_HEAD
+            room = sector_end - position - head - FRAME
+            extent = Extent(position, sequence, offset, min(size, room), head)
             extents.append(extent)
+            head = 0
             size -= extent.size
             offset += extent.size
             position = extent.stop
@@ -144,23 +150,20 @@ class Ring:
 
     def commit(self, extent: Extent) -> None:
         """The record of this extent is in the file."""
-        position, self._sequence, offset, size = extent
-        slot, inside = divmod(position, self._sector)
-        if not inside:
-            self._starts.append(offset)
-            self._slots.append(slot)
-        self._sector_end = (slot + 1) * self._sector
-        self._position = position + HEADER + size
-        self.end += size
-        if self.size < self._position:
-            self.size = self._position
+        if extent.head:
+            self._starts.append(extent.offset)
+            self._slots.append(extent.position // self._sector)
+            self.sequence = extent.sequence
+            self.position = extent.position + extent.head
+            self.room = self._sector_room
+        self.advance(extent.size)
 
     def give_back(self, extents: Iterable[Extent]) -> None:
         """Free the slots of those extents that were not committed, after an append."""
         self._slot_count = -(-self.size // self._sector)
         for extent in extents:
-            slot, inside = divmod(extent.position, self._sector)
-            if extent.offset >= self.end and not inside and slot < self._slot_count:
+            slot = extent.position // self._sector
+            if extent.offset >= self.end and extent.head and slot < self._slot_count:
                 self._free_slots.append(slot)
 
     def sector_at(self, offset: int) -> tuple[int, int, int]:
@@ -177,6 +180,26 @@ class Ring:
             end,
         )
 
+    def sectors_since(self, sequence: int) -> list[tuple[int, int, int]]:
+        """
+        The sectors that are not older than this one: where each begins, its sequence,
+        and how many bytes of it are in the file.
+        """
+        found: list[tuple[int, int, int]] = []
+        newest, end = self.sequence, self.position
+        for slot in reversed(self._slots[self._retired :]):
+            if newest < sequence:
+                break
+            begin = slot * self._sector
+            found.append((begin, newest, end - begin))
+            newest, end = newest - 1, self.size
+        return [(at, turn, min(size, self._sector)) for at, turn, size in found]
+
+    @property
+    def _sector_end(self) -> int:
+        """Where in the file the newest sector ends."""
+        return self.position + FRAME + self.room
+
     @property
     def _in_use(self) -> int:
         """How many sectors are in use."""
@@ -189,8 +212,8 @@ class Ring:
 
     def _sectors_needed(self, size: int, limit: int) -> int:
         """How many sectors, after the newest, C{size} more bytes take."""
-        room = max(min(self._sector_end, limit) - self._position - HEADER, 0)
-        return -(-max(size - room, 0) // (self._sector - HEADER))
+        room = max(min(self._sector_end, limit) - self.position - FRAME, 0)
+        return -(-max(size - room, 0) // self._sector_room)
 
     def _size_limit(self, size: int, floor: int, *, full: bool) -> int:
         """The size up to which the file may grow for C{size} more bytes."""

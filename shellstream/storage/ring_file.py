@@ -1,10 +1,10 @@
 """The newest output of a run in a file; L{storage.ring_format} explains it."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -14,8 +14,19 @@ from shellstream.model.events import Chunk
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, Cursor, Extent, FileSignature, decode, encode, seek
-from .ring_recovery import recover
+from .ring_format import (
+    FRAME,
+    SECTOR_HEAD,
+    Cursor,
+    Extent,
+    FileSignature,
+    decode,
+    encode,
+    sector_head,
+    seek,
+    sum_of,
+)
+from .ring_recovery import believed, recover
 from .state.files import sync_folder
 
 #: Errors of a file that cannot grow; what it has may still be overwritten.
@@ -28,39 +39,56 @@ _IOV_MAX = 1024
 _MAX_CURSORS = 64
 
 
+@cache
+def boot_id() -> bytes:
+    """What tells this boot of the machine from all others; empty if nothing does."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return bytes.fromhex(text.strip().replace("-", ""))
+    except (OSError, ValueError):
+        return b""
+
+
 @define(eq=False)
 class RingFile:
     """
     A file of the newest bytes of an output, which outlives the process that writes it.
 
     An appended chunk is in the kernel's hands when L{append} returns. The first append
-    creates the file: a silent run has no file. Only L{sync} is safe in other threads.
+    creates the file: a silent run has no file.
 
     @ivar path: no file may be there yet, or L{append} fails.
     @ivar retain: how many of the newest bytes are kept. It keeps less if the file may
         not grow, or if it grew to four times as much because the writes are tiny.
     @ivar request_growth: whether the file may become so many bytes larger than
         C{stored}. A run's first two sectors are never asked for, and nothing twice.
+    @ivar boot: see L{boot_id}.
+    @ivar synced: the offset up to which it survives a loss of power.
     """
 
     path: str | Path
     retain: int
     request_growth: Callable[[int], bool] = field(default=lambda _: True, repr=False)
+    boot: bytes = field(factory=boot_id, repr=False)
+    synced: int = field(default=0, init=False)
     _ring: Ring = field(init=False, repr=False)
     _fd: int | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _full: OSError | None = field(default=None, init=False)  # why it cannot grow
     _reserved: int = field(default=0, init=False)  # bytes of the disk, for this file
     _cursors: dict[int, Cursor] = field(factory=dict, init=False, repr=False)
-    _name_synced: bool = field(default=False, init=False)  # the directory was synced
-    _closing: Lock = field(factory=Lock, init=False, repr=False)
+    #: Of a file that was found: up to where each sector that was read is believed.
+    _believed: dict[int, int] | None = field(default=None, init=False, repr=False)
+    _syncing: Lock = field(factory=Lock, init=False, repr=False)
+    _syncs: int = field(default=0, init=False)
+    _synced_sector: int = field(default=0, init=False)  # its sequence
 
     def __attrs_post_init__(self) -> None:
         signature = FileSignature.of(self.retain, int.from_bytes(os.urandom(4), "big"))
         self._ring = Ring(signature, self.retain, self.request_growth)
 
     @classmethod
-    def open(cls, path: str | Path) -> "RingFile":
+    def open(cls, path: str | Path, boot: bytes | None = None) -> "RingFile":
         """
         Open a file that another process left, which may have been killed; only to read.
 
@@ -70,14 +98,15 @@ class RingFile:
         @raise OSError: if it cannot be read; L{FileNotFoundError} after a run
             without output.
         """
+        boot = boot_id() if boot is None else boot
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with ExitStack() as unless_used:
             unless_used.callback(os.close, fd)
             size = os.fstat(fd).st_size
-            ring = recover(partial(os.pread, fd), size)
+            ring = recover(partial(os.pread, fd), size, boot)
             unless_used.pop_all()
-        found = cls(path, ring.retain)
-        found._ring, found._fd = ring, fd
+        found = cls(path, ring.retain, boot=boot)
+        found._ring, found._fd, found._believed = ring, fd, {}
         return found
 
     @property
@@ -102,32 +131,24 @@ class RingFile:
         @raise OSError: if not all of it can be written, not even in place of what is
             oldest.
         """
-        ring = self._ring
+        ring, size = self._ring, len(chunk.data)
         assert chunk.offset == ring.end, (chunk.offset, ring.end)
         assert not self._closed, "append after close"
         if self._fd is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self.path, flags, 0o600)  # output may hold secrets
-        extent = ring.next_extent(len(chunk.data))
-        if extent is not None and self._full is None:
-            self._append_here(extent, chunk)
-        else:
-            self._append_anywhere(chunk)
-
-    def _append_here(self, extent: Extent, chunk: Chunk) -> None:
-        """Append behind the newest record, as most chunks are."""
-        assert self._fd is not None
-        record = encode(self._ring.signature, extent, chunk)
-        try:
-            written = os.pwritev(self._fd, record, extent.position)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            written = 0
-        if written == HEADER + extent.size:
-            self._ring.commit(extent)
-        else:
-            self._append_anywhere(chunk)
+        if size <= ring.room and self._full is None:  # as most chunks are
+            record = encode(ring.signature, ring.sequence, chunk, 0, size)
+            try:
+                written = os.pwritev(self._fd, record, ring.position)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                written = 0
+            if written == FRAME + size:
+                ring.advance(size)
+                return
+        self._append_anywhere(chunk)
 
     def _append_anywhere(self, chunk: Chunk) -> None:
         """Append in as many records and sectors as it takes."""
@@ -165,21 +186,23 @@ class RingFile:
         assert self._fd is not None, "read after close"
         signature = ring.signature
         position, first, end = ring.sector_at(offset)
-        stop = (
-            position + signature.sector
-        )  # a remembered cursor may lie behind its head
-        position, first = self._cursors.get(offset, (position, first))
+        stop = position + signature.sector
+        sure = position + self._believed_size(position)
+        # A remembered cursor may lie behind the first record.
+        first_record = position + signature.head, first
+        position, first = self._cursors.get(offset, first_record)
         sector = os.pread(self._fd, stop - position, position)
         try:
             begin = seek(signature, sector, Cursor(0, first), offset)
-            chunks = decode(signature, sector, begin, offset, min(end, offset + size))
+            stop = min(end, offset + size)
+            chunks = decode(signature, sector, begin, offset, stop, sure - position)
         except LogDamaged as damage:
             damage.resume = self._next_intact(end)
             raise
         last = chunks[-1]
         if last.end < end:
             first = last.offset if len(chunks) > 1 else begin.offset
-            skipped = (len(chunks) - 1) * HEADER + first - begin.offset
+            skipped = (len(chunks) - 1) * FRAME + first - begin.offset
             self._remember(last.end, Cursor(position + begin.position + skipped, first))
         return chunks
 
@@ -195,28 +218,43 @@ class RingFile:
         full = self._full is not None or not self._reserve(self._ring.size_after(size))
         return self._ring.start_after(size, full=full)
 
-    def sync(self) -> None:
+    def prepare_sync(self) -> Callable[[], None]:
         """
-        Wait until all that was appended is on the disk. For any thread.
+        Return a function for any thread: it waits until all that was appended before
+        this call is on the disk, and raises L{OSError} if that fails.
+        """
+        ring = self._ring
+        sectors = ring.sectors_since(self._synced_sector)
+        return partial(self._sync, sectors, ring.sequence, ring.end)
 
-        @raise OSError: if that fails.
-        """
-        with self._closing:
-            if self._fd is None:
+    def _sync(
+        self, sectors: Iterable[tuple[int, int, int]], newest: int, end: int
+    ) -> None:
+        with self._syncing:
+            if end <= self.synced:
                 return
-            fd = os.dup(self._fd)  # close() must not wait for the disk
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        if not self._name_synced:
-            sync_folder(os.path.dirname(self.path))
-            self._name_synced = True
+            # A descriptor of its own: close() must not wait for the disk, and what was
+            # appended before it has to be synced nevertheless.
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for position, sequence, size in sectors:
+                    # If the sector is overwritten meanwhile, this is the sum of an
+                    # earlier sequence: nobody heeds that.
+                    begin = position + SECTOR_HEAD
+                    covered = os.pread(fd, size - SECTOR_HEAD, begin)
+                    made, place = sum_of(sequence, covered, self._syncs)
+                    os.pwrite(fd, made, position + place)
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+            if not self._syncs:
+                sync_folder(os.path.dirname(self.path))
+            self._syncs += 1
+            self._synced_sector, self.synced = newest, end
 
     def close(self) -> None:
         """Close the file. Harmless when repeated."""
-        with self._closing:
-            fd, self._fd = self._fd, None
+        fd, self._fd = self._fd, None
         self._closed = True
         if fd is not None:
             if self._reserved > self._ring.size:
@@ -230,6 +268,17 @@ class RingFile:
             del self._cursors[next(iter(self._cursors))]
         self._cursors[offset] = place
 
+    def _believed_size(self, position: int) -> int:
+        """What is L{believed} of the sector that begins there."""
+        size = self._ring.signature.sector
+        if self._believed is None:
+            return size  # it was written by us
+        if position not in self._believed:
+            assert self._fd is not None
+            sector = os.pread(self._fd, size, position)
+            self._believed[position] = believed(sector, self.boot)
+        return self._believed[position]
+
     def _next_intact(self, offset: int) -> int:
         """The first offset of the next sector from C{offset} on that can be read."""
         ring = self._ring
@@ -237,8 +286,10 @@ class RingFile:
         while offset < ring.end:
             position, first, end = ring.sector_at(offset)
             sector = os.pread(self._fd, ring.signature.sector, position)
+            begin = Cursor(ring.signature.head, first)
+            sure = self._believed_size(position)
             try:
-                decode(ring.signature, sector, Cursor(0, first), first, first + 1)
+                decode(ring.signature, sector, begin, first, first + 1, sure)
             except LogDamaged:
                 offset = end
             else:
@@ -262,11 +313,13 @@ class RingFile:
     def _write(self, stretch: Sequence[Extent], chunk: Chunk) -> None:
         """Write adjacent extents, and commit those that were written whole."""
         assert self._fd is not None
-        buffers = [
-            part
-            for extent in stretch
-            for part in encode(self._ring.signature, extent, chunk)
-        ]
+        signature = self._ring.signature
+        buffers: list[bytes | memoryview] = []
+        for extent in stretch:
+            if extent.head:
+                buffers.append(sector_head(signature, extent, self.boot))
+            at = extent.offset - chunk.offset
+            buffers += encode(signature, extent.sequence, chunk, at, at + extent.size)
         begin, stop = stretch[0].position, stretch[-1].stop
         position = begin
         try:

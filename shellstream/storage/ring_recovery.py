@@ -5,48 +5,98 @@ L{storage.ring_format} explains the steps.
 """
 
 from collections.abc import Callable
+from zlib import crc32
 
 from shellstream.output.log import LogDamaged
 
 from .ring import Ring
-from .ring_format import HEADER, SHIFTS, FileSignature, Header, newest_intact
+from .ring_format import (
+    SECTOR_HEAD,
+    SHIFTS,
+    Cursor,
+    FileSignature,
+    Header,
+    boot_of,
+    scan,
+    sums,
+)
 
 #: C{os.pread} of one file: length, position.
 Read = Callable[[int, int], bytes]
 
 
-def recover(read: Read, size: int) -> Ring:
+def recover(read: Read, size: int, boot: bytes) -> Ring:
     """
     The ring of a file.
 
     @param read: reads from the file.
     @param size: of the file, in bytes.
+    @param boot: see L{believed}.
     @raise LogDamaged: if no record in it is intact.
     """
     if not size:  # its writer was killed before it wrote anything
         return Ring.from_sectors(FileSignature.of(0, 0), [], 0, 0, 0)
     signature = _find_signature(read, size)
     heads: list[tuple[Header, int]] = []
-    for slot in range(-(-size // signature.sector)):
-        head = Header.at(read(HEADER, slot * signature.sector))
+    slots = -(-size // signature.sector)
+    for slot in range(slots):
+        head = Header.at(read(SECTOR_HEAD, slot * signature.sector))
         if head is not None and head.signature == signature:
             heads.append((head, slot))
     heads.sort(key=lambda each: each[0].offset, reverse=True)
     for index, (head, slot) in enumerate(heads):
         sector = read(signature.sector, slot * signature.sector)
-        span = newest_intact(signature, sector, head.offset)
-        if span is not None:
-            start, end = span
+        end = end_of(signature, sector, head.offset, believed(sector, boot))
+        if end is not None:
             chain = [(head, slot)]
-            if start == head.offset:
-                # A sector that does not fit in between was being overwritten.
-                for each in heads[index + 1 :]:
-                    if chain[-1][0].follows(each[0]):
-                        chain.append(each)
-                start = chain[-1][0].offset
+            # A sector that does not fit in between was being overwritten.
+            whole = not signature.head or boot_of(sector) == boot
+            most = 1 if whole else slots
+            for each in heads[index + 1 :]:
+                if chain[-1][0].follows(each[0], most):
+                    chain.append(each)
+            start = chain[-1][0].offset
             sectors = [(head.offset, slot) for head, slot in reversed(chain)]
             return Ring.from_sectors(signature, sectors, start, end, size)
     raise LogDamaged("no part of the output that was kept is intact")
+
+
+def believed(sector: bytes, boot: bytes) -> int:
+    """
+    Up to where those records of a sector are believed that are not checked whole.
+
+    @param boot: the id of this boot; empty if it is not known.
+    """
+    head = Header.at(sector)
+    if head is None:
+        return 0
+    if not head.signature.head:  # of version 1
+        return len(sector)
+    told, end = False, 0
+    for sequence, size, found in sums(sector):
+        if sequence == head.sequence and size:
+            told = True
+            covered = sector[SECTOR_HEAD : SECTOR_HEAD + size]
+            if len(covered) == size and crc32(covered) == found:
+                end = max(end, SECTOR_HEAD + size)
+    unrefuted = boot_of(sector) == boot and (end or not told)
+    return len(sector) if unrefuted else end
+
+
+def end_of(
+    signature: FileSignature, sector: bytes, offset: int, sure: int
+) -> int | None:
+    """
+    The offset after the last intact record of a sector; L{None} if none is intact.
+
+    @param offset: of the first payload.
+    @param sure: see L{Header.is_intact}.
+    """
+    end = None
+    for position, header in scan(signature, sector, Cursor(signature.head, offset)):
+        if header.is_intact(sector, position, sure):
+            end = header.end
+    return end
 
 
 def _find_signature(read: Read, size: int) -> FileSignature:
@@ -54,9 +104,7 @@ def _find_signature(read: Read, size: int) -> FileSignature:
     # output in the middle of a large sector is not taken for the header of a small one.
     for shift in reversed(SHIFTS):
         for position in range(0, size, 1 << shift):
-            head = Header.at(read(HEADER, position))
-            if head is None or position % head.signature.sector:
-                continue
-            if head.is_intact(read(HEADER + head.length, position), 0):
+            head = Header.at(read(SECTOR_HEAD, position))
+            if head is not None and not position % head.signature.sector:
                 return head.signature
     raise LogDamaged("no part of the output that was kept is intact")

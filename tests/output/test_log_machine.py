@@ -21,10 +21,10 @@ from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Chunk, Stream
 from shellstream.output.log import OVERHEAD, LogDamaged, OutputLog
 from shellstream.storage.ring_file import RingFile
-from shellstream.storage.ring_format import HEADER, Header
+from shellstream.storage.ring_format import FRAME, SECTOR_HEAD, Header
 
 #: What a sector of the smallest size holds.
-ROOM = 512 - HEADER
+ROOM = 512 - SECTOR_HEAD - FRAME
 
 #: Less than that, about as much, and several times as much.
 SIZES = st.integers(1, 700) | st.sampled_from(
@@ -144,7 +144,7 @@ class LogMachine(RuleBasedStateMachine):
         after = path.read_bytes()
         sector = Header.at(after).signature.sector
         order = sorted(
-            range(0, len(after), sector), key=lambda at: Header.at(after, at).offset
+            range(0, len(after), sector), key=lambda at: Header.at(after[at:]).offset
         )
         changes = [
             position

@@ -211,7 +211,7 @@ class FileTests(FileTestCase):
 
     def test_cut_short(self) -> None:
         """A truncated file yields its beginning, and then a gap."""
-        for kept, left in ((0, b""), (60, b"hello ")):
+        for kept, left in ((0, b""), (120, b"hello ")):
             self.begin(CONFIG)
             run = self.submit()
             self.last.say(b"hello ")

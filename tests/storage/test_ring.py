@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.storage.ring import Ring
-from shellstream.storage.ring_format import HEADER, Extent, FileSignature
+from shellstream.storage.ring_format import FRAME, Extent, FileSignature
 
 SIZES = st.lists(st.sampled_from([1, 40, 479, 480, 481, 5000]) | st.integers(1, 2000))
 RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)
@@ -66,7 +66,8 @@ class RingTests(SynchronousTestCase):
         for size in sizes:
             for extent in append(tried, size, full=full and tried.end > 2000):
                 for index in range(0, extent.size, 32):
-                    lies[extent.position + HEADER + index] = extent.offset + index
+                    payload = extent.position + extent.head + FRAME
+                    lies[payload + index] = extent.offset + index
             where = {offset: position for position, offset in lies.items()}
             for offset in range(tried.start, tried.end, 32):
                 position, first, end = tried.sector_at(offset)

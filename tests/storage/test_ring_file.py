@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from shellstream.model.events import Chunk, Stream
 from shellstream.output.log import LogDamaged
 from shellstream.storage.ring_file import RingFile
 from shellstream.storage.ring_format import (
-    HEADER,
+    FRAME,
     RECORDS,
+    SECTOR_HEAD,
     Extent,
     FileSignature,
     encode,
+    sector_head,
 )
 from tests.support.rings import pattern, replay, write
 
@@ -29,7 +32,7 @@ ROOT = Path(__file__).parents[2]  # trial runs in _trial_temp
 RETAIN = 4096  # sectors of 512 bytes
 
 #: What a sector of the smallest size holds.
-ROOM = 512 - HEADER
+ROOM = 512 - SECTOR_HEAD - FRAME
 
 
 class FileTestCase(SynchronousTestCase):
@@ -69,7 +72,8 @@ class RingFileTests(FileTestCase):
         self.assertFalse(self.path.exists())
         file.append(Chunk(0, Stream.STDERR, 1_700_000_000_000_000, b"x" * 20))
         status = self.path.stat()
-        self.assertEqual((status.st_size, file.stored), (HEADER + 20, HEADER + 20))
+        size = SECTOR_HEAD + FRAME + 20
+        self.assertEqual((status.st_size, file.stored), (size, size))
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o600)
         expected = [Chunk(0, Stream.STDERR, 1_700_000_000_000_000, b"x" * 20)]
         self.assertEqual(file.read(0, 100), expected)
@@ -78,7 +82,7 @@ class RingFileTests(FileTestCase):
     def test_silent(self) -> None:
         """A run without output has no file."""
         file = self.file()
-        file.sync()
+        file.prepare_sync()()
         file.close()
         self.assertEqual((file.start, file.end, file.stored), (0, 0, 0))
         self.assertRaises(FileNotFoundError, RingFile.open, self.path)
@@ -166,7 +170,7 @@ class RingFileTests(FileTestCase):
         write(file, 100)
         self.assertEqual(file.reserve(1000), 0)
         self.assertEqual(self.path.stat().st_size, 3 * 512)
-        self.assertEqual(file.stored, HEADER + 100)
+        self.assertEqual(file.stored, SECTOR_HEAD + FRAME + 100)
         self.assert_holds(self.again(), 0, 100)
         write(file, 1000)
         self.assertEqual(file.reserve(1000), 0)
@@ -215,17 +219,18 @@ class RingFileTests(FileTestCase):
         before = len(os.listdir("/dev/fd"))
         file.close()
         file.close()
-        file.sync()
+        file.prepare_sync()()
         self.assertEqual(len(os.listdir("/dev/fd")), before - 1)
-        self.assertEqual((file.start, file.end, file.stored), (0, 10, HEADER + 10))
+        size = SECTOR_HEAD + FRAME + 10
+        self.assertEqual((file.start, file.end, file.stored), (0, 10, size))
 
     def test_sync(self) -> None:
         """A file can be synced more than once."""
         file = self.file()
         write(file, 10)
-        file.sync()
+        file.prepare_sync()()
         write(file, 10)
-        file.sync()
+        file.prepare_sync()()
         self.assert_holds(self.again(), 0, 20)
 
 
@@ -245,6 +250,23 @@ class RecoveryTests(FileTestCase):
             file = self.file(retain)
             write(file, *[9000] * 40)
             self.assert_holds(self.again(), file.start, 360_000)
+
+    def test_version_1(self) -> None:
+        """A file of an earlier version is read, the oldest sector overwritten too."""
+        fields, sector = struct.Struct("<2sBIHBIQqI"), 512
+        data, there = pattern(0, 3000), bytearray(4 * sector)
+        ends = []
+        for number in range(6):  # in four places
+            at, offset = number % 4 * sector, number * 440
+            for size in (100, 340):
+                record = (b"\xc5r", 9, 7, number, 1, size, offset, 5, 0xBAD)
+                there[at : at + 34 + size] = fields.pack(*record) + data[offset:][:size]
+                at, offset = at + 34 + size, offset + size
+            ends.append(offset)
+        self.path.write_bytes(there)
+        found = self.again()
+        self.assert_holds(found, ends[1], ends[5])
+        self.assertEqual(found.read(ends[1] + 90, 20)[0].time, 5)
 
     def test_empty(self) -> None:
         """A file without output is empty."""
@@ -267,7 +289,7 @@ class RecoveryTests(FileTestCase):
             try:
                 found = self.again()
             except LogDamaged:
-                self.assertLess(size, HEADER + 100)
+                self.assertLess(size, SECTOR_HEAD + FRAME + 100)
             else:
                 self.assert_holds(found, 0, found.end)
 
@@ -315,15 +337,16 @@ class RecoveryTests(FileTestCase):
         retain = 64 << 20
         sector = FileSignature.of(retain, 0).sector
         lie = Chunk(0, Stream.STDOUT, 0, b"not what was written")
-        forged = b"".join(
-            encode(FileSignature.of(0, 1), Extent(0, 0, 0, len(lie.data)), lie)
-        )
+        small, size = FileSignature.of(0, 1), len(lie.data)
+        forged = sector_head(small, Extent(0, 0, 0, size, SECTOR_HEAD), b"")
+        forged += b"".join(encode(small, 0, lie, 0, size))
         file = self.file(retain)
         # It comes to lie where a sector of 512 bytes would begin.
         data = bytes(ROOM) + forged + bytes(2 * sector)
         file.append(Chunk(0, Stream.STDOUT, 0, data))
-        found = self.damaged((0, bytes(HEADER)))
-        self.assertEqual((found.start, found.end), (sector - HEADER, len(data)))
+        found = self.damaged((0, bytes(SECTOR_HEAD)))
+        room = sector - SECTOR_HEAD - FRAME
+        self.assertEqual((found.start, found.end), (room, len(data)))
         self.assertEqual(replay(found), data[found.start :])
 
     def test_missing_sector(self) -> None:
@@ -331,7 +354,7 @@ class RecoveryTests(FileTestCase):
         file = self.file()
         write(file, *[1] * 100)  # so short that the offsets alone could not tell
         found = self.damaged((512 * 3, bytes(512)))
-        self.assertEqual(found.start, 4 * (512 // (HEADER + 1)))
+        self.assertEqual(found.start, 4 * ((512 - SECTOR_HEAD) // (FRAME + 1)))
         self.assert_holds(found, found.start, 100)
 
     def test_damaged_inside(self) -> None:

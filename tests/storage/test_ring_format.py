@@ -7,8 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.events import Chunk, Stream
 from shellstream.output.log import READ_SIZE, LogDamaged
 from shellstream.storage.ring_format import (
-    HEADER,
+    FRAME,
     RECORDS,
+    SECTOR_HEAD,
     SHIFTS,
     Cursor,
     Extent,
@@ -16,10 +17,11 @@ from shellstream.storage.ring_format import (
     Header,
     decode,
     encode,
-    newest_intact,
     scan,
+    sector_head,
     seek,
 )
+from shellstream.storage.ring_recovery import end_of
 
 SIGNATURE = FileSignature.of(4096, 0x5A17)
 CHUNKS = st.lists(
@@ -44,11 +46,24 @@ def written(chunks: list[tuple[Stream, int, bytes]], offset: int) -> list[Chunk]
 
 def sector(chunks: list[Chunk], sequence: int = 7) -> bytes:
     """A sector that holds these, each in a record of its own."""
-    lie = b""
-    for chunk in chunks:
-        extent = Extent(len(lie), sequence, chunk.offset, len(chunk.data))
-        lie += b"".join(encode(SIGNATURE, extent, chunk))
-    return lie
+    return head(sequence, chunks[0].offset) + records(chunks, sequence)
+
+
+def head(sequence: int, offset: int) -> bytes:
+    extent = Extent(0, sequence, offset, 1, SECTOR_HEAD)
+    return sector_head(SIGNATURE, extent, b"a boot")
+
+
+def records(chunks: list[Chunk], sequence: int) -> bytes:
+    return b"".join(
+        b"".join(encode(SIGNATURE, sequence, chunk, 0, len(chunk.data)))
+        for chunk in chunks
+    )
+
+
+def first(offset: int) -> Cursor:
+    """The first record of a sector."""
+    return Cursor(SECTOR_HEAD, offset)
 
 
 class RecordTests(SynchronousTestCase):
@@ -60,8 +75,8 @@ class RecordTests(SynchronousTestCase):
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest
-        self.assertEqual(decode(SIGNATURE, lie, Cursor(0, offset), offset, end), there)
-        self.assertEqual(newest_intact(SIGNATURE, lie, offset), (offset, end))
+        self.assertEqual(decode(SIGNATURE, lie, first(offset), offset, end), there)
+        self.assertEqual(end_of(SIGNATURE, lie, offset, 0), end)
 
     @given(CHUNKS, st.data())
     def test_any_part(self, chunks, data) -> None:
@@ -71,7 +86,7 @@ class RecordTests(SynchronousTestCase):
         begin = data.draw(st.integers(10, there[-1].end - 1))
         end = data.draw(st.integers(begin + 1, there[-1].end))
         lie = sector(there)
-        place = seek(SIGNATURE, lie, Cursor(0, 10), begin)
+        place = seek(SIGNATURE, lie, first(10), begin)
         found = decode(SIGNATURE, lie, place, begin, end)
         self.assertEqual(found[0].offset, begin)
         read = b"".join(each.data for each in found)
@@ -83,7 +98,7 @@ class RecordTests(SynchronousTestCase):
         there = written(chunks, 10)
         lie = sector(there)
         places = [
-            Cursor(at, head.offset) for at, head in scan(SIGNATURE, lie, Cursor(0, 10))
+            Cursor(at, head.offset) for at, head in scan(SIGNATURE, lie, first(10))
         ]
         offset = data.draw(st.integers(10, there[-1].end - 1))
         wanted = max(each for each in places if each.offset <= offset)
@@ -95,8 +110,8 @@ class RecordTests(SynchronousTestCase):
         """One call decodes a limited number of records."""
         there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
         lie = sector(there)
-        self.assertEqual(decode(SIGNATURE, lie, Cursor(0, 0), 0, 1000), there[:RECORDS])
-        place = seek(SIGNATURE, lie, Cursor(0, 0), 500)
+        self.assertEqual(decode(SIGNATURE, lie, first(0), 0, 1000), there[:RECORDS])
+        place = seek(SIGNATURE, lie, first(0), 500)
         found = decode(SIGNATURE, lie, place, 500, 1000)
         self.assertEqual(found, there[500 : 500 + RECORDS])
 
@@ -105,63 +120,61 @@ class RecordTests(SynchronousTestCase):
         """A changed byte is never taken for output: reading stops before it."""
         there = written(chunks, 0)
         lie = bytearray(sector(there))
-        at = data.draw(st.integers(0, len(lie) - 1))
+        at = data.draw(st.integers(SECTOR_HEAD, len(lie) - 1))
         lie[at] ^= data.draw(st.integers(1, 255))
-        bad, passed = there[0], 0
+        bad = there[0]
+        passed = SECTOR_HEAD
         for bad in there:
-            passed += HEADER + len(bad.data)
+            passed += FRAME + len(bad.data)
             if at < passed:
                 break
         if bad is there[0]:
             with self.assertRaises(LogDamaged):
-                decode(SIGNATURE, bytes(lie), Cursor(0, 0), 0, there[-1].end)
+                decode(SIGNATURE, bytes(lie), first(0), 0, there[-1].end)
         else:
-            found = decode(SIGNATURE, bytes(lie), Cursor(0, 0), 0, there[-1].end)
+            found = decode(SIGNATURE, bytes(lie), first(0), 0, there[-1].end)
             self.assertEqual(found, there[: there.index(bad)])
 
     def test_intact_behind_damage(self) -> None:
-        """The part after a damaged payload is the newest intact one."""
+        """What is behind a damaged payload can be read."""
         chunks = [(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")]
         there = written([*chunks, (Stream.STDERR, 2, b"cd")], 5)
         lie = sector(there).replace(b"b", b"x")
-        self.assertEqual(newest_intact(SIGNATURE, lie, 5), (7, 9))
-        place = seek(SIGNATURE, lie, Cursor(0, 5), 7)
+        self.assertEqual(end_of(SIGNATURE, lie, 5, 0), 9)
+        place = seek(SIGNATURE, lie, first(5), 7)
         self.assertEqual(decode(SIGNATURE, lie, place, 7, 9), there[2:])
 
     def test_earlier_sequence(self) -> None:
         """A record of an earlier sequence is ignored, even if its offset fits."""
         there = written([(Stream.STDOUT, 0, b"a"), (Stream.STDOUT, 1, b"b")], 0)
-        lie = sector(there[:1], sequence=9) + sector(there[1:], sequence=8)
-        self.assertEqual(len(list(scan(SIGNATURE, lie, Cursor(0, 0)))), 1)
-        self.assertRaises(LogDamaged, seek, SIGNATURE, lie, Cursor(0, 0), 1)
+        lie = sector(there[:1], sequence=9) + records(there[1:], sequence=8)
+        self.assertEqual(len(list(scan(SIGNATURE, lie, first(0)))), 1)
+        self.assertRaises(LogDamaged, seek, SIGNATURE, lie, first(0), 1)
 
     def test_other_file(self) -> None:
         """Output that is a record of some other file is not taken for one of this."""
         other = FileSignature.of(4096, 1)
         chunk = Chunk(0, Stream.STDOUT, 0, b"a")
-        lie = b"".join(encode(other, Extent(0, 7, 0, 1), chunk))
-        self.assertEqual(list(scan(SIGNATURE, lie, Cursor(0, 0))), [])
+        lie = head(7, 0) + b"".join(encode(other, 7, chunk, 0, 1))
+        self.assertEqual(list(scan(SIGNATURE, lie, first(0))), [])
 
     def test_read_size(self) -> None:
-        """A log's reads and appends fill half of a large sector, header included."""
-        self.assertEqual(READ_SIZE + HEADER, (1 << max(SHIFTS)) // 2)
+        """Two of a log's reads or appends fill a large sector."""
+        self.assertEqual(2 * (READ_SIZE + FRAME) + SECTOR_HEAD, 1 << max(SHIFTS))
 
     def test_follows(self) -> None:
         """One sector follows another if it is its next sequence and its offset fits."""
 
-        def head(sequence: int, offset: int) -> Header:
-            chunk = Chunk(offset, Stream.STDOUT, 0, b"a")
-            found = Header.at(
-                b"".join(encode(SIGNATURE, Extent(0, sequence, offset, 1), chunk))
-            )
+        def begins(sequence: int, offset: int) -> Header:
+            found = Header.at(head(sequence, offset))
             assert found is not None
             return found
 
-        older = head(0xFFFF, 100)
-        self.assertTrue(head(0x10000, 100 + SIGNATURE.sector - HEADER).follows(older))
-        self.assertFalse(head(0x10000, 101 + SIGNATURE.sector - HEADER).follows(older))
-        self.assertFalse(head(0x10000, 100).follows(older))
-        self.assertFalse(head(1, 101).follows(older))
+        older, room = begins(0xFFFF, 100), SIGNATURE.sector - SECTOR_HEAD - FRAME
+        self.assertTrue(begins(0x10000, 100 + room).follows(older))
+        self.assertFalse(begins(0x10000, 101 + room).follows(older))
+        self.assertFalse(begins(0x10000, 100).follows(older))
+        self.assertFalse(begins(1, 101).follows(older))
 
     @given(st.integers(0, 1 << 40))
     def test_sector(self, retain) -> None:
