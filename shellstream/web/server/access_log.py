@@ -55,6 +55,8 @@ FIELDS = frozenset(
 #: The field that holds another target.
 _NEXT = "next"
 
+_METHODS = frozenset(HTTPMethod.__members__)
+
 _log = Logger()
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -176,11 +178,9 @@ class AccessLog:
         referrer, agent = request.logged_headers()
         first = f"{shown_method(request)} {uri} {request.clientproto.decode('ascii')}"
         caller = request.caller
-        name = "-" if caller is None else _escaped(caller.principal.name)
-        # Programs that read this format take a space for the end of the field.
-        name = name.replace(" ", r"\x20")
+        name = "-" if caller is None else _name(caller.principal.name)
         return (
-            f'"{_escaped(request.address or "-")}" - {name} {datetimeToLogString()} '
+            f'"{_name(request.address or "-")}" - {name} {datetimeToLogString()} '
             f'"{first}" {request.code} {request.sentLength or "-"} '
             f'"{self._url(referrer)}" "{_agent(agent)}"'
         )
@@ -196,6 +196,12 @@ class AccessLog:
 
 
 @lru_cache(CACHED)
+def _name(text: str) -> str:
+    # Programs that read this format take a space for the end of the field.
+    return _escaped(text).replace(" ", r"\x20")
+
+
+@lru_cache(CACHED)
 def _agent(text: str) -> str:
     return _escaped(masked(text))
 
@@ -203,7 +209,7 @@ def _agent(text: str) -> str:
 def shown_method(request: Any) -> str:
     """The method of a request, if HTTP has it (RFC 9110, 9; RFC 5789)."""
     method: str = request.method.decode("latin-1")
-    return method if method in HTTPMethod.__members__ else MASK
+    return method if method in _METHODS else MASK
 
 
 def _escaped(text: str) -> str:
