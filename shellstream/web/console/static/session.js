@@ -22,6 +22,8 @@ export function login() {
 }
 
 async function ask() {
+  // Another tab may have logged in while a request was on its way.
+  if (await refresh()) return;
   const dialog = document.createElement("dialog");
   dialog.className = "login";
   const form = document.createElement("form");
@@ -74,14 +76,16 @@ async function send(token) {
   }
 }
 
-/** Take the CSRF token of the new session. */
+/** Take the CSRF token of the session, if there is one. @returns {Promise<boolean>} */
 async function refresh() {
   const headers = { Accept: "application/json", ...csrf() };
   const answer = await fetch(root, { headers });
+  if (!answer.ok) return false;
   meta.content = (await answer.json()).csrf_token ?? "";
   for (const field of document.querySelectorAll("input[name=csrf-token]")) {
     field.value = meta.content;
   }
+  return true;
 }
 
 function text(name, content) {
