@@ -40,11 +40,12 @@ PRELOAD = r"""
 #include <unistd.h>
 
 static int keep(int fd) {
-    const char *delay = getenv("SYNC_TAKES");
     char part[4096], whole[4096], buffer[65536], path[64];
     struct stat found;
     if (fstat(fd, &found) != 0) return -1;
     const char *image = getenv("IMAGE");
+    snprintf(whole, sizeof whole, "%s/hold", image);
+    while (access(whole, F_OK) == 0) usleep(1000);
     snprintf(whole, sizeof whole, "%s/%ld", image, (long) found.st_ino);
     snprintf(part, sizeof part, "%s.%d.part", whole, gettid());
     int out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -65,7 +66,6 @@ static int keep(int fd) {
         }
     }
     close(out);
-    if (delay != NULL) usleep(atoi(delay) * 1000);
     return rename(part, whole);
 }
 int fsync(int fd) { return keep(fd); }
@@ -84,6 +84,8 @@ sync = "never"
 [commands.always]
 shell = "echo hello; exec sleep 1000"
 sync = "always"
+[commands.lines]
+shell = "for k in 1 2 3; do echo line $k; sleep 0.2; done; exec sleep 1000"
 [commands.queued]
 shell = "echo hello; exec sleep 1000"
 max_running = 1
@@ -101,6 +103,7 @@ class PowerTests(StateTestCase):
         self.image = Path(self.mktemp()).absolute()
         self.image.mkdir(parents=True)
         self.library = self.image / "preload.so"
+        self.hold = self.image / "hold"  # while it is there, no sync ends
         source = self.image / "preload.c"
         source.write_text(PRELOAD)
         built = ["cc", "-shared", "-fPIC", "-o", str(self.library), str(source)]
@@ -202,6 +205,23 @@ class PowerTests(StateTestCase):
         again = await ask(daemon.port, asked)
         self.assertEqual(json.loads(again.body)["id"], json.loads(first.body)["id"])
         self.assertIn(json.loads(again.body)["state"], ("exited", "lost"))
+
+    async def test_slow_disk(self) -> None:
+        """While the disk takes its time, only those wait who asked for it."""
+        daemon = await self.boot()
+        running = await watch(daemon.port, post("/stream/lines"))
+        await running.seen(b"line 1")
+        self.hold.touch()
+        asked = post("/runs", {"command": "second"}, Idempotency_Key="k")
+        keyed = await watch(daemon.port, asked)
+        for _ in range(9):  # the sync of a second is held as well, from some time on
+            done = await ask(daemon.port, post("/stream/second"))
+            self.assertEqual(done.body, b"hello\n")
+        await running.seen(b"line 3")
+        self.assertEqual(keyed.head, "")
+        self.hold.unlink()
+        await keyed.gone
+        self.assertEqual(keyed.status, 201)
 
     async def test_queue(self) -> None:
         """A run that has left the queue does not wait there again."""
