@@ -40,9 +40,9 @@ export class Output {
 
   /** Show the end, and follow it. */
   async toEnd() {
-    if (this.detached) {
+    if (!this.atEnd) {
       const run = await (await request(this.path.replace(/\/output$/, ""))).json();
-      this.open(run);
+      if (this.detached || run.size - this.log.end > BACK) this.open(run);
     }
     this.view.follow(true);
   }

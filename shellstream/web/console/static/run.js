@@ -196,6 +196,7 @@ const firstError = guarded(async () => {
 /** A toggle that is remembered, for all runs. */
 const setting = (words, key, usual) => toggle(words, (on) => {
   log.classList.toggle(key, on);
+  output.view.stay();
   localStorage.setItem(`shellstream-${key}`, on);
 }, (localStorage.getItem(`shellstream-${key}`) ?? usual) === "true");
 
@@ -266,6 +267,7 @@ document.addEventListener("visibilitychange", () => {
 
 await refresh();
 output.open(run);
+if (run.tty) tell(`This run has a terminal: its lines are shown, but nothing that moves the cursor. "shellstream attach ${id}" shows all.`);
 if (offset() >= 0) follow();
 setInterval(() => ended() || showTime(), 1000);
 watch();

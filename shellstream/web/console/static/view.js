@@ -32,6 +32,8 @@ export class View {
     this.current = null;
     element.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     element.addEventListener("click", (event) => this.#onClick(event));
+    element.addEventListener("contentvisibilityautostatechange", () => this.stay());
+    new ResizeObserver(() => this.stay()).observe(element);
   }
 
   /** Show what has changed, in the next frame. */
@@ -55,6 +57,11 @@ export class View {
     this.following = following;
     if (following) this.#toEnd();
     this.scrolled();
+  }
+
+  /** The layout has changed: a reader who follows is still at the end. */
+  stay() {
+    if (this.following) this.#toEnd();
   }
 
   /** Bring a line into the middle of the screen, unfolded. */
@@ -111,6 +118,7 @@ export class View {
     if (element === undefined) {
       element = document.createElement("div");
       element.className = "block";
+      element.style.minBlockSize = `${block.lines.length}lh`;
       this.elements.set(block, element);
       this.element.insertBefore(element, next);
     }
@@ -120,7 +128,7 @@ export class View {
   /** Make the elements of a block's lines; true if there was no time for all. */
   #fill(block, element, until) {
     const missing = block.lines.length - element.childElementCount;
-    if (missing === 0) return false;
+    if (missing === 0 && element.style.minBlockSize === "") return false;
     const made = document.createDocumentFragment();
     let late = false;
     for (let at = block.lines.length - missing; at < block.lines.length; at += 1) {
@@ -129,7 +137,10 @@ export class View {
       if (late) break;
     }
     element.append(made);
-    element.style.containIntrinsicBlockSize = `auto ${block.lines.length}lh`;
+    // The place that it takes where it is not laid out; the browser remembers better.
+    const size = `${block.lines.length}lh`;
+    element.style.minBlockSize = late ? size : "";
+    element.style.containIntrinsicBlockSize = block.full && !late ? `auto ${size}` : size;
     return late;
   }
 
@@ -189,8 +200,10 @@ export class View {
 
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
-    if (scrollTop < this.top - 1) this.following = false;
-    else if (scrollTop > this.top && scrollHeight - scrollTop - clientHeight < 8) this.following = true;
+    const atEnd = scrollHeight - scrollTop - clientHeight < 8;
+    // What is dropped, or laid out smaller than expected, moves the end, too.
+    if (atEnd && scrollTop > this.top) this.following = true;
+    else if (!atEnd && scrollTop < this.top - 1) this.following = false;
     this.top = scrollTop;
     this.scrolled();
   }
