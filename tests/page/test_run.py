@@ -70,6 +70,10 @@ shell = "echo got $word"
 type = "string"
 [commands.errors]
 shell = "seq 1 100000; echo first >&2; seq 1 100000; echo second >&2; seq 1 100000"
+[commands.draw]
+shell = '''
+printf 'first\\033[2J\\033[3;5Hthird \\033[1;31mred\\033[m\\033[1;1Htop'; read go'''
+tty = true
 [commands.flood]
 shell = "while :; do seq 1 1000; sleep 0.01; done"
 retain = 1048576
@@ -178,6 +182,23 @@ class LiveTests(RunTestCase):
             expect(line).to_have_text(["all"])
             expect(state(page)).to_have_text("Failed with exit code 3")
             expect(field).to_be_hidden()
+
+        await self.do(steps)
+
+    async def test_screen(self) -> None:
+        """A run on a terminal shows its screen; its lines are there, too."""
+        page = await self.begin()
+        path = await self.start("draw", tty=True)
+
+        def steps() -> None:
+            page.goto(self.url + path)
+            rows = page.get_by_role("region", name="Screen").locator(".line")
+            expect(rows).to_have_count(24)
+            expect(rows.nth(2)).to_have_text(re.compile("^ {4}third red *$"))
+            expect(rows.nth(0)).to_have_text(re.compile("^top *$"))
+            expect(rows.nth(2).locator(".f-1.bold")).to_have_text("red")
+            page.get_by_role("button", name="Screen").click()
+            expect(log(page)).to_contain_text("firstthird redtop")
 
         await self.do(steps)
 

@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Any
 
 import pyte
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.programs import needs
 
-SCRIPT = Path(__file__).with_name("lines.mjs")
+HERE = Path(__file__).parent
 
 #: As wide as no line is, and as high as no output.
 COLUMNS, ROWS = 400, 60
@@ -76,26 +77,41 @@ def visible(line: list[Cell]) -> list[Cell]:
     return cells
 
 
-class ReaderTests(SynchronousTestCase):
-    """Random output, shown by the page's reader and by pyte."""
+class NodeTestCase(SynchronousTestCase):
+    """Asks a script of the page what it shows."""
 
     skip = needs("node")
 
-    def setUp(self) -> None:
-        self._node = Popen(["node", str(SCRIPT)], stdin=PIPE, stdout=PIPE)
+    def start(self, script: str, *arguments: str) -> None:
+        argv = ["node", str(HERE / script), *arguments]
+        self._node = Popen(argv, stdin=PIPE, stdout=PIPE)
         self.addCleanup(self._stop)
 
     def _stop(self) -> None:
         self._node.communicate()
         self.assertEqual(self._node.returncode, 0)
 
-    def _ours(self, output: str) -> list[list[Cell]]:
+    def ask(self, output: str) -> Any:
+        """What the script says of an output."""
         assert self._node.stdin is not None
         assert self._node.stdout is not None
         self._node.stdin.write(b64encode(output.encode()) + b"\n")
         self._node.stdin.flush()
-        lines = json.loads(self._node.stdout.readline())
-        return [[tuple(cell) for cell in line] for line in lines]
+        return json.loads(self._node.stdout.readline())
+
+
+def cells(lines: list[list[list[Any]]]) -> list[list[Cell]]:
+    """Lines of cells as JSON has them."""
+    return [
+        visible([(c, fg, bg, flags) for c, fg, bg, flags in line]) for line in lines
+    ]
+
+
+class ReaderTests(NodeTestCase):
+    """Random output, shown by the page's reader and by pyte."""
+
+    def setUp(self) -> None:
+        self.start("lines.mjs")
 
     @settings(max_examples=200, deadline=None)
     @given(outputs)
@@ -108,9 +124,58 @@ class ReaderTests(SynchronousTestCase):
             visible([plain(row[column]) for column in range(COLUMNS)])
             for row in (screen.buffer[number] for number in range(ROWS))
         ]
-        ours = [visible(line) for line in self._ours(output)]
+        ours = cells(self.ask(output))
         while theirs and not theirs[-1]:
             theirs.pop()
         while ours and not ours[-1]:
             ours.pop()
         self.assertEqual(ours, theirs)
+
+
+#: What draws on the cursor's line, erases, inserts, deletes and scrolls.
+small = st.integers(0, 9)
+lines = st.one_of(
+    st.text("abcXYZ 019", min_size=1, max_size=9),
+    st.tuples(small, st.sampled_from("CDGLPX@")).map("\x1b[{0[0]}{0[1]}".format),
+    st.tuples(st.integers(0, 2), st.sampled_from("JK")).map("\x1b[{0[0]}{0[1]}".format),
+    st.sampled_from(["\x1bD", "\x1bM", "\r", "\r\n", "\n"]),
+    st.lists(st.one_of(colours, attributes), max_size=3).map(
+        lambda codes: f"\x1b[{';'.join(codes)}m"
+    ),
+)
+anywhere = st.one_of(
+    st.tuples(small, st.integers(0, 30)).map("\x1b[{0[0]};{0[1]}H".format),
+    st.tuples(small, st.sampled_from("ABEFd")).map("\x1b[{0[0]}{0[1]}".format),
+)
+# Outside of a scroll region pyte moves up and down as no terminal does, and it deletes
+# no line before one that was never written.
+within = st.tuples(st.integers(2, 6), small).map("\x1b[{0[0]};{0[1]}H".format)
+drawings = st.one_of(
+    st.lists(st.one_of(lines, anywhere), max_size=40).map("".join),
+    st.lists(st.one_of(lines, within), max_size=40).map(
+        lambda drawn: "\x1b[2;6r\x1b[2;1H" + "".join(drawn)
+    ),
+)
+
+
+class ScreenTests(NodeTestCase):
+    """Random drawings, shown by the page's screen and by pyte."""
+
+    ROWS, COLUMNS = 8, 200
+
+    def setUp(self) -> None:
+        self.start("screens.mjs", str(self.ROWS), str(self.COLUMNS))
+
+    @settings(max_examples=300, deadline=None)
+    @given(drawings)
+    def test_pyte(self, output: str) -> None:
+        """The cursor, the colours and every cell are a terminal's."""
+        screen = pyte.Screen(self.COLUMNS, self.ROWS)
+        pyte.Stream(screen).feed(output)
+        theirs = [
+            visible([plain(row[column]) for column in range(self.COLUMNS)])
+            for row in (screen.buffer[number] for number in range(self.ROWS))
+        ]
+        ours = self.ask(output)
+        self.assertEqual(cells(ours["lines"]), theirs)
+        self.assertEqual(ours["cursor"], [screen.cursor.y, screen.cursor.x])

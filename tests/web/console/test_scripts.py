@@ -34,6 +34,10 @@ class ScriptTests(TestCase):
         """The window of lines is bounded, and reads on and back without a gap."""
         await self._test("log.test.mjs")
 
+    async def test_screen(self) -> None:
+        """The screen of a terminal shows what was drawn on it."""
+        await self._test("screen.test.mjs")
+
     async def test_scanner(self) -> None:
         """The search finds lines as they are shown."""
         await self._test("scanner.test.mjs")

@@ -27,7 +27,7 @@ const notice = make("p", { className: "notice", role: "status" });
 const log = make("div", { className: "log", tabIndex: 0, role: "region", "aria-label": "Output" });
 const down = button("Follow the end", () => output.toEnd(), { className: "quiet down", hidden: true });
 
-const output = new Output(log, `${path}/output`, {
+const hooks = {
   connected(is) {
     tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
   },
@@ -40,7 +40,8 @@ const output = new Output(log, `${path}/output`, {
   failed(problem) {
     tell(problem.message);
   },
-});
+};
+const output = new Output(log, `${path}/output`, hooks);
 
 /** Say something below the tools, to all readers. */
 function tell(words) {
@@ -76,6 +77,7 @@ async function refresh() {
   showFacts();
   showTime();
   controls?.show(run);
+  if (main.classList.contains("drawn")) terminal.show(run);
 }
 
 const taken = () => {
@@ -174,6 +176,27 @@ log.addEventListener("keydown", (event) => {
 });
 window.addEventListener("hashchange", () => offset() >= 0 && follow());
 
+// A run on a terminal shows its screen, or its lines.
+
+let terminal = null;
+
+async function showScreen() {
+  const { Terminal } = await import("./terminal.js");
+  terminal = new Terminal(`${path}/output`, hooks);
+  log.after(terminal.element);
+  const show = (screen) => {
+    main.classList.toggle("drawn", screen);
+    if (screen) {
+      output.detach();
+      terminal.show(run);
+    } else {
+      terminal.close();
+      output.open(run);
+    }
+  };
+  tools.append(toggle("Screen", show, true));
+}
+
 // Tools.
 
 async function copyOutput() {
@@ -256,6 +279,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!more.contains(event.target)) more.open = false;
 });
 document.addEventListener("visibilitychange", () => {
+  if (main.classList.contains("drawn")) return;
   if (!document.hidden) {
     output.attach();
     return;
@@ -266,8 +290,8 @@ document.addEventListener("visibilitychange", () => {
 });
 
 await refresh();
-output.open(run);
-if (run.tty) tell(`This run has a terminal: its lines are shown, but nothing that moves the cursor. "shellstream attach ${id}" shows all.`);
+if (run.tty && !(offset() >= 0)) await showScreen();
+else output.open(run);
 if (offset() >= 0) follow();
 setInterval(() => ended() || showTime(), 1000);
 watch();
