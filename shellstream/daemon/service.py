@@ -126,6 +126,7 @@ class Daemon(Service):
     _tidying: LoopingCall = field(init=False)
     _looking: LoopingCall = field(init=False)
     _syncing: LoopingCall = field(init=False)
+    _history: History = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
@@ -167,7 +168,7 @@ class Daemon(Service):
             database, self._database_thread, self._reactor, self._file_threads
         )
         pepper = os.urandom(32) if opened is None else opened.pepper
-        history = History(
+        history = self._history = History(
             self._config.keep, self._reactor, wall_clock, self._store, self._logs()
         )
         self.registry = Registry(
@@ -227,6 +228,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         steps: tuple[Callable[[], Any], ...] = (
             self.registry.supervisor.stop,
+            lambda: self._history.logs.sync_dirty(),
             self._audit_log.close,
             self._store.close,
             lambda: deferLater(self._reactor, self.FLUSH),

@@ -74,10 +74,11 @@ def believed(sector: bytes, boot: bytes) -> int:
         return len(sector)
     told, end = False, 0
     for sequence, size, found in sums(sector):
-        if sequence == head.sequence and size:
+        covered = sector[SECTOR_HEAD : SECTOR_HEAD + size]
+        # Of a file that was cut short a sum tells nothing.
+        if sequence == head.sequence and size and len(covered) == size:
             told = True
-            covered = sector[SECTOR_HEAD : SECTOR_HEAD + size]
-            if len(covered) == size and crc32(covered) == found:
+            if crc32(covered) == found:
                 end = max(end, SECTOR_HEAD + size)
     unrefuted = boot_of(sector) == boot and (end or not told)
     return len(sector) if unrefuted else end
