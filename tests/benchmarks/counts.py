@@ -26,6 +26,7 @@ from attrs import define, field, frozen
 
 from tests.benchmarks import machine
 from tests.benchmarks.client import PATIENCE, Get
+from tests.benchmarks.errors import Differs, Refused
 from tests.benchmarks.peers import Peer, Shellstream
 from tests.benchmarks.peers.twisted import Twisted
 from tests.benchmarks.workloads import Workload
@@ -253,7 +254,11 @@ class _Asking:
     def runs(self, workload: Workload) -> tuple[Work, float]:
         """The work of one run, and its hops before the end that its viewer sees."""
         with self._connection() as client:
-            once = lambda: self._post(client, workload).read()  # noqa: E731
+
+            def once() -> None:
+                self._ask(client, workload)
+                self._answer(client).read()
+
             work = self._each(once, RUNS)
             hops = [self._hops_before_end(once) for _ in range(PAUSED)]
         return work, median(hops)
@@ -267,7 +272,7 @@ class _Asking:
                 for client in clients:
                     self._ask(client, workload)
                 for client in clients:
-                    client.getresponse().read()
+                    self._answer(client).read()
 
             return self._each(once, BATCHES, BATCH)
 
@@ -276,12 +281,17 @@ class _Asking:
         with self._connection() as client:
             self._ask(client, workload)
             os.write(source, CHUNK)  # some servers send nothing before
-            answer = client.getresponse()
-            assert answer.read(len(CHUNK)) == CHUNK
+            answer = self._answer(client)
+
+            def take() -> None:
+                if answer.read(len(CHUNK)) != CHUNK:
+                    raise Differs("another chunk arrived than was written")
 
             def once() -> None:
                 os.write(source, CHUNK)
-                assert answer.read(len(CHUNK)) == CHUNK
+                take()
+
+            take()
 
             return self._each(once, CHUNKS)
 
@@ -324,10 +334,10 @@ class _Asking:
         assert isinstance(source, Get)
         client.request("POST", source.path)
 
-    def _post(self, client: HTTPConnection, workload: Workload) -> HTTPResponse:
-        self._ask(client, workload)
+    def _answer(self, client: HTTPConnection) -> HTTPResponse:
         answer = client.getresponse()
-        assert answer.status == 200, answer.read()
+        if answer.status != 200:
+            raise Refused(f"{answer.status} {answer.read(300)!r}")
         return answer
 
 

@@ -29,6 +29,8 @@ class BudgetTests(SynchronousTestCase):
         """The daemon with its default settings keeps the budget."""
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
             found = count(Path(folder))
+        # A count of nothing would be a mistake in the counting.
+        self.assertTrue(all(took for what, took in found.items() if "hops" not in what))
         over = {
             what: f"{took:.2f}, at most {BUDGET[what]}"
             for what, took in found.items()
