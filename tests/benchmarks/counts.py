@@ -264,13 +264,18 @@ class _Asking:
         return work, median(hops)
 
     def batches(self, workload: Workload) -> Work:
-        """The work of one of sixteen runs at once."""
+        """
+        The work of one of sixteen runs at once, all recorded together. How many of them
+        come together by themselves depends on the machine.
+        """
         with ExitStack() as on_exit:
             clients = [on_exit.enter_context(self._connection()) for _ in range(BATCH)]
 
             def once() -> None:
-                for client in clients:
-                    self._ask(client, workload)
+                with self._server.holding_records():
+                    for client in clients:
+                        self._ask(client, workload)
+                    sleep(PAUSE)
                 for client in clients:
                     self._answer(client).read()
 

@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from time import monotonic, sleep
@@ -100,6 +101,11 @@ class Peer:
 
     def begin_shared(self, workload: Workload) -> None:
         """Start that run, if its first viewer does not."""
+
+    @contextmanager
+    def holding_records(self) -> Iterator[None]:
+        """Nothing is recorded in this context, if the peer records anything."""
+        yield
 
     def sent(self, content: Content) -> Content:
         """The content as this peer sends it."""

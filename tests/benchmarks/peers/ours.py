@@ -1,8 +1,11 @@
 """shellstream itself."""
 
 import json
+import sqlite3
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,6 +36,14 @@ class Shellstream(Peer):
 
     def source(self, workload: Workload) -> Source:
         return Get(self.port, f"/stream/{workload.name}")
+
+    @contextmanager
+    def holding_records(self) -> Iterator[None]:
+        database = self.folder / self.state / "runs.db"
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
 
     def begin_shared(self, workload: Workload) -> None:
         order = urllib.request.Request(
