@@ -322,15 +322,18 @@ static void frame_head(struct stream *stream, const char **data, size_t *size)
 {
     struct part *part = part_of(stream);
     unsigned char *frame = part->frame;
-    size_t needed = 2;
-    while (*size && part->frame_size < needed) {
+    size_t needed;
+    for (;;) {
+        needed = 2;
+        if (part->frame_size >= 2)
+            needed += frame[1] == 126 ? 2 : frame[1] == 127 ? 8 : 0;
+        if (part->frame_size == needed)
+            break;
+        if (!*size)
+            return;
         frame[part->frame_size++] = *(*data)++;
         (*size)--;
-        if (part->frame_size >= 2)
-            needed = 2 + (frame[1] == 126 ? 2 : frame[1] == 127 ? 8 : 0);
     }
-    if (part->frame_size < needed)
-        return;
     part->frame_size = 0;
     int kind = frame[0] & 15;
     if (kind == 8) {

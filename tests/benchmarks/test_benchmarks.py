@@ -142,7 +142,7 @@ class DecoderTests(ClientTestCase):
         self.assertIn("sh exited with 3", str(error))
 
     @settings(max_examples=20, deadline=None)
-    @given(PIECES, PIECES, st.booleans())
+    @given(st.lists(st.integers(1, 200), min_size=1), PIECES, st.booleans())
     def test_web_socket(
         self, messages: list[int], sizes: list[int], newline: bool
     ) -> None:
