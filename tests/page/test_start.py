@@ -21,6 +21,9 @@ params.loud = { type = "boolean", default = true }
 shell = "echo wiped"
 confirm = "All is gone then. Go on?"
 
+[commands.nap]
+shell = "exec sleep 600"
+
 [commands.hear]
 argv = ["sort"]
 stdin = true
@@ -143,6 +146,23 @@ class FormTests(StartTestCase):
 
         self.assertIsNotNone(await self.browser.do(steps, True))
         self.assertIsNone(await self.browser.do(steps, False))
+
+    async def test_cancel_without_scripts(self) -> None:
+        """Without scripts a run that goes on can be cancelled on its page."""
+        await self.begin(java_script_enabled=False)
+        page = self.page
+
+        def steps() -> None:
+            page.locator("#command-nap summary").click()
+            page.get_by_role("button", name="Run nap").click()
+            # Its output never ends, and so the page is never loaded.
+            page.wait_for_url("**/runs/*", wait_until="commit")
+            page.get_by_role("button", name="Cancel").click(no_wait_after=True)
+            page.request.get(f"{page.url}/output")  # until it has ended
+            page.goto(self.daemon.url)
+            expect(page.locator("#rows li")).to_contain_text("Cancelled")
+
+        await self.browser.do(steps)
 
     async def test_without_scripts(self) -> None:
         """Without scripts a form works too, refusals and questions included."""

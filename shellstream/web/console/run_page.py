@@ -33,6 +33,7 @@ def run_page(frame: Frame, record: RunRecord) -> bytes:
         tags.div(tags.h1(record.command), badge(record), class_="top"),
         tags.dl(*listed, class_="facts"),
         tags.noscript(
+            *([] if record.state.ended else [_cancel(frame, record)]),
             tags.p(tags.a("The output alone", href=output)),
             tags.iframe(src=output, title="Output", class_="output"),
         ),
@@ -42,3 +43,8 @@ def run_page(frame: Frame, record: RunRecord) -> bytes:
         class_="run",
         **{"data-run": record.id, **icons},
     )
+
+
+def _cancel(frame: Frame, record: RunRecord) -> Tag:
+    button = tags.button("Cancel", type="submit", class_="quiet")
+    return frame.form(f"{frame.root}runs/{record.id}/cancel", button)
