@@ -82,6 +82,9 @@ class Runs(Resource):
             query.refuse("wait", "must be end, or left out")
         query.validate()
         runs, wanted = request.context.runs, _run_request(request)
+        if query.text("wait"):
+            request.check_viewer_limit()
+            request.begin_to_view()
         run, began = await runs.submit(wanted)
         if query.text("wait") and not await EndWaiter(run).wait(request):
             if request.disconnected:

@@ -212,12 +212,16 @@ class Request(ReceivedRequest):
     def start_streaming(self, data: bytes) -> None:
         """Send the headers now, and the beginning of a response that may take long."""
         self.write(data)
-        self.site.viewers += 1
+        self.begin_to_view()
         # The head of the request would be half of what an idle viewer costs.
-        self._logged = self.logged_headers()
         self.received = self.response_headers = NO_HEADERS
         self.received_cookies = NO_HEADERS
         self.postpath = self.cookies = _NO_ITEMS
+
+    def begin_to_view(self) -> None:
+        """Count as a viewer from now on, without the body: this may take long."""
+        self.site.viewers += 1
+        self._logged = self.logged_headers()
         del self.content
         self.release_body()
 

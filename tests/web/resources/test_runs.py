@@ -5,6 +5,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from shellstream.model.errors import CannotStart
 from shellstream.model.limits import Limits, OnFull, WhenBusy
@@ -118,6 +119,22 @@ class CreateTests(RunsTestCase):
         for each in self.spawn.started:
             each.exit()
         self.assertEqual(self.registry.active, {})
+
+    def test_wait_costs(self) -> None:
+        """
+        A client that waits is one of the viewers that there may be, and its body is not
+        kept.
+        """
+        limits = HttpLimits(viewers=1)
+        self.serve(Config(commands={"say": SAY}, default="say", http=limits))
+        waiting = self.wait()
+        self.assertEqual((self.site.viewers, self.site.body_quota.used), (1, 0))
+        self.assertEqual(self.wait().reply().status, 503)
+        self.started.exit()
+        self.assertEqual(waiting.reply().status, 201)
+        self.assertEqual(self.site.viewers, 0)
+        self.wait().lose()
+        self.assertEqual(self.site.viewers, 0)
 
     def test_wait_pauses_nothing(self) -> None:
         """A command that pauses without viewers does not pause for one that waits."""
