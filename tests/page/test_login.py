@@ -161,6 +161,36 @@ class LoginTests(BrowserTestCase):
         self.token = self.second
         await self.browser.do(then)
 
+    async def test_watching(self) -> None:
+        """
+        When a session ends the output of a run stays on the screen, and after a login
+        it goes on where it was.
+        """
+        gate = Gate(self)
+        await self.begin(gate.config)
+        page = self.page
+        lines = page.get_by_role("region", name="Output").locator(".line")
+
+        def first() -> None:
+            page.goto(self.url)
+            self.login(page)
+            page.locator("#command-gated summary").click()
+            page.get_by_role("button", name="Run gated").click()
+            expect(lines).to_have_text(["line 1"])
+
+        def then() -> None:
+            expect(page.get_by_role("dialog", name="Log in again")).to_be_visible()
+            expect(lines).to_have_text(["line 1"])
+            page.get_by_label("Token").fill(self.second)
+            page.keyboard.press("Enter")
+            expect(lines).to_have_text(["line 1", "line 2", "line 3", "over"])
+
+        await self.browser.do(first)
+        await self.tokens("revoke", "alice")
+        for _ in range(gate.LINES):
+            gate.let_through()
+        await self.browser.do(then)
+
     async def test_no_window(self) -> None:
         """A refusal of a script never opens the browser's own window for a password."""
         await self.begin()

@@ -5,7 +5,6 @@ import { button, copy, make, toggle } from "./dom.js";
 import { root } from "./session.js";
 
 const SIGNALS = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "WINCH", "KILL"];
-/** So much of what was typed is sent at once, in bytes. */
 const encoder = new TextEncoder();
 
 export class Controls {
