@@ -175,7 +175,10 @@ class StateDir:
 
     def close(self) -> None:
         """Unlock the folder. Close the database before."""
-        os.ftruncate(self._lock, 0)
+        # On a disk that takes nothing the lock stays as a killed daemon leaves it: the
+        # next one then looks for runs that were not recorded, which is harmless.
+        with suppress(OSError):
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def log_path(self, run_id: str) -> str:
