@@ -213,7 +213,7 @@ INSERT = (
 _CHANGED = (f"{name} = excluded.{name}" for name in CHECKED if name not in _CONSTANT)
 #: Also of a run that is there. An end is final: a run that has one is not changed.
 SAVE = (
-    f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(_CHANGED)}, "
+    f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(_CHANGED)}, "  # nosec B608  # names of ours
     "checksum = excluded.checksum WHERE since IS NULL"
 )
 #: A key, and what its checksum covers.
