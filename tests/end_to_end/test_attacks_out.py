@@ -93,8 +93,10 @@ class OutputTests(TestCase):
             browser = run(self, sys.executable, script, "document", url)
             self.assertEqual(await browser.ended(), 0, browser.err)
             self.assertIn(b"&lt;script&gt;document.body", browser.out)
-            for tag in (b"EXECUTED", b"<script", b"<img", b"<svg", b"<meta http"):
+            for tag in (b"EXECUTED", b"<img", b"<svg", b"<meta http"):
                 self.assertNotIn(tag, browser.out)
+            ours = browser.out.count(b'<script type="module" src="../assets/')
+            self.assertEqual(browser.out.count(b"<script"), ours)
 
     test_page.skip = needs("chromium")
 

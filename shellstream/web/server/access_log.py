@@ -19,8 +19,9 @@ from shellstream.config.loader import Config
 #: escaped, each byte of a client may be four.
 MAX_FIELD = 512
 
-#: Seconds that a line may wait for others.
+#: Seconds that a line may wait, and how many may.
 FLUSH_DELAY = 0.2
+MOST_WAITING = 100
 
 #: How many different targets, referrers and user agents are remembered as they are
 #: shown; each may have four times L{MAX_FIELD} characters.
@@ -143,9 +144,9 @@ def masked(text: str) -> str:
 @define(eq=False)
 class AccessLog:
     """
-    Writes the lines of the access log; those of a moment go into one entry of the log.
+    Writes the lines of the access log, some time after their responses.
 
-    Twisted takes a hundred calls for an entry, more than for many a response.
+    Twisted takes a hundred calls for a line. Nobody waits for these.
 
     @ivar names: what a line may show.
     """
@@ -167,6 +168,8 @@ class AccessLog:
         if self._call is None:
             self._call = self._clock.callLater(FLUSH_DELAY, self.flush)
         self._lines.append(self.line(request))
+        if len(self._lines) >= MOST_WAITING:
+            self.flush()
 
     def line(self, request: Any) -> str:
         """
@@ -191,8 +194,9 @@ class AccessLog:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-        if lines:
-            _log.info("{lines}", lines="\n".join(lines), log_system="-")
+        # An entry each: Twisted would indent what follows in one of several lines.
+        for line in lines:
+            _log.info("{line}", line=line, log_system="-")
 
 
 @lru_cache(CACHED)

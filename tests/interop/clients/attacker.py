@@ -70,8 +70,9 @@ def login(page: Page, url: str, token: str) -> None:
     """Log in as a user of the daemon, and get a cookie."""
     page.goto(url)
     page.fill("input[name=token]", token)
-    page.click("text=Log in")
-    print("logged in:", page.title(), page.locator("form").count())  # noqa: T201
+    page.click("button >> text=Log in")
+    page.wait_for_selector("button >> text=Log out")
+    print("logged in:", page.title())  # noqa: T201
 
 
 def attack(page: Page, way: str, url: str, elsewhere: str) -> str:
@@ -113,11 +114,12 @@ with sync_playwright() as playwright:
         way, _, path = each.partition("=")
         print(each, attack(page, way, url + path, elsewhere))  # noqa: T201
     page.goto(url)
+    page.click("summary >> text=greet")
     page.click("button >> text=Run")
-    frame = page.frame("output")
-    assert frame is not None
-    frame.wait_for_selector("text=hello")
+    page.wait_for_url("**/runs/*")
+    page.wait_for_selector("text=hello")
     print("own page: ran")  # noqa: T201
-    page.click("text=Log out")
-    print("logged out:", page.locator("input[name=token]").count())  # noqa: T201
+    page.click("button >> text=Log out")
+    page.wait_for_selector("input[name=token]")
+    print("logged out")  # noqa: T201
     browser.close()

@@ -15,6 +15,7 @@ from shellstream.web.server.access_log import (
     FIELDS,
     FLUSH_DELAY,
     MAX_FIELD,
+    MOST_WAITING,
     WORDS,
     LoggedNames,
     masked,
@@ -202,8 +203,8 @@ class LineTests(WebTestCase):
             self.assertRegex(line, rf"\A{LINE}\Z")
             self.assertTrue(line.isascii() and line[:-1].isprintable(), line)
 
-    def test_together(self) -> None:
-        """Lines of a moment are one entry of the log, and none is lost at the end."""
+    def test_late(self) -> None:
+        """Lines are written some time after, each alone; none is lost at the end."""
         self.serve(self.config)
         self.site.startFactory()
         with capturedLogs() as logged:
@@ -211,16 +212,25 @@ class LineTests(WebTestCase):
                 self.ask("GET", "/commands")
             self.assertEqual(logged, [])
             self.clock.advance(FLUSH_DELAY)
-            self.assertEqual(self.written(logged), [3])
+            self.assert_lines(logged, 3)
             self.ask("GET", "/commands")
             self.site.stopFactory()
-            self.assertEqual(self.written(logged), [3, 1])
+            self.assert_lines(logged, 4)
         self.connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def written(self, logged: Sequence[LogEvent]) -> list[int]:
-        """How many lines each entry has."""
-        texts = [formatEvent(each) for each in logged]
-        for text in texts:
-            self.assertRegex(f"{text}\n", rf"\A(?:{LINE})+\Z")
-        return [text.count("\n") + 1 for text in texts]
+    def test_many(self) -> None:
+        """No more than some lines wait."""
+        self.serve(self.config)
+        self.site.startFactory()
+        with capturedLogs() as logged:
+            for _ in range(MOST_WAITING + 1):
+                self.ask("GET", "/commands")
+            self.assert_lines(logged, MOST_WAITING)
+        self.site.stopFactory()
+
+    def assert_lines(self, logged: Sequence[LogEvent], count: int) -> None:
+        """Check that so many lines are written, an entry each."""
+        self.assertEqual(len(logged), count)
+        for each in logged:
+            self.assertRegex(f"{formatEvent(each)}\n", rf"\A{LINE}\Z")
