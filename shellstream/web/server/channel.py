@@ -27,7 +27,9 @@ BODY      after a head that announces one,    with the last byte of the body
 NEXT      when an answer is whole,            with the first byte of another request
           with C{idle_timeout}
 CLOSE     when nothing more will be read,     when the transport has sent everything and
-          with C{stall_timeout}               has closed
+          with C{stall_timeout}; also before  has closed, or goes on
+          a request that was sent ahead, if
+          the answer before is not taken
 ========  ==================================  ==========================================
 
 When the time is up:
@@ -300,20 +302,28 @@ class Channel(HTTPChannel):
         data, self._dataBuffer = b"".join(self._dataBuffer), []
         self.paused = bool(data or self._buffer)
         self.setLineMode(data)
+        if self._waitingForTransport or len(self._buffer) > MAX_AHEAD:
+            self._networkProducer.pauseProducing()
         if self.paused:
-            if len(self._buffer) > MAX_AHEAD:
-                self._networkProducer.pauseProducing()
             self._next_request = self.callLater(0, self._begin_next_request)
 
     def _begin_next_request(self) -> None:
+        if self._waitingForTransport:
+            # Answers that the client does not take would fill the memory.
+            self._start_wait(_Wait.CLOSE, self.site.limits.stall_timeout)
+            return
+        if self._wait is _Wait.CLOSE:
+            self._start_wait(_Wait.NEXT, self.site.limits.idle_timeout)
         self.paused = False
-        if not self._waitingForTransport:
-            self._networkProducer.resumeProducing()
+        self._networkProducer.resumeProducing()
         if self._linger is None:
             self._receive(b"")
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
+        call = self._next_request
+        if self.paused and (call is None or not call.active()):
+            self._next_request = self.callLater(0, self._begin_next_request)
         if self._handlingRequest:
             # It was paused before; what is sent ahead is bounded otherwise.
             self._networkProducer.resumeProducing()

@@ -1,5 +1,7 @@
 """Tests for L{shellstream.web.server.channel}: how long a client may take."""
 
+from collections.abc import Iterable
+
 from attrs import evolve
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
@@ -7,7 +9,7 @@ from zope.interface import alsoProvides
 from shellstream.config.http_limits import HttpLimits
 from shellstream.config.loader import Config
 from tests.support.fakes import ECHO, HEAR, SAY
-from tests.support.http import Connection, WebTestCase, parsed
+from tests.support.http import PEER, Connection, WebTestCase, Wire, parsed
 
 #: Each another, so that none can be taken for another.
 BOUNDS = HttpLimits(
@@ -196,6 +198,67 @@ class BodyTests(WaitTestCase):
         self.assertFalse(connection.wire.disconnecting)
         self.started.child.take(3)
         self.assertEqual(parsed(connection.wire.value()).status, 204)
+
+
+class FullWire(Wire):
+    """A connection whose client takes nothing: each write pauses what writes."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        assert self.producer is not None
+        self.producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+
+class NotTakenTests(WaitTestCase):
+    """A client that does not take its answers gets no more of them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wire = self.connection.wire = FullWire()
+        self.connection.channel.connectionLost()
+        self.connection.channel = self.site.buildProtocol(PEER)
+        self.connection.channel.makeConnection(self.wire)
+
+    def answers(self) -> int:
+        return bytes(self.wire.value()).count(b"HTTP/1.1 200 OK")
+
+    def take(self) -> None:
+        """Let the client take what is there."""
+        self.connection.channel.resumeProducing()
+        self.clock.advance(0)
+
+    def test_sent_ahead(self) -> None:
+        """Requests that were sent ahead wait until the answer before is taken."""
+        self.connection.send(3 * GET)
+        self.clock.advance(0)
+        for count in (1, 2):
+            self.clock.advance(BOUNDS.stall_timeout - 1)
+            self.assertEqual(self.answers(), count)
+            self.assert_open()
+            self.take()
+        self.assertEqual(self.answers(), 3)
+        self.clock.advance(BOUNDS.idle_timeout)
+        self.assert_closed()
+        self.assert_nothing_left()
+
+    def test_not_read(self) -> None:
+        """Behind an answer that is not taken nothing is read."""
+        self.connection.send(GET)
+        self.assertEqual(self.wire.producerState, "paused")
+        self.take()
+        self.assertEqual(self.wire.producerState, "producing")
+
+    def test_reset(self) -> None:
+        """In the end the connection is reset, with all that was sent ahead."""
+        self.connection.send(3 * GET)
+        self.clock.advance(0)
+        self.clock.advance(BOUNDS.stall_timeout)
+        self.assertTrue(self.wire.disconnected)
+        self.assertEqual(self.answers(), 1)
+        self.assert_nothing_left()
 
 
 class AnsweringTests(WaitTestCase):
