@@ -72,16 +72,16 @@ def believed(sector: bytes, boot: bytes) -> int:
         return 0
     if not head.signature.head:  # of version 1
         return len(sector)
-    told, end = False, 0
+    refuted, end = False, 0
     for sequence, size, found in sums(sector):
         covered = sector[SECTOR_HEAD : SECTOR_HEAD + size]
         # Of a file that was cut short a sum tells nothing.
         if sequence == head.sequence and size and len(covered) == size:
-            told = True
             if crc32(covered) == found:
                 end = max(end, SECTOR_HEAD + size)
-    unrefuted = boot_of(sector) == boot and (end or not told)
-    return len(sector) if unrefuted else end
+            else:
+                refuted = True
+    return end if refuted or boot_of(sector) != boot else len(sector)
 
 
 def end_of(

@@ -213,3 +213,18 @@ class PowerLossTests(SynchronousTestCase):
         found = RingFile.open(self.path, NEXT_BOOT)
         self.addCleanup(found.close)
         self.assertEqual(b"".join(found_in(found).values()), data)
+
+    def test_later_sum(self) -> None:
+        """What a later sum refutes is not believed since an earlier one is right."""
+        file = RingFile(self.path, 1 << 20, boot=BOOT)
+        self.addCleanup(file.close)
+        for at in (0, 2 * WHOLE):
+            file.append(Chunk(at, Stream.STDOUT, 0, sparse(at, 2 * WHOLE)))
+            file.prepare_sync()()
+        whole = self.path.read_bytes()
+        for at in (3 * WHOLE, 3 * WHOLE + 1):
+            self.path.write_bytes(whole[:at] + b"x" + whole[at + 1 :])
+            for boot in (BOOT, NEXT_BOOT):
+                found = RingFile.open(self.path, boot)
+                self.addCleanup(found.close)
+                self.assertEqual((found.start, found.end), (0, 2 * WHOLE))
