@@ -228,7 +228,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         steps: tuple[Callable[[], Any], ...] = (
             self.registry.supervisor.stop,
-            lambda: self._history.logs.sync_dirty(),
+            lambda: self._history.logs.sync_last(),
             self._audit_log.close,
             self._store.close,
             lambda: deferLater(self._reactor, self.FLUSH),

@@ -75,6 +75,9 @@ class Logs(Protocol):
         the disk each second. Never fails.
         """
 
+    def sync_last(self) -> Deferred[None]:
+        """The same before the daemon stops: behind a call that is under way."""
+
     def retire(self, run_id: str) -> None:
         """A run has ended, and its log with it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -53,7 +53,7 @@ class FileLogs:
     #: The files of L{sync_dirty}, and the end of each when it was last called.
     _periodic: dict[str, RingFile] = field(factory=dict, init=False)
     _ends: dict[str, int] = field(factory=dict, init=False)
-    _syncing: bool = field(default=False, init=False)
+    _syncing: DeferredLock = field(factory=DeferredLock, init=False)
 
     def room(self, wanted: int) -> int:
         return max(0, wanted - self._active_size)
@@ -127,8 +127,14 @@ class FileLogs:
 
         No chunk waits for this, and no other thread: a slow disk makes it late.
         """
-        if self._syncing:
+        if self._syncing.locked:
             return succeed(None)
+        return self._syncing.run(self._sync_dirty)
+
+    def sync_last(self) -> Deferred[None]:
+        return self._syncing.run(self._sync_dirty)
+
+    def _sync_dirty(self) -> Deferred[None]:
         jobs: dict[str, Callable[[], None]] = {}
         for run_id, file in tuple(self._periodic.items()):
             last, self._ends[run_id] = self._ends.get(run_id, 0), file.end
@@ -141,21 +147,16 @@ class FileLogs:
                 jobs[run_id] = file.prepare_sync()
         if not jobs:
             return succeed(None)
-        self._syncing = True
-        done = self._in_thread(partial(_sync_each, jobs)).addBoth(self._synced)
+        done = self._in_thread(partial(_sync_each, jobs)).addCallback(self._synced)
         return done.addErrback(_failed, "output is not on the disk")
 
-    def _synced(self, errors: dict[str, Failure] | Failure) -> Failure | None:
-        self._syncing = False
-        if isinstance(errors, Failure):
-            return errors
+    def _synced(self, errors: dict[str, Failure]) -> None:
         for run_id, failure in errors.items():
             # Once for each run: a broken disk would repeat it every second.
             self._forget(run_id)
             deleted = failure.check(FileNotFoundError) and run_id not in self._active
             if not deleted:
                 _failed(failure, f"the output of run {run_id} is not on the disk")
-        return None
 
     def _forget(self, run_id: str) -> None:
         del self._periodic[run_id], self._ends[run_id]
@@ -275,6 +276,9 @@ class MemoryLogs:
         return succeed(None)
 
     def sync_dirty(self) -> Deferred[None]:
+        return succeed(None)
+
+    def sync_last(self) -> Deferred[None]:
         return succeed(None)
 
     def retire(self, run_id: str) -> None:

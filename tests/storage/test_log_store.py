@@ -74,6 +74,19 @@ class SyncDirtyTests(SynchronousTestCase):
         self.work()
         self.assertEqual(self.durable("r"), 2 * len(CHUNK))
 
+    def test_last(self) -> None:
+        """A daemon that stops syncs what was written while the disk was busy."""
+        log = self.logs.create("r", LIMITS)
+        log.append(Stream.STDOUT, 1, CHUNK)
+        self.logs.sync_dirty()
+        log.append(Stream.STDOUT, 1, CHUNK)
+        done = self.logs.sync_last()
+        self.assertNoResult(done)
+        self.work()
+        self.work()
+        self.successResultOf(done)
+        self.assertEqual(self.durable("r"), 2 * len(CHUNK))
+
     def test_nothing_new(self) -> None:
         """Output that is on the disk already is left alone, and so are silent runs."""
         log = self.logs.create("r", LIMITS)
