@@ -72,8 +72,10 @@ class FileLogs:
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = self._dir.log_path(run_id)
-        file = self._active[run_id] = RingFile(path, limits.retain, self._may_grow)
-        if limits.sync is Sync.SECOND:
+        flushes = limits.sync is not Sync.NEVER
+        file = RingFile(path, limits.retain, self._may_grow, flushes)
+        self._active[run_id] = file
+        if limits.sync in (Sync.SECOND, Sync.NEVER):
             self._periodic[run_id] = file
         publish_later = limits.sync is Sync.ALWAYS
         return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
@@ -122,8 +124,9 @@ class FileLogs:
 
     def sync_dirty(self) -> Deferred[None]:
         """
-        Bring all output of runs with C{sync = "second"} to the disk that is not there.
-        Never fails. While one call is under way, others do nothing.
+        Bring all output of runs with C{sync = "second"} to the disk that is not there,
+        and write the sums of those with C{sync = "never"} that have ended: or an
+        orderly restart of the machine would cost their output. Never fails. While one call is under way, others do nothing.
 
         No chunk waits for this, and no other thread: a slow disk makes it late.
         """
@@ -143,7 +146,7 @@ class FileLogs:
                 if not active:
                     self._forget(run_id)
             # What is overwritten within a second is not worth a write to the disk.
-            elif file.end - last < file.retain or not active:
+            elif not active or (file.flushes and file.end - last < file.retain):
                 jobs[run_id] = file.prepare_sync()
         if not jobs:
             return succeed(None)

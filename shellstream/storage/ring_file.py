@@ -63,12 +63,15 @@ class RingFile:
     @ivar request_growth: whether the file may become so many bytes larger than
         C{stored}. A run's first two sectors are never asked for, and nothing twice.
     @ivar boot: see L{boot_id}.
-    @ivar synced: the offset up to which it survives a loss of power.
+    @ivar flushes: whether a sync waits for the disk. If not, it only writes the sums,
+        so that the output is believed after another boot if the disk has it.
+    @ivar synced: the offset up to which it was synced.
     """
 
     path: str | Path
     retain: int
     request_growth: Callable[[int], bool] = field(default=lambda _: True, repr=False)
+    flushes: bool = True
     boot: bytes = field(factory=boot_id, repr=False)
     synced: int = field(default=0, init=False)
     _ring: Ring = field(init=False, repr=False)
@@ -244,10 +247,11 @@ class RingFile:
                     covered = os.pread(fd, size - SECTOR_HEAD, begin)
                     made, place = sum_of(sequence, covered, self._syncs)
                     os.pwrite(fd, made, position + place)
-                os.fdatasync(fd)
+                if self.flushes:
+                    os.fdatasync(fd)
             finally:
                 os.close(fd)
-            if not self._syncs:
+            if self.flushes and not self._syncs:
                 sync_folder(os.path.dirname(self.path))
             self._syncs += 1
             self._synced_sector, self.synced = newest, end

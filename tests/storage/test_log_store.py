@@ -117,6 +117,17 @@ class SyncDirtyTests(SynchronousTestCase):
         self.successResultOf(self.logs.sync_dirty())
         self.assertEqual(self.waiting, [])
 
+    def test_never(self) -> None:
+        """An output that is never synced has its sums once its run has ended."""
+        log = self.logs.create("r", evolve(LIMITS, sync=Sync.NEVER))
+        log.append(Stream.STDOUT, 1, CHUNK)
+        self.successResultOf(self.logs.sync_dirty())
+        log.close()
+        self.logs.retire("r")
+        self.logs.sync_dirty()
+        self.work()
+        self.assertEqual(self.durable("r"), len(CHUNK))
+
     def test_faster_than_that(self) -> None:
         """Output that is overwritten within a second is not written to the disk."""
         log = self.logs.create("r", LIMITS)
