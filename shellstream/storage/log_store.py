@@ -73,7 +73,7 @@ class FileLogs:
     def create(self, run_id: str, limits: Limits) -> OutputLog:
         path = self._dir.log_path(run_id)
         flushes = limits.sync is not Sync.NEVER
-        file = RingFile(path, limits.retain, self._may_grow, flushes)
+        file = RingFile(path, limits.retain, self._may_grow, flushes, run_id)
         self._active[run_id] = file
         if limits.sync in (Sync.SECOND, Sync.NEVER):
             self._periodic[run_id] = file
@@ -83,7 +83,7 @@ class FileLogs:
     def open_ended(self, record: RunRecord) -> OutputLog:
         file: RingFile | None = None
         try:
-            file = RingFile.open(self._dir.log_path(record.id))
+            file = RingFile.open(self._dir.log_path(record.id), run=record.id)
         except FileNotFoundError:
             if record.stored:
                 _log.error("the output of run {id} is gone", id=record.id)
@@ -126,7 +126,8 @@ class FileLogs:
         """
         Bring all output of runs with C{sync = "second"} to the disk that is not there,
         and write the sums of those with C{sync = "never"} that have ended: or an
-        orderly restart of the machine would cost their output. Never fails. While one call is under way, others do nothing.
+        orderly restart of the machine would cost their output. Never fails. While one
+        call is under way, others do nothing.
 
         No chunk waits for this, and no other thread: a slow disk makes it late.
         """

@@ -62,6 +62,7 @@ class RingFile:
         not grow, or if it grew to four times as much because the writes are tiny.
     @ivar request_growth: whether the file may become so many bytes larger than
         C{stored}. A run's first two sectors are never asked for, and nothing twice.
+    @ivar run: the id of the run; a file that names another one is not read.
     @ivar boot: see L{boot_id}.
     @ivar flushes: whether a sync waits for the disk. If not, it only writes the sums,
         so that the output is believed after another boot if the disk has it.
@@ -72,6 +73,7 @@ class RingFile:
     retain: int
     request_growth: Callable[[int], bool] = field(default=lambda _: True, repr=False)
     flushes: bool = True
+    run: str = ""
     boot: bytes = field(factory=boot_id, repr=False)
     synced: int = field(default=0, init=False)
     _ring: Ring = field(init=False, repr=False)
@@ -91,7 +93,9 @@ class RingFile:
         self._ring = Ring(signature, self.retain, self.request_growth)
 
     @classmethod
-    def open(cls, path: str | Path, boot: bytes | None = None) -> "RingFile":
+    def open(
+        cls, path: str | Path, boot: bytes | None = None, run: str = ""
+    ) -> "RingFile":
         """
         Open a file that another process left, which may have been killed; only to read.
 
@@ -106,7 +110,7 @@ class RingFile:
         with ExitStack() as unless_used:
             unless_used.callback(os.close, fd)
             size = os.fstat(fd).st_size
-            ring = recover(partial(os.pread, fd), size, boot)
+            ring = recover(partial(os.pread, fd), size, boot, run)
             unless_used.pop_all()
         found = cls(path, ring.retain, boot=boot)
         found._ring, found._fd, found._believed = ring, fd, {}
@@ -321,7 +325,7 @@ class RingFile:
         buffers: list[bytes | memoryview] = []
         for extent in stretch:
             if extent.head:
-                buffers.append(sector_head(signature, extent, self.boot))
+                buffers.append(sector_head(signature, extent, self.boot, self.run))
             at = extent.offset - chunk.offset
             buffers += encode(signature, extent.sequence, chunk, at, at + extent.size)
         begin, stop = stretch[0].position, stretch[-1].stop

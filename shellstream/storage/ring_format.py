@@ -92,6 +92,7 @@ What keeps old or foreign bytes from being taken for records:
  - Of an earlier record in the same sector: it has another sequence number.
  - Of another file, or output that looks like a record, by chance or by intent: the
    signature has a random salt.
+ - Of another run's file in the place of this one: each head has a number of its run.
  - Of damage: checks and sums.
 
 Version 1
@@ -119,8 +120,9 @@ _CHECK = Struct("<I")
 #: What a record takes beside its payload, in bytes.
 FRAME = _FIELDS.size + _CHECK.size
 
-#: The head of a sector: a record whose code is 0 and whose payload is the id of a boot,
-#: and two sums: sequence, number of covered bytes, their CRC-32.
+#: The head of a sector: a record whose code is 0, whose time is the number of its run
+#: (L{number_of}), and whose payload is the id of a boot, and two sums: sequence, number
+#: of covered bytes, their CRC-32.
 BOOT_ID = 16
 _SUM = Struct("<HII")
 _SUMS = FRAME + BOOT_ID
@@ -188,7 +190,7 @@ class Header(NamedTuple):
     @ivar code: of the stream; 0 in the head of a sector.
     @ivar length: of the payload, in bytes.
     @ivar offset: of the payload in the output.
-    @ivar time: see L{Chunk}.
+    @ivar time: see L{Chunk}; in the head of a sector, see L{number_of}.
     """
 
     magic: bytes
@@ -299,10 +301,22 @@ def encode(
     return fields, checked if whole else memoryview(data)[begin:end], check
 
 
-def sector_head(signature: FileSignature, extent: Extent, boot: bytes) -> bytes:
+def number_of(run: str) -> int:
+    """
+    What tells the files of different runs apart; 0 if the run is not named. It only has
+    to find a file in the place of another.
+    """
+    return crc32(run.encode())
+
+
+def sector_head(
+    signature: FileSignature, extent: Extent, boot: bytes, run: str = ""
+) -> bytes:
     """The head of the sector that begins with this record."""
     sequence = extent.sequence % SEQUENCES
-    fields = _FIELDS.pack(*signature, sequence, 0, BOOT_ID, extent.offset, 0)
+    fields = _FIELDS.pack(
+        *signature, sequence, 0, BOOT_ID, extent.offset, number_of(run)
+    )
     boot = boot.ljust(BOOT_ID, b"\0")
     head = fields + boot + _check(fields, boot, 0, BOOT_ID)
     return head.ljust(SECTOR_HEAD, b"\0")

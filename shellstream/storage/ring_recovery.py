@@ -17,6 +17,7 @@ from .ring_format import (
     FileSignature,
     Header,
     boot_of,
+    number_of,
     scan,
     sums,
 )
@@ -25,14 +26,15 @@ from .ring_format import (
 Read = Callable[[int, int], bytes]
 
 
-def recover(read: Read, size: int, boot: bytes) -> Ring:
+def recover(read: Read, size: int, boot: bytes, run: str = "") -> Ring:
     """
     The ring of a file.
 
     @param read: reads from the file.
     @param size: of the file, in bytes.
     @param boot: see L{believed}.
-    @raise LogDamaged: if no record in it is intact.
+    @param run: the id of the run whose file it is; empty if any will do.
+    @raise LogDamaged: if no record in it is intact, or it is the file of another run.
     """
     if not size:  # its writer was killed before it wrote anything
         return Ring.from_sectors(FileSignature.of(0, 0), [], 0, 0, 0)
@@ -42,6 +44,8 @@ def recover(read: Read, size: int, boot: bytes) -> Ring:
     for slot in range(slots):
         head = Header.at(read(SECTOR_HEAD, slot * signature.sector))
         if head is not None and head.signature == signature:
+            if signature.head and run and head.time not in (0, number_of(run)):
+                raise LogDamaged("this is the output of another run")
             heads.append((head, slot))
     heads.sort(key=lambda each: each[0].offset, reverse=True)
     for index, (head, slot) in enumerate(heads):

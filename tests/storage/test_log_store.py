@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.events import Stream
 from shellstream.model.limits import Limits, Sync
+from shellstream.output.log import LogDamaged
 from shellstream.storage.log_store import FileLogs
 from shellstream.storage.ring_file import RingFile
 from shellstream.storage.ring_format import WHOLE
@@ -138,6 +139,16 @@ class SyncDirtyTests(SynchronousTestCase):
         self.logs.sync_dirty()
         self.work()
         self.assertEqual(self.durable("r"), 2_000_000)
+
+    def test_exchanged(self) -> None:
+        """The output of another run is not taken for that of a run."""
+        for run_id in ("r", "other"):
+            log = self.logs.create(run_id, LIMITS)
+            log.append(Stream.STDOUT, 1, CHUNK)
+            log.close()
+        RingFile.open(self.path("r"), run="r").close()
+        os.rename(self.path("other"), self.path("r"))
+        self.assertRaises(LogDamaged, RingFile.open, self.path("r"), run="r")
 
     def test_deleted(self) -> None:
         """An output that was deleted before it was synced is no error."""
