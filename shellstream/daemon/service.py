@@ -381,7 +381,10 @@ class Daemon(Service):
 
     async def _find_unrecorded(self, left: LeftProcesses, state_dir: StateDir) -> None:
         ours = [run_id for run_id in left.runs() if state_dir.never_recorded(run_id)]
-        known = await self._store.transact(lambda database: database.known(ours))
+        # A program may outlive a run that was forgotten since.
+        known = await self._store.transact(
+            lambda database: database.known(ours) | database.removed()
+        )
         count = left.find_unrecorded({*ours} - known)
         if count:
             _log.warn(

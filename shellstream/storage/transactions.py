@@ -104,18 +104,20 @@ class Transactions:
         elif self._files:
             _require(*self._files[0])
         self._usage.forget_changes()
-        done = False
+        done, before = False, self._connection.total_changes
         self._do("BEGIN IMMEDIATE")
         try:
             yield
             self._do("COMMIT")
             done = True
         finally:
-            if not done:
+            if done:
+                # SQLite counts what is undone as well.
+                self.changes += self._connection.total_changes - before
+            else:
                 self._usage.undo(0)
                 if self.in_transaction:
                     self._do("ROLLBACK")
-            self.changes = self._connection.total_changes
             if self.secrets.changed:
                 self._settle_secrets()
 

@@ -313,3 +313,20 @@ class UnrecordedTests(StateTestCase):
         await self.stop(daemon)
         self.assertEqual(os.listdir(self.state / "output"), [])
         self.assertNotIn("aside", os.listdir(self.state))
+
+    async def test_forgotten(self) -> None:
+        """A program that outlives its run is spared, though the run is forgotten."""
+        script = "setsid sleep 1000 > /dev/null 2>&1 & echo $!"
+        config = f"[commands.leave]\nshell = '{script}'\n"
+        daemon = await self.start(config)
+        run = await ask(daemon.port, post("/stream/leave"))
+        pid = int(run.body)
+        self.addCleanup(os.kill, pid, SIGKILL)
+        delete = get(f"/runs/{run.run}").replace("GET", "DELETE", 1)
+        self.assertIn("204", (await ask(daemon.port, delete)).head)
+        os.kill(daemon.pid, SIGKILL)
+        await daemon.program.ended()
+        daemon = await self.start(config)
+        await self.stop(daemon)
+        self.assertNotIn(b"had begun", daemon.program.out + daemon.program.err)
+        os.kill(pid, 0)

@@ -431,6 +431,11 @@ class FailingTests(StoreTestCase):
         self.thread.work()
         self.assertEqual(self.successResultOf(known), set())
         self.assertFalse(self.store.exceeds(0, 0))
+        # It has read, but the disk has taken nothing since.
+        self.assertTrue(self.store.failing)
+        self.add(RUN)
+        self.thread.work()
+        self.assertFalse(self.store.failing)
 
     def test_begin(self) -> None:
         """No transaction can begin on a disk that is read-only."""
