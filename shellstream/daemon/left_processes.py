@@ -1,9 +1,10 @@
 """What the last daemon left running, if it was killed."""
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -51,12 +52,19 @@ class LeftProcesses:
                 self._unrecorded[run_id] = found
         return len(self._unrecorded)
 
-    def end(self, gone: Callable[[str], object]) -> None:
-        """End them, and call C{gone} with the id of each run when nothing is left."""
+    def end(self, gone: Callable[[str], object]) -> Deferred[Any]:
+        """
+        End them, and call C{gone} with the id of each lost run when nothing is left.
+        Fires when nothing is left of those that were never recorded.
+        """
         for run_id, sessions in self._sessions.items():
             self._begin_to_end(run_id, sessions, gone)
-        for run_id, sessions in self._unrecorded.items():
-            self._begin_to_end(run_id, sessions, lambda _: None)
+        return DeferredList(
+            [
+                self._begin_to_end(run_id, sessions, lambda _: None)
+                for run_id, sessions in self._unrecorded.items()
+            ]
+        )
 
     def _look(self) -> ProcessTable:
         if self._table is None:
@@ -67,11 +75,12 @@ class LeftProcesses:
 
     def _begin_to_end(
         self, run_id: str, sessions: list[RunProcesses], gone: Callable[[str], object]
-    ) -> None:
+    ) -> Deferred[None]:
         ending = Deferred.fromCoroutine(self._end(run_id, sessions, gone))
         ending.addErrback(
             lambda failure: _log.failure("while ending what is left", failure)
         )
+        return ending
 
     async def _end(
         self, run_id: str, sessions: list[RunProcesses], gone: Callable[[str], object]

@@ -374,8 +374,10 @@ class Daemon(Service):
             _log.warn("{count} runs were lost with the last daemon", count=len(lost))
         if self._state_dir is not None and self._state_dir.killed:
             in_background(self._find_unrecorded(left, self._state_dir))
-        left.end(self.registry.processes_gone)
+        ended = left.end(self.registry.processes_gone)
         if self._state_dir is not None:
+            unrecorded_gone = self._state_dir.unrecorded_gone
+            ended.addCallback(lambda _: unrecorded_gone())
             sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
             sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
 

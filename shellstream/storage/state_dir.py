@@ -106,6 +106,8 @@ class StateDir:
     pepper: bytes = field(init=False, repr=False)
     #: When the last daemon recorded something last, if it was killed after that.
     _last_change: int | None = field(default=None, init=False)
+    #: Whether L{close} unlocks the folder, or leaves it as a killed daemon does.
+    _unlocks: bool = field(default=True, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.outputs = str(self.path / "output")
@@ -127,11 +129,11 @@ class StateDir:
                 make_folder(path)
                 check_folder(path, os.geteuid())
                 check_content(path, os.geteuid())
-                lock, killed = _take(path / "lock")
+                lock, last_change = _take(path / "lock")
                 on_error.callback(os.close, lock)
                 self = cls(path, lock, clock)
-                if killed:
-                    self._last_change = _last_change(path)
+                self._last_change = last_change
+                self._unlocks = last_change is None
                 self.notices += self.aside.notices()
                 self._open_database()
                 on_error.callback(self.database.close)
@@ -173,13 +175,25 @@ class StateDir:
             return False
         return time > self._last_change - LATEST_RECORD
 
+    def unrecorded_gone(self) -> None:
+        """
+        Nothing lives of the runs that were L{never_recorded}. Until then the next
+        daemon has to look for them as this one did, however this one ends.
+        """
+        self._unlocks = True
+        with suppress(OSError):
+            _write_lock(self._lock, None)
+
     def close(self) -> None:
         """Unlock the folder. Close the database before."""
         # On a disk that takes nothing the lock stays as a killed daemon leaves it: the
         # next one then looks for runs that were not recorded, which is harmless.
         with suppress(OSError):
-            os.ftruncate(self._lock, 0)
-        os.close(self._lock)
+            if self._unlocks:
+                os.ftruncate(self._lock, 0)
+        # What is ended meanwhile must not write to a file that gets this number next.
+        lock, self._lock = self._lock, -1
+        os.close(lock)
 
     def log_path(self, run_id: str) -> str:
         """Where the output of a run is. Not a C{Path}: that takes 20 calls to make."""
@@ -320,10 +334,11 @@ class StateDir:
                     self.aside.take_output(Path(f"{self.outputs}/{run_id}{suffix}"))
 
 
-def _take(path: Path) -> tuple[int, bool]:
+def _take(path: Path) -> tuple[int, int | None]:
     """
     Lock a file while the descriptor is open, and write our process id into it. Returns
-    the descriptor, and whether the id of a process was there that did not unlock it.
+    the descriptor; and, if the id of a process was there that did not unlock it, when
+    that one recorded something last.
     """
     lock = os.open(path, _OPEN, 0o600)
     with ExitStack() as on_error:
@@ -331,7 +346,7 @@ def _take(path: Path) -> tuple[int, bool]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(lock, 20).strip().decode("ascii", "replace")
+            pid = os.read(lock, 20).partition(b"\n")[0].decode("ascii", "replace")
             holder = f" (process {pid})" if pid.isdecimal() else ""
             raise StateDirBusy(path.parent, holder) from None
         # It may be another name of any file, made while others could write here.
@@ -339,12 +354,27 @@ def _take(path: Path) -> tuple[int, bool]:
         if left.strip(b"0123456789\n"):
             why = "it is not a lock of shellstream; look at it, and remove it"
             raise StateDirUnusable(path, why)
-        # The lock itself ends with the process: for the message of one that comes now,
-        # and for the one that comes next.
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+        _, *since = left.split() or [b""]
+        last_change: int | None = None
+        if since:  # that one had not ended what another had left
+            last_change = int(since[0])
+        elif left:
+            last_change = _last_change(path.parent)
+        _write_lock(lock, last_change)
         on_error.pop_all()
-    return lock, bool(left)
+    return lock, last_change
+
+
+def _write_lock(lock: int, last_change: int | None) -> None:
+    """
+    The lock itself ends with the process: for the message of one that comes now, and
+    for the one that comes next.
+
+    @param last_change: since when runs may not be recorded whose processes live.
+    """
+    numbers = [os.getpid()] if last_change is None else [os.getpid(), last_change]
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"".join(b"%d\n" % number for number in numbers), 0)
 
 
 def _last_change(folder: Path) -> int:

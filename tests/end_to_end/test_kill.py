@@ -6,7 +6,8 @@ import sqlite3
 from itertools import count
 from pathlib import Path
 from random import Random
-from signal import SIGKILL
+from signal import SIGINT, SIGKILL
+from time import time
 
 from attrs import define, field
 from twisted.internet import reactor
@@ -290,7 +291,22 @@ class UnrecordedTests(StateTestCase):
     async def test_ended(self) -> None:
         """Its process is ended, its output removed; nobody ever hears of it."""
         line = Lifeline(self)
-        script = f"exec 3> '{line.path}'; echo; echo x >&3; exec sleep 1000"
+        config = await self.leave(line)
+        daemon = await self.start(config)
+        await daemon.program.seen(b"1 runs had begun")
+        await line.cut()
+        listed = await fetch(daemon.port, "/runs")
+        self.assertEqual(json.loads(listed.body)["runs"], [])
+        await self.stop(daemon)
+        self.assertEqual(os.listdir(self.state / "output"), [])
+        self.assertNotIn("aside", os.listdir(self.state))
+
+    async def leave(self, line: Lifeline, first: str = "") -> str:
+        """
+        Leave a process behind that a daemon could not record. Returns the
+        configuration.
+        """
+        script = f"{first}exec 3> '{line.path}'; echo; echo x >&3; exec sleep 1000"
         config = f'[commands.line]\nshell = "{script}"\n'
         daemon = await self.start(config)
         # Another program's transaction: the daemon waits for a second.
@@ -305,14 +321,29 @@ class UnrecordedTests(StateTestCase):
         await daemon.program.ended()
         other.rollback()
         self.assertEqual(asked.head, "")
+        return config
+
+    async def test_killed_again(self) -> None:
+        """
+        If the next daemon is killed before it has ended the process, the one after it
+        does that, however late.
+        """
+        line = Lifeline(self)
+        config = await self.leave(line, "trap '' TERM; ")
+        for signal in SIGKILL, SIGINT:
+            daemon = await self.start(config)
+            self.assertIn(b"1 runs had begun", daemon.program.out)
+            daemon.program.signal(signal.name[3:])
+            await daemon.program.ended()
+            # As if it had lived for an hour.
+            os.utime(self.state / "runs.db", (time() + 3600,) * 2)
         daemon = await self.start(config)
-        await daemon.program.seen(b"1 runs had begun")
+        self.assertIn(b"1 runs had begun", daemon.program.out)
         await line.cut()
-        listed = await fetch(daemon.port, "/runs")
-        self.assertEqual(json.loads(listed.body)["runs"], [])
         await self.stop(daemon)
-        self.assertEqual(os.listdir(self.state / "output"), [])
-        self.assertNotIn("aside", os.listdir(self.state))
+        daemon = await self.start(config)
+        await self.stop(daemon)
+        self.assertNotIn(b"had begun", daemon.program.out)
 
     async def test_forgotten(self) -> None:
         """A program that outlives its run is spared, though the run is forgotten."""

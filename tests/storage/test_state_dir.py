@@ -349,6 +349,15 @@ class StateDirTests(SynchronousTestCase):
         ):
             self.assertIs(state.never_recorded(run_id), never, run_id)
         self.close(state)
+        # It has not ended what it found: the next one looks again, however late.
+        later = (now + 60_000_000) * 1000
+        os.utime(self.path / "runs.db", ns=(later, later))
+        state = self.open()
+        self.assertTrue(state.never_recorded(ours))
+        error = self.assertRaises(StateDirBusy, self.open)
+        self.assertIn(f"(process {os.getpid()})", str(error))
+        state.unrecorded_gone()
+        self.close(state)
         self.assertFalse(self.open().never_recorded(ours))
 
     def test_sweep(self) -> None:
