@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from shellstream.model.errors import Busy, CannotRecord, CannotStart, TooManyKeys
 from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
 from shellstream.model.run_record import IdempotencyKey, RunRecord
@@ -104,7 +104,7 @@ class RunSupervisor:
                 self._history.logs.check()
             else:
                 await self._history.add(run.record, key)
-        except CannotRecord:
+        except (CannotRecord, TooManyKeys):
             self.drop(run)
             raise
         except Exception:

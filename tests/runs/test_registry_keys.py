@@ -1,14 +1,17 @@
 """Tests for L{shellstream.runs.registry}: a request that comes again with its key."""
 
+from attrs import evolve
+
 from shellstream.model.errors import (
     Busy,
     CannotRecord,
     CannotStart,
     IdempotencyKeyReused,
     RunForgotten,
+    TooManyKeys,
 )
 from shellstream.model.events import State
-from shellstream.model.run_record import RunQuery
+from shellstream.model.run_record import Retention, RunQuery
 from tests.support.registries import CONFIG, BusyTestCase
 
 
@@ -32,6 +35,16 @@ class KeyTests(BusyTestCase):
         self.failureResultOf(self.ask("say", [], "k"), IdempotencyKeyReused)
         self.assertEqual(len(self.spawn.started), 1)
         self.assertEqual(len(self.registry.active), 1)
+
+    def test_too_many(self) -> None:
+        """A request with a key too many is refused, and leaves no run behind."""
+        self.begin(evolve(CONFIG, keep=Retention(keys=1)))
+        first = self.submit(key="k")
+        self.failureResultOf(self.ask(key="l"), TooManyKeys)
+        self.assertEqual(list(self.registry.active), [first.id])
+        (only,) = self.database.page(RunQuery(9))
+        self.assertEqual(only.id, first.id)
+        self.submit()  # without a key
 
     def test_default(self) -> None:
         """A request that names no command differs from one that names the default."""
