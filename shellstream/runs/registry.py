@@ -59,8 +59,8 @@ class Registry:
     _record_within: float = RECORD_WITHIN
     supervisor: RunSupervisor = field(init=False)
     _reporter: RunReporter = field(init=False)
-    #: The principals' keys for which a request is under way.
-    _keys: set[tuple[str, str]] = field(factory=set, init=False)
+    #: The principals' keys for which a request is under way, and who waits for its end.
+    _keys: dict[tuple[str, str], list[Deferred[None]]] = field(factory=dict, init=False)
     _newest: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -111,9 +111,11 @@ class Registry:
         key = IdempotencyKey.of_request(text, principal, name, *asked, *hidden)
         # One request of a key at a time: a key that is new here stays new until it is
         # added.
-        while (principal, text) in self._keys:
-            await self._history.flush()
-        self._keys.add((principal, text))
+        while (waiting := self._keys.get((principal, text))) is not None:
+            done: Deferred[None] = Deferred()
+            waiting.append(done)
+            await done
+        self._keys[principal, text] = []
         try:
             # First of all: a repeated request must not be refused as busy, or replace
             # the very run that it asks for.
@@ -125,7 +127,8 @@ class Registry:
             except RunUnknown:
                 raise RunForgotten(first) from None
         finally:
-            self._keys.remove((principal, text))
+            for done in self._keys.pop((principal, text)):
+                done.callback(None)
 
     async def _submit(
         self, request: RunRequest, invocation: Invocation, key: IdempotencyKey | None

@@ -1,6 +1,9 @@
 """Tests for L{shellstream.runs.registry}: a request that comes again with its key."""
 
+from typing import Any
+
 from attrs import evolve
+from twisted.internet.defer import Deferred
 
 from shellstream.model.errors import (
     Busy,
@@ -12,6 +15,8 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import State
 from shellstream.model.run_record import Retention, RunQuery
+from shellstream.runs.run import Child
+from tests.support.fakes import FakeSpawn
 from tests.support.registries import CONFIG, BusyTestCase
 
 
@@ -65,6 +70,28 @@ class KeyTests(BusyTestCase):
         self.assertEqual(others, [(run, False)] * 2)
         self.assertEqual(len(self.spawn.started), 1)
         self.assertEqual(list(self.registry.active), [run.id])
+
+    def test_while_it_is_launched(self) -> None:
+        """A request waits in peace while the process of the first one is started."""
+        launched: Deferred[None] = Deferred()
+        spawn = FakeSpawn.__call__
+
+        async def spawn_slowly(*given: Any) -> Child:
+            await launched
+            return await spawn(*given)
+
+        self.patch(FakeSpawn, "__call__", spawn_slowly)
+        self.thread.manual = True
+        asked = [self.ask(key="k") for _ in range(3)]
+        for _ in range(9):
+            if self.thread.waiting:
+                self.thread.step()
+        self.assertEqual(self.thread.waiting, [])
+        launched.callback(None)
+        self.thread.finish()
+        (run, _), *others = map(self.successResultOf, asked)
+        self.assertEqual(others, [(run, False)] * 2)
+        self.assertEqual(len(self.spawn.started), 1)
 
     def test_at_once_and_in_vain(self) -> None:
         """If the first request fails, the other begins the run."""
