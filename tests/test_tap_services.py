@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.application.service import IService, IServiceMaker, MultiService
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
@@ -114,6 +115,8 @@ class ServiceTests(SynchronousTestCase):
         # makeService() raises the limit of open files.
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        # Or SIGCHLD would be off in the next test: trial starts the reactor again.
+        self.patch(reactor, "addSystemEventTrigger", lambda *_: None)
 
     def options(self, *listen: str) -> Options:
         options = Options()

@@ -20,7 +20,7 @@ from shellstream.model.run_input import InputClosed, StdinChunk, Tty
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.pty import PtyInput, open_tty
 from shellstream.runs.stdin import Stdin
-from tests.support.processes import Told, start, turn
+from tests.support.processes import Told, kill_group, start, turn
 from tests.support.programs import readable
 
 
@@ -234,7 +234,7 @@ class EndTests(ConsoleTestCase):
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 5)
         self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
-        child.signal(signal.SIGKILL)
+        kill_group(child)
 
     async def test_jobs(self) -> None:
         """A signal reaches the jobs of a shell, each in a group of its own."""

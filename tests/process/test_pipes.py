@@ -22,7 +22,7 @@ from shellstream.process.child import ChildProcess
 from shellstream.process.pipes import OutputPipe, StdinPipe
 from shellstream.process.pty import PtyOutput, open_output_pty
 from shellstream.runs.stdin import Stdin
-from tests.support.processes import Told, start, turn
+from tests.support.processes import Told, kill_group, start, turn
 
 DATA = Random(1).randbytes(3_000_000)
 
@@ -136,7 +136,7 @@ class InputTests(InputTestCase):
         await told.deaf
         await told.ended
         self.assertRaises(InputClosed, stdin.feed, StdinChunk(b"x"))
-        child.signal(signal.SIGKILL)
+        kill_group(child)
 
     async def test_descriptors(self) -> None:
         """All descriptors are closed."""

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import signal
 import sys
 from pathlib import Path
 from random import Random
@@ -19,7 +18,7 @@ from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.pty import PtyOutput, open_output_pty
-from tests.support.processes import Told, start
+from tests.support.processes import Told, kill_group, start
 
 #: Outputs in which a terminal would find something to do.
 OUTPUTS = {
@@ -155,7 +154,7 @@ class EndTests(TestCase):
         child.resume()
         self.assertEqual((await told.ended).code, 5)
         self.assertEqual(told.output_, {Stream.STDOUT: bytes(8000)})
-        child.signal(signal.SIGKILL)
+        kill_group(child)
 
     async def test_grandchild(self) -> None:
         """A silent grandchild that has the terminal does not keep the run."""
@@ -163,15 +162,14 @@ class EndTests(TestCase):
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 5)
         self.assertEqual(told.output_, {Stream.STDOUT: b"here\n"})
-        child.signal(signal.SIGKILL)
+        kill_group(child)
 
     async def test_grandchild_writes_on(self) -> None:
         """A grandchild that never stops writing does not delay the end."""
         child, told = start(self, on_terminal("yes & exit 0"))
         with patch.object(ChildProtocol, "LINGER", 0.1):
             self.assertEqual((await told.ended).code, 0)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        kill_group(child)
 
     async def test_closed_early(self) -> None:
         """A child may close its output and go on."""

@@ -1,7 +1,9 @@
 """Shared by tests that start commands' processes without a daemon."""
 
+import os
 import select
 import signal
+from contextlib import suppress
 
 from attrs import define, field
 from twisted.internet import reactor
@@ -85,6 +87,16 @@ def start(
 
     test.addCleanup(end)
     return child, told
+
+
+def kill_group(child: ChildProcess) -> None:
+    """
+    Kill what is left of a child's process group.
+
+    C{child.signal} would look through all processes, also in turns after the test.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 async def turn() -> None:
