@@ -17,6 +17,10 @@ from tests.support.programs import (
 COMMANDS = """
 [commands.wipe]
 shell = "echo wiped"
+
+[commands.hear]
+argv = ["sort"]
+stdin = true
 """
 
 
@@ -71,6 +75,25 @@ class LoginTests(BrowserTestCase):
             page.wait_for_url("**/runs/*")
 
         await self.browser.do(steps)
+
+    async def test_telephone(self) -> None:
+        """On a telephone the header is one line, and input is typed on the screen."""
+        await self.begin()
+        size: Any = {"width": 390, "height": 844}
+
+        def steps() -> int:
+            self.page.set_viewport_size(size)
+            self.page.goto(self.url)
+            self.login(self.page)
+            header = self.page.get_by_role("banner").bounding_box()
+            self.page.get_by_text("hear", exact=True).first.click()
+            self.page.get_by_role("button", name="Run hear").click()
+            send = self.page.get_by_role("button", name="Send")
+            expect(send).to_be_in_viewport(ratio=1)
+            assert header is not None
+            return int(header["height"])
+
+        self.assertLess(await self.browser.do(steps), 60)
 
     async def test_link(self) -> None:
         """A link on a page of another site opens without a second login."""
