@@ -185,6 +185,17 @@ class LiveTests(RunTestCase):
 
         await self.do(steps)
 
+    async def test_nothing(self) -> None:
+        """A command that wrote nothing is said to have done so."""
+        page = await self.begin('[commands.mute]\nargv = ["false"]\n')
+        path = await self.start("mute", ended=True)
+
+        def steps() -> None:
+            page.goto(self.url + path)
+            expect(page.get_by_text("The command wrote nothing.")).to_be_visible()
+
+        await self.do(steps)
+
     async def test_screen(self) -> None:
         """A run on a terminal shows its screen; its lines are there, too."""
         page = await self.begin()

@@ -61,6 +61,19 @@ class StartTestCase(BrowserTestCase):
 class FormTests(StartTestCase):
     """A person starts a run by a form."""
 
+    async def test_terminal(self) -> None:
+        """A command that may have a terminal, and takes no input, is run on one."""
+        await self.begin('[commands.look]\nargv = ["tty"]\ntty = true\n')
+        page = self.page
+
+        def steps() -> None:
+            page.get_by_text("look", exact=True).first.click()
+            page.get_by_role("button", name="Run look").click()
+            screen = page.get_by_role("region", name="Screen")
+            expect(screen).to_contain_text("/dev/pts/")
+
+        await self.browser.do(steps)
+
     async def test_start(self) -> None:
         """The run's page follows, and the run is kept without viewers."""
         await self.begin()

@@ -40,8 +40,11 @@ class Attempt:
 
 
 def by_heading(commands: Iterable[Command]) -> list[Command]:
-    """Commands that have a heading in common one after the other, else as they are."""
-    firsts: dict[str, int] = {}
+    """
+    Commands that have a heading in common one after the other, else as they are. Those
+    without one come first: below others they would seem to belong to the last heading.
+    """
+    firsts = {"": 0}
     return sorted(
         commands, key=lambda each: firsts.setdefault(each.heading, len(firsts))
     )

@@ -152,7 +152,7 @@ _STATES = {
     State.RUNNING: Look("running", "Running"),
     State.FAILED: Look("failed", "Did not start"),
     State.CANCELLED: Look("stopped", "Cancelled"),
-    State.LOST: Look("failed", "Lost"),
+    State.LOST: Look("failed", "Lost, its end is unknown"),
 }
 
 

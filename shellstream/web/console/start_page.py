@@ -98,7 +98,7 @@ def _runs(frame: Frame, names: Sequence[str], runs: RunList) -> Tag:
         tags.p(id="connection", role="status", class_="soft"),
         filters,
         tags.ol(Comment("rows"), id="rows"),
-        tags.p("No such run.", id="nothing", class_="soft", **_hidden(bool(runs.rows))),
+        tags.p("No runs.", id="nothing", class_="soft", **_hidden(bool(runs.rows))),
         older if runs.older else older(hidden=""),
         Tag("template")(_row("", "", Look("", ""), row_id=""), id="row"),
         id="runs",

@@ -113,11 +113,14 @@ class FormTests(StartPageTestCase):
         self.assertNotIn("style=", self.source)
 
     def test_forms(self) -> None:
-        """A form starts its command; those with a common heading stand together."""
+        """
+        A form starts its command; those with a common heading stand together, behind
+        those that have none.
+        """
         forms = [each for each in self.page().all("form") if "data-command" in each]
         self.assertEqual(
             [(each["method"], each["action"]) for each in forms],
-            [("post", f"./?start={name}") for name in ("build", "say", "drop", "echo")],
+            [("post", f"./?start={name}") for name in ("say", "drop", "echo", "build")],
         )
         echo = evolve(ECHO, heading="Work")
         commands = {"build": BUILD, "say": SAY, "echo": echo}
@@ -125,7 +128,7 @@ class FormTests(StartPageTestCase):
         page = self.page()
         forms = [each for each in page.all("form") if "data-command" in each]
         names = [each["data-command"] for each in forms]
-        self.assertEqual(names, ["build", "echo", "say"])
+        self.assertEqual(names, ["say", "build", "echo"])
         self.assertEqual([text for tag, text in page.text if tag == "h3"], ["Work"])
 
     def test_fields(self) -> None:

@@ -9,7 +9,10 @@ for (const form of document.querySelectorAll("form[data-command]")) {
     start(form);
   });
   if ("stdin" in form.dataset) addBox(form, "Send input while it runs", "send-input", true);
-  if ("tty" in form.dataset) addBox(form, "Run on a terminal", "on-terminal", false);
+  if ("tty" in form.dataset) {
+    // To type there, use the command line: what asks for input gets it on the run's page.
+    addBox(form, "Run on a terminal", "on-terminal", !("stdin" in form.dataset));
+  }
 }
 
 // A link to a command unfolds its form.

@@ -74,6 +74,7 @@ async function refresh() {
     spoken.textContent = words;
     if (ended() && notify) new Notification(`${run.command}: ${words}`, { body: taken(), tag: id });
   }
+  if (ended() && run.size === 0) tell("The command wrote nothing.");
   showFacts();
   showTime();
   controls?.show(run);

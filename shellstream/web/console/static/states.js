@@ -15,7 +15,7 @@ const STATES = {
   running: ["running", "Running"],
   failed: ["failed", "Did not start"],
   cancelled: ["stopped", "Cancelled"],
-  lost: ["failed", "Lost"],
+  lost: ["failed", "Lost, its end is unknown"],
 };
 
 /**
