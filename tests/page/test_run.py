@@ -476,6 +476,21 @@ class SteeringTests(RunTestCase):
 
         await self.do(steps)
 
+    async def test_again_asked(self) -> None:
+        """Where there is a question first, the form is on the screen, however far."""
+        others = "".join(f'[commands.c{n}]\nargv = ["true"]\n' for n in range(30))
+        asked = '[commands.drop]\nargv = ["true"]\nconfirm = "Go on?"\n'
+        page = await self.begin(others + asked)
+        path = await self.start("drop", ended=True)
+
+        def steps() -> None:
+            page.goto(self.url + path)
+            page.get_by_role("button", name="Run again").click()
+            form = page.get_by_role("button", name="Run drop")
+            expect(form).to_be_in_viewport(ratio=1)
+
+        await self.do(steps)
+
     async def test_input(self) -> None:
         """Input goes to the command, and ends where the reader says so."""
         page = await self.begin()

@@ -53,7 +53,7 @@ export class Controls {
     const known = await (await request(`commands/${encodeURIComponent(command)}`)).json();
     const secret = Object.values(known.parameters.properties).some((each) => each.writeOnly);
     if (secret || known.confirm) {
-      location.assign(`${root}?again=${this.run.id}`);
+      location.assign(`${root}?again=${this.run.id}#command-${encodeURIComponent(command)}`);
       return;
     }
     const json = { command, params, stdin: stdin !== null, tty: tty ?? false };
