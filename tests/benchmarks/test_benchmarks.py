@@ -192,7 +192,7 @@ class DecoderTests(ClientTestCase):
             thread.start()
             with Client(program()) as client:
                 client.reads(Get(listening.getsockname()[1], "/x"), CONTENT)
-                count, _ = client.ask("runs", 1, 0.05, 1)
+                count, _ = client.ask("runs", 1, 0.5, 1)
             thread.join()
         self.assertEqual(len(counted), count)
         self.assertGreater(count, 1)
