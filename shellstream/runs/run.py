@@ -455,8 +455,8 @@ class Run:
         paused = log.written - log.end > UNSYNCED
         if not self.recorded and self._refusal is None:
             # Its first viewer comes when it is recorded, and shall find all of it.
-            most = min(self.command.limits.retain, UNSYNCED)
-            paused = paused or log.written + READ_SIZE > most
+            paused = paused or log.written + READ_SIZE > UNSYNCED
+            paused = paused or log.reserve(READ_SIZE) > log.start
         elif self._awaits_viewers and not paused:
             if self._lossless or self._lossy:
                 start: int | None = None

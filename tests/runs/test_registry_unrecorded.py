@@ -172,6 +172,17 @@ class StartTests(UnrecordedTestCase):
         self.told(asked)
         self.assertFalse(self.last.child.paused)
 
+    def test_held_back_in_memory(self) -> None:
+        """The same where the log keeps less than the command says."""
+        self.begin(limited())
+        self.thread.manual = True
+        asked = self.ask()
+        self.last.say(bytes(READ_SIZE))
+        self.assertTrue(self.last.child.paused)
+        self.thread.step()
+        self.assertEqual(self.told(asked).log.start, 0)
+        self.assertFalse(self.last.child.paused)
+
     def test_always(self) -> None:
         """With C{sync = "always"} the record is on the disk before a byte is seen."""
         self.begin(limited(sync=Sync.ALWAYS))
