@@ -92,7 +92,7 @@ def end_of(
     signature: FileSignature, sector: bytes, offset: int, sure: int
 ) -> int | None:
     """
-    The offset after the last intact record of a sector; L{None} if none is intact.
+    Return the end of the last intact record of a sector; L{None} without one.
 
     @param offset: of the first payload.
     @param sure: see L{Header.is_intact}.

@@ -26,7 +26,7 @@ POLICY = (
 @frozen
 class Frame:
     """
-    Where a page is shown, and to whom.
+    What all parts of a page need to know: its place, and its reader.
 
     @ivar root: the relative reference from the page to the root.
     @ivar name: the name of the caller; empty if nobody had to log in.

@@ -201,7 +201,7 @@ class OneRun(Resource):
             return
         try:
             run = await request.context.runs.find(self._id)
-        except RunUnknown as error:  # whoever follows an old link reads no JSON
+        except RunUnknown as error:  # an old link leads to a page
             respond_with_refusal(request, error)
             return
         respond_with_page(request, run_page(frame_of(request), run.snapshot()))

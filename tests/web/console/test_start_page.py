@@ -319,7 +319,7 @@ class RunsBesideTests(StartPageTestCase):
         self.assertIn("hidden", self.older)
 
     def test_position(self) -> None:
-        """The page says up to which event its rows are, so that none is missed."""
+        """The page names the last event that its rows show: the list goes on there."""
         page = self.page()
         (section,) = [e for e in page.all("section") if "data-events" in e]
         position = section["data-events"]

@@ -204,7 +204,7 @@ class LineTests(WebTestCase):
             self.assertTrue(line.isascii() and line[:-1].isprintable(), line)
 
     def test_late(self) -> None:
-        """Lines are written some time after, each alone; none is lost at the end."""
+        """Lines are written later, an entry each; none is lost at the end."""
         self.serve(self.config)
         self.site.startFactory()
         with capturedLogs() as logged:
