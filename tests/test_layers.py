@@ -29,6 +29,7 @@ CLIENT = (
     {"api"},
     {"doctor", "demo"},
     {"cli"},
+    {"commands"},
     {"__init__", "__main__"},
 )
 #: The most source files in a folder, and levels of folders below the package.

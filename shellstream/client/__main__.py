@@ -57,13 +57,13 @@ def _run(args: "Namespace") -> int:
     from .cli.signals import run_until_done
 
     if name in ("run", "attach", "output"):
-        from .cli import run
+        from .commands import run
 
         subcommand = getattr(run, name)
     elif name == "doctor":
-        from .cli.doctor import doctor as subcommand
+        from .commands.doctor import doctor as subcommand
     else:
-        from .cli.manage import manage as subcommand
+        from .commands.manage import manage as subcommand
     # What was imported is left out of all further searches for garbage.
     gc.freeze()
     gc.enable()

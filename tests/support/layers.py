@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "tap": "daemon config",
     "client.transport": "client",
     "client.doctor": "client client.transport",
-    "client.cli": "client client.transport client.doctor",
-    "client": "client.transport client.doctor client.cli",
+    "client.cli": "client client.transport",
+    "client.commands": "client client.transport client.doctor client.cli",
+    "client": "client.transport client.doctor client.cli client.commands",
 }

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from shellstream.client.cli.local_terminal import EscapeDetector, LocalTerminal
-from shellstream.client.cli.run import until_done
 from shellstream.client.cli.stdin import StdinReader, is_redirected
+from shellstream.client.commands.run import until_done
 from shellstream.client.errors import CannotRead, Usage
 from shellstream.client.feed import CHUNK_SIZE, Tty
 from tests.support.processes import turn

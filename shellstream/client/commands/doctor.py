@@ -6,6 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
+from shellstream.client.cli.messages import print_message
+from shellstream.client.cli.settings import Settings, load_settings
+from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.doctor.command_trials import check_command
 from shellstream.client.doctor.findings import Report
 from shellstream.client.doctor.probe_client import ProbeClient
@@ -15,10 +18,6 @@ from shellstream.client.errors import Usage
 from shellstream.client.escape import encode
 from shellstream.client.transport.trust import Trust
 from shellstream.client.urls import http_url
-
-from .messages import print_message
-from .settings import Settings, load_settings
-from .stdout import OutputWriter
 
 #: The most seconds to watch or to be silent for: the server's own limit for C{idle}.
 MAX_SECONDS = 3600.0

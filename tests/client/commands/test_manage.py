@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.client.cli.manage}: documents of a server, printed."""
+"""Tests for L{shellstream.client.commands.manage}: documents of a server, printed."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client import Client
 from shellstream.client.cli.arguments import parse_arguments
-from shellstream.client.cli.manage import answer
+from shellstream.client.commands.manage import answer
 from shellstream.client.errors import ClientError, ContractViolation
 from tests.support.client_wires import FakeAnswer, FakeWire, document, finish
 

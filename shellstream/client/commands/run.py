@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from shellstream.client.api import Client
+from shellstream.client.cli.exit_codes import describe_end, exit_code
+from shellstream.client.cli.messages import Messages
+from shellstream.client.cli.render import NdjsonRenderer, PlainRenderer
+from shellstream.client.cli.settings import load_settings, make_wire
+from shellstream.client.cli.signals import SignalHandler, until_done
+from shellstream.client.cli.stdin import StdinReader, is_redirected
+from shellstream.client.cli.stdout import OutputWriter
+from shellstream.client.cli.target import Target, subcommand_hint
 from shellstream.client.errors import Refused, Usage
 from shellstream.client.events import CommandInfo, Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
@@ -17,17 +25,8 @@ from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
 
-from .exit_codes import describe_end, exit_code
-from .messages import Messages
-from .render import NdjsonRenderer, PlainRenderer
-from .settings import load_settings, make_wire
-from .signals import SignalHandler, until_done
-from .stdin import StdinReader, is_redirected
-from .stdout import OutputWriter
-from .target import Target, subcommand_hint
-
 if TYPE_CHECKING:
-    from .local_terminal import LocalTerminal
+    from shellstream.client.cli.local_terminal import LocalTerminal
 
 
 async def run(reactor: Any, args: Namespace) -> int:
@@ -36,7 +35,7 @@ async def run(reactor: Any, args: Namespace) -> int:
     _check_options(args, target)
     terminal = None
     if args.tty:
-        from .local_terminal import LocalTerminal
+        from shellstream.client.cli.local_terminal import LocalTerminal
 
         terminal = LocalTerminal()
     with _Session(reactor, args, target.url) as session:
@@ -219,7 +218,7 @@ class _Session:
         self, terminal: "LocalTerminal", started: RunInfo, following: Following
     ) -> int:
         """Show a run's terminal on ours, and send it our keys."""
-        from .tty_session import TtySession
+        from shellstream.client.cli.tty_session import TtySession
 
         session = TtySession(
             self._reactor, terminal, started, self.client, self.messages, self.signals

@@ -8,16 +8,15 @@ from typing import Any, Literal
 from twisted.internet.defer import CancelledError
 
 from shellstream.client.api import Client
+from shellstream.client.cli.exit_codes import signal_name
+from shellstream.client.cli.messages import Messages
+from shellstream.client.cli.options import SUBCOMMANDS
+from shellstream.client.cli.settings import load_settings, make_wire
+from shellstream.client.cli.stdout import OutputWriter
+from shellstream.client.cli.target import Target
 from shellstream.client.errors import Usage
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
-
-from .exit_codes import signal_name
-from .messages import Messages
-from .options import SUBCOMMANDS
-from .settings import load_settings, make_wire
-from .stdout import OutputWriter
-from .target import Target
 
 _RUN_ROW = "{:<36}  {:<12}  {:<19}  {:>12}  {}"
 

@@ -1,5 +1,5 @@
 """
-Tests for L{shellstream.client.cli.doctor}: the target that the command line names.
+Tests for L{shellstream.client.commands.doctor}: the target that the command line names.
 """
 
 import contextlib
@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.cli.arguments import parse_arguments
-from shellstream.client.cli.doctor import examine, trust_for
 from shellstream.client.cli.options import SECONDS
 from shellstream.client.cli.settings import Settings
+from shellstream.client.commands.doctor import examine, trust_for
 from shellstream.client.doctor.findings import Kind, Report
 from shellstream.client.doctor.probe_client import ProbeClient
 from shellstream.client.errors import Usage
