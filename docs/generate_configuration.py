@@ -76,8 +76,10 @@ def page() -> Iterator[str]:
     yield from ("", "<!-- test: skip generated -->", "```toml")
     yield f"#:schema /path/to/{SCHEMA_FILE}"
     yield from ("```", "")
-    yield 'A size is a number of bytes, or a string such as `"64 MiB"`. Times are in'
-    yield "seconds."
+    yield 'A size is a number of bytes, or a string such as `"64 MiB"`. A time is a'
+    yield "number of seconds, or a string of a number and a unit, with a space between"
+    yield 'them or not: `"90 s"`, `"10min"`, `"1.5 h"`, `"30 d"`. The units are `ms`,'
+    yield "`s`, `m` or `min`, `h`, `d` and `w`."
     yield from ("", "## The top of the file", "")
     yield from _key_table(TOP)
     yield "The top of the file may also have these keys of commands. Each is then the"
@@ -136,6 +138,8 @@ def _default(key: Setting) -> object:
             return list(values)
         case int() as number if key.check is checks.size:
             return _size(number)
+        case float() as number if key.check in (checks.seconds, checks.duration):
+            return _time(number)
         case float() as number if number == int(number):
             return int(number)
     found: object = key.default
@@ -147,6 +151,13 @@ def _size(number: int) -> str | int:
         if number % (1 << power) == 0:
             return f"{number >> power} {unit}"
     return number
+
+
+def _time(number: float) -> str | int:
+    for unit in ("d", "h", "min"):
+        if number and number % checks.TIME_UNITS[unit] == 0:
+            return f"{number / checks.TIME_UNITS[unit]:.0f} {unit}"
+    return int(number)
 
 
 def _toml(value: object) -> str:

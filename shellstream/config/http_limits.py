@@ -35,13 +35,13 @@ class HttpLimits:
     # From the first byte, however many reads it takes: a client that sends a byte from
     # time to time (Slowloris) gets no more time for that.
     header_timeout: float = setting(
-        "Seconds until all headers of a request have arrived.", seconds, 30.0
+        "Time until all headers of a request have arrived.", seconds, 30.0
     )
     body_size: int = setting(
         "The largest body of a request, except input for a run.", size, 64 << 10
     )
     body_timeout: float = setting(
-        "Seconds until a body has arrived, and one more for each `body_rate` bytes.",
+        "Time until a body has arrived, and a second more for each `body_rate` bytes.",
         seconds,
         30.0,
     )
@@ -58,11 +58,10 @@ class HttpLimits:
         64 << 20,
     )
     idle_timeout: float = setting(
-        "Seconds that a connection may wait for its next request.", seconds, 60.0
+        "Time that a connection may wait for its next request.", seconds, 60.0
     )
     stall_timeout: float = setting(
-        "Seconds that a client may take to read the rest of an answer that is "
-        "complete.",
+        "Time that a client may take to read the rest of an answer that is complete.",
         seconds,
         3600.0,
     )

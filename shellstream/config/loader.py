@@ -61,7 +61,7 @@ class Config:
         100,
     )
     drain: float = setting(
-        "Seconds that a stopping daemon gives its runs to end; 0 for none.",
+        "Time that a stopping daemon gives its runs to end; 0 for none.",
         duration,
         10.0,
     )

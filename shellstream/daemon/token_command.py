@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import stat
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -15,7 +14,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from shellstream.model.checks import NotAllowed
+from shellstream.model.checks import NotAllowed, parse_time
 from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import WallClock, rfc3339
 from shellstream.security.audit import render_line, token_entry
@@ -57,9 +56,6 @@ same name: to replace one, make the next, and then revoke the first by its ID.
 _WHEN = (
     "such as 45m, 12h, 30d or 2w, or a time such as 2027-01-31 or 2027-01-31T12:00:00Z"
 )
-
-# No months or years: their length differs.
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class TokenUnknown(ShellstreamError):
@@ -370,8 +366,8 @@ def _actions(text: str) -> frozenset[Action]:
 
 def _moment(text: str, now: int) -> int:
     """Read a time later than now, in microseconds since 1970."""
-    if match := re.fullmatch(r"([0-9]{1,9})([smhdw])", text):
-        found = now + int(match[1]) * _UNITS[match[2]] * 1_000_000
+    if (seconds := parse_time(text)) is not None:
+        found = now + int(seconds * 1_000_000)
     else:
         try:
             date = datetime.fromisoformat(text)

@@ -156,22 +156,45 @@ count = integers(1, 10**9)
 niceness = integers(-20, 19)
 
 
+#: The seconds of each unit of a time. No months or years: their length differs.
+TIME_UNITS = {
+    **{"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0},
+    **{"h": 3600.0, "d": 86_400.0, "w": 604_800.0},
+}
+_TIME = r"([0-9]{1,10}(?:\.[0-9]{1,3})?) ?(ms|s|m|min|h|d|w)"
+_MAX_TIME = 10**9
+
+
+def parse_time(text: str) -> float | None:
+    """The seconds of a time with its unit, such as C{10 min}; L{None} if it is none."""
+    match = re.fullmatch(_TIME, text, re.ASCII)
+    return None if match is None else float(match[1]) * TIME_UNITS[match[2]]
+
+
+def _seconds(value: object) -> float | None:
+    found = parse_time(value) if isinstance(value, str) else _number(value)
+    return float(found) if found is not None and 0 <= found <= _MAX_TIME else None
+
+
+def _time_schema(**least: object) -> Schema:
+    number = {"type": "number", "minimum": 0, **least, "maximum": _MAX_TIME}
+    return {"anyOf": [number, {"type": "string", "pattern": f"^{_TIME}$"}]}
+
+
 @check(
-    "seconds above 0, such as 30 or 0.5",
-    {"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 10**9},
+    "a time above 0, such as 30 (seconds), '10 min' or '30 d'",
+    _time_schema(exclusiveMinimum=True),
 )
 def seconds(value: object) -> float | None:
-    found = _number(value)
-    return float(found) if found is not None and 0 < found <= 10**9 else None
+    return _seconds(value) or None
 
 
 @check(
-    "seconds, such as 30 or 0.5; 0 for none",
-    {"type": "number", "minimum": 0, "maximum": 10**9},
+    "a time, such as 30 (seconds), '10 min' or '30 d'; 0 for none",
+    _time_schema(),
 )
 def duration(value: object) -> float | None:
-    found = _number(value)
-    return float(found) if found is not None and 0 <= found <= 10**9 else None
+    return _seconds(value)
 
 
 # Powers of two alone: to some MB is 10^6 bytes, to others 2^20.

@@ -37,20 +37,20 @@ class WhenBusy(Enum):
 
 @frozen(kw_only=True)
 class Limits:
-    """The limits of a command's runs. All times are in seconds."""
+    """The limits of a command's runs. Times are in seconds."""
 
     timeout: float | None = setting(
-        "Seconds until a run is ended; without it a run has no time limit.",
+        "Time until a run is ended; without it a run has no time limit.",
         seconds,
         None,
     )
     idle_timeout: float | None = setting(
-        "Seconds without output until a run is ended; without it a run may be silent "
+        "Time without output until a run is ended; without it a run may be silent "
         "for ever.",
         seconds,
         None,
     )
-    grace: float = setting("Seconds between TERM and KILL.", seconds, 5.0)
+    grace: float = setting("Time between TERM and KILL.", seconds, 5.0)
     on_disconnect: OnDisconnect | None = setting(
         "What happens to a run whose last viewer has gone: `cancel` ends it, `keep` "
         "lets it run. Without it, a run started by `/stream` is cancelled, and any "
@@ -59,12 +59,12 @@ class Limits:
         None,
     )
     linger: float = setting(
-        "Seconds that a viewer has to come back before `on_disconnect` applies.",
+        "Time that a viewer has to come back before `on_disconnect` applies.",
         duration,
         10.0,
     )
     stall_timeout: float = setting(
-        "Seconds until a viewer that reads nothing counts as gone.", seconds, 3600.0
+        "Time until a viewer that reads nothing counts as gone.", seconds, 3600.0
     )
     retain: int = setting("How much of a run's newest output is kept.", size, 64 << 20)
     on_full: OnFull = setting(

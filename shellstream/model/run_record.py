@@ -153,7 +153,7 @@ class Retention:
     """
 
     age: float = setting(
-        "Seconds since the run ended, in which a daemon ran.", seconds, 30 * 86_400.0
+        "Time since the run ended, in which a daemon ran.", seconds, 30 * 86_400.0
     )
     runs: int = setting("The number of ended runs.", count, 100_000)
     bytes: int = setting(  # no more than fits on the card of a Raspberry Pi

@@ -89,8 +89,8 @@ class WrongTests(SynchronousTestCase):
             "get": ("'yes'", "true or false"),
             "cwd": ("'srv'", "an absolute path"),
             "env": ("{ A = 1 }", "a string for A"),
-            "timeout": ("0", "seconds above 0"),
-            "grace": ("'5'", "seconds above 0"),
+            "timeout": ("0", "a time above 0"),
+            "grace": ("'5'", "a time above 0"),
             "params": ("[]", "a table"),
         }
         for name, (value, allowed) in wrong.items():

@@ -8,10 +8,10 @@ SECONDS = ("0", "-1", "'3'", "nan", "inf", "true", "1e10")
 #: What a command has, or the file for all, with values that it does not take, and
 #: what is said instead.
 LIMITS = {
-    "timeout": (SECONDS, "seconds above 0"),
-    "idle_timeout": (SECONDS, "seconds above 0"),
-    "grace": (SECONDS, "seconds above 0"),
-    "stall_timeout": (SECONDS, "seconds above 0"),
+    "timeout": (SECONDS, "a time above 0"),
+    "idle_timeout": (SECONDS, "a time above 0"),
+    "grace": (SECONDS, "a time above 0"),
+    "stall_timeout": (SECONDS, "a time above 0"),
     "linger": (SECONDS[1:], "0 for none"),
     "on_disconnect": (("'stop'", "1"), "one of 'cancel', 'keep'"),
     "retain": (("0", "-1", "'1 MB'", "1.5", "true"), "bytes above 0"),
@@ -72,7 +72,7 @@ class WrongLimitTests(SynchronousTestCase):
     def test_keep(self) -> None:
         """The keys of C{[keep]} have ranges."""
         for key, value, allowed in (
-            ("keep.age", "0", "seconds above 0"),
+            ("keep.age", "0", "a time above 0"),
             ("keep.runs", "0", "an integer from 1"),
             ("keep.bytes", "'1 GB'", "'2 GiB'"),
             ("keep.days", "30", "the keys age, bytes, keys, runs"),
