@@ -2,8 +2,16 @@
 
 from attrs import frozen
 
-from shellstream.model.checks import boolean, count, mask, name, niceness, size
+from shellstream.model.checks import Check, boolean, count, mask, name, niceness, size
 from shellstream.model.tables import setting
+
+# Other programs call a heading of their pages a group.
+_group = Check(
+    "a group that the system knows, such as 'nogroup'; to list commands together on "
+    "the page for browsers, use heading",
+    name.schema,
+    name,
+)
 
 
 @frozen(kw_only=True)
@@ -20,7 +28,7 @@ class Confinement:
         None,
     )
     group: str | None = setting(
-        "The group that runs the command, instead of the user's own.", name, None
+        "The group that runs the command, instead of the user's own.", _group, None
     )
     umask: int | None = setting(
         "The permissions that new files do not get, as octal digits in quotes.",

@@ -16,8 +16,9 @@ class StopSignals:
     Stops the reactor at the first SIGTERM or SIGINT, and only then: the reactor raises
     when it is stopped again.
 
-    @ivar _hurry: ends all runs. SIGINT, as Ctrl-C sends it, calls it each time: the
-        operator at the terminal does not want to wait.
+    @ivar _hurry: ends all runs, and kills them when it is called again. SIGINT, as
+        Ctrl-C sends it, calls it each time: the operator at the terminal does not want
+        to wait.
     @ivar _active: how many runs have not ended.
     """
 
@@ -50,6 +51,14 @@ class StopSignals:
         if not self._stopping:
             self._stopping = True
             self._reactor.callFromThread(self._reactor.stop)
+            self._reactor.callFromThread(self._log_ending)
+
+    def _log_ending(self) -> None:
+        if self._active():
+            _log.info(
+                "ending {count} runs; SIGINT (Ctrl-C) once more kills them at once",
+                count=self._active(),
+            )
 
     def _log_stopping(self) -> None:
         _log.info(

@@ -174,7 +174,10 @@ class _PlanBuilder:
         try:
             return grp.getgrnam(name).gr_gid
         except KeyError:
-            self.unmet.append(f"group: there is no {name!r} here; create it")
+            self.unmet.append(
+                f"group: there is no {name!r} here; create it; or use heading, to list "
+                "commands together on the page for browsers"
+            )
             return default
 
     def _try_terminal(self, key: str) -> None:

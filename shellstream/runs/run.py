@@ -360,6 +360,12 @@ class Run:
         strays = reason not in _SPARE_STRAYS
         child.signal(SIGTERM, *hang_up, SIGCONT, strays=strays)
 
+    @_guarded
+    def kill(self) -> None:
+        """It is being stopped: leave it no more of its grace time."""
+        if self.phase in (Phase.STOPPING, Phase.REAPED):
+            self._kill_session()
+
     def signal(self, number: int) -> bool:
         """Send a signal to the session. Returns L{False} if there is none."""
         if self._child is None or self.phase not in HAVE_PROCESS:

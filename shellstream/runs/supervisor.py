@@ -45,6 +45,7 @@ class RunSupervisor:
     runs: dict[str, Run] = field(factory=dict, init=False)
     stopping: bool = field(default=False, init=False)
     _draining: IDelayedCall | None = field(default=None, init=False)
+    _hurried: bool = field(default=False, init=False)
     # While it is set, the queue waits for the disk.
     _holding: IDelayedCall | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
@@ -166,11 +167,17 @@ class RunSupervisor:
             in_background(self._launch_queued(run), run.id)
 
     def hurry(self) -> None:
-        """Start nothing more, and stop all runs that have a process."""
+        """
+        Start nothing more, and stop all runs that have a process. Called again, it
+        leaves them no more of their grace time.
+        """
+        again, self._hurried = self._hurried, True
         self._begin_to_stop()
         for run in tuple(self.runs.values()):
             if not run.can_stay_queued:
                 run.cancel(Reason.SHUTDOWN)
+                if again:
+                    run.kill()
 
     def stop(self) -> Deferred[None]:
         """

@@ -100,15 +100,24 @@ class DaemonTests(DaemonTestCase):
         self.stop(self.daemon(where))
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends all runs at once, even while a drain is under way."""
+        """
+        Ctrl-C ends all runs at once, even while a drain is under way; once more, it
+        kills them, whatever their grace time is.
+        """
         signal.signal(signal.SIGINT, signal.default_int_handler)
         daemon = self.daemon(IN_MEMORY, evolve(CONFIG, drain=60.0))
         self.submit(daemon)
         handler: Any = signal.getsignal(signal.SIGINT)
-        handler(signal.SIGINT, None)
+        with capturedLogs() as logged:
+            handler(signal.SIGINT, None)
+        said = [str(formatEvent(each)) for each in logged]
+        once_more = "ending 1 runs; SIGINT (Ctrl-C) once more kills them at once"
+        self.assertIn(once_more, said)
         self.assertTrue(self.reactor.stopped)
         (started,) = self.spawn.started
         self.assertEqual(started.child.signals, ["SIGTERM", "SIGCONT"])
+        handler(signal.SIGINT, None)
+        self.assertEqual(started.child.signals[2:], ["SIGKILL"])
         started.exit(None, 15)
         self.stop(daemon)
 

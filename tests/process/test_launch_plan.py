@@ -98,7 +98,8 @@ class CannotPrepareTests(SynchronousTestCase):
             self.reasons(asked),
             [
                 "command 'x': user: there is no 'no-such-user' here; create it",
-                "command 'x': group: there is no 'no-such-group' here; create it",
+                "command 'x': group: there is no 'no-such-group' here; create it; or "
+                "use heading, to list commands together on the page for browsers",
             ],
         )
 
