@@ -150,11 +150,11 @@ def _help(option: Option) -> str:
 
 
 def daemon() -> Iterator[str]:
-    """C{twistd shellstream}."""
-    yield from ("# Command line of `twistd shellstream`, the daemon", "")
+    """C{shellstreamd}, the daemon."""
+    yield from ("# Command line of `shellstreamd`, the daemon", "")
     yield from ("<!-- test: skip generated -->", "```sh")
-    yield "twistd -n shellstream [OPTIONS]                  # in the foreground"
-    yield "twistd shellstream [--state-dir DIR] tokens ...  # the tokens of its clients"
+    yield "shellstreamd [OPTIONS]"
+    yield "shellstreamd [--state-dir DIR] tokens ...  # the tokens of its clients"
     yield from ("```", "")
     rows = [
         (_flag(long, short, f" {long.upper()}"), text)
@@ -166,8 +166,12 @@ def daemon() -> Iterator[str]:
     yield from _rows(("option", "does"), sorted(rows))
     yield f"An endpoint is a [Twisted endpoint]({_ENDPOINTS}),"
     yield "such as `unix:/run/shellstream.sock:mode=600` or"
-    yield "`systemd:domain=INET:index=0`. The options of `twistd` itself come before"
-    yield "the word `shellstream`; `twistd --help` lists them."
+    yield "`systemd:domain=INET:index=0`."
+    yield ""
+    yield "The daemon stays in the foreground. `twistd -n shellstream [OPTIONS]` runs"
+    yield "the same service; `twistd`, Twisted's own program, is in the folder in which"
+    yield "`shellstreamd` really stands. Its options, which `twistd --help` lists, come"
+    yield "before the word `shellstream`. Without `-n` it goes into the background."
     yield from ("", "## Tokens", "")
     tokens = token_parser(0)
     yield from (f"{tokens.description}", "")
@@ -358,7 +362,7 @@ def manual() -> Iterator[str]:
     )
     yield ".SH EXIT STATUS"
     yield from _roff_table(codes)
-    yield from (".SH SEE ALSO", ".BR curl (1),", ".BR twistd (1)")
+    yield from (".SH SEE ALSO", ".BR curl (1),", ".BR shellstreamd (8)")
 
 
 def _synopsis(words: str) -> list[str]:

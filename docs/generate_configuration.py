@@ -67,7 +67,7 @@ def page() -> Iterator[str]:
     yield "nothing, and reports the mistakes in keys and values all at once; one in the"
     yield "syntax of TOML comes by itself:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
-    yield "twistd -n shellstream --config shellstream.toml --check"
+    yield "shellstreamd --config shellstream.toml --check"
     yield from ("```", "")
     yield "[The example](../../deploy/shellstream.toml.example) shows all keys in use."
     yield f"[`{SCHEMA_FILE}`]({SCHEMA_FILE}) is a JSON Schema of the file."

@@ -1,4 +1,4 @@
-"""C{twistd shellstream}: its options, and the services that it consists of."""
+"""C{shellstreamd}, C{twistd shellstream}: the options, and the services."""
 
 import os
 import re
@@ -16,6 +16,7 @@ from twisted.python import usage
 from shellstream import __version__
 from shellstream.config.loader import DEMO, IN_MEMORY, Config, ConfigError, parse
 from shellstream.config.tls_settings import TLS, TLS_PREFIX
+from shellstream.programs import typed
 
 #: The types of endpoints that speak no TLS, whatever follows.
 _PLAIN = ("tcp", "tcp6", "unix", "systemd")
@@ -26,7 +27,7 @@ BACKLOG = 1024
 
 
 class TokenOptions(usage.Options):
-    """C{twistd shellstream tokens}: hands the rest to L{daemon.token_command}."""
+    """C{shellstreamd tokens}: hands the rest to L{daemon.token_command}."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> NoReturn:
         # The daemon does not need it.
@@ -43,7 +44,7 @@ class TokenOptions(usage.Options):
 
 
 class Options(usage.Options):
-    """The options of C{twistd shellstream}."""
+    """The options of the daemon."""
 
     synopsis = "[options]"
     longdesc = (
@@ -112,7 +113,7 @@ class Options(usage.Options):
                 # At the default of 0.6, --nonsense would resemble --insecure.
                 close = get_close_matches(wrong[0], known, n=1, cutoff=0.7)
                 hint = f" (did you mean {close[0]}?)" if close else ""
-            sys.exit(f"shellstream: {error}{hint}; see twistd shellstream --help")
+            sys.exit(f"shellstream: {error}{hint}; see {typed('shellstreamd')} --help")
 
     def opt_listen(self, endpoint: str) -> None:
         self.listen.append(endpoint)

@@ -1,5 +1,9 @@
 """All tests; run them with C{trial tests}."""
 
+import os
+import sys
+from pathlib import Path
+
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, or how many were passed over on the way to it, says
@@ -11,3 +15,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 settings.load_profile("shellstream")
+
+# As in an environment that is activated: messages name our programs without a path.
+os.environ["PATH"] += f"{os.pathsep}{Path(sys.executable).parent}"

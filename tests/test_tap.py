@@ -107,7 +107,7 @@ class ListenTests(OptionsTestCase):
         ):
             said = str(self.exit(*argv))
             self.assertIn(words, said)
-            self.assertTrue(said.endswith("see twistd shellstream --help"), said)
+            self.assertTrue(said.endswith("see shellstreamd --help"), said)
             self.assertNotIn("\n", said)
 
     def test_help(self) -> None:

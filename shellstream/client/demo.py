@@ -5,12 +5,10 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
+
+from shellstream.programs import typed
 
 from .errors import CannotConnect
-
-#: Runs twistd with this Python, which has what the daemon needs; the PATH may not.
-_TWISTD = "from twisted.scripts.twistd import run; run()"
 
 #: A free port, and no files that stay behind.
 _OPTIONS = ("--port", "0", "--state-dir", ":memory:")
@@ -29,7 +27,8 @@ def demo() -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         daemon = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", _TWISTD, "-n", "shellstream", *_OPTIONS],
+            # This Python has what the daemon needs; one of the PATH may not.
+            [sys.executable, "-m", "shellstream.daemon", *_OPTIONS],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -40,7 +39,7 @@ def demo() -> int:
         raise CannotConnect("the daemon did not start", why) from None
     try:
         url = _read_url(daemon)
-        _say(f"A daemon runs now; this shows its output: shellstream {url}")
+        _say(f"A daemon runs now; this shows its output: {typed('shellstream')} {url}")
         client = [sys.executable, "-m", "shellstream.client", url]
         code = subprocess.run(client, check=False).returncode  # noqa: S603
     except KeyboardInterrupt:
@@ -64,11 +63,9 @@ def _read_url(daemon: "subprocess.Popen[str]") -> str:
 
 
 def _advice() -> str:
-    beside = Path(sys.argv[0]).parent / "twistd"
-    twistd = beside if beside.exists() else "twistd"
     return (
         "For two machines, type on this one:\n"
-        f"  {twistd} -n shellstream --interface 0.0.0.0 --port 8000\n"
+        f"  {typed('shellstreamd')} --interface 0.0.0.0 --port 8000\n"
         "It prints what to paste on the other one, with a token: for this client, or\n"
         "for curl, which needs no installation."
     )

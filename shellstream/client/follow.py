@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from shellstream.client.transport.documents import run_path
+from shellstream.programs import typed
 
 from .decode import DecodeError, FrameDecoder, NdjsonDecoder
 from .errors import (
@@ -278,5 +279,6 @@ class Following:
             what, advice = "the request", "it is unknown whether it started a run"
         else:
             what = f"run {self.run}"
-            advice = f"shellstream attach {self.run} --from {self.offset or 0} resumes"
+            attach = f"{typed('shellstream')} attach {self.run}"
+            advice = f"{attach} --from {self.offset or 0} resumes"
         await self._retry.wait(error, what, advice)

@@ -6,6 +6,7 @@ from pathlib import Path
 from attrs import define, field
 
 from shellstream.model.events import WallClock
+from shellstream.programs import typed
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.tokens import create_token
 from shellstream.storage.token_store import TokenStore
@@ -16,7 +17,7 @@ OWNER = "owner"
 
 def tokens_command(folder: Path) -> str:
     """The command line of the token tool for a state folder, without a subcommand."""
-    return f"twistd shellstream --state-dir {shlex.quote(str(folder))} tokens"
+    return f"{typed('shellstreamd')} --state-dir {shlex.quote(str(folder))} tokens"
 
 
 @define(eq=False)

@@ -24,6 +24,7 @@ from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
 from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.reaper import OrphanReaper, adopts_orphans
 from shellstream.process.spawn import spawn
+from shellstream.programs import typed
 from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
@@ -326,8 +327,8 @@ class Daemon(Service):
             raise DaemonCannotStart(
                 "shellstream: other machines can connect, so clients need a token; "
                 "without a state folder there is only one, which a terminal shows. "
-                "Start it on a terminal, or with a --state-dir, for which the tokens "
-                "are made by: twistd shellstream --state-dir FOLDER tokens make NAME"
+                "Start it on a terminal, or with a --state-dir; to make a token for "
+                f"that, type: {typed('shellstreamd')} --state-dir DIR tokens make NAME"
             )
         with stopping_on(TokensUnusable):
             policy.start(wall_clock, on_terminal=self._on_terminal)

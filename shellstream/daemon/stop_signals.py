@@ -29,7 +29,9 @@ class StopSignals:
 
     def handle(self) -> None:
         """Begin to handle them."""
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # The first is what shellstreamd sets, the second what twistd leaves.
+        own = signal.SIG_DFL, signal.default_int_handler
+        if signal.getsignal(signal.SIGINT) in own:
             signal.signal(signal.SIGINT, self._interrupted)
         # The reactor has a handler of its own for SIGTERM once it runs.
         self._reactor.callWhenRunning(self._handle_sigterm)

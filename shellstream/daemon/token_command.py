@@ -1,4 +1,4 @@
-"""C{twistd shellstream tokens}: makes, lists and revokes tokens."""
+"""C{shellstreamd tokens}: makes, lists and revokes tokens."""
 
 import argparse
 import json
@@ -43,10 +43,10 @@ from .auth_policy import tokens_command
 T = TypeVar("T")
 
 _EPILOG = """\
-  twistd shellstream tokens make pi
-  twistd shellstream tokens make ci --commands 'build*' --actions run,read --expires 90d
-  twistd shellstream --state-dir /var/lib/shellstream tokens list
-  twistd shellstream tokens revoke pi
+  shellstreamd tokens make pi
+  shellstreamd tokens make ci --commands 'build*' --actions run,read --expires 90d
+  shellstreamd --state-dir /var/lib/shellstream tokens list
+  shellstreamd tokens revoke pi
 
 The tokens belong to the daemons that use the same --state-dir (under systemd that is
 /var/lib/NAME), which follow a change within two seconds. Several tokens may have the
@@ -288,7 +288,7 @@ def parser(now: int) -> ArgumentParser:
     @param now: the time, in microseconds since 1970.
     """
     parser = ArgumentParser(
-        prog="twistd shellstream [--state-dir DIR] tokens",
+        prog="shellstreamd [--state-dir DIR] tokens",
         description="Makes, lists and revokes the tokens by which clients log in.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -296,7 +296,7 @@ class Unauthenticated(ShellstreamError):
         super().__init__(
             f"{why}; send Authorization: Bearer TOKEN (curl -u :TOKEN; shellstream "
             "takes $SHELLSTREAM_TOKEN or --token-file FILE). To make one, type on the "
-            "machine of this server: twistd shellstream tokens make NAME",
+            "machine of this server: shellstreamd tokens make NAME",
             # Basic (RFC 7617, 2) is for programs that know no Bearer. A line each: one
             # for both is allowed (RFC 9110, 11.6.1), but many clients read it wrongly.
             headers={

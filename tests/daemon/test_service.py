@@ -276,7 +276,7 @@ class AuthTests(DaemonTestCase):
         self.assertEqual(self.auth(daemon), (True, None))
         self.assertIsNone(self.file.stamp())
         said = "".join(map(str, map(formatEvent, logged)))
-        self.assertIn(f"type: twistd shellstream --state-dir {self.where} tokens", said)
+        self.assertIn(f"type: shellstreamd --state-dir {self.where} tokens", said)
         self.add()
         self.reactor.advance(POLL_INTERVAL)
         self.assertEqual(len(daemon.auth_policy.tokens), 1)
@@ -400,7 +400,7 @@ class AuthTests(DaemonTestCase):
         The log says that a token is required, how many exist, and how to make one.
         """
         self.add()
-        tool = f"twistd shellstream --state-dir {self.where} tokens make NAME"
+        tool = f"shellstreamd --state-dir {self.where} tokens make NAME"
         for address in (HERE, WIDE):
             self.assertIn(
                 f"is required; valid tokens: 1; to make one, type: {tool}",

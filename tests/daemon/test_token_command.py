@@ -1,4 +1,4 @@
-"""Tests for C{twistd shellstream tokens}: its effects and its messages."""
+"""Tests for C{shellstreamd tokens}: its effects and its messages."""
 
 import io
 import json
@@ -267,7 +267,7 @@ class ChangeTests(ToolTestCase):
         said = self.tool("revoke", "pii")
         self.assertEqual((said.code, said.out), (1, ""))
         self.assertIn("has no token 'pii' (did you mean 'pi'?)", said.err)
-        list_them = f"twistd shellstream --state-dir {self.folder} tokens list"
+        list_them = f"shellstreamd --state-dir {self.folder} tokens list"
         self.assertIn(list_them, said.err)
         self.assertEqual(len(said.err.splitlines()), 1)
         self.assertEqual(len(self.ids()), 3)

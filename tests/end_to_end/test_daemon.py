@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -30,6 +31,41 @@ class DaemonTests(TestCase):
     def twistd(self, *options: str, cwd: str | None = None) -> Program:
         """twistd in the foreground, with these options for shellstream."""
         return run(self, script("twistd"), "-n", "shellstream", *options, cwd=cwd)
+
+    async def test_without_twistd(self) -> None:
+        """
+        C{shellstreamd} runs the same service, writes no PID file and no plugin cache,
+        and an error of its command line is one line.
+        """
+        folder = self.folder()
+        told = run(self, script("shellstreamd"), "--prot", "0", cwd=str(folder))
+        self.assertEqual(await told.ended(), 1)
+        self.assertEqual(
+            told.err.decode(),
+            "shellstream: option --prot not recognized (did you mean --port?); see "
+            "shellstreamd --help\n",
+        )
+        daemon = run(self, script("shellstreamd"), "--port", "0", cwd=str(folder))
+        await daemon.seen(b"curl -N http://127.0.0.1:")
+        self.assertEqual(os.listdir(folder), [])
+        daemon.signal("TERM")
+        self.assertEqual(await daemon.ended(), -15)
+
+    async def test_interrupted_early(self) -> None:
+        """Ctrl-C while C{shellstreamd} loads its modules shows no traceback."""
+        interrupt = (
+            "import os, signal, sys\n"
+            "class Interrupt:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'shellstream.tap':\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Interrupt())\n"
+            "from shellstream.daemon.__main__ import main\n"
+            "main()\n"
+        )
+        program = run(self, sys.executable, "-c", interrupt)
+        self.assertEqual(await program.ended(), -signal.SIGINT)
+        self.assertEqual(program.out + program.err, b"")
 
     def folder(self) -> Path:
         """A new folder."""

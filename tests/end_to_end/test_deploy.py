@@ -24,7 +24,7 @@ class SystemdTests(TestCase):
             for each in text.splitlines()
             if "ExecStart=/" in each
         )
-        line = line.replace("/opt/shellstream/bin/twistd", script("twistd"))
+        line = line.replace("/opt/shellstream/bin/shellstreamd", script("shellstreamd"))
         example = str(DEPLOY / "shellstream.toml.example")
         return shlex.split(line.replace("/etc/shellstream.toml", example))
 
@@ -34,8 +34,8 @@ class SystemdTests(TestCase):
         folder.mkdir(parents=True)
         for name in ("shellstream.service", "shellstream.socket"):
             text = (DEPLOY / name).read_text()
-            twistd = script("twistd")
-            text = text.replace("/opt/shellstream/bin/twistd", twistd)
+            daemon = script("shellstreamd")
+            text = text.replace("/opt/shellstream/bin/shellstreamd", daemon)
             (folder / name).write_text(text)
         units = [str(each) for each in folder.iterdir()]
         program = run(self, "/usr/bin/env", "systemd-analyze", "verify", *units)

@@ -19,7 +19,7 @@ RUN = "01a2050e-a04c-7e78-8dd1-12bb84a02f7a"
 
 
 class ToolTests(TokensTestCase):
-    """C{twistd shellstream tokens} is no daemon."""
+    """C{shellstreamd tokens} is no daemon."""
 
     async def test_life(self) -> None:
         """A token is made, listed and revoked."""
@@ -39,7 +39,7 @@ class ToolTests(TokensTestCase):
         for argv in ((), ("mak",), ("make", "a b")):
             program = await self.tool(*argv, status=2)
             self.assertEqual(program.out, b"")
-            self.assertIn(b"usage: twistd shellstream", program.err)
+            self.assertIn(b"usage: shellstreamd", program.err)
 
     async def test_help(self) -> None:
         """Help shows how it is typed, and is found from the daemon's."""
@@ -92,7 +92,7 @@ class FirstStartTests(TokensTestCase):
         await daemon.ended()
         daemon = await self.start()
         self.assertEqual(TOKEN.findall(daemon.out), [])
-        tool = f"twistd shellstream --state-dir {self.state} tokens make NAME"
+        tool = f"shellstreamd --state-dir {self.state} tokens make NAME"
         self.assertIn(tool.encode(), daemon.out)
         for path in self.state.rglob("*"):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -114,9 +114,9 @@ class FirstStartTests(TokensTestCase):
         """Without a terminal no token is made; the line in the log makes one."""
         daemon = await self.start(terminal=False)
         self.assertEqual(TOKEN.findall(daemon.out + daemon.err), [])
-        line = re.search(rb"to make one, type: twistd (.*) NAME", daemon.out)
+        line = re.search(rb"to make one, type: shellstreamd (.*) NAME", daemon.out)
         assert line is not None, daemon.out
-        made = run(self, script("twistd"), *line[1].decode().split(), "pi")
+        made = run(self, script("shellstreamd"), *line[1].decode().split(), "pi")
         self.assertEqual(await made.ended(), 0, made.err)
         url = re.findall(rb"curl -N (\S+)", daemon.out)[0].decode()
         token = {"SHELLSTREAM_TOKEN": made.out.decode().strip()}

@@ -3,6 +3,7 @@
 #: What each room may import beside itself. A room within a room is listed apart
 #: where its neighbours have an order of their own.
 MAY_IMPORT = {
+    "programs": "",
     "model": "",
     "security": "model",
     "output": "model",
@@ -17,11 +18,12 @@ MAY_IMPORT = {
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
     "web.openapi",
-    "daemon": "model security output config runs process storage web web.server",
-    "tap": "daemon config",
+    "daemon": "programs model security output config runs process storage web "
+    "web.server",
+    "tap": "programs daemon config",
     "client.transport": "client",
     "client.doctor": "client client.transport",
-    "client.cli": "client client.transport",
-    "client.commands": "client client.transport client.doctor client.cli",
-    "client": "client.transport client.doctor client.cli client.commands",
+    "client.cli": "programs client client.transport",
+    "client.commands": "programs client client.transport client.doctor client.cli",
+    "client": "programs client.transport client.doctor client.cli client.commands",
 }

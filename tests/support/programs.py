@@ -202,14 +202,15 @@ async def start_daemon(
         extra += ["--config", str(path.absolute())]
     if not any(option.startswith("--listen") for option in extra):
         extra += ["--port", "0"]
-    twistd = [script("twistd")]
+    # As shellstreamd does, which an older installation of a checkout lacks.
+    daemon = [sys.executable, "-m", "shellstream.daemon"]
     if isinstance(test, WatchedTestCase):
         turns = Path(test.mktemp()).absolute()
         env = {**env, "TURNS": str(turns), "PYTHONPATH": str(ROOT)}
-        twistd = [sys.executable, "-m", "tests.support.reactor_deadline"]
+        daemon = [sys.executable, "-m", "tests.support.reactor_deadline"]
         # Cleanups run backwards: this one follows the end of the program.
         test.addCleanup(assert_in_time, turns)
-    words = (*before, *twistd, "-n", "shellstream", *extra)
+    words = (*before, *daemon, *extra)
     program = run(test, *words, env=env, end_with="INT")
     await program.seen(b"/stream")
     return Daemon(program)

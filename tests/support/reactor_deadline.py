@@ -1,10 +1,10 @@
 """
 The deadline of the reactor: no turn may compute for longer.
 
-C{python -m tests.support.reactor_deadline} is twistd with a watchdog: it writes each
-turn beyond the deadline to the file that C{$TURNS} names. The CPU time of the reactor's
-thread counts, not the time on the clock: a test must not fail because the machine is
-busy. So a turn that waits for a disk does not count.
+C{python -m tests.support.reactor_deadline} is the daemon with a watchdog: it writes
+each turn beyond the deadline to the file that C{$TURNS} names. The CPU time of the
+reactor's thread counts, not the time on the clock: a test must not fail because the
+machine is busy. So a turn that waits for a disk does not count.
 
 The kernel also charges a thread for what others do while it runs: interrupts, and the
 time in which the host stops a virtual machine. Turns of 35 ms were seen in which the
@@ -104,9 +104,10 @@ class TurnMeter:
 
 
 def main() -> None:
-    """Be twistd, with each late turn in a file."""
+    """Be the daemon, with each late turn in a file."""
     from twisted.internet import reactor as any_reactor
-    from twisted.scripts.twistd import run
+
+    from shellstream.daemon.__main__ import main as run
 
     reactor: Any = any_reactor
     meter = TurnMeter()
@@ -125,7 +126,6 @@ def main() -> None:
         begin_turn()
 
     reactor.runUntilCurrent = run_first
-    sys.argv[0] = "twistd"
     run()
 
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from shellstream import __version__
 from shellstream.client.errors import Usage
+from shellstream.programs import typed
 
 from .exit_codes import CODES
 from .messages import print_text
@@ -64,7 +65,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         # To run the command of this name instead would surprise most users.
         parser.error(
             f"{found.words[0]!r}: a subcommand comes before its options; a command of "
-            f"this name runs with: shellstream run {found.words[0]}"
+            f"this name runs with: {typed('shellstream')} run {found.words[0]}"
         )
     if unknown:
         hint = _option_hint(unknown[0], subcommand)

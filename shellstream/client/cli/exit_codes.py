@@ -11,6 +11,7 @@ from shellstream.client.errors import (
     ServerFailed,
 )
 from shellstream.client.events import End
+from shellstream.programs import typed
 
 #: The client's own codes, from C{sysexits.h} of BSD, since common programs return none
 #: of these. With each comes a line on stderr that says more.
@@ -54,20 +55,21 @@ _REASONS = {
 }
 
 #: What a user of this client can do after a status, by the path of the request: in
-#: place of the server's own advice, which is for any HTTP client.
+#: place of the server's own advice, which is for any HTTP client. C{{shellstream}} is
+#: how to type the client.
 _ADVICE = (
     (
         401,
         r".*",
         "set $SHELLSTREAM_TOKEN, or give --token-file FILE; "
-        "twistd shellstream tokens make NAME, on the server's machine, makes a token",
+        "shellstreamd tokens make NAME, on the server's machine, makes a token",
     ),
-    (404, r".*/runs/[^/]+.*", "shellstream ps --all lists the runs"),
+    (404, r".*/runs/[^/]+.*", "{shellstream} ps --all lists the runs"),
     (
         404,
         r".*/(stream|commands|runs)(/[^/]*)?",
         "only commands that the server names can be run: "
-        "shellstream commands lists them",
+        "{shellstream} commands lists them",
     ),
 )
 
@@ -94,7 +96,8 @@ def explain(error: ClientError) -> str:
             for status, paths, text in _ADVICE:
                 if error.status == status and re.fullmatch(paths, path):
                     why = error.why.partition("; ")[0]
-                    return f"{error.url}: {why}; {text}{error.hint}"
+                    advice = text.format(shellstream=typed("shellstream"))
+                    return f"{error.url}: {why}; {advice}{error.hint}"
     cause = error if isinstance(error, NoResponse) else error.__cause__
     if isinstance(cause, NoResponse) and _may_expect_tls(cause):
         return f"{error} (if the server expects TLS, try https://)"
@@ -113,9 +116,9 @@ def _start(url: str) -> str:
         tls = " --tls" if parts.scheme == "https" else ""
         port = parts.port or (443 if tls else 80)
         return (
-            f"start a daemon here: twistd -n shellstream --port {port}{tls}, or try: "
-            "shellstream demo; for another machine's, set $SHELLSTREAM_URL or give "
-            "--server URL"
+            f"start a daemon here: {typed('shellstreamd')} --port {port}{tls}, or try: "
+            f"{typed('shellstream')} demo; for another machine's, set $SHELLSTREAM_URL "
+            "or give --server URL"
         )
     return (
         "is the daemon running there, with --interface 0.0.0.0? Without that option it "

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from shellstream.client.api import Client
 from shellstream.client.errors import ClientError, Refused
 from shellstream.client.follow import Following
+from shellstream.programs import typed
 
 from .messages import Messages
 
@@ -175,7 +176,7 @@ class SignalHandler:
         run = None if self._following is None else self._following.run
         count = self._counts[number] = self._counts.get(number, 0) + 1
         if run is None and self.starts_for_good:
-            how = "it may have started a run; shellstream ps lists it"
+            how = f"it may have started a run; {typed('shellstream')} ps lists it"
             self._messages.info(f"left before the server answered: {how}")
         if run is None or self.leaving:
             self.exit(128 + number)
@@ -207,12 +208,14 @@ class SignalHandler:
     async def _farewell(self, run_id: str) -> str:
         """What becomes of a run without us, in words."""
         run = await self._client.show(run_id)
-        attach = f"shellstream attach {run_id}"
+        shellstream = typed("shellstream")
+        attach = f"{shellstream} attach {run_id}"
         if run["ended"] is not None:
             return f"the run has ended; {attach} shows all of its output"
         waits = ", and its input stays open" if self.sending_input else ""
         if run["on_disconnect"] == "keep":
-            how = f"{attach} follows it, shellstream signal {run_id} INT interrupts it"
+            interrupt = f"{shellstream} signal {run_id} INT"
+            how = f"{attach} follows it, {interrupt} interrupts it"
             return f"left; the run goes on{waits}; {how}"
         when = await self._when_ended(run["command"])
         how = f"unless a client watches it: {attach}"
@@ -235,7 +238,7 @@ class SignalHandler:
             self._exit_after_end(run)
 
     def _exit_after_end(self, run: str) -> NoReturn:
-        how = f"shellstream attach {run} shows all of its output"
+        how = f"{typed('shellstream')} attach {run} shows all of its output"
         self._messages.info(f"the run has ended; {how}")
         self.exit(128 + signal.SIGINT)
 

@@ -17,6 +17,7 @@ from shellstream.client.cli.target import Target
 from shellstream.client.errors import Usage
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo, RunInfo
+from shellstream.programs import typed
 
 _RUN_ROW = "{:<36}  {:<12}  {:<19}  {:>12}  {}"
 
@@ -51,7 +52,7 @@ async def _start(client: Client, args: Namespace) -> _Answer:
     try:
         run = await client.start(target.name, target.params)
     except CancelledError:  # by Ctrl-C or TERM
-        how = "it may have started the run; shellstream ps lists it"
+        how = f"it may have started the run; {typed('shellstream')} ps lists it"
         Messages(quiet=args.quiet, verbose=False).info(
             f"left before the server answered: {how}"
         )
@@ -134,7 +135,8 @@ def _describe_command(command: CommandInfo) -> list[str]:
     description = command["description"]
     lines = [command["name"] + (f": {description}" if description else "")]
     if command["name"] in SUBCOMMANDS:
-        lines.append(f"    runs with: shellstream run {command['name']}")
+        run = f"{typed('shellstream')} run {command['name']}"
+        lines.append(f"    runs with: {run}")
     inputs = {"standard input": "stdin", "a terminal (--tty)": "tty"}
     takes = [text for text, key in inputs.items() if command.get(key)]
     if takes:

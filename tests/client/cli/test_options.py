@@ -377,7 +377,7 @@ class CodeTests(SynchronousTestCase):
 
     def test_no_daemon(self) -> None:
         """Where no daemon listens, the error says how to start one."""
-        here = "start a daemon here: twistd -n shellstream --port "
+        here = "start a daemon here: shellstreamd --port "
         for url, said in (
             ("http://127.0.0.1:8000/runs", f"{here}8000, or try: shellstream demo"),
             ("http://[::1]:81/stream", f"{here}81, or"),

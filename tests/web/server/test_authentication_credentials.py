@@ -83,7 +83,7 @@ class CredentialTests(AuthenticationTestCase):
         for each in (
             "Authorization: Bearer TOKEN",
             "$SHELLSTREAM_TOKEN",
-            "type on the machine of this server: twistd shellstream tokens make NAME",
+            "type on the machine of this server: shellstreamd tokens make NAME",
         ):
             self.assertIn(each, self.problem(reply))
 
