@@ -63,9 +63,19 @@ def page() -> Iterator[str]:
     """C{configuration.md}."""
     yield from ("<!-- Made by docs/generate.py: change the code, then run it. -->", "")
     yield from ("# Configuration", "")
-    yield "The daemon reads one TOML file, which `--config` names. `--check` starts"
-    yield "nothing, and reports the mistakes in keys and values all at once; one in the"
-    yield "syntax of TOML comes by itself:"
+    yield "The daemon reads a TOML file: the one that `--config` names, or else"
+    yield "`$XDG_CONFIG_HOME/shellstream/shellstream.toml` (in `~/.config` without it),"
+    yield "or else `/etc/shellstream/shellstream.toml`. If there is none of them,"
+    yield "it serves the demo, and says so. A file that exists but cannot be read is an"
+    yield "error."
+    yield ""
+    yield "The files `commands.d/*.toml` beside it add commands, in the order of their"
+    yield "names. They hold tables `[commands.NAME]` only, which have the defaults of"
+    yield "the main file. Each name of a command may be used once in all files."
+    yield ""
+    yield "`--check` starts nothing, and reports the mistakes in keys and values all at"
+    yield "once, each with its file and line. If the syntax of TOML is wrong it reports"
+    yield "that alone:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "shellstreamd --config shellstream.toml --check"
     yield from ("```", "")
@@ -202,7 +212,6 @@ def json_schema() -> dict[str, Any]:
     commands = {
         **_named(COMMAND_NAME.pattern, {"$ref": "#/definitions/command"}),
         "description": "What the daemon may run.",
-        "minProperties": 1,
     }
     top = _object({**TOP, **SHARED})
     top["properties"].update(sections, principals=principals, commands=commands)
@@ -210,7 +219,6 @@ def json_schema() -> dict[str, Any]:
         "$schema": "http://json-schema.org/draft-04/schema#",
         "title": "Configuration of the daemon of shellstream",
         **top,
-        "required": ["commands"],
         "definitions": {
             "command": _command(),
             "parameter": {"oneOf": [_parameter(kind) for kind in KINDS]},

@@ -9,13 +9,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from attrs import evolve
 from twisted.application.service import IService
 from twisted.python import usage
 
 from shellstream import __version__
-from shellstream.config.loader import DEMO, IN_MEMORY, Config, ConfigError, parse
-from shellstream.config.tls_settings import TLS, TLS_PREFIX
+from shellstream.config.files import ConfigFiles, ConfigUnusable, Loaded, usual_files
+from shellstream.config.loader import DEMO, IN_MEMORY, Config
+from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.programs import typed
 
 #: The types of endpoints that speak no TLS, whatever follows.
@@ -34,8 +34,7 @@ class TokenOptions(usage.Options):
         from shellstream.daemon import service, token_command
 
         given = Options() if self.parent is None else self.parent
-        folder, config = _folder(given["state-dir"]), given["config"]
-        commands = None if config is None else tuple(_load(config).commands)
+        folder, commands = _folder(given["state-dir"]), _command_names(given)
         sys.exit(
             token_command.main(
                 options or (), folder, os.environ, service.wall_clock, commands
@@ -49,7 +48,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Runs the commands of a configuration for HTTP clients and streams "
-        "their output as it is written. Without --config it has one command, "
+        "their output as it is written. Without any configuration it has one command, "
         "count. Try: curl -N http://127.0.0.1:8000/stream"
     )
 
@@ -61,7 +60,15 @@ class Options(usage.Options):
             None,
             "Address to listen on; 0.0.0.0 or :: for all. [default: 127.0.0.1]",
         ),
-        ("config", "c", None, "TOML file with the commands that may be run."),
+        (
+            "config",
+            "c",
+            None,
+            "TOML file with the commands that may be run. [default: "
+            "$XDG_CONFIG_HOME/shellstream/shellstream.toml or "
+            "~/.config/shellstream/shellstream.toml, or else "
+            "/etc/shellstream/shellstream.toml]",
+        ),
         (
             "state-dir",
             "d",
@@ -97,7 +104,8 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self.listen: list[str] = []
-        self.settings: Config = DEMO
+        self.files = ConfigFiles(None)
+        self.loaded = Loaded(DEMO)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         _require_utf8()
@@ -126,20 +134,23 @@ class Options(usage.Options):
     )
     opt_l = opt_listen
 
+    @property
+    def settings(self) -> Config:
+        """The configuration that was read."""
+        return self.loaded.config
+
     def opt_version(self) -> None:
         """Print the version, and exit."""
         print(f"shellstream {__version__}")  # noqa: T201
         sys.exit(0)
 
     def postOptions(self) -> None:
-        if self["config"] is not None:
-            self.settings = _load(self["config"])
+        self.files = _files(self)
+        self.loaded = _load(self.files)
         if self["check"]:
-            name = self["config"] or "built-in configuration"
+            name = self.loaded.path or "built-in configuration"
             print(f"{name}: ok{_note(self.settings)}")  # noqa: T201
             sys.exit(0)
-        if self["tls"] and self.settings.tls is None:
-            self.settings = evolve(self.settings, tls=TLS())
         self["state-dir"] = _folder(self["state-dir"])
         if not self.listen or self["port"] or self["interface"]:
             secure = "" if self.settings.tls is None else TLS_PREFIX
@@ -191,23 +202,31 @@ def _require_utf8() -> None:
         os.execv(sys.executable, python + sys.orig_argv[1:])  # noqa: S606  # nosec B606
 
 
-def _load(name: str) -> Config:
-    """Read a configuration file, or exit with all mistakes in it."""
+def _files(options: Mapping[str, Any]) -> ConfigFiles:
+    """The files of the configuration, by absolute paths as twistd may change folder."""
+    if options["config"] is not None:
+        return ConfigFiles(Path(options["config"]).absolute(), (), bool(options["tls"]))
+    return ConfigFiles(None, usual_files(os.environ), bool(options["tls"]))
+
+
+def _command_names(options: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The commands of the configuration; L{None} if none is given, and none found."""
+    files = _files(options)
     try:
-        # Some editors begin a file with a BOM.
-        return parse(Path(name).read_text("utf-8-sig"))
-    except OSError as error:
-        sys.exit(f"shellstream: cannot read {name}: {error.strerror}")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        sys.exit(
-            f"shellstream: {name} is not UTF-8: line {line} has other bytes; save the "
-            "file as UTF-8"
-        )
-    except ConfigError as mistaken:
-        count = len(mistaken.mistakes)
-        mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
-        sys.exit(f"shellstream: {name} has {mistakes}:\n{mistaken}")
+        loaded = files.load()
+    except ConfigUnusable as error:
+        if files.given is None:  # revoking a token must not depend on it
+            return None
+        sys.exit(f"shellstream: {error}")
+    return None if loaded.path is None else tuple(loaded.config.commands)
+
+
+def _load(files: ConfigFiles) -> Loaded:
+    """Read the configuration, or exit with all mistakes in it."""
+    try:
+        return files.load()
+    except ConfigUnusable as error:
+        sys.exit(f"shellstream: {error}")
 
 
 def _endpoint(port: str | None, interface: str | None) -> str:
@@ -230,6 +249,7 @@ def makeService(options: Options) -> IService:
     return assemble(
         reactor,
         options.settings,
+        options.files.describe(options.loaded),
         options["state-dir"],
         options.listen,
         insecure=bool(options["insecure"]),

@@ -10,6 +10,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream import tap
 from shellstream.config.loader import DEMO
 from shellstream.config.tls_settings import TLS, Minimum
 from shellstream.tap import Options, _background_text
@@ -19,6 +20,10 @@ RIGHT = '[commands.x]\nargv = ["x"]\n'
 
 class OptionsTestCase(SynchronousTestCase):
     """A command line, and its messages before the exit."""
+
+    def setUp(self) -> None:
+        self.usual = tuple(Path(self.mktemp()).absolute() for _ in range(2))
+        self.patch(tap, "usual_files", lambda environ: self.usual)
 
     def parse(self, *argv: str) -> Options:
         options = Options()
@@ -142,12 +147,14 @@ class ConfigTests(OptionsTestCase):
         name = self.file(f"x = 1\n{RIGHT}")
         said = str(self.exit("--config", name))
         self.assertTrue(
-            said.startswith(f"shellstream: {name} has 1 mistake:\nx: "), said
+            said.startswith(f"shellstream: {name} has 1 mistake:\n{name}:1: x: "),
+            said,
         )
 
     def test_unreadable(self) -> None:
         """A missing, irregular or undecodable file is reported in one line."""
-        missing, folder = self.mktemp(), str(Path(self.file("")).parent)
+        missing = str(Path(self.mktemp()).absolute())
+        folder = str(Path(self.file("")).parent)
         self.assertEqual(
             self.exit("-c", missing),
             f"shellstream: cannot read {missing}: No such file or directory",
@@ -175,6 +182,26 @@ class ConfigTests(OptionsTestCase):
         self.assertIn(
             "has 2 mistakes", str(self.exit("--check", "-c", self.file("x=1")))
         )
+
+    def test_usual(self) -> None:
+        """Without --config it is the first usual file that exists, or else the demo."""
+        self.assertIs(self.parse().settings, DEMO)
+        home, system = self.usual
+        system.write_text(RIGHT)
+        self.assertEqual(set(self.parse().settings.commands), {"x"})
+        home.write_text('[commands.y]\nargv = ["y"]')
+        self.assertEqual(set(self.parse().settings.commands), {"y"})
+        given = self.parse("-c", self.file('[commands.z]\nargv = ["z"]')).settings
+        self.assertEqual(set(given.commands), {"z"})
+
+    def test_usual_broken(self) -> None:
+        """A usual file that exists and cannot be read is an error, not the demo."""
+        self.usual[0].mkdir()
+        self.usual[1].symlink_to("/nonexistent")
+        for path in self.usual:
+            self.patch(tap, "usual_files", lambda environ, path=path: (path,))
+            said = str(self.exit())
+            self.assertTrue(said.startswith(f"shellstream: cannot read {path}: "), said)
 
     def test_pid_file(self) -> None:
         """In the foreground there is no PID file, unless it was requested."""

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from shellstream import tap
+from shellstream.config.files import Loaded
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner
 from shellstream.daemon.listen_address import ListenAddress
@@ -144,7 +145,7 @@ class ServiceTests(SynchronousTestCase):
     def test_tls(self) -> None:
         """The C{tls:} prefix selects TLS for its endpoint only."""
         options = self.options("tls:tcp:0", "unix:/run/x.sock")
-        options.settings = evolve(options.settings, tls=TLS())
+        options.loaded = Loaded(evolve(options.settings, tls=TLS()))
         service: Any = makeService(options)
         _, daemon, tls, secure, plain, _ = service
         self.assertIsInstance(daemon, Daemon)
@@ -158,7 +159,7 @@ class ServiceTests(SynchronousTestCase):
         said = str(self.assertRaises(SystemExit, makeService, options).code)
         self.assertIn("--listen tls:tcp:0: needs [tls]", said)
         options = self.options("tcp:0")
-        options.settings = evolve(options.settings, tls=TLS())
+        options.loaded = Loaded(evolve(options.settings, tls=TLS()))
         said = str(self.assertRaises(SystemExit, makeService, options).code)
         self.assertIn("nothing listens with it", said)
 

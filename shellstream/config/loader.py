@@ -5,13 +5,13 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from shellstream.model.checks import count, duration, string
 from shellstream.model.errors import CommandUnknown, NoDefaultCommand, did_you_mean
 from shellstream.model.limits import Limits
 from shellstream.model.run_record import Retention
-from shellstream.model.tables import Mistake, Table, section, setting
+from shellstream.model.tables import Mistake, Table, quoted, section, setting
 from shellstream.security.audit import AuditSettings
 from shellstream.security.principals import (
     AccessSettings,
@@ -24,6 +24,7 @@ from .confinement import Confinement
 from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits, check_http
 from .parameter_tables import read_parameter
 from .tls_settings import TLS, check_tls
+from .toml_lines import key_lines, line_of
 from .toml_syntax import syntax_mistake
 
 #: Names are parts of URLs.
@@ -135,46 +136,112 @@ DEMO = Config(
 )
 
 
-def parse(text: str) -> Config:
+@frozen(eq=False)
+class Source:
+    """
+    A file of the configuration.
+
+    @ivar name: its path, for messages.
+    """
+
+    text: str
+    name: str = ""
+    _mistakes: list[Mistake] = field(factory=list, init=False)
+
+    def read(self) -> Table:
+        """
+        Its top table, whose mistakes are kept for L{mistakes}.
+
+        @raise ConfigError: if its syntax is wrong.
+        """
+        try:
+            document = tomllib.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            mistake = syntax_mistake(self.text, error, self.name)
+            raise ConfigError([mistake]) from None
+        return Table("", "", document, self._mistakes)
+
+    def mistakes(self) -> list[Mistake]:
+        """All that were found in it; those of a file with a name have their lines."""
+        if not (self.name and self._mistakes):
+            return self._mistakes
+        lines = key_lines(self.text)
+        found = [(line_of(each.key, lines), each) for each in self._mistakes]
+        found.sort(key=lambda each: each[0])
+        return [evolve(each, place=f"{self.name}:{line}") for line, each in found]
+
+    def place_of(self, key: str) -> str:
+        """The place of a key, for messages."""
+        return f"{self.name}:{line_of(key, key_lines(self.text))}"
+
+
+def parse(text: str, name: str = "", added: Iterable[Source] = ()) -> Config:
     """
     Read a configuration.
 
     @param text: TOML 1.0.
+    @param name: the path of its file, for messages.
+    @param added: files that hold commands, and nothing else. Their commands have the
+        defaults of this one.
     @raise ConfigError: with all of its mistakes.
     """
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([syntax_mistake(text, error)]) from None
+    sources = [Source(text, name), *added]
+    tables: dict[Source, Table] = {}
     mistakes: list[Mistake] = []
-    config = _read_config(Table("", "", document, mistakes))
+    for source in sources:
+        try:
+            tables[source] = source.read()
+        except ConfigError as error:
+            mistakes += error.mistakes
+    # Without all files nobody knows whether what they say fits together.
+    if not mistakes:
+        config = _read_config(tables)
+        mistakes = [each for source in sources for each in source.mistakes()]
     if mistakes:
         raise ConfigError(mistakes)
     return config
 
 
-def _read_config(table: Table) -> Config:
+def _read_config(tables: Mapping[Source, Table]) -> Config:
+    main, *added = tables.values()
     # The top of the file is read like one more command: what it has becomes the
     # fallback of all others.
-    common = _read_command_settings(table, Command(name=""), shared_only=True)
-    tables = list(table.tables("commands", COMMAND_NAME))
-    commands = {each.name: _read_command(each, common) for each in tables}
+    common = _read_command_settings(main, Command(name=""), shared_only=True)
+    declared = _command_tables(tables)
+    commands = {each.name: _read_command(each, common) for each in declared}
     # Not the commands that could be read: if all are wrong, that is reported already.
-    if table.raw("commands") in (None, {}):
-        table.report("commands", "nothing", "at least one table [commands.NAME]")
-    config = table.read_settings(Config, commands=commands)
+    if all(each.raw("commands") in (None, {}) for each in tables.values()):
+        main.report("commands", "nothing", "at least one table [commands.NAME]")
+    for table in added:
+        table.report_others("commands", "only tables [commands.NAME] in this folder")
+    config = main.read_settings(Config, commands=commands)
     if config.default is not None and config.default not in commands:
         hint = did_you_mean(config.default, commands)
         names = ", ".join(commands)
         found = f"{config.default!r}{hint}"
-        table.report("default", found, f"a command's name: {names}")
-    for each in tables:
+        main.report("default", found, f"a command's name: {names}")
+    for each in declared:
         if each.name == config.default and each.raw("get") is False:
             why = "true, or nothing: GET runs the default command"
             each.report("get", "false", why)
-    access = evolve(config.access, known=read_principals(table))
-    table.report_unknown()
+    access = evolve(config.access, known=read_principals(main))
+    main.report_unknown()
     return evolve(config, access=access)
+
+
+def _command_tables(tables: Mapping[Source, Table]) -> list[Table]:
+    """The tables of all commands, each name once."""
+    found: dict[str, Table] = {}
+    places: dict[str, Source] = {}
+    for source, table in tables.items():
+        for each in table.tables("commands", COMMAND_NAME):
+            if each.name in found:
+                key = f"commands.{quoted(each.name)}"
+                first = places[each.name].place_of(key)
+                table.report(key, "a name that is taken", f"another; {first} has it")
+            else:
+                found[each.name], places[each.name] = each, source
+    return list(found.values())
 
 
 def _read_command_settings(

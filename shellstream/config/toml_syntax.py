@@ -35,18 +35,19 @@ _KEYS = "keys with other characters than A-Z, a-z, 0-9, _ and - need quotes"
 _SHOWN = 72
 
 
-def syntax_mistake(text: str, error: Exception) -> Mistake:
+def syntax_mistake(text: str, error: Exception, file: str = "") -> Mistake:
     """
     Where the syntax of a text is wrong, and how.
 
     @param error: as L{tomllib.loads} raised it.
+    @param file: the name of the file that has it.
     """
     if isinstance(error, RecursionError):
-        return Mistake("TOML", "lists or tables are nested too deeply", "")
+        return Mistake("TOML", "lists or tables are nested too deeply", "", file)
     # tomllib ends its messages with the place: "(at line 1, column 3)".
     message, _, place = str(error).removesuffix(")").rpartition(" (at ")
     if not message:  # a number or a date out of range, which have no place
-        return Mistake("TOML", str(error), "")
+        return Mistake("TOML", str(error), "", file)
     lines = text.split("\n")
     found = re.fullmatch("line ([0-9]+), column ([0-9]+)", place)
     # Or it is "end of document".
@@ -56,10 +57,9 @@ def syntax_mistake(text: str, error: Exception) -> Mistake:
     words = next((new for old, new in _WORDS if message.startswith(old)), None)
     if words is None:
         words = message[:1].lower() + message[1:]
-    where = f"line {line}, column {column}"
-    return Mistake(
-        where, words.replace("{KEYS}", _KEYS) + _marked(lines[line - 1], column), ""
-    )
+    place = f"{file}:{line}:{column}" if file else f"line {line}, column {column}"
+    words = words.replace("{KEYS}", _KEYS) + _marked(lines[line - 1], column)
+    return Mistake("", words, "", place)
 
 
 def _marked(line: str, column: int) -> str:

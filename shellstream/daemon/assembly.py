@@ -29,6 +29,7 @@ _log = Logger(namespace="shellstream")
 def assemble(
     reactor: Any,
     config: Config,
+    about: str,
     state_dir: str | None,
     listen: Sequence[str],
     *,
@@ -38,6 +39,7 @@ def assemble(
     """
     Make the services of a daemon, or exit with the reason why they cannot be made.
 
+    @param about: where the configuration comes from, for the operator.
     @param listen: the descriptions of the endpoints. Those of our own TLS begin with
         L{TLS_PREFIX}, and only come with C{config.tls}.
     @param insecure: whether no authentication is wanted.
@@ -82,7 +84,7 @@ def assemble(
             factory = tls.wrap(site)
         fingerprint = None if tls is None else lambda: tls.fingerprint
         listeners.append(Listener(description, endpoint, factory, fingerprint))
-    banner = StartupBanner(daemon, listeners, terminal, in_background)
+    banner = StartupBanner(daemon, listeners, terminal, about, in_background)
     services = MultiService()
     watchdog = ReactorWatchdog(reactor)
     for service in (watchdog, daemon, tls, *listeners, banner):

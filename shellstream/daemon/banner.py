@@ -130,6 +130,7 @@ class StartupBanner(Service):
     Logs the banner. It starts after all other services, when nothing can prevent the
     start of the daemon any more.
 
+    @ivar _about: where the configuration comes from.
     @ivar _background: a text for the terminal; empty for a daemon in the foreground,
         whose log is on the terminal.
     """
@@ -137,10 +138,12 @@ class StartupBanner(Service):
     _daemon: Daemon
     _listeners: Sequence[Listener]
     _terminal: StartupTerminal
+    _about: str
     _background: str = ""
 
     def startService(self) -> None:
         super().startService()
+        _log.info("{about}", about=self._about)
         if self._background:
             self._terminal.show(self._background)
         # The first token goes to one address only: it works for all of them.

@@ -34,16 +34,19 @@ class Mistake:
     One thing in the file that is not allowed: where, and what is allowed.
 
     @ivar allowed: empty where C{found} says it.
+    @ivar place: the file and the line, once they are known.
     """
 
     key: str
     found: str
     allowed: str
+    place: str = ""
 
     def __str__(self) -> str:
-        if not self.allowed:
-            return f"{self.key}: {self.found}"
-        return f"{self.key}: found {self.found}; allowed: {self.allowed}"
+        text = self.found
+        if self.allowed:
+            text = f"found {self.found}; allowed: {self.allowed}"
+        return ": ".join(filter(None, (self.place, self.key, text)))
 
 
 @define
@@ -112,7 +115,7 @@ class Table:
         """The tables inside C{name}, whose keys must match C{pattern}."""
         nothing: dict[str, object] = {}
         for key, value in self.read(name, checks.table, nothing).items():
-            path = f"{name}.{_quoted(key)}"
+            path = f"{name}.{quoted(key)}"
             if pattern.fullmatch(key) is None:
                 self.report(path, f"the name {key!r}", f"names like {pattern.pattern}")
             elif not isinstance(value, dict):
@@ -130,6 +133,12 @@ class Table:
         """Add a mistake at a key of this table."""
         self._mistakes.append(Mistake(self._path(name), found, allowed))
 
+    def report_others(self, name: str, allowed: str) -> None:
+        """Report every key but one."""
+        for other in self._values:
+            if other != name:
+                self.report(quoted(other), "a key of another file", allowed)
+
     def report_unknown(self) -> None:
         """Report every key that was not read."""
         for name in self._values:
@@ -138,7 +147,7 @@ class Table:
                 keys = "the keys " + ", ".join(sorted(set(self._known)))
                 if any(each.allowed == keys for each in self._mistakes):
                     keys = ""  # they are long, and stand above
-                self.report(_quoted(name), f"an unknown key{hint}", keys)
+                self.report(quoted(name), f"an unknown key{hint}", keys)
 
     def _path(self, name: str) -> str:
         return f"{self.key}.{name}" if self.key else name
@@ -218,7 +227,8 @@ def settings_of(kind: type[Any]) -> Mapping[str, Setting | Section]:
     }
 
 
-def _quoted(key: str) -> str:
+def quoted(key: str) -> str:
+    """A key as TOML writes it: in quotes, unless it has only letters, digits, _, -."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
 
 

@@ -145,7 +145,7 @@ class ParseProperties(SynchronousTestCase):
         except ConfigError as mistaken:
             self.assertTrue(mistaken.mistakes)
             for each in mistaken.mistakes:
-                self.assertTrue(each.key and each.found, each)
+                self.assertTrue((each.key or each.place) and each.found, each)
             return None
         # An editor never complains of a file that the daemon accepts.
         self.assertEqual(schema_errors(text), [])

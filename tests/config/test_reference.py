@@ -23,8 +23,6 @@ EXAMPLE = TESTS.parent / "deploy" / "shellstream.toml.example"
 
 #: A mistake of each kind that JSON Schema can express.
 WRONG = (
-    "",
-    "[commands]",
     "commands = 1",
     "[commands.'a b']\nargv = ['a']",
     # Unknown keys, at every level.

@@ -39,7 +39,7 @@ class SyntaxTests(SynchronousTestCase):
     def mistake(self, text: str) -> tuple[str, str]:
         error = self.assertRaises(tomllib.TOMLDecodeError, tomllib.loads, text)
         found = syntax_mistake(text, error)
-        return found.key, found.found
+        return found.place, found.found
 
     def test_words(self) -> None:
         """Each kind of error has its place, and its own words."""

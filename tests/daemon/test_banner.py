@@ -270,7 +270,7 @@ class BannerTests(SynchronousTestCase):
             FakeListener(None),
             *(FakeListener(ListenAddress(each)) for each in addresses),
         ]
-        service = StartupBanner(self.daemon, listeners, self.terminal)
+        service = StartupBanner(self.daemon, listeners, self.terminal, "the demo")
         verifyObject(IService, service)
         with capturedLogs() as logged:
             service.startService()
@@ -290,7 +290,7 @@ class BannerTests(SynchronousTestCase):
         said = self.start(HERE, WIDE)
         self.assertEqual(
             said,
-            [*banner(ListenAddress(HERE)), *banner(ListenAddress(WIDE))],
+            ["the demo", *banner(ListenAddress(HERE)), *banner(ListenAddress(WIDE))],
         )
         self.assertEqual(self.terminal.shown, "")
 
@@ -303,7 +303,7 @@ class BannerTests(SynchronousTestCase):
             self.terminal.shown, first_token_text(ListenAddress(WIDE), TOKEN)
         )
         self.assertNotIn(TOKEN, "".join(said))
-        self.assertIn("-u :TOKEN", said[0])
+        self.assertIn("-u :TOKEN", said[1])
         self.start(WIDE)
         self.assertEqual(self.terminal.shown, "")
 

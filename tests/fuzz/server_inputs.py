@@ -48,7 +48,9 @@ def configuration(data: bytes) -> None:
         found = loader.parse(data.decode("utf-8", "replace"))
     except ConfigError as mistaken:
         assert mistaken.mistakes
-        assert all(each.key and each.found for each in mistaken.mistakes)
+        assert all(
+            (each.key or each.place) and each.found for each in mistaken.mistakes
+        )
         return
     for command in found.commands.values():
         json.dumps(index.to_document(command, found.runs_by_get(command)))

@@ -13,7 +13,9 @@ def mistakes(text: str) -> list[tuple[str, str, str]]:
     try:
         parse(text)
     except ConfigError as mistaken:
-        return [(one.key, one.found, one.allowed) for one in mistaken.mistakes]
+        return [
+            (one.key or one.place, one.found, one.allowed) for one in mistaken.mistakes
+        ]
     return []
 
 

@@ -117,7 +117,8 @@ def run(
     """
     program = Program(Path(argv[0]).name)
     # What a daemon keeps, it keeps for this test.
-    state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": str(state_home(test))}
+    home = str(state_home(test))
+    state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home}
     env = {**os.environ, **state, **env}
     ends: Any = pty or False  # which the interface's types do not know of
     reactor.spawnProcess(
