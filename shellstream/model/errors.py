@@ -401,6 +401,10 @@ class ParametersRefused(ShellstreamError):
         self.refused = tuple(refused)
 
 
+class Unconfirmed(ParametersRefused):
+    """The page asks a question before it starts a command. All else fits."""
+
+
 class CommandUnknown(ShellstreamError):
     """No command of this name is configured."""
 

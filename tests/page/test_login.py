@@ -77,7 +77,7 @@ class LoginTests(BrowserTestCase):
         await self.browser.do(steps)
 
     async def test_telephone(self) -> None:
-        """On a telephone the header is one line, and input is typed on the screen."""
+        """On a telephone the header is one line; input and output are on the screen."""
         await self.begin()
         size: Any = {"width": 390, "height": 844}
 
@@ -90,6 +90,12 @@ class LoginTests(BrowserTestCase):
             self.page.get_by_role("button", name="Run hear").click()
             send = self.page.get_by_role("button", name="Send")
             expect(send).to_be_in_viewport(ratio=1)
+            # Lying on its side it shows some output, too.
+            self.page.set_viewport_size({"width": 844, "height": 390})
+            expect(send).to_be_in_viewport(ratio=1)
+            output = self.page.get_by_role("region", name="Output")
+            expect(output).to_be_in_viewport(ratio=1)
+            self.assertGreater(output.evaluate("e => e.clientHeight"), 180)
             assert header is not None
             return int(header["height"])
 

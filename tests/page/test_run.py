@@ -62,6 +62,11 @@ stdin = true
 [commands.cat]
 argv = ["cat"]
 stdin = true
+[commands.ask]
+shell = '''
+printf "Name? "; read name; printf "Password: "; read word
+echo "$name ${{#word}}"; exec cat'''
+stdin = true
 [commands.sleep]
 argv = ["sleep", "1000"]
 [commands.again]
@@ -79,6 +84,8 @@ shell = "while :; do seq 1 1000; sleep 0.01; done"
 retain = 1048576
 """
 
+
+TELEPHONE = {"width": 360, "height": 740}
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -176,10 +183,11 @@ class LiveTests(RunTestCase):
             field = page.get_by_label("Input for the run")
             field.fill("go")
             page.keyboard.press("Enter")
-            expect(line).to_have_text(["20%"])
+            expect(line).to_have_text(["10%", "Sent: go", "20%"])
             field.fill("go")
             page.keyboard.press("Enter")
-            expect(line).to_have_text(["all"])
+            expect(line.last).to_have_text("all")
+            expect(line).to_have_count(5)
             expect(state(page)).to_have_text("Failed with exit code 3")
             expect(field).to_be_hidden()
 
@@ -224,10 +232,12 @@ class LiveTests(RunTestCase):
         await self.do(lambda: expect(log(page)).to_contain_text("line 1"))
         proxy.cut()
         await self.do(lambda: expect(notice).to_contain_text("connection is lost"))
+        await self.do(lambda: expect(state(page)).to_have_text("Not connected"))
         gate.let_through()
         proxy.mend()
         await self.do(lambda: expect(log(page)).to_contain_text("line 2"))
         await self.do(lambda: expect(notice).to_be_empty())
+        await self.do(lambda: expect(state(page)).to_have_text("Running"))
         gate.let_through()
         gate.let_through()
         lines = ["line 1", "line 2", "line 3", "over"]
@@ -260,15 +270,16 @@ class LiveTests(RunTestCase):
             down = page.get_by_role("button", name="Follow the end")
             until(page, lambda: page.locator(".line").count() > 3000)
             expect(down).to_be_hidden()
+            height = log(page).evaluate("e => e.clientHeight")
             log(page).focus()
             page.keyboard.press("PageUp")
             page.keyboard.press("PageUp")
             expect(down).to_be_visible()
-            page.wait_for_timeout(300)  # what came before the keys is shown
+            until(page, lambda: reached(page) > 1.5 * height)
             # More comes, and what the reader looks at stays.
             seen = "() => document.elementFromPoint(200, 400).textContent"
             before = page.evaluate(seen)
-            page.wait_for_timeout(1000)
+            until(page, lambda: reached(page) > 3 * height)
             self.assertEqual(page.evaluate(seen), before)
             down.click()
             expect(down).to_be_hidden()
@@ -318,6 +329,13 @@ class LargeTests(RunTestCase):
             page.goto(address)
             expect(linked).to_have_text("50000")
             expect(linked).to_be_in_viewport()
+            # By number, which the page counts.
+            page.goto(f"{self.url}{path}#L654321")
+            expect(linked).to_have_text("654321")
+            expect(linked).to_have_attribute("data-number", "654321")
+            expect(linked).to_be_in_viewport()
+            page.goto(f"{self.url}{path}#L1000001")
+            expect(page.get_by_text("There is no line 1000001.")).to_be_visible()
 
         await self.do(steps)
 
@@ -401,12 +419,14 @@ class SafeTests(RunTestCase):
             expect(log(page)).to_contain_text("wrong")
             expect(page.get_by_role("button", name="Run again")).to_be_visible()
             found.append(page.evaluate(FIND))
-            page.locator(".more summary").click()
+            page.get_by_role("button", name="Details").click()
             found.append(page.evaluate(FIND))
             page.goto(self.url + running)
             page.get_by_label("Input for the run").fill("a\tb")
             page.keyboard.press("Enter")
-            expect(log(page).locator(".line")).to_have_text(["a\tb"])
+            expect(log(page).locator(".line")).to_have_text(["Sent: a\tb", "a\tb"])
+            if page.viewport_size == TELEPHONE:
+                page.get_by_role("button", name="More for the output").click()
             page.get_by_role("button", name="Times").click()
             found.append(page.evaluate(FIND))
             return found
@@ -419,8 +439,7 @@ class SafeTests(RunTestCase):
 
     async def test_axe_dark(self) -> None:
         """The same in the dark, on a telephone."""
-        size = {"width": 360, "height": 740}
-        await self.check_axe(color_scheme="dark", viewport=size)
+        await self.check_axe(color_scheme="dark", viewport=TELEPHONE)
 
 
 class SteeringTests(RunTestCase):
@@ -448,7 +467,7 @@ class SteeringTests(RunTestCase):
         def steps() -> None:
             page.goto(self.url + path)
             page.get_by_role("button", name="Cancel").wait_for()
-            page.locator(".more summary").focus()
+            page.get_by_role("button", name="Details").focus()
             page.keyboard.press("Enter")
             page.get_by_label("Signal").select_option("HUP")
             page.get_by_role("button", name="Send signal").press("Enter")
@@ -464,7 +483,10 @@ class SteeringTests(RunTestCase):
         def steps() -> None:
             page.goto(self.url + path)
             expect(log(page)).to_contain_text("got it's")
-            page.locator(".more summary").click()
+            log(page).locator(".line").click(position={"x": 12, "y": 9})
+            expect(page).to_have_url(f"{self.url}{path}#L1")
+            expect(log(page).locator(".linked")).to_have_attribute("data-number", "1")
+            page.get_by_role("button", name="Details").click()
             expect(page.locator(".facts")).to_contain_text("it's")
             expect(page.locator(".command").last).to_contain_text(
                 "shellstream run again 'word=it'\\''s'"
@@ -492,17 +514,30 @@ class SteeringTests(RunTestCase):
         await self.do(steps)
 
     async def test_input(self) -> None:
-        """Input goes to the command, and ends where the reader says so."""
+        """
+        Input goes to the command, and ends where the reader says so. It is shown, but
+        not what the command asks for as a secret.
+        """
         page = await self.begin()
-        path = await self.start("cat", stdin=True)
+        path = await self.start("ask", stdin=True)
 
         def steps() -> None:
             page.goto(self.url + path)
-            page.get_by_label("Input for the run").fill("héllo")
+            lines = log(page).locator(".line")
+            field = page.get_by_label("Input for the run")
+            expect(lines).to_have_text(["Name? "])
+            field.fill("héllo")
             page.get_by_role("button", name="Send", exact=True).click()
-            expect(log(page).locator(".line")).to_have_text(["héllo"])
+            expect(lines).to_have_text(["Name? ", "Sent: héllo", "Password: "])
+            expect(field).to_have_attribute("type", "password")
+            field.fill("hunter2")
+            page.keyboard.press("Enter")
+            expect(lines.nth(3)).to_have_text("Sent: •••")
+            expect(lines.last).to_have_text("héllo 7")
+            expect(field).to_have_attribute("type", "text")
             page.get_by_role("button", name="End input").click()
             expect(state(page)).to_have_text("Succeeded")
+            expect(log(page)).not_to_contain_text("hunter2")
 
         await self.do(steps)
 

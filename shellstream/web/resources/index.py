@@ -14,6 +14,7 @@ from shellstream.model.errors import (
     RefusedParameter,
     RunUnknown,
     ShellstreamError,
+    Unconfirmed,
 )
 from shellstream.model.events import OnDisconnect
 from shellstream.runs.interfaces import RunRequest
@@ -80,10 +81,12 @@ class Index(Resource):
         sent = _of_form(command, body)
         try:
             if command.confirm and (CONFIRMED, "true") not in body:
-                raise ParametersRefused([RefusedParameter(CONFIRMED, command.confirm)])
+                command.invoke(sent)
+                raise Unconfirmed([RefusedParameter(CONFIRMED, command.confirm)])
             wanted = RunRequest(command, sent, OnDisconnect.KEEP)
             run, _ = await request.context.runs.submit(wanted)
         except ShellstreamError as error:
+            error.requested = command.name, command.masked(sent)
             if not wants_page(request):
                 raise
             request.record_refusal(error)

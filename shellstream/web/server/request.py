@@ -17,6 +17,7 @@ from shellstream.model.errors import (
     RunFailed,
     ShellstreamError,
     Unauthenticated,
+    Unconfirmed,
 )
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import AuditEntry
@@ -166,8 +167,8 @@ class Request(ReceivedRequest):
     def record_refusal(self, error: ShellstreamError) -> None:
         """Put a refusal into the audit, if it belongs there."""
         # The end of a failed run is there already, and requests for paths that do not
-        # exist, as browsers make them, are in the access log.
-        if not isinstance(error, PathNotFound | RunFailed):
+        # exist, as browsers make them, are in the access log. A question is none.
+        if not isinstance(error, PathNotFound | RunFailed | Unconfirmed):
             self.site.record(self.refusal(error))
 
     def refusal(self, error: ShellstreamError) -> AuditEntry:

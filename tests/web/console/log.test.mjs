@@ -79,6 +79,48 @@ test("a line is found by any of its bytes", () => {
   assert.deepEqual([9, 10, 12, 13, 15, 16].map((offset) => log.find(offset)?.text), [undefined, "ab", "ab", "cd", "cd", undefined]);
 });
 
+test("lines have numbers from the beginning on, which a gap ends", () => {
+  const log = new Log();
+  log.take(piece(0, `a\n${"x".repeat(40_000)}\nb\nsection_end:1:s\r\nc\nd`));
+  const numbers = (some) => some.map((line) => `${line.text[0]}${log.numberOf(line)}`);
+  assert.deepEqual([...new Set(numbers(lines(log)))], ["a1", "x2", "b3", "c5"]);
+  assert.deepEqual(numbers([log.current]), ["d6"]);
+  assert.equal(log.numbered(3).text, "b");
+  assert.equal(log.numbered(4).text, "c");
+  assert.equal(log.numbered(7), null);
+  const sent = log.echo("typed");
+  assert.deepEqual(texts(log).slice(-2), ["d", "typed"]);
+  log.retract(sent);
+  assert.equal(texts(log).at(-1), "d");
+  log.take({ type: "gap", offset: log.end, end: log.end + 10 });
+  log.take(piece(log.end, "e\n"));
+  assert.equal(log.numberOf(lines(log).at(-1)), null);
+});
+
+test("numbers are counted on and back from a line that has one", () => {
+  const log = new Log();
+  log.begin(100, true);
+  log.take(piece(100, "rest\nc\nd\n"));
+  const numbers = () => lines(log).map((line) => [line.text, log.numberOf(line)]);
+  assert.deepEqual(numbers(), [["c", null], ["d", null]]);
+  log.locate(lines(log)[1], 52);
+  const earlier = new Log();
+  earlier.begin(96, true);
+  earlier.take(piece(96, "\na\nb---\n"));
+  log.prepend(earlier);
+  assert.deepEqual(numbers(), [["a", 49], ["b---", 50], ["c", 51], ["d", 52]]);
+});
+
+test("what is read back to the beginning tells the numbers of what follows", () => {
+  const log = new Log();
+  log.begin(4, true);
+  log.take(piece(4, "--\nc\n"));
+  const first = new Log();
+  first.take(piece(0, "a\nb---\n"));
+  log.prepend(first);
+  assert.deepEqual(lines(log).map((line) => log.numberOf(line)), [1, 2, 3]);
+});
+
 test("groups fold, one within the other; a marker alone is no line", () => {
   const log = new Log();
   log.take(piece(0, [

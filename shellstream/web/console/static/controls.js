@@ -6,10 +6,12 @@ import { root } from "./session.js";
 
 const SIGNALS = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "WINCH", "KILL"];
 const encoder = new TextEncoder();
+/** What a command that asks for a secret writes. */
+const ASKS_SECRET = /pass(word|phrase|code)|\bPIN\b|secret|token|passwor[td]|kennwort|contraseña|mot de passe/i;
 
 export class Controls {
-  constructor({ main, actions, panel, path, guarded, tell, refresh, setNotify }) {
-    Object.assign(this, { main, panel, path, guarded, tell, refresh });
+  constructor({ main, actions, panel, output, path, guarded, tell, refresh, setNotify }) {
+    Object.assign(this, { main, panel, output, path, guarded, tell, refresh });
     this.run = null;
     this.stdin = null;
     this.cancel = button("Cancel", guarded(() => this.#post("cancel", {})), { className: "quiet danger" });
@@ -42,6 +44,11 @@ export class Controls {
     this.fill(run);
   }
 
+  /** The line without an end, which may ask for a secret. */
+  prompted(words) {
+    this.secret?.(ASKS_SECRET.test(words.slice(-100)));
+  }
+
   async #post(action, json) {
     await request(`${this.path}/${action}`, { json });
     await this.refresh();
@@ -63,20 +70,39 @@ export class Controls {
 
   #input() {
     const field = make("input", { type: "text", autocomplete: "off", spellcheck: false, "aria-label": "Input for the run", placeholder: "Input" });
-    const send = (text, eof) => this.guarded(async () => {
+    const hide = toggle("Hide", (on) => {
+      field.type = on ? "password" : "text";
+    });
+    hide.title = "Hide what is typed";
+    let asked = false;
+    this.secret = (now) => {
+      if (now === asked) return;
+      asked = now;
+      if (now !== (field.type === "password")) hide.click();
+    };
+    const send = async (text, eof) => {
       await request(`${this.path}/stdin?eof=${eof}`, { method: "POST", body: encoder.encode(text) });
       if (eof) await this.refresh();
-    })();
-    const submit = async (event) => {
-      event.preventDefault();
-      const text = `${field.value}\n`;
-      field.value = "";
-      await send(text, false);
     };
+    // What is sent is shown before the command can answer it.
+    const submit = this.guarded(async (event) => {
+      event.preventDefault();
+      const { value, type } = field;
+      const line = this.output.echo(type === "password" ? "•••" : value);
+      field.value = "";
+      try {
+        await send(`${value}\n`, false);
+      } catch (error) {
+        field.value = value;
+        this.output.retract(line);
+        throw error;
+      }
+    });
     const form = make("form", { className: "stdin", on: { submit } },
       field,
+      hide,
       make("button", {}, "Send"),
-      button("End input", () => send("", true)),
+      button("End", this.guarded(() => send("", true)), { "aria-label": "End input" }),
     );
     this.main.append(form);
     return form;

@@ -31,6 +31,20 @@ export function toggle(words, change, on = false) {
   return element;
 }
 
+/** A button that shows a panel below it, and hides it again. */
+export function opener(words, panel, attributes = {}) {
+  const element = button(words, () => {}, { ...attributes, popoverTargetElement: panel });
+  panel.popover = "auto";
+  panel.addEventListener("beforetoggle", () => {
+    const { bottom, right } = element.getBoundingClientRect();
+    panel.style.top = `${bottom + 6}px`;
+    // Below the button, as far as the screen is wide enough.
+    panel.style.right = `max(.5rem, min(${document.documentElement.clientWidth - right}px, 100vw - 40.5rem))`;
+    panel.style.maxHeight = `calc(100dvh - ${bottom + 14}px)`;
+  });
+  return element;
+}
+
 /** Put text on the clipboard, over plain HTTP too. */
 export async function copy(text) {
   if (navigator.clipboard) {

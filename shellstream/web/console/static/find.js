@@ -28,10 +28,46 @@ export async function firstOutput(body) {
   }
 }
 
+/** The pieces of an answer; the page is drawn between them now and then. */
+async function* pieces(body, signal) {
+  const reader = body.getReader();
+  let turn = performance.now();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal?.aborted) return;
+      yield value;
+      if (performance.now() - turn > SLICE) {
+        await new Promise((resolve) => setTimeout(resolve));
+        turn = performance.now();
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** The offset of the line of a number; null if there are not so many lines. */
+export async function offsetOf(path, number, counted) {
+  if (number <= 1) return 0;
+  const { body, headers } = await request(`${path}?follow=false`, { headers: { Accept: "text/plain" } });
+  const size = Number(headers.get("Content-Length"));
+  let left = number - 1, offset = 0;
+  for await (const bytes of pieces(body)) {
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) {
+      left -= 1;
+      if (left === 0) return offset + at + 1 < size ? offset + at + 1 : null;
+    }
+    offset += bytes.length;
+    counted(offset / size);
+  }
+  return null;
+}
+
 /** The matches of what the field says, and the one that is shown. */
 export class Search {
   /**
-   * @param {import("./output.js").Output} output
+   * @param {object} output the Output of the page
    * @param {() => object} run as it stands
    */
   constructor(output, run, { field, count, mark }) {
@@ -79,29 +115,18 @@ export class Search {
     try {
       const url = `${this.output.path}?offset=${begin}&follow=false`;
       const { body } = await request(url, { headers: { Accept: "text/plain" }, signal: stop.signal });
-      const reader = body.getReader();
       let shown = step === 0;
-      let turn = performance.now();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (stop.signal.aborted) return;
-        if (done) break;
-        scanner.write(value);
-        if (performance.now() - turn > SLICE) {
-          await new Promise((resolve) => setTimeout(resolve));
-          turn = performance.now();
-        }
+      for await (const bytes of pieces(body, stop.signal)) {
+        scanner.write(bytes);
         this.done = (scanner.offset - start) / Math.max(size - start, 1);
         if (!shown && step > 0 && this.matches.at(-1) >= this.from) {
           shown = true;
           await this.#show(this.matches.findIndex((each) => each >= this.from));
         }
         this.#tell();
-        if (this.matches.length >= MOST) {
-          await reader.cancel();
-          break;
-        }
+        if (this.matches.length >= MOST) break;
       }
+      if (stop.signal.aborted) return;
       scanner.end();
       this.scanned = scanner.offset;
       this.stop = null;

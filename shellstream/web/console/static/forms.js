@@ -30,9 +30,13 @@ async function start(form) {
   const button = form.querySelector("button[type=submit]");
   if (button.disabled) return;
   clear(form);
-  if (form.dataset.confirm && !(await confirmed(form))) return;
   button.disabled = true;
   try {
+    if (form.dataset.confirm && !(await confirmed(form))) {
+      button.disabled = false;
+      button.focus();
+      return;
+    }
     const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? `${Math.random()}${Date.now()}` };
     const answer = await request("runs", { json: wanted(form), headers });
     location.assign(`${root}runs/${(await answer.json()).id}`);
@@ -59,8 +63,16 @@ function wanted(form) {
   return json;
 }
 
-/** Ask the question of a command. @returns {Promise<boolean>} */
-function confirmed(form) {
+/** Ask the question of a command, once its values are right. @returns {Promise<boolean>} */
+async function confirmed(form) {
+  try {
+    // Without the answer to the question nothing is started.
+    const body = new URLSearchParams(wanted(form).params);
+    await request(`?start=${encodeURIComponent(form.dataset.command)}`, { method: "POST", body });
+  } catch (error) {
+    const asked = error instanceof Problem && error.parameters.length === 1 && error.parameters[0].name === "is-confirmed";
+    if (!asked) throw error;
+  }
   const dialog = document.createElement("dialog");
   const question = document.createElement("p");
   question.textContent = form.dataset.confirm;
@@ -68,11 +80,12 @@ function confirmed(form) {
   dialog.setAttribute("aria-labelledby", question.id);
   const choices = document.createElement("form");
   choices.method = "dialog";
-  const [yes, no] = ["Run", "Do not run"].map((words) => {
+  const [yes, no] = ["Run", "Cancel"].map((words) => {
     const button = document.createElement("button");
     return Object.assign(button, { textContent: words, value: words });
   });
   no.className = "quiet";
+  no.autofocus = true; // a key that is pressed twice starts nothing
   choices.append(question, yes, no);
   dialog.append(choices);
   document.body.append(dialog);

@@ -5,6 +5,7 @@
 // be read again by its offset.
 
 import { Reader } from "./reader.js";
+import { PLAIN } from "./sgr.js";
 
 /** The most lines and characters of a block. */
 const BLOCK_LINES = 1000, BLOCK_SIZE = 1 << 18;
@@ -48,11 +49,32 @@ export class Log {
     this.end = offset;
     this.skipped = within ? 0 : null;
     this.group = null;
-    this.reader = this.#reader();
+    this.place = 0; // of the line at `from`
+    this.origin = !within && offset === 0 ? 1 : null; // the number of the line at place 0
+    this.reader = this.#reader(0);
   }
 
-  #reader() {
-    return new Reader((line) => this.#add(line));
+  #reader(place) {
+    return new Reader((line) => this.#add(line), place);
+  }
+
+  /** The number of a line, from 1 on; null if it is not known. */
+  numberOf(line) {
+    return this.origin === null || Number.isNaN(line.place) ? null : this.origin + line.place;
+  }
+
+  /** The line of a number; null if it is not here, as far as that is known. */
+  numbered(number) {
+    const place = this.origin === null ? NaN : number - this.origin;
+    if (!(place >= this.place && place < this.reader.place)) return null;
+    const block = this.blocks.findLast((each) => each.lines[0].place <= place);
+    // One that is only a marker is not shown: then the next one is.
+    return block?.lines.find((each) => each.place >= place) ?? null;
+  }
+
+  /** Count on and back from a line whose number is known. */
+  locate(line, number) {
+    if (!Number.isNaN(line.place)) this.origin = number - line.place;
   }
 
   /** The line that has no end yet, as it stands; null if there is none. */
@@ -67,7 +89,8 @@ export class Log {
     if (record.type === "gap") {
       this.skipped = null;
       this.reader.end();
-      this.#add({ offset: record.offset, gap: record.end - record.offset, text: "", marks: [] });
+      this.reader.place = NaN; // nobody knows how many lines are missing
+      this.#add({ offset: record.offset, place: NaN, gap: record.end - record.offset, text: "", marks: [] });
       this.end = record.end;
       return;
     }
@@ -94,12 +117,33 @@ export class Log {
     earlier.reader.end();
     const last = earlier.blocks.at(-1);
     if (last) last.closed = true;
+    const shift = this.place - earlier.reader.place;
+    for (const block of earlier.blocks) {
+      for (const line of block.lines) line.place += shift;
+    }
     this.blocks.unshift(...earlier.blocks);
     this.from = earlier.from;
+    this.place = earlier.place + shift;
+    if (earlier.origin !== null && !Number.isNaN(shift)) this.origin = earlier.origin - shift;
     // Whether something was dropped, so that what follows must be read again.
     const kept = this.blocks.length;
     this.#trim(-1);
     return this.blocks.length < kept;
+  }
+
+  /** A line of what was sent to the command, behind what it has written so far. */
+  echo(text) {
+    this.reader.end();
+    const line = { offset: this.end, place: this.reader.place, text, runs: [PLAIN, text.length], sent: true, marks: [] };
+    this.#add(line);
+    return line;
+  }
+
+  /** Take a line of L{echo} back. */
+  retract(line) {
+    const block = this.blocks.find((each) => each.lines.includes(line));
+    block?.lines.splice(block.lines.indexOf(line), 1);
+    this.blocks = this.blocks.filter((each) => each.lines.length > 0);
   }
 
   /** The line that holds a byte, or the last one before it; null if it is not here. */
@@ -154,11 +198,12 @@ export class Log {
       size -= dropped.size;
       if (side === 0) {
         this.from = this.blocks[0].offset;
+        this.place = this.blocks[0].lines[0].place;
       } else {
         const last = this.blocks.at(-1).lines.at(-1);
         this.end = dropped.offset;
         this.group = last.head ?? last.group;
-        this.reader = this.#reader();
+        this.reader = this.#reader(dropped.lines[0].place);
       }
     }
   }

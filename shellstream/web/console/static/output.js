@@ -73,6 +73,41 @@ export class Output {
     return line;
   }
 
+  /**
+   * Show the line of a number; resolves with it, or with null if there is none. One that
+   * is not on the page is found by counting.
+   *
+   * @param {(part: number) => void} counted told how much of the output was looked at
+   */
+  async jumpTo(number, counted) {
+    const here = this.log.numbered(number);
+    if (here !== null) {
+      this.view.show(here);
+      return here;
+    }
+    const { offsetOf } = await import("./find.js");
+    const offset = await offsetOf(this.path, number, counted);
+    const line = offset === null ? null : await this.jump(offset);
+    if (line === null) return null;
+    this.log.locate(line, number);
+    this.view.changed();
+    return line;
+  }
+
+  /** Show what was sent to the command; null if the end of the output is not here. */
+  echo(text) {
+    if (this.detached || !this.#wanted()) return null;
+    this.view.changed();
+    return this.log.echo(text);
+  }
+
+  /** It was not sent after all. */
+  retract(line) {
+    if (line === null) return;
+    this.view.elementOf(line)?.remove();
+    this.log.retract(line);
+  }
+
   /** Whether what follows the window is not being read. */
   get detached() {
     return this.stop.signal.aborted;

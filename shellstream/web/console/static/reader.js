@@ -32,14 +32,16 @@ const GROUP = /^(?:##\[|::)(group|endgroup)(?:\]|::)(.*)$/s;
 /**
  * One row of the log.
  *
- * `offset` is that of its first byte, `time` when that came, `err` whether any of it is
- * stderr's, `cut` whether the line goes on in the next row. `runs` has a style and a
- * length by turns. `marks` are the groups that begin and end here.
+ * `offset` is that of its first byte, `time` when that came, `place` how many line ends
+ * were read before, `err` whether any of it is stderr's, `cut` whether the line goes on
+ * in the next row. `runs` has a style and a length by turns. `marks` are the groups that
+ * begin and end here.
  */
 class Line {
-  constructor(offset, time) {
+  constructor(offset, time, place) {
     this.offset = offset;
     this.time = time;
+    this.place = place;
     this.text = "";
     this.runs = [];
     this.err = false;
@@ -145,7 +147,7 @@ class Line {
 
   /** The same line, as it stands, without cells. */
   finished() {
-    const line = new Line(this.offset, this.time);
+    const line = new Line(this.offset, this.time, this.place);
     line.marks = this.marks.slice();
     if (this.cells === null) {
       line.text = this.text;
@@ -177,9 +179,10 @@ class Stream {
 }
 
 export class Reader {
-  /** `take` gets each line that is complete. */
-  constructor(take) {
+  /** `take` gets each line that is complete; `place` is that of the first. */
+  constructor(take, place = 0) {
     this.take = take;
+    this.place = place;
     this.line = null;
     this.streams = [new Stream(0), new Stream(ERR)];
   }
@@ -194,7 +197,7 @@ export class Reader {
     const stream = this.streams[err ? 1 : 0];
     let at = 0;
     while (at < bytes.length) {
-      this.line ??= new Line(offset + at, time);
+      this.line ??= new Line(offset + at, time, this.place);
       const newline = bytes.indexOf(10, at);
       let end = newline < 0 ? bytes.length : newline;
       if (end - at > STEP) {
@@ -208,6 +211,7 @@ export class Reader {
       if (whole) {
         for (const each of this.streams) this.#abort(each);
         this.end();
+        this.place += 1;
       } else if (this.line.length > MAX_CELLS) {
         this.line.cut = true;
         this.end();

@@ -1,7 +1,7 @@
 // The page of one run: its state, its output, and what the reader may do with them.
 
 import { Problem, request } from "./api.js";
-import { button, copy, make, toggle } from "./dom.js";
+import { button, copy, make, opener, toggle } from "./dom.js";
 import { Output } from "./output.js";
 import { look } from "./states.js";
 import { duration, exact } from "./times.js";
@@ -19,6 +19,7 @@ const UNSEEN = 10_000;
 let run = null;
 let controls = null;
 let notify = false;
+let connected = true;
 
 const state = top.querySelector(".badge");
 const time = make("span", { className: "soft" });
@@ -30,12 +31,17 @@ const down = button("Follow the end", () => output.toEnd(), { className: "quiet 
 const hooks = {
   connected(is) {
     tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
+    if (is === connected) return;
+    connected = is;
+    showState();
+    if (is) guarded(refresh)();
   },
   ended() {
     refresh();
   },
   moved() {
     down.hidden = output.view.following;
+    controls?.prompted(output.view.prompt);
   },
   failed(problem) {
     tell(problem.message);
@@ -64,21 +70,28 @@ const ended = () => run.ended !== null;
 async function refresh() {
   const before = run;
   run = await (await request(path)).json();
-  const [kind, words] = look(run);
-  state.className = `badge ${kind}`;
-  state.lastChild.textContent = words;
-  document.title = `${run.command}: ${words} · shellstream`;
-  document.querySelector("link[rel=icon]").href = main.dataset[`icon${kind[0].toUpperCase()}${kind.slice(1)}`];
+  const words = showState();
   main.dataset.state = run.state;
   if (before !== null && before.state !== run.state) {
     spoken.textContent = words;
     if (ended() && notify) new Notification(`${run.command}: ${words}`, { body: taken(), tag: id });
   }
   if (ended() && run.size === 0) tell("The command wrote nothing.");
+  down.textContent = ended() ? "To the end" : "Follow the end";
   showFacts();
   showTime();
   controls?.show(run);
   if (main.classList.contains("drawn")) terminal.show(run);
+}
+
+/** Show the state, as far as it is known; returns its words. */
+function showState() {
+  const [kind, words] = connected || ended() ? look(run) : ["stopped", "Not connected"];
+  state.className = `badge ${kind}`;
+  state.lastChild.textContent = words;
+  document.title = `${run.command}: ${words} · shellstream`;
+  document.querySelector("link[rel=icon]").href = main.dataset[`icon${kind[0].toUpperCase()}${kind.slice(1)}`];
+  return words;
 }
 
 const taken = () => {
@@ -133,13 +146,20 @@ async function watch() {
 // Links to lines.
 
 let linked = null;
-const offset = () => Number(/^#o=(\d{1,16})$/.exec(location.hash)?.[1] ?? NaN);
+/** The byte, or the line, that the address leads to: as strings; null if to none. */
+const target = () => /^#(?:o=(?<byte>\d{1,15})|L(?<number>\d{1,15})(?:-L?\d{1,15})?)$/.exec(location.hash)?.groups ?? null;
 
-async function follow() {
-  const line = await output.jump(offset());
-  if (line === null) tell("This line is not kept.");
-  else mark(line);
-}
+const follow = guarded(async () => {
+  const { byte, number } = target();
+  if (number && run.start > 0) {
+    tell("The beginning of this output is not kept, so nobody knows the numbers of its lines.");
+    return;
+  }
+  const counted = (part) => tell(`Counting lines … ${Math.floor(100 * part)} %`);
+  const line = number ? await output.jumpTo(Number(number), counted) : await output.jump(Number(byte));
+  tell(line !== null ? "" : number ? `There is no line ${number}.` : "This line is not kept.");
+  if (line !== null) mark(line);
+});
 
 function mark(line) {
   for (const each of log.querySelectorAll(".linked")) each.classList.remove("linked");
@@ -148,7 +168,8 @@ function mark(line) {
 }
 
 function link(line) {
-  history.replaceState(null, "", `#o=${line.offset}`);
+  const number = output.log.numberOf(line);
+  history.replaceState(null, "", number === null ? `#o=${line.offset}` : `#L${number}`);
   mark(line);
 }
 
@@ -161,8 +182,9 @@ async function copyLink() {
 }
 
 log.addEventListener("click", (event) => {
-  // Left of the text.
-  if (event.target.matches(".line") && event.offsetX < 20) link(output.view.lineOf(event.target));
+  const { target: element, offsetX } = event;
+  const isNumber = element.matches(".line") && offsetX < parseFloat(getComputedStyle(element).paddingLeft);
+  if (isNumber) link(output.view.lineOf(element));
 });
 log.addEventListener("pointerover", (event) => {
   const line = event.target.closest?.(".line") && output.view.lineOf(event.target);
@@ -175,7 +197,7 @@ log.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-window.addEventListener("hashchange", () => offset() >= 0 && follow());
+window.addEventListener("hashchange", () => target() && follow());
 
 // A run on a terminal shows its screen, or its lines.
 
@@ -202,7 +224,7 @@ async function showScreen() {
 
 async function copyOutput() {
   const selected = String(getSelection());
-  const lines = output.log.blocks.flatMap((block) => block.lines.map((line) => line.text));
+  const lines = output.log.blocks.flatMap((block) => block.lines.filter((line) => !line.sent).map((line) => line.text));
   await copy(selected || lines.join("\n"));
   const part = output.log.from > run.start || output.detached;
   tell(selected ? "The selection is copied." : `${lines.length.toLocaleString()} lines are copied${part ? ", those that are loaded; the download has all" : ""}.`);
@@ -255,30 +277,23 @@ field.addEventListener("keydown", (event) => {
   }
 });
 
-const tools = make("div", { className: "tools" },
-  finder,
-  make("div", { className: "buttons", role: "group", "aria-label": "Output" },
-    setting("Wrap", "wrap", "true"),
-    setting("Times", "times", "false"),
-    button("First error", firstError, { title: "The first line on stderr" }),
-    button("Copy", guarded(copyOutput)),
-    button("Link", guarded(copyLink), { title: "Copy a link to the marked line, or to the first one on the screen" }),
-    make("a", { className: "button quiet", href: `${id}/output?follow=false&gap=skip`, download: name }, "Download"),
-    make("a", { className: "button quiet", href: `${id}/output` }, "Raw"),
-  ),
+const buttons = make("div", { className: "buttons panel", role: "group", "aria-label": "Output" },
+  setting("Wrap", "wrap", "true"),
+  setting("Times", "times", "false"),
+  button("First error", firstError, { title: "The first line on stderr" }),
+  button("Copy", guarded(copyOutput)),
+  button("Link", guarded(copyLink), { title: "Copy a link to the marked line, or to the first one on the screen" }),
+  make("a", { className: "button quiet", href: `${id}/output?follow=false&gap=skip`, download: name }, "Download"),
+  make("a", { className: "button quiet", href: `${id}/output` }, "Raw"),
 );
-const more = make("details", { className: "more" }, make("summary", { className: "button quiet" }, "Details"), facts);
-const actions = make("div", { className: "actions" }, more);
+// On a small screen the buttons are in a panel.
+const tools = make("div", { className: "tools" }, finder, opener("⋯", buttons, { "aria-label": "More for the output", className: "quiet small" }), buttons);
+const more = make("div", { className: "more panel", role: "group", "aria-label": "Details" }, facts);
+const actions = make("div", { className: "actions" }, opener("Details", more), more);
 top.append(time, actions);
 main.append(spoken, tools, notice, make("div", { className: "screen" }, log, down));
 main.classList.add("live");
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") more.open = false;
-});
-document.addEventListener("pointerdown", (event) => {
-  if (!more.contains(event.target)) more.open = false;
-});
 document.addEventListener("visibilitychange", () => {
   if (main.classList.contains("drawn")) return;
   if (!document.hidden) {
@@ -291,15 +306,15 @@ document.addEventListener("visibilitychange", () => {
 });
 
 await refresh();
-if (run.tty && !(offset() >= 0)) await showScreen();
+if (run.tty && !target()) await showScreen();
 else output.open(run);
-if (offset() >= 0) follow();
+if (target()) follow();
 setInterval(() => ended() || showTime(), 1000);
 watch();
 
 const { Controls } = await import("./controls.js");
 controls = new Controls({
-  main, actions, panel: more, path, guarded, tell, refresh,
+  main, actions, panel: more, output, path, guarded, tell, refresh,
   setNotify(on) {
     notify = on;
   },

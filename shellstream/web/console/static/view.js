@@ -3,6 +3,7 @@
 // Elements are made in slices, so that a flood of output does not freeze the page. It
 // follows the end until the reader scrolls up.
 
+import { make } from "./dom.js";
 import { hidden } from "./log.js";
 import * as style from "./sgr.js";
 
@@ -30,6 +31,8 @@ export class View {
     this.lines = new WeakMap(); // element -> line
     this.shown = new WeakMap(); // line -> element
     this.current = null;
+    this.origin = null; // the log's, as it was shown last
+    this.digits = 3; // of the longest number
     element.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     element.addEventListener("click", (event) => this.#onClick(event));
     element.addEventListener("contentvisibilityautostatechange", () => this.stay());
@@ -81,6 +84,11 @@ export class View {
     return this.lines.get(found) ?? this.log.blocks[0]?.lines[0] ?? null;
   }
 
+  /** What the line without an end says, as a command asks for something. */
+  get prompt() {
+    return this.lines.get(this.current)?.text ?? "";
+  }
+
   /** The line of an element in it; undefined if it shows none. */
   lineOf(element) {
     return this.lines.get(element.closest(".line"));
@@ -103,6 +111,7 @@ export class View {
     }
     let next = this.current;
     for (const block of blocks.toReversed()) next = this.#element(block, next);
+    this.#number();
     // A reader who follows sees the end.
     const order = this.following ? blocks.toReversed() : blocks;
     const late = order.some((block) => this.#fill(block, this.elements.get(block), until));
@@ -132,7 +141,7 @@ export class View {
     const made = document.createDocumentFragment();
     let late = false;
     for (let at = block.lines.length - missing; at < block.lines.length; at += 1) {
-      made.append(this.#line(block.lines[at]));
+      made.append(this.#line(block.lines[at], block.lines[at - 1]));
       late = at % 32 === 0 && performance.now() > until;
       if (late) break;
     }
@@ -144,16 +153,23 @@ export class View {
     return late;
   }
 
-  #line(line) {
+  #line(line, before) {
     const element = document.createElement("div");
     this.lines.set(element, line);
     this.shown.set(line, element);
     element.className = `line${line.err ? " err" : ""}${line.cut ? " cut" : ""}`;
+    // A row that goes on with the line of the one before has no number of its own.
+    element.dataset.number = line.sent ? "›" : line.place === before?.place ? "" : this.log.numberOf(line) ?? "·";
     if (line.time) element.dataset.time = clock(line.time);
     if (hidden(line)) element.hidden = true;
     if (line.gap !== undefined) {
       element.className = "line gap";
       element.textContent = `${line.gap.toLocaleString()} bytes are not kept`;
+      return element;
+    }
+    if (line.sent) {
+      element.className = "line sent";
+      element.append(make("span", { className: "hidden" }, "Sent: "), line.text);
       return element;
     }
     if (line.head) {
@@ -169,9 +185,25 @@ export class View {
     return element;
   }
 
+  /** Show the numbers of lines that are known by now, and make room for the longest. */
+  #number() {
+    const { blocks, origin, reader } = this.log;
+    const digits = origin === null || Number.isNaN(reader.place) ? 0 : String(origin + reader.place).length;
+    if (digits > this.digits) {
+      this.digits = digits;
+      this.element.style.setProperty("--digits", digits);
+    }
+    if (this.origin === origin) return;
+    this.origin = origin;
+    for (const line of blocks.flatMap((each) => each.lines)) {
+      const element = this.shown.get(line);
+      if (element?.dataset.number === "·") element.dataset.number = this.log.numberOf(line) ?? "·";
+    }
+  }
+
   #showCurrent() {
     const line = this.log.current;
-    const element = line === null ? null : this.#line(line);
+    const element = line === null ? null : this.#line(line, this.log.blocks.at(-1)?.lines.at(-1));
     if (this.current !== null && element !== null) this.current.replaceWith(element);
     else if (element !== null) this.element.append(element);
     else this.current?.remove();
