@@ -29,9 +29,10 @@ from shellstream import tap
 from shellstream.config.files import Loaded
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner
+from shellstream.daemon.lifecycle.reactor_watchdog import ReactorWatchdog
+from shellstream.daemon.lifecycle.service_manager import ServiceManager
 from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.listener import Listener, SiteFactory
-from shellstream.daemon.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.service import Daemon
 from shellstream.daemon.tls_service import TLSService
 from shellstream.tap import Options, makeService
@@ -139,7 +140,11 @@ class ServiceTests(SynchronousTestCase):
         assert isinstance(service, MultiService)
         kinds = [type(each) for each in service]
         self.assertEqual(
-            kinds, [ReactorWatchdog, Daemon, Listener, Listener, StartupBanner]
+            kinds,
+            [
+                *(ReactorWatchdog, Daemon, Listener, Listener),
+                *(StartupBanner, ServiceManager),
+            ],
         )
 
     def test_tls(self) -> None:
@@ -147,7 +152,7 @@ class ServiceTests(SynchronousTestCase):
         options = self.options("tls:tcp:0", "unix:/run/x.sock")
         options.loaded = Loaded(evolve(options.settings, tls=TLS()))
         service: Any = makeService(options)
-        _, daemon, tls, secure, plain, _ = service
+        _, daemon, tls, secure, plain, *_ = service
         self.assertIsInstance(daemon, Daemon)
         self.assertIsInstance(tls, TLSService)
         self.assertIsInstance(secure._factory, TLSMemoryBIOFactory)

@@ -1,5 +1,6 @@
 """The services of a daemon, put together."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
 from .banner import StartupBanner, StartupTerminal
+from .lifecycle.reactor_turns import bound_turns, spare_old_objects
+from .lifecycle.reactor_watchdog import ReactorWatchdog
+from .lifecycle.service_manager import ServiceManager
 from .listen_address import ListenAddress, own_names
 from .listener import Listener, SiteFactory
-from .reactor_turns import bound_turns, spare_old_objects
-from .reactor_watchdog import ReactorWatchdog
 from .service import Daemon, wall_clock
 
 _log = Logger(namespace="shellstream")
@@ -85,9 +87,10 @@ def assemble(
         fingerprint = None if tls is None else lambda: tls.fingerprint
         listeners.append(Listener(description, endpoint, factory, fingerprint))
     banner = StartupBanner(daemon, listeners, terminal, about, in_background)
+    manager = ServiceManager.of(reactor, daemon.describe, os.environ)
     services = MultiService()
     watchdog = ReactorWatchdog(reactor)
-    for service in (watchdog, daemon, tls, *listeners, banner):
+    for service in (watchdog, daemon, tls, *listeners, banner, manager):
         if service is not None:
             service.setServiceParent(services)
     return services

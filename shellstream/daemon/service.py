@@ -52,8 +52,8 @@ from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authentic
 from .auth_policy import AuthPolicy
 from .errors import DaemonCannotStart, stopping_on
 from .left_processes import LeftProcesses
+from .lifecycle.stop_signals import StopSignals
 from .listen_address import ListenAddress, own_names
-from .stop_signals import StopSignals
 
 _log = Logger(namespace="shellstream")
 
@@ -139,6 +139,10 @@ class Daemon(Service):
     def folder(self) -> Path | None:
         """The state folder, once it is open; L{None} if all state is in memory."""
         return None if self._state_dir is None else self._state_dir.path
+
+    def describe(self) -> str:
+        """What it does now, in a few words."""
+        return f"active runs: {len(self.registry.active)}"
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()

@@ -1,12 +1,21 @@
 """The files of C{deploy/} that systemd and the daemon read."""
 
 import shlex
+import socket
 from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.support.programs import ROOT, needs, run, script, socket_path, start_daemon
+from tests.support.programs import (
+    ROOT,
+    needs,
+    readable,
+    run,
+    script,
+    socket_path,
+    start_daemon,
+)
 
 DEPLOY = ROOT / "deploy"
 
@@ -54,6 +63,21 @@ class SystemdTests(TestCase):
         client = run(self, "curl", "-sNf", url)
         self.assertEqual(await client.ended(), 0)
         self.assertIn(b"Filesystem", client.out)
+
+    async def test_service_manager(self) -> None:
+        """systemd is told when the daemon is ready, stops, and what it does."""
+        path = socket_path(self)
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(path)
+        daemon = await start_daemon(self, env={"NOTIFY_SOCKET": path})
+        await readable(manager.fileno())
+        self.assertEqual(manager.recv(4096), b"READY=1")
+        await readable(manager.fileno())
+        self.assertEqual(manager.recv(4096), b"STATUS=active runs: 0")
+        daemon.program.signal("TERM")
+        await readable(manager.fileno())
+        self.assertEqual(manager.recv(4096), b"STOPPING=1")
 
     async def test_socket_activation(self) -> None:
         """The socket unit's drop-in hands over systemd's socket."""

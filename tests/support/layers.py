@@ -18,8 +18,9 @@ MAY_IMPORT = {
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
     "web.openapi",
+    "daemon.lifecycle": "",
     "daemon": "programs model security output config runs process storage web "
-    "web.server",
+    "web.server daemon.lifecycle",
     "tap": "programs daemon config",
     "client.transport": "client",
     "client.doctor": "client client.transport",

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.reactor_turns}."""
+"""Tests for L{shellstream.daemon.lifecycle.reactor_turns}."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.daemon.reactor_turns import (
+from shellstream.daemon.lifecycle.reactor_turns import (
     MOST_EVENTS,
     bound_turns,
     spare_old_objects,

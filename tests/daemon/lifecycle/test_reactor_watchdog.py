@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.daemon.reactor_watchdog}."""
+"""Tests for L{shellstream.daemon.lifecycle.reactor_watchdog}."""
 
 import threading
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from twisted.logger import (
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from shellstream.daemon.reactor_watchdog import (
+from shellstream.daemon.lifecycle.reactor_watchdog import (
     INTERVAL,
     LOG_INTERVAL,
     ReactorWatchdog,

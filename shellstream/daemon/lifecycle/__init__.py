@@ -1,0 +1,1 @@
+"""The daemon as a process: its reactor, its signals, the service manager."""
