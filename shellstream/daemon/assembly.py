@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
-from shellstream.config.http_limits import HttpLimits
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.process.child import work_without_sigchld
@@ -67,10 +68,8 @@ def assemble(
         return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
 
     terminal = StartupTerminal()
-    limits = _limits(config, files)
-    daemon = Daemon(
-        config, state_dir, reactor, addresses, insecure, limits, terminal.is_one
-    )
+    live = LiveConfig(capped(config, files))
+    daemon = Daemon(live, state_dir, reactor, addresses, insecure, terminal.is_one)
     site = SiteFactory(lambda: daemon.site)
     tls: Any = None
     if config.tls is not None:
@@ -110,8 +109,8 @@ def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     return endpoint
 
 
-def _limits(config: Config, files: int) -> HttpLimits:
-    """The limits of clients, if this process may have so many open files."""
+def capped(config: Config, files: int) -> Config:
+    """A configuration whose clients this process can serve with so many open files."""
     limits = config.http.capped_to(files, config.max_running)
     if limits.connections < config.http.connections:
         _log.info(
@@ -120,4 +119,4 @@ def _limits(config: Config, files: int) -> HttpLimits:
             count=limits.connections,
             files=files,
         )
-    return limits
+    return evolve(config, http=limits)

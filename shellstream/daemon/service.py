@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
-from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS, HttpLimits
-from shellstream.config.loader import IN_MEMORY, Config
+from shellstream.config.live import LiveConfig
+from shellstream.config.loader import IN_MEMORY
 from shellstream.model.errors import ShellstreamError
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
@@ -105,12 +105,11 @@ class Daemon(Service):
     #: would close all connections as if their answers were complete.
     FLUSH = 0.1
 
-    _config: Config
+    _live: LiveConfig
     _state_dir_option: str | None
     _reactor: Any
     _addresses: Callable[[], Iterable[ListenAddress]] = tuple
     _insecure: bool = False
-    _limits: HttpLimits = DEFAULT_HTTP_LIMITS
     _on_terminal: bool = False
     site: Site = field(init=False)
     auth_policy: AuthPolicy = field(init=False)
@@ -156,14 +155,16 @@ class Daemon(Service):
     def startService(self) -> None:
         super().startService()
         with stopping_on(CannotPrepare):
-            self._launch_plans = prepare(self._config.commands.values())
+            self._launch_plans = prepare(self._live.now.commands.values())
         folder = self._wanted_folder()
         self._state_dir = opened = self._open_state_dir(folder)
         with stopping_on(AuditUnusable):
-            self._audit_file = AuditFile.from_settings(self._config.audit, self.folder)
+            self._audit_file = AuditFile.from_settings(
+                self._live.now.audit, self.folder
+            )
         write = _to_log if self._audit_file is None else self._audit_file.write
         self._audit_log = AuditLog(
-            self._reactor, wall_clock, write, self._config.audit.total
+            self._reactor, wall_clock, write, lambda: self._live.now.audit.total
         )
         self._start_threads()
         self.auth_policy = self._start_auth_policy(folder)
@@ -174,10 +175,10 @@ class Daemon(Service):
         )
         pepper = os.urandom(32) if opened is None else opened.pepper
         history = self._history = History(
-            self._config.keep, self._reactor, wall_clock, self._store, self._logs()
+            self._live, self._reactor, wall_clock, self._store, self._logs()
         )
         self.registry = Registry(
-            self._config,
+            self._live,
             self._reactor,
             wall_clock,
             self._spawn,
@@ -190,13 +191,13 @@ class Daemon(Service):
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
         self._syncing = self._repeat(lambda: in_background(history.sync()), SYNC)
         now = Now(wall_clock, time.monotonic)
-        exposed, hosts = self.auth_policy.exposed, self._config.access.hosts
+        exposed, hosts = self.auth_policy.exposed, self._live.now.access.hosts
         # On loopback nobody comes by this machine's own name: only a page for which a
         # host of the local network has taken that name could.
         names = (*hosts, *own_names()) if exposed else hosts
         self._authenticator = Authenticator(
             HostNames(patterns=names, exposed=exposed),
-            self._config.access,
+            self._live.now.access,
             self.auth_policy.tokens,
             self.auth_policy,
             time.monotonic,
@@ -211,9 +212,9 @@ class Daemon(Service):
         self.site = Site(
             root(self.registry, self._authenticator, self._reactor, now, record),
             self._reactor,
-            self._limits,
+            self._live.now.http,
             record=record,
-            names=LoggedNames.of(self._config),
+            names=LoggedNames.of(self._live.now),
             is_scarce=scarce,
         )
         self.site.doStart()
@@ -325,7 +326,7 @@ class Daemon(Service):
             self._state_dir is not None,
         )
         exposed = any(each.is_exposed for each in self._addresses())
-        has_principals = bool(self._config.access.known)
+        has_principals = bool(self._live.now.access.known)
         policy = AuthPolicy(tokens, self._insecure, exposed, has_principals)
         if folder is None and policy.admits_nobody and not self._on_terminal:
             raise DaemonCannotStart(
@@ -356,7 +357,9 @@ class Daemon(Service):
     def _logs(self) -> FileLogs | MemoryLogs:
         if self._state_dir is None:
             return MemoryLogs()
-        return FileLogs(self._state_dir, self._config.keep.bytes, self._file_threads)
+        return FileLogs(
+            self._state_dir, lambda: self._live.now.keep.bytes, self._file_threads
+        )
 
     def _recover(self) -> None:
         """Take over the last daemon's history and queue, and end its processes."""

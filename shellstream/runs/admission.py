@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from attrs import define, field
 
 from shellstream.config.command import Command, Invocation
+from shellstream.config.live import LiveConfig
 from shellstream.model.errors import Busy, TooManyWaiting
 from shellstream.model.events import Reason
 from shellstream.model.limits import WhenBusy
@@ -32,8 +33,7 @@ class Admission:
     @ivar queue: the runs that wait, in the order of their turns.
     """
 
-    _max_running: int
-    _max_queued: int
+    _live: LiveConfig
     queue: list[Run] = field(factory=list, init=False)
     _running: defaultdict[str, list[Run]] = field(
         factory=lambda: defaultdict(list), init=False
@@ -46,6 +46,10 @@ class Admission:
     )
     _turns: dict[str, int] = field(factory=dict, init=False)  # by ids of runs
     _turn: int = field(default=0, init=False)  # the last that was given
+
+    @property
+    def _max_running(self) -> int:
+        return self._live.now.max_running
 
     @property
     def _count(self) -> int:
@@ -80,7 +84,7 @@ class Admission:
         """
         command = run.command
         running, left = self._running[command.name], self._left_running[command.name]
-        waiting = [each for each in self.queue if each.command is command]
+        waiting = [each for each in self.queue if each.command.name == command.name]
         # There may be room and still a run that waits: it is not recorded yet.
         if self._room(command) and not waiting:
             running.append(run)
@@ -100,9 +104,10 @@ class Admission:
                 own -= sum(each.record.principal == name for each in waiting)
             case _:
                 raise Busy(self._why(command), RETRY_AFTER)
-        if used >= self._max_queued:
+        most = self._live.now.max_queued
+        if used >= most:
             raise Busy(f"{used} runs are waiting already", RETRY_AFTER)
-        if not has_share(name, own, used, self._max_queued):
+        if not has_share(name, own, used, most):
             raise TooManyWaiting(own, RETRY_AFTER)
         # Queued before the others are stopped: the place of one that ends at once is
         # given to the next in the queue.

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from shellstream.config.live import LiveConfig
 from shellstream.model.errors import CannotRecord, RunUnknown
 from shellstream.model.events import State, WallClock
 from shellstream.model.limits import Limits
@@ -125,11 +126,10 @@ class History:
     An end that cannot be recorded is true nevertheless: the history itself knows it
     until it can be recorded, or the daemon stops.
 
-    @ivar retention: how much is kept of what has ended.
     @ivar logs: the output of runs.
     """
 
-    _retention: Retention
+    _live: LiveConfig
     _clock: IReactorTime
     _wall: WallClock
     _store: Store
@@ -162,7 +162,7 @@ class History:
 
         def add(tables: Any) -> None:
             if key is not None:
-                tables.require_share(key, self._retention.keys)
+                tables.require_share(key, self._live.now.keep.keys)
             tables.add(record, key)
 
         self.logs.check()
@@ -191,7 +191,7 @@ class History:
         """
 
         def add(tables: Any) -> None:
-            tables.require_share(key, self._retention.keys)
+            tables.require_share(key, self._live.now.keep.keys)
             tables.add_key(record.id, key)
 
         return self._store.transact(add, synced=True)
@@ -386,7 +386,7 @@ class History:
 
     async def make_room(self) -> None:
         """Forget the oldest runs, if there are more than may be kept."""
-        retention = self._retention
+        retention = self._live.now.keep
         if self._store.exceeds(retention.runs, self.logs.room(retention.bytes)):
             await self.tidy()
 
@@ -397,8 +397,8 @@ class History:
         self._tidies = more = True
         try:
             while more:
-                room = self.logs.room(self._retention.bytes)
-                expired = await self._expire(evolve(self._retention, bytes=room))
+                room = self.logs.room(self._live.now.keep.bytes)
+                expired = await self._expire(evolve(self._live.now.keep, bytes=room))
                 await self._remove_logs(expired.runs)
                 more = expired.more
         except CannotRecord as error:

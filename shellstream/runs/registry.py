@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from shellstream.config.command import Command, Invocation
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.model.errors import (
     RunActive,
@@ -29,7 +30,7 @@ from .history import History, in_background
 from .interfaces import IRuns, RunRequest
 from .reporter import RunReporter
 from .run import Run
-from .supervisor import RunSupervisor, Spawn
+from .supervisor import RunSupervisor, Spawn, invoke_again
 
 #: Seconds that the first viewer of a run that must have one is given to come, at
 #: least: it makes a request of its own, perhaps over a network that breaks.
@@ -49,7 +50,7 @@ class Registry:
     @ivar supervisor: has the active runs.
     """
 
-    config: Config
+    live: LiveConfig
     clock: IReactorTime
     wall: WallClock
     _spawn: Spawn
@@ -64,17 +65,20 @@ class Registry:
     _newest: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        config = self.config
         self._reporter = RunReporter(self.wall, self._audit)
         self.supervisor = RunSupervisor(
-            Admission(config.max_running, config.max_queued),
-            config.drain,
+            Admission(self.live),
+            self.live,
             self.clock,
             self._spawn,
             self._history,
             self._reporter,
             self._record_within,
         )
+
+    @property
+    def config(self) -> Config:
+        return self.live.now
 
     @property
     def active(self) -> dict[str, Run]:
@@ -262,12 +266,10 @@ class Registry:
             self._fail_queued(record, record.failure)
             return
         try:
-            command = self.config.command(record.command)
-            given = {**record.params, **record.secrets}.items()
-            invocation = command.invoke(given, record.stdin is not None, record.tty)
+            command, invocation = invoke_again(self.config, record, record.secrets)
             run = self._new(record, command, invocation)
         except ShellstreamError as error:
-            self._fail_queued(record, f"the configuration has changed: {error}")
+            self._fail_queued(record, str(error))
         except Exception:  # noqa: BLE001  # the other runs must have their turn
             log_unforeseen(record.id)
             self._fail_queued(record, UNFORESEEN)

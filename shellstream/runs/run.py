@@ -275,6 +275,10 @@ class Run:
         self._advance(Event.WAIT)
         self._restore_queued()
 
+    def redefine(self, command: Command, invocation: Invocation) -> None:
+        """Its command has changed before its process was started."""
+        self.command, self.invocation = command, invocation
+
     def launch(self) -> None:
         """Its process is being started: until L{started} or L{failed}, it goes on."""
         self._advance(Event.LAUNCH)
@@ -300,7 +304,7 @@ class Run:
             self._stop(self._reason)
 
     def failed(self, why: str) -> None:
-        """The command's process could not be started."""
+        """The command's process could not, or cannot, be started."""
         self._end(Event.FAIL, state=State.FAILED, failure=why)
 
     def broke(self) -> None:

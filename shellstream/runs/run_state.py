@@ -36,6 +36,11 @@ While its process is being started the run is LAUNCHING: a thread may do that, a
 stops the run meanwhile waits for that. Once there is a process, the run is RUNNING, and
 its process id is recorded soon. If none can be started, the run ends as C{failed}.
 
+B{Reload.} A run that has a process keeps the definition of its command under which it
+was started. One that waits follows the new definition ahead of its turn, and once more
+before its process is started; if that does not take its parameters, it ends as
+C{failed}.
+
 B{Stop.} A client, a limit, the loss of the last viewer, or the end of the daemon stops
 a run. Without a process it ends at once, as C{cancelled}. Otherwise its
 session gets TERM (STOPPING), and KILL after the command's grace time (KILLED). If
@@ -98,7 +103,7 @@ class Event(StrEnum):
     TURN = auto()  # there is room for one more
     LAUNCH = auto()  # a thread begins to start its process
     START = auto()  # its process is there
-    FAIL = auto()  # its process could not be started
+    FAIL = auto()  # its process could not, or cannot, be started
     STOP = auto()  # a client or a limit stops it
     KILL = auto()  # its grace time is over
     EXIT = auto()  # its process is reaped, and all its output read
@@ -112,6 +117,7 @@ class Event(StrEnum):
 _NEXT: Mapping[Phase, Mapping[Event, Phase]] = {
     Phase.QUEUED: {
         Event.TURN: Phase.STARTING,
+        Event.FAIL: Phase.ENDED,
         Event.STOP: Phase.ENDED,
         Event.LEAVE: Phase.LEFT_QUEUED,
         Event.BREAK: Phase.ENDED,

@@ -1,17 +1,26 @@
 """The runs that have not ended: whose turn it is, how they end, and how all stops."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from shellstream.config.command import Command, Invocation
-from shellstream.model.errors import Busy, CannotRecord, CannotStart, TooManyKeys
+from shellstream.config.live import LiveConfig
+from shellstream.config.loader import Config
+from shellstream.model.errors import (
+    Busy,
+    CannotRecord,
+    CannotStart,
+    ShellstreamError,
+    TooManyKeys,
+)
 from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
 from shellstream.model.run_record import IdempotencyKey, RunRecord
+from shellstream.output.fair_turns import FairTurns
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
 from .admission import Admission
@@ -22,6 +31,23 @@ from .run_state import Phase
 
 #: Starts the process of a command, whose output and end go to the run.
 Spawn = Callable[[Command, Invocation, Run], Awaitable[Child]]
+
+
+def invoke_again(
+    config: Config, record: RunRecord, secrets: Mapping[str, str]
+) -> tuple[Command, Invocation]:
+    """
+    What a configuration makes of a run that was submitted under another one.
+
+    @raise CannotStart: if it has no such command, or that takes other parameters.
+    """
+    try:
+        command = config.command(record.command)
+        given = {**record.params, **secrets}.items()
+        return command, command.invoke(given, record.stdin is not None, record.tty)
+    except ShellstreamError as error:
+        why = f"the configuration has changed: {error}"
+        raise CannotStart(record.command, why) from None
 
 
 @define(eq=False)
@@ -36,7 +62,7 @@ class RunSupervisor:
     """
 
     admission: Admission
-    _drain: float
+    _live: LiveConfig
     _clock: IReactorTime
     _spawn: Spawn
     _history: History
@@ -49,6 +75,7 @@ class RunSupervisor:
     # While it is set, the queue waits for the disk.
     _holding: IDelayedCall | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
+    _turns: FairTurns = Factory(lambda self: FairTurns(self._clock), takes_self=True)
 
     async def joinable(
         self, command: Command, invocation: Invocation, owner: str | None
@@ -151,6 +178,31 @@ class RunSupervisor:
         self.admission.enqueue(run)
         run.await_viewer()
 
+    async def follow(self) -> None:
+        """
+        The configuration has changed: all that wait follow it, or fail. Those whose
+        process was started go on as they are.
+        """
+        for run in tuple(self.admission.queue):
+            await self._turns.turn()  # a path among the parameters is looked up on disk
+            if run.phase is Phase.QUEUED:
+                try:
+                    self._follow(run)
+                except CannotStart as error:
+                    run.failed(str(error))
+        self.launch_next()
+
+    def _follow(self, run: Run) -> None:
+        """
+        Take the definition of a run's command that is in force.
+
+        @raise CannotStart: if there is none, or it does not take the run's parameters.
+        """
+        config = self._live.now
+        if run.command is config.commands.get(run.command.name):
+            return
+        run.redefine(*invoke_again(config, run.record, run.invocation.secrets))
+
     def check_running(self) -> None:
         """
         @raise Busy: if the daemon stops.
@@ -189,8 +241,9 @@ class RunSupervisor:
             if run.recorded:  # the others are cancelled once they are
                 run.leave_queued()
                 self._leave(run)
-        if self._drain and self.runs:
-            self._draining = self._clock.callLater(self._drain, self.hurry)
+        drain = self._live.now.drain
+        if drain and self.runs:
+            self._draining = self._clock.callLater(drain, self.hurry)
         else:
             self.hurry()
         return self.idle().addCallback(lambda _: self._history.flush())
@@ -315,7 +368,9 @@ class RunSupervisor:
         run.launch()
         invocation = run.invocation
         try:
-            run.command.recheck_paths(invocation)  # it may have waited for long
+            self._follow(run)  # it may have waited for long
+            invocation = run.invocation
+            run.command.recheck_paths(invocation)
             child = await self._spawn(run.command, invocation, run)
         except (Busy, CannotStart) as error:
             run.failed(str(error))

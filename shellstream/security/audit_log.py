@@ -30,14 +30,14 @@ class AuditLog:
     A daemon that refused to work without its audit would stop on a full disk.
 
     @ivar _write: appends a line, or raises L{OSError}.
-    @ivar _total: how much of the audit is kept, in bytes.
+    @ivar _total: returns how much of the audit is kept, in bytes.
     @ivar _missing: the lines that could not be written since the last one that could.
     """
 
     _clock: IReactorTime
     _wall: WallClock
     _write: Callable[[str], None]
-    _total: int
+    _total: Callable[[], int]
     _shares: AuditShares = field(init=False)
     _refusals: RefusalLimiter = field(factory=RefusalLimiter, init=False)
     _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)

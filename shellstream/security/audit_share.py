@@ -34,11 +34,11 @@ class AuditShares:
     principal, with an empty name.
 
     @ivar _seconds: the time of a clock that is never set.
-    @ivar _total: the size of the whole audit, in bytes.
+    @ivar _total: returns the size of the whole audit, in bytes.
     """
 
     _seconds: Callable[[], float]
-    _total: int
+    _total: Callable[[], int]
     _empty_at: "OrderedDict[str, float]" = field(factory=OrderedDict, init=False)
     _left_out: dict[str, Counter[AuditAction]] = field(factory=dict, init=False)
 
@@ -49,8 +49,9 @@ class AuditShares:
         # As in login_throttle: the time at which the bucket will be empty.
         name, now = entry.principal, self._seconds()
         empty_at = max(self._empty_at.pop(name, now), now)
-        takes = size * _DAY / (self._total * A_DAY)  # seconds
-        most = max(self._total * AT_ONCE, LEAST) * _DAY / (self._total * A_DAY)
+        total = self._total()
+        takes = size * _DAY / (total * A_DAY)  # seconds
+        most = max(total * AT_ONCE, LEAST) * _DAY / (total * A_DAY)
         fits = empty_at + takes - now <= most
         self._empty_at[name] = empty_at + takes if fits else empty_at
         if len(self._empty_at) > MAX_PRINCIPALS:

@@ -39,11 +39,11 @@ class FileLogs:
     """
     A ring file for each run.
 
-    @ivar limit: how much all of them may take on disk, in bytes.
+    @ivar _limit: returns how much all of them may take on disk, in bytes.
     """
 
     _dir: StateDir
-    _limit: int
+    _limit: Callable[[], int]
     _in_thread: InThread
     _active: dict[str, RingFile] = field(factory=dict, init=False)
     #: The size of the active files when one was retired last, and their growth since.
@@ -183,7 +183,7 @@ class FileLogs:
             return f"it cannot be moved: {error}"
 
     def _may_grow(self, size: int) -> bool:
-        if self._active_size + size > self._limit:
+        if self._active_size + size > self._limit():
             return False
         # Asked anew each time: other programs use the disk, too.
         disk = os.statvfs(self._dir.path)

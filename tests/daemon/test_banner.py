@@ -19,6 +19,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from shellstream.config.live import LiveConfig
 from shellstream.daemon import listen_address
 from shellstream.daemon.auth_policy import AuthPolicy
 from shellstream.daemon.banner import (
@@ -279,7 +280,7 @@ class BannerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock = Clock()
-        self.daemon = Daemon(CONFIG, None, clock)
+        self.daemon = Daemon(LiveConfig(CONFIG), None, clock)
         self.policy = AuthPolicy(
             TokenStore(None, clock, lambda: 1, "me", print, maybeDeferred)
         )

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import IN_MEMORY
 from shellstream.daemon import service
 from shellstream.daemon.auth_policy import OWNER
@@ -45,7 +46,7 @@ class DaemonTests(DaemonTestCase):
 
     def test_verified(self) -> None:
         """A daemon is a service."""
-        verifyObject(IService, Daemon(CONFIG, None, self.reactor))
+        verifyObject(IService, Daemon(LiveConfig(CONFIG), None, self.reactor))
 
     def test_ending(self) -> None:
         """The daemon stops when all runs have ended and their last bytes are sent."""

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, ResponseFailed
 
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import parse
 from shellstream.daemon.service import Daemon
 from tests.support.programs import readable, start_daemon
@@ -111,7 +112,7 @@ class NothingLingersTests(TestCase):
             '[commands.whole]\nargv = ["echo", "hi"]\n'
             '[commands.cut]\nshell = "echo hi; sleep 1000 & wait"\nlinger = 0\n'
         )
-        daemon = Daemon(config, self.mktemp(), reactor)
+        daemon = Daemon(LiveConfig(config), self.mktemp(), reactor)
         daemon.startService()
         self.addCleanup(daemon.stopService)
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.config.command import Command
+from shellstream.config.live import LiveConfig
 from shellstream.config.parameters import String
 from shellstream.model.errors import Busy, TooManyWaiting
 from shellstream.model.events import ExitStatus, OnDisconnect, Reason, State
@@ -20,14 +21,20 @@ from shellstream.output.log import OutputLog
 from shellstream.runs.admission import RETRY_AFTER, Admission
 from shellstream.runs.run import Run
 from tests.support.fakes import FakeChild, wall
-from tests.support.registries import FakeOwner
+from tests.support.registries import CONFIG, FakeOwner
+
+
+def places(running: int, queued: int) -> Admission:
+    """Return the admission of a daemon with these limits."""
+    limits = evolve(CONFIG, max_running=running, max_queued=queued)
+    return Admission(LiveConfig(limits))
 
 
 @define(eq=False)
 class Owner(FakeOwner):
     """Passes on the places of ended runs, as a registry does."""
 
-    admission: Admission = field(factory=lambda: Admission(2, 2))
+    admission: Admission = field(factory=lambda: places(2, 2))
     children: dict[str, FakeChild] = field(factory=dict)
     clock: Clock = field(factory=Clock)
 
@@ -156,7 +163,7 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_share(self) -> None:
         """One principal leaves room in the queue for others, who get what is left."""
-        a = self.fill(Admission(2, 4))
+        a = self.fill(places(2, 4))
         for _ in range(3):
             self.admit(a, "ann")
         more = self.owner.run(a, of="ann")
@@ -175,14 +182,14 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_share_replaced(self) -> None:
         """A run that replaces others takes their part of the share."""
-        self.fill(Admission(3, 2))
+        self.fill(places(3, 2))
         x = command("x", WhenBusy.REPLACE, 1)
         runs = [self.admit(x, "ann") for _ in range(4)]
         self.assertEqual(self.admission.queue, runs[3:])
 
     def test_turns(self) -> None:
         """Principals take turns, however many runs of each wait."""
-        a = self.fill(Admission(2, 100))
+        a = self.fill(places(2, 100))
         names = ["ann"] * 4 + ["bob"] * 2 + ["cid"]
         waiting = [self.admit(a, name) for name in names]
         late = []
@@ -277,7 +284,7 @@ class AdmissionProperties(SynchronousTestCase):
         The limits hold, no recorded run waits in vain, and after the last run all room
         is free again.
         """
-        owner = Owner(admission=Admission(3, 3))
+        owner = Owner(admission=places(3, 3))
         admission = owner.admission
         running: list[Run] = []
         pending: list[Run] = []

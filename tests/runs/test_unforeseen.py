@@ -242,7 +242,7 @@ class UnforeseenTests(RegistryTestCase):
         self.assertEqual(len(os.listdir("/proc/self/fd")), files)
 
     def make_logs(self) -> FileLogs:
-        return FileLogs(self.dir, Retention().bytes, self.thread)
+        return FileLogs(self.dir, lambda: Retention().bytes, self.thread)
 
     # The ways in
 

@@ -24,7 +24,7 @@ class AuditLogTests(SynchronousTestCase):
         self.clock = Clock()
         self.lines: list[str] = []
         self.full = False
-        self.log = AuditLog(self.clock, wall(self.clock), self.write, 1 << 30)
+        self.log = AuditLog(self.clock, wall(self.clock), self.write, lambda: 1 << 30)
 
     def write(self, line: str) -> None:
         if self.full:
@@ -70,7 +70,7 @@ class AuditLogTests(SynchronousTestCase):
         A principal that causes very many lines has some, and each minute one more that
         says how many there are not. Others have all of theirs.
         """
-        self.log = AuditLog(self.clock, wall(self.clock), self.write, 1 << 20)
+        self.log = AuditLog(self.clock, wall(self.clock), self.write, lambda: 1 << 20)
         for _ in range(2000):
             self.record(AuditAction.START, principal="ci")
             self.record(AuditAction.END, principal="ci")

@@ -18,7 +18,7 @@ class AuditShareTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.total = AuditSettings().total
-        self.shares = AuditShares(self.clock.seconds, self.total)
+        self.shares = AuditShares(self.clock.seconds, lambda: self.total)
 
     def fill(self, size: int) -> int:
         """Cause lines until one is left out; returns their size together."""
@@ -43,7 +43,7 @@ class AuditShareTests(SynchronousTestCase):
     def test_any(self, lines: list[tuple[int, float]]) -> None:
         """Whatever the lines and their times, this holds for the first day."""
         clock = Clock()
-        shares, filled = AuditShares(clock.seconds, self.total), 0
+        shares, filled = AuditShares(clock.seconds, lambda: self.total), 0
         for size, seconds in lines:
             if clock.seconds() <= DAY and shares.admit(START, size):
                 filled += size
@@ -52,7 +52,7 @@ class AuditShareTests(SynchronousTestCase):
 
     def test_small(self) -> None:
         """Where very little is kept, there are some lines nevertheless."""
-        self.shares = AuditShares(self.clock.seconds, 2000)
+        self.shares = AuditShares(self.clock.seconds, lambda: 2000)
         self.assertGreater(self.fill(200), LEAST - 200)
 
     def test_bounded(self) -> None:

@@ -28,8 +28,10 @@ PROGRAM = """
 import os, sys
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
+from shellstream.config.live import LiveConfig
+from shellstream.config.loader import DEMO
 from shellstream.model.events import OnDisconnect
-from shellstream.model.run_record import IdempotencyKey, Retention, RunRecord
+from shellstream.model.run_record import IdempotencyKey, RunRecord
 from shellstream.runs.history import History
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import MemoryLogs
@@ -37,7 +39,7 @@ from shellstream.storage.run_store import RunStore
 
 database = Database.open(sys.argv[1])
 store = RunStore(database, execute, Clock())
-history = History(Retention(), Clock(), lambda: 1, store, MemoryLogs())
+history = History(LiveConfig(DEMO), Clock(), lambda: 1, store, MemoryLogs())
 
 def add(name):
     record = RunRecord(

@@ -32,7 +32,7 @@ class SyncDirtyTests(SynchronousTestCase):
         folder = StateDir.open(Path(self.mktemp()), lambda: 0)
         self.addCleanup(folder.close)
         self.path = folder.log_path
-        self.logs = FileLogs(folder, 1 << 30, self.in_thread)
+        self.logs = FileLogs(folder, lambda: 1 << 30, self.in_thread)
 
     def in_thread(self, call: Callable[[], Any]) -> Deferred[Any]:
         made: Deferred[Any] = Deferred()

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from shellstream.config.live import LiveConfig
 from shellstream.daemon.listen_address import ListenAddress
 from shellstream.daemon.service import Daemon
 from shellstream.runs.registry import RECORD_WITHIN
@@ -65,7 +66,7 @@ class DaemonTestCase(SynchronousTestCase):
         """Return a started daemon whose commands start no process."""
         addresses = lambda: [ListenAddress(address)]  # noqa: E731
         daemon = Daemon(
-            config,
+            LiveConfig(config),
             where,
             self.reactor,
             addresses,

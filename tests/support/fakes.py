@@ -9,6 +9,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 
 from shellstream.config.command import Command, Invocation
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.config.parameters import String
 from shellstream.model.events import ExitStatus, Stream, WallClock
@@ -141,8 +142,9 @@ def make_registry(
     """A registry that keeps all in memory, and waits for no thread of its own."""
     store = RunStore(Database.open(":memory:"), in_thread, clock)
     now = wall(clock)
-    history = History(config.keep, clock, now, store, MemoryLogs())
-    return Registry(config, clock, now, spawn, history, note, b"pepper", 0.0)
+    live = LiveConfig(config)
+    history = History(live, clock, now, store, MemoryLogs())
+    return Registry(live, clock, now, spawn, history, note, b"pepper", 0.0)
 
 
 def wall(clock: Clock) -> WallClock:

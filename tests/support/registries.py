@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from shellstream.config.command import Command
+from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
@@ -171,10 +172,11 @@ class RegistryTestCase(SynchronousTestCase):
         self.store = RunStore(self.database, self.thread, self.clock)
         self.logs = self.make_logs()
         now = wall(self.clock)
-        history = History(config.keep, self.clock, now, self.store, self.logs)
+        live = LiveConfig(config)
+        history = History(live, self.clock, now, self.store, self.logs)
         self.noted: list[AuditEntry] = []
         self.registry = Registry(
-            config,
+            live,
             self.clock,
             now,
             self.spawn,
@@ -253,7 +255,7 @@ class FileTestCase(RegistryTestCase):
         self.restart(config)
 
     def make_logs(self) -> FileLogs:
-        return FileLogs(self._dirs[-1], Retention().bytes, self.thread)
+        return FileLogs(self._dirs[-1], lambda: Retention().bytes, self.thread)
 
     def reopen(self, config: Config) -> None:
         """The daemon is killed, and another opens its folder."""
