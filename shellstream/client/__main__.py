@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from .errors import CannotWrite, ClientError
+from .errors import CannotWrite, ClientError, Usage
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -61,13 +61,31 @@ def _run(args: "Namespace") -> int:
 
         subcommand = getattr(run, name)
     elif name == "doctor":
-        from .commands.doctor import doctor as subcommand
+        try:
+            from .commands.doctor import doctor as subcommand
+        except ModuleNotFoundError as missing:
+            raise _not_installed(missing) from None
     else:
         from .commands.manage import manage as subcommand
     # What was imported is left out of all further searches for garbage.
     gc.freeze()
     gc.enable()
     return run_until_done(reactor, lambda: subcommand(reactor, args))
+
+
+def _not_installed(missing: ModuleNotFoundError) -> Exception:
+    """What to tell of a package that only the doctor needs."""
+    import shlex  # late, as all that a run does not need
+
+    if missing.name != "httptools":
+        return missing
+    return Usage(
+        "doctor needs the package httptools, which is not installed here. Install "
+        "shellstream-http[doctor], or type what fits your installation: "
+        "pipx inject shellstream-http httptools; "
+        "uv tool install --with httptools shellstream-http; "
+        f"{shlex.quote(sys.executable)} -m pip install httptools"
+    )
 
 
 def _reserve_standard_fds() -> None:

@@ -448,6 +448,23 @@ class MainTests(SynchronousTestCase):
         )
         self.assertEqual((done.returncode, done.stderr), (-signal.SIGINT, ""))
 
+    def test_no_doctor(self) -> None:
+        """Without the parser that only the doctor needs, it says what to install."""
+        program = (
+            "import sys\n"
+            "sys.modules['httptools'] = None\n"
+            "sys.argv[1:] = ['doctor', 'http://h/']\n"
+            "from shellstream.client.__main__ import main\n"
+            "main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True
+        )
+        self.assertEqual(done.returncode, 64)
+        self.assertIn("needs the package httptools", done.stderr)
+        self.assertIn(f"{sys.executable} -m pip install httptools", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
     def test_usage(self) -> None:
         """One line on stderr, and the exit code for usage."""
         code, said = self.run_main("build", "x")
