@@ -28,7 +28,7 @@ from shellstream.client.cli.options import (
 )
 from shellstream.config.loader import DEMO
 from shellstream.daemon.token_command import parser as token_parser
-from shellstream.tap import Options
+from shellstream.tap import NotifyOptions, Options
 from shellstream.web.openapi.document import document
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,7 @@ def daemon() -> Iterator[str]:
     yield from ("<!-- test: skip generated -->", "```sh")
     yield "shellstreamd [OPTIONS]"
     yield "shellstreamd [--state-dir DIR] tokens ...  # the tokens of its clients"
+    yield "shellstreamd [--config FILE] notify NAME   # a trial of [notify.NAME]"
     yield from ("```", "")
     rows = [
         (_flag(long, short, f" {long.upper()}"), text)
@@ -184,6 +185,10 @@ def daemon() -> Iterator[str]:
         yield from _rows(("argument", "is"), rows)
     yield "It exits with 0; with 1 if it cannot do that, and with 2 if it was asked for"
     yield "something that makes no sense."
+    yield from ("", "## A trial of a notification", "")
+    yield f"`notify NAME`. {NotifyOptions.longdesc}"
+    yield "It exits with 0 if the notification was delivered, with 1 if not. The text"
+    yield "says that it is a trial; `{exit_code}` is 1, so a monitor raises an alarm."
 
 
 def _flag(long: str, short: str | None, value: str = "") -> str:

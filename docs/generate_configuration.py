@@ -14,6 +14,8 @@ from typing import Any
 from shellstream.config.command import Command
 from shellstream.config.confinement import Confinement
 from shellstream.config.loader import COMMAND_NAME, PARAMETER_NAME, Config
+from shellstream.config.notification import FACTS, Notification
+from shellstream.config.notification_trigger import Trigger
 from shellstream.config.parameter_tables import KEYS
 from shellstream.config.parameters import KINDS
 from shellstream.model import checks
@@ -47,6 +49,8 @@ SECTIONS = {
 COMMAND = _settings(Command, Limits, Confinement)
 SHARED = {name: each for name, each in COMMAND.items() if each.shared}
 PRINCIPAL = _settings(KnownPrincipal, Grant)
+CONFINEMENT = _settings(Confinement)
+NOTIFICATION = _settings(Notification, Confinement)
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -117,6 +121,19 @@ def page() -> Iterator[str]:
     yield "is for all others that a proxy names."
     yield ""
     yield from _key_table(PRINCIPAL)
+    yield from ("## `[notify.NAME]`", "")
+    yield "Somebody who is told of runs. It has either `url` or `argv`. In `url`,"
+    yield "`headers`, `body` and `argv`, `{NAME}` stands for a value below, and"
+    yield "`{{NAME}}` for `{NAME}` itself; `url` has them behind the host only. `argv`"
+    yield "cannot have what clients choose: `failure`, `owner`, `output`, parameters."
+    yield "[Be told of runs](../recipes/notifications.md) has examples."
+    yield ""
+    yield from _key_table(NOTIFICATION)
+    yield "| placeholder | stands for |"
+    yield "| --- | --- |"
+    yield from (f"| `{{{name}}}` | {about} |" for name, about in FACTS.items())
+    yield "| `{params.NAME}` | a parameter of the command, unless it is secret |"
+    yield ""
     for name, section in SECTIONS.items():
         yield from (f"## `[{name}]`", "", section.about, "")
         yield from _key_table(_settings(section.kind))
@@ -144,6 +161,8 @@ def _default(key: Setting) -> object:
             return value
         case frozenset() as actions:
             return [each.value for each in Action if each in actions]
+        case (Trigger(), *_) as triggers:
+            return [each.what for each in triggers]
         case tuple() as values:
             return list(values)
         case int() as number if key.check is checks.size:
@@ -209,12 +228,18 @@ def json_schema() -> dict[str, Any]:
             ANY_NAME: {"not": {"required": ["certificates"]}},
         },
     }
+    notify = {
+        **_named(COMMAND_NAME.pattern, _notification()),
+        "description": "Who is told of runs.",
+    }
     commands = {
         **_named(COMMAND_NAME.pattern, {"$ref": "#/definitions/command"}),
         "description": "What the daemon may run.",
     }
     top = _object({**TOP, **SHARED})
-    top["properties"].update(sections, principals=principals, commands=commands)
+    top["properties"].update(
+        sections, principals=principals, notify=notify, commands=commands
+    )
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "title": "Configuration of the daemon of shellstream",
@@ -244,6 +269,19 @@ def _named(pattern: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         "patternProperties": {f"^(?:{pattern})$": schema},
         "additionalProperties": False,
     }
+
+
+def _notification() -> dict[str, Any]:
+    found = _object(NOTIFICATION)
+    found["oneOf"] = [
+        {"required": ["url"], "not": _any_of("argv", *CONFINEMENT)},
+        {"required": ["argv"], "not": _any_of("url", "method", "headers")},
+    ]
+    return found
+
+
+def _any_of(*keys: str) -> dict[str, Any]:
+    return {"anyOf": [{"required": [each]} for each in keys]}
 
 
 def _command() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from shellstream import __version__
 from shellstream.config.files import ConfigFiles, ConfigUnusable, Loaded, usual_files
 from shellstream.config.loader import DEMO, IN_MEMORY, Config
 from shellstream.config.tls_settings import TLS_PREFIX
+from shellstream.model.errors import ShellstreamError
 from shellstream.programs import typed
 
 #: The types of endpoints that speak no TLS, whatever follows.
@@ -40,6 +41,38 @@ class TokenOptions(usage.Options):
                 options or (), folder, os.environ, service.wall_clock, commands
             )
         )
+
+
+class NotifyOptions(usage.Options):
+    """C{shellstreamd notify NAME}: sends one notification, as a trial."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Sends a notification of the configuration for a run that never was, and shows "
+        "what its server or program answers."
+    )
+
+    def parseArgs(self, name: str) -> None:  # type: ignore[override]
+        self["name"] = name
+
+    def postOptions(self) -> NoReturn:
+        # The daemon does not need it.
+        from twisted.internet.task import react
+
+        from shellstream.notifications.trial import explain, try_out
+
+        given = Options() if self.parent is None else self.parent
+        config = _load(_files(given)).config
+
+        async def begin(reactor: Any) -> None:
+            try:
+                attempt = await try_out(reactor, config, self["name"])
+            except ShellstreamError as error:
+                sys.exit(f"shellstream: {error}")
+            print(explain(attempt))  # noqa: T201
+            sys.exit(0 if attempt.delivered else 1)
+
+        react(begin)
 
 
 class Options(usage.Options):
@@ -93,7 +126,10 @@ class Options(usage.Options):
             "makes one, and clients --pin it.",
         ),
     )
-    subCommands = (("tokens", None, TokenOptions, "Make, list and revoke tokens."),)
+    subCommands = (
+        ("tokens", None, TokenOptions, "Make, list and revoke tokens."),
+        ("notify", None, NotifyOptions, "Send a notification as a trial."),
+    )
     compData = usage.Completions(
         optActions={
             "config": usage.CompleteFiles("*.toml"),

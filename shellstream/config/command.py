@@ -1,6 +1,5 @@
 """A command as the operator declared it, and how a request makes an argv of it."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -23,13 +22,10 @@ from shellstream.model.tables import setting
 
 from .confinement import Confinement
 from .parameters import InvalidValue, Parameter, Ranged, String
+from .templates import PLACEHOLDER, fill, placeholders
 
 #: Shown in place of a secret.
 MASK = "***"
-
-#: C{{name}} is filled in. C{{{name}}} stands for C{{name}} itself. All other braces
-#: stay as they are: awk and JSON are full of them.
-_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 
 #: Not $SHELL: a script must mean the same wherever the daemon is started.
 SHELL = "/bin/sh"
@@ -47,13 +43,8 @@ class Unbuffer(Enum):
     OFF = "off"
 
 
-def placeholders(template: str) -> list[str]:
-    """The names that an argv item is filled with, in order."""
-    return [name for _, name in _PLACEHOLDER.findall(template) if name]
-
-
 @check(checks.arguments.allowed, checks.arguments.schema)
-def _argv(value: object) -> tuple[str, ...]:
+def program(value: object) -> tuple[str, ...]:
     argv = checks.arguments(value)
     if not argv[0] or placeholders(argv[0]):
         raise NotAllowed("a list whose first item names the program, as it stands")
@@ -99,7 +90,7 @@ class Command:
     argv: tuple[str, ...] = setting(
         "The program and its arguments, executed without a shell. `{name}` stands for "
         "the value of a parameter.",
-        _argv,
+        program,
         (),
         shared=False,
     )
@@ -197,7 +188,7 @@ class Command:
             # The name becomes $0, with which the shell begins its messages.
             argv: tuple[str, ...] = (SHELL, "-c", self.shell, self.name)
             return Invocation(argv, values, params, stdin, tty, secrets)
-        argv = tuple(_fill(each, values) for each in self.argv)
+        argv = tuple(fill(each, values) for each in self.argv)
         return Invocation(argv, {}, params, stdin, tty, secrets)
 
     @property
@@ -313,20 +304,12 @@ def _not_for(command: Command, wish: str) -> RefusedParameter:
     return RefusedParameter(wish, f"{why} {wish} = true")
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    def put(match: re.Match[str]) -> str:
-        literal, name = match.groups()
-        return f"{{{literal}}}" if literal else values.get(name, "")
-
-    return _PLACEHOLDER.sub(put, template)
-
-
 def _leader(template: str, values: Mapping[str, str]) -> str | None:
     """The parameter that makes an item begin with a dash, if there is one."""
-    if template.startswith("-") or not _fill(template, values).startswith("-"):
+    if template.startswith("-") or not fill(template, values).startswith("-"):
         return None  # then it is the operator's dash, or there is none
     position = 0
-    for match in _PLACEHOLDER.finditer(template):
+    for match in PLACEHOLDER.finditer(template):
         if match.start() != position:
             break
         if values.get(match[2], "").startswith("-"):

@@ -2,8 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
@@ -19,10 +18,12 @@ from shellstream.security.principals import (
     read_principals,
 )
 
-from .command import Command, placeholders
+from .command import Command
 from .confinement import Confinement
 from .http_limits import DEFAULT_HTTP_LIMITS, HttpLimits, check_http
+from .notification import Notification, read_notifications
 from .parameter_tables import read_parameter
+from .templates import in_source, placeholders
 from .tls_settings import TLS, check_tls
 from .toml_lines import key_lines, line_of
 from .toml_syntax import syntax_mistake
@@ -51,6 +52,7 @@ class Config:
     """All that the operator decided."""
 
     commands: Mapping[str, Command]
+    notify: Mapping[str, Notification] = {}
     default: str | None = setting("The command that `/stream` runs.", string, None)
     max_running: int = setting(
         "How many runs of all commands may run at once.", count, 1000
@@ -110,6 +112,12 @@ class Config:
         operator chose for those who only open an address.
         """
         return command.get or command.name == self.default
+
+    @property
+    def programs(self) -> list[Command]:
+        """All that may be started: the commands, and the programs of notifications."""
+        told = (each.as_command() for each in self.notify.values() if each.argv)
+        return [*self.commands.values(), *told]
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -225,8 +233,9 @@ def _read_config(tables: Mapping[Source, Table]) -> Config:
             why = "true, or nothing: GET runs the default command"
             each.report("get", "false", why)
     access = evolve(config.access, known=read_principals(main))
+    notify = read_notifications(main, commands, common.confine)
     main.report_unknown()
-    return evolve(config, access=access)
+    return evolve(config, access=access, notify=notify)
 
 
 def _command_tables(tables: Mapping[Source, Table]) -> list[Table]:
@@ -295,7 +304,7 @@ def _check_argv(table: Table, command: Command) -> None:
         if command.params[name].secret:
             allowed = "shell, which has it as a variable: ps shows argv to everybody"
             table.report(f"params.{name}.secret", "true, with argv", allowed)
-    for name in _in_source(command.argv):
+    for name in in_source(command.argv):
         allowed = (
             f'the key shell in place of argv, with "${name}" in the script: here a '
             "client could add commands of its own"
@@ -304,16 +313,6 @@ def _check_argv(table: Table, command: Command) -> None:
     for name in sorted(set(command.params) - used):
         allowed = f"a parameter that argv uses as {{{name}}}"
         table.report(f"params.{name}", "a parameter that is not used", allowed)
-
-
-def _in_source(argv: Sequence[str]) -> list[str]:
-    """The placeholders in the item that a shell of an argv reads as a script."""
-    if re.fullmatch(r"(.*/)?(a|ba|da|k|mk|z)?sh", argv[0]) is None:
-        return []
-    for item, following in pairwise(argv[1:]):
-        if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", item):
-            return placeholders(following)
-    return []
 
 
 def _check_size(table: Table, command: Command) -> None:

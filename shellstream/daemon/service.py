@@ -18,6 +18,9 @@ from shellstream.config.command import Command, Invocation
 from shellstream.config.live import LiveConfig
 from shellstream.config.loader import IN_MEMORY
 from shellstream.model.errors import ShellstreamError
+from shellstream.notifications.notifier import Notifications, Notifier
+from shellstream.notifications.process_sender import ProcessSender
+from shellstream.notifications.senders import Senders
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
@@ -127,6 +130,7 @@ class Daemon(Service):
     _looking: LoopingCall = field(init=False)
     _syncing: LoopingCall = field(init=False)
     _history: History = field(init=False)
+    _notifier: Notifier = field(init=False)
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
@@ -155,7 +159,7 @@ class Daemon(Service):
     def startService(self) -> None:
         super().startService()
         with stopping_on(CannotPrepare):
-            self._launch_plans = prepare(self._live.now.commands.values())
+            self._launch_plans = prepare(self._live.now.programs)
         folder = self._wanted_folder()
         self._state_dir = opened = self._open_state_dir(folder)
         with stopping_on(AuditUnusable):
@@ -186,7 +190,9 @@ class Daemon(Service):
             self._audit_log.record,
             pepper,
         )
+        self._notifier = self._make_notifier(database)
         self._recover()
+        self._notifier.start()
         self._tidying = self._repeat(self.registry.tidy, TIDY)
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
         self._syncing = self._repeat(lambda: in_background(history.sync()), SYNC)
@@ -234,6 +240,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         steps: tuple[Callable[[], Any], ...] = (
             self.registry.supervisor.stop,
+            self._notifier.stop,
             lambda: self._history.logs.sync_last(),
             self._audit_log.close,
             self._store.close,
@@ -425,6 +432,31 @@ class Daemon(Service):
     def _children(self) -> set[int]:
         pids = (run.record.pid for run in self.registry.active.values())
         return {pid for pid in pids if pid is not None}
+
+    def _make_notifier(self, database: Database) -> Notifier:
+        processes = ProcessSender(
+            self._reactor,
+            lambda: self._launch_plans,
+            self._scanner,
+            self._launch_thread,
+        )
+
+        def secrets_of(run_id: str) -> Mapping[str, str]:
+            run = self.registry.active.get(run_id)
+            return {} if run is None else run.invocation.secrets
+
+        notifier = Notifier(
+            self._reactor,
+            self._store,
+            database.outbox,
+            self.registry.reporter,
+            self.registry.find,
+            secrets_of,
+            self._audit_log.record,
+            Senders(self._reactor, wall_clock, processes),
+        )
+        notifier.configure(Notifications.of(self._live.now))
+        return notifier
 
     async def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
         alone = len(self.registry.active) == 1

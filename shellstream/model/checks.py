@@ -31,11 +31,13 @@ class Check(Generic[T]):
     @ivar allowed: in words, as they follow "allowed:" in a message.
     @ivar schema: as JSON Schema of draft 4, the newest that the usual editors know
         for TOML. It may allow more than the check does, but never less.
+    @ivar secret: whether no message may show a value: it may be a password.
     """
 
     allowed: str
     schema: Schema
     _convert: Callable[[object], T | None]
+    secret: bool = False
 
     def __call__(self, value: object) -> T:
         """
@@ -50,17 +52,18 @@ class Check(Generic[T]):
 
     def then(self, convert: Callable[[T], U]) -> "Check[U]":
         """The same check, whose result is converted once more."""
-        return Check(self.allowed, self.schema, lambda value: convert(self(value)))
+        found = lambda value: convert(self(value))  # noqa: E731
+        return Check(self.allowed, self.schema, found, self.secret)
 
 
 def check(
-    allowed: str, schema: Schema
+    allowed: str, schema: Schema, *, secret: bool = False
 ) -> Callable[[Callable[[object], T | None]], Check[T]]:
     """
     Make a function a check. It returns L{None} for what does not fit, or raises
     L{NotAllowed} if it can say more than C{allowed} does.
     """
-    return lambda convert: Check(allowed, schema, convert)
+    return lambda convert: Check(allowed, schema, convert, secret)
 
 
 @check("true or false", {"type": "boolean"})

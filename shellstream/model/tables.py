@@ -24,6 +24,9 @@ from .errors import did_you_mean
 T = TypeVar("T")
 D = TypeVar("D")
 
+#: In place of a value that may be a password.
+_HIDDEN = "another value"
+
 #: The key of a field's metadata.
 _SETTING = "setting"
 
@@ -81,7 +84,9 @@ class Table:
         try:
             return check(self._values[name])
         except NotAllowed as allowed:
-            self.report(name, abbreviated(self._values[name]), str(allowed))
+            secret = isinstance(check, Check) and check.secret
+            found = _HIDDEN if secret else abbreviated(self._values[name])
+            self.report(name, found, str(allowed))
             return default
 
     def read_settings(

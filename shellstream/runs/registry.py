@@ -48,6 +48,7 @@ class Registry:
     Starts runs, knows each until it has ended, and finds it again later.
 
     @ivar supervisor: has the active runs.
+    @ivar reporter: tells what happens to them.
     """
 
     live: LiveConfig
@@ -59,20 +60,20 @@ class Registry:
     _pepper: bytes = field(repr=False)
     _record_within: float = RECORD_WITHIN
     supervisor: RunSupervisor = field(init=False)
-    _reporter: RunReporter = field(init=False)
+    reporter: RunReporter = field(init=False)
     #: The principals' keys for which a request is under way, and who waits for its end.
     _keys: dict[tuple[str, str], list[Deferred[None]]] = field(factory=dict, init=False)
     _newest: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reporter = RunReporter(self.wall, self._audit)
+        self.reporter = RunReporter(self.wall, self._audit)
         self.supervisor = RunSupervisor(
             Admission(self.live),
             self.live,
             self.clock,
             self._spawn,
             self._history,
-            self._reporter,
+            self.reporter,
             self._record_within,
         )
 
@@ -87,7 +88,7 @@ class Registry:
 
     @property
     def events(self) -> OutputLog:
-        return self._reporter.news
+        return self.reporter.news
 
     async def check(self) -> None:
         self.supervisor.check_running()
@@ -144,7 +145,7 @@ class Registry:
         if joined is not None:
             if key is not None:
                 await history.join(joined.record, key)
-            self._reporter.report_join(joined.record, request.by)
+            self.reporter.report_join(joined.record, request.by)
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, invocation), command, invocation)
@@ -214,7 +215,7 @@ class Registry:
                 self._history.mark_lost(record, left=True)
                 self.supervisor.admission.hold_place(record.command)
             else:
-                self._reporter.report_end(self._history.mark_lost(record))
+                self.reporter.report_end(self._history.mark_lost(record))
         self.supervisor.launch_next()
         return lost
 
@@ -228,12 +229,12 @@ class Registry:
         """
         for record in await self._history.ended_since(since):
             if record.id not in audited:
-                self._reporter.audit_end(record)
+                self.reporter.audit_end(record)
 
     def processes_gone(self, run_id: str) -> None:
         """What was left of a lost run has ended: others may have its place."""
         record = self._history.record_lost(run_id)
-        self._reporter.report_end(record)
+        self.reporter.report_end(record)
         self.supervisor.admission.free_place(record.command)
         self.supervisor.launch_next()
 
@@ -281,7 +282,7 @@ class Registry:
         now = self.wall()
         failed = evolve(record, state=State.FAILED, failure=why, secrets={}, ended=now)
         in_background(self._history.adopt_ended(failed), failed.id)
-        self._reporter.report_end(failed)
+        self.reporter.report_end(failed)
 
     async def _running(self, run_id: str) -> Run:
         run = self.active.get(run_id)

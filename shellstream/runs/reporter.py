@@ -23,17 +23,22 @@ class RunReporter:
     Reports that runs are created, start and end. Nothing that fails here stops a run.
 
     @ivar news: each event is a chunk, and a JSON document.
+    @ivar tell: is told that a run has C{started}, and that its end is recorded; L{None}
+        while nobody wants to know.
     """
 
     _wall: WallClock
     _audit: Callable[[AuditEntry], object]
     news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
+    tell: Callable[[str, RunRecord], object] | None = field(default=None, init=False)
 
     def report(self, event: str, record: RunRecord) -> None:
         """Send an event of a run to the subscribers."""
         with contained(record.id):
             document = json.dumps({"event": event, "run": to_document(record)})
             self.news.append(Stream.STDOUT, self._wall(), document.encode())
+        if event == "started" and self.tell is not None:
+            self.tell(event, record)
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """
@@ -67,6 +72,8 @@ class RunReporter:
         """Audit the end of a run, and send it to subscribers, before viewers know."""
         self.report("ended", record)
         self.audit_end(record)
+        if self.tell is not None:
+            self.tell("ended", record)
 
     def audit_end(self, record: RunRecord) -> None:
         """Audit the end of a run."""

@@ -72,6 +72,8 @@ class AuditAction(Enum):
     CANCEL = "cancel"
     DELETE = "delete"
     INPUT = "input"
+    NOTIFIED = "notified"
+    NOTIFY_FAILED = "notify-failed"
     LOGIN = "login"
     TOKEN_MADE = "token-made"  # noqa: S105  # nosec B105  # not one
     TOKEN_CHANGED = "token-changed"  # noqa: S105  # nosec B105  # not one

@@ -49,6 +49,16 @@ def _origin(value: object) -> str | None:
     return text if parts.scheme in ("http", "https") and whole else None
 
 
+@check(
+    "an address such as 'https://ci.example.org/shellstream'",
+    {"type": "string", "pattern": "^https?://[^?# ]+$"},
+)
+def _address(value: object) -> str | None:
+    text = string(value)
+    origin = "/".join(text.split("/", 3)[:3])
+    return text if re.fullmatch("[!-~]+", text) and _origin(origin) else None
+
+
 def _proxy(value: object) -> Peer | None:
     text = string(value)
     if text == UNIX:
@@ -97,6 +107,11 @@ class AccessSettings:
             f"'{UNIX}' for UNIX sockets",
         ),
         (),
+    )
+    public_url: str | None = setting(
+        "The address under which people reach the daemon, for links in notifications.",
+        _address,
+        None,
     )
     user_header: str | None = setting(
         "The header in which a proxy names the user.", _header.then(str.lower), None

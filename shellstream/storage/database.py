@@ -197,17 +197,27 @@ class Database(Transactions):
         gone = self._do(sql, key.principal, key.key).rowcount
         self._usage.add(key.principal, keys=-gone)
 
-    def save(self, record: RunRecord) -> bool:
+    def save(self, record: RunRecord, *, tell: bool = True) -> bool:
         """
         Write down how a run stands now. Returns L{False}, and changes nothing, if
         the run has ended: that is final.
 
         @param record: if the run is there already, with the id, command, parameters,
             principal and creation that it was added with; these are not written again.
+        @param tell: whether its end goes to the subscribers of the L{outbox}, in the
+            same step: an end that is recorded is never forgotten to be told.
         """
         if record.secrets:
             self._keep_secrets(record)
         self.secrets.note_change(record.id)
+        if tell and record.state.ended and self.outbox.subscribers is not None:
+            names = self.outbox.subscribers(record)
+            if names:
+                with self.attempt():
+                    done = self.save(record, tell=False)
+                    if done:
+                        self.outbox.put("ended", record, names, self.age.now())
+                return done
         row = to_row(record, self.age.now())
         done = self._connection.execute(SAVE, row).rowcount > 0
         if done and record.state.ended:

@@ -81,6 +81,15 @@ MIGRATIONS = (
     # Rows have only the names of secrets from here on; an older program knows no such
     # rows. What has to be moved is moved at the start.
     "SELECT 1;",
+    # Never a number twice: what has a higher one was added later.
+    """
+    CREATE TABLE outbox (
+        number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, notify TEXT NOT NULL,
+        run TEXT NOT NULL, event TEXT NOT NULL, document TEXT NOT NULL,
+        created INTEGER NOT NULL, attempts INTEGER NOT NULL
+    );
+    CREATE UNIQUE INDEX outbox_once ON outbox (notify, run, event);
+    """,
 )
 
 #: The first version whose rows have checksums.

@@ -14,6 +14,7 @@ from shellstream.security.shares import UsageLedger
 
 from .schema import MIGRATIONS, DatabaseGone
 from .state.age_clock import AgeClock
+from .state.outbox import Outbox
 from .state.queued_secrets import QueuedSecrets
 from .state.wal_sync import WalSync
 
@@ -28,18 +29,23 @@ class Transactions:
 
     @ivar age: the clock by which runs and keys grow old.
     @ivar secrets: those of queued runs, which are not in the file.
+    @ivar outbox: the notifications that are to be delivered.
     @ivar changes: how many rows were changed by what is committed. Any thread may ask.
     """
 
     _connection: sqlite3.Connection
     age: AgeClock = field(factory=AgeClock)
     secrets: QueuedSecrets = field(factory=QueuedSecrets)
+    outbox: Outbox = field(init=False)
     changes: int = field(default=0, init=False)
     _wal: WalSync | None = field(default=None, init=False)
     #: The files of SQLite as they were at the start: path, device and inode.
     _files: tuple[tuple[str, int, int], ...] = field(default=(), init=False)
     _missed: bool = field(default=False, init=False)  # one of them, at the last look
     _usage: UsageLedger = field(factory=lambda: UsageLedger({}), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.outbox = Outbox(self._connection)
 
     def watch(self, path: str) -> None:
         """From now on no transaction begins unless the file is in its place."""

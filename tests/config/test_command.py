@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.command import Command, Invocation, placeholders
+from shellstream.config.command import Command, Invocation
 from shellstream.config.parameters import (
     Boolean,
     Integer,
@@ -16,6 +16,7 @@ from shellstream.config.parameters import (
     Path,
     String,
 )
+from shellstream.config.templates import placeholders
 from shellstream.model.errors import ParametersRefused
 from shellstream.model.run_input import Tty
 from shellstream.process.environment import environment, inherited

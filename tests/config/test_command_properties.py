@@ -5,8 +5,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.command import Command, Invocation, placeholders
+from shellstream.config.command import Command, Invocation
 from shellstream.config.parameters import Boolean, Integer, Number, Parameter, String
+from shellstream.config.templates import placeholders
 from shellstream.model.errors import ParametersRefused
 from shellstream.process.environment import environment, inherited
 from tests.support.parameters import VALUES

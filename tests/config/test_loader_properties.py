@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.config.command import placeholders
 from shellstream.config.loader import Config, ConfigError, parse
+from shellstream.config.templates import placeholders
 from shellstream.model.errors import ParametersRefused
 from tests.support.configurations import schema_errors
 

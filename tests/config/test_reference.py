@@ -65,6 +65,11 @@ WRONG = (
     f"{COMMAND}[access]\nuser_header = 'X-User'",
     f"{COMMAND}[principals.'*']\ncertificates = ['DNS:a']",
     f"{COMMAND}[principals.anonymous]",
+    f"{COMMAND}[notify.a]",
+    f"{COMMAND}[notify.a]\nurl = 'http://a/'\nargv = ['a']",
+    f"{COMMAND}[notify.a]\nurl = 'http://a/'\nuser = 'nobody'",
+    f"{COMMAND}[notify.a]\nargv = ['a']\nmethod = 'PUT'",
+    f"{COMMAND}[notify.a]\nargv = ['a']\non = ['sometimes']",
     PARAMETER,
     f"{PARAMETER}type = 'text'",
     f"{PARAMETER}type = 'path'",
@@ -103,11 +108,11 @@ class PageTests(SynchronousTestCase):
             f"x = 1\n{COMMAND}x = 1\n[commands.x.params.p]\ntype = 'string'\nx = 1\n"
             "[commands.y]\nargv = ['a']\nparams.p = {type = 'path', x = 1}\n"
             "[principals.a]\nx = 1\n[keep]\nx = 1\n[audit]\nx = 1\n[access]\nx = 1\n"
-            "[http]\nx = 1\n[tls]\nx = 1\n"
+            "[http]\nx = 1\n[tls]\nx = 1\n[notify.a]\nargv = ['a']\nx = 1\n"
         )
-        tables = {"commands", "params", "principals"}
+        tables = {"commands", "params", "principals", "notify"}
         found = [each for each in mistakes(nonsense) if "unknown key" in each[1]]
-        self.assertEqual(len(found), 10)
+        self.assertEqual(len(found), 11)
         for _, _, allowed in found:
             for key in set(allowed.removeprefix("the keys ").split(", ")) - tables:
                 named = f"`{key}`" in text or f"`[{key}]`" in text

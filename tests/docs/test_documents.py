@@ -87,6 +87,7 @@ class WalkthroughTests(TestCase):
     test_ci_build = walk("docs/recipes/ci-build.md")
     test_buttons = walk("docs/recipes/buttons-behind-nginx.md")
     test_schedule = walk("docs/recipes/schedule.md")
+    test_notifications = walk("docs/recipes/notifications.md")
     test_sleeping_laptop = walk("docs/recipes/sleeping-laptop.md")
     test_background = walk("docs/recipes/background.md")
     test_access = walk("docs/reference/access.md")

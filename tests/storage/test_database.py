@@ -672,7 +672,7 @@ class FileTests(SynchronousTestCase):
         with database.transaction():
             self.assertEqual(database.get("1"), record("1"))
         tables = database._do("SELECT name FROM sqlite_master WHERE type = 'table'")
-        names = {"runs", "keys", "clock", "removed"}
+        names = {"runs", "keys", "clock", "removed", "outbox", "sqlite_sequence"}
         self.assertEqual({name for (name,) in tables}, names)
 
     def test_schema(self) -> None:

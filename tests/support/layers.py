@@ -12,6 +12,7 @@ MAY_IMPORT = {
     "process": "model config output",
     "storage.state": "model",
     "storage": "model security output storage.state",
+    "notifications": "model security output config process",
     "web.server": "model security config output runs",
     "web.console": "model config",
     "web.resources": "model security config output runs web.server web.console",
@@ -19,9 +20,9 @@ MAY_IMPORT = {
     "web": "model security config output runs web.server web.console web.resources "
     "web.openapi",
     "daemon.lifecycle": "",
-    "daemon": "programs model security output config runs process storage web "
-    "web.server daemon.lifecycle",
-    "tap": "programs daemon config",
+    "daemon": "programs model security output config runs process storage "
+    "notifications web web.server daemon.lifecycle",
+    "tap": "programs model daemon config notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",
     "client.cli": "programs client client.transport",

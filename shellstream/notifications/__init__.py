@@ -1,0 +1,1 @@
+"""Telling of runs: by HTTP, or by a program."""
