@@ -3,7 +3,8 @@
 import resource
 import socket
 import sys
-from subprocess import run
+from pathlib import Path
+from subprocess import CalledProcessError, run
 from typing import Any
 
 from attrs import evolve
@@ -231,4 +232,15 @@ class HiddenTests(SynchronousTestCase):
     def test_tls(self) -> None:
         """A daemon with TLS does, and with an endpoint that may speak it."""
         self.assertEqual(self.loads("--tls"), "True")
-        self.assertEqual(self.loads("--listen", "haproxy:tcp:0"), "True")
+        path = Path(self.mktemp())
+        path.write_text(
+            '[access]\nproxies = ["10.0.0.1"]\n[commands.x]\nargv = ["true"]'
+        )
+        proxied = ("--listen", "haproxy:tcp:0")
+        self.assertEqual(self.loads("--config", str(path), *proxied), "True")
+
+    def test_no_proxies(self) -> None:
+        """A PROXY header is taken from listed proxies, and without one from nobody."""
+        with self.assertRaises(CalledProcessError) as caught:
+            self.loads("--listen", "haproxy:tcp:0")
+        self.assertIn('write proxies = ["127.0.0.1"]', caught.exception.stderr)

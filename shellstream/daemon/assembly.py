@@ -28,6 +28,10 @@ from .service import Daemon, wall_clock
 
 _log = Logger(namespace="shellstream")
 
+#: Begins the description of an endpoint whose peers are proxies that send a PROXY
+#: header.
+_PROXIED = "haproxy:"
+
 
 def assemble(
     reactor: Any,
@@ -79,6 +83,12 @@ def assemble(
             config.tls, lambda: daemon.folder, certificate_names, reactor, wall_clock
         )
     for description in listen:
+        if description.startswith(_PROXIED) and not config.access.proxies:
+            sys.exit(
+                f"shellstream: --listen {description}: name the proxies that may send "
+                'PROXY headers: write proxies = ["127.0.0.1"], or their addresses, '
+                "into the table [access] of the configuration"
+            )
         endpoint = _endpoint(reactor, description)
         factory: IProtocolFactory = site
         if description.startswith(TLS_PREFIX):

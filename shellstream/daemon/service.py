@@ -222,6 +222,7 @@ class Daemon(Service):
             record=record,
             names=LoggedNames.of(self._live.now),
             is_scarce=scarce,
+            is_proxy=lambda peer: self._authenticator.access.is_proxy(peer),
         )
         self.site.doStart()
 

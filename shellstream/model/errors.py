@@ -346,11 +346,26 @@ class WrongHost(ShellstreamError):
     status = 421
 
     def __init__(self, host: str) -> None:
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        line = f"[access] hosts = [{name!r}]" if len(name) < MAX_SHOWN else "[access]"
+        # Not the hosts that are listed: this is told to strangers.
         super().__init__(
             f"this daemon does not go by the name {shown(host)}, and a page of "
-            "another site could use it to get here; if it is right, add it to hosts "
-            "in the table [access] of the configuration"
+            "another site could use it to get here; it knows localhost, addresses of "
+            "loopback, and hosts of its configuration. If this name is right, write "
+            f"it there: {line}; or send a token, with which any name is right"
         )
+
+
+class NotAProxy(ShellstreamError):
+    """A peer that is no listed proxy connects to an endpoint C{haproxy:}."""
+
+    status = 403
+    text = (
+        "this port is for proxies, which begin with a PROXY header, and this address "
+        "is not that of one; list it as one of proxies in the table [access] of the "
+        "configuration"
+    )
 
 
 class TooManyFailures(ShellstreamError):

@@ -18,7 +18,8 @@ def client_network(address: str) -> str:
     The network that counts as one client: an IPv4 address, or a /64 of IPv6, of which
     one machine can take any address.
     """
-    if ":" not in address:  # no need to parse what each IPv4 connection brings
+    # Those on UNIX sockets have an account in place of an address.
+    if ":" not in address or address.startswith("unix:"):
         return address
     found = IPv6Address(address)
     if found.ipv4_mapped is not None:

@@ -1,5 +1,6 @@
 """Principals of the configuration, who authenticate by certificate or by a proxy."""
 
+import pwd
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -12,7 +13,8 @@ from shellstream.model.tables import Table, setting
 
 from .authorization import Grant, Principal, is_reserved
 
-#: In C{proxies}: every peer on a UNIX socket.
+#: In C{proxies}: every peer on a UNIX socket; with a colon and an account behind it,
+#: the peers that run as that.
 UNIX = "unix"
 
 #: The entry for all users, named by a proxy, that have no entry of their own.
@@ -63,6 +65,13 @@ def _proxy(value: object) -> Peer | None:
     text = string(value)
     if text == UNIX:
         return UNIX
+    if text.startswith(f"{UNIX}:"):
+        account = text.removeprefix(f"{UNIX}:")
+        try:
+            uid = int(account) if account.isdecimal() else pwd.getpwnam(account).pw_uid
+        except KeyError:
+            return None
+        return f"{UNIX}:{uid}"
     try:
         return ip_network(text)
     except ValueError:
@@ -99,12 +108,15 @@ class AccessSettings:
         (),
     )
     proxies: tuple[Peer, ...] = setting(
-        "Addresses or networks whose `X-Forwarded-For`, `Forwarded` and `user_header` "
-        "are believed; `unix` stands for UNIX sockets.",
+        "Addresses or networks of proxies, whose PROXY headers, `X-Forwarded-For`, "
+        "`Forwarded` and `user_header` are believed, and who need a credential on "
+        "loopback too; `unix:ACCOUNT` stands for what runs as this account and uses a "
+        "UNIX socket, `unix` for all on UNIX sockets.",
         list_of(
             Check[Peer]("an address", string.schema, _proxy),
-            "a list of addresses or networks, such as ['127.0.0.1', '10.0.0.0/8'], or "
-            f"'{UNIX}' for UNIX sockets",
+            "a list of addresses or networks, such as ['127.0.0.1', '10.0.0.0/8'], "
+            f"'{UNIX}:ACCOUNT' for an account of this machine on UNIX sockets, or "
+            f"'{UNIX}' for all accounts",
         ),
         (),
     )
@@ -114,18 +126,23 @@ class AccessSettings:
         None,
     )
     user_header: str | None = setting(
-        "The header in which a proxy names the user.", _header.then(str.lower), None
+        "The header in which a proxy names the user; of `Forwarded` the parameter "
+        "`remote_user`.",
+        _header.then(str.lower),
+        None,
     )
     known: Mapping[str, KnownPrincipal] = {}
 
     def is_proxy(self, peer: str) -> bool:
-        """Whether a peer, an address or L{UNIX}, is a trusted proxy."""
+        """Whether a peer, an address or as L{UNIX} says, is a trusted proxy."""
         if not self.proxies:
             return False
         try:
             address = ip_address(peer)
         except ValueError:
-            return peer in self.proxies
+            return peer in self.proxies or (
+                UNIX in self.proxies and peer.partition(":")[0] == UNIX
+            )
         # A socket for both families shows IPv4 peers as ::ffff:192.0.2.1.
         mapped = getattr(address, "ipv4_mapped", None)
         networks = (each for each in self.proxies if not isinstance(each, str))

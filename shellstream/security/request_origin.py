@@ -62,6 +62,16 @@ class HostNames:
         return address.is_loopback or self.exposed
 
 
+def is_loopback_name(header: str) -> bool:
+    """Whether a C{Host} header names the machine on which it was sent."""
+    name = host_name(header) or ""
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return any(fnmatchcase(name, each) for each in _LOCAL)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 def host_name(header: str) -> str | None:
     """The host of a C{Host} header, without port, brackets and the root's dot."""
     match = _HOST.fullmatch(header)

@@ -26,7 +26,7 @@ from shellstream.client.events import Event, Output
 from shellstream.client.follow import SILENCE
 from tests.support.client_wires import FakeWire, begun, document, ended, finish, frame
 
-URL = "http://shellstream.test"
+URL = "http://localhost"
 PROBLEM = "application/problem+json"
 FRAMES = "application/vnd.shellstream.frames"
 

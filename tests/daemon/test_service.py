@@ -381,7 +381,7 @@ class AuthTests(DaemonTestCase):
         for tokens in (1, 0):
             self.where = os.path.abspath(self.mktemp())
             self.file = TokenFile(Path(self.where))
-            hosts = AccessSettings(hosts=("shellstream.test",))
+            hosts = AccessSettings(hosts=("localhost",))
             daemon = self.daemon(self.where, evolve(CONFIG, access=hosts))
             before, after = (Connection(daemon.site) for _ in range(2))
             self.assertEqual(before.ask("GET", "/events").status, 200)

@@ -237,7 +237,7 @@ class ShownTests(TLSTestCase):
         """A client that never says goodbye is cut too."""
         for asked in (
             b"",
-            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n",
         ):
             site = Site(NoContent(), self.clock)
             self.factory = self.start().wrap(site)

@@ -104,7 +104,7 @@ class AccessTests(TokensTestCase):
         self.assertEqual(await self.principal(*elsewhere), 401)
 
     async def test_names(self) -> None:
-        """On loopback, too, only a name of this machine is accepted."""
+        """On loopback, too, another name is refused; one of hosts needs a token."""
         gate = Gate(self)
         daemon = await start_daemon(
             self, gate.config + '[access]\nhosts = ["ci.example.org"]\n'
@@ -113,7 +113,7 @@ class AccessTests(TokensTestCase):
             ("evil.example", 421),
             (f"evil.example:{daemon.port}", 421),
             ("0.0.0.0", 421),
-            ("ci.example.org", "anonymous"),
+            ("ci.example.org", 401),
             ("[::1]:1", "anonymous"),
         ):
             asked = ("-H", f"Host: {host}", f"{daemon.url}/runs")

@@ -34,7 +34,9 @@ def run_request(data: bytes) -> None:
     now = Now(wall(clock), clock.seconds)
     site = Site(root(registry, authenticator, clock, now), clock)
     connection = Connection(site)
-    head = b"POST /runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = (
+        b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    )
     connection.send(head + b"Content-Length: %d\r\n\r\n" % len(data) + data)
     clock.advance(0)
     answer = connection.wire.value()

@@ -1,4 +1,9 @@
-"""The routes from a client to the daemon: direct, or through a real proxy."""
+"""
+The routes from a client to the daemon: direct, or through a real proxy.
+
+The files of C{deploy/proxies} are used without TLS, which not all clients of these
+tests would trust, before daemons that ask nobody for a token.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,23 +11,13 @@ from attrs import frozen
 from twisted.trial.unittest import TestCase
 
 from tests.interop.real_clients import folder
-from tests.support.programs import ROOT, Daemon, run
-from tests.support.proxies import NGINX, free_port
-
-DEPLOY = ROOT / "deploy"
+from tests.support.programs import Daemon, run
+from tests.support.proxies import FILES, NAME, NGINX, changed, free_port
 
 BARE_SITE = "server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }"
 
 #: Caddy's administration would listen on a fixed port, its site on all addresses.
 CADDY = "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
-
-
-def with_ports(text: str, changes: dict[str, str]) -> str:
-    """A proxy's file with other ports; it must contain each old text exactly once."""
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    return text
 
 
 def nginx_files(test: TestCase, site: str, port: int, upstream: int) -> tuple[str, ...]:
@@ -32,7 +27,7 @@ def nginx_files(test: TestCase, site: str, port: int, upstream: int) -> tuple[st
         "listen 80;": f"listen 127.0.0.1:{port};",
         "127.0.0.1:8000": f"127.0.0.1:{upstream}",
     }
-    (where / "site.conf").write_text(with_ports(site, changes))
+    (where / "site.conf").write_text(changed(site, changes))
     (where / "nginx.conf").write_text(NGINX)
     return "-p", f"{where}/", "-c", f"{where}/nginx.conf", "-e", "stderr"
 
@@ -52,7 +47,22 @@ async def nginx_bare(test: TestCase, daemon: Daemon) -> str:
 
 
 async def nginx(test: TestCase, daemon: Daemon) -> str:
-    return await nginx_with(test, daemon, (DEPLOY / "nginx.conf").read_text())
+    return await nginx_with(test, daemon, nginx_site())
+
+
+def nginx_site() -> str:
+    """Our file, without TLS and the redirect to it."""
+    site, _, _ = (
+        (FILES / "nginx.conf").read_text().partition("\nserver {\n    listen 80;")
+    )
+    return changed(
+        site,
+        {
+            "listen 443 ssl;": "listen 80;",
+            "    ssl_certificate /etc/ssl/shellstream.pem;\n": "",
+            "    ssl_certificate_key /etc/ssl/shellstream.key;\n": "",
+        },
+    )
 
 
 async def haproxy_with(test: TestCase, daemon: Daemon, config: str) -> str:
@@ -60,10 +70,10 @@ async def haproxy_with(test: TestCase, daemon: Daemon, config: str) -> str:
     port = free_port()
     changes = {
         "bind :80": f"bind 127.0.0.1:{port}",
-        "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
+        "local 127.0.0.1:8000": f"local 127.0.0.1:{daemon.port}",
     }
     path = folder(test) / "haproxy.cfg"
-    path.write_text(with_ports(config, changes))
+    path.write_text(changed(config, changes))
     # Only in master-worker mode it says when it is listening.
     proxy = run(test, "haproxy", "-W", "-f", str(path), end_with="TERM")
     await proxy.seen(b"Loading success")
@@ -71,18 +81,25 @@ async def haproxy_with(test: TestCase, daemon: Daemon, config: str) -> str:
 
 
 async def haproxy(test: TestCase, daemon: Daemon) -> str:
-    return await haproxy_with(test, daemon, (DEPLOY / "haproxy.cfg").read_text())
+    return await haproxy_with(test, daemon, haproxy_config())
+
+
+def haproxy_config() -> str:
+    """Our file, without TLS and the redirect to it."""
+    tls = "    bind :443 ssl crt /etc/haproxy/shellstream.pem alpn h2,http/1.1\n"
+    redirect = "    http-request redirect scheme https code 308 unless { ssl_fc }\n"
+    return changed((FILES / "haproxy.cfg").read_text(), {tls: "", redirect: ""})
 
 
 async def caddy(test: TestCase, daemon: Daemon) -> str:
     port = free_port()
     changes = {
-        ":80 {": f":{port} {{",
+        f"\n{NAME} {{": f"\n:{port} {{",
         "127.0.0.1:8000": f"127.0.0.1:{daemon.port}",
     }
     where = folder(test)
     path = where / "Caddyfile"
-    path.write_text(CADDY + with_ports((DEPLOY / "Caddyfile").read_text(), changes))
+    path.write_text(CADDY + changed((FILES / "Caddyfile").read_text(), changes))
     options = ("--config", str(path), "--adapter", "caddyfile")
     proxy = run(test, "caddy", "run", *options, env={"HOME": str(where)})
     await proxy.seen(b"serving initial configuration")

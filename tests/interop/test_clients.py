@@ -51,7 +51,7 @@ class StreamingTests(TestCase):
 def _streams(name: str, route: Route) -> Callable[..., Any]:
     async def test(self: StreamingTests) -> None:
         gate = (SlowGate if name == "chromium_address_bar" else Gate)(self)
-        daemon = await start_daemon(self, gate.config)
+        daemon = await start_daemon(self, gate.config, "--insecure")
         url = await route.open(self, daemon)
         client = start_client(self, *CLIENTS[name], url + "/stream")
         await gate.passed_by(client)

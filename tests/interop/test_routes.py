@@ -6,14 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.interop.real_clients import GateHeld, folder, pass_gate
-from tests.interop.routes import (
-    BARE_SITE,
-    DEPLOY,
-    ROUTES,
-    nginx_files,
-    nginx_with,
-)
+from tests.interop.real_clients import GateHeld, pass_gate
+from tests.interop.routes import BARE_SITE, ROUTES, nginx_with
 from tests.support.programs import (
     Daemon,
     Gate,
@@ -23,7 +17,6 @@ from tests.support.programs import (
     run,
     start_daemon,
 )
-from tests.support.proxies import free_port
 
 CUT = 18  #: curl's exit status for a response that was cut.
 
@@ -50,7 +43,7 @@ class RouteTests(TestCase):
 
     async def open(self, way: str, config: str) -> tuple[Daemon, str]:
         """A daemon, and the URL of its default command on this route."""
-        daemon = await start_daemon(self, config)
+        daemon = await start_daemon(self, config, "--insecure")
         return daemon, await ROUTES[way].open(self, daemon) + "/stream"
 
     async def curl(self, *options: str) -> Program:
@@ -174,38 +167,7 @@ class ControlTests(TestCase):
         deaf = "{ proxy_ignore_headers X-Accel-Buffering; "
         site = BARE_SITE.replace("{ proxy_pass", f"{deaf}proxy_pass")
         gate = Gate(self)
-        url = await nginx_with(self, await start_daemon(self, gate.config), site)
+        daemon = await start_daemon(self, gate.config, "--insecure")
+        url = await nginx_with(self, daemon, site)
         with self.assertRaises(GateHeld):
             await pass_gate(gate, run(self, "curl", "-sN", url + "/stream"))
-
-
-class FileTests(TestCase):
-    """The files in C{deploy/}, checked by the programs that read them."""
-
-    timeout = 60
-
-    async def assert_valid(self, *argv: str) -> None:
-        checker = run(self, *argv, env={"HOME": str(folder(self))})
-        self.assertEqual(await checker.ended(), 0, checker.err)
-
-    async def test_nginx(self) -> None:
-        """nginx accepts our site, and the bare one of these tests."""
-        for site in (BARE_SITE, (DEPLOY / "nginx.conf").read_text()):
-            options = nginx_files(self, site, free_port(), 8000)
-            await self.assert_valid("nginx", "-t", *options)
-
-    async def test_haproxy(self) -> None:
-        """HAProxy accepts the file as it stands, without a warning."""
-        path = str(DEPLOY / "haproxy.cfg")
-        await self.assert_valid("haproxy", "-c", "-dW", "-f", path)
-
-    async def test_caddy(self) -> None:
-        """Caddy accepts the file as it stands."""
-        path = str(DEPLOY / "Caddyfile")
-        await self.assert_valid(
-            "caddy", "validate", "--adapter", "caddyfile", "--config", path
-        )
-
-    test_nginx.skip = needs("nginx")
-    test_haproxy.skip = needs("haproxy")
-    test_caddy.skip = needs("caddy")

@@ -24,6 +24,7 @@ RAISED = (
     errors.Forbidden("alice", "run"),
     errors.TooManyFailures(6),
     errors.WrongHost("evil.example"),
+    errors.NotAProxy(),
     errors.CommandUnknown("bild", ["build", "test"]),
     errors.NoDefaultCommand(),
     errors.PathNotFound(),

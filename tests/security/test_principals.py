@@ -114,6 +114,17 @@ class AccessTests(SynchronousTestCase):
             self.assertFalse(self.access.is_proxy(peer), peer)
         self.assertFalse(AccessSettings().is_proxy("unix"))
 
+    def test_accounts(self) -> None:
+        """A peer on a UNIX socket may be known by its account, too."""
+        listed = access('[access]\nproxies = ["unix:root", "unix:4711"]\n')
+        self.assertTrue(listed.is_proxy("unix:0"))
+        self.assertTrue(listed.is_proxy("unix:4711"))
+        for peer in ("unix:1", "unix", "unix:", "root"):
+            self.assertFalse(listed.is_proxy(peer), peer)
+        self.assertTrue(self.access.is_proxy("unix:1"))
+        with self.assertRaisesRegex(ConfigError, "an account of this machine"):
+            access('[access]\nproxies = ["unix:no-such-account"]\n')
+
     def test_by_proxy(self) -> None:
         """A proxy's users are known by name, or as all others."""
         alice = self.access.by_proxy("alice")

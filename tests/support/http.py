@@ -168,7 +168,7 @@ class Connection:
         version: str = "HTTP/1.1",
     ) -> None:
         """Send a request."""
-        lines = [f"{method} {path} {version}", "Host: shellstream.test"]
+        lines = [f"{method} {path} {version}", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
@@ -210,6 +210,7 @@ class FakePolicy:
     """Whether clients have to authenticate, as a test says."""
 
     required: bool = False
+    insecure: bool = False
 
 
 class NoTokens:
@@ -251,6 +252,7 @@ class WebTestCase(SynchronousTestCase):
             record=record,
             names=LoggedNames.of(config),
             is_scarce=scarce,
+            is_proxy=config.access.is_proxy,
         )
         self.connection = Connection(self.site)
         self.ask = self.connection.ask
@@ -259,7 +261,7 @@ class WebTestCase(SynchronousTestCase):
     def make_authenticator(self, config: Config) -> Authenticator:
         """The authenticator; by default it requires no credentials."""
         return Authenticator(
-            HostNames(patterns=["shellstream.test", "localhost", "x"]),
+            HostNames(patterns=["ci.example.org"]),
             config.access,
             NoTokens(),
             FakePolicy(),

@@ -1,12 +1,17 @@
 """Tests for L{shellstream.web.access_control}: hosts, origins, fixed headers."""
 
-from attrs import evolve
+import re
+from ipaddress import ip_network
 
-from shellstream.security.principals import AccessSettings
+from attrs import evolve
+from twisted.internet.address import IPv4Address
+
+from shellstream.security.authorization import EVERYTHING
+from shellstream.security.principals import AccessSettings, KnownPrincipal
 from shellstream.web.console.frame import POLICY
 from shellstream.web.server.response_head import DEFAULT_POLICY, FIXED_HEADERS
 from tests.support.authentication import AuthenticationTestCase
-from tests.support.http import Connection, Reply
+from tests.support.http import Connection, FakePolicy, Reply
 
 #: The headers of every answer that is not a page.
 GUARDED = {**FIXED_HEADERS, "Content-Security-Policy": DEFAULT_POLICY}
@@ -33,10 +38,132 @@ class HostTests(AuthenticationTestCase):
     def test_absent(self) -> None:
         """Only HTTP/1.0 may omit C{Host}; two are always refused."""
         self.assertEqual(self.raw("GET / HTTP/1.1").status, 400)
-        twice = "GET / HTTP/1.1\r\nHost: x\r\nHost: evil.example"
+        twice = "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example"
         self.assertEqual(self.raw(twice).status, 400)
         self.assertEqual(self.raw("GET / HTTP/1.0").status, 200)
         self.assertEqual(self.raw("GET / HTTP/1.0\r\nHost: evil.example").status, 421)
+
+    def test_told(self) -> None:
+        """The refusal says which line of the configuration allows the name."""
+        problem = self.problem(self.raw("GET / HTTP/1.1\r\nHost: ci.lan:8000"))
+        self.assertIn("[access] hosts = ['ci.lan']", problem)
+
+    def test_token(self) -> None:
+        """With a token any name is right: a page that came here so has none."""
+        token = self.tokens.make("alice")
+        self.authenticator.policy = FakePolicy(required=True)
+        head = "GET /runs HTTP/1.1\r\nHost: evil.example\r\n"
+        shown = f"Authorization: Bearer {token}"
+        self.assertEqual(self.raw(f"{head}{shown}").status, 200)
+        self.assertEqual(self.raw(f"{head}{shown}x").status, 401)
+        self.assertEqual(self.raw(f"{head}Cookie: a=b").status, 401)
+        self.assertEqual(self.raw(f"{head}X: y").status, 421)
+        self.authenticator.policy = FakePolicy()
+        self.assertEqual(self.raw(f"{head}{shown}x").status, 421)
+        self.authenticator.policy = FakePolicy(insecure=True)
+        self.assertEqual(self.raw(f"{head}{shown}").status, 421)
+
+
+class ProxiedTests(AuthenticationTestCase):
+    """Where local clients need no credential, those behind a proxy do."""
+
+    required = False
+
+    def status(
+        self, *headers: str, host: str = "localhost", version: str = "1.1"
+    ) -> int:
+        connection = Connection(self.site)
+        lines = (f"GET /stream/say HTTP/{version}", f"Host: {host}", *headers, "", "")
+        connection.send("\r\n".join(lines).encode())
+        return connection.reply().status
+
+    def test_headers(self) -> None:
+        """A header of a proxy shows that a request is not from this machine."""
+        self.assertEqual(self.status(), 200)
+        for header in (
+            "Forwarded: for=192.0.2.1",
+            "X-Forwarded-For: 127.0.0.1",
+            "x-forwarded-proto: https",
+            "X-Forwarded-Anything: y",
+            "X-Real-IP: 127.0.0.1",
+            "Via: 1.1 proxy",
+            "CF-Connecting-IP: 192.0.2.1",
+        ):
+            self.assertEqual(self.status(header), 401, header)
+            # Whatever name the proxy goes by: first the token.
+            self.assertEqual(self.status(header, host="evil.example"), 401, header)
+        self.assertEqual(len(self.spawn.started), 1)
+        self.authenticator.policy = FakePolicy(insecure=True)
+        self.assertEqual(self.status("Via: 1.1 proxy"), 200)
+
+    def test_host(self) -> None:
+        """So does a name of this daemon that is not loopback's."""
+        for host, status in (
+            ("ci.example.org", 401),
+            ("127.0.0.2:80", 200),
+            ("[::1]:8000", 200),
+            ("a.localhost", 200),
+        ):
+            self.assertEqual(self.status(host=host), status, host)
+
+    def test_old(self) -> None:
+        """nginx without settings closes each connection, in HTTP/1.0."""
+        nginx = ("Connection: close", "User-Agent: curl/8")
+        self.assertEqual(self.status(*nginx, version="1.0"), 401)
+        self.assertEqual(self.status(*nginx), 200)
+        self.assertEqual(self.status(version="1.0"), 200)
+
+    def test_told(self) -> None:
+        """The refusal says why, and how to make a token."""
+        reply = self.ask("GET", "/runs", headers={"X-Forwarded-For": "192.0.2.1"})
+        problem = self.problem(reply)
+        self.assertIn("through a proxy, as its header X-Forwarded-For", problem)
+        self.assertIn("tokens make NAME", problem)
+
+    def test_page(self) -> None:
+        """A browser is asked for the token, by a page whose parts come too."""
+        proxied = {"X-Forwarded-For": "192.0.2.1", "Accept": "text/html"}
+        reply = self.ask("GET", "/", headers=proxied)
+        self.assertEqual(reply.status, 401)
+        (script, *_) = re.findall(rb'src="(assets/[^"]+)"', reply.body)
+        reply = self.ask("GET", f"/{script.decode()}", headers=proxied)
+        self.assertEqual(reply.status, 200)
+
+
+class ListedProxyTests(AuthenticationTestCase):
+    """A peer that is listed as a proxy."""
+
+    required = False
+    config = evolve(
+        AuthenticationTestCase.config,
+        access=AccessSettings(
+            proxies=(ip_network("127.0.0.1"),),
+            user_header="x-user",
+            known={"alice": KnownPrincipal(grant=EVERYTHING)},
+        ),
+    )
+
+    def test_listed(self) -> None:
+        """Its requests need a credential without any header, and others' do not."""
+        self.assertEqual(self.ask("GET", "/runs").status, 401)
+        self.assertIn("one of proxies in [access]", self.problem(self.reply()))
+        other = Connection(self.site, IPv4Address("TCP", "127.0.0.2", 1))
+        self.assertEqual(other.ask("GET", "/runs").status, 200)
+
+    def test_rebound(self) -> None:
+        """The proxy may name its user for a page of any site: it is no token."""
+        lines = "GET /runs HTTP/1.1\r\nHost: evil.example\r\nX-User: alice\r\n\r\n"
+        connection = Connection(self.site)
+        connection.send(lines.encode())
+        self.assertEqual(connection.reply().status, 421)
+
+    def test_basic(self) -> None:
+        """What the proxy has checked is not taken for a token."""
+        self.authenticator.policy = FakePolicy(required=True)
+        headers = {"X-User": "alice", "Authorization": "Basic YWxpY2U6c2VjcmV0"}
+        self.assertEqual(self.ask("GET", "/runs", headers=headers).status, 200)
+        del headers["X-User"]
+        self.assertEqual(self.ask("GET", "/runs", headers=headers).status, 401)
 
 
 class FixedHeaderTests(AuthenticationTestCase):

@@ -95,9 +95,8 @@ class AuditedTests(WebTestCase):
         self.ask("POST", f"/runs/{run}/stdin", b"hello")
         self.assert_done(AuditAction.INPUT, run)
         self.started.child.room = 0
-        head = (
-            f"POST /runs/{run}/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
-        )
+        head = f"POST /runs/{run}/stdin HTTP/1.1\r\nHost: localhost\r\n"
+        head += "Content-Length: 5\r\n\r\n"
         self.connection.send(head.encode() + b"hello")
         self.assertEqual(self.noted, [])
         self.connection.lose()

@@ -146,7 +146,7 @@ class HeaderTests(WebTestCase):
         for path in ("/", "/stream", "/events", "/runs/x/output", "/doctor"):
             for name in (*names, "Host"):
                 connection = Connection(self.site)
-                host = "" if name == "Host" else "Host: shellstream.test\r\n"
+                host = "" if name == "Host" else "Host: localhost\r\n"
                 head = f"GET {path} HTTP/1.1\r\n{host}{name}: ".encode()
                 connection.send(head + b"\xff\x9b\r\n\r\n")
                 statuses = (421,) if name == "Host" else (200, 400, 404)

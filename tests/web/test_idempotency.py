@@ -113,7 +113,7 @@ class KeyTests(SlowTestCase):
         headers = {"Idempotency-Key": "k"}
         for connection in (self.connection, other):
             connection.send(
-                b"POST /runs HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
+                b"POST /runs HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
             )
             self.assertEqual(connection.wire.value(), b"")
@@ -247,7 +247,12 @@ class LeavingTests(SlowTestCase):
     def leave(self, method: str, path: str, *lines: str) -> None:
         """Ask, leave before the store has answered, then let it answer."""
         self.thread.manual = True
-        head = (f"{method} {path} HTTP/1.1", "Host: x", "Content-Length: 0", *lines)
+        head = (
+            f"{method} {path} HTTP/1.1",
+            "Host: localhost",
+            "Content-Length: 0",
+            *lines,
+        )
         connection = Connection(self.site)
         connection.send("\r\n".join(head).encode() + b"\r\n\r\n")
         self.assertTrue(self.thread.waiting, "it waits for nothing")
@@ -303,7 +308,7 @@ class LeavingTests(SlowTestCase):
         self.thread.manual = True
         connection = Connection(self.site)
         connection.send(
-            b"POST /runs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+            b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
         )
         connection.lose()
         self.thread.finish()

@@ -55,7 +55,7 @@ class StartTests(WebTestCase):
     def test_absolute(self) -> None:
         """The target may be a whole URL, as proxies send it (RFC 9112, 3.2.2)."""
         self.serve(Config(commands={"echo": ECHO, "say": SAY}))
-        for base in ("http://shellstream.test", "HTTPS://x:1"):
+        for base in ("http://localhost", "HTTPS://a.localhost:1"):
             path = f"{base}/stream/echo?x=http://h/"
             self.assertEqual(self.ask("POST", path).status, 200)
             argv = self.spawn.started[-1].invocation.argv

@@ -14,12 +14,16 @@ from shellstream.security.request_origin import (
     ORIGIN_HEADERS,
     HostNames,
     RequestOrigin,
+    is_loopback_name,
     origin_of,
 )
 
-from .connection_limits import transport_peer
-from .forwarded import forwarded_for, x_forwarded_for
-from .refusal_audit import host_of
+from .forwarded import (
+    forwarded_for,
+    forwarded_user,
+    mark_of_proxy,
+    x_forwarded_for,
+)
 from .request import Request
 
 #: How many bytes of a credential are looked at; no token has more.
@@ -45,6 +49,10 @@ class Policy(Protocol):
     @property
     def required(self) -> bool:
         """Whether clients have to authenticate now."""
+
+    @property
+    def insecure(self) -> bool:
+        """Whether the operator wants no authentication, whatever else is true."""
 
 
 @define(eq=False)
@@ -73,14 +81,28 @@ class Authenticator:
         self._throttle = LoginThrottle(self.seconds)
 
     def check_host(self, request: Request) -> None:
-        """@raise WrongHost: if a request is for a name that is not this daemon's."""
+        """
+        Check that a request is for a name of this daemon.
+
+        A page that came here by DNS rebinding has no token and no cookie of ours. So
+        another name is allowed where one of these is shown; L{authenticate} sees that
+        nothing else counts then. It is also allowed to a request that came through a
+        proxy, which must show one in any case, and is told so.
+
+        @raise WrongHost: if the name is not this daemon's.
+        """
         # Only HTTP/1.0 may leave it out: see request_syntax.parse_head().
         host, channel = request.header("host"), request.channel
         if host is None or host == channel.allowed_host:
             return
-        if not self.names.allow(host):
+        if self.names.allow(host):
+            channel.allowed_host = host
+            channel.is_local_host = is_loopback_name(host)
+            return
+        shown = "authorization" in request.received or "cookie" in request.received
+        if self.policy.insecure or not (shown or self._came_through_proxy(request)):
             raise WrongHost(host)
-        channel.allowed_host = host
+        request.unknown_host = host
 
     def check_certificate(self, request: Request) -> None:
         """
@@ -105,11 +127,9 @@ class Authenticator:
         peer = request.channel.peer_host
         if not self.access.proxies:
             return peer
-        # Not the address of a PROXY header: its sender may write any.
-        if not self._is_from_proxy(request) or not (
-            peer == host_of(transport_peer(request.channel.transport))
-            or self.access.is_proxy(peer)
-        ):
+        # A listed proxy may have passed on, by a PROXY header, the connection of a
+        # client that is none, and that may write any address into the others.
+        if not self._is_from_proxy(request) or not self.access.is_proxy(peer):
             return peer
         found = {
             self._first_stranger(hops) or peer
@@ -131,7 +151,19 @@ class Authenticator:
         return None
 
     def _is_from_proxy(self, request: Request) -> bool:
-        return self.access.is_proxy(host_of(transport_peer(request.channel.transport)))
+        """Whether the socket's own peer is a listed proxy, whatever a header says."""
+        return self.access.is_proxy(request.channel.socket_host)
+
+    def _came_through_proxy(self, request: Request) -> str:
+        """What shows that a request came through a proxy; empty if nothing does."""
+        mark = mark_of_proxy(request.received, request.clientproto)
+        if mark:
+            return f"its header {mark.title()}"
+        if request.channel.is_proxied:
+            return "its PROXY header"
+        if self.access.proxies and self._is_from_proxy(request):
+            return "its address, one of proxies in [access]"
+        return ""
 
     def authenticate(self, request: Request, session: LoginSession | None) -> Principal:
         """
@@ -146,14 +178,35 @@ class Authenticator:
         principal = self._by_header(request)
         if principal is None and session is not None:
             principal = session.principal
-        principal = (
-            principal or self._by_certificate(request) or self._by_proxy(request)
-        )
-        if principal is None and not self.policy.required:
-            return ANONYMOUS
+        if principal is not None:
+            return principal
+        principal = self._by_certificate(request) or self._by_proxy(request)
         if principal is None:
+            self._check_anonymous(request)
+        if request.unknown_host is not None:
+            # A browser, or the proxy, shows these for pages of any site.
+            raise WrongHost(request.unknown_host)
+        return principal or ANONYMOUS
+
+    def _check_anonymous(self, request: Request) -> None:
+        """
+        Check whether a request needs no credential: that of a client on this machine,
+        as long as no credential exists.
+
+        @raise Unauthenticated: if it needs one.
+        """
+        if self.policy.required:
             raise Unauthenticated
-        return principal
+        if self.policy.insecure:
+            return
+        sign = self._came_through_proxy(request)
+        if not sign and not request.channel.is_local_host:
+            sign = "its Host, which is no name of loopback"
+        if sign:
+            raise Unauthenticated(
+                "this needs a token, since the request came through a proxy, as "
+                f"{sign}, shows; only direct requests from this machine need none"
+            )
 
     def check_token(self, text: str, address: str) -> Principal:
         """
@@ -229,7 +282,9 @@ class Authenticator:
             token = request.getPassword().decode("utf-8", "replace")
         elif len(headers) == 1 and scheme.lower() == "bearer":
             token = rest.strip()
-        if not self.policy.required:  # it may be for a proxy
+        # It may be for a proxy, which has checked it, and names the user.
+        named = self.access.user_header in request.received
+        if not self.policy.required or (named and self._is_from_proxy(request)):
             return self._find_token(token)
         return self.check_token(token, request.address)
 
@@ -257,6 +312,8 @@ class Authenticator:
         if header is None or not self._is_from_proxy(request):
             return None
         names = request.header_lines(header)
+        if header == "forwarded":
+            names = list(forwarded_user(names))
         if not names:
             return None
         name = names[0].strip()

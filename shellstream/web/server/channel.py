@@ -61,13 +61,21 @@ from twisted.web.http import HTTPChannel
 from shellstream.model.errors import (
     Busy,
     HeadersTooLarge,
+    NotAProxy,
     RequestMalformed,
     RequestTooSlow,
     ShellstreamError,
 )
+from shellstream.security.principals import UNIX
 
 from . import request_syntax
-from .connection_limits import RETRY_AFTER, announces_peer, client_of
+from .connection_limits import (
+    RETRY_AFTER,
+    announces_peer,
+    client_of,
+    transport_peer,
+    unix_peer,
+)
 from .immediate_write import write_now
 from .interfaces import ChannelRequest, SharedSite
 from .lazy_timer import LazyTimer
@@ -112,8 +120,12 @@ class Channel(HTTPChannel):
     #: The whole head is the "line" of L{lineReceived}: one search finds its end, and
     #: one pattern checks it.
     delimiter = b"\r\n\r\n"
-    #: The C{Host} header that access control has allowed last.
+    #: The C{Host} header that access control has allowed last, and whether it names
+    #: this machine itself. HTTP/1.0 may leave it out.
     allowed_host: str | None = None
+    is_local_host = True
+    #: Whether a PROXY header says, or will say, who the client is.
+    is_proxied = False
     _held = 0  # bytes of a head that is not complete
     _wait = _Wait.FIRST
     _granted = 0.0
@@ -131,16 +143,18 @@ class Channel(HTTPChannel):
     def connectionMade(self) -> None:
         self._timer = LazyTimer(self.site.reactor, self)
         super().connectionMade()
+        self.is_proxied = self._announced = announces_peer(self.transport)
         self._learn_addresses()
         _bottom(self.transport).bufferSize = READ_SIZE
         site = self.site
         scarce = hasattr(self.transport, "fileno") and site.is_scarce(
             self.transport.fileno()
         )
-        self._announced = announces_peer(self.transport)
         if not self._announced:
             self._client = client_of(self._peer)
-        refusal = site.connections.admit(self._client, scarce=scarce)
+        refusal: ShellstreamError | None = NotAProxy()
+        if not self._announced or site.is_proxy(self.socket_host):
+            refusal = site.connections.admit(self._client, scarce=scarce)
         if refusal is None:
             site.channels.add(self)
             return
@@ -158,8 +172,15 @@ class Channel(HTTPChannel):
         # A system call, and five of Python, which each request would make again.
         self._peer: IAddress = self.transport.getPeer()
         self._host: IAddress = self.transport.getHost()
-        #: The peer's host number: see L{host_of}.
-        self.peer_host = host_of(self._peer)
+        #: The peer's host number: see L{host_of}; and that of the socket's own peer,
+        #: whatever a PROXY header says.
+        self.peer_host = self.socket_host = host_of(self._peer)
+        if self.is_proxied:
+            self.socket_host = host_of(transport_peer(self.transport))
+        if self.socket_host == UNIX:
+            self.socket_host = unix_peer(self.transport)
+            if not self.is_proxied:
+                self.peer_host = self.socket_host
 
     def getPeer(self) -> IAddress:
         return self._peer

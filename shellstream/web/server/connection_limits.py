@@ -1,5 +1,7 @@
 """How many connections one client, and all clients together, may have open."""
 
+import socket
+import struct
 from typing import Any
 
 from attrs import define, field
@@ -11,6 +13,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from shellstream.config.http_limits import HttpLimits
 from shellstream.model.errors import Busy, ShellstreamError, TooManyConnections
 from shellstream.security.login_throttle import client_network
+from shellstream.security.principals import UNIX
 
 _log = Logger()
 
@@ -27,6 +30,22 @@ def transport_peer(transport: Any) -> IAddress:
         transport = transport.transport
     peer: IAddress = transport.getPeer()
     return peer
+
+
+def unix_peer(transport: Any) -> str:
+    """
+    L{UNIX}, a colon, and the number of the user that connected to a UNIX socket
+    (C{SO_PEERCRED}, unix(7)).
+    """
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    connected = getattr(transport, "socket", None)
+    if connected is None:  # in memory
+        return UNIX
+    size = struct.calcsize("3i")
+    shown = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, uid, _ = struct.unpack("3i", shown)
+    return f"{UNIX}:{uid}"
 
 
 def announces_peer(transport: Any) -> bool:

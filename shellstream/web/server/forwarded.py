@@ -1,7 +1,7 @@
-"""The addresses that proxies write into C{Forwarded} and C{X-Forwarded-For}."""
+"""What proxies write into the requests that they pass on: for whom, and which user."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 #: The most hops that are looked at: those that proxies near the daemon have written.
@@ -14,6 +14,48 @@ _ADDRESS = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"?'
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++')
 _PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})++')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+#: Headers that proxies add to what they pass on, and hardly any client sends; beside
+#: those that begin with L{_PREFIX}.
+_MARKS = frozenset(
+    {
+        *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip"),
+        *("x-original-for", "x-original-host", "x-original-proto", "x-host"),
+        *("x-proxyuser-ip", "x-envoy-external-address", "x-request-start"),
+        *("true-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "cf-ray"),
+        *("cdn-loop", "fastly-client-ip", "fly-client-ip", "x-azure-clientip"),
+        *("x-amzn-trace-id", "x-arr-log-id", "x-appengine-user-ip"),
+        *("tailscale-user-login", "remote-user", "x-remote-user"),
+    }
+)
+_PREFIX = "x-forwarded-"
+
+
+def mark_of_proxy(headers: Mapping[str, Sequence[str]], version: bytes) -> str:
+    """
+    Say by which of its headers a request came through a proxy; empty if none shows it.
+
+    @param headers: by their names in lower case.
+    """
+    if not _MARKS.isdisjoint(headers):
+        return next(name for name in headers if name in _MARKS)
+    if _PREFIX in "\n".join(headers):
+        return next((name for name in headers if name.startswith(_PREFIX)), "")
+    # In HTTP/1.0 a connection closes anyway, so that hardly any client says so. nginx
+    # does, which by default adds no header of its own. So does PHP, with no others.
+    closing = version == b"HTTP/1.0" and headers.get("connection") == ["close"]
+    return "connection" if closing and "user-agent" in headers else ""
+
+
+def forwarded_user(lines: Iterable[str]) -> Sequence[str]:
+    """
+    The user in the last element of C{Forwarded}, which the nearest proxy wrote, by the
+    parameter C{remote_user} of lighttpd; all of them if there are several.
+    """
+    elements = [each for line in lines for each in _ELEMENT.findall(line)]
+    return _values(elements[-1], "remote_user") if elements else []
 
 
 def x_forwarded_for(lines: Iterable[str]) -> Sequence[str | None]:
@@ -32,9 +74,14 @@ def forwarded_for(lines: Iterable[str]) -> Sequence[str | None]:
 
 
 def _node(element: str) -> str | None:
-    pairs = (each.partition("=") for each in _PAIR.findall(element))
-    found = [value for name, _, value in pairs if name.strip().lower() == "for"]
+    found = _values(element, "for")
     return _address(found[0]) if len(found) == 1 else None
+
+
+def _values(element: str, wanted: str) -> list[str]:
+    pairs = (each.partition("=") for each in _PAIR.findall(element))
+    found = (value for name, _, value in pairs if name.strip().lower() == wanted)
+    return [_QUOTED_PAIR.sub(r"\1", each.strip().strip('"')) for each in found]
 
 
 def _address(text: str) -> str | None:

@@ -43,6 +43,7 @@ class SharedSite(Protocol):
     record: Callable[[AuditEntry], object]
     access_log: AccessLog
     is_scarce: Callable[[int], bool]
+    is_proxy: Callable[[str], bool]
     connections: ConnectionLimiter
     channels: set[Any]
     lingering: int

@@ -77,6 +77,8 @@ class Request(ReceivedRequest):
 
     defaultContentType = None
     address = ""
+    #: Its C{Host}, if that is no name of this daemon: see L{Authenticator.check_host}.
+    unknown_host: str | None = None
     context: RequestContext
     disconnected = False
     on_disconnect: Callable[[], object] | None = None

@@ -28,6 +28,7 @@ class Site(TwistedSite):
     @ivar record: puts an entry into the audit.
     @ivar access_log: gets a line for each response.
     @ivar is_scarce: whether a new connection's descriptor is among the last ones.
+    @ivar is_proxy: whether a peer may begin with a PROXY header, where one is expected.
     @ivar connections: counts the open connections.
     @ivar lingering: how many refused connections linger: see L{server.channel}.
     @ivar body_quota: the bytes of bodies that are in memory, among them input that no
@@ -48,11 +49,13 @@ class Site(TwistedSite):
         record: Callable[[AuditEntry], object] = lambda entry: None,
         names: LoggedNames = NO_NAMES,
         is_scarce: Callable[[int], bool] = lambda fd: False,
+        is_proxy: Callable[[str], bool] = lambda peer: False,
     ) -> None:
         self.limits = limits
         self.record = record
         self.access_log = AccessLog(reactor, names)
         self.is_scarce = is_scarce
+        self.is_proxy = is_proxy
         self.connections = ConnectionLimiter(limits, reactor)
         self.channels = set[Channel]()
         self.lingering = 0

@@ -42,7 +42,7 @@ from shellstream.client.transport.agent import ConnectionPerRequestAgent
 from shellstream.client.transport.wire import CONNECT_TIMEOUT
 from tests.support.resolvers import FakeResolver
 
-URL = "http://shellstream.test/stream"
+URL = "http://localhost/stream"
 
 
 @implementer(IAgent)

@@ -145,4 +145,4 @@ class HealthTests(WebTestCase):
         """Ask, when the answer has to wait for the disk."""
         connection = connection or self.connection
         connection.wire.clear()
-        connection.send(b"GET /healthz HTTP/1.1\r\nHost: shellstream.test\r\n\r\n")
+        connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -71,7 +71,7 @@ class LoginTests(AuthenticationTestCase):
         body = f"token={self.tokens.make('alice')}".encode()
         for origin, secure in (("https", True), ("http", False)):
             headers = {"Content-Type": self.form, "Accept": self.html}
-            headers["Origin"] = f"{origin}://shellstream.test"
+            headers["Origin"] = f"{origin}://localhost"
             reply = Connection(self.site).ask("POST", "/login", body, headers)
             attributes = reply.headers["set-cookie"].lower().split("; ")
             self.assertEqual("secure" in attributes, secure, origin)

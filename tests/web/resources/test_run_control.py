@@ -230,7 +230,7 @@ class ResizeTests(InputTestCase):
         started = self.hearing()
         data = bytes(LIMITS.input_size)
         path = f"/runs/{started.run.id}/stdin"
-        for target in (path, f"{path}/?eof=false", f"http://shellstream.test{path}"):
+        for target in (path, f"{path}/?eof=false", f"http://localhost{path}"):
             self.assertEqual(self.ask("POST", target, data).status, 204)
         self.assertEqual(len(started.child.given), 3 << 20)
         self.assertEqual(self.site.body_quota.used, 0)
@@ -259,7 +259,7 @@ class ResizeTests(InputTestCase):
         for _ in range(48):
             connection = Connection(self.site)
             head = f"POST /runs/x/stdin HTTP/1.1\r\nContent-Length: {len(data)}\r\n"
-            connection.send(f"{head}Host: x\r\n\r\n".encode() + data[1:])
+            connection.send(f"{head}Host: localhost\r\n\r\n".encode() + data[1:])
             waiting.append(connection)
         self.assertEqual(self.site.body_quota.used, (48 << 20) - len(waiting))
         started = self.hearing()

@@ -239,7 +239,7 @@ class EndTests(WebTestCase):
     def test_pipelined(self) -> None:
         """A request that is sent before the answer to the last one waits its turn."""
         self.ask("GET", "/stream")
-        self.connection.send(b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.connection.send(b"GET /commands HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.started.say(b"x")
         self.assertEqual(self.reply().rest, b"")
         self.started.exit()

@@ -106,7 +106,7 @@ class RuleTests(AuthenticationTestCase):
             (f"Authorization: Bearer {reader}", 403),
         ):
             connection = Connection(self.site)
-            lines = ("POST /runs/x/stdin HTTP/1.1", "Host: x", header)
+            lines = ("POST /runs/x/stdin HTTP/1.1", "Host: localhost", header)
             head = "\r\n".join((*lines, "Content-Length: 100000", "", ""))
             connection.send(head.encode() + b"x" * 1000)
             self.assertEqual(connection.reply().status, status, header)
@@ -121,7 +121,14 @@ class RuleTests(AuthenticationTestCase):
             for length in ("Content-Length: 60000", "Transfer-Encoding: chunked"):
                 for header in ("X: y", "Authorization: Bearer wrong"):
                     connection = Connection(self.site)
-                    lines = (f"POST {path} HTTP/1.1", "Host: x", header, length, "", "")
+                    lines = (
+                        f"POST {path} HTTP/1.1",
+                        "Host: localhost",
+                        header,
+                        length,
+                        "",
+                        "",
+                    )
                     connection.send("\r\n".join(lines).encode())
                     self.assertEqual(connection.reply().status, 401, path)
                     self.assertTrue(connection.wire.half_closed)

@@ -72,7 +72,7 @@ class CredentialTests(AuthenticationTestCase):
             for pair in ((kind, "Basic eDp5"), ("Basic eDp5", kind), (kind, kind)):
                 lines = "".join(f"\r\nAuthorization: {each}" for each in pair)
                 connection = Connection(self.site)
-                head = f"GET /runs HTTP/1.1\r\nHost: x{lines}\r\n\r\n"
+                head = f"GET /runs HTTP/1.1\r\nHost: localhost{lines}\r\n\r\n"
                 connection.send(head.encode())
                 self.assertEqual(connection.reply().status, 401, pair)
 

@@ -19,8 +19,8 @@ BOUNDS = HttpLimits(
     idle_timeout=50.0,
     stall_timeout=300.0,
 )
-HEAD = b"POST /stream/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
-GET = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /stream/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
+GET = b"GET /commands HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class WaitTestCase(WebTestCase):
@@ -191,7 +191,7 @@ class BodyTests(WaitTestCase):
         self.ask("POST", "/runs", body, {"Content-Type": "application/json"})
         self.started.child.room = 0
         connection = Connection(self.site)
-        head = f"POST /runs/{self.started.run.id}/stdin HTTP/1.1\r\nHost: x\r\n"
+        head = f"POST /runs/{self.started.run.id}/stdin HTTP/1.1\r\nHost: localhost\r\n"
         connection.send(f"{head}Content-Length: 3\r\n\r\nabc".encode())
         self.clock.advance(100_000)
         self.assertEqual(connection.wire.value(), b"")
@@ -266,7 +266,7 @@ class AnsweringTests(WaitTestCase):
 
     def test_stream(self) -> None:
         """A silent stream is never cut."""
-        self.connection.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.connection.send(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.clock.advance(100_000)
         self.assert_open()
 

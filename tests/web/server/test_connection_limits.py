@@ -148,7 +148,7 @@ class ConnectionsTestCase(WebTestCase):
         self.assertEqual(reply.headers["content-type"], "application/problem+json")
         self.assertEqual(json.loads(reply.body)["status"], status)
         connection.wire.clear()
-        connection.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertEqual((connection.wire.value(), self.spawn.started), (b"", []))
         self.assertTrue(connection.wire.half_closed)
 
@@ -261,7 +261,7 @@ class ViewerTests(ConnectionsTestCase):
 
     def watch(self, path: str) -> Connection:
         connection = self.connect(v4(len(self.site.channels)))
-        connection.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return connection
 
     def test_all(self) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.web.server.forwarded import MAX_HOPS, forwarded_for, x_forwarded_for
+from shellstream.web.server.forwarded import (
+    MAX_HOPS,
+    forwarded_for,
+    forwarded_user,
+    mark_of_proxy,
+    x_forwarded_for,
+)
 
 LINES = st.lists(st.text(st.sampled_from('for=;, "\\[]:.%12af_')) | st.text())
 
@@ -48,6 +54,34 @@ class ForwardedTests(SynchronousTestCase):
             ("by=203.0.113.43", [None]),
         ):
             self.assertEqual(forwarded_for([text]), hops, text)
+
+    def test_user(self) -> None:
+        """The user is the one of the last element, which the nearest proxy wrote."""
+        for lines, users in (
+            (['for=192.0.2.1;remote_user="alice"'], ["alice"]),
+            (["remote_user=mallory", 'for=x;Remote_User="a\\"b"'], ['a"b']),
+            (["remote_user=mallory, for=192.0.2.1"], []),
+            (["remote_user=alice;remote_user=bob"], ["alice", "bob"]),
+            ([], []),
+        ):
+            self.assertEqual(forwarded_user(lines), users, lines)
+
+    def test_mark(self) -> None:
+        """A request is known by what proxies add to it."""
+        for headers, mark in (
+            ({"x-forwarded-for": ["1"]}, "x-forwarded-for"),
+            ({"accept": ["*/*"], "x-forwarded-new": [""]}, "x-forwarded-new"),
+            ({"via": ["1.1 x"], "host": ["y"]}, "via"),
+            ({"not-x-forwarded-for": ["1"], "forwarded-by": ["x"]}, ""),
+            ({"connection": ["close"]}, ""),
+            ({}, ""),
+        ):
+            self.assertEqual(mark_of_proxy(headers, b"HTTP/1.1"), mark, headers)
+        closing = {"connection": ["close"]}
+        self.assertEqual(mark_of_proxy(closing, b"HTTP/1.0"), "")
+        closing["user-agent"] = ["curl/8"]
+        self.assertEqual(mark_of_proxy(closing, b"HTTP/1.0"), "connection")
+        self.assertEqual(mark_of_proxy(closing, b"HTTP/1.1"), "")
 
     @given(LINES)
     def test_any(self, lines: list[str]) -> None:

@@ -30,7 +30,11 @@ def chunked(body: bytes, size: int = 1 << 20) -> bytes:
 
 def head(*lines: str) -> bytes:
     """The head of a request that would run C{echo}."""
-    first = ("POST /stream/echo HTTP/1.1", "Host: x", "Content-Type: application/json")
+    first = (
+        "POST /stream/echo HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+    )
     return "".join(f"{line}\r\n" for line in (*first, *lines)).encode() + b"\r\n"
 
 
@@ -191,7 +195,8 @@ class SharedTests(BoundTestCase):
         quota = self.site.body_quota
         quota.each = quota.limit
         piece = b"x" * (1 << 20)
-        sent = b"POST /runs/x/stdin HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n"
+        sent = b"POST /runs/x/stdin HTTP/1.1\r\nHost: localhost\r\n"
+        sent += b"Content-Length: 1048576\r\n"
         some = [self.connect(sent + b"\r\n" + piece[1:]) for _ in range(49)]
         self.assertEqual(some[-1].reply().status, 503)
         self.assertLessEqual(quota.used, quota.limit * 3 // 4)
@@ -204,7 +209,7 @@ class SharedTests(BoundTestCase):
     def test_heads(self) -> None:
         """Heads that are not complete count, beyond what comes in one packet."""
         quota = self.site.head_quota
-        begin = b"GET /stream/say HTTP/1.1\r\nHost: x\r\nA: %b\r\nB: %b"
+        begin = b"GET /stream/say HTTP/1.1\r\nHost: localhost\r\nA: %b\r\nB: %b"
         large = begin % (b"x" * 7000, b"x" * 7000)
         some = [self.connect(large) for _ in range(10)]
         self.assertEqual(quota.used, 10 * (len(large) - FREE_HEAD))
@@ -225,7 +230,7 @@ class AheadTests(BoundTestCase):
 
     def test_some(self) -> None:
         """A request sent ahead is answered when its turn comes."""
-        self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.send(b"GET /stream/say HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
         self.assertEqual(len(self.spawn.started), 1)
         self.spawn.started[0].exit()
         self.clock.advance(0)
@@ -234,7 +239,7 @@ class AheadTests(BoundTestCase):
 
     def test_turns(self) -> None:
         """Of many requests in one packet each has a turn of the reactor."""
-        get = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+        get = b"GET /commands HTTP/1.1\r\nHost: localhost\r\n\r\n"
         self.send(get * 200)
         self.assertEqual(self.connection.wire.value().count(b" 200 OK"), 1)
         self.clock.advance(0)
@@ -242,7 +247,7 @@ class AheadTests(BoundTestCase):
 
     def test_many(self) -> None:
         """A client that sends requests faster than they are answered has to wait."""
-        get = b"GET /commands HTTP/1.1\r\nHost: x\r\n\r\n"
+        get = b"GET /commands HTTP/1.1\r\nHost: localhost\r\n\r\n"
         self.send(get * 1000)
         self.assertEqual(self.connection.wire.producerState, "paused")
         self.clock.advance(0)
@@ -251,7 +256,7 @@ class AheadTests(BoundTestCase):
 
     def test_gone(self) -> None:
         """A client that leaves before its next request leaves nothing behind."""
-        self.send(b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.send(b"GET /stream/say HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
         self.spawn.started[0].exit()
         self.connection.lose()
         self.clock.advance(Limits().linger)
@@ -264,8 +269,10 @@ class AheadTests(BoundTestCase):
 
     def test_too_much(self) -> None:
         """A client that sends more is cut off, as if it had left."""
-        first = b"GET /stream/say HTTP/1.1\r\nHost: x\r\n\r\n"
-        posted = b"POST /stream/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        first = b"GET /stream/say HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        posted = (
+            b"POST /stream/say HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        )
         for pieces in ([first + b"x" * 16385], [first, b"x" * 9000, b"x" * 9000]):
             for request in (first, posted):
                 self.serve(self.config)
@@ -320,7 +327,7 @@ class HeaderTests(BoundTestCase):
     def test_many_headers(self) -> None:
         """Many small headers have the same limit, in one read or in many."""
         lines = [b"X-%03d: %b\r\n" % (n, b"x" * 100) for n in range(200)]
-        first = b"GET /stream HTTP/1.1\r\nHost: x\r\n"
+        first = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n"
         self.send(first + b"".join(lines) + b"\r\n")
         self.assert_refused(431)
         self.serve(self.config)
@@ -329,7 +336,7 @@ class HeaderTests(BoundTestCase):
 
     def test_how_many(self) -> None:
         """A request may have a hundred headers, however small they are."""
-        first = b"GET /commands HTTP/1.1\r\nHost: x\r\n"
+        first = b"GET /commands HTTP/1.1\r\nHost: localhost\r\n"
         for count, status in ((99, 200), (100, 431)):
             self.serve(self.config)
             self.send(first + b"A:\r\n" * count + b"\r\n")
@@ -337,7 +344,12 @@ class HeaderTests(BoundTestCase):
 
     def test_exactly(self) -> None:
         """The bound is 16 KiB, without the empty line."""
-        lines = [b"GET /commands HTTP/1.1", b"Host: x", b"X: ", b"Y: " + b"y" * 9000]
+        lines = [
+            b"GET /commands HTTP/1.1",
+            b"Host: localhost",
+            b"X: ",
+            b"Y: " + b"y" * 9000,
+        ]
         room = 16384 - len(b"\r\n".join(lines))
         for size, status in ((room, 200), (room + 1, 431)):
             self.serve(self.config)

@@ -237,7 +237,7 @@ class LineTests(SynchronousTestCase):
         """A head has at most one length, or one known coding, and not both."""
         fields = [b"Content-Length: " + each for each in lengths]
         fields += [b"Transfer-Encoding: " + each for each in codings]
-        head = b"\r\n".join([b"POST / " + version, b"Host: x", *fields])
+        head = b"\r\n".join([b"POST / " + version, b"Host: localhost", *fields])
         known = codings in ([b"chunked"], [b"Chunked"]) and version == b"HTTP/1.1"
         clear = len(lengths) <= 1 if not codings else known and not lengths
         self.assertEqual(accepts(request_syntax.parse_head, head, HttpLimits()), clear)
