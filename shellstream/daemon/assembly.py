@@ -18,7 +18,7 @@ from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
-from .banner import StartupBanner, StartupTerminal
+from .banner import StartupBanner, StartupTerminal, target_of
 from .lifecycle.reactor_turns import bound_turns, spare_old_objects
 from .lifecycle.reactor_watchdog import ReactorWatchdog
 from .lifecycle.service_manager import ServiceManager
@@ -95,7 +95,9 @@ def assemble(
             factory = tls.wrap(site)
         fingerprint = None if tls is None else lambda: tls.fingerprint
         listeners.append(Listener(description, endpoint, factory, fingerprint))
-    banner = StartupBanner(daemon, listeners, terminal, about, in_background)
+    banner = StartupBanner(
+        daemon, listeners, terminal, about, in_background, target_of(config)
+    )
     manager = ServiceManager.of(reactor, daemon.describe, os.environ)
     services = MultiService()
     watchdog = ReactorWatchdog(reactor)

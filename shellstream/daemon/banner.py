@@ -8,6 +8,8 @@ from attrs import define
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+from shellstream.config.loader import Config
+
 from .listen_address import ListenAddress
 from .listener import Listener
 from .service import Daemon
@@ -15,23 +17,41 @@ from .service import Daemon
 _log = Logger(namespace="shellstream")
 
 
-def client_line(address: ListenAddress, token: str | None = None) -> str:
+#: What is run by default. Other commands are begun by POST alone.
+DEFAULT = "stream"
+
+
+def target_of(config: Config) -> str:
+    """The path that the command lines name: a command that is there."""
+    if config.default is None and config.commands:
+        return f"{DEFAULT}/{next(iter(config.commands))}"
+    return DEFAULT
+
+
+def client_line(
+    address: ListenAddress, token: str | None = None, target: str = DEFAULT
+) -> str:
     """A command line for the client of this project."""
     pin = f" --pin {address.pin}" if address.pin else ""
     variable = f"SHELLSTREAM_TOKEN={token} " if token else ""
-    return f"{variable}shellstream {address.scheme}://{address}/stream{pin}"
+    return f"{variable}shellstream {address.scheme}://{address}/{target}{pin}"
 
 
-def curl_line(address: ListenAddress, token: str | None = None) -> str:
+def curl_line(
+    address: ListenAddress, token: str | None = None, target: str = DEFAULT
+) -> str:
     """A command line for curl(1), which knows no certificate to C{--pin}."""
     socket_path, netloc = "", str(address)
     if address.path is not None:
         socket_path, netloc = f"--unix-socket {address.path} ", "localhost"
     user = f" -u :{token}" if token else ""
-    return f"curl -N {socket_path}{address.scheme}://{netloc}/stream{user}"
+    post = "" if target == DEFAULT else "-X POST "
+    return f"curl -N {post}{socket_path}{address.scheme}://{netloc}/{target}{user}"
 
 
-def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
+def banner(
+    address: ListenAddress, *, required: bool = False, target: str = DEFAULT
+) -> list[str]:
     """
     The lines of the log for one address.
 
@@ -39,16 +59,17 @@ def banner(address: ListenAddress, *, required: bool = False) -> list[str]:
     """
     token = "TOKEN" if required else None  # nosec B105  # a placeholder
     if address.path is not None:
-        return [f"type: {curl_line(address, token)}"]
+        return [f"type: {curl_line(address, token, target)}"]
     if address.host() is None:
         return [f"listening on {address}"]
     # curl cannot check a fingerprint of the certificate; -k would accept any.
-    line = client_line(address, token) if address.pin else curl_line(address, token)
+    make = client_line if address.pin else curl_line
+    line = make(address, token, target)
     here = f"open {address.scheme}://{address}/ or type: {line}"
     if address.is_exposed and address.pin:
         return [f"{here} (on another machine, too)", *_other_addresses(address)]
     if address.is_exposed:
-        elsewhere = client_line(address, token)
+        elsewhere = client_line(address, token, target)
         return [
             f"{here} -- on another machine, type: {elsewhere} (or the same curl, if "
             "shellstream is not installed there)",
@@ -70,13 +91,13 @@ def _other_addresses(address: ListenAddress) -> list[str]:
     return [f"this machine's other addresses: {', '.join(others)}"]
 
 
-def first_token_text(address: ListenAddress, token: str) -> str:
+def first_token_text(address: ListenAddress, token: str, target: str = DEFAULT) -> str:
     """The lines to paste on another machine. Show them once, and keep them nowhere."""
     if address.host() is None:
         return f"\nThe token of this daemon, shown only now: {token}\n\n"
-    lines = [client_line(address, token)]
+    lines = [client_line(address, token, target)]
     if not address.pin:
-        lines.append(curl_line(address, token))
+        lines.append(curl_line(address, token, target))
     choice = "this line" if address.pin else "a line, the second if there is only curl,"
     return (
         f"\nTo connect, paste {choice} on the other machine. The token in it is shown "
@@ -140,6 +161,7 @@ class StartupBanner(Service):
     _terminal: StartupTerminal
     _about: str
     _background: str = ""
+    _target: str = DEFAULT
 
     def startService(self) -> None:
         super().startService()
@@ -152,7 +174,7 @@ class StartupBanner(Service):
             address = listener.address()
             if address is None:
                 continue
-            for line in banner(address, required=policy.required):
+            for line in banner(address, required=policy.required, target=self._target):
                 _log.info("{line}", line=line)
             if policy.insecure:
                 _log.warn(
@@ -162,5 +184,5 @@ class StartupBanner(Service):
             if address.is_exposed:
                 token = policy.pop_first_token()
                 if token is not None:
-                    self._terminal.show(first_token_text(address, token))
+                    self._terminal.show(first_token_text(address, token, self._target))
         self._terminal.close()

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from shellstream.config.live import LiveConfig
+from shellstream.config.loader import Config
 from shellstream.daemon import listen_address
 from shellstream.daemon.auth_policy import AuthPolicy
 from shellstream.daemon.banner import (
@@ -27,10 +28,12 @@ from shellstream.daemon.banner import (
     StartupTerminal,
     banner,
     first_token_text,
+    target_of,
 )
 from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.service import Daemon
 from shellstream.storage.token_store import TokenStore
+from tests.support.fakes import SAY
 from tests.support.registries import CONFIG
 
 HERE = IPv4Address("TCP", "127.0.0.1", 8000)
@@ -110,6 +113,18 @@ class LineTests(SynchronousTestCase):
         self.assertIn("type: shellstream http://192.0.2.7:8000/stream", said)
         self.assertNotIn("ssh", said)
         self.assertNotIn("TOKEN", said)
+
+    def test_no_default(self) -> None:
+        """Without a default command the lines run one that is there, by POST."""
+        target = target_of(Config(commands={"say": SAY}))
+        (said,) = banner(ListenAddress(WIDE), target=target)
+        url = "http://192.0.2.7:8000/stream/say"
+        self.assertIn(f"curl -N -X POST {url} ", said)
+        self.assertIn(f"type: shellstream {url} ", said)
+        self.assertIn(url, first_token_text(ListenAddress(WIDE), TOKEN, target))
+        self.assertEqual(
+            target_of(Config(commands={"say": SAY}, default="say")), "stream"
+        )
 
     def test_required(self) -> None:
         """If authentication is required, the lines have a place for a token."""

@@ -170,9 +170,8 @@ class Daemon:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        how = (
-            rb"type: (?:\w+=TOKEN )?(?:curl -N|shellstream) (https?://\S+:(\d+))/stream"
-        )
+        tools = rb"(?:curl -N(?: -X POST)?|shellstream)"
+        how = rb"type: (?:\w+=TOKEN )?%b (https?://\S+:(\d+))/stream" % tools
         match = re.search(how, program.out)
         assert match is not None, program.out
         self.url = match[1].decode()
