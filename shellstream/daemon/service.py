@@ -48,7 +48,7 @@ from shellstream.storage.state_dir import (
 from shellstream.storage.token_file import TokenFile, TokensUnusable, account
 from shellstream.storage.token_store import TokenStore
 from shellstream.storage.worker_thread import WorkerThread
-from shellstream.web import Now, Site, root
+from shellstream.web import Now, Site, represent, root
 from shellstream.web.server.access_log import LoggedNames
 from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authenticator
 
@@ -220,6 +220,7 @@ class Daemon(Service):
             self._reactor,
             self._live.now.http,
             record=record,
+            represent=represent,
             names=LoggedNames.of(self._live.now),
             is_scarce=scarce,
             is_proxy=lambda peer: self._authenticator.access.is_proxy(peer),

@@ -99,6 +99,15 @@ def prefers_html(accept: str | None) -> bool:
     return _weight("text/html", ranges) > _weight("application/json", ranges)
 
 
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether an C{Accept-Encoding} header names gzip (RFC 9110, 12.5.3)."""
+    for element in islice(_ELEMENT.finditer(accept_encoding or ""), MAX_RANGES):
+        name, _, weight = element[0].replace(" ", "").lower().partition(";")
+        if name == "gzip":
+            return not re.fullmatch(r"q=0?\.?0*", weight)
+    return False
+
+
 def _ranges(accept: str | None) -> Iterator[_MediaRange]:
     """
     The first L{MAX_RANGES} media ranges of an C{Accept} header. Malformed ranges are

@@ -10,7 +10,7 @@ from shellstream.web.openapi.resource import OpenApi
 from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
 from shellstream.web.resources.login import Login, Logout
-from shellstream.web.resources.pages import Assets
+from shellstream.web.resources.pages import Assets, represent
 from shellstream.web.resources.run_events import Events
 from shellstream.web.resources.run_output import OutputResponder
 from shellstream.web.resources.runs import Runs
@@ -24,7 +24,7 @@ from .access_control import AccessControl
 #: The exported name.
 Gate = Authenticator
 
-__all__ = ["Gate", "Now", "Site", "root"]
+__all__ = ["Gate", "Now", "Site", "represent", "root"]
 
 
 def root(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twisted.web.resource import Resource as TwistedResource
 from twisted.web.server import NOT_DONE_YET
 
-from shellstream.model.errors import CrossSiteRequest, Unauthenticated
+from shellstream.model.errors import CrossSiteRequest
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.audit import AuditEntry
@@ -14,7 +14,6 @@ from shellstream.security.login_sessions import LoginSession
 from shellstream.security.request_origin import RequestOrigin
 from shellstream.web.console.frame import CSRF_FIELD
 from shellstream.web.resources.base import Resource
-from shellstream.web.resources.pages import respond_with_login, wants_page
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
 from shellstream.web.server.authentication import Authenticator
@@ -89,15 +88,8 @@ class AccessControl(TwistedResource):
                 return _answer_preflight(request)
 
         # Authenticate. A request with a body was, before its body was accepted.
-        try:
-            if not hasattr(request, "context"):
-                request.context = self._identify(request)
-        except Unauthenticated as error:
-            if request.method == b"GET" and wants_page(request):
-                then = request.uri.decode("ascii", "replace")
-                respond_with_login(request, error, then)
-                return NOT_DONE_YET
-            raise
+        if not hasattr(request, "context"):
+            request.context = self._identify(request)
         context = request.context
 
         # CSRF.

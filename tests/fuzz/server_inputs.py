@@ -29,7 +29,7 @@ from shellstream.output.formats import FORMATS, MAX_OFFSET, parse_last_event_id
 from shellstream.output.negotiation import negotiate, prefers_html
 from shellstream.web.console.forms import entry
 from shellstream.web.console.frame import Frame
-from shellstream.web.console.start_page import start_page
+from shellstream.web.console.start_page import CommandList, start_page
 from shellstream.web.resources import index
 from shellstream.web.resources.byte_ranges import resolve
 from shellstream.web.resources.query import Query
@@ -59,7 +59,8 @@ def configuration(data: bytes) -> None:
             assert command.shell or len(invocation.argv) == len(command.argv)
     frame = Frame("")
     entries = [entry(frame, each) for each in found.commands.values()]
-    page = start_page(frame, list(found.commands), entries, None)
+    listed = CommandList(list(found.commands), entries)
+    page = start_page(frame, listed, None)
     assert page.endswith(b"</html>")
 
 

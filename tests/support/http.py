@@ -21,7 +21,7 @@ from shellstream.process.file_limits import scarce
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
 from shellstream.security.request_origin import HostNames
-from shellstream.web import Now, Site, root
+from shellstream.web import Now, Site, represent, root
 from shellstream.web.server.access_log import LoggedNames
 from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
@@ -250,6 +250,7 @@ class WebTestCase(SynchronousTestCase):
             self.clock,
             config.http,
             record=record,
+            represent=represent,
             names=LoggedNames.of(config),
             is_scarce=scarce,
             is_proxy=config.access.is_proxy,

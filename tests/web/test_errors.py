@@ -4,10 +4,13 @@ import json
 
 from twisted.python.failure import Failure
 
+from shellstream.config.http_limits import DEFAULT_HTTP_LIMITS
 from shellstream.config.loader import Config
+from shellstream.web.console.frame import POLICY
 from shellstream.web.resources.request_params import MAX_FIELDS
 from tests.support.fakes import ECHO, SAY
-from tests.support.http import Connection, WebTestCase
+from tests.support.http import Connection, Reply, WebTestCase
+from tests.support.pages import BROWSER
 from tests.support.web import FORM, JSON, ProblemTestCase
 
 
@@ -151,6 +154,46 @@ class HeaderTests(WebTestCase):
                 connection.send(head + b"\xff\x9b\r\n\r\n")
                 statuses = (421,) if name == "Host" else (200, 400, 404)
                 self.assertIn(connection.reply().status, statuses, (path, name))
+
+
+class PageTests(ProblemTestCase):
+    """Somebody at a browser without scripts reads a page."""
+
+    def refusal(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        """What a browser is answered."""
+        headers = {"Accept": BROWSER, "Content-Type": FORM}
+        reply = Connection(self.site).ask(method, path, body, headers)
+        self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
+        self.assertEqual(reply.headers["content-security-policy"], POLICY)
+        return reply
+
+    def test_browser(self) -> None:
+        """Each refusal is a page with a way back, at any stage of a request."""
+        run = self.begin().run.id
+        for status, method, path, body in (
+            (404, "GET", "/nothing", None),
+            (404, "POST", "/?start=nothing", b""),
+            (404, "POST", "/runs/0/cancel", b""),
+            (405, "POST", f"/runs/{run}/output", b""),
+            (413, "POST", "/?start=say", b"x" * (DEFAULT_HTTP_LIMITS.body_size + 1)),
+            (400, "GET", "/runs?limit=x", None),
+            (415, "POST", f"/runs/{run}/signal", b"x"),
+        ):
+            reply = self.refusal(method, path, body)
+            self.assertEqual(reply.status, status, path)
+            back = "../" * (path.count("/") - 1) or "./"
+            self.assertIn(f'href="{back}">All commands'.encode(), reply.body)
+
+    def test_programs(self) -> None:
+        """What sends JSON, or is a script of a page, gets the problem document."""
+        for headers in (
+            {"Content-Type": JSON},
+            {"Content-Type": FORM, "Shellstream-CSRF": ""},
+        ):
+            headers |= {"Accept": BROWSER}
+            reply = Connection(self.site).ask("POST", "/nothing", b"{}", headers)
+            kind = reply.headers["content-type"]
+            self.assertEqual(kind, "application/problem+json", headers)
 
 
 class AnyErrorTests(ProblemTestCase):

@@ -5,9 +5,10 @@ Each has a hash of its content in its name, so that a browser may keep it for ev
 changes has another name. Scripts import each other by these names, too.
 """
 
+import gzip
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class Asset:
     media_type: bytes
     body: bytes
     imports: Sequence[str] = ()
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """The body as gzip (RFC 1952); the same bytes each time."""
+        return gzip.compress(self.body, mtime=0)
 
 
 @cache

@@ -1,6 +1,7 @@
 """The form of a command: a field for each parameter, its help, and what is wrong."""
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
 
 from attrs import frozen
 from twisted.web.template import Tag, tags
@@ -50,6 +51,26 @@ def by_heading(commands: Iterable[Command]) -> list[Command]:
     )
 
 
+def link(frame: Frame, command: Command, heading: str = "") -> bytes:
+    """
+    A command in a long list: its name and description, and the way to its form.
+
+    @param heading: the heading above it, if it is the first one there.
+    """
+    above = [tags.h3(heading)] if heading else []
+    where = f"{frame.root or './'}?{urlencode({'form': command.name})}"
+    href = f"{where}#command-{command.name}"
+    shown = tags.a(*_names(command), href=href, class_="entry")
+    return to_html([*above, shown])
+
+
+def _names(command: Command) -> list[Tag]:
+    return [
+        tags.span(command.name, class_="name"),
+        tags.span(command.description, class_="soft"),
+    ]
+
+
 def entry(
     frame: Frame, command: Command, heading: str = "", attempt: Attempt | None = None
 ) -> bytes:
@@ -60,10 +81,7 @@ def entry(
     @param attempt: what its form starts with; then it is unfolded.
     """
     above = [tags.h3(heading)] if heading else []
-    summary = tags.summary(
-        tags.span(command.name, class_="name"),
-        tags.span(command.description, class_="soft"),
-    )
+    summary = tags.summary(*_names(command))
     form = _form(frame, command, attempt or Attempt())
     details = tags.details(summary, form, id=f"command-{command.name}")
     if attempt is not None:

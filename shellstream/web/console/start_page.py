@@ -42,34 +42,74 @@ class RunList:
     position: str
 
 
-def start_page(
-    frame: Frame, names: Sequence[str], entries: Sequence[bytes], runs: RunList | None
-) -> bytes:
+@frozen
+class CommandList:
+    """
+    The commands that the caller may run.
+
+    @ivar names: of those that are listed.
+    @ivar entries: what the list has of these: see L{forms.entry} and L{forms.link}.
+    @ivar found: the text by which they were found; L{None} for a short list, which
+        nobody has to search.
+    @ivar more: how many others there are.
+    """
+
+    names: Sequence[str]
+    entries: Sequence[bytes]
+    found: str | None = None
+    more: int = 0
+
+
+def start_page(frame: Frame, commands: CommandList, runs: RunList | None) -> bytes:
     """
     The page at C{/}.
 
-    @param names: of the commands that the caller may run.
-    @param entries: what the list has of these: see L{forms.entry}.
     @param runs: L{None} if the caller may see no runs.
     """
     listed: list[Tag] = [
         tags.h1("Commands and runs", class_="hidden"),
         tags.section(
             tags.h2("Commands", id="commands-title"),
-            Comment("commands")
-            if names
-            else tags.p("There is no command that you may run.", class_="soft"),
+            *_search(frame, commands),
+            Comment("commands"),
+            *_remarks(commands),
             id="commands",
             **{"aria-labelledby": "commands-title"},
         ),
     ]
     if runs is not None:
-        listed.append(_runs(frame, names, runs))
+        listed.append(_runs(frame, commands.names, runs))
     page = render(frame, "shellstream", *listed, script="start.js", class_="start")
     # Texts are escaped, so that none looks like one of these.
-    page = page.replace(b"<!--commands-->", b"".join(entries), 1)
+    page = page.replace(b"<!--commands-->", b"".join(commands.entries), 1)
     rows = b"".join(runs.rows) if runs else b""
     return page.replace(b"<!--rows-->", rows, 1)
+
+
+def _search(frame: Frame, commands: CommandList) -> Sequence[Tag]:
+    if commands.found is None:
+        return []
+    field = tags.input(
+        type="search",
+        name="find",
+        value=commands.found,
+        placeholder="Search",
+        **{"aria-label": "Search in commands"},
+    )
+    action = frame.root or "./"
+    return [tags.form(field, method="get", action=action, id="find", role="search")]
+
+
+def _remarks(commands: CommandList) -> Sequence[Tag]:
+    if commands.more:
+        text = f"{commands.more} more commands; search for them."
+    elif commands.entries:
+        return []
+    elif commands.found:
+        text = "No command has this text."
+    else:
+        text = "There is no command that you may run."
+    return [tags.p(text, class_="soft")]
 
 
 def _runs(frame: Frame, names: Sequence[str], runs: RunList) -> Tag:

@@ -19,9 +19,20 @@ from shellstream.model.errors import (
 from shellstream.model.events import OnDisconnect
 from shellstream.runs.interfaces import RunRequest
 from shellstream.security.authorization import Action
-from shellstream.web.console.forms import CONFIRMED, Attempt, by_heading, entry
+from shellstream.web.console.forms import (
+    CONFIRMED,
+    Attempt,
+    by_heading,
+    entry,
+    link,
+)
 from shellstream.web.console.frame import CSRF_FIELD
-from shellstream.web.console.start_page import RunList, run_row, start_page
+from shellstream.web.console.start_page import (
+    CommandList,
+    RunList,
+    run_row,
+    start_page,
+)
 from shellstream.web.server.request import Request
 
 from .base import VARY, Resource, requires, respond_json, to_root
@@ -33,6 +44,13 @@ from .run_output import OutputResponder
 
 #: How many fields of forms are made in one turn of the reactor: about 10 ms.
 FIELDS_PER_TURN = 50
+
+#: How many commands have their forms on the page at once. Of more there are links, each
+#: to the page with its form.
+MAX_FORMS = 24
+
+#: How many commands are listed. Others have to be searched.
+MAX_LISTED = 200
 
 
 class Index(Resource):
@@ -51,7 +69,7 @@ class Index(Resource):
     async def render_GET(self, request: Request) -> None:
         request.set_headers({"Vary": VARY})
         if wants_page(request):
-            name, attempt = await _repeated(request)
+            name, attempt = await _opened(request)
             await self._respond_page(request, name, attempt)
             return
         # A script takes it after a login. Pages of other sites send no cookie.
@@ -105,27 +123,50 @@ class Index(Resource):
 
         @param name: the command whose form is open, with C{attempt} in it.
         """
-        frame, runs = frame_of(request), request.context.runs
+        runs = request.context.runs
         chosen = await self._read_runs(request) if runs.can(Action.READ) else None
-        entries: list[bytes] = []
-        commands, heading, fields = runs.config.commands, "", 0
-        for command in by_heading(commands.values()):
+        listed = await self._list_commands(request, name, attempt)
+        if not request.disconnected:
+            page = start_page(frame_of(request), listed, chosen)
+            respond_with_page(request, page)
+
+    async def _list_commands(
+        self, request: Request, name: str | None, attempt: Attempt | None
+    ) -> CommandList:
+        frame = frame_of(request)
+        every = request.context.runs.config.commands.values()
+        is_long = len(every) > MAX_FORMS
+        found = str(dict(from_query(query_of(request))).get("find", ""))
+        some = [
+            each
+            for each in by_heading(every)
+            if not is_long or each.name == name or _has(each, found)
+        ]
+        more = max(len(some) - MAX_LISTED, 0)
+        if more:  # the one that is open must be among the first
+            some.sort(key=lambda each: each.name != name)
+        names, entries, heading, fields = list[str](), list[bytes](), "", 0
+        for command in some[:MAX_LISTED]:
             new = command.heading if command.heading != heading else ""
             heading = command.heading
-            form = attempt if command.name == name else None
-            entries.append(entry(frame, command, new, form))
-            fields += 1 + len(command.params)
+            names.append(command.name)
+            if command.name == name or not is_long:
+                form = attempt if command.name == name else None
+                entries.append(entry(frame, command, new, form))
+                fields += len(command.params)
+            else:
+                entries.append(link(frame, command, new))
+            fields += 1
             if fields > FIELDS_PER_TURN:
                 fields = 0
                 await self._responder.turns.turn()
-        if not request.disconnected:
-            page = start_page(frame, list(commands), entries, chosen)
-            respond_with_page(request, page)
+        return CommandList(names, entries, found if is_long else None, more)
 
     async def _read_runs(self, request: Request) -> RunList:
         """The runs that the query of the page chooses."""
         position, root = self._position(), to_root(request)
-        query = Query.of(request, "text", "command", "show", "after", "start", "again")
+        ours = ("start", "again", "form", "find")
+        query = Query.of(request, "text", "command", "show", "after", *ours)
         fields = {name: query.text(name) or "" for name in ("text", "command", "show")}
         choice = Choice.of_page(query)
         rows, last = await choice.read(
@@ -136,11 +177,21 @@ class Index(Resource):
         return RunList(rows, fields, older, position)
 
 
-async def _repeated(request: Request) -> tuple[str | None, Attempt | None]:
-    """The command and the values of the run that a page shall start again, if any."""
-    again = dict(from_query(query_of(request))).get("again")
+def _has(command: Command, text: str) -> bool:
+    """Whether a command has a text, in any case."""
+    texts = (command.name, command.heading, command.description)
+    return any(text.casefold() in each.casefold() for each in texts)
+
+
+async def _opened(request: Request) -> tuple[str | None, Attempt | None]:
+    """
+    The command whose form is open, and the values in it: those of the run that shall
+    be started again, if any.
+    """
+    query = dict(from_query(query_of(request)))
+    again, form = query.get("again"), query.get("form")
     if again is None:
-        return None, None
+        return (None, None) if form is None else (str(form), Attempt())
     try:
         record = (await request.context.runs.find(str(again))).record
     except (Forbidden, RunUnknown):

@@ -47,7 +47,7 @@ class Choice:
     Which runs a page has.
 
     @ivar text: only runs whose command, parameters or owner have this text, in any
-        case.
+        case. A parameter is its value, or C{NAME=VALUE}.
     """
 
     query: RunQuery
@@ -97,8 +97,10 @@ class Choice:
         return urlencode({k: v for k, v in fields.items() if v is not None})
 
     def _matches(self, record: RunRecord) -> bool:
-        texts = (record.command, record.principal, *record.params.values())
+        texts = [record.command, record.principal, *record.params.values()]
         wanted = self.text.casefold()
+        if "=" in wanted:
+            texts += [f"{name}={value}" for name, value in record.params.items()]
         return any(wanted in each.casefold() for each in texts)
 
     async def read(

@@ -10,7 +10,6 @@ from shellstream.model.errors import (
     ParametersRefused,
     PathNotFound,
     RefusedParameter,
-    RunUnknown,
 )
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_record import to_document
@@ -28,7 +27,7 @@ from .base import (
     respond_json,
     to_root,
 )
-from .pages import frame_of, respond_with_page, respond_with_refusal, wants_page
+from .pages import frame_of, respond_with_page, wants_page
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
 from .request_params import JsonPairs, from_json, tty_of, unknown_members
@@ -199,11 +198,7 @@ class OneRun(Resource):
         if not wants_page(request):
             respond_run(request, await request.context.runs.find(self._id))
             return
-        try:
-            run = await request.context.runs.find(self._id)
-        except RunUnknown as error:  # an old link leads to a page
-            respond_with_refusal(request, error)
-            return
+        run = await request.context.runs.find(self._id)
         respond_with_page(request, run_page(frame_of(request), run.snapshot()))
 
     @requires(Action.ADMIN)

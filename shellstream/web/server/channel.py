@@ -79,7 +79,7 @@ from .connection_limits import (
 from .immediate_write import write_now
 from .interfaces import ChannelRequest, SharedSite
 from .lazy_timer import LazyTimer
-from .problem_details import PROBLEM, problem
+from .problem_details import as_problem
 from .refusal_audit import host_of, refused
 from .response_head import response_head
 
@@ -393,16 +393,16 @@ class Channel(HTTPChannel):
             else request.refusal(error)
         )
         self.setTimeout(None)
-        body = problem(error)
+        represent = as_problem if request is None else self.site.represent
+        headers, body = represent(request, error)
         self.clearLineBuffer()
-        headers = {} if request is None else request.response_headers
+        before = {} if request is None else request.response_headers
         headers = {
+            **before,
             **headers,
-            "Content-Type": PROBLEM.decode(),
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "Connection": "close",
-            **error.headers,
         }
         head = response_head("HTTP/1.1", error.status, headers)
         write_now(self.transport, (head, body))

@@ -12,6 +12,7 @@ from shellstream.security.audit import AuditEntry
 
 from .access_log import AccessLog
 from .connection_limits import ConnectionLimiter, SharedQuota
+from .problem_details import Represent
 from .request_syntax import Head
 
 
@@ -42,6 +43,7 @@ class SharedSite(Protocol):
     resource: Any  # access control, which imports this room
     record: Callable[[AuditEntry], object]
     access_log: AccessLog
+    represent: Represent
     is_scarce: Callable[[int], bool]
     is_proxy: Callable[[str], bool]
     connections: ConnectionLimiter

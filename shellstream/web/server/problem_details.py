@@ -1,13 +1,26 @@
 """Errors as problem documents (RFC 9457)."""
 
 import json
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from shellstream import __version__
-from shellstream.model.errors import ShellstreamError
+from shellstream.model.errors import HeaderValue, ShellstreamError
 
 PROBLEM = b"application/problem+json"
 SERVER = f"shellstream/{__version__}"
+
+#: Makes the response to a refused request: its headers beyond those of every response,
+#: and its body.
+Represent = Callable[[Any, ShellstreamError], tuple[Mapping[str, HeaderValue], bytes]]
+
+
+def as_problem(
+    request: Any, error: ShellstreamError
+) -> tuple[Mapping[str, HeaderValue], bytes]:
+    """The response to a program: L{Represent}."""
+    return {**error.headers, "Content-Type": PROBLEM.decode()}, problem(error)
 
 
 def problem(error: ShellstreamError) -> bytes:

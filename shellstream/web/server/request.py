@@ -1,7 +1,7 @@
 """
 A request: the context that access control gives it, and its response.
 
-Resources raise errors; here an error becomes a problem document (RFC 9457).
+Resources raise errors; here an error becomes a response, as the site represents it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,6 @@ from shellstream.model.errors import (
     PathNotFound,
     RunFailed,
     ShellstreamError,
-    Unauthenticated,
     Unconfirmed,
 )
 from shellstream.runs.authorized_runs import AuthorizedRuns
@@ -27,7 +26,6 @@ from shellstream.security.login_sessions import LoginSession
 from .access_log import shown_method
 from .connection_limits import RETRY_AFTER
 from .immediate_write import write_now
-from .problem_details import PROBLEM, problem
 from .received_request import NO_HEADERS, ReceivedRequest
 from .refusal_audit import refused
 from .request_syntax import Head
@@ -65,7 +63,7 @@ class RequestContext:
 
 class Request(ReceivedRequest):
     """
-    A request and its response; failures are problem documents.
+    A request and its response.
 
     @ivar response_headers: the headers of the response, by their names as they are
         written. L{response_head} adds those that every response has.
@@ -151,16 +149,14 @@ class Request(ReceivedRequest):
         if self.startedWriting:  # it is too late for another status
             self.abort()
             return reason
-        headers = error.headers
-        if isinstance(error, Unauthenticated) and self._is_of_script:
-            headers = error.without_basic()
+        headers, body = self.site.represent(self, error)
         self.setResponseCode(error.status)
         self.set_headers(headers)
-        self.respond(PROBLEM, problem(error))
+        self.respond(str(headers["Content-Type"]).encode("ascii"), body)
         return reason
 
     @property
-    def _is_of_script(self) -> bool:
+    def is_of_script(self) -> bool:
         """Whether a script of our page sent this, as far as it can tell."""
         # EventSource sends no header but this.
         is_event_source = self.header("accept") == "text/event-stream"

@@ -14,6 +14,7 @@ from .access_log import NO_NAMES, AccessLog, LoggedNames
 from .channel import Channel
 from .connection_limits import ConnectionLimiter, SharedQuota
 from .dead_peers import DeadPeerMonitor
+from .problem_details import Represent, as_problem
 from .request import Request
 
 #: Seconds between two calls of L{DeadPeerMonitor}.
@@ -27,6 +28,7 @@ class Site(TwistedSite):
     @ivar limits: what clients may take.
     @ivar record: puts an entry into the audit.
     @ivar access_log: gets a line for each response.
+    @ivar represent: makes the response to a refused request.
     @ivar is_scarce: whether a new connection's descriptor is among the last ones.
     @ivar is_proxy: whether a peer may begin with a PROXY header, where one is expected.
     @ivar connections: counts the open connections.
@@ -47,6 +49,7 @@ class Site(TwistedSite):
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         *,
         record: Callable[[AuditEntry], object] = lambda entry: None,
+        represent: Represent = as_problem,
         names: LoggedNames = NO_NAMES,
         is_scarce: Callable[[int], bool] = lambda fd: False,
         is_proxy: Callable[[str], bool] = lambda peer: False,
@@ -54,6 +57,7 @@ class Site(TwistedSite):
         self.limits = limits
         self.record = record
         self.access_log = AccessLog(reactor, names)
+        self.represent = represent
         self.is_scarce = is_scarce
         self.is_proxy = is_proxy
         self.connections = ConnectionLimiter(limits, reactor)

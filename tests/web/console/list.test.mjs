@@ -19,10 +19,10 @@ const run = {
 const all = { text: "", command: "", show: "" };
 
 test("a run is shown that has the text anywhere, in any case", () => {
-  for (const text of ["", "back", "nas", "ALICE", "ÜNÏ"]) {
+  for (const text of ["", "back", "nas", "ALICE", "ÜNÏ", "target=na"]) {
     assert.ok(matches(run, { ...all, text }), text);
   }
-  for (const text of ["target", "x", "backupNAS"]) {
+  for (const text of ["target", "x", "backupNAS", "note=NAS"]) {
     assert.ok(!matches(run, { ...all, text }), text);
   }
 });
@@ -58,12 +58,14 @@ test("durations are short", () => {
   ]);
 });
 
-test("ages are in the reader's language", () => {
-  assert.equal(age(-3, "en"), "now");
-  assert.equal(age(30, "en"), "now");
-  assert.equal(age(60, "en"), "1 min. ago");
-  assert.equal(age(7300, "en"), "2 hr. ago");
-  assert.equal(age(86400, "en"), "yesterday");
+test("ages are in the reader's language; what is older than a day has a date", () => {
+  const ago = (seconds) => age(new Date("2026-12-01T12:00:00Z"), "en", Date.parse("2026-12-01T12:00:00Z") + seconds * 1000);
+  assert.equal(ago(-3), "now");
+  assert.equal(ago(30), "now");
+  assert.equal(ago(60), "1 min. ago");
+  assert.equal(ago(7300), "2 hr. ago");
+  assert.match(ago(86400), /^Tue, Dec 1,? /);
+  assert.match(ago(310 * 86400), /^Dec 1, 2026,? /);
   assert.match(exact(new Date("2026-12-01T12:00:00Z"), "en"), /Dec 1, 2026.*GMT|UTC/);
 });
 

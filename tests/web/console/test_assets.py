@@ -1,5 +1,6 @@
 """Tests for L{shellstream.web.console.assets}: what pages refer to."""
 
+import gzip
 import re
 from hashlib import sha256
 
@@ -20,6 +21,14 @@ class AssetTests(WebTestCase):
                 reply.headers["cache-control"], "public, max-age=31536000, immutable"
             )
             self.assertEqual(reply.headers["content-type"], each.media_type.decode())
+            for accepts, coding in (("br, gzip", "gzip"), ("gzip;q=0, *", None)):
+                headers = {"Accept-Encoding": accepts}
+                connection = Connection(self.site)
+                reply = connection.ask("GET", f"/assets/{name}", None, headers)
+                self.assertEqual(reply.headers.get("content-encoding"), coding)
+                body = gzip.decompress(reply.body) if coding else reply.body
+                self.assertEqual(body, each.body)
+                self.assertEqual(reply.headers["vary"], "Accept-Encoding")
             self.assertEqual(name.split(".")[-2], sha256(each.body).hexdigest()[:10])
 
     def test_imports(self) -> None:

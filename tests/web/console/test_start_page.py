@@ -10,6 +10,7 @@ from shellstream.config.command import Command
 from shellstream.config.loader import Config
 from shellstream.config.parameters import Boolean, Integer, Number, Path, String
 from shellstream.web.console.frame import POLICY
+from shellstream.web.resources.index import MAX_LISTED
 from shellstream.web.resources.run_list import PAGE
 from tests.support.fakes import ECHO, SAY
 from tests.support.http import Connection, Reply
@@ -189,6 +190,47 @@ class FormTests(StartPageTestCase):
         self.assertEqual(self.spawn.started[-1].invocation.env["note"], "a\nb")
 
 
+class ManyTests(StartPageTestCase):
+    """Hundreds of commands are a list of links, which can be searched."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        every = [f"command-{number:03}" for number in range(MAX_LISTED + 50)]
+        self.serve(Config(commands={n: evolve(BUILD, name=n) for n in every}))
+
+    def listed(self, path: str) -> list[str]:
+        page = self.page(path)
+        self.opened = [each["id"] for each in page.all("details")]
+        return re.findall(r'class="name">(command-\d+)<', self.source.split("<ol")[0])
+
+    def test_bounded(self) -> None:
+        """The page has no forms but the one that is open, and a part of the list."""
+        self.assertEqual(len(self.listed("/")), MAX_LISTED)
+        self.assertEqual(self.opened, [])
+        self.assertIn("50 more commands; search for them.", self.source)
+        self.assertLess(len(self.source), 400 * MAX_LISTED)
+        for name in ("command-003", "command-240"):
+            self.assertIn(name, self.listed(f"/?form={name}"))
+            self.assertEqual(self.opened, [f"command-{name}"])
+        self.assertEqual(len(self.listed("/?form=nothing")), MAX_LISTED)
+
+    def test_search(self) -> None:
+        """Names, headings and descriptions are searched."""
+        tens = [f"command-24{number}" for number in range(10)]
+        self.assertEqual(self.listed("/?find=ND-24"), tens)
+        self.assertEqual(len(self.listed("/?find=work")), MAX_LISTED)
+        self.assertEqual(self.listed("/?find=other"), [])
+        self.assertIn("No command has this text.", self.source)
+
+    def test_refused(self) -> None:
+        """The form that was refused is there."""
+        body = b"jobs=9"
+        page = self.read(Connection(self.site), "POST", "/?start=command-240", body)
+        self.assertEqual(self.got.status, 400)
+        (opened,) = page.all("details")
+        self.assertEqual(opened["id"], "command-command-240")
+
+
 class StartTests(StartPageTestCase):
     """A form starts a run, or comes back with what is wrong."""
 
@@ -307,6 +349,9 @@ class RunsBesideTests(StartPageTestCase):
         self.assertEqual(self.rows("/?text=SAY"), ids)
         self.assertEqual(self.rows("/?text=nothing"), [])
         self.assertEqual(self.rows("/?show=x&after=y"), ids)
+        self.assertEqual(self.rows("/?text=x%3DAB"), [])
+        self.send("echo", x="ab")
+        self.assertEqual(len(self.rows("/?text=x%3DAB")), 1)
 
     def test_pages(self) -> None:
         """A link leads to the runs before these, down to the oldest."""

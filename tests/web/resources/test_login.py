@@ -177,6 +177,12 @@ class LoginTests(AuthenticationTestCase):
             self.authenticator.abort_revoked()
             self.assertTrue(connection.wire.disconnected, ends)
             self.assertEqual(self.with_cookie(cookie, "GET", "/runs").status, 401)
+            # A form that is sent then leads to the login, and from there to the start.
+            kinds = {"Accept": self.html, "Content-Type": self.form}
+            reply = self.with_cookie(cookie, "POST", "/?start=say", b"x=1", **kinds)
+            self.assertEqual(reply.status, 401)
+            self.assertNotIn("Basic", reply.headers["www-authenticate"])
+            self.assertIn(b'name="next" value="/"', reply.body)
 
     def test_token_first(self) -> None:
         """A token in a header takes precedence over the cookie."""

@@ -263,4 +263,4 @@ class BrowserTests(RunsTestCase):
         reply = self.ask("GET", path, headers={"Accept": BROWSER})
         self.assertEqual(reply.status, 404)
         self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
-        self.assertIn(b"there is no run", reply.body)
+        self.assertIn(b"There is no run", reply.body)

@@ -17,6 +17,7 @@ export function matches(run, { text, command, show }) {
   if ((show === "running" || show === "queued") && run.state !== show) return false;
   const wanted = text.toLowerCase();
   const texts = [run.command, run.principal, ...Object.values(run.params)];
+  if (wanted.includes("=")) texts.push(...Object.entries(run.params).map((each) => each.join("=")));
   return texts.some((each) => each.toLowerCase().includes(wanted));
 }
 

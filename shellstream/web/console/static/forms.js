@@ -19,6 +19,17 @@ for (const form of document.querySelectorAll("form[data-command]")) {
 const linked = document.getElementById(decodeURIComponent(location.hash.slice(1)));
 if (linked?.matches("details")) linked.open = true;
 
+// What is typed is found at once, among the commands that are listed.
+const found = document.querySelector("#find input");
+found?.addEventListener("input", () => {
+  const text = found.value.toLowerCase();
+  for (const each of document.querySelectorAll("#commands .entry, #commands details")) {
+    const names = each.querySelector("summary") ?? each;
+    each.hidden = !names.textContent.toLowerCase().includes(text);
+  }
+  for (const heading of document.querySelectorAll("#commands h3")) heading.hidden = text !== "";
+});
+
 function addBox(form, words, name, checked) {
   const label = document.createElement("label");
   const box = Object.assign(document.createElement("input"), { type: "checkbox", name, checked });

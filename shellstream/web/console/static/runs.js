@@ -87,7 +87,7 @@ function put(run, isHere = false) {
 function tick(row) {
   const time = row.querySelector("time");
   const created = new Date(time.dateTime);
-  set(time, age((Date.now() - created) / 1000));
+  set(time, age(created));
   time.title ||= exact(created);
   if (row.querySelector(".badge").classList.contains("running")) {
     set(row.querySelector(".took"), duration((Date.now() - row.dataset.started) / 1000));

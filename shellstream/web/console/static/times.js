@@ -11,17 +11,22 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)} d ${two((whole % 86400) / 3600)} h`;
 }
 
+const DAY = 86_400_000;
 const UNITS = [
-  ["day", 86400],
-  ["hour", 3600],
-  ["minute", 60],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
 ];
 
-/** How long ago: "5 min ago", "yesterday". @param {number} seconds */
-export function age(seconds, language) {
+/** How long ago, within a day: "5 min ago"; else when: "Tue 24 Nov, 03:00". @param {Date} date */
+export function age(date, language, now = Date.now()) {
+  const passed = now - date;
+  if (passed >= DAY) {
+    const year = passed > 300 * DAY ? { year: "numeric" } : { weekday: "short" };
+    return date.toLocaleString(language, { ...year, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  }
   const format = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
-  const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ["second", Infinity];
-  return format.format(-Math.floor(seconds / size) || 0, unit); // never -0, "0 seconds ago"
+  const [unit, size] = UNITS.find(([, each]) => passed >= each) ?? ["second", Infinity];
+  return format.format(-Math.floor(passed / size) || 0, unit); // never -0, "0 seconds ago"
 }
 
 /** The exact time in the reader's zone. @param {Date} date */
