@@ -167,7 +167,8 @@ def daemon() -> Iterator[str]:
     yield from _rows(("option", "does"), sorted(rows))
     yield f"An endpoint is a [Twisted endpoint]({_ENDPOINTS}),"
     yield "such as `unix:/run/shellstream.sock:mode=600` or"
-    yield "`systemd:domain=INET:index=0`."
+    yield "`systemd:domain=INET:index=0`. Without `--port`, `--interface` and"
+    yield "`--listen` it takes over the sockets that systemd hands over, if any."
     yield ""
     yield "The daemon stays in the foreground. `twistd -n shellstream [OPTIONS]` runs"
     yield "the same service; `twistd`, Twisted's own program, is in the folder in which"

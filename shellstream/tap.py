@@ -16,6 +16,7 @@ from shellstream import __version__
 from shellstream.config.files import ConfigFiles, ConfigUnusable, Loaded, usual_files
 from shellstream.config.loader import DEMO, IN_MEMORY, Config
 from shellstream.config.tls_settings import TLS_PREFIX
+from shellstream.daemon.lifecycle.socket_activation import handed_over
 from shellstream.model.errors import ShellstreamError
 from shellstream.programs import typed
 
@@ -188,8 +189,10 @@ class Options(usage.Options):
             print(f"{name}: ok{_note(self.settings)}")  # noqa: T201
             sys.exit(0)
         self["state-dir"] = _folder(self["state-dir"])
+        secure = "" if self.settings.tls is None else TLS_PREFIX
+        if not (self.listen or self["port"] or self["interface"]):
+            self.listen = [f"{secure}{each}" for each in handed_over(os.environ)]
         if not self.listen or self["port"] or self["interface"]:
-            secure = "" if self.settings.tls is None else TLS_PREFIX
             endpoint = _endpoint(self["port"], self["interface"])
             self.listen.append(f"{secure}{endpoint}")
         # In the foreground nobody needs the PID file of twistd, and it does harm: a

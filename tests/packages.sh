@@ -24,9 +24,9 @@ use() {  # FOLDER: its programs, of an environment that is not activated
     done
     test "$("$1/shellstream" --token-file token "$url" | tr '\n' ' ')" = '1 2 3 '
     # What the log tells to type is found without the folder on the path.
-    tokens=$(sed -n 's/.*to make one, type: \(.*\) make NAME/\1/p' log)
-    test -n "$tokens"
-    sh -c "$tokens list" | grep -q pi
+    tokens=$(grep -om1 'type: .* tokens make NAME' log)
+    tokens=${tokens#type: }
+    sh -c "${tokens% make NAME} list" | grep pi > /dev/null
     kill $!
     wait $! || true
 }

@@ -271,7 +271,7 @@ class Walkthrough:
         path = self.root / "etc/systemd/system" / f"{name}.service"
         unit.read_string(self.here(path.read_text("utf-8")))
         state = self.root / "var/lib" / unit["Service"]["StateDirectory"]
-        line = unit["Service"]["ExecStart"]
+        line = f"{unit['Service']['ExecStart']} --port {self.port}"
         await self._start(f"STATE_DIRECTORY={state} exec {line}", line)
 
     def _look(self, program: Program) -> None:

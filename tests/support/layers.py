@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "daemon.lifecycle": "",
     "daemon": "programs model security output config runs process storage "
     "notifications web web.server daemon.lifecycle",
-    "tap": "programs model daemon config notifications",
+    "tap": "programs model daemon daemon.lifecycle config notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",
     "client.cli": "programs client client.transport",
