@@ -53,6 +53,28 @@ CONFINEMENT = _settings(Confinement)
 NOTIFICATION = _settings(Notification, Confinement)
 
 
+_RELOAD = """\
+SIGHUP, or `systemctl reload`, has the daemon read its files again, beside all other
+work. If anything in them is wrong, or cannot be done on this system, it changes
+nothing, and the log has each mistake with its file and line. Else all of it is put in
+force at once, and the log names what has changed. Runs and open streams go on:
+
+- A run keeps the definition of its command under which it was started, also if the
+  command is removed.
+- A run that waits follows the new definition. If that does not take its parameters, or
+  is gone, the run ends as `failed` and says so.
+- Limits hold for what comes next: connections above a lower limit stay open.
+- A principal that is removed, or has other rights now, loses its open streams, as with
+  a token that is revoked. Once clients have to authenticate, they have to until a
+  restart.
+- Certificates and keys are read again.
+- Whether there is a table `[tls]`, and all options of the command line, need a
+  restart. The log names the table, and the rest is in force.
+- The files are read by the user that the daemon runs as.
+
+"""
+
+
 def pages() -> Iterator[tuple[Path, str]]:
     """Each file, and its text."""
     yield REFERENCE / "configuration.md", "\n".join(page()) + "\n"
@@ -83,6 +105,9 @@ def page() -> Iterator[str]:
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "shellstreamd --config shellstream.toml --check"
     yield from ("```", "")
+    yield from ("## Reload", "")
+    yield from _RELOAD.splitlines()
+    yield from ("## Keys", "")
     yield "[The example](../../deploy/shellstream.toml.example) shows all keys in use."
     yield f"[`{SCHEMA_FILE}`]({SCHEMA_FILE}) is a JSON Schema of the file."
     yield "Editors with the Taplo language server, such as VS Code with Even Better"

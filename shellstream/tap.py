@@ -287,8 +287,8 @@ def makeService(options: Options) -> IService:
         from shellstream.daemon.assembly import assemble
     return assemble(
         reactor,
-        options.settings,
-        options.files.describe(options.loaded),
+        options.files,
+        options.loaded,
         options["state-dir"],
         options.listen,
         insecure=bool(options["insecure"]),

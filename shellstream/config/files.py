@@ -6,6 +6,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from shellstream.model.errors import ShellstreamError
+
 from .loader import DEMO, Config, ConfigError, Source, parse
 from .tls_settings import TLS
 
@@ -19,7 +21,7 @@ COMMANDS = "commands.d"
 MAX_FILE, MAX_FILES = 4 << 20, 1000
 
 
-class ConfigUnusable(Exception):
+class ConfigUnusable(ShellstreamError):
     """The configuration cannot be used. The text says why, with a line for each."""
 
 

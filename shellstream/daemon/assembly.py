@@ -12,6 +12,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from shellstream.config.files import ConfigFiles, Loaded
 from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.config.tls_settings import TLS_PREFIX
@@ -19,6 +20,7 @@ from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
 from .banner import StartupBanner, StartupTerminal, target_of
+from .configuration.reload import Reloader
 from .lifecycle.reactor_turns import bound_turns, spare_old_objects
 from .lifecycle.reactor_watchdog import ReactorWatchdog
 from .lifecycle.service_manager import ServiceManager
@@ -35,8 +37,8 @@ _PROXIED = "haproxy:"
 
 def assemble(
     reactor: Any,
-    config: Config,
-    about: str,
+    sources: ConfigFiles,
+    loaded: Loaded,
     state_dir: str | None,
     listen: Sequence[str],
     *,
@@ -46,9 +48,10 @@ def assemble(
     """
     Make the services of a daemon, or exit with the reason why they cannot be made.
 
-    @param about: where the configuration comes from, for the operator.
+    @param sources: the files of the configuration, for each reload.
+    @param loaded: what they hold now.
     @param listen: the descriptions of the endpoints. Those of our own TLS begin with
-        L{TLS_PREFIX}, and only come with C{config.tls}.
+        L{TLS_PREFIX}, and only come with a table C{[tls]}.
     @param insecure: whether no authentication is wanted.
     @param in_background: what to tell the terminal of a daemon that leaves it.
     """
@@ -72,7 +75,15 @@ def assemble(
         return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
 
     terminal = StartupTerminal()
+    config = loaded.config
     live = LiveConfig(capped(config, files))
+    if live.now.http.connections < config.http.connections:
+        _log.info(
+            "at most {count} connections at once: the limit of {files} open files "
+            "(ulimit -n) does not allow more",
+            count=live.now.http.connections,
+            files=files,
+        )
     daemon = Daemon(live, state_dir, reactor, addresses, insecure, terminal.is_one)
     site = SiteFactory(lambda: daemon.site)
     tls: Any = None
@@ -95,13 +106,25 @@ def assemble(
             factory = tls.wrap(site)
         fingerprint = None if tls is None else lambda: tls.fingerprint
         listeners.append(Listener(description, endpoint, factory, fingerprint))
+    about = sources.describe(loaded)
     banner = StartupBanner(
         daemon, listeners, terminal, about, in_background, target_of(config)
     )
     manager = ServiceManager.of(reactor, daemon.describe, os.environ)
+    reloader = Reloader(
+        sources,
+        loaded,
+        live,
+        reactor,
+        lambda config: capped(config, files),
+        daemon.in_thread,
+        [daemon] if tls is None else [daemon, tls],
+        daemon.follow,
+        manager,
+    )
     services = MultiService()
     watchdog = ReactorWatchdog(reactor)
-    for service in (watchdog, daemon, tls, *listeners, banner, manager):
+    for service in (watchdog, daemon, tls, *listeners, reloader, banner, manager):
         if service is not None:
             service.setServiceParent(services)
     return services
@@ -123,12 +146,4 @@ def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
 def capped(config: Config, files: int) -> Config:
     """A configuration whose clients this process can serve with so many open files."""
-    limits = config.http.capped_to(files, config.max_running)
-    if limits.connections < config.http.connections:
-        _log.info(
-            "at most {count} connections at once: the limit of {files} open files "
-            "(ulimit -n) does not allow more",
-            count=limits.connections,
-            files=files,
-        )
-    return evolve(config, http=limits)
+    return evolve(config, http=config.http.capped_to(files, config.max_running))

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.live import LiveConfig
-from shellstream.config.loader import IN_MEMORY
+from shellstream.config.loader import IN_MEMORY, Config
 from shellstream.model.errors import ShellstreamError
 from shellstream.notifications.notifier import Notifications, Notifier
 from shellstream.notifications.process_sender import ProcessSender
@@ -82,11 +82,6 @@ REAPING_INTERVAL = 1.0
 def wall_clock() -> int:
     """@see: L{shellstream.model.events.WallClock}"""
     return time.time_ns() // 1000
-
-
-def _to_log(line: str) -> None:
-    """Write a line of an audit that has no file."""
-    _log.info("audit {line}", line=line)
 
 
 @define(eq=False)
@@ -163,12 +158,12 @@ class Daemon(Service):
         folder = self._wanted_folder()
         self._state_dir = opened = self._open_state_dir(folder)
         with stopping_on(AuditUnusable):
-            self._audit_file = AuditFile.from_settings(
-                self._live.now.audit, self.folder
-            )
-        write = _to_log if self._audit_file is None else self._audit_file.write
+            audit = AuditFile.from_settings(self._live.now.audit, self.folder)
+            if audit is not None:
+                audit.link(self.folder)
+        self._audit_file = audit
         self._audit_log = AuditLog(
-            self._reactor, wall_clock, write, lambda: self._live.now.audit.total
+            self._reactor, wall_clock, self._audit, lambda: self._live.now.audit.total
         )
         self._start_threads()
         self.auth_policy = self._start_auth_policy(folder)
@@ -197,12 +192,8 @@ class Daemon(Service):
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
         self._syncing = self._repeat(lambda: in_background(history.sync()), SYNC)
         now = Now(wall_clock, time.monotonic)
-        exposed, hosts = self.auth_policy.exposed, self._live.now.access.hosts
-        # On loopback nobody comes by this machine's own name: only a page for which a
-        # host of the local network has taken that name could.
-        names = (*hosts, *own_names()) if exposed else hosts
         self._authenticator = Authenticator(
-            HostNames(patterns=names, exposed=exposed),
+            self._host_names(self._live.now),
             self._live.now.access,
             self.auth_policy.tokens,
             self.auth_policy,
@@ -226,6 +217,67 @@ class Daemon(Service):
             is_proxy=lambda peer: self._authenticator.access.is_proxy(peer),
         )
         self.site.doStart()
+
+    def prepare(self, config: Config) -> Callable[[], object]:
+        """@see: L{shellstream.daemon.configuration.reload.Part}"""
+        before, folder = self._live.now, self.folder
+        kept = {
+            name: self._launch_plans[name]
+            for name, command in config.commands.items()
+            if before.commands.get(name) is command
+        }
+        others = (each for each in config.commands.values() if each.name not in kept)
+        plans = {**kept, **prepare(others)}
+        audit = self._audit_file
+        if config.audit != before.audit:
+            audit = AuditFile.from_settings(config.audit, folder)
+        hosts, names = self._host_names(config), LoggedNames.of(config)
+
+        def put_in_force() -> None:
+            self._launch_plans = plans
+            self._use_audit(audit)
+            # Once required, authentication stays required.
+            self.auth_policy.has_principals |= bool(config.access.known)
+            self._authenticator.follow(hosts, config.access)
+            self.site.follow(config.http, names)
+
+        return put_in_force
+
+    async def follow(self) -> None:
+        """Another configuration is in force: do what that asks for."""
+        self.registry.tidy()
+        await self.registry.supervisor.follow()
+
+    def in_thread(self, call: Callable[[], T]) -> Deferred[T]:
+        """Make a blocking call."""
+        return self._file_threads(call)
+
+    def _use_audit(self, audit: AuditFile | None) -> None:
+        before, self._audit_file = self._audit_file, audit
+        if audit is before:
+            return
+        if before is not None:
+            before.close()
+        if audit is not None:
+            try:
+                audit.link(self.folder)
+            except AuditUnusable as error:  # it is kept, but the token tool misses it
+                _log.error("{error}", error=error)
+
+    def _audit(self, line: str) -> None:
+        """Append a line to the audit, which has no file if there is no place for it."""
+        if self._audit_file is None:
+            _log.info("audit {line}", line=line)
+        else:
+            self._audit_file.write(line)
+
+    def _host_names(self, config: Config) -> HostNames:
+        """The names of this daemon."""
+        exposed, hosts = self.auth_policy.exposed, config.access.hosts
+        # On loopback nobody comes by this machine's own name: only a page for which a
+        # host of the local network has taken that name could.
+        names = (*hosts, *own_names()) if exposed else hosts
+        return HostNames(patterns=names, exposed=exposed)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

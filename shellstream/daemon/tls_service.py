@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from OpenSSL import SSL, crypto
 from twisted.application.service import Service
 from twisted.internet.interfaces import (
@@ -20,6 +20,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from shellstream.config.loader import Config
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.events import WallClock, utc
@@ -160,14 +161,32 @@ def _reason(error: Exception) -> str:
     return str(first[-1][-1]) if first and isinstance(first, list) else str(error)
 
 
+@frozen
+class _Loaded:
+    """
+    What is made of the settings and their files.
+
+    @ivar self_signed: the certificate, if no file has one.
+    @ivar stamps: tell whether the files have changed since.
+    @ivar about: how the log names it.
+    """
+
+    settings: TLS
+    context: SSL.Context
+    trusted: list[crypto.X509]
+    self_signed: CertifiedKey | None
+    stamps: tuple[object, ...]
+    about: str
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 @define(eq=False)
 class TLSService(Service):
     """
     Makes TLS connections with the current certificate.
 
-    When files have changed, and all of them are right, new connections use the new
-    certificate; open connections go on.
+    When files or settings have changed, and all of them are right, new connections use
+    the new ones; open connections go on.
 
     @ivar fingerprint: of a self-signed certificate, which clients have to pin.
     """
@@ -179,9 +198,7 @@ class TLSService(Service):
     _wall_clock: WallClock
     fingerprint: str | None = field(default=None, init=False)
     certificates: ClientCertificates = field(init=False)
-    _self_signed: CertifiedKey | None = field(default=None, init=False)
-    _context: SSL.Context = field(init=False)
-    _stamps: tuple[object, ...] = field(default=(), init=False)
+    _loaded: _Loaded | None = field(default=None, init=False)
     _last_error: str = field(default="", init=False)
     _loops: list[LoopingCall] = field(factory=list, init=False)
 
@@ -196,7 +213,8 @@ class TLSService(Service):
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         assert isinstance(protocol, TLSProtocol)
-        protocol.connection = SSL.Connection(self._context)
+        assert self._loaded is not None
+        protocol.connection = SSL.Connection(self._loaded.context)
         return protocol.connection
 
     def privilegedStartService(self) -> None:
@@ -208,17 +226,20 @@ class TLSService(Service):
 
     def startService(self) -> None:
         super().startService()
-        if self._settings.certificate is None:
+        if self._loaded is None:
             self._load_first()
-        if self._files:
-            self._repeat(self._poll, POLL_INTERVAL)
-        if self._settings.client_ca is not None:
-            self._repeat(self.certificates.abort_invalid, REVOCATION_INTERVAL)
+        self._repeat(self._poll, POLL_INTERVAL)
+        self._repeat(self.certificates.abort_invalid, REVOCATION_INTERVAL)
 
     def stopService(self) -> None:
         super().stopService()
         while self._loops:
             self._loops.pop().stop()
+
+    def prepare(self, config: Config) -> Callable[[], object]:
+        """@see: L{shellstream.daemon.configuration.reload.Part}"""
+        assert config.tls is not None  # or it would need a restart
+        return partial(self._use, self._load(config.tls))
 
     def _repeat(self, call: Callable[[], object], interval: float) -> None:
         loop = LoopingCall(call)
@@ -226,20 +247,11 @@ class TLSService(Service):
         loop.start(interval, now=False)
         self._loops.append(loop)
 
-    @property
-    def _files(self) -> list[str]:
-        settings = self._settings
-        found = (settings.certificate, settings.key, settings.client_ca)
-        return [path for path in found if path is not None]
-
     def _load_first(self) -> None:
         with stopping_on(TLSFileUnusable):
-            if self._settings.certificate is None:
-                self._self_signed = self._make_self_signed()
-                self.fingerprint = fingerprint(self._self_signed.chain[0])
-            self._stamps = tls_files.stamp(self._files)
-            about = self._load()
-        _log.info("TLS with the certificate in {about}", about=about)
+            loaded = self._load(self._settings)
+        self._use(loaded)
+        _log.info("TLS with the certificate in {about}", about=loaded.about)
 
     def _make_self_signed(self) -> CertifiedKey:
         folder, names = self._folder(), self._names()
@@ -252,35 +264,63 @@ class TLSService(Service):
         )
         return tls_files.create(names, now)
 
-    def _load(self) -> str:
-        """Load all files, or change nothing; returns how the log names the result."""
-        settings, certified = self._settings, self._self_signed
+    def _load(self, settings: TLS) -> _Loaded:
+        """
+        Load all files.
+
+        @raise TLSFileUnusable: if one of them is not right.
+        """
+        stamps = tls_files.stamp(_files(settings))
+        self_signed: CertifiedKey | None = None
         if settings.certificate is not None:
             assert settings.key is not None
             certified = tls_files.read_certified_key(settings.certificate, settings.key)
-        assert certified is not None
+        else:
+            known = None if self._loaded is None else self._loaded.self_signed
+            certified = self_signed = known or self._make_self_signed()
         authorities: Iterable[Any] = ()
         if settings.client_ca is not None:
             authorities = tls_files.read_authorities(settings.client_ca)
         trusted = list(map(crypto.X509.from_cryptography, authorities))
-        self._context = make_context(certified, trusted, settings)
-        self.certificates.trust(trusted)
+        context = make_context(certified, trusted, settings)
         leaf = certified.chain[0]
         until = leaf.not_valid_after_utc.date()
-        return f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"
+        about = f"{certified.source}, until {until}: fingerprint {fingerprint(leaf)}"
+        return _Loaded(settings, context, trusted, self_signed, stamps, about)
+
+    def _use(self, loaded: _Loaded) -> None:
+        """Put in force what was loaded."""
+        before, self._loaded = self._loaded, loaded
+        self.certificates.trust(loaded.trusted)
+        own = loaded.self_signed
+        self.fingerprint = None if own is None else fingerprint(own.chain[0])
+        self._last_error = ""
+        if before is not None and (
+            (before.settings, before.stamps) != (loaded.settings, loaded.stamps)
+        ):
+            _log.info(
+                "from now on TLS with the certificate in {about}", about=loaded.about
+            )
 
     def _poll(self) -> None:
-        found = tls_files.stamp(self._files)
-        if found == self._stamps:
+        before = self._loaded
+        assert before is not None
+        found = tls_files.stamp(_files(before.settings))
+        if found == before.stamps:
             return
-        self._stamps = found
         try:
-            about = self._load()
+            loaded = self._load(before.settings)
         except TLSFileUnusable as error:
+            # Not read again before it changes again.
+            self._loaded = evolve(before, stamps=found)
             if str(error) != self._last_error:  # a file may be half written for a while
                 self._last_error = str(error)
                 until = "{error}; until then the certificate stays the old one"
                 _log.error(until, error=error)
             return
-        self._last_error = ""
-        _log.info("from now on TLS with the certificate in {about}", about=about)
+        self._use(loaded)
+
+
+def _files(settings: TLS) -> list[str]:
+    found = (settings.certificate, settings.key, settings.client_ca)
+    return [path for path in found if path is not None]

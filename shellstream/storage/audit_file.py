@@ -52,7 +52,8 @@ class AuditFile:
     @classmethod
     def from_settings(cls, settings: AuditSettings, folder: Path | None) -> Self | None:
         """
-        Open the file that is configured; L{None} if there is no place for it.
+        Open the file that is configured; L{None} if there is no place for it. Call
+        L{link} before it is used.
 
         @param folder: the state folder, which has it unless the configuration names
             another file.
@@ -67,13 +68,23 @@ class AuditFile:
         self = cls(path, settings.max_size, settings.keep)
         try:
             self.open()
-            if folder is not None:
-                _link(folder, None if settings.file is None else path)
         except OSError as error:
             raise AuditUnusable(path, error.strerror) from None
         if not os.access(path.parent, os.W_OK):
             raise AuditUnusable(path, "its folder is not writable, for rotation")
         return self
+
+    def link(self, folder: Path | None) -> None:
+        """
+        Let the token tool find it from the state folder.
+
+        @raise AuditUnusable: if it cannot.
+        """
+        try:
+            if folder is not None:
+                _link(folder, None if self._path == folder / _FILE else self._path)
+        except OSError as error:
+            raise AuditUnusable(self._path, error.strerror) from None
 
     def write(self, text: str) -> None:
         """

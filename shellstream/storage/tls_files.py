@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from shellstream.model.errors import ShellstreamError
 from shellstream.security.certificates import self_signed
 
 from .state.files import file_stamp, sync_folder
@@ -21,7 +22,7 @@ from .state.files import file_stamp, sync_folder
 MAX_FILE = 1 << 20
 
 
-class TLSFileUnusable(Exception):
+class TLSFileUnusable(ShellstreamError):
     """A file cannot be used; the text says which, and why."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from attrs import evolve
 from OpenSSL import SSL
 from twisted.application.service import IService
 from twisted.internet.address import IPv4Address
@@ -19,12 +20,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from shellstream.config.loader import DEMO
 from shellstream.config.tls_settings import TLS, ClientCertificate, Minimum
 from shellstream.daemon.client_certificates import AT_ONCE
 from shellstream.daemon.listener import SiteFactory
 from shellstream.daemon.tls_service import POLL_INTERVAL, TLSService
 from shellstream.security.certificates import fingerprint, identity_of
-from shellstream.storage.tls_files import read_certified_key
+from shellstream.storage.tls_files import TLSFileUnusable, read_certified_key
 from shellstream.web import Site
 from shellstream.web.server.authentication import REVOCATION_INTERVAL
 from shellstream.web.server.channel import LINGER
@@ -330,9 +332,39 @@ class ReloadTests(TLSTestCase):
         self.clock.advance(POLL_INTERVAL)
         self.assertIsNone(self.connect(client).error)
 
+    def test_settings(self) -> None:
+        """Other settings can be put in force, if their files are right."""
+        service = self.start(TLS(), self.folder)
+        before, pin = self.shown(), service.fingerprint
+        self.assertEqual(before, pin)
+        missing = evolve(DEMO, tls=TLS(certificate=self.cert, key="/no/such/key"))
+        self.assertRaises(TLSFileUnusable, service.prepare, missing)
+        settings = TLS(
+            certificate=self.cert,
+            key=self.key,
+            client_ca=self.ca,
+            client_certificate=ClientCertificate.REQUIRED,
+        )
+        put_in_force = service.prepare(evolve(DEMO, tls=settings))
+        self.assertEqual((self.shown(), service.fingerprint), (before, pin))
+        put_in_force()
+        self.assertIsNone(service.fingerprint)
+        self.assertIn("certificate required", str(self.connect().error))
+        with capturedLogs() as logged:
+            service.prepare(evolve(DEMO, tls=TLS()))()
+        self.assertEqual(self.shown(), before)
+        self.assertIn(before, str(formatEvent(logged[0])))
+        service.prepare(evolve(DEMO, tls=TLS(certificate=self.cert, key=self.key)))()
+        self.assertEqual(self.shown(), self.of(self.cert, self.key))
+        expected = self.of(*(new := self.issue("new")))
+        for there, path in zip((self.cert, self.key), new, strict=True):
+            os.replace(path, there)
+        self.clock.advance(POLL_INTERVAL)
+        self.assertEqual(self.shown(), expected)
+
     def test_stopped(self) -> None:
         """A daemon that stops looks at no files any more."""
-        service = self.start(TLS(), self.folder)
+        self.start(TLS(), self.folder).stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         service = TLSService(
             TLS(certificate=self.cert, key=self.key),

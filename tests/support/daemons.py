@@ -78,10 +78,11 @@ class DaemonTestCase(SynchronousTestCase):
         daemon.startService()
         return daemon
 
-    def submit(self, daemon: Daemon) -> str:
+    def submit(self, daemon: Daemon, command: str | None = None) -> str:
         """The id of a new run."""
         registry = daemon.registry
-        asked = Deferred.fromCoroutine(registry.submit(run_request(registry.config)))
+        request = run_request(registry.config, command)
+        asked = Deferred.fromCoroutine(registry.submit(request))
         self.reactor.advance(RECORD_WITHIN)
         run, _ = self.successResultOf(asked)
         run_id: str = run.record.id

@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
     "web.openapi",
+    "daemon.configuration": "model config",
     "daemon.lifecycle": "",
     "daemon": "programs model security output config runs process storage "
-    "notifications web web.server daemon.lifecycle",
+    "notifications web web.server daemon.configuration daemon.lifecycle",
     "tap": "programs model daemon daemon.lifecycle config notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",

@@ -159,6 +159,11 @@ class AccessLog:
     _url: Callable[[str], str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.show(self.names)
+
+    def show(self, names: LoggedNames) -> None:
+        """From now on a line may show these names."""
+        self.names = names
         # Most clients repeat themselves.
         self._target = lru_cache(CACHED)(lambda text: _escaped(self.names.target(text)))
         self._url = lru_cache(CACHED)(lambda text: _escaped(self.names.url(text)))

@@ -80,6 +80,26 @@ class Authenticator:
         self.sessions = LoginSessions(self.seconds)
         self._throttle = LoginThrottle(self.seconds)
 
+    def follow(self, names: HostNames, access: AccessSettings) -> None:
+        """
+        Other settings hold from now on. Requests of principals that these do not know,
+        or know with other rights, are reset; their clients may come back.
+        """
+        before, self.names, self.access = self.access, names, access
+        # A proxy that is not trusted any more has named others, too.
+        distrusted = before.user_header != access.user_header or not (
+            {*before.proxies} <= {*access.proxies}
+        )
+
+        def is_valid(principal: Principal) -> bool:
+            name = principal.name
+            if principal.credential == "proxy":
+                return not distrusted and access.by_proxy(name) == principal
+            known = before.known.get(name), access.known.get(name)
+            return principal.credential != "certificate" or known[0] == known[1]
+
+        self._abort_unless(is_valid)
+
     def check_host(self, request: Request) -> None:
         """
         Check that a request is for a name of this daemon.
@@ -257,8 +277,11 @@ class Authenticator:
 
     def abort_revoked(self) -> None:
         """Reset the requests whose credentials are no longer valid."""
+        self._abort_unless(self._is_valid)
+
+    def _abort_unless(self, is_valid: Callable[[Principal], bool]) -> None:
         for principal in list(self._open):
-            if not self._is_valid(principal):
+            if not is_valid(principal):
                 for request in list(self._open.get(principal, ())):
                     self._untrack(request, principal)
                     request.abort()

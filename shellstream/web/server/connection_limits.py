@@ -78,6 +78,10 @@ class SharedQuota:
     used: int = field(default=0, init=False)
     _by_client: dict[str, int] = field(factory=dict, init=False)
 
+    def change(self, limit: int, each: int) -> None:
+        """Share another amount; nothing is taken from those who use more than that."""
+        self.limit, self.each = limit, each
+
     def used_by(self, client: str | None) -> int:
         """How much a client uses; those without an address are not counted."""
         return 0 if client is None else self._by_client.get(client, 0)
@@ -129,6 +133,10 @@ class ConnectionLimiter:
 
     def __attrs_post_init__(self) -> None:
         self.admitted = SharedQuota(self._limits.connections, self._limits.per_address)
+
+    def follow(self, limits: HttpLimits) -> None:
+        """Other limits hold from now on; open connections stay."""
+        self.admitted.change(limits.connections, limits.per_address)
 
     def admit(
         self, client: str | None, *, scarce: bool = False

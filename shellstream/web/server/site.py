@@ -63,9 +63,7 @@ class Site(TwistedSite):
         self.connections = ConnectionLimiter(limits, reactor)
         self.channels = set[Channel]()
         self.lingering = 0
-        self.body_quota = SharedQuota(limits.inputs_size, limits.inputs_per_address)
-        heads = limits.heads_size
-        self.head_quota = SharedQuota(heads, max(limits.header_size, heads * 3 // 4))
+        self.body_quota, self.head_quota = SharedQuota(0, 0), SharedQuota(0, 0)
         self.viewers = 0
         super().__init__(
             resource,
@@ -76,6 +74,18 @@ class Site(TwistedSite):
         )
         self._monitoring = LoopingCall(DeadPeerMonitor(self.channels))
         self._monitoring.clock = reactor
+        self.follow(limits, names)
+
+    def follow(self, limits: HttpLimits, names: LoggedNames) -> None:
+        """Other limits hold from now on, and the logs may show other names."""
+        self.limits = limits
+        self.access_log.show(names)
+        self.connections.follow(limits)
+        self.body_quota.change(limits.inputs_size, limits.inputs_per_address)
+        heads = limits.heads_size
+        self.head_quota.change(heads, max(limits.header_size, heads * 3 // 4))
+        for channel in self.channels:
+            channel.allowed_host = None  # the daemon may have other names now
 
     def log(self, request: Any) -> None:
         if self._monitoring.running:

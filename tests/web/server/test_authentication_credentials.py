@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from ipaddress import ip_network
 from typing import Any
 
 from attrs import evolve
@@ -219,6 +220,34 @@ class ProxyTests(AuthenticationTestCase):
         other = IPv4Address("TCP", "127.0.0.1", 5)
         self.assertEqual(self.ask_from(other, x_remote_user="alice").status, 401)
         self.assertEqual(self.ask_from(proxy).status, 401)
+
+    def test_changed(self) -> None:
+        """
+        When the settings change, the streams of principals end that have other rights
+        now, or whose proxy is not trusted any more; those of others go on.
+        """
+        named = {"x-remote-user": "alice"}
+        access, names = self.config.access, self.authenticator.names
+        less = KnownPrincipal(grant=evolve(EVERYTHING, own=True))
+        for changed, stays in (
+            ({"hosts": ("x",)}, True),
+            ({"known": {**access.known, "bob": less}}, True),
+            ({"proxies": ("unix", ip_network("10.0.0.0/8"))}, True),
+            ({"known": {"alice": less}}, False),
+            ({"known": {}}, False),
+            ({"proxies": ()}, False),
+            ({"user_header": "x-other"}, False),
+        ):
+            self.serve(self.config)
+            token = {"Authorization": f"Bearer {self.tokens.make('alice')}"}
+            proxied = Connection(self.site, UNIXAddress(None))
+            other = Connection(self.site)
+            for connection, headers in ((proxied, named), (other, token)):
+                connection.request("GET", "/events", None, headers)
+                self.assertEqual(connection.reply().status, 200)
+            self.authenticator.follow(names, evolve(access, **changed))
+            ended = [each.wire.disconnected for each in (proxied, other)]
+            self.assertEqual(ended, [not stays, False], changed)
 
     def test_address(self) -> None:
         """Wrong tokens count for the address that the proxy names, and no other."""

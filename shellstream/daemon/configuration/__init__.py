@@ -1,0 +1,1 @@
+"""What the daemon does with its configuration beside using it."""
