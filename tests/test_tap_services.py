@@ -30,6 +30,7 @@ from shellstream import tap
 from shellstream.config.files import Loaded
 from shellstream.config.tls_settings import TLS
 from shellstream.daemon.banner import StartupBanner
+from shellstream.daemon.configuration.reload import Reloader
 from shellstream.daemon.lifecycle.reactor_watchdog import ReactorWatchdog
 from shellstream.daemon.lifecycle.service_manager import ServiceManager
 from shellstream.daemon.listen_address import ListenAddress
@@ -144,7 +145,7 @@ class ServiceTests(SynchronousTestCase):
             kinds,
             [
                 *(ReactorWatchdog, Daemon, Listener, Listener),
-                *(StartupBanner, ServiceManager),
+                *(Reloader, StartupBanner, ServiceManager),
             ],
         )
 

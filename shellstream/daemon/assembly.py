@@ -12,7 +12,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
-from shellstream.config.files import ConfigFiles, Loaded
+from shellstream.config.files import ConfigFiles, ConfigUnusable, Loaded
 from shellstream.config.live import LiveConfig
 from shellstream.config.loader import Config
 from shellstream.config.tls_settings import TLS_PREFIX
@@ -21,6 +21,7 @@ from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
 from .banner import StartupBanner, StartupTerminal, target_of
 from .configuration.reload import Reloader
+from .errors import stopping_on
 from .lifecycle.reactor_turns import bound_turns, spare_old_objects
 from .lifecycle.reactor_watchdog import ReactorWatchdog
 from .lifecycle.service_manager import ServiceManager
@@ -74,9 +75,20 @@ def assemble(
         hosts = (host for each in addresses() for host in each.hosts())
         return [*own_names(), "localhost", "127.0.0.1", "::1", *hosts]
 
+    def fit(config: Config) -> Config:
+        for description in listen:
+            if description.startswith(_PROXIED) and not config.access.proxies:
+                raise ConfigUnusable(
+                    f"--listen {description}: name the proxies that may send PROXY "
+                    'headers: write proxies = ["127.0.0.1"], or their addresses, into '
+                    "the table [access] of the configuration"
+                )
+        return capped(config, files)
+
     terminal = StartupTerminal()
     config = loaded.config
-    live = LiveConfig(capped(config, files))
+    with stopping_on(ConfigUnusable):
+        live = LiveConfig(fit(config))
     if live.now.http.connections < config.http.connections:
         _log.info(
             "at most {count} connections at once: the limit of {files} open files "
@@ -94,12 +106,6 @@ def assemble(
             config.tls, lambda: daemon.folder, certificate_names, reactor, wall_clock
         )
     for description in listen:
-        if description.startswith(_PROXIED) and not config.access.proxies:
-            sys.exit(
-                f"shellstream: --listen {description}: name the proxies that may send "
-                'PROXY headers: write proxies = ["127.0.0.1"], or their addresses, '
-                "into the table [access] of the configuration"
-            )
         endpoint = _endpoint(reactor, description)
         factory: IProtocolFactory = site
         if description.startswith(TLS_PREFIX):
@@ -116,7 +122,7 @@ def assemble(
         loaded,
         live,
         reactor,
-        lambda config: capped(config, files),
+        fit,
         daemon.in_thread,
         [daemon] if tls is None else [daemon, tls],
         daemon.follow,

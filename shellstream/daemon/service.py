@@ -226,7 +226,7 @@ class Daemon(Service):
             for name, command in config.commands.items()
             if before.commands.get(name) is command
         }
-        others = (each for each in config.commands.values() if each.name not in kept)
+        others = (each for each in config.programs if each.name not in kept)
         plans = {**kept, **prepare(others)}
         audit = self._audit_file
         if config.audit != before.audit:
@@ -240,6 +240,7 @@ class Daemon(Service):
             self.auth_policy.has_principals |= bool(config.access.known)
             self._authenticator.follow(hosts, config.access)
             self.site.follow(config.http, names)
+            self._notifier.configure(Notifications.of(config))
 
         return put_in_force
 

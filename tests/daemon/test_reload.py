@@ -345,6 +345,16 @@ class DaemonReloadTests(ReloadTestCase):
         self.assertTrue(daemon.auth_policy.required)
         self.stop(daemon)
 
+    def test_notifications(self) -> None:
+        """Others are told of runs from now on."""
+        daemon = self.start(ONE)
+        self.reload(f"[notify.ops]\nargv = ['mail', 'ops']\n{ONE}")
+        self.assertEqual([*daemon._notifier.settings.by_name], ["ops"])
+        self.assertEqual(len(daemon._launch_plans), 2)
+        self.reload(ONE)
+        self.assertEqual([*daemon._notifier.settings.by_name], [])
+        self.stop(daemon)
+
     def test_cannot(self) -> None:
         """What this system cannot do is refused, with all else."""
         daemon = self.start(ONE)
