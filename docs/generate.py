@@ -2,20 +2,21 @@
 Writes the pages that say what the code says: run C{python docs/generate.py}.
 
 C{docs/reference/command-line.md}, C{daemon.md}, C{http-api.md} and C{configuration.md}
-beside it, the JSON Schema of the configuration, and the manual page
-C{deploy/shellstream.1}. With C{--check} it writes nothing, and exits with
-1 if a page is not what it would write.
+beside it, the JSON Schema of the configuration, and the manual pages
+in C{deploy/man}. With C{--check} it writes nothing, and exits with 1 if a page is not
+what it would write.
 """
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from generate_configuration import page as configuration_page
 from generate_configuration import pages as configuration_pages
+from generate_manuals import manual
 
 from shellstream.client.cli.exit_codes import CODES
 from shellstream.client.cli.options import (
@@ -55,7 +56,8 @@ def main() -> int:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each page, and its text."""
-    yield ROOT / "deploy" / "shellstream.1", "\n".join(manual()) + "\n"
+    for name, lines in manuals():
+        yield ROOT / "deploy" / "man" / name, "\n".join(lines) + "\n"
     for name, make in (
         ("command-line.md", command_line),
         ("daemon.md", daemon),
@@ -156,7 +158,7 @@ def daemon() -> Iterator[str]:
     yield "shellstreamd [OPTIONS]"
     yield "shellstreamd [--state-dir DIR] tokens ...  # the tokens of its clients"
     yield "shellstreamd [--config FILE] notify NAME   # a trial of [notify.NAME]"
-    yield from ("```", "")
+    yield from ("```", "", "## Options", "")
     rows = [
         (_flag(long, short, f" {long.upper()}"), text)
         for long, short, _, text, *_ in Options.optParameters
@@ -174,7 +176,31 @@ def daemon() -> Iterator[str]:
     yield "the same service; `twistd`, Twisted's own program, is in the folder in which"
     yield "`shellstreamd` really stands. Its options, which `twistd --help` lists, come"
     yield "before the word `shellstream`. Without `-n` it goes into the background."
-    yield from ("", "## Tokens", "")
+    yield from ("", "## Files", "")
+    yield from _rows(
+        ("file", "is"),
+        (
+            (
+                "`/etc/shellstream/shellstream.toml`",
+                "the configuration, if `--config` names none and the user has none: "
+                "[Configuration](configuration.md)",
+            ),
+            ("`/etc/shellstream/commands.d/*.toml`", "more commands"),
+            (
+                "`/var/lib/shellstream`",
+                "the state of the system's service: runs, output, tokens, audit",
+            ),
+        ),
+    )
+    yield from ("## Signals", "")
+    yield from _rows(
+        ("signal", "does"),
+        (
+            ("`TERM`", "stops the daemon; runs have their `drain` and `grace` to end"),
+            ("`INT`", "ends the runs at once, and stops; a second one kills them"),
+        ),
+    )
+    yield from ("## Tokens", "")
     tokens = token_parser(0)
     yield from (f"{tokens.description}", "")
     for name, each in _subparsers(tokens).items():
@@ -328,76 +354,42 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-# The manual page, in the macros of man(7).
+# The manual pages.
 
 
-def manual() -> Iterator[str]:
-    """C{shellstream.1}."""
-    codes = {
-        "0-255": "what the command exited with",
-        "128+n": "the command was ended by the signal of number n",
-        **{str(code): what for code, what in CODES.items()},
-    }
-    yield '.TH SHELLSTREAM 1 "" "" "User Commands"'
-    yield ".SH NAME"
-    yield r"shellstream \- run commands on one machine, watch them live on another"
-    yield ".SH SYNOPSIS"
-    yield from _synopsis("[OPTIONS] [NAME | URL] [NAME=VALUE ...]")
-    yield ".br"
-    yield from _synopsis("SUBCOMMAND [OPTIONS] ...")
-    yield from (".SH DESCRIPTION", _roff(_SUMMARY), ".PP", ".nf")
-    yield from map(_roff, _EXAMPLES.rstrip().splitlines())
-    yield from (".fi", ".SH SUBCOMMANDS")
-    for name, subcommand in SUBCOMMANDS.items():
-        own = _own(subcommand.options)
-        words = " ".join(_roff_word(option) for option in own if option.is_positional)
-        yield from (".TP", rf"\fBshellstream {name}\fR {words}".rstrip())
-        yield _roff(subcommand.help)
-        options = [option for option in own if not option.is_positional]
-        if options:
-            yield from (".RS", *_roff_options(options), ".RE")
-    yield ".SH OPTIONS OF RUN, ATTACH AND OUTPUT"
-    yield from _roff_options(SHOWING)
-    yield ".SH OPTIONS OF ALL THAT ASK A SERVER"
-    yield from _roff_options(CONNECTING)
-    yield ".SH ENVIRONMENT"
-    yield from _roff_table(ENVIRONMENT)
-    yield ".SH FILES"
-    yield from _roff_table(
-        {"$XDG_CONFIG_HOME/shellstream/client.toml": "servers by name"}
+def manuals() -> Iterator[tuple[str, Iterator[str]]]:
+    """The name of each file, and its lines."""
+    daemon_page, settings_page = "shellstreamd(8)", "shellstream.toml(5)"
+    yield (
+        "shellstream.1",
+        manual(
+            "shellstream",
+            1,
+            "run commands on one machine, watch them live on another",
+            ("## Description", "", *command_line()),
+            ("curl(1)", daemon_page),
+        ),
     )
-    yield ".SH EXIT STATUS"
-    yield from _roff_table(codes)
-    yield from (".SH SEE ALSO", ".BR curl (1),", ".BR shellstreamd (8)")
-
-
-def _synopsis(words: str) -> list[str]:
-    return [".B shellstream", _roff(words)]
-
-
-def _roff_options(options: Sequence[Option]) -> Iterator[str]:
-    for option in options:
-        names = ", ".join(rf"\fB{_roff(name)}\fR" for name in option.names)
-        value = rf" \fI{_roff(_value(option))}\fR" if option.takes_value else ""
-        yield from (".TP", f"{names}{value}", _roff(_help(option)))
-
-
-def _roff_word(option: Option) -> str:
-    value, many = _value(option), option.keywords.get("nargs")
-    if value.startswith("["):
-        return _roff(value)
-    word = rf"\fI{_roff(value)}\fR"
-    return word if many is None else f"[{word}{' ...' if many == '*' else ''}]"
-
-
-def _roff_table(rows: Mapping[str, str]) -> Iterator[str]:
-    for name, what in rows.items():
-        yield from (".TP", rf"\fB{_roff(name)}\fR", _roff(what))
-
-
-def _roff(text: str) -> str:
-    text = text.replace("\\", r"\e").replace("-", r"\-")
-    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
+    yield (
+        "shellstream.toml.5",
+        manual(
+            "shellstream.toml",
+            5,
+            "configuration of the daemon of shellstream",
+            ("## Description", "", *configuration_page()),
+            (daemon_page,),
+        ),
+    )
+    yield (
+        "shellstreamd.8",
+        manual(
+            "shellstreamd",
+            8,
+            "run named commands and stream their output over HTTP",
+            ("## Synopsis", "", *daemon()),
+            ("shellstream(1)", settings_page, "systemd.socket(5)"),
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -67,5 +67,5 @@ echo 'ok: uv tool install'
 PIPX_HOME=$PWD/pipx PIPX_BIN_DIR=$PWD/pipx/bin PIPX_MAN_DIR=$PWD/pipx/man \
     build/bin/pipx install --quiet "$(echo dist/*.whl)[doctor]" > pipx.log 2>&1
 use "$PWD/pipx/bin"
-test -e pipx/man/man1/shellstream.1
+test -e pipx/man/man1/shellstream.1 -a -e pipx/man/man8/shellstreamd.8
 echo 'ok: pipx install'

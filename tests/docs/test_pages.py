@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.documents import DOCS, DOCUMENTS, README_LINES
 from tests.support.layers import MAY_IMPORT
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, needs
 
 EXPLANATION = DOCS / "explanation"
 
@@ -98,6 +98,26 @@ class GeneratedTests(SynchronousTestCase):
             text=True,
         )
         self.assertEqual((check.returncode, check.stdout), (0, ""), check.stderr)
+
+
+class ManualTests(SynchronousTestCase):
+    """The manual pages are such as man(1) shows."""
+
+    skip = needs("groff")
+
+    def test_clean(self) -> None:
+        """groff has no warning about any of them, and they have no Markdown."""
+        pages = sorted((ROOT / "deploy" / "man").iterdir())
+        self.assertEqual(len(pages), 3)
+        for page in pages:
+            groff = subprocess.run(
+                ["groff", "-man", "-ww", "-Kutf8", "-Tutf8", str(page)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            self.assertEqual(groff.stderr, "", page.name)
+            self.assertNotRegex(groff.stdout, r"`|\]\(|\*\*", page.name)
 
 
 class ArchitectureTests(SynchronousTestCase):
