@@ -265,12 +265,13 @@ class Daemon(Service):
             except AuditUnusable as error:  # it is kept, but the token tool misses it
                 _log.error("{error}", error=error)
 
-    def _audit(self, line: str) -> None:
-        """Append a line to the audit, which has no file if there is no place for it."""
-        if self._audit_file is None:
+    def _audit(self, lines: str) -> None:
+        """Append lines to the audit, which has no file if there is no place for it."""
+        if self._audit_file is not None:
+            self._audit_file.write(lines)
+            return
+        for line in lines.split("\n"):
             _log.info("audit {line}", line=line)
-        else:
-            self._audit_file.write(line)
 
     def _host_names(self, config: Config) -> HostNames:
         """The names of this daemon."""

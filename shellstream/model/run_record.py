@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Mapping
 from hashlib import sha256
 from hmac import digest
+from operator import attrgetter
 from signal import Signals
 from uuid import UUID
 
-from attrs import asdict, field, frozen
+from attrs import asdict, field, fields, frozen
 
 from .checks import count, seconds, size
 from .events import End, OnDisconnect, Outcome, Reason, State, rfc3339
@@ -44,6 +45,8 @@ class RunRecord:
     @ivar pid: its process and process group, once started.
     @ivar pid_start: when that process began, in the unit of its kernel. A later
         process may have the same id, but not the same start.
+    @ivar output: a short output, as L{shellstream.output.short_output} encodes it.
+        Records that are read back as a page of runs do not have it.
     """
 
     id: str
@@ -69,6 +72,16 @@ class RunRecord:
     secrets: Mapping[str, str] = field(factory=dict, repr=False)
     pid: int | None = field(default=None, repr=False)
     pid_start: int | None = field(default=None, repr=False)
+    output: bytes = field(default=b"", repr=False, eq=False)
+
+    def but(self, **changes: object) -> "RunRecord":
+        """The same record with other values, in a third of the time of evolve()."""
+        made = RunRecord.__new__(RunRecord)
+        for put, value in zip(_put, _values(self), strict=True):
+            put(made, value)
+        for name, value in changes.items():
+            object.__setattr__(made, name, value)
+        return made
 
     @property
     def end(self) -> End:
@@ -76,6 +89,11 @@ class RunRecord:
         assert self.state.ended, self.state
         name = None if self.signal is None else signal_name(self.signal)
         return End(self.state, self.code, name, self.reason, self.size)
+
+
+_NAMES = tuple(each.name for each in fields(RunRecord))
+_values = attrgetter(*_NAMES)
+_put = tuple(getattr(RunRecord, name).__set__ for name in _NAMES)
 
 
 @frozen

@@ -202,6 +202,19 @@ class OutputLog:
             self.end = min(offset, self.written)
             self._wake()
 
+    @property
+    def watched(self) -> bool:
+        """Whether it has a subscriber."""
+        return bool(self._subscribers)
+
+    def skip(self) -> None:
+        """
+        Drop all, and a byte that never was: whoever has read to the end finds a gap.
+        """
+        self._evict(len(self._chunks))
+        self.written += 1
+        self.end, self.newest = self.written, None
+
     def close(self) -> None:
         """Promise that nothing more will be appended. Harmless when repeated."""
         if not self.closed:

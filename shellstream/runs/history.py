@@ -67,6 +67,17 @@ class Logs(Protocol):
     def open_ended(self, record: RunRecord) -> OutputLog:
         """The log of an ended run; an empty one, if it is gone."""
 
+    def short(self, run_id: str) -> bytes:
+        """
+        The output of an active run for its record, if it is short. Any thread may ask.
+        """
+
+    def settle(self, run_id: str) -> None:
+        """
+        Keep what L{short} did not return when it was asked last, and all that comes
+        from now on, outside the record: viewers may come. Never fails.
+        """
+
     def sync(self, run_id: str) -> Deferred[None]:
         """Bring the log of an active run to the disk itself. Never fails."""
 

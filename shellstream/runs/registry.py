@@ -36,9 +36,10 @@ from .supervisor import RunSupervisor, Spawn, invoke_again
 #: least: it makes a request of its own, perhaps over a network that breaks.
 FIRST_VIEWER_GRACE = 10.0
 
-#: Seconds within which a run that was started without a record gets one; at its first
-#: output or its end at once. A shorter time would cost short runs a second record.
-RECORD_WITHIN = 0.01
+#: Seconds within which a run that was started without a record gets one; with output or
+#: its end it gets one before. A shorter time would cost short runs a second record, on
+#: a machine where many start at once.
+RECORD_WITHIN = 0.05
 
 
 @implementer(IRuns)

@@ -1,6 +1,7 @@
 """Reports what happens to runs: to subscribers of the news, and to the audit."""
 
 import json
+from collections import deque
 from collections.abc import Callable
 
 from attrs import define, field
@@ -16,29 +17,54 @@ from shellstream.security.authorization import Caller
 #: about 900 bytes each, the last 150 events.
 NEWS = 1 << 17
 
+#: How many events wait to be formatted while nobody follows the news: about as many.
+MAX_WAITING = 128
+
 
 @define(eq=False)
 class RunReporter:
     """
     Reports that runs are created, start and end. Nothing that fails here stops a run.
 
-    @ivar news: each event is a chunk, and a JSON document.
     @ivar tell: is told that a run has C{started}, and that its end is recorded; L{None}
         while nobody wants to know.
     """
 
     _wall: WallClock
-    _audit: Callable[[AuditEntry], object]
-    news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
+    #: Writes entries into the audit.
+    _audit: Callable[..., object]
+    _news: OutputLog = field(factory=lambda: OutputLog(NEWS), init=False)
+    #: Events that are not in the news yet, and whether there were more.
+    _waiting: "deque[tuple[str, RunRecord, int]]" = field(factory=deque, init=False)
+    _missed: bool = field(default=False, init=False)
     tell: Callable[[str, RunRecord], object] | None = field(default=None, init=False)
+
+    @property
+    def news(self) -> OutputLog:
+        """All events so far: each is a chunk, and a JSON document."""
+        if self._missed:
+            self._missed = False
+            self._news.skip()
+        while self._waiting:
+            self._publish(*self._waiting.popleft())
+        return self._news
 
     def report(self, event: str, record: RunRecord) -> None:
         """Send an event of a run to the subscribers."""
+        if self._news.watched:
+            self._publish(event, record, self._wall())
+        else:  # to format three events takes a tenth of what a short run takes
+            if len(self._waiting) == MAX_WAITING:
+                self._waiting.popleft()
+                self._missed = True
+            self._waiting.append((event, record, self._wall()))
+        if self.tell is not None and event != "created":
+            self.tell(event, record)
+
+    def _publish(self, event: str, record: RunRecord, time: int) -> None:
         with contained(record.id):
             document = json.dumps({"event": event, "run": to_document(record)})
-            self.news.append(Stream.STDOUT, self._wall(), document.encode())
-        if event == "started" and self.tell is not None:
-            self.tell(event, record)
+            self._news.append(Stream.STDOUT, time, document.encode())
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """
@@ -46,16 +72,17 @@ class RunReporter:
         created, and perhaps started. Call it before its end is reported.
         """
         with contained(record.id):
-            self._audit(
-                AuditEntry.by_caller(
-                    AuditAction.START,
-                    caller,
-                    command=record.command,
-                    run=record.id,
-                    params=record.params,
-                    facts={"state": record.state.value},
-                )
-            )
+            self._audit(_start_entry(record, caller))
+        self._report_start(record)
+
+    def report_whole(self, record: RunRecord, caller: Caller, end: RunRecord) -> None:
+        """The same as L{report_request} and L{report_end}, for less."""
+        with contained(record.id):
+            self._audit(_start_entry(record, caller), _end_entry(end))
+        self._report_start(record)
+        self.report("ended", end)
+
+    def _report_start(self, record: RunRecord) -> None:
         self.report("created", record)
         if record.started is not None:
             self.report("started", record)
@@ -70,28 +97,38 @@ class RunReporter:
 
     def report_end(self, record: RunRecord) -> None:
         """Audit the end of a run, and send it to subscribers, before viewers know."""
-        self.report("ended", record)
         self.audit_end(record)
-        if self.tell is not None:
-            self.tell("ended", record)
+        self.report("ended", record)
 
     def audit_end(self, record: RunRecord) -> None:
         """Audit the end of a run."""
         with contained(record.id):
-            end = record.end
-            facts = {
-                "state": end.state.value,
-                "code": end.code,
-                "signal": end.signal,
-                "reason": None if end.reason is None else end.reason.value,
-                "failure": record.failure,
-            }
-            self._audit(
-                AuditEntry(
-                    action=AuditAction.END,
-                    principal=record.principal,
-                    command=record.command,
-                    run=record.id,
-                    facts=facts,
-                )
-            )
+            self._audit(_end_entry(record))
+
+
+def _start_entry(record: RunRecord, caller: Caller) -> AuditEntry:
+    return AuditEntry.by_caller(
+        AuditAction.START,
+        caller,
+        command=record.command,
+        run=record.id,
+        params=record.params,
+        facts={"state": record.state.value},
+    )
+
+
+def _end_entry(record: RunRecord) -> AuditEntry:
+    end = record.end
+    return AuditEntry(
+        action=AuditAction.END,
+        principal=record.principal,
+        command=record.command,
+        run=record.id,
+        facts={
+            "state": end.state.value,
+            "code": end.code,
+            "signal": end.signal,
+            "reason": None if end.reason is None else end.reason.value,
+            "failure": record.failure,
+        },
+    )

@@ -31,6 +31,7 @@ from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, StdinSt
 from shellstream.model.run_record import RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
+from shellstream.output.short_output import MAX_SHORT
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
 
@@ -42,6 +43,10 @@ P = ParamSpec("P")
 #: With C{sync = "always"}: how many bytes of output may wait for the disk, until the
 #: command has to wait as well.
 UNSYNCED = 1 << 20
+
+#: Seconds in which the end of a run may follow its first output, if that is short. Then
+#: both are recorded at once; otherwise its first viewer has waited for so long.
+END_MAY_FOLLOW = 0.003
 
 #: Nobody asked for the end of these runs: a program that left the session in order to
 #: outlive it does so.
@@ -98,6 +103,9 @@ class RunOwner(Protocol):
 
     def sync(self, run: "Run") -> Deferred[None]:
         """Bring the output that was written so far to the disk. Never fails."""
+
+    def short_output(self, run: "Run") -> bytes:
+        """Its output for its record, if it is short."""
 
     def run_ended(self, run: "Run", outcome: RunRecord) -> None:
         """
@@ -180,6 +188,7 @@ class Run:
     _kills: int = field(default=0, init=False)
     _gone: bool = field(default=False, init=False)  # at the last look after KILL
     _awaits_viewers: bool = field(default=True, init=False)
+    _said: bool = field(default=False, init=False)  # something, before its record
     _notes_output: bool = field(default=False, init=False)
     _last_output: float = field(default=0.0, init=False)
     _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
@@ -214,8 +223,7 @@ class Run:
         record, log = self.record, self.log
         if record.state.ended:
             return record
-        return evolve(
-            record,
+        return record.but(
             start=log.start,
             size=log.end,
             stored=log.stored,
@@ -268,7 +276,7 @@ class Run:
     def take_turn(self) -> None:
         """There is room for it: its process will be started at once."""
         self._advance(Event.TURN)
-        self.record = evolve(self.record, state=State.RUNNING, secrets={})
+        self.record = self.record.but(state=State.RUNNING, secrets={})
 
     def wait_again(self) -> None:
         """Its turn cannot be recorded: it waits for the next."""
@@ -288,9 +296,9 @@ class Run:
         """The command's process is there; its time begins."""
         self._child = child
         self._advance(Event.START)
-        self.record = evolve(
-            self.record, started=self._wall(), pid=child.pid, pid_start=child.start_time
-        )
+        self.record = self.record.but(started=self._wall(), pid=child.pid)
+        if self.recorded:
+            self._note_start_time()
         if self._stdin is not None:
             self._stdin.connect(child)
         limits = self.command.limits
@@ -402,7 +410,7 @@ class Run:
         if self.record.tty is None:
             raise NoTerminal
         tty = evolve(self.record.tty, rows=rows, columns=columns)
-        self.record = evolve(self.record, tty=tty)
+        self.record = self.record.but(tty=tty)
         self.invocation = evolve(self.invocation, tty=tty)
         # A queued run gets the new size when its process starts: see invocation.
         if self._child is not None:
@@ -494,7 +502,7 @@ class Run:
             log = self.log
             log.append(stream, self._wall(), data)
             if not self.recorded:
-                self._record()
+                self._record_output()
             if log.written > log.end:
                 self._sync()
             self._apply_backpressure()
@@ -528,7 +536,21 @@ class Run:
         if not (self.recorded or self.recording or self.has_ended):
             self.recording = True
             self._stop_timers("record")
+            self._note_start_time()
             self._owner.record(self)
+
+    def _record_output(self) -> None:
+        """It said something, and nobody is told before it is recorded."""
+        if self.log.written > MAX_SHORT:
+            self._record()
+        elif not self._said:  # that may be all: its end is recorded with it
+            self._said = True
+            self._set_timer("record", END_MAY_FOLLOW, self._record)
+
+    def _note_start_time(self) -> None:
+        """Needed in the record of a run that goes on, to find its process later."""
+        if self._child is not None:
+            self.record = self.record.but(pid_start=self._child.start_time)
 
     def _advance(self, event: Event) -> None:
         self.phase = after(self.phase, event)
@@ -577,7 +599,7 @@ class Run:
 
     def _restore_queued(self) -> None:
         secrets = self.invocation.secrets
-        self.record = evolve(self.record, state=State.QUEUED, secrets=secrets)
+        self.record = self.record.but(state=State.QUEUED, secrets=secrets)
 
     def _end_as_exited(self, event: Event) -> None:
         status = self._status
@@ -600,14 +622,6 @@ class Run:
 
     def _end(self, event: Event, *, state: State, **facts: Any) -> None:
         self._advance(event)
-        outcome = evolve(
-            self.record,
-            state=state,
-            reason=self._reason,
-            ended=self._wall(),
-            secrets={},  # needed only to start it, and not to be kept any longer
-            **facts,
-        )
         # What is tidied here must not keep the owner from what it has to free.
         with contained(self.id):
             self._stop_timers()
@@ -615,14 +629,18 @@ class Run:
             self._close_stdin(RunNotRunning(state.value))
         with contained(self.id):
             log = self.log
-            outcome = evolve(
-                outcome,
-                start=log.start,
-                size=log.written,
-                stored=log.stored,
-                stdin=self._stdin_state(),
-            )
-        self.outcome = outcome
+            facts |= {"start": log.start, "size": log.written, "stored": log.stored}
+            facts |= {
+                "output": self._owner.short_output(self),
+                "stdin": self._stdin_state(),
+            }
+        self.outcome = outcome = self.record.but(
+            state=state,
+            reason=self._reason,
+            ended=self._wall(),
+            secrets={},  # needed only to start it, and not to be kept any longer
+            **facts,
+        )
         self._owner.run_ended(self, outcome)
 
     def _abort_viewers(self) -> None:

@@ -174,6 +174,8 @@ class RunSupervisor:
     def requeue(self, run: Run) -> None:
         """A run that another daemon recorded waits for its turn."""
         run.recorded = run.reported = True
+        with contained(run.id):
+            self._history.logs.settle(run.id)
         self.runs[run.id] = run
         self.admission.enqueue(run)
         run.await_viewer()
@@ -259,6 +261,9 @@ class RunSupervisor:
     def sync(self, run: Run) -> Deferred[None]:
         return self._history.logs.sync(run.id)
 
+    def short_output(self, run: Run) -> bytes:
+        return self._history.logs.short(run.id)
+
     def record(self, run: Run) -> None:
         in_background(self._record(run), run.id)
 
@@ -271,7 +276,9 @@ class RunSupervisor:
         try:
             # Before anybody sees a byte that is on the disk.
             synced = run.command.limits.sync is Sync.ALWAYS
-            latest = lambda: run.outcome or run.record  # noqa: E731
+            latest = lambda: (  # noqa: E731
+                run.outcome or run.record.but(output=self.short_output(run))
+            )
             written = await self._history.write(latest, synced=synced)
         except CannotRecord as error:
             self._report_request(run)  # it did run
@@ -300,8 +307,11 @@ class RunSupervisor:
         if not run.recorded:
             run.cannot_record(CannotRecord("the disk did not take the end of this run"))
         # In the audit before a client can do anything because of it.
-        self._report_request(run)
-        self._reporter.report_end(outcome)
+        if run.reported:
+            self._reporter.report_end(outcome)
+        else:
+            run.reported = True
+            self._reporter.report_whole(run.record, run.by, outcome)
         run.publish_end(outcome)
         if not recorded:
             await self._history.save_late(outcome)
@@ -311,6 +321,8 @@ class RunSupervisor:
 
     def _recorded(self, run: Run) -> None:
         run.recorded = True
+        with contained(run.id):
+            self._history.logs.settle(run.id)
         self._report_request(run)
 
     def _report_request(self, run: Run) -> None:

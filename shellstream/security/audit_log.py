@@ -29,7 +29,7 @@ class AuditLog:
     Runs go on while they cannot be written; a C{gap} tells later how many are missing.
     A daemon that refused to work without its audit would stop on a full disk.
 
-    @ivar _write: appends a line, or raises L{OSError}.
+    @ivar _write: appends lines, or raises L{OSError}.
     @ivar _total: returns how much of the audit is kept, in bytes.
     @ivar _missing: the lines that could not be written since the last one that could.
     """
@@ -48,27 +48,33 @@ class AuditLog:
     def __attrs_post_init__(self) -> None:
         self._shares = AuditShares(self._clock.seconds, self._total)
 
-    def record(self, entry: AuditEntry) -> None:
+    def record(self, *entries: AuditEntry) -> None:
         """
-        Write an entry. This never fails.
+        Write entries, all at once. This never fails.
 
         Only some of many refusals have a line: see L{RefusalLimiter}; and no principal
         may fill the audit: see L{AuditShares}. Of a caller's input to a run only the
         first piece has a line.
         """
+        now = self._wall()
+        lines = [line for each in entries if (line := self._line(each, now))]
+        if lines:
+            self._put(lines, now)
+
+    def _line(self, entry: AuditEntry, now: int) -> str:
+        """The line of an entry; empty if it has none."""
         if entry.action is AuditAction.REFUSED:
             self._count_until_next_minute()
             if not self._refusals.admit(entry.address):
-                return
+                return ""
         # A terminal sends a piece of input for each key.
         if entry.action is AuditAction.INPUT and not self._is_first(entry):
-            return
-        now = self._wall()
+            return ""
         line = render_line(entry, now)
         if self._shares.admit(entry, len(line)):
-            self._put(line, now)
-        else:
-            self._count_until_next_minute()
+            return line
+        self._count_until_next_minute()
+        return ""
 
     def close(self) -> None:
         """Write how many entries have no line, at the end of the daemon."""
@@ -93,18 +99,18 @@ class AuditLog:
         self._minute, refusals, now = None, self._refusals, self._wall()
         self._refusals = RefusalLimiter()
         for entry in (*refusals.summaries(), *self._shares.summaries()):
-            self._put(render_line(entry, now), now)
+            self._put([render_line(entry, now)], now)
 
-    def _put(self, line: str, now: int) -> None:
+    def _put(self, lines: list[str], now: int) -> None:
         try:
             # First, so that a reader finds the gap where the lines are missing.
             if self._missing:
                 gap = AuditEntry(action=AuditAction.GAP, facts={"times": self._missing})
                 self._write(render_line(gap, now))
                 self._missing = 0
-            self._write(line)
+            self._write("\n".join(lines))
         except OSError as error:
-            self._missing += 1
+            self._missing += len(lines)
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:

@@ -88,10 +88,10 @@ class AuditFile:
 
     def write(self, text: str) -> None:
         """
-        Append a line.
+        Append one or more lines.
 
-        @param text: ASCII, without the end of the line.
-        @raise OSError: if the line does not fit; then no part of it is in the file.
+        @param text: ASCII, without the end of the last line.
+        @raise OSError: if they do not fit; then no part of them is in the file.
         """
         size = self.open()
         if size and size + len(text) >= self._max_size:
@@ -213,7 +213,7 @@ def _link(folder: Path, path: Path | None) -> None:
 
 def _append(fd: int, text: str, size: int, *, is_whole: bool = False) -> int:
     """
-    Append a whole line to a file, or nothing. Returns how many bytes that are.
+    Append whole lines to a file, or nothing. Returns how many bytes that are.
 
     @param size: the size of the file.
     @param is_whole: whether its last line is known to be whole.

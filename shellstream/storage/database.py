@@ -23,6 +23,7 @@ from .schema import (
     INSERT,
     SAVE,
     SELECT,
+    SELECT_ALL,
     SELECT_KEY,
     DatabaseDamaged,
     checksum,
@@ -226,7 +227,7 @@ class Database(Transactions):
 
     def get(self, run_id: str) -> RunRecord | None:
         """A run, or L{None} if there is none of this id."""
-        return next(self._runs("WHERE id = ?", run_id), None)
+        return next(self._runs("WHERE id = ?", run_id, sql=SELECT_ALL), None)
 
     def page(self, query: RunQuery) -> list[RunRecord]:
         """The newest runs that a query asks for, newest first."""
@@ -243,6 +244,8 @@ class Database(Transactions):
             patterns = " OR ".join("command GLOB ?" for _ in query.visible)
             terms.append(f"({patterns})")
             values.extend(query.visible)
+        if query.state is not None and not query.state.ended:
+            terms.append("since IS NULL")  # the index has these alone
         if query.outcome is not None:
             terms.append(_OUTCOMES[query.outcome])
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
@@ -256,7 +259,7 @@ class Database(Transactions):
 
         @raise OSError: if secrets cannot be read.
         """
-        runs = self._runs("WHERE state IN ('queued', 'running') ORDER BY id")
+        runs = self._runs("WHERE since IS NULL ORDER BY id", sql=SELECT_ALL)
         return [self._with_secrets(each) if each.secrets else each for each in runs]
 
     def ended_since(self, time: int, most: int) -> list[RunRecord]:
@@ -433,5 +436,5 @@ class Database(Transactions):
             "start it again",
         )
 
-    def _runs(self, rest: str, *values: Any) -> Iterator[RunRecord]:
-        return map(from_row, self._do(f"{SELECT} {rest}", *values).fetchall())
+    def _runs(self, rest: str, *values: Any, sql: str = SELECT) -> Iterator[RunRecord]:
+        return map(from_row, self._do(f"{sql} {rest}", *values).fetchall())

@@ -134,11 +134,13 @@ def _mend_indexes(connection: sqlite3.Connection) -> bool:
 def damaged_rows(connection: sqlite3.Connection) -> list[DamagedRow]:
     """The runs whose rows do not match their checksums."""
     found = []
-    sql = SELECT.replace("SELECT", "SELECT rowid,", 1)
-    for number, *values, check in _mismatches(connection, sql, 1):
+    rows = SELECT.replace("SELECT", "SELECT rowid,", 1)
+    for number, *values, check in _mismatches(connection, rows, 1):
         run_id = str(values[0]).encode("utf-8", "surrogateescape")
         name = run_id.decode("utf-8", "replace")
-        found.append(DamagedRow(number, name, (*values, check)))
+        sql = "SELECT CAST(output AS BLOB) FROM runs WHERE rowid = ?"
+        output = connection.execute(sql, (number,)).fetchone()
+        found.append(DamagedRow(number, name, (*values, check, *output)))
     return found
 
 

@@ -15,6 +15,7 @@ from shellstream.model.events import Chunk
 from shellstream.model.limits import Limits, Sync
 from shellstream.model.run_record import RunRecord
 from shellstream.output.log import OVERHEAD, READ_SIZE, LogDamaged, OutputLog
+from shellstream.output.short_output import ShortOutput, decode
 
 from .ring_file import RingFile
 from .run_store import InThread
@@ -37,7 +38,7 @@ IN_MEMORY, ALL_IN_MEMORY = 1 << 18, 1 << 26
 @define(eq=False)
 class FileLogs:
     """
-    A ring file for each run.
+    A ring file for each run that has more to say than fits into its record.
 
     @ivar _limit: returns how much all of them may take on disk, in bytes.
     """
@@ -45,7 +46,8 @@ class FileLogs:
     _dir: StateDir
     _limit: Callable[[], int]
     _in_thread: InThread
-    _active: dict[str, RingFile] = field(factory=dict, init=False)
+    _active: dict[str, ShortOutput] = field(factory=dict, init=False)
+    _files: dict[str, RingFile] = field(factory=dict, init=False)  # of active runs
     #: The size of the active files when one was retired last, and their growth since.
     #: A file asks for each sector that it grows by: adding up all files there would
     #: make growth slow with many runs.
@@ -71,21 +73,62 @@ class FileLogs:
             raise CannotRecord("the disk that holds the state has too many files")
 
     def create(self, run_id: str, limits: Limits) -> OutputLog:
+        make_file = partial(self._make_file, run_id, limits)
+        output = self._active[run_id] = ShortOutput(make_file, limits.retain)
+        publish_later = limits.sync is Sync.ALWAYS
+        if publish_later:
+            output.settle()
+        return OutputLog(TAIL, output, publish_later, partial(_not_whole, run_id))
+
+    def _make_file(self, run_id: str, limits: Limits) -> RingFile:
         path = self._dir.log_path(run_id)
         flushes = limits.sync is not Sync.NEVER
         file = RingFile(path, limits.retain, self._may_grow, flushes, run_id)
-        self._active[run_id] = file
+        self._files[run_id] = file
         if limits.sync in (Sync.SECOND, Sync.NEVER):
             self._periodic[run_id] = file
-        publish_later = limits.sync is Sync.ALWAYS
-        return OutputLog(TAIL, file, publish_later, partial(_not_whole, run_id))
+        return file
+
+    def short(self, run_id: str) -> bytes:
+        return self._active[run_id].encoded()
+
+    def settle(self, run_id: str) -> None:
+        try:
+            self._active[run_id].settle()
+        except OSError as error:
+            _not_whole(run_id, error)
 
     def open_ended(self, record: RunRecord) -> OutputLog:
-        file: RingFile | None = None
+        found = self._open_file(record)
+        file: RingFile | ShortOutput | None = found
         try:
-            file = RingFile.open(self._dir.log_path(record.id), run=record.id)
+            short = ShortOutput(_no_file, chunks=decode(record.output))
+        except LogDamaged as error:
+            _not_whole(record.id, error)
+        else:
+            # A daemon that was killed may have begun to move it into the file.
+            if short.end and (found is None or found.end < short.end):
+                file = short
+                if found is not None:
+                    found.close()
+        end = record.size
+        if file is not None and not record.state.ended:
+            end = file.end
+        if file is not None and file.end < end:
+            _log.error(
+                "the output of run {id} is cut short: it has {size} bytes, {left} "
+                "are left",
+                id=record.id,
+                size=end,
+                left=file.end - file.start,
+            )
+        return OutputLog.from_storage(_Kept(end, file), partial(_not_whole, record.id))
+
+    def _open_file(self, record: RunRecord) -> RingFile | None:
+        try:
+            return RingFile.open(self._dir.log_path(record.id), run=record.id)
         except FileNotFoundError:
-            if record.stored:
+            if record.stored and not record.output:
                 _log.error("the output of run {id} is gone", id=record.id)
         except OSError as error:
             _log.error("the output of run {id}: {error}", id=record.id, error=error)
@@ -102,25 +145,15 @@ class FileLogs:
                 error=error,
                 then=self._set_aside(record.id),
             )
-        end = record.size
-        if file is not None and not record.state.ended:
-            end = file.end
-        if file is not None and file.end < end:
-            _log.error(
-                "the output of run {id} is cut short: it has {size} bytes, {left} "
-                "are left",
-                id=record.id,
-                size=end,
-                left=file.end - file.start,
-            )
-        return OutputLog.from_storage(_Kept(end, file), partial(_not_whole, record.id))
+        return None
 
     def sync(self, run_id: str) -> Deferred[None]:
         what = f"the output of run {run_id} is not on the disk"
         return maybeDeferred(self._sync, run_id).addErrback(_failed, what)
 
     def _sync(self, run_id: str) -> Deferred[None]:
-        return self._in_thread(self._active[run_id].prepare_sync())
+        file = self._files.get(run_id)
+        return succeed(None) if file is None else self._in_thread(file.prepare_sync())
 
     def sync_dirty(self) -> Deferred[None]:
         """
@@ -167,7 +200,8 @@ class FileLogs:
 
     def retire(self, run_id: str) -> None:
         del self._active[run_id]
-        self._active_size = sum(file.stored for file in self._active.values())
+        if self._files.pop(run_id, None) is not None:
+            self._active_size = sum(file.stored for file in self._files.values())
 
     def remove(self, ids: Iterable[str]) -> Deferred[bool]:
         removing = self._in_thread(partial(self._dir.remove_logs, tuple(ids)))
@@ -210,6 +244,10 @@ def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:
     _log.error(what, id=run_id, error=error)
 
 
+def _no_file() -> RingFile:
+    raise AssertionError("an ended run says no more")
+
+
 def _failed(failure: Failure, what: str) -> None:
     """Log an error of the disk in one line, a mistake of ours with its traceback."""
     if failure.check(OSError):
@@ -227,7 +265,7 @@ class _Kept:
     """
 
     end: int
-    _file: RingFile | None
+    _file: RingFile | ShortOutput | None
 
     @property
     def start(self) -> int:
@@ -241,7 +279,7 @@ class _Kept:
         return 0 if self._file is None else self._file.stored
 
     def append(self, chunk: Chunk) -> None:
-        raise AssertionError("an ended run says no more")
+        _no_file()
 
     def read(self, offset: int, size: int) -> list[Chunk]:
         if self._file is not None and offset < self._file.end:
@@ -275,6 +313,12 @@ class MemoryLogs:
     def open_ended(self, record: RunRecord) -> OutputLog:
         log = self._logs.get(record.id)
         return log or OutputLog.from_storage(_Kept(record.size, None))
+
+    def short(self, run_id: str) -> bytes:
+        return b""
+
+    def settle(self, run_id: str) -> None:
+        """Nothing to do: memory has it."""
 
     def sync(self, run_id: str) -> Deferred[None]:
         return succeed(None)

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 from zlib import crc32
@@ -89,6 +89,14 @@ MIGRATIONS = (
         created INTEGER NOT NULL, attempts INTEGER NOT NULL
     );
     CREATE UNIQUE INDEX outbox_once ON outbox (notify, run, event);
+    """,
+    # A short output is in the row of its run. Each index costs every run a page of the
+    # log: what is asked for seldom is searched for along the ids.
+    """
+    ALTER TABLE runs ADD COLUMN output BLOB NOT NULL DEFAULT x'';
+    DROP INDEX runs_state;
+    DROP INDEX runs_command_state;
+    CREATE INDEX runs_unended ON runs (id) WHERE since IS NULL;
     """,
 )
 
@@ -204,26 +212,30 @@ _READ: Mapping[str, Callable[[Any], object]] = {
     "tty": _object(Tty),
 }
 #: The columns, and what each is in a record: a class, or a union of some.
-_COLUMNS: Mapping[str, Any] = {
+_COLUMNS: dict[str, Any] = {
     **{one.name: one.type for one in fields(RunRecord)},
     "params": dict,
     "secrets": dict,
 }
+del _COLUMNS["output"]  # it has a checksum of its own
 #: These never change, and so are written once.
 _CONSTANT = {"id", "command", "params", "created", "on_disconnect", "principal"}
 
 #: What a checksum covers, in this order.
 CHECKED = (*_COLUMNS, "since")
 SELECT = f"SELECT {', '.join(CHECKED)}, checksum FROM runs"  # noqa: S608  # nosec B608  # names of ours
+#: With the output, which a page of runs does not need. Whatever damage has made of it,
+#: it is read as bytes.
+SELECT_ALL = SELECT.replace(" FROM", ", CAST(output AS BLOB) FROM")
 INSERT = (
-    f"INSERT INTO runs ({', '.join(CHECKED)}, checksum) "  # noqa: S608  # nosec B608  # names of ours
-    f"VALUES ({'?, ' * len(CHECKED)}?)"
+    f"INSERT INTO runs ({', '.join(CHECKED)}, checksum, output) "  # noqa: S608  # nosec B608  # names of ours
+    f"VALUES ({'?, ' * len(CHECKED)}?, ?)"
 )
 _CHANGED = (f"{name} = excluded.{name}" for name in CHECKED if name not in _CONSTANT)
 #: Also of a run that is there. An end is final: a run that has one is not changed.
 SAVE = (
     f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(_CHANGED)}, "  # nosec B608  # names of ours
-    "checksum = excluded.checksum WHERE since IS NULL"
+    "checksum = excluded.checksum, output = excluded.output WHERE since IS NULL"
 )
 #: A key, and what its checksum covers.
 SELECT_KEY = "SELECT principal, key, fingerprint, run, created, checksum FROM keys"
@@ -246,7 +258,8 @@ def checksum(values: Iterable[object]) -> int:
 
 def to_row(record: RunRecord, age: int) -> list[object]:
     """
-    A run as its columns hold it, in the order of L{CHECKED}, with its checksum.
+    A run as its columns hold it, in the order of L{CHECKED}, then its checksum and its
+    output.
 
     @param age: the time of the age clock.
 
@@ -281,21 +294,21 @@ def to_row(record: RunRecord, age: int) -> list[object]:
         record.pid_start,
         age if record.state.ended else None,
     ]
-    row.append(checksum(row))
+    row += (checksum(row), record.output)
     return row
 
 
-def from_row(row: Iterable[Any]) -> RunRecord:
+def from_row(row: Sequence[Any]) -> RunRecord:
     """
-    The run that L{to_row} made a row of.
+    The run that L{to_row} made a row of, which may lack the output.
 
     @raise DatabaseDamaged: if its checksum is another, or no run can have made it.
     """
-    *row, found = row
-    if checksum(row) != found:
+    count = len(CHECKED)
+    if checksum(row[:count]) != row[count]:
         raise DatabaseDamaged("the record of a run does not match its checksum")
-    values: dict[str, Any] = {}
-    for (name, kind), value in zip(_COLUMNS.items(), row[:-1], strict=True):
+    values: dict[str, Any] = dict(zip(("output",), row[count + 1 :], strict=False))
+    for (name, kind), value in zip(_COLUMNS.items(), row[: count - 1], strict=True):
         try:
             values[name] = _READ[name](value) if name in _READ else value
             sound = isinstance(values[name], kind)

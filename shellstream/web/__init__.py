@@ -40,7 +40,7 @@ def root(
     @param record: puts an entry into the audit.
     """
     responder = OutputResponder(clock)
-    events = Events(runs.events, responder)
+    events = Events(lambda: runs.events, responder)
     tree = Index(responder, events.position)
     tree.putChild(b"stream", Stream(responder))
     tree.putChild(b"commands", Commands())

@@ -306,7 +306,9 @@ class UnrecordedTests(StateTestCase):
         Leave a process behind that a daemon could not record. Returns the
         configuration.
         """
-        script = f"{first}exec 3> '{line.path}'; echo; echo x >&3; exec sleep 1000"
+        # More than its record would have, so that its output is in a file.
+        said = "head -c 5000 /dev/zero"
+        script = f"{first}exec 3> '{line.path}'; {said}; echo x >&3; exec sleep 1000"
         config = f'[commands.line]\nshell = "{script}"\n'
         daemon = await self.start(config)
         # Another program's transaction: the daemon waits for a second.

@@ -79,7 +79,7 @@ sync = "end"
 [commands.second]
 argv = ["echo", "hello"]
 [commands.never]
-argv = ["echo", "hello"]
+argv = ["head", "-c", "5000", "/dev/zero"]
 sync = "never"
 [commands.always]
 shell = "echo hello; exec sleep 1000"

@@ -1,19 +1,26 @@
 """Tests of L{shellstream.runs.registry}: runs that are started before their record."""
 
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
-from shellstream.model.errors import Busy, CannotRecord, CannotStart
+from shellstream.model.errors import Busy, CannotRecord, CannotStart, OffsetGone
 from shellstream.model.events import Reason, State
 from shellstream.model.limits import Sync, WhenBusy
 from shellstream.model.run_record import RunQuery
 from shellstream.output.log import READ_SIZE
 from shellstream.runs.history import RETRY
 from shellstream.runs.registry import RECORD_WITHIN
-from shellstream.runs.run import Run
-from tests.support.registries import RegistryTestCase, limited, text
+from shellstream.runs.run import END_MAY_FOLLOW, Run
+from tests.support.registries import (
+    CONFIG,
+    FileTestCase,
+    RegistryTestCase,
+    limited,
+    text,
+)
 
 
 class UnrecordedTestCase(RegistryTestCase):
@@ -53,10 +60,12 @@ class StartTests(UnrecordedTestCase):
         self.assertEqual((kept.state, kept.pid), (State.RUNNING, self.last.child.pid))
 
     def test_first_output(self) -> None:
-        """A run that writes is recorded at once, and its caller finds all of it."""
+        """A run that writes is recorded soon, and its caller finds all of it."""
         asked = self.ask()
         self.last.say(b"one\n")
         self.last.say(b"two\n")
+        self.assertEqual(self.thread.waiting, [])
+        self.clock.advance(END_MAY_FOLLOW)
         self.assertEqual(len(self.thread.waiting), 1)
         self.thread.step()
         run = self.told(asked)
@@ -118,6 +127,7 @@ class StartTests(UnrecordedTestCase):
         """An end that came too late for the first record has one of its own."""
         asked = self.ask()
         self.last.say(b"hello")
+        self.clock.advance(END_MAY_FOLLOW)
         (call, done), self.thread.waiting = self.thread.waiting[0], []
         made = call()
         self.last.exit()
@@ -135,7 +145,7 @@ class StartTests(UnrecordedTestCase):
         run_id = self.last.run.id
         found = Deferred.fromCoroutine(self.registry.find(run_id))
         self.assertNoResult(found)
-        self.last.say(b"x")
+        self.clock.advance(RECORD_WITHIN)
         self.thread.step()
         self.assertIs(self.successResultOf(found), self.last.run)
 
@@ -144,7 +154,7 @@ class StartTests(UnrecordedTestCase):
         self.begin(limited(when_busy=WhenBusy.JOIN, max_running=1))
         self.thread.manual = True
         first, second = self.ask(), self.ask()
-        self.last.say(b"x")
+        self.clock.advance(RECORD_WITHIN)
         self.thread.step()
         run = self.told(first)
         self.assertEqual(self.successResultOf(second), (run, False))
@@ -229,7 +239,7 @@ class RefusedTests(UnrecordedTestCase):
     def test_next(self) -> None:
         """The next run is recorded first, and so is not started while that fails."""
         asked = self.ask()
-        self.last.say(b"x")
+        self.clock.advance(RECORD_WITHIN)
         self.thread.broken = True
         self.thread.finish()
         self.failureResultOf(asked, CannotRecord)
@@ -300,3 +310,75 @@ class CannotStartTests(UnrecordedTestCase):
         self.failureResultOf(self.ask(), CannotRecord)
         self.assertEqual(self.spawn.started, [])
         self.assert_nothing_left()
+
+
+class ShortOutputTests(FileTestCase):
+    """A short output needs no file: it is in the record of its run."""
+
+    record_within = RECORD_WITHIN
+
+    def begin_to_say(self) -> str:
+        """The id of a run that was recorded while it ran, with its first line."""
+        asked = self.ask()
+        self.last.say(b"one\n")
+        self.clock.advance(END_MAY_FOLLOW)
+        self.assertEqual(os.listdir(self.folder / "output"), [])
+        run, _ = self.successResultOf(asked)
+        self.assertEqual(text(run.log), b"one\n")
+        return str(run.id)
+
+    def found(self, run_id: str) -> tuple[State, bytes]:
+        """The state and the output of an ended run."""
+        found = self.successResultOf(Deferred.fromCoroutine(self.registry.find(run_id)))
+        return found.record.state, text(found.log)
+
+    def test_ended(self) -> None:
+        """The output of a short run outlives the daemon, and goes with its run."""
+        asked = self.ask()
+        self.last.say(b"hello")
+        self.last.exit()
+        run, _ = self.successResultOf(asked)
+        self.reopen(CONFIG)
+        self.assertEqual(self.found(run.id), (State.EXITED, b"hello"))
+        self.assertEqual(os.listdir(self.folder / "output"), [])
+        self.successResultOf(Deferred.fromCoroutine(self.registry.delete(run.id)))
+        self.assertIsNone(self.database.get(run.id))
+
+    def test_killed(self) -> None:
+        """What was shown of a run survives the daemon, in whichever place it is."""
+        run_id = self.begin_to_say()
+        self.reopen(CONFIG)
+        self.assertEqual(self.found(run_id), (State.LOST, b"one\n"))
+        self.reopen(CONFIG)
+        self.assertEqual(self.found(run_id), (State.LOST, b"one\n"))
+        run_id = self.begin_to_say()
+        self.last.say(b"two\n")
+        self.reopen(CONFIG)
+        self.assertEqual(self.found(run_id), (State.LOST, b"one\ntwo\n"))
+
+    def test_killed_while_it_moves(self) -> None:
+        """A file that has less than the record is not taken for the output."""
+        run_id = self.begin_to_say()
+        path = self.folder / "output" / f"{run_id}.log"
+        path.write_bytes(b"")
+        self.reopen(CONFIG)
+        self.flushLoggedErrors()
+        self.assertEqual(self.found(run_id), (State.LOST, b"one\n"))
+
+    def test_goes_on(self) -> None:
+        """An output that goes on is in one file, and its record has none of it."""
+        run_id = self.begin_to_say()
+        self.last.say(b"two\n")
+        self.last.exit()
+        self.assertEqual(self.kept(run_id).output, b"")
+        self.assertEqual(self.found(run_id), (State.EXITED, b"one\ntwo\n"))
+
+    def test_damaged(self) -> None:
+        """An output in a record that is damaged is not shown."""
+        run_id = self.begin_to_say()
+        self.last.exit()
+        with self.database.transaction():
+            self.database._do("UPDATE runs SET output = output || 1")
+        self.reopen(CONFIG)
+        found = self.successResultOf(Deferred.fromCoroutine(self.registry.find(run_id)))
+        self.assertRaises(OffsetGone, found.log.read, 0)

@@ -29,7 +29,9 @@ class RecordTests(RunTestCase):
         self.run_.started(self.child)
         record = self.run_.record
         self.assertEqual((record.started, record.pid), (self.wall(), self.child.pid))
-        self.assertEqual(record.pid_start, self.child.start_time)
+        self.assertIsNone(record.pid_start)  # a short run never needs it
+        self.run_.record_within(0)
+        self.assertEqual(self.run_.record.pid_start, self.child.start_time)
         self.clock.advance(1)
         self.run_.finished(ExitStatus(0, None, cpu=0.5, memory=1 << 20))
         record = self.run_.record

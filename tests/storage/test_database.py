@@ -73,6 +73,7 @@ FULL = RunRecord(
     secrets={"a": "\0\ud800é\n"},
     pid=8,
     pid_start=9,
+    output=b"\0\xff",
 )
 
 
@@ -115,6 +116,7 @@ class DatabaseTests(SynchronousTestCase):
         """A run is read as it was written, with all of its fields or none."""
         self.add(FULL, record("2"))
         self.assertEqual(self.database.get("1"), STORED)
+        self.assertEqual(self.database.get("1").output, FULL.output)
         self.assertEqual(list(self.database.get("1").params), ["b", "a"])
         self.assertEqual(self.database.get("2"), record("2"))
         self.assertIsNone(self.database.get("3"))
@@ -683,11 +685,12 @@ class FileTests(SynchronousTestCase):
             columns = [*FIELDS, "since", "checksum"]
             self.assertEqual([one[0] for one in described], columns)
             there = database._do("SELECT * FROM runs LIMIT 0").description
-        self.assertCountEqual([one[0] for one in there], columns)
+        self.assertCountEqual([one[0] for one in there], [*columns, "output"])
         self.assertEqual(from_row(to_row(STORED, 0)), STORED)
 
 
-FIELDS = [one.name for one in fields(RunRecord)]
+#: What a checksum covers.
+FIELDS = [one.name for one in fields(RunRecord) if one.name != "output"]
 
 
 class WhyTests(SynchronousTestCase):

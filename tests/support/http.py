@@ -237,7 +237,11 @@ class WebTestCase(SynchronousTestCase):
         self.spawn = FakeSpawn()
         self.noted: list[AuditEntry] = []
         self.registry = make_registry(
-            config, self.clock, self.spawn, self.in_thread, self.noted.append
+            config,
+            self.clock,
+            self.spawn,
+            self.in_thread,
+            lambda *entries: self.noted.extend(entries),
         )
         now = Now(wall(self.clock), self.clock.seconds)
         self.authenticator = self.make_authenticator(config)

@@ -116,6 +116,9 @@ class FakeOwner:
         self.syncs.append(Deferred())
         return self.syncs[-1]
 
+    def short_output(self, run: Run) -> bytes:
+        return b""
+
     def run_ended(self, run: Run, outcome: RunRecord) -> None:
         self.ends.append((outcome, run.log.closed))
         if self.at_once:
@@ -181,7 +184,7 @@ class RegistryTestCase(SynchronousTestCase):
             now,
             self.spawn,
             history,
-            self.noted.append,
+            lambda *entries: self.noted.extend(entries),
             b"pepper",
             self.record_within,
         )

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from attrs import evolve, frozen
@@ -126,8 +126,12 @@ def _starts_event(log: OutputLog, offset: int) -> bool:
 class Events(Resource):
     """C{/events}: server-sent events about runs, those that the caller may read."""
 
-    def __init__(self, events: OutputLog, responder: OutputResponder) -> None:
+    def __init__(
+        self, events: Callable[[], OutputLog], responder: OutputResponder
+    ) -> None:
+        """@param events: returns the log, always the same, with all events so far."""
         super().__init__()
+        self._events = events
         self._boot = secrets.token_hex(8)
         record = RunRecord(
             id=self._boot,
@@ -137,19 +141,19 @@ class Events(Resource):
             on_disconnect=OnDisconnect.KEEP,
             state=State.RUNNING,
         )
-        self._run = _EventsRun(record, events)
+        self._run = _EventsRun(record, events())
         self._responder = responder
 
     def position(self) -> str:
         """The id of the last event."""
-        return f"{self._run.log.end}@{self._boot}"
+        return f"{self._events().end}@{self._boot}"
 
     @requires(Action.READ)
     def render_GET(self, request: Request) -> None:
         query = Query.of(request, LAST_EVENT_ID)
         query.validate()
         request.check_viewer_limit()
-        log, principal = self._run.log, request.context.runs.caller.principal
+        log, principal = self._events(), request.context.runs.caller.principal
         grant = principal.grant
         # All who may read every event share one encoding.
         restricted = grant.own or "*" not in grant.commands

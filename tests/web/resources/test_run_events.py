@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from shellstream.model.errors import CannotStart
+from shellstream.runs.reporter import MAX_WAITING
 from tests.support.decoders import Event, event_source
 from tests.support.http import Connection, resolved
 from tests.support.web import RunsTestCase
@@ -184,6 +185,23 @@ class ResumeTests(EventsTestCase):
         self.assertEqual((gap.type, json.loads(gap.data)), ("gap", {"type": "gap"}))
         self.assertTrue(rest)
         self.assertEqual(self.heard(self.listen(gap.id)), rest)
+
+    def test_nobody_listens(self) -> None:
+        """Events that nobody waits for are told later, or are a gap if too many."""
+        listener = self.listen()
+        self.begin()
+        last = self.heard(listener)[-1].id
+        listener.lose()
+        self.begin()
+        listener = self.listen(last)
+        found = self.heard(listener)
+        self.assertEqual([each.type for each in found], ["created", "started"])
+        listener.lose()
+        for _ in range(MAX_WAITING):
+            self.begin()
+        gap, *rest = self.heard(self.listen(found[-1].id))
+        self.assertEqual(gap.type, "gap")
+        self.assertEqual(len(rest), MAX_WAITING)
 
     def test_overrun(self) -> None:
         """The same for a client that listens, but reads nothing."""
