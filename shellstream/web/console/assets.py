@@ -2,7 +2,8 @@
 The scripts, the style sheet and the icons of the page.
 
 Each has a hash of its content in its name, so that a browser may keep it for ever: what
-changes has another name. Scripts import each other by these names, too.
+changes has another name. Scripts import each other by these names, too, and come
+without their comments.
 """
 
 import gzip
@@ -25,6 +26,13 @@ _MEDIA_TYPES = {
 #: How a script names another one of ours. One that it imports from the start has no
 #: parenthesis before it.
 _IMPORT = re.compile(r'(\(?)"\./([\w-]+\.js)"')
+
+
+#: What a browser need not load: comments that have lines of their own, and the room
+#: before a line. No text of ours has several lines.
+_LEFT_OUT = re.compile(
+    r"^[ \t]*(?://[^\n]*|/\*\*(?:[^*]|\*(?!/))*\*/)\n|^[ \t]+", re.MULTILINE
+)
 
 
 @frozen
@@ -52,6 +60,8 @@ def asset(file: str) -> Asset:
     """The asset of a file, by its name without the hash."""
     path = _FOLDER / file
     text = path.read_text("utf-8")
+    if path.suffix == ".js":
+        text = _LEFT_OUT.sub("", text)
     found = _IMPORT.findall(text)
     imports = [other for later, other in found if not later]
     # No script may import itself by way of others: there would be no hash of it.

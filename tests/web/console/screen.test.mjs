@@ -19,6 +19,15 @@ test("long lines wrap, and the screen scrolls", () => {
   assert.deepEqual(shown("\x1b[?7l0123456789abc"), ["012345678c", "", "", ""]);
 });
 
+test("a wide character takes two cells, a mark none; half of one is blank", () => {
+  assert.deepEqual(shown("日本語テキスト"), ["日本語テキ", "スト", "", ""]);
+  assert.deepEqual(shown("012345678日"), ["012345678", "日", "", ""]);
+  assert.deepEqual(shown("日本\x1b[2Gx"), [" x本", "", "", ""]);
+  assert.deepEqual(shown("日本\x1b[3Gx"), ["日x", "", "", ""]);
+  assert.deepEqual(shown("e\u0301👍\u200d\u0301!"), ["e\u0301👍\u0301!", "", "", ""]);
+  assert.equal(shown(`a${"\u0301".repeat(99)}`)[0].length, 9);
+});
+
 test("lines are inserted and deleted within the scroll region", () => {
   const text = "a\r\nb\r\nc\r\nd";
   assert.deepEqual(shown(`${text}\x1b[1;3r\x1b[2H\x1b[M`), ["a", "c", "", "d"]);

@@ -1,6 +1,8 @@
 """The reader of the page shows lines as a terminal does: L{pyte} is one."""
 
 import json
+import sys
+import unicodedata
 from base64 import b64encode
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -10,6 +12,7 @@ import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from wcwidth import wcwidth
 
 from tests.support.programs import needs
 
@@ -158,6 +161,29 @@ drawings = st.one_of(
 )
 
 
+class WidthTests(NodeTestCase):
+    """The cells that characters take."""
+
+    def test_widths(self) -> None:
+        """Every character takes as many cells as L{wcwidth} says."""
+        self.start("widths.mjs")
+        every = [
+            each
+            for each in map(chr, range(0xAE, sys.maxunicode + 1))
+            if unicodedata.category(each) not in ("Cn", "Co", "Cs")
+        ]
+        found = zip(every, self.ask("".join(every)), strict=True)
+        wrong = {each: got for each, got in found if got != wcwidth(each)}
+        self.assertEqual(wrong, {})
+
+
+# pyte keeps both when half of a wide character is written over.
+wide = st.lists(
+    st.sampled_from(["日本", "👍", "e\u0301", "ab", "한글", "\r\n"]),
+    max_size=30,
+).map("".join)
+
+
 class ScreenTests(NodeTestCase):
     """Random drawings, shown by the page's screen and by pyte."""
 
@@ -167,7 +193,7 @@ class ScreenTests(NodeTestCase):
         self.start("screens.mjs", str(self.ROWS), str(self.COLUMNS))
 
     @settings(max_examples=300, deadline=None)
-    @given(drawings)
+    @given(st.one_of(drawings, wide))
     def test_pyte(self, output: str) -> None:
         """The cursor, the colours and every cell are a terminal's."""
         screen = pyte.Screen(self.COLUMNS, self.ROWS)

@@ -37,7 +37,7 @@ const hooks = {
     if (is) guarded(refresh)();
   },
   ended() {
-    refresh();
+    if (!ended()) guarded(refresh)();
   },
   moved() {
     down.hidden = output.view.following;

@@ -5,9 +5,13 @@
 // styles of sgr.js. All else is left out. Time is linear in the bytes for a screen of a
 // size, memory is that of the screen.
 
-import { PLAIN, sgr } from "./sgr.js";
+import { PLAIN, REVERSE, sgr } from "./sgr.js";
+import { JOINED, width } from "./widths.js";
 
 const MAX_PARAMS = 256;
+/** The marks that a cell keeps at most. */
+const MAX_MARKS = 8;
+/** A cell has a character, and its marks; behind one of two cells stands an empty one. */
 const BLANK = Object.freeze([" ", PLAIN]);
 /** DEC's special graphics, from "`" on: the lines of boxes. */
 const GRAPHICS = "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·";
@@ -86,22 +90,38 @@ export class Screen {
 
   #print(character) {
     if (this.graphics && character >= "`" && character <= "~") character = GRAPHICS[character.charCodeAt(0) - 96];
-    if (this.column >= this.columns) {
+    const cells = width(character);
+    if (cells === 0) {
+      this.#join(character);
+      return;
+    }
+    if (this.column + cells > this.columns) {
       if (this.wrap) {
         this.column = 0;
         this.#index();
       } else {
-        this.column = this.columns - 1;
+        this.column = Math.max(this.columns - cells, 0);
       }
     }
     const line = this.lines[this.row];
     if (this.insert) {
-      line.splice(this.column, 0, BLANK);
+      line.splice(this.column, 0, ...Array(cells).fill(BLANK));
       line.length = this.columns;
     }
     line[this.column] = [character, this.style];
-    this.column += 1;
+    if (cells === 2 && this.columns > 1) line[this.column + 1] = ["", this.style];
+    this.column += cells;
     this.last = character;
+  }
+
+  /** A mark is drawn over the character before. */
+  #join(mark) {
+    if (this.column === 0 || !JOINED.test(mark)) return;
+    const line = this.lines[this.row];
+    let at = Math.min(this.column, this.columns) - 1;
+    if (line[at][0] === "" && at > 0) at -= 1;
+    const [character, style] = line[at];
+    if ([...character].length <= MAX_MARKS) line[at] = [character + mark, style];
   }
 
   #index() {
@@ -269,12 +289,23 @@ export class Screen {
     }
   }
 
-  /** The rows as lines: text, and runs of a style and a length by turns. */
+  /**
+   * The rows as lines: text, and runs of a style and a length by turns. Half of a
+   * character is none. The cursor is in reverse.
+   */
   get shown() {
-    return this.lines.map((cells) => {
+    const cursor = Math.min(this.column, this.columns - 1);
+    return this.lines.map((cells, row) => {
       let text = "";
       const runs = [];
-      for (const [character, style] of cells) {
+      let half = false; // whether the second half of a character follows
+      for (const [column, [held, given]] of cells.entries()) {
+        const is = this.cursor && row === this.row && column === cursor;
+        const style = is ? { ...given, flags: given.flags ^ REVERSE } : given;
+        const wide = held !== "" && width([...held][0]) === 2;
+        const cut = wide ? cells[column + 1]?.[0] !== "" : held === "" && !half;
+        half = wide && !cut;
+        const character = cut ? " " : held;
         text += character;
         if (runs.at(-2) === style) runs[runs.length - 1] += character.length;
         else runs.push(style, character.length);

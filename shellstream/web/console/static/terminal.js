@@ -3,9 +3,9 @@
 import { Problem } from "./api.js";
 import { make } from "./dom.js";
 import { Screen } from "./screen.js";
-import { REVERSE } from "./sgr.js";
 import { output } from "./stream.js";
 import { append } from "./view.js";
+import { WIDE } from "./widths.js";
 
 /** How far back to begin, in bytes: a program draws its whole screen now and then. */
 const REPLAY = 1 << 22;
@@ -61,30 +61,21 @@ export class Terminal {
 
   #paint() {
     this.frame = 0;
-    const { row, column, cursor, shown } = this.screen;
-    this.element.replaceChildren(...shown.map((line, at) => {
+    this.element.replaceChildren(...this.screen.shown.map((line) => {
       const element = make("div", { className: "line" });
-      append(element, cursor && at === row ? marked(line, column) : line);
+      append(element, line);
+      align(element);
       return element;
     }));
   }
 }
 
-/** A line with the cell of the cursor in reverse. */
-function marked({ text, runs }, column) {
+/** Give each character of two cells their width, which its font may not have. */
+function align(element) {
+  const nodes = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const found = [];
-  let at = 0;
-  for (let run = 0; run < runs.length; run += 2) {
-    const style = runs[run];
-    const cells = [...text.slice(at, at += runs[run + 1])];
-    const before = found.reduce((all, [, part]) => all + part.length, 0);
-    const here = column - before;
-    if (here < 0 || here >= cells.length) {
-      found.push([style, cells]);
-    } else {
-      found.push([style, cells.slice(0, here)], [{ ...style, flags: style.flags ^ REVERSE }, [cells[here]]], [style, cells.slice(here + 1)]);
-    }
+  while (nodes.nextNode()) if (WIDE.test(nodes.currentNode.data)) found.push(nodes.currentNode);
+  for (const node of found) {
+    node.replaceWith(...Array.from(node.data, (each) => WIDE.test(each) ? make("span", { className: "wide" }, each) : each));
   }
-  const parts = found.filter(([, cells]) => cells.length > 0);
-  return { text, runs: parts.flatMap(([style, cells]) => [style, cells.join("").length]) };
 }
