@@ -21,6 +21,7 @@ from shellstream.model.events import Chunk, End, Gap, Stream
 from shellstream.model.run_record import end_document
 
 from .json_records import Fields, records, to_json
+from .log import READ_SIZE
 
 #: Where to stop encoding though there is more, in bytes on the wire. One byte of
 #: output can become a record of a hundred: to limit what is read is not enough.
@@ -119,7 +120,7 @@ class Plain(Format):
 
     name = "plain"
     content_type = "text/plain; charset=utf-8"
-    read_size = 64 * 1024
+    read_size = READ_SIZE  # the usual chunk of fast output, whole
     pings = False
     verbatim = True
 
@@ -238,7 +239,7 @@ class Frames(_JsonFormat):
 
     name = "frames"
     content_type = "application/vnd.shellstream.frames"
-    read_size = 64 * 1024
+    read_size = READ_SIZE  # the usual chunk of fast output, whole
 
     def begin(self, run: str, command: str, offset: int) -> bytes:
         fields = {"type": "run", "run": run, "command": command, "offset": offset}

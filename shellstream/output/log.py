@@ -5,7 +5,7 @@ A log does no I/O. It gets what the child writes, passes it to its storage, and 
 its subscribers when there is more to read.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Protocol
@@ -178,8 +178,7 @@ class OutputLog:
         self._cost += size + OVERHEAD
         self.written += size
         if self._cost > self.capacity:
-            excess = self._excess_chunks(self._cost)
-            self._evict(min(excess, len(self._chunks) - 1))
+            self._evict(min(self._excess_chunks(0), len(self._chunks) - 1))
         if (
             self._write_failed
             and self._readable is not None
@@ -225,9 +224,9 @@ class OutputLog:
 
     def read(self, offset: int, size: int = READ_SIZE) -> list[Chunk]:
         """
-        Chunks from C{offset} on, about C{size} bytes; an empty list at the end.
+        Chunks from C{offset} on, at most C{size} bytes; an empty list at the end.
 
-        Chunks in memory are not cut at C{size}, so that all readers share them.
+        The first chunk in memory is not cut at C{size}: all readers share it.
 
         @raise OffsetGone: if those bytes were dropped, were never written, or cannot
             be read any more.
@@ -255,19 +254,21 @@ class OutputLog:
 
         @return: the lowest offset that is certainly kept after that append.
         """
-        excess = self._excess_chunks(self._cost + size + OVERHEAD)
+        stored = self.written
+        if self._readable is not None and not self._write_failed:
+            try:
+                stored = self._readable.reserve(size)
+            except Exception as error:  # noqa: BLE001  # the append would fail as well
+                self._storage_failed(error)
+                self._write_failed = True
+        if stored <= self._memory_start() and not self._write_failed:
+            return stored  # as nearly always: the storage keeps more than memory
+        excess = self._excess_chunks(size + OVERHEAD)
         kept = self._chunks[excess - 1].end if excess else self._memory_start()
-        if self._readable is None:
-            return kept
-        if self._write_failed:
-            missing = self._readable.end < kept
+        if self._write_failed and self._readable is not None:
+            missing = self._readable.end < kept  # bytes, between the two
             return kept if missing else min(kept, self._readable.start)
-        try:
-            return min(kept, self._readable.reserve(size))
-        except Exception as error:  # noqa: BLE001  # the append would fail as well
-            self._storage_failed(error)
-            self._write_failed = True
-            return self.reserve(size)
+        return min(kept, stored)
 
     def subscribe(
         self, wake: Callable[[], None], wake_late: Callable[[], None] | None = None
@@ -300,9 +301,10 @@ class OutputLog:
         index = bisect_right(self._chunks, offset, key=attrgetter("end"))
         chunks = [self._chunks[index].since(offset)]
         stop = min(offset + size, self.end)
-        while chunks[-1].end < stop:
-            index += 1
-            chunks.append(self._chunks[index])
+        for chunk in self._chunks[index + 1 :]:
+            if chunk.end > stop:
+                break
+            chunks.append(chunk)
         return chunks
 
     def _read_storage(self, offset: int, size: int) -> list[Chunk]:
@@ -321,25 +323,20 @@ class OutputLog:
             self.storage_error = error
             self._report(error)
 
-    def _excess_chunks(self, total: int) -> int:
-        """How many of the oldest chunks do not fit if all together cost C{total}."""
-        excess = total - self.capacity
-        if excess <= 0:
-            return 0
-        counts = range(1, len(self._chunks))
-        return min(
-            bisect_left(counts, excess, key=self._cost_of) + 1, len(self._chunks)
-        )
-
-    def _cost_of(self, count: int) -> int:
-        """What so many of the oldest chunks cost together."""
-        chunks = self._chunks
-        return chunks[count - 1].end - chunks[0].offset + count * OVERHEAD
+    def _excess_chunks(self, size: int) -> int:
+        """How many of the oldest chunks do not fit if the next one costs C{size}."""
+        excess, count = self._cost + size - self.capacity, 0
+        for chunk in self._chunks:
+            if excess <= 0:
+                break
+            excess -= len(chunk.data) + OVERHEAD
+            count += 1
+        return count
 
     def _evict(self, count: int) -> None:
-        if count:
-            self._cost -= self._cost_of(count)
-            del self._chunks[:count]
+        evicted = self._chunks[:count]
+        self._cost -= sum(len(each.data) + OVERHEAD for each in evicted)
+        del self._chunks[:count]
 
     def _wake(self) -> None:
         # A copy: a subscriber may leave, or a new one join, while others are woken.

@@ -250,7 +250,7 @@ class Viewer:
 
     def _continue(self) -> None:
         self._continuation = None
-        self._send_available()
+        self._woken()
         self._run.apply_backpressure()
 
     def _skip_gap(self, gone: OffsetGone) -> bool:

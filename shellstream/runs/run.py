@@ -245,13 +245,14 @@ class Run:
         self._waiting.append(waiting)
         return waiting
 
+    @_guarded
     def tell_recorded(self, written: RunRecord | None) -> None:
         """What L{when_recorded} waits for has come."""
         self.recording = False
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(written)
-        self.apply_backpressure()
+        self._apply_backpressure()
 
     def record_within(self, seconds: float) -> None:
         """It was started: have it recorded after that time, if not before."""
@@ -423,14 +424,14 @@ class Run:
         waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
         (self._lossless if waits else self._lossy)[viewer] = None
         self._stop_timers("linger")
-        self.apply_backpressure()
+        self._apply_backpressure()
 
     @_guarded
     def detach(self, viewer: IViewer) -> None:
         viewers = self._lossless if viewer in self._lossless else self._lossy
         if viewer in viewers:
             del viewers[viewer]
-            self.apply_backpressure()
+            self._apply_backpressure()
             self.await_viewer()
 
     @_guarded
@@ -457,7 +458,10 @@ class Run:
 
     @_guarded
     def apply_backpressure(self) -> None:
-        self._apply_backpressure()
+        # A viewer that moves on can only end a pause. To compare thousands of them,
+        # whenever one of them does, would take seconds for each chunk.
+        if self._paused:
+            self._apply_backpressure()
 
     def _apply_backpressure(self) -> None:
         """
@@ -482,7 +486,9 @@ class Run:
                     # One that has all gets the next chunk before any is dropped.
                     if each.offset < log.end:
                         start = log.reserve(READ_SIZE) if start is None else start
-                        paused = paused or each.offset < start
+                        if each.offset < start:
+                            paused = True
+                            break
             elif on_full is OnFull.DROP_OLDEST:
                 pass
             elif log.reserve(READ_SIZE) > log.start:
@@ -669,7 +675,7 @@ class Run:
         # syncs instead of one for each chunk.
         self._sync()
         if not self.has_ended:
-            self.apply_backpressure()
+            self._apply_backpressure()
 
     @_guarded
     def _maybe_idle(self) -> None:

@@ -16,6 +16,7 @@ from shellstream.output.log import LogDamaged
 from .ring import Ring
 from .ring_format import (
     FRAME,
+    RECORDS,
     SECTOR_HEAD,
     Cursor,
     Extent,
@@ -192,25 +193,24 @@ class RingFile:
         assert ring.start <= offset < ring.end, (ring.start, offset, ring.end)
         assert self._fd is not None, "read after close"
         signature = ring.signature
-        position, first, end = ring.sector_at(offset)
-        stop = position + signature.sector
-        sure = position + self._believed_size(position)
+        begin, first, end = ring.sector_at(offset)
+        sure = begin + self._believed_size(begin)
         # A remembered cursor may lie behind the first record.
-        first_record = position + signature.head, first
-        position, first = self._cursors.get(offset, first_record)
-        sector = os.pread(self._fd, stop - position, position)
-        try:
-            begin = seek(signature, sector, Cursor(0, first), offset)
-            stop = min(end, offset + size)
-            chunks = decode(signature, sector, begin, offset, stop, sure - position)
-        except LogDamaged as damage:
-            damage.resume = self._next_intact(end)
-            raise
-        last = chunks[-1]
-        if last.end < end:
-            first = last.offset if len(chunks) > 1 else begin.offset
-            skipped = (len(chunks) - 1) * FRAME + first - begin.offset
-            self._remember(last.end, Cursor(position + begin.position + skipped, first))
+        at, first = self._cursors.get(offset, Cursor(begin + signature.head, first))
+        left, stop = begin + signature.sector - at, min(end, offset + size)
+        # Most often the first is enough: without the part of a record before C{offset}.
+        for most in (size + RECORDS * FRAME, left):
+            data = os.pread(self._fd, min(most, left), at)
+            try:
+                found = seek(signature, data, Cursor(0, first), offset)
+                chunks, after = decode(signature, data, found, offset, stop, sure - at)
+                break
+            except LogDamaged as damage:
+                if most >= left:
+                    damage.resume = self._next_intact(end)
+                    raise
+        if after.offset < end:
+            self._remember(chunks[-1].end, Cursor(at + after.position, after.offset))
         return chunks
 
     def reserve(self, size: int) -> int:

@@ -406,10 +406,10 @@ def decode(
     offset: int,
     end: int,
     sure: int = sys.maxsize,
-) -> list[Chunk]:
+) -> tuple[list[Chunk], Cursor]:
     """
     The chunks of a sector from C{offset} up to C{end}, or up to the first damage, but
-    at most L{RECORDS}.
+    at most L{RECORDS}; and the record that holds the byte behind them.
 
     @param begin: the record that holds the byte at C{offset}.
     @param sure: see L{Header.is_intact}.
@@ -425,9 +425,11 @@ def decode(
         data = sector[payload : payload + header.length]
         chunk = Chunk(header.offset, _STREAMS[header.code], header.time, data)
         chunks.append(chunk.since(max(offset, chunk.offset)).until(end))
+        if header.end <= end:
+            begin = Cursor(position + FRAME + header.length, header.end)
     if not chunks:
         raise _damaged(offset)
-    return chunks
+    return chunks, begin
 
 
 def _damaged(offset: int) -> LogDamaged:

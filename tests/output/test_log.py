@@ -145,10 +145,11 @@ class OutputLogTests(SynchronousTestCase):
         self.assertEqual(log.read(1), [first.since(1), second])
 
     def test_size(self) -> None:
-        """A read stops at the requested size."""
+        """A read stops before the chunk that does not fit, but has one at least."""
         log = filled(1 << 20, [b"ab", b"cd", b"ef"])
         self.assertEqual([each.data for each in log.read(0, 1)], [b"ab"])
-        self.assertEqual([each.data for each in log.read(0, 3)], [b"ab", b"cd"])
+        self.assertEqual([each.data for each in log.read(0, 3)], [b"ab"])
+        self.assertEqual([each.data for each in log.read(0, 4)], [b"ab", b"cd"])
         self.assertEqual([each.data for each in log.read(1, 100)], [b"b", b"cd", b"ef"])
 
 

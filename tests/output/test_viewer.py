@@ -98,7 +98,7 @@ class SlowTests(ViewerTestCase):
     def test_full_within_write(self) -> None:
         """A consumer that is full within write() gets each byte once, at its pace."""
         self.transport = Full()
-        size = 3 * Plain.read_size // 4
+        size = 3 * Plain.read_size // 8
         said = b"".join(bytes([65 + n]) * size for n in range(4))
         for n in range(4):
             self.say(said[n * size :][:size])

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
 from shellstream.model.events import Reason, Stream
 from shellstream.model.limits import Limits, OnFull
 from shellstream.output.formats import Plain
-from shellstream.output.interfaces import ViewOptions
+from shellstream.output.interfaces import IViewer, ViewOptions
 from shellstream.output.log import READ_SIZE
 from shellstream.output.shared_encoding import SharedEncoding
 from shellstream.output.viewer import Viewer
@@ -57,6 +58,21 @@ class Client:
         self.viewer.start()
 
 
+@implementer(IViewer)
+class Looked:
+    """A viewer that counts how often somebody looks how far it is."""
+
+    lossless, looks = True, 0
+
+    @property
+    def offset(self) -> int:
+        self.looks += 1
+        return 0
+
+    def abort(self) -> None:
+        """It has no connection."""
+
+
 class BackpressureTestCase(RunTestCase):
     """A run whose child writes as much as it may."""
 
@@ -85,6 +101,18 @@ class BackpressureTests(BackpressureTestCase):
             self.say(READ_SIZE)
             self.assertFalse(self.child.paused)
         self.assertEqual(client.transport.value(), PATTERN[: 20 * READ_SIZE])
+
+    def test_many(self) -> None:
+        """A viewer that moves on is not compared with others while nothing waits."""
+
+        client, other = Client(self.run_, self.clock), Looked()
+        client.viewer.pauseProducing()
+        self.say(1000)
+        self.run_.attach(other)
+        looks = other.looks
+        client.viewer.resumeProducing()
+        self.assertEqual(client.transport.value(), PATTERN[:1000])
+        self.assertEqual(other.looks, looks)
 
     def test_slow(self) -> None:
         """A child waits before a byte is lost, and goes on once there is room."""

@@ -75,7 +75,8 @@ class RecordTests(SynchronousTestCase):
         there = written(chunks, offset)
         end = there[-1].end
         lie = sector(there) + rest
-        self.assertEqual(decode(SIGNATURE, lie, first(offset), offset, end), there)
+        found, after = decode(SIGNATURE, lie, first(offset), offset, end)
+        self.assertEqual((found, after.offset), (there, end))
         self.assertEqual(end_of(SIGNATURE, lie, offset, 0), end)
 
     @given(CHUNKS, st.data())
@@ -87,8 +88,10 @@ class RecordTests(SynchronousTestCase):
         end = data.draw(st.integers(begin + 1, there[-1].end))
         lie = sector(there)
         place = seek(SIGNATURE, lie, first(10), begin)
-        found = decode(SIGNATURE, lie, place, begin, end)
+        found, after = decode(SIGNATURE, lie, place, begin, end)
         self.assertEqual(found[0].offset, begin)
+        if end < there[-1].end:
+            self.assertEqual(after, seek(SIGNATURE, lie, place, end))
         read = b"".join(each.data for each in found)
         self.assertEqual(read, whole[begin - 10 : end - 10])
 
@@ -110,9 +113,10 @@ class RecordTests(SynchronousTestCase):
         """One call decodes a limited number of records."""
         there = written([(Stream.STDOUT, 0, b"x")] * 1000, 0)
         lie = sector(there)
-        self.assertEqual(decode(SIGNATURE, lie, first(0), 0, 1000), there[:RECORDS])
+        found, after = decode(SIGNATURE, lie, first(0), 0, 1000)
+        self.assertEqual((found, after.offset), (there[:RECORDS], RECORDS))
         place = seek(SIGNATURE, lie, first(0), 500)
-        found = decode(SIGNATURE, lie, place, 500, 1000)
+        found, _ = decode(SIGNATURE, lie, place, 500, 1000)
         self.assertEqual(found, there[500 : 500 + RECORDS])
 
     @given(CHUNKS, st.data())
@@ -132,7 +136,7 @@ class RecordTests(SynchronousTestCase):
             with self.assertRaises(LogDamaged):
                 decode(SIGNATURE, bytes(lie), first(0), 0, there[-1].end)
         else:
-            found = decode(SIGNATURE, bytes(lie), first(0), 0, there[-1].end)
+            found, _ = decode(SIGNATURE, bytes(lie), first(0), 0, there[-1].end)
             self.assertEqual(found, there[: there.index(bad)])
 
     def test_intact_behind_damage(self) -> None:
@@ -142,7 +146,7 @@ class RecordTests(SynchronousTestCase):
         lie = sector(there).replace(b"b", b"x")
         self.assertEqual(end_of(SIGNATURE, lie, 5, 0), 9)
         place = seek(SIGNATURE, lie, first(5), 7)
-        self.assertEqual(decode(SIGNATURE, lie, place, 7, 9), there[2:])
+        self.assertEqual(decode(SIGNATURE, lie, place, 7, 9)[0], there[2:])
 
     def test_earlier_sequence(self) -> None:
         """A record of an earlier sequence is ignored, even if its offset fits."""
