@@ -19,14 +19,8 @@ from generate_configuration import pages as configuration_pages
 from generate_manuals import manual
 
 from shellstream.client.cli.exit_codes import CODES
-from shellstream.client.cli.options import (
-    CONNECTING,
-    DESCRIPTION,
-    ENVIRONMENT,
-    SHOWING,
-    SUBCOMMANDS,
-    Option,
-)
+from shellstream.client.cli.options import CONNECTING, ENVIRONMENT, SHOWING, Option
+from shellstream.client.cli.subcommands import DESCRIPTION, SUBCOMMANDS, Subcommand
 from shellstream.config.loader import DEMO
 from shellstream.daemon.token_command import parser as token_parser
 from shellstream.tap import NotifyOptions, Options
@@ -84,7 +78,8 @@ def command_line() -> Iterator[str]:
         own = _own(subcommand.options)
         words = " ".join(_word(each) for each in own if each.is_positional)
         yield from (f"### `{f'{name} {words}'.strip()}`", "")
-        yield from (_sentence(subcommand.help), "")
+        yield from (_sentence(subcommand.help) + _also(subcommand), "")
+        yield from _details(subcommand)
         yield from _option_table([each for each in own if not each.is_positional])
         shared = [
             title
@@ -105,11 +100,43 @@ def command_line() -> Iterator[str]:
     yield from ("## Environment", "")
     variables = ((f"`{name}`", what) for name, what in ENVIRONMENT.items())
     yield from _rows(("variable", "is"), variables)
+    yield from ("## Files", "")
+    folder = "$XDG_CONFIG_HOME/shellstream"
+    yield from _rows(
+        ("file", "has"),
+        (
+            (f"`{folder}/client.toml`", "servers by name, written by the user"),
+            (
+                f"`{folder}/servers.toml`",
+                "servers and their tokens, written by `shellstream login`; only the "
+                "user can read it",
+            ),
+        ),
+    )
     yield from ("## Exit codes", "")
     yield "The client exits with the code of the command, 0 to 255, and with 128 + n if"
     yield "signal n ended the command. Where there is no code of the command, it is:"
     yield ""
     yield from _rows(("code", "means"), ((str(k), v) for k, v in CODES.items()))
+
+
+def _also(subcommand: Subcommand) -> str:
+    """The other names of a subcommand, as a sentence."""
+    names = " or ".join(f"`{each}`" for each in subcommand.aliases)
+    return f" It may be called {names}, too." if names else ""
+
+
+def _details(subcommand: Subcommand) -> Iterator[str]:
+    """Further help: sentences as they are, lines of a shell as a block."""
+    text = subcommand.details.rstrip()
+    if text.startswith("  "):
+        lines, _, rest = text.partition("\n\n")
+        yield from ("<!-- test: skip generated -->", "```sh")
+        yield from (each.strip() for each in lines.splitlines())
+        yield from ("```", "")
+        text = rest
+    if text:
+        yield from (text, "")
 
 
 def _own(options: Sequence[Option]) -> list[Option]:
@@ -132,6 +159,8 @@ def _word(option: Option) -> str:
     value, many = _value(option), option.keywords.get("nargs")
     if many is None or value.startswith("["):
         return value
+    if many == "+":
+        return f"{value} ..."
     return f"[{value}{' ...' if many == '*' else ''}]"
 
 

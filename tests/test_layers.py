@@ -25,7 +25,9 @@ ROOT = PACKAGE.parent  # trial runs in _trial_temp
 CLIENT = (
     {"errors", "events", "escape", "urls"},
     {"transport", "decode", "retry"},
-    {"follow", "feed"},
+    {"follow"},
+    {"feed", "run_events"},
+    {"directory"},
     {"api"},
     {"doctor", "demo"},
     {"cli"},

@@ -15,8 +15,8 @@ On asyncio::
 
     asyncio.run(main())
 
-C{await Client("http://laptop:8000", token="shs_...").run("build").collect()} waits for
-the end and returns all output at once.
+C{await Client("http://laptop:8000", token="shs_...").output("build")} waits for the end
+and returns all output at once.
 
 With Twisted, use C{Client("http://laptop:8000", TreqWire(reactor))} and
 C{Deferred.fromCoroutine(main())}; all else is the same.
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import Client as Client
     from .errors import ClientError as ClientError
+    from .errors import CommandFailed as CommandFailed
     from .errors import CutShort as CutShort
     from .errors import TooMuchOutput as TooMuchOutput
     from .events import Begun as Begun
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .events import Output as Output
     from .events import Ping as Ping
     from .events import Result as Result
+    from .events import RunEvent as RunEvent
     from .feed import Tty as Tty
     from .follow import Following as Following
     from .follow import View as View
@@ -55,8 +57,8 @@ if TYPE_CHECKING:
 #: C{shellstream --version} loads neither HTTP nor TLS.
 _EXPORTS = {
     "api": ("Client",),
-    "errors": ("ClientError", "CutShort", "TooMuchOutput"),
-    "events": ("Begun", "End", "Event", "Gap", "Output", "Ping", "Result"),
+    "errors": ("ClientError", "CommandFailed", "CutShort", "TooMuchOutput"),
+    "events": ("Begun", "End", "Event", "Gap", "Output", "Ping", "Result", "RunEvent"),
     "feed": ("Tty",),
     "follow": ("Following", "View"),
     "transport.asyncio_wire": ("AsyncioWire",),

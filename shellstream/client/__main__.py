@@ -4,12 +4,20 @@ import gc
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from .errors import CannotWrite, ClientError, Usage
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+
+#: Where a subcommand is carried out, if not by L{commands.manage}.
+_MODULES = {
+    **{name: ("run", name) for name in ("run", "attach", "output")},
+    **{name: (name, name) for name in ("doctor", "send", "events", "login")},
+}
 
 
 def main() -> NoReturn:
@@ -21,6 +29,10 @@ def main() -> NoReturn:
     # A short run is nearly all imports, and what they make stays: to search it for
     # garbage again and again would only make them slower.
     gc.disable()
+    if sys.argv[1:2] == ["completion"] and sys.argv[2:3] in (["--"], ["--bash"]):
+        from .commands.candidates import complete
+
+        sys.exit(complete(sys.argv[2:]))
     from .cli.arguments import parse_arguments
     from .cli.exit_codes import explain
     from .cli.messages import print_message
@@ -49,24 +61,24 @@ def _run(args: "Namespace") -> int:
 
         return demo()
     if name == "completion":
-        from .cli.arguments import print_completion
+        from .commands.completion import print_script
 
-        return print_completion(args.shell)
+        return print_script(args.shell)
+    if name in ("logout", "servers", "version"):
+        from .commands import saved_servers
+
+        code: int = getattr(saved_servers, name)(args)
+        return code
     from twisted.internet import reactor
 
     from .cli.signals import run_until_done
 
-    if name in ("run", "attach", "output"):
-        from .commands import run
-
-        subcommand = getattr(run, name)
-    elif name == "doctor":
-        try:
-            from .commands.doctor import doctor as subcommand
-        except ModuleNotFoundError as missing:
-            raise _not_installed(missing) from None
-    else:
-        from .commands.manage import manage as subcommand
+    module, function = _MODULES.get(name, ("manage", "manage"))
+    try:
+        found = import_module(f".commands.{module}", __package__)
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from None
+    subcommand = getattr(found, function)
     # What was imported is left out of all further searches for garbage.
     gc.freeze()
     gc.enable()

@@ -5,39 +5,31 @@ import os
 import re
 from collections.abc import (
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Mapping,
-    Sequence,
 )
-from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from shellstream.client.transport.documents import ServerApi, check_status, run_path
 from shellstream.client.transport.wire import Response, Wire
 
-from .errors import ContractViolation, ServerError, Usage
-from .events import CommandInfo, CommandList, RunInfo, RunPage
+from .directory import RunDirectory
+from .errors import CommandFailed, ContractViolation, ServerError, Usage
+from .events import Result, RunInfo
 from .feed import StdinFeeder, Tty
-from .follow import Following, View
-from .retry import RetryPolicy
+from .follow import MOST_COLLECTED, Following, View
 from .urls import http_url, server_of
-
-_T = TypeVar("_T")
-
-#: The most runs on a page of the server's list.
-MAX_PAGE = 1000
 
 #: Names and values of parameters. All values are text, as on a command line.
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-class Client:
+class Client(RunDirectory):
     """
-    The runs of one server.
+    Starts runs of one server, and follows them.
 
     On asyncio the URL is enough; a Twisted program passes a L{TreqWire}. A client keeps
     no connection open, so it has no C{close}; what L{run} and L{follow} return has one.
@@ -66,14 +58,34 @@ class Client:
 
             wire = AsyncioWire()
         server = http_url(server)
-        self.server = (server_of(server) or server).rstrip("/")
-        self._wire = wire
-        self._retry_for = retry_for
-        self._on_retry = on_retry
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self._api = ServerApi(self.server, wire, self._headers)
+        url = (server_of(server) or server).rstrip("/")
+        api = ServerApi(url, wire, self._headers)
+        super().__init__(api, wire, retry_for, on_retry)
 
     # Following runs
+
+    async def output(
+        self,
+        command: str | None = None,
+        params: Params = (),
+        *,
+        most: int = MOST_COLLECTED,
+        check: bool = False,
+    ) -> Result:
+        """
+        Run a command to its end; return its output and its end in one.
+
+        @param command: its name; by default the server's default command.
+        @param most: the most bytes of output to hold. C{truncated} of the result tells
+            whether there was more.
+        @param check: raise an error unless the command exits with 0.
+        @raise CommandFailed: if it does not, and C{check} is set.
+        """
+        result = await self.run(command, params).collect(most, whole=False)
+        if check and result.exit_code != 0:
+            raise CommandFailed(result)
+        return result
 
     def run(
         self,
@@ -186,16 +198,6 @@ class Client:
         headers = {"idempotency-key": key or new_key()}
         return await self._persist("POST", "/runs", RunInfo, document, headers)
 
-    async def cancel(self, run: str) -> RunInfo:
-        """End a run: TERM, and KILL after the command's grace time."""
-        return await self._api.call("POST", f"{run_path(run)}/cancel", RunInfo)
-
-    async def signal(self, run: str, signal: str) -> RunInfo:
-        """Send a signal, such as C{INT}, to all processes of a run."""
-        document = {"signal": signal}
-        path = f"{run_path(run)}/signal"
-        return await self._api.call("POST", path, RunInfo, document)
-
     async def stdin(
         self, run: str, data: bytes, *, offset: int, eof: bool = False
     ) -> int:
@@ -222,7 +224,12 @@ class Client:
         return int(taken)
 
     async def feed(
-        self, run: str, source: AsyncIterable[bytes], *, offset: int = 0
+        self,
+        run: str,
+        source: AsyncIterable[bytes],
+        *,
+        offset: int = 0,
+        eof: bool = True,
     ) -> int:
         """
         Send a run all of C{source} as its input, and then the end of input. The next
@@ -233,6 +240,7 @@ class Client:
         C{head -1}.
 
         @param offset: bytes of input that were sent before.
+        @param eof: L{False} if more input is sent later.
         @return: bytes of input that the command is known to have taken.
         """
         feeder = StdinFeeder(
@@ -243,7 +251,7 @@ class Client:
             seconds=self._wire.seconds,
             retry=self._retry_policy(),
         )
-        await feeder.feed(source)
+        await feeder.feed(source, eof=eof)
         return feeder.offset
 
     async def resize(self, run: str, rows: int, columns: int) -> None:
@@ -258,67 +266,6 @@ class Client:
 
         await self._retry_policy().persist(resize)
 
-    # Asking
-
-    async def show(self, run: str) -> RunInfo:
-        """The current state of a run."""
-        return await self._api.call("GET", run_path(run), RunInfo)
-
-    async def list(
-        self,
-        *,
-        state: str | None = None,
-        command: str | None = None,
-        limit: int | None = None,
-        outcome: Literal["success", "failure"] | None = None,
-        code: int | None = None,
-    ) -> AsyncIterator[RunInfo]:
-        """
-        The runs that the server keeps, newest first; it asks for pages as needed.
-
-        @param outcome: only ended runs: those that exited with 0, or all others.
-        @param code: only runs that exited with this code.
-        """
-        size = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
-        given = {
-            "limit": str(size),
-            "state": state,
-            "outcome": outcome,
-            "code": None if code is None else str(code),
-            "command": command,
-            "after": None,
-        }
-        left = limit
-        while left is None or left > 0:
-            query = urlencode({k: v for k, v in given.items() if v is not None})
-            page = await self._api.call("GET", f"/runs?{query}", RunPage)
-            for run in page["runs"][:left]:
-                # Or a server could go on for ever.
-                if given["after"] is not None and run["id"] >= given["after"]:
-                    why = "its runs are not in their order, newest first"
-                    raise ContractViolation(f"{self.server}/runs?{query}", why)
-                # An id, not a page number: runs may begin between two requests.
-                given["after"] = run["id"]
-                yield run
-            left = None if left is None else left - len(page["runs"])
-            if not (page["next"] and page["runs"]):
-                return
-
-    async def commands(self) -> Sequence[CommandInfo]:
-        """The commands that this client may run."""
-        return (await self._api.call("GET", "/commands", CommandList))["commands"]
-
-    async def command(self, name: str | None = None) -> CommandInfo | None:
-        """A command; without a name the default one, L{None} if there is none."""
-        if name is not None:
-            path = f"/commands/{quote(name, safe='')}"
-            return await self._persist("GET", path, CommandInfo)
-        document = await self._persist("GET", "/commands", CommandList)
-        for each in document["commands"]:
-            if each["name"] == document["default"]:
-                return each
-        return None
-
     # Inside
 
     def _following(
@@ -330,22 +277,6 @@ class Client:
     ) -> Following:
         retry = self._retry_policy()
         return Following(view, api=self._api, retry=retry, run=run, begin=begin)
-
-    async def _persist(
-        self,
-        method: str,
-        path: str,
-        kind: type[_T],
-        document: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> _T:
-        """Ask for a document, again and again while the server cannot be reached."""
-        return await self._retry_policy().persist(
-            lambda: self._api.request_json(method, path, kind, document, headers)
-        )
-
-    def _retry_policy(self) -> RetryPolicy:
-        return RetryPolicy(self._wire, self._retry_for, self._on_retry)
 
 
 def new_key() -> str:

@@ -1,6 +1,9 @@
 """The errors of the client, with the exit codes of the command line."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .events import Result
 
 
 class ClientError(Exception):
@@ -17,6 +20,12 @@ class Usage(ClientError):
     """The command line is malformed (C{EX_USAGE})."""
 
     code = 64
+
+
+class NoSuchRun(ClientError):
+    """No run is the one that the user names, or several may be (C{EX_DATAERR})."""
+
+    code = 65
 
 
 class ConfigError(ClientError):
@@ -116,6 +125,22 @@ class TooMuchOutput(ServerError):
         super().__init__(f"run {run}", how)
 
 
+class CommandFailed(ClientError):
+    """
+    A command did not exit with 0, and the caller wants an error then; only the library
+    raises it.
+
+    @ivar result: the run, with its output.
+    """
+
+    def __init__(self, result: "Result") -> None:
+        end = result.end
+        how = end.signal or end.code
+        ended = end.state if how is None else f"{end.state} {how}"
+        super().__init__(f"run {result.run}: {ended}, not exited 0")
+        self.result = result
+
+
 class NotHTTP(ServerError):
     """The server does not speak HTTP (C{EX_PROTOCOL})."""
 
@@ -134,7 +159,17 @@ class ContractViolation(NotHTTP):
 
 
 class TLSFailed(ServerError):
-    """No trusted connection could be made (C{EX_NOPERM})."""
+    """
+    No trusted connection could be made (C{EX_NOPERM}).
+
+    @ivar fingerprint: of the certificate that the server has, where it is not trusted.
+    """
 
     code = 77
     summary = "TLS failed"
+
+    def __init__(
+        self, url: str, reason: str = "", fingerprint: str | None = None
+    ) -> None:
+        super().__init__(url, reason)
+        self.fingerprint = fingerprint

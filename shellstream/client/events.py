@@ -60,21 +60,58 @@ class End(NamedTuple):
     reason: str | None
     offset: int
 
+    @property
+    def exit_code(self) -> int | None:
+        """
+        The code with which a shell sees the command exit, 128 + n for signal n; L{None}
+        if it never ran, or if nobody knows.
+        """
+        if self.state == "exited":
+            return self.code
+        if self.state == "signaled" and self.signal is not None:
+            return 128 + signal_number(self.signal)
+        return None
+
 
 Event = Begun | Output | Gap | Ping | End
 
 
 class Result(NamedTuple):
     """
-    A run that has ended, with all of its output.
+    A run that has ended, with its output.
 
     @ivar run: its id.
+    @ivar truncated: whether some of the output is missing here.
     """
 
     run: str
     stdout: bytes
     stderr: bytes
     end: End
+    truncated: bool = False
+
+    @property
+    def state(self) -> str:
+        """How the run ended, in a word; see L{End}."""
+        return self.end.state
+
+    @property
+    def exit_code(self) -> int | None:
+        """The same in a number, as a shell has it; see L{End.exit_code}."""
+        return self.end.exit_code
+
+
+class RunEvent(NamedTuple):
+    """
+    Something that happened to a run.
+
+    @ivar event: C{created}, C{started} or C{ended}; C{gap} if the server does not know
+        any more what else happened.
+    @ivar run: the run as it was then; L{None} for a gap.
+    """
+
+    event: str
+    run: "RunInfo | None"
 
 
 class StdinInfo(TypedDict):
@@ -138,8 +175,32 @@ class CommandList(TypedDict):
     commands: list[CommandInfo]
 
 
+class IndexInfo(TypedDict):
+    """What the server says of itself, and of who asks."""
+
+    version: str
+    principal: str
+
+
 class RunPage(TypedDict):
     """Some runs, newest first, and the path of the next page."""
 
     runs: list[RunInfo]
     next: str | None
+
+
+class RunEventInfo(TypedDict):
+    """An event as the server describes it."""
+
+    event: str
+    run: RunInfo
+
+
+def signal_number(name: str) -> int:
+    """The number of a signal by its name or number; 0 if this system lacks it."""
+    import signal  # late: --help and --version do without
+
+    known = signal.Signals.__members__.get(f"SIG{name}")
+    if known is not None:
+        return known.value
+    return int(name) if name.isdecimal() and len(name) < 3 else 0

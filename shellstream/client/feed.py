@@ -61,9 +61,9 @@ class StdinFeeder:
         self._seconds = seconds
         self._retry = retry
 
-    async def feed(self, source: AsyncIterable[bytes]) -> None:
+    async def feed(self, source: AsyncIterable[bytes], *, eof: bool = True) -> None:
         """
-        Send all of C{source} without delay, and then its end.
+        Send all of C{source} without delay, and then its end, if C{eof} is set.
 
         More is read from it only when the run has taken the last chunk, so that no
         more than one is in memory.
@@ -73,7 +73,8 @@ class StdinFeeder:
                 chunk = data[start : start + CHUNK_SIZE]
                 if not await self._send_chunk(chunk, eof=False):
                     return
-        await self._send_chunk(b"", eof=True)
+        if eof:
+            await self._send_chunk(b"", eof=True)
 
     async def _send_chunk(self, data: bytes, *, eof: bool) -> bool:
         """Send a chunk until the run has taken it; L{False} if it takes no more."""

@@ -137,28 +137,37 @@ class Following:
     async def __aexit__(self, *exc: object) -> None:
         self.close()
 
-    async def collect(self, most: int = MOST_COLLECTED) -> Result:
+    async def collect(
+        self, most: int = MOST_COLLECTED, *, whole: bool = True
+    ) -> Result:
         """
         Wait for the end, and return all output at once.
 
         @param most: the most bytes of output to hold.
+        @param whole: L{False} to have what there is of the output, if not all of it:
+            C{truncated} of the result tells.
         @raise TooMuchOutput: if there are more.
         @raise CutShort: if the server does not have all of them any more.
         """
         found = {"stdout": bytearray(), "stderr": bytearray()}
+        truncated = False
         async with self:
             async for event in self:
                 if isinstance(event, Gap):
+                    truncated = True
+                if isinstance(event, Gap) and whole:
                     why = f"{event.end - event.offset} bytes are not kept any more"
                     raise CutShort(f"run {self.run}", why)
                 if isinstance(event, Output):
-                    found[event.stream] += event.data
-                if sum(map(len, found.values())) > most:
-                    raise TooMuchOutput(self.run or "", most)
+                    left = most - sum(map(len, found.values()))
+                    if len(event.data) > left and whole:
+                        raise TooMuchOutput(self.run or "", most)
+                    truncated = truncated or len(event.data) > left
+                    found[event.stream] += event.data[:left]
         assert self.run is not None
         assert self.end is not None, "without follow there is no end"
         out, err = found.values()
-        return Result(self.run, bytes(out), bytes(err), self.end)
+        return Result(self.run, bytes(out), bytes(err), self.end, truncated)
 
     def close(self) -> None:
         """Disconnect, and end the iteration. Harmless when repeated."""

@@ -8,6 +8,7 @@ from shellstream.client import Client, View
 from shellstream.client.errors import (
     CannotConnect,
     ClientError,
+    CommandFailed,
     ContractViolation,
     CutShort,
     NoResponse,
@@ -366,6 +367,32 @@ class CollectTests(FollowingTestCase):
                     str(error),
                 )
             self.assertTrue(answer.closed)
+
+    def test_output(self) -> None:
+        """A run's output and its end come in one call; a failure raises if asked."""
+        for code in (0, 3):
+            answer = stream(begun() + self.PRINTS, ended(7, code=code))
+            found = finish(self.client(answer).output("c", {"a": "1"}))
+            self.assertEqual((found.stdout, found.stderr), (b"out!", b"err"))
+            self.assertEqual((found.state, found.exit_code), ("exited", code))
+            self.assertFalse(found.truncated)
+        failing = self.client(stream(begun() + self.PRINTS, ended(7, code=3)))
+        error = self.assertRaises(CommandFailed, finish, failing.output(check=True))
+        self.assertEqual(error.result.stderr, b"err")
+        self.assertEqual(str(error), "run r: exited 3, not exited 0")
+
+    def test_output_bounded(self) -> None:
+        """No more output is held than the caller wants; the end comes all the same."""
+        answer = stream(begun() + self.PRINTS, ended(7, "signaled", signal="TERM"))
+        found = finish(self.client(answer).output("c", most=5))
+        self.assertEqual(len(found.stdout + found.stderr), 5)
+        self.assertTrue(found.truncated)
+        self.assertEqual((found.state, found.exit_code), ("signaled", 143))
+        gap = control(type="gap", offset=0, end=5, bytes=5)
+        answer = stream(begun() + gap + ended(5, "lost"))
+        found = finish(self.client(answer).output("c"))
+        self.assertTrue(found.truncated)
+        self.assertIsNone(found.exit_code)
 
     def test_gap(self) -> None:
         """Output that is not whole is an error."""

@@ -157,7 +157,7 @@ class RunTests(ClientTestCase):
             (("comands",), 65, "the subcommand 'commands'?"),
             (("show", "0"), 65, "there is no run '0'"),
             (("shw", "0"), 64, "the subcommand 'show'?"),
-            (("signal", "0", "NONSENSE"), 65, "there is no signal 'NONSENSE'"),
+            (("signal", NOBODY, "NONSENSE"), 65, "there is no signal 'NONSENSE'"),
         ):
             self.assertIn(meant, await self.said(*words, code=code))
 
@@ -272,6 +272,10 @@ react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
 
+#: The id of no run.
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
 class LibraryTests(ClientTestCase):
     """The library, in programs of both kinds."""
 
@@ -289,7 +293,7 @@ class LibraryTests(ClientTestCase):
 _LIGHT = """
 import atexit, re, sys
 sys.argv[0] = "shellstream"
-heavy = ("twisted.internet.asyncioreactor", "httptools", "tomllib", "shtab", "difflib")
+heavy = ("twisted.internet.asyncioreactor", "httptools", "tomllib", "difflib")
 
 def tell():
     found = [name for name in heavy if name in sys.modules]

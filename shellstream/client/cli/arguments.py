@@ -1,4 +1,4 @@
-"""Parses the command line, and prints its help and completions."""
+"""Parses the command line, and prints its help."""
 
 import argparse
 import re
@@ -12,7 +12,9 @@ from shellstream.programs import typed
 
 from .exit_codes import CODES
 from .messages import print_text
-from .options import DESCRIPTION, ENVIRONMENT, SUBCOMMANDS, Subcommand
+from .options import ENVIRONMENT
+from .subcommands import DESCRIPTION, NAMES, SUBCOMMANDS, Subcommand, canonical
+from .target import subcommand_hint
 
 #: Options that other clients have, and what takes their place here.
 _ELSEWHERE = {
@@ -21,7 +23,7 @@ _ELSEWHERE = {
 }
 
 
-_VERSION = f"shellstream {__version__}"
+VERSION = f"shellstream {__version__}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,26 +44,27 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     @raise Usage: if it is malformed.
     """
     words = list(argv)
-    named = bool(words) and words[0] in SUBCOMMANDS
-    if not named:
+    called = words[0] if words and words[0] in NAMES else None
+    if called is None:
         for word in words:
             if word in ("-h", "--help"):
-                build_parser().parse_args([word])  # prints, and exits
-            if word == "--version":
-                print_text(f"{_VERSION}\n")
+                _print_help(None)
+            if word in ("-V", "--version"):
+                print_text(f"{VERSION}\n")
                 sys.exit(0)
-    name = words.pop(0) if named else "run"
+    else:
+        del words[0]
+    name = canonical(called or "run") or "run"
     subcommand = SUBCOMMANDS[name]
     command = None
     if name == "doctor" and "--" in words:
         dashes = words.index("--")
         words, command = words[:dashes], words[dashes + 1 :]
-    parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
-    _add_options(parser, subcommand)
+    parser = _parser_of(called or "run")
     # Intermixed, since plain parsing ends the words at the first option after them.
     found, unknown = parser.parse_known_intermixed_args(words)
     # The first complaint, since the unknown option may be one of that subcommand.
-    if not named and found.words and found.words[0] in SUBCOMMANDS:
+    if called is None and found.words and found.words[0] in NAMES:
         # To run the command of this name instead would surprise most users.
         parser.error(
             f"{found.words[0]!r}: a subcommand comes before its options; a command of "
@@ -69,19 +72,40 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         )
     if unknown:
         hint = _option_hint(unknown[0], subcommand)
-        if not hint and _names_command(found):
-            hint = (
+        command_name = _command_of(found)
+        if command_name is not None and ("=" in unknown[0] or not hint):
+            hint = hint or subcommand_hint(command_name)
+            hint += (
                 "; only commands that the server names can be run, with parameters as "
                 "NAME=VALUE: shellstream commands lists them"
             )
         parser.error(f"{unknown[0]!r} is unknown{hint}")
     _check_text(found, subcommand)
+    if name == "help":
+        if found.topic is not None and found.topic not in NAMES:
+            hint = subcommand_hint(found.topic) or "; shellstream help lists them"
+            parser.error(f"{found.topic!r} is no subcommand{hint}")
+        _print_help(found.topic)
     found.subcommand, found.argv = name, command
     return found
 
 
+def _print_help(name: str | None) -> NoReturn:
+    """Print the help of all, or of a subcommand, and exit."""
+    (build_parser() if name is None else _parser_of(name)).print_help()
+    sys.exit(0)
+
+
+def _parser_of(name: str) -> Parser:
+    """The parser of a subcommand, by any of its names."""
+    subcommand = SUBCOMMANDS[canonical(name) or name]
+    parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
+    _add_options(parser, subcommand)
+    return parser
+
+
 def build_parser() -> Parser:
-    """A parser of all subcommands, for help and completions."""
+    """A parser of all subcommands, for help."""
     parser = Parser(
         "shellstream",
         usage="shellstream [OPTIONS] [NAME | URL] [NAME=VALUE ...]\n"
@@ -92,18 +116,18 @@ def build_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=_VERSION)
+    parser.add_argument("-V", "--version", action="version", version=VERSION)
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
     for name, sub in SUBCOMMANDS.items():
-        _add_options(subparsers.add_parser(name, help=sub.help, **sub.keywords), sub)
+        subparsers.add_parser(name, help=sub.help, aliases=sub.aliases, **sub.keywords)
     return parser
 
 
-def _names_command(found: argparse.Namespace) -> bool:
-    """Whether a command line names a command of the server, and not a URL."""
+def _command_of(found: argparse.Namespace) -> str | None:
+    """The command of the server that a command line names, unless it names a URL."""
     words = [getattr(found, "name", None), *getattr(found, "words", ())]
     first = next(filter(None, words), "/")
-    return re.search("[/:]", first) is None
+    return None if re.search("[/:]", first) else first
 
 
 def _check_text(found: argparse.Namespace, sub: Subcommand) -> None:
@@ -164,15 +188,3 @@ def _option_hint(word: str, sub: Subcommand) -> str:
 def _add_options(parser: argparse.ArgumentParser, sub: Subcommand) -> None:
     for option in sub.options:
         parser.add_argument(*option.names, **option.keywords)
-
-
-def print_completion(shell: str) -> int:
-    """
-    Print what makes a shell complete this command line, for C{eval} or a file.
-
-    @raise CannotWrite: if standard output takes no more.
-    """
-    import shtab
-
-    print_text(f"{shtab.complete(build_parser(), shell=shell)}\n")  # nosec B604
-    return 0

@@ -61,8 +61,9 @@ _ADVICE = (
     (
         401,
         r".*",
-        "set $SHELLSTREAM_TOKEN, or give --token-file FILE; "
-        "shellstreamd tokens make NAME, on the server's machine, makes a token",
+        "{shellstream} login URL saves a token, --token-file FILE and "
+        "$SHELLSTREAM_TOKEN give one; shellstreamd tokens make NAME, on the server's "
+        "machine, makes one",
     ),
     (404, r".*/runs/[^/]+.*", "{shellstream} ps --all lists the runs"),
     (
@@ -71,6 +72,7 @@ _ADVICE = (
         "only commands that the server names can be run: "
         "{shellstream} commands lists them",
     ),
+    (409, r".*/runs/[^/]+", "{shellstream} cancel ends it"),
 )
 
 #: What to do about an answer of another server, or of a proxy, by its status.
@@ -87,21 +89,38 @@ def explain(error: ClientError) -> str:
     """The text of an error, and what to do about it by means of this client."""
     match error:
         case CannotConnect() if "refused" in error.why:
-            return f"{error.url}: connection refused; {_start(error.url)}"
+            at = _origin(error.url)
+            return f"{at}: connection refused; {_start(error.url)}{error.hint}"
         # A redirect says itself where it leads.
         case Refused() | ServerFailed() if not error.is_ours and error.status >= 400:
             return f"{error} ({_foreign(error)}){error.hint}"
-        case Refused():
-            path = urlsplit(error.url).path
-            for status, paths, text in _ADVICE:
-                if error.status == status and re.fullmatch(paths, path):
-                    why = error.why.partition("; ")[0]
-                    advice = text.format(shellstream=typed("shellstream"))
-                    return f"{error.url}: {why}; {advice}{error.hint}"
+        case Refused() | ServerFailed() if error.is_ours:
+            return f"{_origin(error.url)}: {_told(error)}{error.hint}"
     cause = error if isinstance(error, NoResponse) else error.__cause__
     if isinstance(cause, NoResponse) and _may_expect_tls(cause):
         return f"{error} (if the server expects TLS, try https://)"
     return str(error)
+
+
+def _told(error: Refused | ServerFailed) -> str:
+    """
+    What a shellstream server said, in its words; what it says of HTTP is replaced by
+    what can be done on the command line.
+    """
+    # The status says less than the words that follow it.
+    why = re.sub(r"\A[0-9]{3}\b[^:]*: ", "", error.why)
+    path = urlsplit(error.url).path
+    for status, paths, text in _ADVICE:
+        if error.status == status and re.fullmatch(paths, path):
+            advice = text.format(shellstream=typed("shellstream"))
+            return f"{why.partition('; ')[0]}; {advice}"
+    return why
+
+
+def _origin(url: str) -> str:
+    """A URL without its path, which is the client's affair."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else url
 
 
 def _may_expect_tls(error: NoResponse) -> bool:
@@ -135,23 +154,11 @@ def _foreign(error: Refused | ServerFailed) -> str:
 
 def exit_code(end: End, *, gaps: bool = False) -> int:
     """The code with which a shell sees the command exit; 128 + n for signal n."""
-    if end.state == "exited" and end.code is not None:
-        return end.code or (72 if gaps else 0)
-    if end.state == "signaled" and end.signal is not None:
-        return 128 + signal_number(end.signal)
+    if end.exit_code is not None:
+        return end.exit_code or (72 if gaps else 0)
     # A state that this client does not know breaks the contract, hence 76.
     code, _ = _STATES.get(end.state, (76, ""))
     return code
-
-
-def signal_number(name: str) -> int:
-    """The number of a signal by its name or number; 0 if this system lacks it."""
-    import signal  # late: --help and --version do without
-
-    known = signal.Signals.__members__.get(f"SIG{name}")
-    if known is not None:
-        return known.value
-    return int(name) if name.isdecimal() and len(name) < 3 else 0
 
 
 def signal_name(text: str) -> str:

@@ -1,30 +1,26 @@
 """Which server to ask, and the secrets and certificates that it takes."""
 
 import re
-import stat
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shellstream.client.errors import ConfigError, Usage
 from shellstream.client.transport.fingerprint import parse_fingerprint
-from shellstream.client.transport.treq_wire import TreqWire, http_client
 from shellstream.client.transport.trust import PIN_AND_CACERT, Trust
 from shellstream.client.urls import http_url, server_of
 
+from .configuration import check_mode, load_configuration
 from .messages import print_message
 from .options import DEFAULT_SERVER, ENVIRONMENT
 
+if TYPE_CHECKING:
+    from shellstream.client.transport.treq_wire import TreqWire
+
 #: The most bytes of a file with a token; a token has far fewer.
-_MOST_OF_TOKEN = 1 << 16
-
-#: What a file with a secret should not permit: others may read it, or write to it.
-_NOT_FOR_OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
-
-#: The keys of a [servers.NAME] table in the configuration.
-_KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
+MOST_OF_TOKEN = 1 << 16
 
 
 class Settings(NamedTuple):
@@ -62,7 +58,8 @@ def load_settings(
     warn: Callable[[str], object] = print_message,
 ) -> Settings:
     """
-    Read the command line, then the environment, then the configuration.
+    Read the command line, then the environment, then the configuration. The entry of a
+    server that the command line names goes before the environment: it is its own.
 
     Secrets go only to the server that they are meant for. The configuration's entry
     for one server is never used for a C{url} of another server. If C{SHELLSTREAM_URL}
@@ -82,18 +79,17 @@ def load_settings(
         for name in (*ENVIRONMENT, "XDG_CONFIG_HOME")
         if name in environ
     }
-    config = _load_configuration(environ, warn)
-    servers: dict[str, dict[str, str]] = config.get("servers", {})
+    config = load_configuration(environ, warn)
+    servers = config.servers
     named_by_environ = environ.get("SHELLSTREAM_URL")
-    name = args.server or named_by_environ or config.get("server")
-    entry = servers.get(name or "", {})
+    name: str | None = args.server or named_by_environ or config.default
 
     def url_of(name: str) -> str:
         found = http_url(servers.get(name, {}).get("url") or name, servers)
         # Paths are added to it, which a ? or a # would swallow.
         if re.search("[?#]", found):
             raise Usage(f"{found!r}: the URL of a server has no ? and no #")
-        return server_of(found) or found
+        return (server_of(found) or found).rstrip("/")
 
     server = url_of(name or DEFAULT_SERVER)
     if (
@@ -103,17 +99,34 @@ def load_settings(
     ):
         environ = {}  # its token is for the other server
     if url is not None and name and _origin(url) != _origin(server):
-        entry, environ = {}, {}
+        name, environ = None, {}
+    if name not in servers or url is not None:
+        # A server of the configuration may be asked by its URL, too.
+        asked = (url or server).rstrip("/")
+        same = (each for each in servers if _is_at(servers[each]["url"], asked))
+        name = next(same, name)
+    entry = servers.get(name or "", {})
+    chosen = bool(args.server or url)
+
+    def first(*keys: str) -> tuple[str, str, str] | None:
+        """The first that is given of these: its key, its value and its place."""
+        of_entry = [(key, entry.get(key), f"servers.{name}.{key}") for key in keys]
+        of_environ = [
+            (key, environ.get(_variable(key)[1:]), _variable(key)) for key in keys
+        ]
+        both = of_entry + of_environ if chosen else of_environ + of_entry
+        given = ((key, value, where) for key, value, where in both if value)
+        return next(given, None)
+
     token = None
     if args.token_file:
         token = _read_token(args.token_file, "--token-file", warn)
-    elif "token_file" in entry:
-        token = _read_token(entry["token_file"], f"servers.{name}.token_file", warn)
-    elif environ.get("SHELLSTREAM_TOKEN"):
-        token = _check_token(environ["SHELLSTREAM_TOKEN"], "$SHELLSTREAM_TOKEN")
-    elif environ.get("SHELLSTREAM_TOKEN_FILE"):
-        path = environ["SHELLSTREAM_TOKEN_FILE"]
-        token = _read_token(path, "$SHELLSTREAM_TOKEN_FILE", warn)
+    elif (found := first("token", "token_file")) is not None:
+        kind, value, where = found
+        if kind == "token":
+            token = check_token(value, where)
+        else:
+            token = _read_token(value, where, warn)
 
     def file(key: str) -> str | None:
         path = getattr(args, key) or entry.get(key)
@@ -122,15 +135,26 @@ def load_settings(
     pin = None
     if args.pin:
         pin = _check_pin(args.pin, "--pin", Usage)
-    elif "pin" in entry:
-        pin = _check_pin(entry["pin"], f"servers.{name}.pin", ConfigError)
-    elif environ.get("SHELLSTREAM_PIN"):
-        pin = _check_pin(environ["SHELLSTREAM_PIN"], "$SHELLSTREAM_PIN", ConfigError)
+    elif (found := first("pin")) is not None:
+        pin = _check_pin(found[1], found[2], ConfigError)
     trust = Trust(file("cacert"), file("cert"), file("key"), pin)
     key = trust.key or trust.cert
     if key is not None and Path(key).exists():
-        _check_mode(Path(key), "the key of this client's certificate", warn)
+        check_mode(Path(key), "the key of this client's certificate", warn)
     return Settings(url or server, token, trust)
+
+
+def _variable(key: str) -> str:
+    return f"$SHELLSTREAM_{key.upper()}"
+
+
+def _is_at(text: str, asked: str) -> bool:
+    """Whether the URL of an entry is that of the server that is asked."""
+    try:
+        url = http_url(text)
+    except Usage:  # it is not asked, so its mistake does not matter now
+        return False
+    return (server_of(url) or url).rstrip("/") == asked
 
 
 def _trimmed(value: str) -> str:
@@ -164,27 +188,20 @@ def _expand(path: str, named_by: str) -> Path:
         raise ConfigError(f"{named_by} {path}: {why}") from None
 
 
-def _check_mode(path: Path, where: str, warn: Callable[[str], object]) -> None:
-    """Warn of a file with a secret that is not its user's alone."""
-    mode = path.stat().st_mode
-    if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
-        warn(f"{where}: other users can read or change it; type: chmod 600 {path}")
-
-
 def _read_token(path: str, named_by: str, warn: Callable[[str], object]) -> str:
     where = f"{named_by} {path}"
     try:
-        _check_mode(found := _expand(path, named_by), where, warn)
+        check_mode(found := _expand(path, named_by), where, warn)
         with found.open("rb") as file:
-            text = file.read(_MOST_OF_TOKEN).decode("utf-8-sig")
+            text = file.read(MOST_OF_TOKEN).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}") from None
     except UnicodeError:
         raise ConfigError(f"{where}: it is not text") from None
-    return _check_token(text.strip(), where)
+    return check_token(text.strip(), where)
 
 
-def _check_token(token: str, where: str) -> str:
+def check_token(token: str, where: str) -> str:
     # The syntax of bearer tokens, RFC 6750, section 2.1.
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
         odd = re.search(r"[^A-Za-z0-9._~+/=-]", token)
@@ -193,74 +210,15 @@ def _check_token(token: str, where: str) -> str:
     return token
 
 
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the configuration is (XDG Base Directory Specification)."""
-    home = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "shellstream" / "client.toml"
-
-
-def _load_configuration(
-    environ: Mapping[str, str], warn: Callable[[str], object]
-) -> dict[str, Any]:
-    try:
-        path = config_path(environ)
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except RuntimeError:  # the user has no home directory, as in some containers
-        return {}
-    except PermissionError as error:
-        # $HOME is often another user's, as with sudo -u.
-        warn(f"{path}: {error.strerror}; going on without this configuration")
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    import tomllib  # late: most users have no configuration
-
-    try:
-        found = tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeError:
-        raise ConfigError(f"{path}: it is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    faults = _faults(found)
-    if faults:
-        raise ConfigError(f"{path}: {'; '.join(faults)}")
-    return found
-
-
-def _faults(found: Mapping[str, Any]) -> list[str]:
-    """All mistakes in a configuration, so that a user can mend them in one go."""
-    faults = [
-        f"{name}: is unknown; the keys are server and [servers.NAME]"
-        for name in found
-        if name not in ("server", "servers")
-    ]
-    if not isinstance(found.get("server", ""), str):
-        faults.append("server: must be a URL, or a name")
-    servers = found.get("servers", {})
-    if not isinstance(servers, dict):
-        return [*faults, "servers: must be tables, [servers.NAME]"]
-    for name, entry in servers.items():
-        where = f"servers.{name}"
-        if not isinstance(entry, dict) or "url" not in entry:
-            faults.append(f"{where}: must be a table with a url")
-            continue
-        for key, value in entry.items():
-            if key not in _KEYS:
-                known = ", ".join(_KEYS)
-                faults.append(f"{where}.{key}: is unknown; the keys are {known}")
-            elif not isinstance(value, str):
-                faults.append(f"{where}.{key}: must be a string")
-    return faults
-
-
-def make_wire(reactor: Any, load_settings: Settings) -> TreqWire:
+def make_wire(reactor: Any, settings: Settings) -> "TreqWire":
     """
     The wire to a server.
 
     @raise ClientError: if the certificates cannot be used.
     """
-    trust = load_settings.checked_trust()
+    # Late: completion reads the settings, and is not to wait for treq.
+    from shellstream.client.transport.treq_wire import TreqWire, http_client
+
+    trust = settings.checked_trust()
     policy = None if trust is None else trust.policy()
     return TreqWire(reactor, http_client(reactor, policy))

@@ -166,6 +166,7 @@ class SignalHandler:
 
     def exit(self, code: int) -> NoReturn:
         """End the program now."""
+        self._messages.clear_status()
         if self._cleanup is not None:
             self._cleanup()
         # Output is never buffered here, and the system closes the connections; to

@@ -2,10 +2,10 @@
 
 import re
 
-from shellstream.client.errors import Usage
+from shellstream.client.errors import CannotConnect, Refused, Usage
 from shellstream.client.urls import http_url
 
-from .options import SUBCOMMANDS
+from .subcommands import NAMES
 
 
 class Target:
@@ -43,8 +43,15 @@ def subcommand_hint(name: str) -> str:
     """A hint, as a mistyped subcommand is taken for a command's name; or nothing."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(SUBCOMMANDS), n=1)
+    # At the default of 0.6, ls would resemble logs.
+    close = get_close_matches(name, NAMES, n=1, cutoff=0.75)
     return f" (or did you mean the subcommand {close[0]!r}?)" if close else ""
+
+
+def suggest(error: CannotConnect | Refused, name: str | None) -> None:
+    """Add to an error that a command's name may be a mistyped subcommand."""
+    if name and (isinstance(error, CannotConnect) or error.status == 404):
+        error.hint = subcommand_hint(name)
 
 
 def _is_url(word: str) -> bool:

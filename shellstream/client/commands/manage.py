@@ -1,104 +1,99 @@
-"""C{start}, C{ps}, C{show}, C{cancel}, C{signal}, C{commands}: short answers."""
+"""Subcommands with short answers: C{start}, C{show}, C{cancel}, C{commands} ..."""
 
 import os
 from argparse import Namespace
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError
 
 from shellstream.client.api import Client
-from shellstream.client.cli.exit_codes import signal_name
+from shellstream.client.cli.exit_codes import exit_code, explain, signal_name
 from shellstream.client.cli.messages import Messages
-from shellstream.client.cli.options import SUBCOMMANDS
-from shellstream.client.cli.settings import load_settings, make_wire
 from shellstream.client.cli.stdout import OutputWriter
-from shellstream.client.cli.target import Target
-from shellstream.client.errors import Usage
+from shellstream.client.cli.subcommands import NAMES
+from shellstream.client.cli.target import Target, suggest
+from shellstream.client.errors import CannotConnect, ClientError, Refused, Usage
 from shellstream.client.escape import encode, printable, printable_json
-from shellstream.client.events import CommandInfo, RunInfo
+from shellstream.client.events import CommandInfo
+from shellstream.client.follow import View
 from shellstream.programs import typed
 
-_RUN_ROW = "{:<36}  {:<12}  {:<19}  {:>12}  {}"
+from .connection import connect
+from .ps import list_runs
+from .run_ids import find_run
+from .screen import Screen
+from .waiting import Waiting
 
 
-#: What a subcommand answers: a document for scripts, and lines for people.
-_Answer = tuple[object, Iterable[str]]
+class Answer(NamedTuple):
+    """
+    What a subcommand answers.
+
+    @ivar documents: for scripts, one after the other.
+    @ivar lines: for people.
+    @ivar code: the exit code.
+    """
+
+    documents: Iterable[object]
+    lines: Iterable[str]
+    code: int = 0
+
+
+class Asked(NamedTuple):
+    """A subcommand, and what it takes to carry it out."""
+
+    args: Namespace
+    client: Client
+    messages: Messages
+    waiting: Waiting
 
 
 async def manage(reactor: Any, args: Namespace) -> int:
     """Carry out the subcommand; returns the exit code."""
-    settings = load_settings(args, os.environ)
-    client = Client(settings.url, make_wire(reactor, settings), token=settings.token)
+    messages = Messages(quiet=args.quiet, verbose=args.verbose)
+    client = connect(reactor, args, messages)
     stdout = OutputWriter(reactor, 1, "standard output")
+    asked = Asked(args, client, messages, Waiting(client))
+    answering = answer(asked, Screen.of(1, os.environ))
+    text, code = await asked.waiting.watch(reactor, messages, answering)
     # At once, since a server that breaks off leaves no half of a table behind.
-    await stdout.write(await answer(client, args))
-    return 0
+    await stdout.write(text)
+    return code
 
 
-async def answer(client: Client, args: Namespace) -> bytes:
-    """What the subcommand prints."""
-    document, lines = await _SUBCOMMANDS[args.subcommand](client, args)
-    if args.format == "json":
-        lines = printable_json(document, indent=2).split("\n")
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    return encode(text) if args.format == "plain" else text.encode()
+async def answer(asked: Asked, screen: Screen | None = None) -> tuple[bytes, int]:
+    """What the subcommand prints, and its exit code."""
+    args = asked.args
+    if args.subcommand == "ps":
+        return await list_runs(asked.client, args, screen), 0
+    documents, lines, code = await _SUBCOMMANDS[args.subcommand](asked)
+    if getattr(args, "format", "plain") == "json":
+        whole = (printable_json(each, indent=2) for each in documents)
+        return "".join(f"{each}\n" for each in whole).encode(), code
+    return encode("".join(f"{printable(line)}\n" for line in lines)), code
 
 
-async def _start(client: Client, args: Namespace) -> _Answer:
-    target = Target([*filter(None, [args.name]), *args.words])
+async def _start(asked: Asked) -> Answer:
+    target = Target([*filter(None, [asked.args.name]), *asked.args.words])
     if target.url is not None:
         raise Usage("start takes the name of a command; --server says whose")
     try:
-        run = await client.start(target.name, target.params)
+        run = await asked.client.start(
+            target.name, target.params, stdin=asked.args.stdin
+        )
     except CancelledError:  # by Ctrl-C or TERM
         how = f"it may have started the run; {typed('shellstream')} ps lists it"
-        Messages(quiet=args.quiet, verbose=False).info(
-            f"left before the server answered: {how}"
-        )
+        asked.messages.info(f"left before the server answered: {how}")
         raise
-    return run, [run["id"]]
+    except (CannotConnect, Refused) as error:
+        suggest(error, target.name)
+        raise
+    return Answer([run], [run["id"]])
 
 
-async def _ps(client: Client, args: Namespace) -> _Answer:
-    runs = [run async for run in _runs(client, args)]
-    if args.format == "ndjson":
-        return runs, map(printable_json, runs)
-    if args.quiet:
-        return runs, [run["id"] for run in runs]
-    head = _RUN_ROW.format("ID", "STATE", "CREATED", "BYTES", "COMMAND")
-    return runs, [head, *map(_run_row, runs)]
-
-
-async def _runs(client: Client, args: Namespace) -> AsyncIterator[RunInfo]:
-    """The runs that the options choose, newest first."""
-    # A queued run is newer than every running one.
-    states = [None] if args.all or args.failed else ["queued", "running"]
-    outcome: Literal["failure"] | None = "failure" if args.failed else None
-    left = args.limit
-    for state in states:
-        async for run in client.list(
-            state=state, command=args.command, limit=left, outcome=outcome
-        ):
-            left = None if left is None else left - 1
-            yield run
-
-
-def _run_row(run: RunInfo) -> str:
-    created = run["created"][:19].replace("T", " ")
-    params = "".join(f" {k}={v}" for k, v in run["params"].items())
-    row = (run["id"], _state(run), created, run["size"], run["command"])
-    return _RUN_ROW.format(*row) + params
-
-
-def _state(run: RunInfo) -> str:
-    """A run's state, with its exit code or signal."""
-    result = run["signal"] if run["code"] is None else run["code"]
-    return run["state"] if result is None else f"{run['state']} {result}"
-
-
-async def _show(client: Client, args: Namespace) -> _Answer:
-    run = await client.show(args.run)
+async def _show(asked: Asked) -> Answer:
+    run = await asked.client.show(await find_run(asked.client, asked.args.run))
     lines = [f"{'id:':<19} {run['id']}"]
     for name, value in run.items():
         if name in ("id", "end") or value is None or value == {}:
@@ -113,28 +108,81 @@ async def _show(client: Client, args: Namespace) -> _Answer:
         elif name == "start":
             label = "oldest kept byte"
         lines.append(f"{label + ':':<19} {value}")
-    return run, lines
+    return Answer([run], lines)
 
 
-async def _cancel(client: Client, args: Namespace) -> _Answer:
-    return await client.cancel(args.run), []
+async def _each(
+    asked: Asked,
+    act: Callable[[str], Awaitable[tuple[object, int]]],
+) -> Answer:
+    """
+    Do the same with each run that is named. What goes wrong with one does not keep the
+    others from it.
+
+    @param act: takes an id, and returns a document and an exit code.
+    @raise ClientError: if there is only one run.
+    """
+    documents, codes = [], [0]
+    for text in asked.args.run:
+        try:
+            document, code = await act(await find_run(asked.client, text))
+        except ClientError as error:
+            if len(asked.args.run) == 1:
+                raise
+            asked.messages.error(explain(error))
+            codes.append(error.code)
+        else:
+            documents.append(document)
+            codes.append(code)
+    return Answer(documents, [], next(filter(None, codes), 0))
 
 
-async def _signal(client: Client, args: Namespace) -> _Answer:
-    return await client.signal(args.run, signal_name(args.signal)), []
+async def _cancel(asked: Asked) -> Answer:
+    async def cancel(run: str) -> tuple[object, int]:
+        return await asked.client.cancel(run), 0
+
+    return await _each(asked, cancel)
 
 
-async def _commands(client: Client, args: Namespace) -> _Answer:
-    commands = await client.commands()
-    if args.quiet:
-        return commands, [command["name"] for command in commands]
-    return commands, [line for each in commands for line in _describe_command(each)]
+async def _delete(asked: Asked) -> Answer:
+    async def delete(run: str) -> tuple[object, int]:
+        await asked.client.delete(run)
+        return None, 0
+
+    return await _each(asked, delete)
+
+
+async def _wait(asked: Asked) -> Answer:
+    async def wait(run: str) -> tuple[object, int]:
+        # From the end of the output on: what was written before is not of interest.
+        async with asked.client.follow(run, View(tail=0)) as following:
+            async for event in following:
+                asked.waiting.received(event, run)
+        assert following.end is not None
+        shown = await asked.client.show(run) if asked.args.format == "json" else None
+        return shown, exit_code(following.end)
+
+    return await _each(asked, wait)
+
+
+async def _signal(asked: Asked) -> Answer:
+    run = await find_run(asked.client, asked.args.run)
+    return Answer([await asked.client.signal(run, signal_name(asked.args.signal))], [])
+
+
+async def _commands(asked: Asked) -> Answer:
+    commands = await asked.client.commands()
+    if asked.args.quiet:
+        lines = [command["name"] for command in commands]
+    else:
+        lines = [line for each in commands for line in _describe_command(each)]
+    return Answer([commands], lines)
 
 
 def _describe_command(command: CommandInfo) -> list[str]:
     description = command["description"]
     lines = [command["name"] + (f": {description}" if description else "")]
-    if command["name"] in SUBCOMMANDS:
+    if command["name"] in NAMES:
         run = f"{typed('shellstream')} run {command['name']}"
         lines.append(f"    runs with: {run}")
     inputs = {"standard input": "stdin", "a terminal (--tty)": "tty"}
@@ -163,9 +211,10 @@ def _describe_parameter(name: str, schema: Mapping[str, Any], required: bool) ->
 
 _SUBCOMMANDS = {
     "start": _start,
-    "ps": _ps,
     "show": _show,
     "cancel": _cancel,
+    "delete": _delete,
+    "wait": _wait,
     "signal": _signal,
     "commands": _commands,
 }

@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import closing
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from shellstream.client.cli.settings import load_settings, make_wire
 from shellstream.client.cli.signals import SignalHandler, until_done
 from shellstream.client.cli.stdin import StdinReader, is_redirected
 from shellstream.client.cli.stdout import OutputWriter
-from shellstream.client.cli.target import Target, subcommand_hint
-from shellstream.client.errors import Refused, Usage
+from shellstream.client.cli.target import Target, suggest
+from shellstream.client.errors import CannotConnect, Refused, ServerError, Usage
 from shellstream.client.events import CommandInfo, Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
 from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
+
+from .run_ids import find_run
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from shellstream.client.cli.local_terminal import LocalTerminal
@@ -39,7 +42,7 @@ async def run(reactor: Any, args: Namespace) -> int:
 
         terminal = LocalTerminal()
     with _Session(reactor, args, target.url) as session:
-        return await _run(session, args, target, terminal)
+        return await session.watched(_run(session, args, target, terminal))
 
 
 async def _run(
@@ -74,9 +77,8 @@ async def _run(
             tty=None if terminal is None else terminal.describe(os.environ),
             on_disconnect="keep" if args.detach_on_int else "cancel",
         )
-    except Refused as error:
-        if target.name and error.status == 404:
-            error.hint = subcommand_hint(target.name)
+    except (CannotConnect, Refused) as error:
+        suggest(error, target.name)
         raise
     if args.detach_on_int and started["on_disconnect"] != "keep":
         session.messages.info(
@@ -109,15 +111,14 @@ async def attach(reactor: Any, args: Namespace) -> int:
     """C{attach}: follow a run to its end."""
     view = _view(args)
     with _Session(reactor, args) as session:
-        return await session.follow(session.client.follow(args.run, view))
+        return await session.watched(session.show_run(args.run, view))
 
 
 async def output(reactor: Any, args: Namespace) -> int:
-    """C{output}: what a run has written until now."""
-    view = _view(args)._replace(follow=False)
+    """C{output}: what a run has written until now, or until its end."""
+    view = _view(args)._replace(follow=args.follow)
     with _Session(reactor, args) as session:
-        following = session.client.follow(args.run, view)
-        return await session.follow(following, to_end=False)
+        return await session.watched(session.show_run(args.run, view))
 
 
 def _view(args: Namespace) -> View:
@@ -135,9 +136,9 @@ def _needs_times(args: Namespace) -> bool:
 
 def _leave_on(args: Namespace) -> Collection[int]:
     """The signals that leave a run as it is, instead of interrupting or ending it."""
-    if args.subcommand == "attach":
+    if args.subcommand != "run":
         # Another client may have started it, and others may watch it.
-        return () if args.signal_on_int else (SIGINT, SIGTERM)
+        return () if getattr(args, "signal_on_int", False) else (SIGINT, SIGTERM)
     return (SIGINT,) if args.detach_on_int else ()
 
 
@@ -157,8 +158,9 @@ class _Session:
             make_wire(reactor, settings),
             token=settings.token,
             retry_for=args.retry_for,
-            on_retry=self.messages.retrying,
+            on_retry=self._retrying,
         )
+        self._waiting = Waiting(self.client)
         self.signals = SignalHandler(reactor, self.client, self.messages)
         self._stdout.watch_reader(lambda: self.signals.exit(141))
 
@@ -166,8 +168,23 @@ class _Session:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.messages.clear_status()
         self._stdout.close()
         self._stderr.close()
+
+    def _retrying(self, error: ServerError, delay: float) -> None:
+        self._waiting.disconnected()
+        self.messages.retrying(error, delay)
+
+    async def watched(self, main: Coroutine[Any, Any, int]) -> int:
+        """Carry this out, and tell on a terminal what it waits for."""
+        return await self._waiting.watch(self._reactor, self.messages, main)
+
+    async def show_run(self, text: str, view: View) -> int:
+        """Show the output of a run that the user names."""
+        run = await find_run(self.client, text)
+        following = self.client.follow(run, view)
+        return await self.follow(following, to_end=view.follow)
 
     async def copy(self, response: Response) -> int:
         """Show the response of a server that is no shellstream, byte for byte."""
@@ -263,6 +280,9 @@ class _Session:
             async for event in following:
                 if self.signals.leaving:
                     await Deferred()  # until the program exits
+                self._waiting.received(event, following.run)
+                if isinstance(event, Output | Gap):
+                    self.messages.clear_status()
                 # The id of the run is known only from its first event on.
                 if renderer is None:
                     assert following.run is not None

@@ -53,7 +53,15 @@ _MOST_NAMES = 5
 
 
 class UntrustedCertificate(Exception):
-    """The server has the wrong certificate; the text says what to do."""
+    """
+    The server has the wrong certificate; the text says what to do.
+
+    @ivar fingerprint: of the server's own certificate, if that is known.
+    """
+
+    def __init__(self, why: str, fingerprint: str | None = None) -> None:
+        super().__init__(why)
+        self.fingerprint = fingerprint
 
 
 def tls_reason(error: Any) -> str:

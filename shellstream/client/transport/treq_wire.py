@@ -309,7 +309,7 @@ def connection_error(url: str, reasons: Sequence[Failure]) -> ServerError:
     values = [reason.value for reason in reasons]
     for error in values:
         if isinstance(error, UntrustedCertificate):
-            return TLSFailed(url, str(error))
+            return TLSFailed(url, str(error), error.fingerprint)
         # By name: to import their classes would load OpenSSL for plain HTTP.
         module = type(error).__module__
         if module.startswith("OpenSSL"):

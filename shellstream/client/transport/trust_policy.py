@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from .fingerprint import pem_blocks
+from .fingerprint import format_fingerprint, pem_blocks
 from .tls_errors import (
     UntrustedCertificate,
     mismatch_message,
@@ -158,9 +158,11 @@ def _check_authority(
         shown, found = certificate.to_cryptography(), _fingerprint(certificate)
         names = [host] if matches else names
         why = refusal_message(error, host, names, shown, found)
-        raise UntrustedCertificate(why)
+        own = format_fingerprint(found) if depth == 0 else None
+        raise UntrustedCertificate(why, own)
     if not matches:
-        raise UntrustedCertificate(other_host_message(host, names))
+        own = format_fingerprint(_fingerprint(certificate))
+        raise UntrustedCertificate(other_host_message(host, names), own)
     return True
 
 

@@ -85,6 +85,7 @@ class Index(Resource):
             "doctor": "doctor",
             "healthz": "healthz",
             "openapi": "openapi.json",
+            "principal": request.context.runs.caller.principal.name,
             "csrf_token": None if session is None else session.csrf_token,
         }
         respond_json(request, index)

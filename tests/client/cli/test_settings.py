@@ -84,10 +84,15 @@ class SettingsTests(SynchronousTestCase):
                 self.assertIn("has no ? and no #", str(error))
 
     def test_token(self) -> None:
-        """A token from the command line, the server's own, or the environment."""
+        """
+        A token from the command line, the environment, or the configuration; that of a
+        server that the command line names goes before the environment.
+        """
         self.config.write_text(LAPTOP.format(folder=self.folder))
         environ = {"SHELLSTREAM_TOKEN": "env"}
-        self.assertEqual(self.read(environ).token, "t0k-en_~+/.==")
+        self.assertEqual(self.read(environ).token, "env")
+        self.assertEqual(self.read(environ, server="laptop").token, "t0k-en_~+/.==")
+        self.assertEqual(self.read().token, "t0k-en_~+/.==")
         self.assertEqual(self.read(environ, server="pi").token, "env")
         environ = {"SHELLSTREAM_TOKEN_FILE": f"{self.folder}/token"}
         self.assertEqual(self.read(environ, server="pi").token, "t0k-en_~+/.==")

@@ -100,6 +100,9 @@ class FakeMessages:
     def detail(self, text: str) -> None:
         """Not printed without C{--verbose}."""
 
+    def clear_status(self) -> None:
+        """There is no such line."""
+
 
 class Unanswered:
     """A wire whose server is silent."""

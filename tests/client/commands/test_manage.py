@@ -11,12 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client import Client
 from shellstream.client.cli.arguments import parse_arguments
-from shellstream.client.commands.manage import answer
+from shellstream.client.cli.messages import Messages
+from shellstream.client.commands.manage import Asked, answer
+from shellstream.client.commands.waiting import Waiting
 from shellstream.client.errors import ClientError, ContractViolation
 from tests.support.client_wires import FakeAnswer, FakeWire, document, finish
 
+OLDER = "01a23251-fa96-7b9f-a364-5d36217d53a6"
+ID = "01a23252-7e69-7310-91f8-a80efc2e4997"
 RUN = {
-    "id": "01a2",
+    "id": ID,
     "command": "build",
     "params": {"jobs": "2"},
     "state": "exited",
@@ -51,14 +55,14 @@ COMMAND = {
 PAGE = {"runs": [RUN], "next": None}
 #: Each subcommand with a document, and what it prints.
 ASKED = {
-    "ps": (PAGE, "01a2"),
+    "ps": (PAGE, ID),
     "ps --all": (PAGE, "exited 0"),
-    "ps --all -q": (PAGE, "01a2"),
+    "ps --all -q": (PAGE, ID),
     "ps --all --format ndjson": (PAGE, '"jobs": "2"'),
-    "show 01a2": (RUN, "20 bytes"),
-    "start build jobs=2": (RUN, "01a2"),
-    "cancel 01a2 --format json": (RUN, "01a2"),
-    "signal 01a2 INT --format json": (RUN, "01a2"),
+    f"show {ID}": (RUN, "20 bytes"),
+    "start build jobs=2": (RUN, ID),
+    f"cancel {ID} --format json": (RUN, ID),
+    f"signal {ID} INT --format json": (RUN, ID),
     "commands": ({"default": None, "commands": [COMMAND]}, "jobs=  integer"),
     "commands --format json": ({"default": None, "commands": [COMMAND]}, "Builds"),
 }
@@ -89,10 +93,15 @@ def damaged(draw: Any, whole: Any) -> Any:
 
 def printed(line: str, *answers: FakeAnswer) -> str:
     """What a command line prints at these answers of a server."""
-    args = parse_arguments(line.split())
-    client = Client("http://h", FakeWire(answers))
-    text: bytes = finish(answer(client, args))
-    return text.decode()
+    text, _ = finish(answer(asked(line, FakeWire(answers))))
+    return str(text.decode())
+
+
+def asked(line: str, wire: FakeWire) -> Asked:
+    """A command line, and a client that it asks with."""
+    client = Client("http://h", wire)
+    messages = Messages(quiet=False, verbose=False)
+    return Asked(parse_arguments(line.split()), client, messages, Waiting(client))
 
 
 class ManageTests(SynchronousTestCase):
@@ -132,11 +141,11 @@ class ManageTests(SynchronousTestCase):
         """A number of any size is an error where it cannot be one."""
         for number in (1 << 63, -(1 << 63), 10**4000):
             found = document({**RUN, "size": number})
-            self.assertRaises(ContractViolation, printed, "show 01a2", found)
+            self.assertRaises(ContractViolation, printed, f"show {ID}", found)
         deep = FakeAnswer([b"[" * 100000])
-        self.assertRaises(ContractViolation, printed, "show 01a2", deep)
+        self.assertRaises(ContractViolation, printed, f"show {ID}", deep)
         long = FakeAnswer([b'{"size": ' + b"9" * 5000 + b"}"])
-        self.assertRaises(ContractViolation, printed, "show 01a2", long)
+        self.assertRaises(ContractViolation, printed, f"show {ID}", long)
 
     def test_pages(self) -> None:
         """A server whose pages have no end, or no order, is left."""
@@ -147,9 +156,9 @@ class ManageTests(SynchronousTestCase):
         self.assertIn("not in their order", str(error))
         empty = {"runs": [], "next": "/runs?after=x"}
         self.assertIn("ID", printed("ps --all", document(empty), document(empty)))
-        second = {"runs": [{**RUN, "id": "0001"}], "next": None}
+        second = {"runs": [{**RUN, "id": OLDER}], "next": None}
         found = printed("ps --all -q", document(full), document(second))
-        self.assertEqual(found.split(), ["01a2", "0001"])
+        self.assertEqual(found.split(), [ID, OLDER])
 
     def test_left(self) -> None:
         """Who leaves before the answer to C{start} is told what may have happened."""
@@ -160,8 +169,7 @@ class ManageTests(SynchronousTestCase):
             async def request(self, *args: object, **more: object) -> Any:
                 return await Deferred()
 
-        args = parse_arguments(["start", "build"])
-        starting = Deferred.fromCoroutine(answer(Client("http://h", Silent([])), args))
+        starting = Deferred.fromCoroutine(answer(asked("start build", Silent([]))))
         starting.cancel()
         self.failureResultOf(starting, CancelledError)
         self.assertIn("it may have started the run; shellstream ps", said[0].decode())

@@ -64,6 +64,7 @@ class JsonIndexTests(IndexTestCase):
             "doctor": "doctor",
             "healthz": "healthz",
             "openapi": "openapi.json",
+            "principal": "anonymous",
             "csrf_token": None,
         }
         self.assertEqual(self.document("/"), expected)
