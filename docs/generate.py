@@ -1,10 +1,10 @@
 """
 Writes the pages that say what the code says: run C{python docs/generate.py}.
 
-C{docs/reference/command-line.md}, C{daemon.md}, C{http-api.md} and C{configuration.md}
-beside it, the JSON Schema of the configuration, and the manual pages
-in C{deploy/man}. With C{--check} it writes nothing, and exits with 1 if a page is not
-what it would write.
+C{docs/reference/command-line.md}, C{daemon.md}, C{http-api.md}, C{metrics.md} and
+C{configuration.md} beside it, the JSON Schema of the configuration, and the manual
+pages in C{deploy/man}. With C{--check} it writes nothing, and exits with 1 if a page is
+not what it would write.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from shellstream.client.cli.subcommands import DESCRIPTION, SUBCOMMANDS, Subcomm
 from shellstream.config.loader import DEMO
 from shellstream.daemon.token_command import parser as token_parser
 from shellstream.tap import NotifyOptions, Options
+from shellstream.web.monitoring.table import METRICS, PREFIX
 from shellstream.web.openapi.document import document
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +57,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("command-line.md", command_line),
         ("daemon.md", daemon),
         ("http-api.md", http_api),
+        ("metrics.md", metrics),
     ):
         yield REFERENCE / name, "\n".join((_NOTE, "", *make())) + "\n"
     yield from configuration_pages()
@@ -267,6 +269,53 @@ def _argument(action: argparse.Action) -> str:
     names = "|".join(action.option_strings)
     value = "" if action.nargs == 0 else str(action.metavar)
     return f"{names} {value}".strip()
+
+
+# The metrics.
+
+
+def metrics() -> Iterator[str]:
+    """All that C{/metrics} shows."""
+    yield from ("# Health and metrics", "")
+    yield "`/livez` answers as long as the daemon does. `/readyz`, and `/healthz` which"
+    yield "is the same, is 503 while the daemon can start no run: its disk fails or is"
+    yield "full, it stops, or its event loop answers late. None of them needs a"
+    yield "credential, and none tells a reason; `/readyz?verbose` tells it to a caller"
+    yield "with the action `metrics`."
+    yield ""
+    yield "`/metrics` is for Prometheus. Its library is an extra of the daemon, which"
+    yield "the first scrape loads:"
+    yield from ("", "<!-- test: skip generated -->", "```sh")
+    yield "python3 -m pip install 'shellstream-http[metrics]'"
+    yield from ("```", "")
+    yield "Where the daemon requires credentials, a scrape needs a token with the"
+    yield "action `metrics`, which a token has only if you name it; it sees the names"
+    yield "of all commands:"
+    yield from ("", "<!-- test: skip generated -->", "```sh")
+    yield "shellstreamd tokens make prometheus --actions metrics > shellstream.token"
+    yield from ("```", "", "<!-- test: skip generated -->", "```yaml")
+    yield "scrape_configs:"
+    yield "  - job_name: shellstream"
+    yield "    authorization: { credentials_file: /etc/prometheus/shellstream.token }"
+    yield '    static_configs: [{ targets: ["127.0.0.1:8000"] }]'
+    yield "rule_files: [/etc/prometheus/prometheus-alerts.yml]"
+    yield from ("```", "")
+    yield "[`deploy/prometheus-alerts.yml`](../../deploy/prometheus-alerts.yml) has"
+    yield "alert rules, and"
+    yield "[`deploy/grafana-dashboard.json`](../../deploy/grafana-dashboard.json) is a"
+    yield "dashboard to import. To be told of single runs, use"
+    yield "[notifications](../recipes/notifications.md)."
+    yield ""
+    yield "The numbers begin at 0 when the daemon starts. Labels have few values: the"
+    yield "commands of the configuration, states, statuses; no ids and no parameters."
+    yield "There are also `process_…` metrics of the daemon itself: memory, CPU time,"
+    yield "open files."
+    yield ""
+    rows = (
+        (f"`{PREFIX}{name}`", each.kind, ", ".join(each.labels), each.about)
+        for name, each in METRICS.items()
+    )
+    yield from _rows(("metric", "kind", "labels", "is"), rows)
 
 
 # The HTTP API.

@@ -96,7 +96,10 @@ def assemble(
             count=live.now.http.connections,
             files=files,
         )
-    daemon = Daemon(live, state_dir, reactor, addresses, insecure, terminal.is_one)
+    watchdog = ReactorWatchdog(reactor)
+    daemon = Daemon(
+        live, state_dir, reactor, addresses, insecure, terminal.is_one, watchdog
+    )
     site = SiteFactory(lambda: daemon.site)
     tls: Any = None
     if config.tls is not None:
@@ -129,7 +132,6 @@ def assemble(
         manager,
     )
     services = MultiService()
-    watchdog = ReactorWatchdog(reactor)
     for service in (watchdog, daemon, tls, *listeners, reloader, banner, manager):
         if service is not None:
             service.setServiceParent(services)

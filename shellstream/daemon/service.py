@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
@@ -55,8 +55,10 @@ from shellstream.web.server.authentication import REVOCATION_INTERVAL, Authentic
 from .auth_policy import AuthPolicy
 from .errors import DaemonCannotStart, stopping_on
 from .left_processes import LeftProcesses
+from .lifecycle.reactor_watchdog import ReactorWatchdog
 from .lifecycle.stop_signals import StopSignals
 from .listen_address import ListenAddress, own_names
+from .measurements import Measurements
 
 _log = Logger(namespace="shellstream")
 
@@ -109,6 +111,9 @@ class Daemon(Service):
     _addresses: Callable[[], Iterable[ListenAddress]] = tuple
     _insecure: bool = False
     _on_terminal: bool = False
+    _watchdog: ReactorWatchdog = Factory(
+        lambda self: ReactorWatchdog(self._reactor), takes_self=True
+    )
     site: Site = field(init=False)
     auth_policy: AuthPolicy = field(init=False)
     registry: Registry = field(init=False)
@@ -207,7 +212,15 @@ class Daemon(Service):
             self._reaping = self._repeat(reaper.look, REAPING_INTERVAL)
         record = self._audit_log.record
         self.site = Site(
-            root(self.registry, self._authenticator, self._reactor, now, record),
+            root(
+                self.registry,
+                self._authenticator,
+                self._reactor,
+                now,
+                record,
+                self._measurements(),
+                self.registry.supervisor.counts,
+            ),
             self._reactor,
             self._live.now.http,
             record=record,
@@ -488,6 +501,20 @@ class Daemon(Service):
     def _children(self) -> set[int]:
         pids = (run.record.pid for run in self.registry.active.values())
         return {pid for pid in pids if pid is not None}
+
+    def _measurements(self) -> Measurements:
+        return Measurements(
+            self._reactor,
+            self._live,
+            self.registry,
+            self._store,
+            self._audit_log,
+            self._notifier,
+            self._watchdog,
+            lambda: self.site,
+            self.folder,
+            self._file_threads,
+        )
 
     def _make_notifier(self, database: Database) -> Notifier:
         processes = ProcessSender(

@@ -71,6 +71,7 @@ from zope.interface import implementer
 from shellstream.model.errors import OffsetGone
 from shellstream.model.events import Gap
 
+from .counts import OutputCounts
 from .fair_turns import FairTurns, LaterCall
 from .formats import Format
 from .interfaces import IRun, IViewer, ViewOptions
@@ -109,6 +110,7 @@ class Viewer:
     _clock: IReactorTime
     #: Shared with other viewers: work that waits has one slice of each turn.
     _turns: FairTurns = Factory(lambda self: FairTurns(self._clock), takes_self=True)
+    _counts: OutputCounts = field(factory=OutputCounts)
     offset: int = field(init=False)
     lossless: bool = field(init=False)
     _run: IRun = field(init=False)
@@ -258,6 +260,8 @@ class Viewer:
         record = self._format.gap(Gap(self.offset, gone.start))
         if gone.start <= self.offset or not (record or self.options.skip_gaps):
             return False
+        self._counts.gaps += 1
+        self._counts.skipped += gone.start - self.offset
         self.offset = gone.start
         self._write(record)
         return True

@@ -1,12 +1,12 @@
 """Reports what happens to runs: to subscribers of the news, and to the audit."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from attrs import define, field
 
-from shellstream.model.events import Stream, WallClock
+from shellstream.model.events import State, Stream, WallClock
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import OutputLog
 from shellstream.output.unforeseen import contained
@@ -26,6 +26,8 @@ class RunReporter:
     """
     Reports that runs are created, start and end. Nothing that fails here stops a run.
 
+    @ivar ends: how many runs of a command ended so: C{success}, C{failure}, or as the
+        state says.
     @ivar tell: is told that a run has C{started}, and that its end is recorded; L{None}
         while nobody wants to know.
     """
@@ -37,6 +39,7 @@ class RunReporter:
     #: Events that are not in the news yet, and whether there were more.
     _waiting: "deque[tuple[str, RunRecord, int]]" = field(factory=deque, init=False)
     _missed: bool = field(default=False, init=False)
+    ends: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     tell: Callable[[str, RunRecord], object] | None = field(default=None, init=False)
 
     @property
@@ -58,6 +61,8 @@ class RunReporter:
                 self._waiting.popleft()
                 self._missed = True
             self._waiting.append((event, record, self._wall()))
+        if event == "ended":
+            self._count_end(record)
         if self.tell is not None and event != "created":
             self.tell(event, record)
 
@@ -65,6 +70,13 @@ class RunReporter:
         with contained(record.id):
             document = json.dumps({"event": event, "run": to_document(record)})
             self._news.append(Stream.STDOUT, time, document.encode())
+
+    def _count_end(self, record: RunRecord) -> None:
+        state = record.state
+        end = state.value
+        if state is State.EXITED:
+            end = "success" if record.code == 0 else "failure"
+        self.ends[record.command, end] += 1
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """

@@ -29,6 +29,7 @@ from shellstream.model.events import (
 from shellstream.model.limits import OnFull
 from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, StdinState, Tty
 from shellstream.model.run_record import RunRecord
+from shellstream.output.counts import SAMPLE, OutputCounts
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
 from shellstream.output.short_output import MAX_SHORT
@@ -93,7 +94,13 @@ class Child(Sink, Protocol):
 
 
 class RunOwner(Protocol):
-    """The supervisor of a run."""
+    """
+    The supervisor of a run.
+
+    @ivar counts: what it counts of all its runs.
+    """
+
+    counts: OutputCounts
 
     def record(self, run: "Run") -> None:
         """
@@ -148,6 +155,8 @@ class Run:
     @ivar recorded: whether it is in the history. Nobody is told of it before.
     @ivar recording: whether its first record is being written.
     @ivar reported: whether the audit and the news have it.
+    @ivar paused_since: when its process began to wait, by the clock; L{None} if it
+        does not.
     """
 
     #: Seconds between two looks at the session of a stopped run whose leader is reaped.
@@ -173,6 +182,7 @@ class Run:
     recorded: bool = field(default=False, init=False)
     recording: bool = field(default=False, init=False)
     reported: bool = field(default=False, init=False)
+    paused_since: float | None = field(default=None, init=False)
     _waiting: list[Deferred[RunRecord | None]] = field(factory=list, init=False)
     _refusal: CannotRecord | None = field(default=None, init=False)
     _reason: Reason | None = field(default=None, init=False)
@@ -497,7 +507,10 @@ class Run:
                     self.cancel(Reason.OUTPUT_LIMIT)
         if paused is not self._paused:
             self._paused = paused
-            self._last_output = self._clock.seconds()
+            self._last_output = now = self._clock.seconds()
+            if self.paused_since is not None:
+                self._owner.counts.paused += now - self.paused_since
+            self.paused_since = now if paused else None
             (self._child.pause if paused else self._child.resume)()
 
     def output(self, stream: Stream, data: bytes) -> None:
@@ -506,11 +519,16 @@ class Run:
             if self._notes_output:
                 self._last_output = self._clock.seconds()
             log = self.log
-            log.append(stream, self._wall(), data)
+            time = self._wall()
+            log.append(stream, time, data)
             if not self.recorded:
                 self._record_output()
             if log.written > log.end:
                 self._sync()
+            counts = self._owner.counts
+            counts.chunks += 1
+            if not counts.chunks % SAMPLE and (self._lossless or self._lossy):
+                counts.latency.observe((self._wall() - time) / 1_000_000)
             self._apply_backpressure()
         except Exception:  # noqa: BLE001
             self.broke()

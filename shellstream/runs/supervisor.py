@@ -20,6 +20,7 @@ from shellstream.model.errors import (
 from shellstream.model.events import Reason
 from shellstream.model.limits import Sync
 from shellstream.model.run_record import IdempotencyKey, RunRecord
+from shellstream.output.counts import OutputCounts
 from shellstream.output.fair_turns import FairTurns
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
@@ -59,6 +60,7 @@ class RunSupervisor:
     @ivar runs: all of them, by id.
     @ivar admission: which of them wait.
     @ivar stopping: whether nothing more is started.
+    @ivar counts: what it counts of all of them.
     """
 
     admission: Admission
@@ -70,6 +72,7 @@ class RunSupervisor:
     _record_within: float
     runs: dict[str, Run] = field(factory=dict, init=False)
     stopping: bool = field(default=False, init=False)
+    counts: OutputCounts = field(factory=OutputCounts, init=False)
     _draining: IDelayedCall | None = field(default=None, init=False)
     _hurried: bool = field(default=False, init=False)
     # While it is set, the queue waits for the disk.
@@ -312,6 +315,10 @@ class RunSupervisor:
         else:
             run.reported = True
             self._reporter.report_whole(run.record, run.by, outcome)
+        counts = self.counts
+        counts.output += outcome.size
+        if outcome.stdin is not None:
+            counts.input += outcome.stdin.offset or 0
         run.publish_end(outcome)
         if not recorded:
             await self._history.save_late(outcome)
@@ -383,7 +390,9 @@ class RunSupervisor:
             self._follow(run)  # it may have waited for long
             invocation = run.invocation
             run.command.recheck_paths(invocation)
+            began = self._clock.seconds()
             child = await self._spawn(run.command, invocation, run)
+            self.counts.spawn.observe(self._clock.seconds() - began)
         except (Busy, CannotStart) as error:
             run.failed(str(error))
             raise

@@ -1,5 +1,6 @@
 """The audit log: which entries are written, and what happens if that fails."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from attrs import define, field
@@ -31,6 +32,7 @@ class AuditLog:
 
     @ivar _write: appends lines, or raises L{OSError}.
     @ivar _total: returns how much of the audit is kept, in bytes.
+    @ivar refused: how many requests were refused with each status.
     @ivar _missing: the lines that could not be written since the last one that could.
     """
 
@@ -38,6 +40,7 @@ class AuditLog:
     _wall: WallClock
     _write: Callable[[str], None]
     _total: Callable[[], int]
+    refused: Counter[str] = field(factory=Counter, init=False)
     _shares: AuditShares = field(init=False)
     _refusals: RefusalLimiter = field(factory=RefusalLimiter, init=False)
     _inputs: dict[tuple[str, ...], None] = field(factory=dict, init=False)
@@ -64,6 +67,7 @@ class AuditLog:
     def _line(self, entry: AuditEntry, now: int) -> str:
         """The line of an entry; empty if it has none."""
         if entry.action is AuditAction.REFUSED:
+            self.refused[str(entry.facts.get("status", ""))] += 1
             self._count_until_next_minute()
             if not self._refusals.admit(entry.address):
                 return ""

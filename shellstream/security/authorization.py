@@ -16,7 +16,8 @@ class Action(Enum):
 
     C{READ} shows runs and their output. C{WRITE} sends input and sets the size of a
     terminal. C{SIGNAL} includes cancel, and lossless viewing, which can delay a
-    command. C{ADMIN} deletes ended runs.
+    command. C{ADMIN} deletes ended runs. C{METRICS} reads what is counted, of all
+    commands.
     """
 
     RUN = "run"
@@ -24,13 +25,15 @@ class Action(Enum):
     WRITE = "write"
     SIGNAL = "signal"
     ADMIN = "admin"
+    METRICS = "metrics"
 
     # Members are single. Enum's own hashes the name, in two calls of Python.
     __hash__ = object.__hash__
 
 
-#: The actions of a grant that names none: all but the one that destroys something.
-DEFAULT_ACTIONS = frozenset(Action) - {Action.ADMIN}
+#: The actions of a grant that names none: all but the one that destroys something, and
+#: the one that is not only about the commands of the grant.
+DEFAULT_ACTIONS = frozenset(Action) - {Action.ADMIN, Action.METRICS}
 
 
 #: Actions by their names.
@@ -60,7 +63,7 @@ class Grant:
     actions: frozenset[Action] = setting(
         "What the grant allows: `run` starts runs, `read` shows them and their output, "
         "`write` sends input, `signal` sends signals and cancels, `admin` deletes "
-        "ended runs.",
+        "ended runs, `metrics` reads `/metrics`.",
         actions,
         DEFAULT_ACTIONS,
     )

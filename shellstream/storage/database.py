@@ -290,6 +290,11 @@ class Database(Transactions):
         self._forget(run_id, *row)
         return True
 
+    @property
+    def kept(self) -> Usage:
+        """What is kept of all principals. Any thread may ask."""
+        return self._usage.total
+
     def exceeds(self, runs: int, stored: int) -> bool:
         """
         Whether more ended runs are kept than this, or their output takes more bytes

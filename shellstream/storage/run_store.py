@@ -56,6 +56,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from shellstream.model.errors import CannotRecord
+from shellstream.model.histogram import LONG, Histogram
+from shellstream.security.shares import Usage
 
 from .database import Database
 from .schema import DatabaseDamaged, why
@@ -95,6 +97,8 @@ class RunStore:
     @ivar beside: makes the calls that wait for the disk, at the same time; by default
         the same thread.
     @ivar failing: whether the disk did not take what it was given last.
+    @ivar commits: the time of transactions, until their answer is here.
+    @ivar failures: how many calls the disk did not take.
     """
 
     _database: Database
@@ -102,6 +106,9 @@ class RunStore:
     _clock: IReactorTime
     _beside: InThread = Factory(lambda self: self._in_thread, takes_self=True)
     failing: bool = field(default=False, init=False)
+    commits: Histogram = field(factory=lambda: Histogram(LONG), init=False)
+    failures: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
     _waiting: list[_Call] = field(factory=list, init=False)
     _under_way: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
@@ -127,6 +134,11 @@ class RunStore:
         if len(self._waiting) >= MAX_WAITING:
             return fail(CannotRecord("the disk that holds the state is too slow"))
         return self._enqueue(call, synced)
+
+    @property
+    def kept(self) -> Usage:
+        """@see: L{Database.kept}; as of the last commit, without waiting."""
+        return self._database.kept
 
     def exceeds(self, runs: int, stored: int) -> bool:
         """@see: L{Database.exceeds}; as of the last commit, without waiting."""
@@ -162,10 +174,12 @@ class RunStore:
     def _next(self) -> None:
         batch, self._waiting = self._waiting, []
         self._under_way = True
+        self._began = self._clock.seconds()
         done = self._in_thread(partial(_perform, self._database, batch))
         done.addCallbacks(self._deliver, self._all_failed, (batch,), {}, (batch,))
 
     def _deliver(self, results: list[Any], batch: list[_Call]) -> None:
+        self.commits.observe(self._clock.seconds() - self._began)
         if self._database.changes != self._changes:
             self._changes, self.failing = self._database.changes, False
         answers = deque[_Answer]()
@@ -173,6 +187,7 @@ class RunStore:
             failed = isinstance(result, Failure)
             if failed and result.check(CannotRecord):
                 self.failing = True
+                self.failures += 1
             later = call.synced and not failed
             (self._committed if later else answers).append((call, result))
         self._sync_committed()
@@ -233,6 +248,7 @@ class RunStore:
             count = len(batch)
             _log.error("{count} calls failed: {reason}", count=count, reason=reason)
         self.failing = True
+        self.failures += len(batch)
         return deque((call, Failure(CannotRecord(reason))) for call in batch)
 
 

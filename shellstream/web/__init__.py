@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from shellstream.output.counts import OutputCounts
 from shellstream.runs.interfaces import IRuns
 from shellstream.security.audit import AuditEntry
+from shellstream.web.monitoring.health import Health, Live
+from shellstream.web.monitoring.metrics import Metrics, Monitor
 from shellstream.web.openapi.resource import OpenApi
-from shellstream.web.resources.health import Health
 from shellstream.web.resources.index import Commands, Index
 from shellstream.web.resources.login import Login, Logout
 from shellstream.web.resources.pages import Assets, represent
@@ -33,13 +35,17 @@ def root(
     clock: IReactorTime,
     now: Now,
     record: Callable[[AuditEntry], object] = lambda entry: None,
+    monitor: Monitor | None = None,
+    counts: OutputCounts | None = None,
 ) -> AccessControl:
     """
     The resource for a L{Site}: all paths, behind access control.
 
     @param record: puts an entry into the audit.
+    @param monitor: measures the daemon; without one there is no C{/metrics}.
+    @param counts: gets what viewers count.
     """
-    responder = OutputResponder(clock)
+    responder = OutputResponder(clock, counts or OutputCounts())
     events = Events(lambda: runs.events, responder)
     tree = Index(responder, events.position)
     tree.putChild(b"stream", Stream(responder))
@@ -47,7 +53,12 @@ def root(
     tree.putChild(b"runs", Runs(responder))
     tree.putChild(b"events", events)
     tree.putChild(b"doctor", Doctor(responder, clock, now))
-    tree.putChild(b"healthz", Health(clock))
+    health = Health(clock, lambda: 0.0 if monitor is None else monitor.lag)
+    tree.putChild(b"healthz", health)
+    tree.putChild(b"readyz", health)
+    tree.putChild(b"livez", Live())
+    if monitor is not None:
+        tree.putChild(b"metrics", Metrics(monitor))
     tree.putChild(b"openapi.json", OpenApi(authenticator))
     tree.putChild(b"assets", Assets())
     tree.putChild(b"login", Login(authenticator))

@@ -13,6 +13,7 @@ from shellstream.security.authorization import STRANGER, Action, Caller
 from shellstream.security.login_sessions import LoginSession
 from shellstream.security.request_origin import RequestOrigin
 from shellstream.web.console.frame import CSRF_FIELD
+from shellstream.web.monitoring.health import asks_for_reasons
 from shellstream.web.resources.base import Resource
 from shellstream.web.resources.request_params import essence, from_body
 from shellstream.web.resources.run_output import TRAILERS
@@ -20,7 +21,8 @@ from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import CSRF_HEADER, Request, RequestContext
 
 #: Paths that need no authentication. A prober's token may belong to another service.
-PUBLIC = frozenset({b"assets", b"healthz", b"login"})
+PROBES = frozenset({b"healthz", b"livez", b"readyz"})
+PUBLIC = frozenset({b"assets", b"login"}) | PROBES
 
 #: Methods that change nothing (RFC 9110, 9.2.1).
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
@@ -140,7 +142,11 @@ class AccessControl(TwistedResource):
         authenticator = self._authenticator
         # Proxies ask OPTIONS of the root, to see whether anybody answers.
         asked = request.method == b"OPTIONS" and request.postpath == [b""]
-        if asked or request.postpath[0] in PUBLIC:
+        path = request.postpath[0]
+        public = path in PUBLIC and not (
+            path in PROBES and asks_for_reasons(request.uri)
+        )
+        if asked or public:
             caller = Caller(STRANGER, request.address)
             return RequestContext(AuthorizedRuns(self._runs, caller, self._record))
         session = authenticator.find_session(request)

@@ -119,7 +119,7 @@ class AuditTests(DaemonTestCase):
         self.assertNotIn(secret, lines)
         made, changed = map(json.loads, lines.splitlines())
         self.assertEqual((made["who"], made["credential"]), (account({}), "account"))
-        self.assertEqual(made["actions"], "run, read, write, signal, admin")
+        self.assertEqual(made["actions"], "run, read, write, signal, admin, metrics")
         self.assertNotIn("who", changed)
 
     def test_link(self) -> None:

@@ -53,7 +53,9 @@ class DecideTests(SynchronousTestCase):
     def test_usual(self) -> None:
         """A grant does not allow the deletion of runs by default."""
         self.assertIs(may(Grant(), Action.ADMIN, "build", "alice"), Verdict.FORBIDDEN)
-        self.assertEqual(DEFAULT_ACTIONS, frozenset(Action) - {Action.ADMIN})
+        self.assertIs(may(Grant(), Action.METRICS), Verdict.FORBIDDEN)
+        unusual = {Action.ADMIN, Action.METRICS}
+        self.assertEqual(DEFAULT_ACTIONS, frozenset(Action) - unusual)
 
     @given(
         st.sampled_from(list(Action)),
@@ -113,7 +115,7 @@ class ReadTests(SynchronousTestCase):
                 "t.commands: found ['']; allowed: a list of patterns of commands' "
                 "names, such as ['build*'], in which * and ? stand for others",
                 "t.actions: found ['run', 'fly']; allowed: a list of some of run, "
-                "read, write, signal, admin",
+                "read, write, signal, admin, metrics",
                 "t.own: found 1; allowed: true or false",
             ],
         )

@@ -22,6 +22,7 @@ from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Principal
 from shellstream.security.request_origin import HostNames
 from shellstream.web import Now, Site, represent, root
+from shellstream.web.monitoring.table import Values
 from shellstream.web.server.access_log import LoggedNames
 from shellstream.web.server.authentication import Authenticator
 from shellstream.web.server.request import Request
@@ -213,6 +214,29 @@ class FakePolicy:
     insecure: bool = False
 
 
+@define(eq=False)
+class FakeMonitor:
+    """Measures what the test says."""
+
+    lag: float = 0.0
+    measured: dict[str, Values] = field(factory=dict)
+    disk: dict[str, Values] = field(factory=dict)
+    calls: list[tuple[Callable[[], Any], Deferred[Any]]] = field(factory=list)
+    waits: bool = False
+
+    def measure(self) -> Mapping[str, Values]:
+        return self.measured
+
+    def measure_disk(self) -> Mapping[str, Values]:
+        return self.disk
+
+    def in_thread(self, call: Callable[[], T]) -> Deferred[T]:
+        if not self.waits:
+            return maybeDeferred(call)
+        self.calls.append((call, Deferred()))
+        return self.calls[-1][1]
+
+
 class NoTokens:
     """A token store without tokens."""
 
@@ -246,8 +270,9 @@ class WebTestCase(SynchronousTestCase):
         now = Now(wall(self.clock), self.clock.seconds)
         self.authenticator = self.make_authenticator(config)
         record = self.noted.append
+        self.monitor = FakeMonitor()
         self.access_control = root(
-            self.registry, self.authenticator, self.clock, now, record
+            self.registry, self.authenticator, self.clock, now, record, self.monitor
         )
         self.site = Site(
             self.access_control,

@@ -16,13 +16,15 @@ MAY_IMPORT = {
     "web.server": "model security config output runs",
     "web.console": "model config",
     "web.resources": "model security config output runs web.server web.console",
+    "web.monitoring": "model security output runs web.server web.resources",
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
-    "web.openapi",
+    "web.monitoring web.openapi",
     "daemon.configuration": "model config",
-    "daemon.lifecycle": "",
+    "daemon.lifecycle": "model",
     "daemon": "programs model security output config runs process storage "
-    "notifications web web.server daemon.configuration daemon.lifecycle",
+    "notifications web web.monitoring web.server daemon.configuration "
+    "daemon.lifecycle",
     "tap": "programs model daemon daemon.lifecycle config notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",

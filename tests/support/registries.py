@@ -19,6 +19,7 @@ from shellstream.config.parameters import String
 from shellstream.model.events import Chunk, OnDisconnect, State
 from shellstream.model.limits import Limits, WhenBusy
 from shellstream.model.run_record import Retention, RunRecord
+from shellstream.output.counts import OutputCounts
 from shellstream.output.interfaces import IViewer
 from shellstream.output.log import OutputLog
 from shellstream.runs.history import History
@@ -105,6 +106,7 @@ class FakeOwner:
     at_once: bool = True
     ends: list[tuple[RunRecord, bool]] = field(factory=list)
     syncs: list[Deferred[None]] = field(factory=list)
+    counts: OutputCounts = field(factory=OutputCounts)
 
     def record(self, run: Run) -> None:
         run.recorded = True

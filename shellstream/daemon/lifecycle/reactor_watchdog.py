@@ -17,6 +17,8 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+from shellstream.model.histogram import LONG, Histogram
+
 _log = Logger()
 
 #: Seconds between two questions to the reactor whether it still takes turns. Each wakes
@@ -36,6 +38,8 @@ class ReactorWatchdog(Service):
     Asks the reactor, from a thread that exists from the start, to answer in its next
     turn, and logs where it is if the answer is late.
 
+    @ivar lag: the time that the reactor took for its turn, or until it took one.
+    @ivar last: the newest of these, in seconds.
     @ivar _monotonic: the time, as L{time.monotonic} tells it.
     @ivar _cpu: the CPU time of the process, as L{time.process_time} tells it.
     @ivar _wait: waits for an event, but no longer than so many seconds.
@@ -46,6 +50,8 @@ class ReactorWatchdog(Service):
     _cpu: Callable[[], float] = time.process_time
     _wait: Callable[[Event, float], bool] = Event.wait
     _stopped: Event = field(factory=Event, init=False)
+    lag: Histogram = field(factory=lambda: Histogram(LONG), init=False)
+    last: float = field(default=0.0, init=False)
     _watched: int = field(default=0, init=False)  # the thread of the reactor
     _last_stack: float = field(default=-LOG_INTERVAL, init=False)
     _without_stack: int = field(default=0, init=False)
@@ -82,6 +88,8 @@ class ReactorWatchdog(Service):
             if held >= limit and not told:
                 told = True
                 self._tell(held)
+        self.last = held
+        self.lag.observe(held)
         if told:
             _log.warn("the reactor goes on, after {held:.1f} s", held=held)
 

@@ -16,6 +16,7 @@ from shellstream.model.errors import (
 )
 from shellstream.model.events import Reason, Stream
 from shellstream.model.run_record import RunRecord, signal_name
+from shellstream.output.counts import OutputCounts
 from shellstream.output.fair_turns import FairTurns
 from shellstream.output.formats import Format, Plain, parse_last_event_id
 from shellstream.output.interfaces import IRun, ViewOptions
@@ -76,8 +77,9 @@ class OutputResponder:
     @ivar turns: for work that can wait, of all responses together.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, counts: OutputCounts) -> None:
         self._clock = clock
+        self._counts = counts
         self.turns = FairTurns(clock)
         #: One encoding for each run and format, kept while the run has viewers in it.
         self._encodings: WeakValueDictionary[object, SharedEncoding] = (
@@ -173,7 +175,9 @@ class OutputResponder:
             request.abort,
             self._clock,
             self.turns,
+            self._counts,
         )
+        self._counts.resumed += view.offset > 0
         if request.disconnected:  # while the run was being found or made
             # A run that is cancelled without viewers must see this one come and go.
             run.attach(viewer)

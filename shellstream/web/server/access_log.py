@@ -41,7 +41,8 @@ _URL = re.compile(r"((?i:https?)://)([^/?#]*)([^#]*)", re.DOTALL)
 #: document for machines.
 WORDS = frozenset(
     {
-        *("cancel", "commands", "doctor", "events", "healthz", "login", "logout"),
+        *("cancel", "commands", "doctor", "events", "healthz", "livez", "login"),
+        *("logout", "metrics", "readyz"),
         *("openapi.json", "output", "resize", "runs", "signal", "stdin", "stream"),
     }
 )

@@ -52,3 +52,4 @@ class SharedSite(Protocol):
     body_quota: SharedQuota
     head_quota: SharedQuota
     viewers: int
+    sent: int

@@ -234,6 +234,7 @@ class Request(ReceivedRequest):
         if data and self._has_content:
             size = len(data)
             self.sentLength += size
+            self.site.sent += size
             if self.chunked:
                 parts = (*parts, b"%x\r\n" % size, data, b"\r\n")
             else:

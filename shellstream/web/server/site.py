@@ -1,5 +1,6 @@
 """Twisted's C{Site} with the limits of this daemon."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ class Site(TwistedSite):
         run has taken yet.
     @ivar head_quota: the bytes of heads that are not complete.
     @ivar viewers: how many streamed responses go on.
+    @ivar sent: the bytes of all contents that were sent.
+    @ivar responses: how many responses had each status.
     """
 
     noisy = False
@@ -64,7 +67,8 @@ class Site(TwistedSite):
         self.channels = set[Channel]()
         self.lingering = 0
         self.body_quota, self.head_quota = SharedQuota(0, 0), SharedQuota(0, 0)
-        self.viewers = 0
+        self.viewers = self.sent = 0
+        self.responses = Counter[int]()
         super().__init__(
             resource,
             Request,
@@ -88,6 +92,7 @@ class Site(TwistedSite):
             channel.allowed_host = None  # the daemon may have other names now
 
     def log(self, request: Any) -> None:
+        self.responses[request.code] += 1
         if self._monitoring.running:
             self.access_log.add(request)
 

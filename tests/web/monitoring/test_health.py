@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.web.resources.health}."""
+"""Tests for L{shellstream.web.monitoring.health}."""
 
 import json
 from collections.abc import Callable
@@ -6,11 +6,54 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from shellstream.web.resources.health import FRESH, HEALTH_TIMEOUT
+from shellstream.security.authorization import Action
+from shellstream.web.monitoring.health import FRESH, HEALTH_TIMEOUT
+from tests.support.authentication import AuthenticationTestCase
 from tests.support.http import Connection, FakePolicy, Reply, WebTestCase
 from tests.support.registries import Thread
 
 T = TypeVar("T")
+
+
+class ProbeTests(WebTestCase):
+    """C{/readyz} and C{/livez}, and who is told the reasons."""
+
+    def test_ready(self) -> None:
+        """Both say when the daemon stops; only the first minds."""
+        self.begin()
+        self.registry.supervisor.stop()
+        self.assertEqual(self.ask("GET", "/readyz").status, 503)
+        self.assertEqual(self.ask("GET", "/livez").status, 200)
+
+    def test_lag(self) -> None:
+        """A daemon whose event loop answers late is not ready."""
+        self.monitor.lag = 2.0
+        self.assertEqual(self.ask("GET", "/readyz").status, 503)
+
+
+class ReasonTests(AuthenticationTestCase):
+    """Who is told why a daemon is not ready."""
+
+    def test_strangers(self) -> None:
+        """Without a credential nobody is told the reasons."""
+        for path in ("/readyz", "/livez"):
+            self.assertEqual(self.ask("GET", path).status, 200)
+        self.assertEqual(self.ask("GET", "/readyz?verbose").status, 401)
+
+    def test_reasons(self) -> None:
+        """A caller that may read metrics is told the reasons, others are not."""
+        self.begin_to_stop()
+        reader = self.tokens.make("reader", actions=frozenset({Action.READ}))
+        self.assertEqual(self.by(reader, path="/readyz?verbose").status, 403)
+        prober = self.tokens.make("prober", actions=frozenset({Action.METRICS}))
+        reply = self.by(prober, path="/readyz?verbose=1")
+        self.assertEqual(reply.status, 503)
+        self.assertIn("the daemon is stopping", self.problem(reply))
+
+    def begin_to_stop(self) -> None:
+        """A run goes on, and the daemon waits for its end."""
+        self.run_by(self.tokens.make("alice"))
+        self.registry.supervisor.stop()
 
 
 class HealthTests(WebTestCase):

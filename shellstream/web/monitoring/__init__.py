@@ -1,0 +1,1 @@
+"""What programs that watch the daemon ask: its health, and its metrics."""
