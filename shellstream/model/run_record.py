@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from hmac import digest
 from operator import attrgetter
 from signal import Signals
@@ -195,13 +195,14 @@ def next_id(now: int, newest: str | None, secret: bytes = b"") -> str:
     """
     millis = now // 1000
     if newest is not None:
-        millis = max(millis, (UUID(newest).int >> 80) + 1)
+        millis = max(millis, int(newest[:8] + newest[9:13], 16) + 1)
     # From the top: 48 bits of time, 4 of version, 12 random, 2 of variant, 30 random,
     # 32 that nobody can make without the secret.
     random = secrets.randbits(42)
     high, low = random >> 30, random & (1 << 30) - 1
     number = (millis << 48 | 7 << 44 | high << 32 | 0b10 << 30 | low) & (1 << 96) - 1
-    return str(UUID(int=number << 32 | _mark(number, secret)))
+    text = f"{number << 32 | _mark(number, secret):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_time(run_id: str, secret: bytes) -> int | None:
@@ -219,7 +220,10 @@ def id_time(run_id: str, secret: bytes) -> int | None:
 
 
 def _mark(number: int, secret: bytes) -> int:
-    return int.from_bytes(digest(secret, number.to_bytes(12), "sha256")[:4])
+    # A keyed hash of its own (RFC 7693), since HMAC takes ten times as long.
+    return int.from_bytes(
+        blake2b(number.to_bytes(12), key=secret, digest_size=4).digest()
+    )
 
 
 def end_document(end: End) -> dict[str, object]:

@@ -10,7 +10,7 @@ its connection.
 
 from types import TracebackType
 
-from attrs import frozen
+from attrs import define
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,7 +29,7 @@ def log_unforeseen(run_id: str, failure: Failure | None = None) -> None:
     _log.failure("run {id}: unforeseen", failure, id=run_id)
 
 
-@frozen
+@define
 class contained:  # noqa: N801  # used like the functions of contextlib
     """
     A context from which no error comes: it is logged, and work goes on behind it.

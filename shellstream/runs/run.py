@@ -47,7 +47,7 @@ UNSYNCED = 1 << 20
 
 #: Seconds in which the end of a run may follow its first output, if that is short. Then
 #: both are recorded at once; otherwise its first viewer has waited for so long.
-END_MAY_FOLLOW = 0.003
+END_MAY_FOLLOW = 0.01
 
 #: Nobody asked for the end of these runs: a program that left the session in order to
 #: outlive it does so.

@@ -57,6 +57,8 @@ class AuditSettings:
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+#: The same for a text, without what an encoder does before and after it.
+_quoted = json.encoder.encode_basestring_ascii
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -146,26 +148,24 @@ def render_line(entry: AuditEntry, time: int) -> str:
 
     @param time: microseconds since 1970.
     """
-    document: dict[str, object] = {
-        "time": rfc3339(time),
-        "what": entry.action.value,
-        "who": entry.principal,
-        "credential": entry.credential,
-        "from": entry.address,
-        "command": entry.command,
-        "run": entry.run,
-        "params": dict(_params(entry.params)) if entry.params else None,
-        **entry.facts,
-    }
-    members = {
-        name: _cut(value)
-        if isinstance(value, str) and value[MAX_TEXT_LENGTH:]
-        else value
-        for name, value in document.items()
-        if value not in ("", None)
-    }
+    params = dict(_params(entry.params)) if entry.params else None
+    members = (
+        ("what", entry.action.value),
+        ("who", entry.principal),
+        ("credential", entry.credential),
+        ("from", entry.address),
+        ("command", entry.command),
+        ("run", entry.run),
+        ("params", params),
+        *entry.facts.items(),
+    )
+    line = f'{{"time":"{rfc3339(time)}"'
+    for name, value in members:
+        if value not in ("", None):
+            text = _quoted(_cut(value)) if isinstance(value, str) else _encode(value)
+            line += f',"{name}":{text}'
     # json escapes all of ASCII's controls but DEL.
-    return _encode(members).replace("\x7f", "\\u007f")
+    return f"{line}}}".replace("\x7f", "\\u007f")
 
 
 def audited_ends(lines: Iterable[bytes]) -> tuple[int, set[str]]:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from attrs import frozen
 
@@ -48,14 +49,12 @@ class HostNames:
         name = host_name(host)
         if name is None:
             return False
-        try:
-            address = ip_address(name)
-        except ValueError:
+        address = _address(name)
+        if address is None:
             known = (*_LOCAL, *self.patterns)
             return any(fnmatchcase(name, each.lower()) for each in known)
         if name in self.patterns:
             return True
-        address = getattr(address, "ipv4_mapped", None) or address
         # 0.0.0.0 reaches loopback on Linux, and pages of other sites have used that.
         if address.is_unspecified or address.is_multicast:
             return False
@@ -65,11 +64,20 @@ class HostNames:
 def is_loopback_name(header: str) -> bool:
     """Whether a C{Host} header names the machine on which it was sent."""
     name = host_name(header) or ""
+    address = _address(name)
+    if address is None:
+        return any(fnmatchcase(name, each) for each in _LOCAL)
+    return address.is_loopback
+
+
+@lru_cache(64)  # most clients use the same name
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """The address that a name is; IPv4 also where it is mapped into IPv6."""
     try:
         address = ip_address(name)
     except ValueError:
-        return any(fnmatchcase(name, each) for each in _LOCAL)
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def host_name(header: str) -> str | None:
