@@ -75,8 +75,9 @@ class WalSync:
             try:
                 os.fdatasync(self._fd)
                 if changes - self._copied >= CHECKPOINT_AFTER:
-                    self._copied = changes
-                    self._connection.execute(_CHECKPOINT).fetchall()
+                    busy, _, _ = self._connection.execute(_CHECKPOINT).fetchone()
+                    if not busy:  # or another connection copies: the next sync tries
+                        self._copied = changes
             except (OSError, sqlite3.Error):
                 # After an error the kernel takes what was not written for written: so
                 # the next sync has to copy all of it.

@@ -202,7 +202,9 @@ class AccessLog:
         self._call = None
         # An entry each: Twisted would indent what follows in one of several lines.
         for line in lines:
-            _log.info("{line}", line=line, log_system="-")
+            # Without a field in the format Twisted takes 40 calls less.
+            text = line.replace("{", "{{").replace("}", "}}")
+            _log.info(text, line=line, log_system="-")
 
 
 @lru_cache(CACHED)
