@@ -20,6 +20,7 @@ from shellstream.config.parameter_tables import KEYS
 from shellstream.config.parameters import KINDS
 from shellstream.model import checks
 from shellstream.model.limits import Limits
+from shellstream.model.quantities import show_size, show_time
 from shellstream.model.tables import Section, Setting, settings_of
 from shellstream.security.authorization import Action, Grant
 from shellstream.security.principals import ANY_NAME, NAME, KnownPrincipal
@@ -99,9 +100,11 @@ def page() -> Iterator[str]:
     yield "names. They hold tables `[commands.NAME]` only, which have the defaults of"
     yield "the main file. Each name of a command may be used once in all files."
     yield ""
-    yield "`--check` starts nothing, and reports the mistakes in keys and values all at"
-    yield "once, each with its file and line. If the syntax of TOML is wrong it reports"
-    yield "that alone:"
+    yield "`--check` starts nothing. It reports the mistakes in keys and values all at"
+    yield "once, each with its file and line; wrong syntax of TOML comes by itself."
+    yield "Without mistakes it warns of what is probably one, such as a program that is"
+    yield "missing, and says in words what the file means: who may do what, where, and"
+    yield "with which programs. It exits with 1 if the daemon would not start, else 0:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "shellstreamd --config shellstream.toml --check"
     yield from ("```", "")
@@ -201,17 +204,11 @@ def _default(key: Setting) -> object:
 
 
 def _size(number: int) -> str | int:
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if number % (1 << power) == 0:
-            return f"{number >> power} {unit}"
-    return number
+    return number if number % 1024 else show_size(number)
 
 
 def _time(number: float) -> str | int:
-    for unit in ("d", "h", "min"):
-        if number and number % checks.TIME_UNITS[unit] == 0:
-            return f"{number / checks.TIME_UNITS[unit]:.0f} {unit}"
-    return int(number)
+    return int(number) if number % 60 or not number else show_time(number)
 
 
 def _toml(value: object) -> str:

@@ -113,7 +113,12 @@ class Options(usage.Options):
         ),
     )
     optFlags = (
-        ("check", None, "Check the configuration, and exit."),
+        (
+            "check",
+            None,
+            "Check the configuration, say in words what it means, and exit: with 0, "
+            "or 1 if the daemon would not start with it.",
+        ),
         (
             "insecure",
             None,
@@ -181,13 +186,25 @@ class Options(usage.Options):
         print(f"shellstream {__version__}")  # noqa: T201
         sys.exit(0)
 
+    def _check(self) -> NoReturn:
+        # The daemon does not need it.
+        from shellstream.daemon.configuration.check import check
+
+        _speaks_tls(self)
+        sys.exit(
+            check(
+                self.files,
+                self.loaded,
+                self.listen,
+                self["state-dir"],
+                os.environ,
+                insecure=bool(self["insecure"]),
+            )
+        )
+
     def postOptions(self) -> None:
         self.files = _files(self)
         self.loaded = _load(self.files)
-        if self["check"]:
-            name = self.loaded.path or "built-in configuration"
-            print(f"{name}: ok{_note(self.settings)}")  # noqa: T201
-            sys.exit(0)
         self["state-dir"] = _folder(self["state-dir"])
         secure = "" if self.settings.tls is None else TLS_PREFIX
         if not (self.listen or self["port"] or self["interface"]):
@@ -195,6 +212,8 @@ class Options(usage.Options):
         if not self.listen or self["port"] or self["interface"]:
             endpoint = _endpoint(self["port"], self["interface"])
             self.listen.append(f"{secure}{endpoint}")
+        if self["check"]:
+            self._check()
         # In the foreground nobody needs the PID file of twistd, and it does harm: a
         # second daemon cannot start in the same working directory, and the first one
         # not in a read-only one.
@@ -214,14 +233,6 @@ def _folder(given: str | None) -> str | None:
             f"write --state-dir {given} without = and quotes, or the whole path"
         )
     return str(Path(given).absolute())
-
-
-def _note(config: Config) -> str:
-    """What C{--check} says of a configuration that is right."""
-    default = config.commands.get(config.default or "")
-    if default is None or default.get:
-        return ""
-    return f"; GET runs {default.name} too, since it is the default"
 
 
 def _require_utf8() -> None:

@@ -77,7 +77,7 @@ class ConfigFiles:
         """One line on what was read, for the operator."""
         if loaded.path is not None:
             return f"configuration: {loaded}"
-        names = " and ".join(map(str, self.usual))
+        names = " or ".join(map(str, self.usual))
         return f"no configuration, only the demo: there is no {names}"
 
 
@@ -100,9 +100,13 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _load(path: Path) -> Loaded:
-    main = _read(path)
-    folder = path.parent / COMMANDS
+def read_sources(path: Path) -> list[Source]:
+    """
+    Read a file, and those beside it that add commands.
+
+    @raise ConfigUnusable: if one cannot be read.
+    """
+    main, folder = _read(path), path.parent / COMMANDS
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
@@ -115,7 +119,11 @@ def _load(path: Path) -> Loaded:
     if len(names) > MAX_FILES:
         why = f"{folder} has more than {MAX_FILES} files: put some of them together"
         raise ConfigUnusable(why)
-    added = [_read(folder / name) for name in names]
+    return [main, *(_read(folder / name) for name in names)]
+
+
+def _load(path: Path) -> Loaded:
+    main, *added = read_sources(path)
     try:
         config = parse(main.text, main.name, added)
     except ConfigError as error:

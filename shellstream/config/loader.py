@@ -182,6 +182,13 @@ class Source:
         """The place of a key, for messages."""
         return f"{self.name}:{line_of(key, key_lines(self.text))}"
 
+    def has(self, key: str) -> bool:
+        """Whether a key, or the table around it such as C{[commands.NAME]}, is here."""
+        lines = key_lines(self.text)
+        while "." in key and key not in lines:
+            key = key.rpartition(".")[0]
+        return key in lines and (key != "commands")
+
 
 def parse(text: str, name: str = "", added: Iterable[Source] = ()) -> Config:
     """

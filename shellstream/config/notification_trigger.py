@@ -4,8 +4,9 @@ import re
 
 from attrs import frozen
 
-from shellstream.model.checks import check, list_of, parse_time, string
+from shellstream.model.checks import check, list_of, string
 from shellstream.model.events import Reason, State
+from shellstream.model.quantities import parse_time
 from shellstream.model.run_record import RunRecord
 
 #: The events of a run that somebody can be told of.

@@ -40,9 +40,14 @@ def fill(
 
 def in_source(argv: Sequence[str], pattern: re.Pattern[str] = PLACEHOLDER) -> list[str]:
     """The placeholders in the item that a shell of an argv reads as a script."""
+    return placeholders(script_in(argv) or "", pattern)
+
+
+def script_in(argv: Sequence[str]) -> str | None:
+    """The item that a shell of an argv reads as a script; L{None} if none does."""
     if re.fullmatch(r"(.*/)?(a|ba|da|k|mk|z)?sh", argv[0]) is None:
-        return []
+        return None
     for item, following in pairwise(argv[1:]):
         if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", item):
-            return placeholders(following, pattern)
-    return []
+            return following
+    return None

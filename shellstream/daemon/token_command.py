@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from shellstream.model.checks import NotAllowed, parse_time
+from shellstream.model.checks import NotAllowed
 from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import WallClock, rfc3339
+from shellstream.model.quantities import parse_time
 from shellstream.security.audit import render_line, token_entry
 from shellstream.security.authorization import (
     DEFAULT_ACTIONS,

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from .quantities import SIZE, TIME, parse_size, parse_time
+
 T = TypeVar("T")
 U = TypeVar("U")
 E = TypeVar("E", bound=Enum)
@@ -159,19 +161,7 @@ count = integers(1, 10**9)
 niceness = integers(-20, 19)
 
 
-#: The seconds of each unit of a time. No months or years: their length differs.
-TIME_UNITS = {
-    **{"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0},
-    **{"h": 3600.0, "d": 86_400.0, "w": 604_800.0},
-}
-_TIME = r"([0-9]{1,10}(?:\.[0-9]{1,3})?) ?(ms|s|m|min|h|d|w)"
 _MAX_TIME = 10**9
-
-
-def parse_time(text: str) -> float | None:
-    """The seconds of a time with its unit, such as C{10 min}; L{None} if it is none."""
-    match = re.fullmatch(_TIME, text, re.ASCII)
-    return None if match is None else float(match[1]) * TIME_UNITS[match[2]]
 
 
 def _seconds(value: object) -> float | None:
@@ -181,7 +171,7 @@ def _seconds(value: object) -> float | None:
 
 def _time_schema(**least: object) -> Schema:
     number = {"type": "number", "minimum": 0, **least, "maximum": _MAX_TIME}
-    return {"anyOf": [number, {"type": "string", "pattern": f"^{_TIME}$"}]}
+    return {"anyOf": [number, {"type": "string", "pattern": f"^{TIME}$"}]}
 
 
 @check(
@@ -200,9 +190,6 @@ def duration(value: object) -> float | None:
     return _seconds(value)
 
 
-# Powers of two alone: to some MB is 10^6 bytes, to others 2^20.
-_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_SIZE = "([0-9]{1,15}) ?([KMGT]iB)?"
 _MAX_SIZE = (1 << 50) - 1
 
 
@@ -211,14 +198,12 @@ _MAX_SIZE = (1 << 50) - 1
     {
         "anyOf": [
             {"type": "integer", "minimum": 1, "maximum": _MAX_SIZE},
-            {"type": "string", "pattern": f"^{_SIZE}$"},
+            {"type": "string", "pattern": f"^{SIZE}$"},
         ]
     },
 )
 def size(value: object) -> int | None:
-    found = _integer(value)
-    if isinstance(value, str) and (match := re.fullmatch(_SIZE, value)):
-        found = int(match[1]) * _UNITS[match[2] or ""]
+    found = parse_size(value) if isinstance(value, str) else _integer(value)
     return found if found is not None and 0 < found <= _MAX_SIZE else None
 
 

@@ -145,7 +145,7 @@ class UsualTests(FilesTestCase):
         self.assertIs(loaded.config, DEMO)
         self.assertEqual(
             source.describe(loaded),
-            f"no configuration, only the demo: there is no {self.main} and "
+            f"no configuration, only the demo: there is no {self.main} or "
             f"{self.folder}/other",
         )
         self.write(COMMAND)

@@ -20,12 +20,13 @@ MAY_IMPORT = {
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
     "web.monitoring web.openapi",
-    "daemon.configuration": "model config",
+    "daemon.configuration": "model security config process storage",
     "daemon.lifecycle": "model",
     "daemon": "programs model security output config runs process storage "
     "notifications web web.monitoring web.server daemon.configuration "
     "daemon.lifecycle",
-    "tap": "programs model daemon daemon.lifecycle config notifications",
+    "tap": "programs model daemon daemon.configuration daemon.lifecycle config "
+    "notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",
     "client.cli": "programs client client.transport",
