@@ -35,7 +35,8 @@ class LinkTests(SynchronousTestCase):
     def test_links(self) -> None:
         """Each link to a file of ours leads to it, and to a heading in it."""
         for path in (*DOCUMENTS, ROOT / "CHANGELOG.md"):
-            for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+            text = path.read_text("utf-8")
+            for target in re.findall(r'(?:\]\(|src=")([^)\s"]+)[)"]', text):
                 if "://" in target:
                     continue
                 name, _, anchor = unquote(target).partition("#")

@@ -2,7 +2,7 @@
 Takes pictures of the page: C{python -m tests.page FOLDER}.
 
 Each page on a desktop and on a telephone, in light and in dark colours, with commands
-that somebody at home or in a small company may have.
+that somebody at home or in a small company may have; and the two of the README.
 """
 
 import re
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.support.browsers import launch
 
@@ -80,6 +80,12 @@ BEFORE: tuple[tuple[str, dict[str, object]], ...] = (
 
 SCREENS = {"desktop": (1280, 800), "telephone": (390, 844)}
 
+#: The pictures in the README: the view, and the size of the screen.
+README = {
+    "page-run.png": ("run-backup", (960, 540)),
+    "page-start.png": ("form", (390, 780)),
+}
+
 
 @contextmanager
 def daemon() -> Iterator[str]:
@@ -127,7 +133,6 @@ def views(page: Page, url: str, runs: dict[str, str]) -> Iterator[str]:
     page.locator("#command-restore summary").click()
     page.locator("#restore-file").fill("Notes.txt")
     page.get_by_role("button", name="Run restore").click()
-    page.get_by_role("button", name="Run", exact=True).click()
     page.locator("#restore-file-error:not(:empty)").wait_for()
     yield "refused"
     for command, address in runs.items():
@@ -152,6 +157,12 @@ def take(browser: Browser, folder: Path) -> None:
                     path = folder / f"{name}-{screen}-{scheme}.png"
                     page.screenshot(path=path, animations="disabled")
                 page.close()
+        for file, (view, (width, height)) in README.items():
+            size: ViewportSize = {"width": width, "height": height}
+            page = browser.new_page(viewport=size, color_scheme="light", locale="en-GB")
+            next(each for each in views(page, url, runs) if each == view)
+            page.screenshot(path=folder / file, animations="disabled")
+            page.close()
 
 
 def main(folder: Path) -> None:

@@ -201,13 +201,21 @@ class LiveTests(RunTestCase):
         await self.do(steps)
 
     async def test_nothing(self) -> None:
-        """A command that wrote nothing is said to have done so."""
-        page = await self.begin('[commands.mute]\nargv = ["false"]\n')
+        """
+        A command that wrote nothing is said to have done so, and why one that never
+        started did not.
+        """
+        mute = '[commands.mute]\nargv = ["false"]\n'
+        gone = '[commands.gone]\nargv = ["no-such-program"]\n'
+        page = await self.begin(mute + gone)
         path = await self.start("mute", ended=True)
+        other = await self.start("gone", ended=True)
 
         def steps() -> None:
             page.goto(self.url + path)
             expect(page.get_by_text("The command wrote nothing.")).to_be_visible()
+            page.goto(self.url + other)
+            expect(page.locator(".notice")).to_contain_text("'gone' cannot be started")
 
         await self.do(steps)
 

@@ -1,5 +1,6 @@
 """C{/} and C{/commands}: the console, the index and the commands."""
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -231,7 +232,11 @@ def _failed(command: Command, sent: Params, error: ShellstreamError) -> Attempt:
     }
     if not isinstance(error, ParametersRefused):
         return Attempt(values, message=str(error))
-    errors = {each.name: each.detail for each in error.refused}
+    errors = {
+        # What it takes stands there already.
+        each.name: re.sub(r"(?s)^is required \(.*", "is required", each.detail)
+        for each in error.refused
+    }
     # Such as the question that was not answered.
     others = [each.detail for each in error.refused if each.name not in command.params]
     message = "; ".join(others) or "The run was not started: see the fields above."

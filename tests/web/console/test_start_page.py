@@ -259,7 +259,7 @@ class StartTests(StartPageTestCase):
         )
         self.assertEqual(
             dict(errors),
-            {"file": "is required (path)", "jobs": "must be at most 8"},
+            {"file": "is required", "jobs": "must be at most 8"},
         )
         by_name = self.fields(page)
         self.assertEqual(by_name["jobs"]["value"], "9")

@@ -125,7 +125,8 @@ function show(form, problem) {
       others.push(`${name}: ${detail}`);
       continue;
     }
-    error.textContent = detail;
+    // What it takes stands there already.
+    error.textContent = detail.replace(/^is required \(.*$/s, "is required");
     for (const field of fields) field.setAttribute("aria-invalid", "true");
     first ??= fields[0];
   }

@@ -30,9 +30,9 @@ const down = button("Follow the end", () => output.toEnd(), { className: "quiet 
 
 const hooks = {
   connected(is) {
-    tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
     if (is === connected) return;
     connected = is;
+    tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
     showState();
     if (is) guarded(refresh)();
   },
@@ -76,7 +76,8 @@ async function refresh() {
     spoken.textContent = words;
     if (ended() && notify) new Notification(`${run.command}: ${words}`, { body: taken(), tag: id });
   }
-  if (ended() && run.size === 0) tell("The command wrote nothing.");
+  if (run.failure) tell(`${run.failure[0].toUpperCase()}${run.failure.slice(1)}.`);
+  else if (ended() && run.size === 0) tell("The command wrote nothing.");
   down.textContent = ended() ? "To the end" : "Follow the end";
   showFacts();
   showTime();
