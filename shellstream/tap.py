@@ -23,6 +23,10 @@ from shellstream.programs import typed
 #: The types of endpoints that speak no TLS, whatever follows.
 _PLAIN = ("tcp", "tcp6", "unix", "systemd")
 
+#: How the log may be written, and how much of it.
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
+
 #: Connections that may wait to be accepted. When more come at once, the kernels of the
 #: clients try again a second later (listen(2)).
 BACKLOG = 1024
@@ -110,6 +114,19 @@ class Options(usage.Options):
             "Folder that keeps runs and their output over restarts; :memory: to keep "
             "them in memory. [default: $STATE_DIRECTORY, $XDG_STATE_HOME/shellstream "
             "or ~/.local/state/shellstream]",
+        ),
+        (
+            "log-format",
+            None,
+            "text",
+            "text, or json for a line of JSON for each event.",
+        ),
+        (
+            "log-level",
+            None,
+            "info",
+            "The least important events to log: debug, info (with each request), warn, "
+            "error or critical.",
         ),
     )
     optFlags = (
@@ -205,6 +222,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         self.files = _files(self)
         self.loaded = _load(self.files)
+        self._check_log()
         self["state-dir"] = _folder(self["state-dir"])
         secure = "" if self.settings.tls is None else TLS_PREFIX
         if not (self.listen or self["port"] or self["interface"]):
@@ -220,6 +238,13 @@ class Options(usage.Options):
         twistd: dict[str, Any] = self.parent or {}
         if twistd.get("nodaemon") and twistd["pidfile"] == "twistd.pid":
             twistd["pidfile"] = ""
+
+    def _check_log(self) -> None:
+        """Exit if the log cannot be as the options say."""
+        for name, allowed in (("log-format", LOG_FORMATS), ("log-level", LOG_LEVELS)):
+            if self[name] not in allowed:
+                known = ", ".join(allowed)
+                sys.exit(f"shellstream: --{name} {self[name]}: choose one of: {known}")
 
 
 def _folder(given: str | None) -> str | None:
@@ -296,7 +321,7 @@ def makeService(options: Options) -> IService:
         from twisted.internet import reactor
 
         from shellstream.daemon.assembly import assemble
-    return assemble(
+    services = assemble(
         reactor,
         options.files,
         options.loaded,
@@ -305,6 +330,18 @@ def makeService(options: Options) -> IService:
         insecure=bool(options["insecure"]),
         in_background=_background_text(options.parent or {}),
     )
+    twistd = options.parent
+    if twistd is None or twistd["syslog"] or twistd["logger"]:  # it has its own
+        return services
+    from shellstream.daemon.logs.observer import ObservedServices, log_observer
+
+    running: Any = reactor
+    form, level = options["log-format"], options["log-level"]
+    observed = ObservedServices(
+        lambda: log_observer(form, level, twistd, running.callFromThread)
+    )
+    services.setServiceParent(observed)
+    return observed
 
 
 @contextmanager

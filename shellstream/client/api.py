@@ -43,12 +43,15 @@ class Client(RunDirectory):
         wire: Wire | None = None,
         *,
         token: str | None = None,
+        headers: Mapping[str, str] = {},
         retry_for: float = 60.0,
         on_retry: Callable[[ServerError, float], object] = lambda error, delay: None,
     ) -> None:
         """
         @param server: its URL: C{http://laptop:8000}.
         @param token: the server's token, if it asks for one.
+        @param headers: headers to send with each request, such as C{traceparent}, by
+            their names in lower case.
         @param retry_for: seconds for which to try to resume a cut stream.
         @param on_retry: called with each error, and the seconds until the next try.
         @raise Usage: if C{server} is not a URL.
@@ -58,7 +61,9 @@ class Client(RunDirectory):
 
             wire = AsyncioWire()
         server = http_url(server)
-        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._headers = dict(headers)
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
         url = (server_of(server) or server).rstrip("/")
         api = ServerApi(url, wire, self._headers)
         super().__init__(api, wire, retry_for, on_retry)

@@ -1,5 +1,6 @@
 """The service that owns the state and the runs of a daemon."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
@@ -283,8 +284,8 @@ class Daemon(Service):
         if self._audit_file is not None:
             self._audit_file.write(lines)
             return
-        for line in lines.split("\n"):
-            _log.info("audit {line}", line=line)
+        for line in filter(None, lines.split("\n")):
+            _log.info("audit {line}", line=line, run=json.loads(line).get("run"))
 
     def _host_names(self, config: Config) -> HostNames:
         """The names of this daemon."""
@@ -542,6 +543,9 @@ class Daemon(Service):
         return notifier
 
     async def _spawn(self, command: Command, invocation: Invocation, run: Run) -> Child:
+        if run.trace is not None:
+            env = {**run.trace.variables, **invocation.env}
+            invocation = evolve(invocation, env=env)
         alone = len(self.registry.active) == 1
         return await spawn(
             self._reactor,

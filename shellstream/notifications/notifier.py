@@ -231,7 +231,7 @@ class Notifier:
                 )
             ).addCallbacks(lambda _: self._load(), self._log_failure)
         except Exception:  # noqa: BLE001  # the run goes on
-            _log.failure("run {id}: nobody is told", id=record.id)
+            _log.failure("run {run}: nobody is told", run=record.id)
 
     def _look(self) -> None:
         self._looking = self._clock.callLater(LOOK, self._look)
@@ -383,7 +383,7 @@ class Notifier:
         except CancelledError:
             return Attempt(Result.LATER, "the daemon stops")
         except Exception:  # noqa: BLE001  # it is tried again, then given up
-            _log.failure("run {id}: unforeseen", id=entry.run)
+            _log.failure("run {run}: unforeseen", run=entry.run)
             return Attempt(Result.LATER, "something unforeseen")
 
     async def _output(
@@ -415,9 +415,9 @@ class Notifier:
         waiting.attempts += 1
         if queue.failures == waiting.attempts == 1:
             _log.warn(
-                "run {id}: notification {name} is not delivered: {why}; it is tried "
+                "run {run}: notification {name} is not delivered: {why}; it is tried "
                 "again for a day",
-                id=entry.run,
+                run=entry.run,
                 name=entry.notify,
                 why=attempt.detail,
             )
@@ -438,8 +438,8 @@ class Notifier:
     ) -> None:
         self.given_up += 1
         _log.error(
-            "run {id}: notification {name} is given up: {why}",
-            id=run_id,
+            "run {run}: notification {name} is given up: {why}",
+            run=run_id,
             name=name,
             why=why,
         )

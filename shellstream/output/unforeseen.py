@@ -26,7 +26,7 @@ def log_unforeseen(run_id: str, failure: Failure | None = None) -> None:
 
     @param failure: by default, the exception that is being handled.
     """
-    _log.failure("run {id}: unforeseen", failure, id=run_id)
+    _log.failure("run {run}: unforeseen", failure, run=run_id)
 
 
 @define

@@ -92,8 +92,8 @@ async def end_orphans(
             continue
         if not told:
             told = True
-            text = "run {id}: process {pid} of the last daemon is left after KILL"
-            _log.error(text, id=processes.run_id, pid=processes.known_pid)
+            text = "run {run}: process {pid} of the last daemon is left after KILL"
+            _log.error(text, run=processes.run_id, pid=processes.known_pid)
         await deferLater(clock, SLOW_INTERVAL)
 
 

@@ -101,7 +101,8 @@ class RunProcesses:
 
     def _scan_failed(self, failure: Failure) -> None:
         self._looking = False  # the next look is another attempt
-        _log.failure("while looking for the processes of a run", failure)
+        text = "while looking for the processes of run {run}"
+        _log.failure(text, failure, run=self.run_id)
 
     def _signal_others(
         self, table: ProcessTable, told: set[int], numbers: tuple[int, ...]
@@ -163,8 +164,8 @@ class RunProcesses:
         if not allowed and target not in self._refused:
             self._refused += (target,)
             _log.warn(
-                "run {id}: process or group {target} is another user's, and is not "
+                "run {run}: process or group {target} is another user's, and is not "
                 "signalled",
-                id=self.run_id,
+                run=self.run_id,
                 target=target,
             )

@@ -191,7 +191,7 @@ class History:
             await self._store.transact(lambda tables: tables.withdraw(run_id, key))
         except CannotRecord as error:
             _log.error(
-                "run {id} is refused, but stays: {error}", id=run_id, error=error
+                "run {run} is refused, but stays: {error}", run=run_id, error=error
             )
 
     def join(self, record: RunRecord, key: IdempotencyKey) -> Deferred[None]:
@@ -340,7 +340,7 @@ class History:
         try:
             await self.update(record, synced=synced)
         except CannotRecord as error:
-            _log.error("run {id}: {error}", id=record.id, error=error)
+            _log.error("run {run}: {error}", run=record.id, error=error)
             return False
         except Exception:  # noqa: BLE001  # an end must not be lost by any
             log_unforeseen(record.id)

@@ -15,6 +15,7 @@ from shellstream.config.loader import Config
 from shellstream.model.events import OnDisconnect
 from shellstream.model.run_input import StdinChunk, Tty
 from shellstream.model.run_record import RunQuery, RunRecord
+from shellstream.model.trace_context import TraceContext
 from shellstream.output.interfaces import IRun
 from shellstream.output.log import OutputLog
 from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
@@ -38,6 +39,7 @@ class RunRequest:
         stands for.
     @ivar by: the owner of the run. A caller that may see only its own runs joins no
         other.
+    @ivar trace: the trace that the run is a part of, if it is started by this request.
     """
 
     command: Command
@@ -48,6 +50,7 @@ class RunRequest:
     tty: Tty | None = None
     by_default: bool = False
     by: Caller = ANONYMOUS_CALLER
+    trace: TraceContext | None = None
 
 
 class IRuns(Interface):

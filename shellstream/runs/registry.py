@@ -150,7 +150,7 @@ class Registry:
             return joined, False
         supervisor.check_running()
         run = self._new(self._record(request, invocation), command, invocation)
-        run.by = request.by
+        run.by, run.trace = request.by, request.trace
         # Its place is taken before it is recorded: or two requests could both find the
         # last free one, while the disk is waited for.
         supervisor.admit(run)

@@ -29,6 +29,7 @@ from shellstream.model.events import (
 from shellstream.model.limits import OnFull
 from shellstream.model.run_input import NoInput, NoTerminal, StdinChunk, StdinState, Tty
 from shellstream.model.run_record import RunRecord
+from shellstream.model.trace_context import TraceContext
 from shellstream.output.counts import SAMPLE, OutputCounts
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import READ_SIZE, OutputLog
@@ -152,6 +153,8 @@ class Run:
         recorded.
     @ivar phase: changed by L{_advance} only.
     @ivar by: who asked for it.
+    @ivar trace: the trace that it is a part of. It is not kept: a run that waits while
+        the daemon restarts has none.
     @ivar recorded: whether it is in the history. Nobody is told of it before.
     @ivar recording: whether its first record is being written.
     @ivar reported: whether the audit and the news have it.
@@ -179,6 +182,7 @@ class Run:
     phase: Phase = field(default=Phase.QUEUED, init=False)
     outcome: RunRecord | None = field(default=None, init=False)
     by: Caller = field(default=ANONYMOUS_CALLER, init=False)
+    trace: TraceContext | None = field(default=None, init=False)
     recorded: bool = field(default=False, init=False)
     recording: bool = field(default=False, init=False)
     reported: bool = field(default=False, init=False)
@@ -277,12 +281,17 @@ class Run:
         """It was started, and the disk does not take its record: end it."""
         if self._refusal is not None:
             return
-        _log.error("run {id} was started, and is ended: {why}", id=self.id, why=why)
+        text = "run {run} was started, and is ended: {why}"
+        _log.error(text, run=self.id, trace=self._trace_id, why=why)
         self.recording, self._refusal = False, why
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(why)
         self.cancel(Reason.ERROR)
+
+    @property
+    def _trace_id(self) -> str | None:
+        return None if self.trace is None else self.trace.trace_id
 
     def take_turn(self) -> None:
         """There is room for it: its process will be started at once."""
@@ -356,8 +365,9 @@ class Run:
             self._reason = reason
             # Nobody may be left to see it: the operator finds here why a job went away.
             _log.info(
-                "run {id} of {command} is ended: {reason}",
-                id=self.id,
+                "run {run} of {command} is ended: {reason}",
+                run=self.id,
+                trace=self._trace_id,
                 command=self.command.name,
                 reason=reason.value,
             )
@@ -589,8 +599,8 @@ class Run:
             return
         if self._kills:
             if self._kills >= self.MOST_KILLS:
-                text = "run {id}: processes are left that KILL does not end"
-                _log.error(text, id=self.id)
+                text = "run {run}: processes are left that KILL does not end"
+                _log.error(text, run=self.id, trace=self._trace_id)
                 self._end_as_exited(Event.SESSION_GONE)
                 return
             self._kill()  # what it began meanwhile

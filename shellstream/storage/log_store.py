@@ -116,9 +116,9 @@ class FileLogs:
             end = file.end
         if file is not None and file.end < end:
             _log.error(
-                "the output of run {id} is cut short: it has {size} bytes, {left} "
+                "the output of run {run} is cut short: it has {size} bytes, {left} "
                 "are left",
-                id=record.id,
+                run=record.id,
                 size=end,
                 left=file.end - file.start,
             )
@@ -129,9 +129,9 @@ class FileLogs:
             return RingFile.open(self._dir.log_path(record.id), run=record.id)
         except FileNotFoundError:
             if record.stored and not record.output:
-                _log.error("the output of run {id} is gone", id=record.id)
+                _log.error("the output of run {run} is gone", run=record.id)
         except OSError as error:
-            _log.error("the output of run {id}: {error}", id=record.id, error=error)
+            _log.error("the output of run {run}: {error}", run=record.id, error=error)
             # Nothing is lost then: the client may come again.
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise Busy("too many files are open to read this output", 5) from None
@@ -140,8 +140,8 @@ class FileLogs:
                 raise Busy(why, 30) from None
         except LogDamaged as error:
             _log.error(
-                "the output of run {id}: {error}; {then}",
-                id=record.id,
+                "the output of run {run}: {error}; {then}",
+                run=record.id,
                 error=error,
                 then=self._set_aside(record.id),
             )
@@ -240,8 +240,8 @@ def _sync_each(jobs: dict[str, Callable[[], None]]) -> dict[str, Failure]:
 
 
 def _not_whole(run_id: str, error: OSError | LogDamaged) -> None:
-    what = "the output of run {id} is not kept whole: {error}"
-    _log.error(what, id=run_id, error=error)
+    what = "the output of run {run} is not kept whole: {error}"
+    _log.error(what, run=run_id, error=error)
 
 
 def _no_file() -> RingFile:

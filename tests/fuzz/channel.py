@@ -48,7 +48,7 @@ def channel(data: bytes) -> None:
     )
     site = Site(root(registry, authenticator, clock, now), clock)
     lines: list[str] = []
-    site.log = lambda request: lines.append(site.access_log.line(request))  # type: ignore[method-assign]
+    site.log = lambda request: lines.append(str(site.access_log.line(request)))  # type: ignore[method-assign]
     connection = Connection(site)
     wire = source.rest()
     with _nothing_fails():

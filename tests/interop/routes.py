@@ -86,7 +86,7 @@ async def haproxy(test: TestCase, daemon: Daemon) -> str:
 
 def haproxy_config() -> str:
     """Our file, without TLS and the redirect to it."""
-    tls = "    bind :443 ssl crt /etc/haproxy/shellstream.pem alpn h2,http/1.1\n"
+    tls = "    bind :443 ssl crt /etc/haproxy/shellstream.pem alpn http/1.1\n"
     redirect = "    http-request redirect scheme https code 308 unless { ssl_fc }\n"
     return changed((FILES / "haproxy.cfg").read_text(), {tls: "", redirect: ""})
 

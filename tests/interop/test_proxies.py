@@ -203,6 +203,24 @@ class ShippedTests(ProxiesTestCase):
 
         await self.each(check)
 
+    async def test_cut(self) -> None:
+        """Output that is cut because the daemon is killed does not look whole."""
+        await self.daemon("[commands.cut]\nshell = 'echo begun; sleep 600'\n")
+        begun = []
+        # Caddy 2.6 ends every answer properly.
+        proxies = [proxy for proxy in PROXIES if proxy.name != "caddy"]
+
+        async def check(site: Site) -> None:
+            client = self.curl(site, "/stream/cut", "-d", "", *self.auth)
+            await client.seen(b"begun")
+            begun.append(site)
+            if len(begun) == len(proxies):
+                self.server.program.signal("KILL")
+            self.assertNotEqual(await client.ended(), 0, site.proxy.name)
+
+        texts = {proxy: proxy.text for proxy in proxies}
+        await self.each(check, texts.get)
+
     async def test_doctor(self) -> None:
         """The doctor finds each of them live."""
         await self.daemon(LONG)

@@ -22,11 +22,12 @@ MAY_IMPORT = {
     "web.monitoring web.openapi",
     "daemon.configuration": "model security config process storage",
     "daemon.lifecycle": "model",
+    "daemon.logs": "model web.server",
     "daemon": "programs model security output config runs process storage "
     "notifications web web.monitoring web.server daemon.configuration "
     "daemon.lifecycle",
-    "tap": "programs model daemon daemon.configuration daemon.lifecycle config "
-    "notifications",
+    "tap": "programs model daemon daemon.configuration daemon.lifecycle daemon.logs "
+    "config notifications",
     "client.transport": "client",
     "client.doctor": "client client.transport",
     "client.cli": "programs client client.transport",

@@ -193,7 +193,7 @@ class SecretTests(WebTestCase):
         """A secret without its name is told to its client, and is in no log."""
         lines: list[str] = []
         site: Any = self.site
-        site.log = lambda request: lines.append(site.access_log.line(request))
+        site.log = lambda request: lines.append(str(site.access_log.line(request)))
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         body = json.dumps({"command": "login", "params": {SECRET: "x"}}).encode()
         with capturedLogs() as logged:

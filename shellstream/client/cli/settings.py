@@ -22,13 +22,24 @@ if TYPE_CHECKING:
 #: The most bytes of a file with a token; a token has far fewer.
 MOST_OF_TOKEN = 1 << 16
 
+#: A C{traceparent} that a server may take for valid (W3C Trace Context).
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+#: The most characters of a C{tracestate} that are sent.
+_MAX_TRACESTATE = 512
+
 
 class Settings(NamedTuple):
-    """A server, and what a client needs to talk to it."""
+    """
+    A server, and what a client needs to talk to it.
+
+    @ivar headers: are sent with each request.
+    """
 
     url: str
     token: str | None = None
     trust: Trust = Trust()
+    headers: Mapping[str, str] = {}
 
     def checked_trust(self) -> Trust | None:
         """
@@ -73,6 +84,7 @@ def load_settings(
     """
     if args.quiet:
         warn = _ignore
+    trace = _trace_headers(environ)
     # A shell's $(cat FILE) has dropped the line end; other ways to set them keep it.
     environ = {
         name: _trimmed(environ[name]) if name in ENVIRONMENT else environ[name]
@@ -141,7 +153,17 @@ def load_settings(
     key = trust.key or trust.cert
     if key is not None and Path(key).exists():
         check_mode(Path(key), "the key of this client's certificate", warn)
-    return Settings(url or server, token, trust)
+    return Settings(url or server, token, trust, trace)
+
+
+def _trace_headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """The trace that the caller is a part of (W3C Trace Context); empty without one."""
+    parent = environ.get("TRACEPARENT", "")
+    if _TRACEPARENT.fullmatch(parent) is None:
+        return {}
+    state = environ.get("TRACESTATE", "")
+    fits = state.isascii() and state.isprintable() and 0 < len(state) <= _MAX_TRACESTATE
+    return {"traceparent": parent, **({"tracestate": state} if fits else {})}
 
 
 def _variable(key: str) -> str:

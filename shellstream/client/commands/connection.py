@@ -23,6 +23,7 @@ def client_of(
         settings.url,
         make_wire(reactor, settings),
         token=settings.token,
+        headers=settings.headers,
         retry_for=getattr(args, "retry_for", RETRY_FOR),
         on_retry=messages.retrying,
     )

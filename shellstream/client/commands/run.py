@@ -157,6 +157,7 @@ class _Session:
             settings.url,
             make_wire(reactor, settings),
             token=settings.token,
+            headers=settings.headers,
             retry_for=args.retry_for,
             on_retry=self._retrying,
         )

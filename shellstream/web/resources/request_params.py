@@ -16,6 +16,8 @@ from shellstream.model.errors import (
     RefusedParameter,
 )
 from shellstream.model.run_input import MAX_SIDE, TERM, Tty
+from shellstream.model.trace_context import TraceContext, trace_context
+from shellstream.web.server.request import Request
 
 #: The most parameters that a request may carry; far above what a command has.
 MAX_FIELDS = 200
@@ -147,6 +149,14 @@ def _check_depth(text: str) -> None:
                 f"the body nests more than {MAX_DEPTH} lists and objects; send a flat "
                 'object: {"NAME": VALUE, …}'
             )
+
+
+def trace_of(request: Request) -> TraceContext | None:
+    """The trace that a request, and so its run, is a part of."""
+    if "traceparent" not in request.received:
+        return None
+    parents = request.header_lines("traceparent")
+    return trace_context(parents, request.header_lines("tracestate"))
 
 
 def unknown_members(

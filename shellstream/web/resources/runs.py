@@ -30,7 +30,7 @@ from .base import (
 from .pages import frame_of, respond_with_page, wants_page
 from .preconditions import entity_tag, is_unchanged
 from .query import Query
-from .request_params import JsonPairs, from_json, tty_of, unknown_members
+from .request_params import JsonPairs, from_json, trace_of, tty_of, unknown_members
 from .run_control import CONTROLS, respond_run
 from .run_list import respond_list
 from .run_output import Output, OutputResponder
@@ -179,6 +179,7 @@ def _run_request(request: Request) -> RunRequest:
         stdin,
         tty,
         by_default=name is None,
+        trace=trace_of(request),
     )
 
 

@@ -21,7 +21,7 @@ from shellstream.web.server.request import Request
 from .base import Resource, requires
 from .preconditions import refuse_if_match
 from .query import LAST_EVENT_ID, last_event_id, query_of
-from .request_params import Params, from_body, from_query
+from .request_params import Params, from_body, from_query, trace_of
 from .run_output import OutputResponder
 from .runs import key_of
 
@@ -102,6 +102,7 @@ class Stream(Resource):
             OnDisconnect.CANCEL,
             key_of(request),
             by_default=self._name is None,
+            trace=trace_of(request),
         )
         run, began = await request.context.runs.submit(wanted)
         record = run.record

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Container
 from functools import lru_cache
 from http import HTTPMethod
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote_plus
 
 from attrs import define, field, frozen
@@ -142,6 +142,48 @@ def masked(text: str) -> str:
     return _TOKEN.sub(f"shs_{MASK}", text) + cut
 
 
+class AccessLine(NamedTuple):
+    """
+    A response, as the access log shows it: without secrets, in printable ASCII.
+
+    Its text is in the combined format, as servers write it since NCSA httpd.
+
+    @ivar run: the run that the request was about.
+    @ivar trace: the trace that the request is a part of.
+    """
+
+    address: str
+    principal: str
+    time: str
+    method: str
+    target: str
+    protocol: str
+    status: int
+    size: int
+    referrer: str
+    agent: str
+    run: str | None = None
+    trace: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The request and its status."""
+        return f"{self.method} {self.target} {self.status}"
+
+    @property
+    def document(self) -> dict[str, object]:
+        """All but the time, the run and the trace."""
+        names = self._fields[:2] + self._fields[3:-2]
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        first = f"{self.method} {self.target} {self.protocol}"
+        return (
+            f'"{self.address}" - {self.principal} {self.time} "{first}" {self.status} '
+            f'{self.size or "-"} "{self.referrer}" "{self.agent}"'
+        )
+
+
 @define(eq=False)
 class AccessLog:
     """
@@ -154,7 +196,7 @@ class AccessLog:
 
     _clock: IReactorTime
     names: LoggedNames
-    _lines: list[str] = field(factory=list, init=False)
+    _lines: list[AccessLine] = field(factory=list, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
     _target: Callable[[str], str] = field(init=False)
     _url: Callable[[str], str] = field(init=False)
@@ -177,21 +219,25 @@ class AccessLog:
         if len(self._lines) >= MOST_WAITING:
             self.flush()
 
-    def line(self, request: Any) -> str:
-        """
-        A line in the combined format, as servers write it since NCSA httpd.
-
-        @param request: a L{request.Request}.
-        """
+    def line(self, request: Any) -> AccessLine:
+        """@param request: a L{request.Request}."""
         uri = self._target((request.uri or b"-").decode("latin-1"))
-        referrer, agent = request.logged_headers()
-        first = f"{shown_method(request)} {uri} {request.clientproto.decode('ascii')}"
+        referrer, agent, run, trace = request.logged_headers()
         caller = request.caller
         name = "-" if caller is None else _name(caller.principal.name)
-        return (
-            f'"{_name(request.address or "-")}" - {name} {datetimeToLogString()} '
-            f'"{first}" {request.code} {request.sentLength or "-"} '
-            f'"{self._url(referrer)}" "{_agent(agent)}"'
+        return AccessLine(
+            _name(request.address or "-"),
+            name,
+            datetimeToLogString(),
+            shown_method(request),
+            uri,
+            request.clientproto.decode("ascii"),
+            request.code,
+            request.sentLength,
+            self._url(referrer),
+            _agent(agent),
+            run,
+            trace,
         )
 
     def flush(self) -> None:
@@ -203,8 +249,9 @@ class AccessLog:
         # An entry each: Twisted would indent what follows in one of several lines.
         for line in lines:
             # Without a field in the format Twisted takes 40 calls less.
-            text = line.replace("{", "{{").replace("}", "}}")
-            _log.info(text, line=line, log_system="-")
+            text = str(line).replace("{", "{{").replace("}", "}}")
+            run, trace = line.run, line.trace
+            _log.info(text, line=line, run=run, trace=trace, log_system="-")
 
 
 @lru_cache(CACHED)

@@ -18,6 +18,7 @@ from shellstream.model.errors import (
     ShellstreamError,
     Unconfirmed,
 )
+from shellstream.model.trace_context import trace_context
 from shellstream.runs.authorized_runs import AuthorizedRuns
 from shellstream.security.audit import AuditEntry
 from shellstream.security.authorization import Caller
@@ -33,6 +34,9 @@ from .response_head import response_head
 
 #: The header in which a script of our page sends the CSRF token, or that it has none.
 CSRF_HEADER = "shellstream-csrf"
+
+#: What L{Request.logged_headers} returns.
+Logged = tuple[str, str, str | None, str | None]
 
 #: The codes of responses that have no content (RFC 9110, 6.4.1).
 _NO_CONTENT = (204, 304)
@@ -83,7 +87,7 @@ class Request(ReceivedRequest):
     # Defaults are here, not in each instance: with more than 30 attributes of their own
     # the instances' dictionaries share no keys, and each viewer costs 1 kB more.
     response_headers: dict[str, HeaderValue] = NO_HEADERS
-    _logged: tuple[str, ...] | None = None  # once it is streamed
+    _logged: Logged | None = None  # once it is streamed
     _has_content = True
     _released = False
 
@@ -101,12 +105,24 @@ class Request(ReceivedRequest):
             self.response_headers["Connection"] = "close"
         super().receive_head(head, size)
 
-    def logged_headers(self) -> tuple[str, ...]:
-        """The referrer and the user agent, which are still known at the end."""
+    def logged_headers(self) -> Logged:
+        """
+        The referrer, the user agent, the run and the trace: all are still known at the
+        end.
+        """
+        run: Any = self.response_headers.get("Shellstream-Run")
         if self._logged is not None:
-            return self._logged
+            return self._logged if run is None else (*self._logged[:2], run, None)
         none, received = ("-",), self.received
-        return (received.get("referer", none)[-1], received.get("user-agent", none)[-1])
+        trace = None
+        if "traceparent" in received:
+            found = trace_context(received["traceparent"])
+            trace = None if found is None else found.trace_id
+        referrer, agent = (
+            received.get("referer", none),
+            received.get("user-agent", none),
+        )
+        return referrer[-1], agent[-1], run, trace
 
     def _release(self) -> None:
         """The request is over: others may use what it used."""

@@ -149,7 +149,7 @@ class LineTests(WebTestCase):
         self.site.log = self.log  # type: ignore[method-assign]
 
     def log(self, request) -> None:
-        self.lines.append(self.site.access_log.line(request) + "\n")
+        self.lines.append(f"{self.site.access_log.line(request)}\n")
 
     def test_line(self) -> None:
         """A line has the client, the request, the address and the result."""

@@ -1,0 +1,1 @@
+"""The daemon's log: how its lines look, and where they go."""
