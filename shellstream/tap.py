@@ -14,7 +14,7 @@ from twisted.python import usage
 
 from shellstream import __version__
 from shellstream.config.files import ConfigFiles, ConfigUnusable, Loaded, usual_files
-from shellstream.config.loader import DEMO, IN_MEMORY, Config
+from shellstream.config.loader import BUILT_IN, DEMO, IN_MEMORY, Config
 from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.daemon.lifecycle.socket_activation import handed_over
 from shellstream.model.errors import ShellstreamError
@@ -102,8 +102,8 @@ class Options(usage.Options):
             "config",
             "c",
             None,
-            "TOML file with the commands that may be run. [default: "
-            "$XDG_CONFIG_HOME/shellstream/shellstream.toml or "
+            "TOML file with the commands that may be run; :demo: for one that counts "
+            "to three. [default: $XDG_CONFIG_HOME/shellstream/shellstream.toml or "
             "~/.config/shellstream/shellstream.toml, or else "
             "/etc/shellstream/shellstream.toml]",
         ),
@@ -279,6 +279,8 @@ def _require_utf8() -> None:
 
 def _files(options: Mapping[str, Any]) -> ConfigFiles:
     """The files of the configuration, by absolute paths as twistd may change folder."""
+    if options["config"] == BUILT_IN:
+        return ConfigFiles(None, (), bool(options["tls"]))
     if options["config"] is not None:
         return ConfigFiles(Path(options["config"]).absolute(), (), bool(options["tls"]))
     return ConfigFiles(None, usual_files(os.environ), bool(options["tls"]))

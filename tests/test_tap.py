@@ -195,6 +195,8 @@ class ConfigTests(OptionsTestCase):
         self.assertEqual(set(self.parse().settings.commands), {"y"})
         given = self.parse("-c", self.file('[commands.z]\nargv = ["z"]')).settings
         self.assertEqual(set(given.commands), {"z"})
+        # As shellstream demo asks for, on a machine with a daemon of its own.
+        self.assertIs(self.parse("-c", ":demo:").settings, DEMO)
 
     def test_usual_broken(self) -> None:
         """A usual file that exists and cannot be read is an error, not the demo."""

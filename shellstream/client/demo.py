@@ -10,8 +10,8 @@ from shellstream.programs import typed
 
 from .errors import CannotConnect
 
-#: A free port, and no files that stay behind.
-_OPTIONS = ("--port", "0", "--state-dir", ":memory:")
+#: A free port, its own command, and no files that stay behind.
+_OPTIONS = ("--port", "0", "--config", ":demo:", "--state-dir", ":memory:")
 
 
 def demo() -> int:

@@ -78,7 +78,8 @@ class ConfigFiles:
         if loaded.path is not None:
             return f"configuration: {loaded}"
         names = " or ".join(map(str, self.usual))
-        return f"no configuration, only the demo: there is no {names}"
+        why = f": there is no {names}" if names else ""
+        return f"no configuration, only the demo{why}"
 
 
 def usual_files(environ: Mapping[str, str]) -> tuple[Path, ...]:

@@ -130,6 +130,9 @@ class Config:
 #: In place of a state folder: keep all state in memory.
 IN_MEMORY = ":memory:"
 
+#: In place of a file: L{DEMO}, whatever files there are.
+BUILT_IN = ":demo:"
+
 #: The configuration of a daemon that is given no file.
 DEMO = Config(
     default="count",
