@@ -186,6 +186,7 @@ class Viewer:
             or not self._verbatim
             or self._paused
             or self._continuation is not None
+            or log.closed  # the end follows
         ):
             self._send_available()
             return

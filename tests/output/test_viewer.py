@@ -167,6 +167,17 @@ class SlowTests(ViewerTestCase):
         self.clock.advance(0)
         self.assertEqual(self.told, ["ended"])
 
+    def test_woken_late_and_ended(self) -> None:
+        """A viewer that gets the last chunk in a later turn gets the end with it."""
+        for _ in range(MAX_WOKEN):
+            self.run_.log.subscribe(lambda: None)
+        self.view()
+        self.say(b"all")
+        self.end()
+        self.assertEqual((self.transport.value(), self.told), (b"", []))
+        self.clock.advance(0)
+        self.assertEqual((self.transport.value(), self.told), (b"all", ["ended"]))
+
     def test_burst_gone(self) -> None:
         """
         A viewer that leaves during a burst gets nothing more, and leaves no timer.
