@@ -162,7 +162,7 @@ class Registry:
     async def find(self, run_id: str) -> IRun:
         run = self.active.get(run_id)
         if run is not None and not run.recorded:
-            await run.when_recorded()  # its process knows it by its environment
+            await run.recording.wait()  # its process knows it by its environment
         if run is not None and not run.log.storage_closed:
             return run
         # A run whose end cannot be recorded yet may be closed for its viewers: then it

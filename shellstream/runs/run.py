@@ -5,9 +5,9 @@ from functools import wraps
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM
 from typing import Any, Concatenate, ParamSpec, Protocol
 
-from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -37,8 +37,11 @@ from shellstream.output.short_output import MAX_SHORT
 from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 from shellstream.security.authorization import ANONYMOUS_CALLER, Caller
 
+from .attached_viewers import AttachedViewers
+from .recording import Recording
 from .run_state import HAVE_PROCESS, OVER, Event, Phase, after
 from .stdin import Sink, Stdin
+from .timers import Timers
 
 P = ParamSpec("P")
 
@@ -155,8 +158,7 @@ class Run:
     @ivar by: who asked for it.
     @ivar trace: the trace that it is a part of. It is not kept: a run that waits while
         the daemon restarts has none.
-    @ivar recorded: whether it is in the history. Nobody is told of it before.
-    @ivar recording: whether its first record is being written.
+    @ivar recording: of its first record.
     @ivar reported: whether the audit and the news have it.
     @ivar paused_since: when its process began to wait, by the clock; L{None} if it
         does not.
@@ -183,20 +185,14 @@ class Run:
     outcome: RunRecord | None = field(default=None, init=False)
     by: Caller = field(default=ANONYMOUS_CALLER, init=False)
     trace: TraceContext | None = field(default=None, init=False)
-    recorded: bool = field(default=False, init=False)
-    recording: bool = field(default=False, init=False)
+    recording: Recording = field(factory=Recording, init=False)
     reported: bool = field(default=False, init=False)
     paused_since: float | None = field(default=None, init=False)
-    _waiting: list[Deferred[RunRecord | None]] = field(factory=list, init=False)
-    _refusal: CannotRecord | None = field(default=None, init=False)
     _reason: Reason | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
     _stdin: Stdin | None = field(default=None, init=False)
     _status: ExitStatus | None = field(default=None, init=False)
-    # The viewers that the command waits for, and the others. Dictionaries, since sets
-    # would be larger, and thousands of runs may be active.
-    _lossless: dict[IViewer, None] = field(factory=dict, init=False)
-    _lossy: dict[IViewer, None] = field(factory=dict, init=False)
+    _viewers: AttachedViewers = field(factory=AttachedViewers, init=False)
     _paused: bool = field(default=False, init=False)
     _syncing: bool = field(default=False, init=False)
     _kills: int = field(default=0, init=False)
@@ -205,7 +201,9 @@ class Run:
     _said: bool = field(default=False, init=False)  # something, before its record
     _notes_output: bool = field(default=False, init=False)
     _last_output: float = field(default=0.0, init=False)
-    _timers: dict[str, IDelayedCall] = field(factory=dict, init=False)
+    _timers: Timers = field(
+        default=Factory(lambda self: Timers(self._clock), takes_self=True), init=False
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.record.stdin is not None:
@@ -244,49 +242,33 @@ class Run:
             stdin=self._stdin_state(),
         )
 
-    def when_recorded(self) -> Deferred[RunRecord | None]:
-        """
-        Fires when it is in the history, with what is written there; or with L{None} if
-        it was dropped.
-
-        @raise CannotRecord: if it was started, and the disk does not take it.
-        """
-        if self.recorded:
-            return succeed(None)
-        if self._refusal is not None:
-            return fail(self._refusal)
-        waiting: Deferred[RunRecord | None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
+    @property
+    def recorded(self) -> bool:
+        """Whether it is in the history. Nobody is told of it before."""
+        return self.recording.done
 
     @_guarded
     def tell_recorded(self, written: RunRecord | None) -> None:
-        """What L{when_recorded} waits for has come."""
-        self.recording = False
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(written)
+        """It is in the history, with this; or it was dropped."""
+        self.recording.tell(written)
         self._apply_backpressure()
 
     def record_within(self, seconds: float) -> None:
         """It was started: have it recorded after that time, if not before."""
-        if not (self.recorded or self.recording or self.has_ended):
+        if not (self.recorded or self.recording.under_way or self.has_ended):
             if seconds:
-                self._set_timer("record", seconds, self._record)
+                self._timers.set("record", seconds, self._record)
             else:
                 self._record()
 
     @_guarded
     def cannot_record(self, why: CannotRecord) -> None:
         """It was started, and the disk does not take its record: end it."""
-        if self._refusal is not None:
+        if self.recording.refusal is not None:
             return
         text = "run {run} was started, and is ended: {why}"
         _log.error(text, run=self.id, trace=self._trace_id, why=why)
-        self.recording, self._refusal = False, why
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.errback(why)
+        self.recording.refuse(why)
         self.cancel(Reason.ERROR)
 
     @property
@@ -323,11 +305,11 @@ class Run:
             self._stdin.connect(child)
         limits = self.command.limits
         if limits.timeout is not None:
-            self._set_timer("timeout", limits.timeout, self.cancel, Reason.TIMEOUT)
+            self._timers.set("timeout", limits.timeout, self.cancel, Reason.TIMEOUT)
         if limits.idle_timeout is not None:
             self._notes_output = True
             self._last_output = self._clock.seconds()
-            self._set_timer("idle", limits.idle_timeout, self._maybe_idle)
+            self._timers.set("idle", limits.idle_timeout, self._maybe_idle)
         if self._reason is not None:  # since it was launched
             self._stop(self._reason)
 
@@ -354,7 +336,7 @@ class Run:
             elif self.phase in (Phase.LAUNCHING, Phase.RUNNING):
                 self.cancel(Reason.ERROR)
             else:  # it is stopped already, but perhaps not as far as it should be
-                self._set_timer("kill", self.command.limits.grace, self._kill_session)
+                self._timers.set("kill", self.command.limits.grace, self._kill_session)
 
     @_guarded
     def cancel(self, reason: Reason) -> None:
@@ -376,7 +358,7 @@ class Run:
             elif self.phase is not Phase.LAUNCHING:  # else once it is started
                 self._end(Event.STOP, state=State.CANCELLED)
                 return
-        if reason is Reason.SHUTDOWN or not (self._lossless or self._lossy):
+        if reason is Reason.SHUTDOWN or not self._viewers:
             # A daemon that stops waits for no viewer: slow ones are cut off. Without
             # viewers, output that stays unread would keep the run from its end.
             self._awaits_viewers = False
@@ -386,8 +368,8 @@ class Run:
         child = self._child
         assert child is not None
         self._advance(Event.STOP)
-        self._stop_timers(*_STOPS)  # one reason to stop is enough
-        self._set_timer("kill", self.command.limits.grace, self._kill_session)
+        self._timers.stop(*_STOPS)  # one reason to stop is enough
+        self._timers.set("kill", self.command.limits.grace, self._kill_session)
         # An interactive shell ignores TERM; a stopped process cannot act on it.
         hang_up = () if self.record.tty is None else (SIGHUP,)
         strays = reason not in _SPARE_STRAYS
@@ -442,15 +424,13 @@ class Run:
         # A command that pauses while it has no viewer pauses for each that it has,
         # too: or that one would miss output which was held back for viewers.
         waits = viewer.lossless or self.command.limits.on_full is OnFull.PAUSE
-        (self._lossless if waits else self._lossy)[viewer] = None
-        self._stop_timers("linger")
+        self._viewers.add(viewer, waits=waits)
+        self._timers.stop("linger")
         self._apply_backpressure()
 
     @_guarded
     def detach(self, viewer: IViewer) -> None:
-        viewers = self._lossless if viewer in self._lossless else self._lossy
-        if viewer in viewers:
-            del viewers[viewer]
+        if self._viewers.remove(viewer):
             self._apply_backpressure()
             self.await_viewer()
 
@@ -463,16 +443,16 @@ class Run:
         @param least: the shortest time to wait, in seconds.
         """
         required = self.record.on_disconnect is OnDisconnect.CANCEL
-        if required and not (self._lossless or self._lossy or self.has_ended):
+        if required and not (self._viewers or self.has_ended):
             seconds = max(self.command.limits.linger, least)
-            self._set_timer("linger", seconds, self.cancel, Reason.DISCONNECTED)
+            self._timers.set("linger", seconds, self.cancel, Reason.DISCONNECTED)
 
     @_guarded
     def leave_queued(self) -> None:
         """Leave it to the next daemon: its viewers may come back then."""
         self._advance(Event.LEAVE)
         self._restore_queued()
-        self._stop_timers()
+        self._timers.stop()
         self._close_stdin(Busy("the daemon is stopping", 10))
         self._abort_viewers()
 
@@ -495,20 +475,14 @@ class Run:
             return
         log, on_full = self.log, self.command.limits.on_full
         paused = log.written - log.end > UNSYNCED
-        if not self.recorded and self._refusal is None:
+        if self.recording.pending:
             # Its first viewer comes when it is recorded, and shall find all of it.
             paused = paused or log.written + READ_SIZE > UNSYNCED
             paused = paused or log.reserve(READ_SIZE) > log.start
         elif self._awaits_viewers and not paused:
-            if self._lossless or self._lossy:
-                start: int | None = None
-                for each in self._lossless:
-                    # One that has all gets the next chunk before any is dropped.
-                    if each.offset < log.end:
-                        start = log.reserve(READ_SIZE) if start is None else start
-                        if each.offset < start:
-                            paused = True
-                            break
+            viewers = self._viewers
+            if viewers.waited_for or viewers.others:
+                paused = bool(viewers.waited_for) and viewers.would_lose(log)
             elif on_full is OnFull.DROP_OLDEST:
                 pass
             elif log.reserve(READ_SIZE) > log.start:
@@ -537,7 +511,7 @@ class Run:
                 self._sync()
             counts = self._owner.counts
             counts.chunks += 1
-            if not counts.chunks % SAMPLE and (self._lossless or self._lossy):
+            if not counts.chunks % SAMPLE and self._viewers:
                 counts.latency.observe((self._wall() - time) / 1_000_000)
             self._apply_backpressure()
         except Exception:  # noqa: BLE001
@@ -549,7 +523,7 @@ class Run:
         if self.has_ended:
             return  # it was taken for lost
         self._status = status
-        self._stop_timers(*_STOPS)
+        self._timers.stop(*_STOPS)
         if self.phase is Phase.RUNNING:
             self._end_as_exited(Event.EXIT)
         else:
@@ -567,9 +541,9 @@ class Run:
 
     @_guarded
     def _record(self) -> None:
-        if not (self.recorded or self.recording or self.has_ended):
-            self.recording = True
-            self._stop_timers("record")
+        if not (self.recorded or self.recording.under_way or self.has_ended):
+            self.recording.under_way = True
+            self._timers.stop("record")
             self._note_start_time()
             self._owner.record(self)
 
@@ -579,7 +553,7 @@ class Run:
             self._record()
         elif not self._said:  # that may be all: its end is recorded with it
             self._said = True
-            self._set_timer("record", END_MAY_FOLLOW, self._record)
+            self._timers.set("record", END_MAY_FOLLOW, self._record)
 
     def _note_start_time(self) -> None:
         """Needed in the record of a run that goes on, to find its process later."""
@@ -604,7 +578,7 @@ class Run:
                 self._end_as_exited(Event.SESSION_GONE)
                 return
             self._kill()  # what it began meanwhile
-        self._set_timer("look", self.LOOK, self._await_session)
+        self._timers.set("look", self.LOOK, self._await_session)
 
     @_guarded
     def _kill_session(self) -> None:
@@ -622,9 +596,9 @@ class Run:
             self._kill()
             self._advance(Event.KILL)
         if self.phase is Phase.REAPED:
-            self._set_timer("look", self.LOOK, self._await_session)
+            self._timers.set("look", self.LOOK, self._await_session)
         else:
-            self._set_timer("kill", self.AFTER_KILL, self._kill_session)
+            self._timers.set("kill", self.AFTER_KILL, self._kill_session)
 
     def _kill(self) -> None:
         assert self._child is not None
@@ -658,7 +632,7 @@ class Run:
         self._advance(event)
         # What is tidied here must not keep the owner from what it has to free.
         with contained(self.id):
-            self._stop_timers()
+            self._timers.stop()
         with contained(self.id):
             self._close_stdin(RunNotRunning(state.value))
         with contained(self.id):
@@ -678,7 +652,7 @@ class Run:
         self._owner.run_ended(self, outcome)
 
     def _abort_viewers(self) -> None:
-        for viewer in (*self._lossless, *self._lossy):
+        for viewer in self._viewers:
             with contained(self.id):
                 viewer.abort()
 
@@ -715,17 +689,6 @@ class Run:
         # command may write a hundred thousand of these a second.
         left = self._last_output + limit - self._clock.seconds()
         if left > 0:
-            self._set_timer("idle", left, self._maybe_idle)
+            self._timers.set("idle", left, self._maybe_idle)
         else:
             self.cancel(Reason.IDLE_TIMEOUT)
-
-    def _set_timer(self, name: str, seconds: float, call: Any, *given: Any) -> None:
-        self._stop_timers(name)
-        self._timers[name] = self._clock.callLater(seconds, call, *given)
-
-    def _stop_timers(self, *names: str) -> None:
-        """Stop timers that have not fired yet; without names, all of them."""
-        for name in names or tuple(self._timers):
-            timer = self._timers.pop(name, None)
-            if timer is not None and timer.active():
-                timer.cancel()

@@ -92,7 +92,7 @@ class RunSupervisor:
             run = self.admission.joinable(command, invocation, owner)
             if run is None or run.recorded:
                 return run
-            await run.when_recorded()
+            await run.recording.wait()
 
     def admit(self, run: Run) -> None:
         """
@@ -172,11 +172,11 @@ class RunSupervisor:
         with suppress(CannotStart):  # the request is answered with this end
             await self._launch(run)
         run.record_within(self._record_within)
-        await run.when_recorded()
+        await run.recording.wait()
 
     def requeue(self, run: Run) -> None:
         """A run that another daemon recorded waits for its turn."""
-        run.recorded = run.reported = True
+        run.recording.done = run.reported = True
         with contained(run.id):
             self._history.logs.settle(run.id)
         self.runs[run.id] = run
@@ -301,12 +301,12 @@ class RunSupervisor:
             if synced and outcome.size:
                 await self.sync(run)
         with contained(run.id), suppress(CannotRecord):
-            if run.recording:  # perhaps with its end
-                recorded = await run.when_recorded() is outcome and not synced
+            if run.recording.under_way:  # perhaps with its end
+                recorded = await run.recording.wait() is outcome and not synced
         with contained(run.id):
             if not recorded:
                 recorded = await self._history.save(outcome, synced=synced)
-        run.recorded |= recorded
+        run.recording.done |= recorded
         if not run.recorded:
             run.cannot_record(CannotRecord("the disk did not take the end of this run"))
         # In the audit before a client can do anything because of it.
@@ -327,7 +327,7 @@ class RunSupervisor:
             await self._history.make_room()
 
     def _recorded(self, run: Run) -> None:
-        run.recorded = True
+        run.recording.done = True
         with contained(run.id):
             self._history.logs.settle(run.id)
         self._report_request(run)

@@ -62,7 +62,7 @@ class Owner(FakeOwner):
 
     def start(self, run: Run) -> None:
         """Record a run, and start its process."""
-        run.recorded = True
+        run.recording.done = True
         run.take_turn()
         run.launch()
         run.started(self.children[run.id])
@@ -91,7 +91,7 @@ class AdmissionTests(SynchronousTestCase):
         run = self.owner.run(command, of=of)
         if self.admission.admit(run):
             self.owner.start(run)
-        run.recorded = True
+        run.recording.done = True
         return run
 
     def test_room(self) -> None:
@@ -137,12 +137,12 @@ class AdmissionTests(SynchronousTestCase):
         """A run that is not recorded yet blocks the queue of its command."""
         a = command("a", WhenBusy.QUEUE, 1)
         first, second = self.admit(a), self.admit(a)
-        second.recorded = False
+        second.recording.done = False
         self.admission.leave(first)
         self.assertIsNone(self.admission.next())
         third = self.owner.run(a)
         self.assertFalse(self.admission.admit(third))
-        second.recorded = True
+        second.recording.done = True
         self.assertIs(self.admission.next(), second)
 
     def test_bounded(self) -> None:
@@ -306,7 +306,7 @@ class AdmissionProperties(SynchronousTestCase):
                 except Busy:
                     self.assertNotIn(run, admission.queue)
             elif step == "record" and pending:
-                pending.pop(value % len(pending)).recorded = True
+                pending.pop(value % len(pending)).recording.done = True
             elif step == "go" and running:
                 owner.exit(running.pop(value % len(running)))
             launch()
@@ -316,7 +316,7 @@ class AdmissionProperties(SynchronousTestCase):
                 mine = [run for run in running if run.command is each]
                 self.assertLessEqual(len(mine), each.limits.max_running or 3)
         for run in pending:
-            run.recorded = True
+            run.recording.done = True
         launch()
         while running:
             owner.exit(running.pop())

@@ -30,6 +30,7 @@ from shellstream.runs.history import RETRY, History
 from shellstream.runs.interfaces import RunRequest
 from shellstream.runs.run import Run
 from shellstream.runs.stdin import Stdin
+from shellstream.runs.timers import Timers
 from shellstream.storage.database import Database
 from shellstream.storage.log_store import FileLogs
 from shellstream.storage.ring_file import RingFile
@@ -118,8 +119,8 @@ PLACES = (
     Place(Stdin, "connect"),
     Place(Stdin, "close"),
     # its phases and timers
-    Place(Run, "_set_timer"),
-    Place(Run, "_stop_timers"),
+    Place(Timers, "set"),
+    Place(Timers, "stop"),
     Place(Run, "_end_as_exited"),
     # what others are told, and what is freed
     Place(reporter, "to_document"),

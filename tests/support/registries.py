@@ -109,7 +109,7 @@ class FakeOwner:
     counts: OutputCounts = field(factory=OutputCounts)
 
     def record(self, run: Run) -> None:
-        run.recorded = True
+        run.recording.done = True
         run.tell_recorded(run.record)
 
     def sync(self, run: Run) -> Deferred[None]:

@@ -49,7 +49,7 @@ class RunTestCase(SynchronousTestCase):
 
     def start(self) -> None:
         """Its turn has come, and its process is there."""
-        self.run_.recorded = True
+        self.run_.recording.done = True
         self.run_.take_turn()
         self.run_.launch()
         self.run_.started(self.child)
