@@ -227,6 +227,7 @@ def daemon() -> Iterator[str]:
     yield from _rows(
         ("signal", "does"),
         (
+            ("`HUP`", "reads the configuration again: all of it, or none of it"),
             ("`TERM`", "stops the daemon; runs have their `drain` and `grace` to end"),
             ("`INT`", "ends the runs at once, and stops; a second one kills them"),
         ),
