@@ -321,3 +321,4 @@ controls = new Controls({
   },
 });
 controls.show(run);
+controls.prompted(output.view.prompt);

@@ -230,9 +230,14 @@ export class View {
     this.top = this.element.scrollTop;
   }
 
-  #onScroll() {
+  get #isAtEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
-    const atEnd = scrollHeight - scrollTop - clientHeight < 8;
+    return scrollHeight - scrollTop - clientHeight < 8;
+  }
+
+  #onScroll() {
+    const { scrollTop } = this.element;
+    const atEnd = this.#isAtEnd;
     // What is dropped, or laid out smaller than expected, moves the end, too.
     if (atEnd && scrollTop > this.top) this.following = true;
     else if (!atEnd && scrollTop < this.top - 1) this.following = false;
@@ -246,8 +251,8 @@ export class View {
     const { head } = this.lineOf(fold);
     head.folded = !head.folded;
     fold.setAttribute("aria-expanded", String(!head.folded));
-    this.following = false;
     this.#fold();
+    this.following &&= this.#isAtEnd;
   }
 
   #fold() {
