@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from shellstream.model.events import State, Stream, WallClock
+from shellstream.model.events import Stream, WallClock
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import OutputLog
 from shellstream.output.unforeseen import contained
@@ -62,7 +62,10 @@ class RunReporter:
                 self._missed = True
             self._waiting.append((event, record, self._wall()))
         if event == "ended":
-            self._count_end(record)
+            end = record.state._value_  # as its property says, without the call
+            if record.code is not None and end == "exited":
+                end = "failure" if record.code else "success"
+            self.ends[record.command, end] += 1
         if self.tell is not None and event != "created":
             self.tell(event, record)
 
@@ -70,13 +73,6 @@ class RunReporter:
         with contained(record.id):
             document = json.dumps({"event": event, "run": to_document(record)})
             self._news.append(Stream.STDOUT, time, document.encode())
-
-    def _count_end(self, record: RunRecord) -> None:
-        state = record.state
-        end = state.value
-        if state is State.EXITED:
-            end = "success" if record.code == 0 else "failure"
-        self.ends[record.command, end] += 1
 
     def report_request(self, record: RunRecord, caller: Caller) -> None:
         """

@@ -67,7 +67,9 @@ METRICS: Mapping[str, Metric] = {
     "store_bytes": Metric(GAUGE, "Size of the file of the history."),
     "store_failing": Metric(GAUGE, "1 if the disk did not take the last write."),
     "store_failures_total": Metric(COUNTER, "Calls that the disk did not take."),
-    "store_commit_seconds": Metric(HISTOGRAM, "Time of transactions of the history."),
+    "store_commit_seconds": Metric(
+        HISTOGRAM, "Time of every fourth transaction of the history."
+    ),
     "disk_free_bytes": Metric(GAUGE, "Free space where the state is."),
     "disk_size_bytes": Metric(GAUGE, "Size of the disk where the state is."),
     "reactor_lag_seconds": Metric(
