@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.live import LiveConfig
@@ -32,7 +30,6 @@ from shellstream.programs import typed
 from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
-from shellstream.security.audit import audited_ends
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
 from shellstream.security.request_origin import HostNames
@@ -60,6 +57,7 @@ from .lifecycle.reactor_watchdog import ReactorWatchdog
 from .lifecycle.stop_signals import StopSignals
 from .listen_address import ListenAddress, own_names
 from .measurements import Measurements
+from .take_over import take_over
 
 _log = Logger(namespace="shellstream")
 
@@ -192,7 +190,15 @@ class Daemon(Service):
             pepper,
         )
         self._notifier = self._make_notifier(database)
-        self._recover()
+        left = LeftProcesses(self._reactor, self._scanner)
+        take_over(
+            self.registry,
+            self._store,
+            left,
+            self._state_dir,
+            self._audit_file,
+            self._file_threads,
+        )
         self._notifier.start()
         self._tidying = self._repeat(self.registry.tidy, TIDY)
         self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
@@ -437,67 +443,6 @@ class Daemon(Service):
         return FileLogs(
             self._state_dir, lambda: self._live.now.keep.bytes, self._file_threads
         )
-
-    def _recover(self) -> None:
-        """Take over the last daemon's history and queue, and end its processes."""
-        if self._audit_file is not None:
-            with _log.failuresHandled("while the last daemon's audit was completed"):
-                ends = audited_ends(self._audit_file.tail())
-                auditing = Deferred.fromCoroutine(self.registry.audit_ends(*ends))
-                auditing.addErrback(
-                    lambda failure: _log.failure("the audit may lack ends", failure)
-                )
-        found: list[Any] = []
-        left = LeftProcesses(self._reactor, self._scanner)
-        recovering = Deferred.fromCoroutine(self.registry.recover(left.find))
-        recovering.addBoth(found.append)
-        (lost,) = found  # at once, since the reactor does not run yet
-        if isinstance(lost, Failure):
-            why = lost.getErrorMessage()
-            raise DaemonCannotStart(f"shellstream: {why}")
-        if lost:
-            _log.warn("{count} runs were lost with the last daemon", count=len(lost))
-        if self._state_dir is not None and self._state_dir.killed:
-            in_background(self._find_unrecorded(left, self._state_dir))
-        ended = left.end(self.registry.processes_gone)
-        if self._state_dir is not None:
-            unrecorded_gone = self._state_dir.unrecorded_gone
-            ended.addCallback(lambda _: unrecorded_gone())
-            sweeping = Deferred.fromCoroutine(self._sweep(self._state_dir))
-            sweeping.addErrback(lambda failure: _log.failure("while sweeping", failure))
-
-    async def _find_unrecorded(self, left: LeftProcesses, state_dir: StateDir) -> None:
-        ours = [run_id for run_id in left.runs() if state_dir.never_recorded(run_id)]
-        # A program may outlive a run that was forgotten since.
-        known = await self._store.transact(
-            lambda database: database.known(ours) | database.removed()
-        )
-        count = left.find_unrecorded({*ours} - known)
-        if count:
-            _log.warn(
-                "{count} runs had begun that the last daemon could not record before "
-                "it was killed; nobody was told of them, and their processes are ended",
-                count=count,
-            )
-
-    async def _sweep(self, state_dir: StateDir) -> None:
-        """Look after outputs that belong to no run."""
-        there = state_dir.logs
-        known, removed = await self._store.transact(
-            lambda database: (database.known(there), database.removed())
-        )
-        # Not in the thread of the database, on which runs wait: this may take seconds.
-        lost = await self._file_threads(partial(state_dir.sweep, known, removed))
-        await self._store.transact(lambda database: database.forget_removed(removed))
-        if lost:
-            _log.error(
-                "{count} outputs belong to no run of the history, which has lost them "
-                "({ids}{more}); they have been moved to {path}",
-                count=len(lost),
-                ids=", ".join(lost[:10]),
-                more=", …" if lost[10:] else "",
-                path=state_dir.aside.path,
-            )
 
     def _children(self) -> set[int]:
         pids = (run.record.pid for run in self.registry.active.values())

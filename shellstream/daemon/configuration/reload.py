@@ -39,8 +39,10 @@ _log = Logger(namespace="shellstream")
 
 T = TypeVar("T")
 
-#: Seconds after which a thread that computes gives way during a reload. With Python's
-#: own 5 ms, a turn with thirty system calls took up to 150 ms.
+#: Seconds after which a thread that computes gives way during a reload. Measured with
+#: 500 viewers and a thousand commands on two busy cores: with Python's own 5 ms the
+#: last viewer had a chunk after 80 ms (median; 200 at most), with this after 35 (120),
+#: and without a reload after 35 (140).
 SWITCH_INTERVAL = 0.0002
 
 #: The most lines of an error in the log.
