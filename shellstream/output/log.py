@@ -32,7 +32,7 @@ class LogDamaged(Exception):
     """
     Stored output cannot be read back as it was written.
 
-    @ivar resume: the next offset that can be read; L{None} if there is none before
+    @ivar resume: the next offset that may be readable; L{None} if there is none before
         the end.
     """
 

@@ -232,13 +232,15 @@ class Viewer:
                 if not self._skip_gap(gone):
                     self.abort()
                     return
-                continue
-            if offset == self.offset:  # only a part of a character is there
-                return
-            self.offset = offset  # before the write, which may call us back
-            self._write(wire)
+            else:
+                if offset == self.offset:  # only a part of a character is there
+                    return
+                self.offset = offset  # before the write, which may call us back
+                self._write(wire)
             writes += 1
-            if offset < limit and (writes == MAX_BURST or self._clock.seconds() >= end):
+            if self.offset < limit and (
+                writes == MAX_BURST or self._clock.seconds() >= end
+            ):
                 self._send_later()
 
     def _catch_up(self) -> None:

@@ -36,6 +36,9 @@ _FULL = {ENOSPC, EDQUOT, EFBIG}
 #: The most buffers that one pwritev(2) takes.
 _IOV_MAX = 1024
 
+#: In how many sectors, at once, the end of some damage is looked for.
+_MAX_LOOKED_AT = 16
+
 #: For how many readers it is remembered where they go on. The others have to L{seek}.
 _MAX_CURSORS = 64
 
@@ -288,10 +291,15 @@ class RingFile:
         return self._believed[position]
 
     def _next_intact(self, offset: int) -> int:
-        """The first offset of the next sector from C{offset} on that can be read."""
+        """
+        The first offset of the next sector from C{offset} on that can be read; or of
+        one that was not looked at, as each takes up to half a millisecond.
+        """
         ring = self._ring
         assert self._fd is not None
-        while offset < ring.end:
+        for _ in range(_MAX_LOOKED_AT):
+            if offset >= ring.end:
+                break
             position, first, end = ring.sector_at(offset)
             sector = os.pread(self._fd, ring.signature.sector, position)
             begin = Cursor(ring.signature.head, first)

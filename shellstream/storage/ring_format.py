@@ -135,6 +135,9 @@ _PREFIX = Struct("<2sBIH")
 
 _MAGIC, _MAGIC_1 = b"\xc5s", b"\xc5r"
 SHIFTS = range(9, 19)
+#: The most sectors of a file, unless they have the largest size: each is a sixteenth of
+#: what is kept or more, and the file grows to four times that and four sectors.
+MOST_SMALL = 68
 SEQUENCES = 1 << 16
 
 #: Up to this size all bytes of a payload are checked. A page of the kernel is no

@@ -11,6 +11,7 @@ from shellstream.output.log import LogDamaged
 
 from .ring import Ring
 from .ring_format import (
+    MOST_SMALL,
     SECTOR_HEAD,
     SHIFTS,
     Cursor,
@@ -107,8 +108,11 @@ def end_of(
 def _find_signature(read: Read, size: int) -> FileSignature:
     # Largest sectors first: where one of them could begin, one of any size could, and
     # output in the middle of a large sector is not taken for the header of a small one.
+    # No more places are tried than there can be: in 64 MiB of anything, to read one in
+    # each 512 bytes took a second.
     for shift in reversed(SHIFTS):
-        for position in range(0, size, 1 << shift):
+        stop = size if shift == SHIFTS[-1] else min(size, MOST_SMALL << shift)
+        for position in range(0, stop, 1 << shift):
             head = Header.at(read(SECTOR_HEAD, position))
             if head is not None and not position % head.signature.sector:
                 return head.signature

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.storage.ring import Ring
-from shellstream.storage.ring_format import FRAME, Extent, FileSignature
+from shellstream.storage.ring_format import FRAME, MOST_SMALL, Extent, FileSignature
 
 SIZES = st.lists(st.sampled_from([1, 40, 479, 480, 481, 5000]) | st.integers(1, 2000))
-RETAINS = st.sampled_from([0, 1, 100, 4096]) | st.integers(0, 10_000)
+RETAINS = st.sampled_from([0, 1, 100, 4096, 8191]) | st.integers(0, 10_000)
 
 
 def append(ring: Ring, size: int, *, full: bool = False) -> list[Extent]:
@@ -85,6 +85,7 @@ class RingTests(SynchronousTestCase):
             append(tried, size)
             limit = min(max(most, 2 * sector), 4 * retain + 4 * sector)
             self.assertLessEqual(tried.size, limit)
+            self.assertLessEqual(tried.size, MOST_SMALL * sector)
 
     @given(RETAINS, SIZES)
     def test_untouched_until_done(self, retain, sizes) -> None:

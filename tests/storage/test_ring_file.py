@@ -26,6 +26,7 @@ from shellstream.storage.ring_format import (
     encode,
     sector_head,
 )
+from shellstream.storage.ring_recovery import recover
 from tests.support.rings import pattern, replay, write
 
 ROOT = Path(__file__).parents[2]  # trial runs in _trial_temp
@@ -280,6 +281,17 @@ class RecoveryTests(FileTestCase):
             self.path.write_bytes(content)
             self.assertRaises(LogDamaged, RingFile.open, self.path)
 
+    def test_useless_and_large(self) -> None:
+        """A signature is looked for only in places where it can be."""
+        reads: list[int] = []
+
+        def read(size: int, position: int) -> bytes:
+            reads.append(position)
+            return b"x" * size
+
+        self.assertRaises(LogDamaged, recover, read, 64 << 20, b"")
+        self.assertLess(len(reads), 1000)
+
     def test_truncated_anywhere(self) -> None:
         """A file that lost its end holds the rest."""
         file = self.file()
@@ -377,6 +389,15 @@ class RecoveryTests(FileTestCase):
         for number, resume in ((1, 3), (2, 3), (4, 5)):
             damage = self.assertRaises(LogDamaged, file.read, number * ROOM, 1000)
             self.assertEqual(damage.resume, resume * ROOM)
+
+    def test_all_damaged_inside(self) -> None:
+        """An error does not take long, however many sectors are damaged."""
+        file = self.file(8191)
+        write(file, 20 * ROOM)
+        file = self.again()
+        self.damaged(*((512 * each + 100, b"damage") for each in range(1, 20)))
+        damage = self.assertRaises(LogDamaged, file.read, ROOM, 1000)
+        self.assertEqual(damage.resume, 18 * ROOM)
 
     def test_fast(self) -> None:
         """Recovery of 64 MiB only reads the headers of the sectors."""
