@@ -41,8 +41,7 @@ def text_in_file(event: LogEvent) -> str:
 
 def text_in_journal(event: LogEvent) -> str:
     """Without time and level, of which the journal keeps its own."""
-    mark = f"<{PRIORITIES[_level(event)]}>"
-    return "".join(f"{mark}{line}\n" for line in _lines(event))
+    return "".join(f"{_mark(event)}{line}\n" for line in _lines(event))
 
 
 def json_line(event: LogEvent) -> str:
@@ -67,6 +66,15 @@ def json_line(event: LogEvent) -> str:
     elif more:
         found["traceback" if "log_failure" in event else "more"] = more
     return f"{json.dumps(found)}\n"  # ASCII, with all else escaped
+
+
+def json_in_journal(event: LogEvent) -> str:
+    """The same, with its priority, which the journal takes off."""
+    return f"{_mark(event)}{json_line(event)}"
+
+
+def _mark(event: LogEvent) -> str:
+    return f"<{PRIORITIES[_level(event)]}>"
 
 
 def _level(event: LogEvent) -> Any:

@@ -19,6 +19,7 @@ from twisted.python.logfile import LogFile
 
 from .lines import (
     LineFormat,
+    json_in_journal,
     json_line,
     text_in_file,
     text_in_journal,
@@ -44,12 +45,13 @@ def log_observer(
     name = twistd.get("logfile")
     if name in (None, "", "-") and twistd.get("nodaemon"):
         file: Any = sys.stdout
-        as_text = format_for(sys.stdout, os.environ)
+        lines = format_for(sys.stdout, os.environ, form)
     else:
-        file, as_text = LogFile.fromFullPath(name or "twistd.log"), text_in_file
+        file = LogFile.fromFullPath(name or "twistd.log")
+        lines = json_line if form == "json" else text_in_file
         if not signal.getsignal(signal.SIGUSR1):  # as twistd does
             signal.signal(signal.SIGUSR1, lambda *_: in_reactor(file.rotate))
-    observer = FileLogObserver(file, json_line if form == "json" else as_text)
+    observer = FileLogObserver(file, lines)
     least = LogLevel.lookupByName(level)
     return FilteringLogObserver(observer, [LogLevelFilterPredicate(least)])
 
@@ -73,15 +75,21 @@ class ObservedServices(MultiService):
         super().setServiceParent(parent)
 
 
-def format_for(stream: IO[str], environ: Mapping[str, str]) -> LineFormat:
-    """The format of text for a stream: a terminal, the journal, or anything else."""
-    if stream.isatty():
-        return text_on_terminal
+def format_for(
+    stream: IO[str], environ: Mapping[str, str], form: str = "text"
+) -> LineFormat:
+    """The format of lines for a stream: a terminal, the journal, or anything else."""
+    if _is_journal(stream, environ):
+        return json_in_journal if form == "json" else text_in_journal
+    if form == "json":
+        return json_line
+    return text_on_terminal if stream.isatty() else text_in_file
+
+
+def _is_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:
     try:
         found = os.fstat(stream.fileno())
     except OSError:  # it is closed, or has none
-        return text_in_file
+        return False
     # Another program may have inherited the variable (systemd.exec(5)).
-    if environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}":
-        return text_in_journal
-    return text_in_file
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

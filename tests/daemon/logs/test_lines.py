@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.logs.lines import (
+    json_in_journal,
     json_line,
     text_in_file,
     text_in_journal,
@@ -58,6 +59,9 @@ class LineTests(SynchronousTestCase):
         ):
             found = text_in_journal(event("a\nb", level, run=RUN))
             self.assertEqual(found, f"<{number}>[{RUN}] a\n<{number}>b\n")
+            found = json_in_journal(event("a\nb", level, run=RUN))
+            self.assertTrue(found.startswith(f'<{number}>{{"time": '))
+            self.assertEqual(found.count("\n"), 1)
 
     def test_json(self) -> None:
         """For programs a line is an object."""

@@ -10,6 +10,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.logs.lines import (
+    json_in_journal,
     text_in_file,
     text_in_journal,
     text_on_terminal,
@@ -35,6 +36,7 @@ class FormatTests(SynchronousTestCase):
             found = os.fstat(file.fileno())
             named = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
             self.assertIs(format_for(file, named), text_in_journal)
+            self.assertIs(format_for(file, named, "json"), json_in_journal)
             other = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"}
             self.assertIs(format_for(file, other), text_in_file)
         self.assertIs(format_for(StringIO(), named), text_in_file)
