@@ -464,10 +464,10 @@ class SafeTests(RunTestCase):
 class SteeringTests(RunTestCase):
     """What the reader does with a run."""
 
-    async def test_cancel(self) -> None:
-        """A run can be cancelled."""
+    async def test_ended(self) -> None:
+        """A run can be cancelled; signals are sent from the details, by keyboard."""
         page = await self.begin()
-        path = await self.start("sleep")
+        path, other = await self.start("sleep"), await self.start("sleep")
 
         def steps() -> None:
             page.goto(self.url + path)
@@ -475,16 +475,7 @@ class SteeringTests(RunTestCase):
             page.get_by_role("button", name="Cancel").click()
             expect(state(page)).to_have_text("Cancelled")
             expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-
-        await self.do(steps)
-
-    async def test_signal(self) -> None:
-        """Signals are sent from the details, by keyboard."""
-        page = await self.begin()
-        path = await self.start("sleep")
-
-        def steps() -> None:
-            page.goto(self.url + path)
+            page.goto(self.url + other)
             page.get_by_role("button", name="Cancel").wait_for()
             page.get_by_role("button", name="Details").focus()
             page.keyboard.press("Enter")
