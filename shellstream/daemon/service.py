@@ -19,6 +19,7 @@ from shellstream.config.loader import IN_MEMORY, Config
 from shellstream.model.errors import ShellstreamError
 from shellstream.notifications.notifier import Notifications, Notifier
 from shellstream.notifications.process_sender import ProcessSender
+from shellstream.notifications.run_outputs import RunOutputs
 from shellstream.notifications.senders import Senders
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
@@ -479,8 +480,7 @@ class Daemon(Service):
             self._store,
             database.outbox,
             self.registry.reporter,
-            self.registry.find,
-            secrets_of,
+            RunOutputs(self.registry.find, secrets_of),
             self._audit_log.record,
             Senders(self._reactor, wall_clock, processes),
         )

@@ -24,7 +24,7 @@ daemon a notification is given up; at once, if the server says that it is in vai
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from random import uniform
@@ -36,18 +36,16 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from shellstream.config.command import MASK
 from shellstream.config.loader import Config
 from shellstream.config.notification import Notification
 from shellstream.config.notification_trigger import ENDED, STARTED
 from shellstream.model.errors import ShellstreamError
 from shellstream.model.run_record import RunRecord
-from shellstream.output.interfaces import IRun
 from shellstream.security.audit import AuditAction, AuditEntry
 
 from .attempt import Attempt, Result
 from .message import Message
-from .plain_text import last_lines, masked
+from .run_outputs import RunOutputs
 from .senders import Sender, send
 
 _log = Logger(namespace="shellstream")
@@ -63,14 +61,8 @@ MOST_AGE = 24 * 3600 * 1_000_000
 #: How many are sent at once.
 MOST_AT_ONCE = 8
 
-#: Of how many runs the secrets are kept, to find them in the output.
-MOST_SECRETS = 1000
-
 #: Seconds between two looks for what was recorded later than it was told, or is old.
 LOOK = 60.0
-
-#: How much of an output is read for its last lines, in bytes.
-MOST_OUTPUT = 1 << 14
 
 
 class Store(Protocol):
@@ -153,8 +145,7 @@ class Notifier:
     @ivar delivered: how many were delivered.
     @ivar retried: how many attempts failed that are made again.
     @ivar given_up: how many were given up.
-    @ivar _find: finds a run, for its output.
-    @ivar _secrets_of: the values of the secret parameters of a run that has just ended.
+    @ivar _outputs: finds the output of a run.
     @ivar _senders: those for a C{url} and for an C{argv}.
     """
 
@@ -162,8 +153,7 @@ class Notifier:
     _store: Store
     _outbox: Outbox
     _reporter: Reporter
-    _find: Callable[[str], Awaitable[IRun]]
-    _secrets_of: Callable[[str], Mapping[str, str]]
+    _outputs: RunOutputs
     _audit: Callable[[AuditEntry], object]
     _senders: Callable[[Notification], Sender]
     settings: Notifications = field(factory=Notifications, init=False)
@@ -173,7 +163,6 @@ class Notifier:
     _queues: dict[str, _Queue] = field(factory=dict, init=False)
     _sending: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _busy_runs: set[str] = field(factory=set, init=False)
-    _secrets: dict[str, list[str]] = field(factory=dict, init=False)
     _newest: int = field(default=0, init=False)
     _loading: bool = field(default=False, init=False)
     _load_again: bool = field(default=False, init=False)
@@ -217,11 +206,8 @@ class Notifier:
             names = self.settings.names(event, record)
             if not names or self._stopped:
                 return
-            wanted = any(self.settings.by_name[each].lines for each in names)
-            if wanted and (secrets := self._secrets_of(record.id)):
-                self._secrets[record.id] = list(secrets.values())
-                if len(self._secrets) > MOST_SECRETS:
-                    del self._secrets[next(iter(self._secrets))]  # the oldest
+            if any(self.settings.by_name[each].lines for each in names):
+                self._outputs.remember(record.id)
             if event == ENDED:
                 self._load()
                 return
@@ -320,11 +306,10 @@ class Notifier:
         self._busy_runs.discard(run_id)
         queues = self._queues.values()
         # All that tell of its end were found at once.
-        last = entry.event == ENDED and run_id in self._secrets
-        if last and not any(
+        if entry.event == ENDED and not any(
             each.entry.run == run_id for queue in queues for each in queue.waiting
         ):
-            del self._secrets[run_id]
+            self._outputs.forget(run_id)
         if not self._stopped:
             self._clock.callLater(0, self._next)
 
@@ -377,7 +362,7 @@ class Notifier:
                 event=entry.event,
                 run=run,
                 link=self.settings.link(entry.run),
-                output=await self._output(to, entry, run),
+                output=await self._outputs.last_lines(to, entry.event, run),
             )
             return await send(self._senders(to), to, message, self._clock)
         except CancelledError:
@@ -385,27 +370,6 @@ class Notifier:
         except Exception:  # noqa: BLE001  # it is tried again, then given up
             _log.failure("run {run}: unforeseen", run=entry.run)
             return Attempt(Result.LATER, "something unforeseen")
-
-    async def _output(
-        self, to: Notification, entry: Any, run: Mapping[str, Any]
-    ) -> str | None:
-        if not to.lines or entry.event == STARTED:
-            return None
-        secrets = self._secrets.get(entry.run, [])
-        if not secrets and MASK in run["params"].values():
-            return None  # they are forgotten, so nobody can find them in the output
-        try:
-            found = await self._find(entry.run)  # its log is open as long as this is
-            log = found.log
-            begin = max(log.start, log.end - MOST_OUTPUT)
-            data = b""
-            while begin < log.end:
-                chunks = log.read(begin)
-                data += b"".join(each.data for each in chunks)
-                begin = chunks[-1].end
-        except ShellstreamError:  # it is forgotten
-            return None
-        return masked(last_lines(data[-MOST_OUTPUT:], to.lines), secrets, MASK)
 
     async def _retry(self, waiting: _Waiting, attempt: Attempt) -> None:
         entry = waiting.entry

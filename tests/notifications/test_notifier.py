@@ -19,6 +19,7 @@ from shellstream.notifications.notifier import (
     Notifications,
     Notifier,
 )
+from shellstream.notifications.run_outputs import RunOutputs
 from shellstream.runs.run import Run
 from shellstream.storage.state.outbox import MAX_DOCUMENT, MAX_PENDING, MAX_VALUE
 from tests.support.fakes import ECHO, SAY
@@ -86,8 +87,7 @@ class NotifierTestCase(RegistryTestCase):
             self.store,
             self.database.outbox,
             self.registry.reporter,
-            self.registry.find,
-            self.secrets_of,
+            RunOutputs(self.registry.find, self.secrets_of),
             self.noted.append,
             self.sender,
         )
