@@ -53,7 +53,7 @@ class AccessTests(TokensTestCase):
         for each in clients:
             self.assertIn(await each.ended(), (18, 56))  # cut short, or reset
         self.assertEqual(await ours.ended(), 65)
-        self.assertIn(b"401 Unauthorized", ours.err)
+        self.assertIn(b"this token is unknown, revoked or expired", ours.err)
         self.assertIsNone(other.status)
 
     async def test_certificate(self) -> None:
