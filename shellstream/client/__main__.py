@@ -69,6 +69,10 @@ def _run(args: "Namespace") -> int:
 
         code: int = getattr(saved_servers, name)(args)
         return code
+    if name not in ("doctor", "login") and _is_plain_http(args):
+        # Twisted loads OpenSSL wherever it finds it: a fifth of the processor time of a
+        # short run, and 13 MB. Now it does not find it, as where it is not installed.
+        sys.modules["OpenSSL"] = None  # type: ignore[assignment]
     from twisted.internet import reactor
 
     from .cli.signals import run_until_done
@@ -83,6 +87,21 @@ def _run(args: "Namespace") -> int:
     gc.freeze()
     gc.enable()
     return run_until_done(reactor, lambda: subcommand(reactor, args))
+
+
+def _is_plain_http(args: "Namespace") -> bool:
+    """Whether a command line asks a server without TLS, and nothing else."""
+    from .cli.settings import load_settings
+    from .cli.target import Target
+    from .urls import server_of
+
+    try:
+        url = Target(args.words).url if args.subcommand == "run" else None
+        server = None if url is None else server_of(url) or url
+        settings = load_settings(args, os.environ, server, warn=lambda text: None)
+    except ClientError:
+        return False  # the subcommand tells what is wrong
+    return settings.url.startswith("http:")
 
 
 def _not_installed(missing: ModuleNotFoundError) -> Exception:

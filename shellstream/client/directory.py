@@ -11,7 +11,6 @@ from shellstream.client.transport.wire import Wire
 from .errors import ContractViolation, ServerError
 from .events import CommandInfo, CommandList, IndexInfo, RunEvent, RunInfo, RunPage
 from .retry import RetryPolicy
-from .run_events import run_events
 
 _T = TypeVar("_T")
 
@@ -123,6 +122,8 @@ class RunDirectory:
         What happens to the runs of this server from now on, over as many connections as
         it takes. It has no end.
         """
+        from .run_events import run_events  # late: few programs watch all runs
+
         return run_events(self._api, self._retry_policy())
 
     async def _persist(

@@ -14,7 +14,6 @@ from .exit_codes import CODES
 from .messages import print_text
 from .options import ENVIRONMENT
 from .subcommands import DESCRIPTION, NAMES, SUBCOMMANDS, Subcommand, canonical
-from .target import subcommand_hint
 
 #: Options that other clients have, and what takes their place here.
 _ELSEWHERE = {
@@ -74,7 +73,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         hint = _option_hint(unknown[0], subcommand)
         command_name = _command_of(found)
         if command_name is not None and ("=" in unknown[0] or not hint):
-            hint = hint or subcommand_hint(command_name)
+            hint = hint or _subcommand_hint(command_name)
             hint += (
                 "; only commands that the server names can be run, with parameters as "
                 "NAME=VALUE: shellstream commands lists them"
@@ -83,7 +82,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     _check_text(found, subcommand)
     if name == "help":
         if found.topic is not None and found.topic not in NAMES:
-            hint = subcommand_hint(found.topic) or "; shellstream help lists them"
+            hint = _subcommand_hint(found.topic) or "; shellstream help lists them"
             parser.error(f"{found.topic!r} is no subcommand{hint}")
         _print_help(found.topic)
     found.subcommand, found.argv = name, command
@@ -171,6 +170,12 @@ def _epilog() -> str:
     lines += ["", "exit codes, where they are not the command's own:"]
     lines += [f"  {code:<5}{text}" for code, text in CODES.items()]
     return "\n".join(lines)
+
+
+def _subcommand_hint(name: str) -> str:
+    from .target import subcommand_hint  # late: it loads all that reads URLs
+
+    return subcommand_hint(name)
 
 
 def _option_hint(word: str, sub: Subcommand) -> str:

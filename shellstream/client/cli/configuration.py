@@ -1,7 +1,6 @@
 """The files with servers by name: one that a user writes, and one of C{login}."""
 
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,9 +15,6 @@ _NOT_FOR_OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
 #: The keys of a [servers.NAME] table: in each file, and of that of L{save}.
 _KEYS = ("url", "token_file", "cacert", "pin", "cert", "key")
 _SAVED_KEYS = (*_KEYS, "token")
-
-#: A name that C{login} gives to a server; it is a bare key in TOML, and no URL.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _HEAD = """\
 # Written by "shellstream login". The client does not show these tokens to others; nor

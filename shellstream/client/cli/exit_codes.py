@@ -94,6 +94,8 @@ def explain(error: ClientError) -> str:
         # A redirect says itself where it leads.
         case Refused() | ServerFailed() if not error.is_ours and error.status >= 400:
             return f"{error} ({_foreign(error)}){error.hint}"
+        case Refused() if error.is_ours and "nothing lives at this path" in error.why:
+            return f"{error.url}: nothing lives at this path; check the server's URL"
         case Refused() | ServerFailed() if error.is_ours:
             return f"{_origin(error.url)}: {_told(error)}{error.hint}"
     cause = error if isinstance(error, NoResponse) else error.__cause__

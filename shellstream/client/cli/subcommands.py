@@ -162,6 +162,7 @@ SUBCOMMANDS = {
             *SHOWING,
             *CONNECTING,
         ),
+        details=f"With -f, as with attach:\n{_CTRL_C_LEAVES}",
         aliases=("logs",),
     ),
     "wait": Subcommand(

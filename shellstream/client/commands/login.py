@@ -1,6 +1,7 @@
 """C{login}: tries a server and its token, and saves them."""
 
 import os
+import re
 import signal
 import sys
 from argparse import Namespace
@@ -11,7 +12,6 @@ from urllib.parse import urlsplit
 
 from shellstream.client.api import Client
 from shellstream.client.cli.configuration import (
-    NAME,
     Configuration,
     load_configuration,
     load_saved,
@@ -35,6 +35,9 @@ from shellstream.client.errors import (
 )
 
 from .connection import client_of
+
+#: A name for a server: a bare key in TOML, and no URL.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 #: Files of the command line, which are saved by their whole names.
 _FILES = ("cacert", "cert", "key")

@@ -25,7 +25,6 @@ from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
 
-from .run_ids import find_run
 from .waiting import Waiting
 
 if TYPE_CHECKING:
@@ -183,6 +182,8 @@ class _Session:
 
     async def show_run(self, text: str, view: View) -> int:
         """Show the output of a run that the user names."""
+        from .run_ids import find_run  # late: most command lines name no run
+
         run = await find_run(self.client, text)
         following = self.client.follow(run, view)
         return await self.follow(following, to_end=view.follow)

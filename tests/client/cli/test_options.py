@@ -365,6 +365,8 @@ class CodeTests(SynchronousTestCase):
             self.assertIn(f"http://h: {said}", explain(error))
             self.assertTrue(explain(error).endswith(error.hint))
             self.assertEqual("GET /" in explain(error), "GET /" in said)
+        nowhere = Refused("http://h/x/runs", 404, "404 No: nothing lives at this path")
+        self.assertIn("http://h/x/runs: nothing lives", explain(nowhere))
         self.assertEqual(explain(Usage("no")), "no")
 
     def test_foreign(self) -> None:
