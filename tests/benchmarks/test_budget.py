@@ -14,7 +14,6 @@ from tests.support.programs import needs
 #: Python and of C, in all threads, as C{cProfile} counts them.
 BUDGET = {
     "calls of a run": 1200,
-    "system calls of a run": 75,
     "statements of a run": 3,
     "statements of a run in a batch of 16": 2,
     "thread hops before the viewer has its end": 1,
@@ -50,7 +49,6 @@ def count(folder: Path) -> Mapping[str, float]:
         found = counts.count(Shellstream, folder)
     return {
         "calls of a run": found.run.python_calls(),
-        "system calls of a run": found.run.system_calls(),
         "statements of a run": found.run.statements,
         "statements of a run in a batch of 16": found.batch.statements,
         "thread hops before the viewer has its end": found.hops_before,
