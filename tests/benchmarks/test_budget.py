@@ -13,7 +13,7 @@ from tests.support.programs import needs
 #: What one run, and one chunk to one viewer, may take. Calls are those of functions of
 #: Python and of C, in all threads, as C{cProfile} counts them.
 BUDGET = {
-    "calls of a run": 1200,
+    "calls of a run": 1300,
     "statements of a run": 3,
     "statements of a run in a batch of 16": 2,
     "thread hops before the viewer has its end": 1,
