@@ -37,6 +37,13 @@ class ReceivedRequest(TwistedRequest):
         headers of a response there, are not used: each costs ten calls a header.
     """
 
+    # As in L{Channel}, so that the instances' dictionaries share their keys.
+    __slots__ = (
+        *("_adapterCache", "_parsePOSTFormSubmission", "channel", "client", "context"),
+        *("cookies", "host", "notifications", "postpath", "queued", "received_cookies"),
+        *("requestHeaders", "responseHeaders", "site", "transport"),
+    )
+
     channel: Channel  # until the client leaves
     site: SharedSite  # type: ignore[assignment]  # Twisted's Site, and ours
     content: BytesIO

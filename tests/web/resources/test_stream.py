@@ -1,5 +1,6 @@
 """Tests for L{shellstream.web}: how a run's output reaches an HTTP client."""
 
+import sys
 from signal import SIGRTMIN
 
 from attrs import evolve
@@ -42,6 +43,21 @@ class LiveTests(WebTestCase):
     def test_announced(self) -> None:
         """Every trailer that may come is announced."""
         self.assertEqual(", ".join(TRAILERS), ANNOUNCED)
+
+    def test_memory(self) -> None:
+        """
+        The attributes of a viewer's request and channel are in dictionaries that share
+        their keys, whatever other requests came before.
+        """
+        for method, path, body in (
+            *(("GET", "/", None), ("GET", "/none", None), ("POST", "/runs", b"{}")),
+            *(("POST", "/stream", b"x"), ("OPTIONS", "/stream", None)),
+        ):
+            Connection(self.site).ask(method, path, body)
+        self.ask("GET", "/stream")
+        channel = self.connection.channel
+        for each in (channel, channel.requests[0]):
+            self.assertLess(sys.getsizeof(vars(each)), 500)
 
     def test_chunks(self) -> None:
         """Each write of the command is a chunk of its own, in order."""
