@@ -447,4 +447,4 @@ class Notifier:
 def _wait_after(attempts: int) -> float:
     """Seconds until the next attempt; not the same for all, or they came together."""
     wait = FIRST_WAIT * 2.0 ** min(max(attempts - 1, 0), 20)
-    return min(wait, LONGEST_WAIT) * uniform(0.75, 1.25)  # noqa: S311  # no secret
+    return min(wait, LONGEST_WAIT) * uniform(0.75, 1.25)  # nosec B311  # noqa: S311  # no secret
