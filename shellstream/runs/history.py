@@ -20,7 +20,7 @@ from shellstream.model.run_input import StdinState
 from shellstream.model.run_record import IdempotencyKey, Retention, RunQuery, RunRecord
 from shellstream.output.interfaces import IRun, IViewer
 from shellstream.output.log import OutputLog
-from shellstream.output.unforeseen import contained, log_unforeseen
+from shellstream.output.unforeseen import UNFORESEEN, contained, log_unforeseen
 
 _log = Logger()
 
@@ -335,23 +335,25 @@ class History:
         """
         return self._store.transact(lambda tables: tables.save(record), synced=synced)
 
-    async def save(self, record: RunRecord, *, synced: bool = False) -> bool:
-        """Record how a run stands, or log why not. Returns whether it is recorded."""
+    async def save(
+        self, record: RunRecord, *, synced: bool = False
+    ) -> CannotRecord | None:
+        """Record how a run stands. Returns why it is not recorded, which is logged."""
         try:
             await self.update(record, synced=synced)
         except CannotRecord as error:
             _log.error("run {run}: {error}", run=record.id, error=error)
-            return False
+            return error
         except Exception:  # noqa: BLE001  # an end must not be lost by any
             log_unforeseen(record.id)
-            return False
-        return True
+            return CannotRecord(UNFORESEEN)
+        return None
 
     async def save_late(self, record: RunRecord) -> None:
         """Record an end that could not be, as soon as it can be or the daemon stops."""
         while not self._closed:
             await deferLater(self._clock, RETRY)
-            if await self.save(record):
+            if await self.save(record) is None:
                 return
 
     def mark_lost(self, record: RunRecord, *, left: bool = False) -> RunRecord:
@@ -392,7 +394,7 @@ class History:
     async def adopt_ended(self, record: RunRecord) -> None:
         """Record how a run ended that was never active in this daemon."""
         ended = self._adopt(record)
-        if not await self.save(ended.record):
+        if await self.save(ended.record) is not None:
             await self.save_late(ended.record)
 
     async def make_room(self) -> None:

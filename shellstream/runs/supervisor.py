@@ -296,19 +296,21 @@ class RunSupervisor:
     async def _record_end(self, run: Run, outcome: RunRecord) -> None:
         # Each step is contained: however one goes, the next ones are owed to others.
         synced = run.command.limits.sync in (Sync.END, Sync.ALWAYS)
-        recorded = False
+        refusal: CannotRecord | None = CannotRecord(UNFORESEEN)
         with contained(run.id):
             if synced and outcome.size:
                 await self.sync(run)
         with contained(run.id), suppress(CannotRecord):
-            if run.recording.under_way:  # perhaps with its end
-                recorded = await run.recording.wait() is outcome and not synced
+            recording = run.recording
+            if recording.under_way and await recording.wait() is outcome and not synced:
+                refusal = None  # it was written with its end
         with contained(run.id):
-            if not recorded:
-                recorded = await self._history.save(outcome, synced=synced)
-        run.recording.done |= recorded
-        if not run.recorded:
-            run.cannot_record(CannotRecord("the disk did not take the end of this run"))
+            if refusal is not None:
+                refusal = await self._history.save(outcome, synced=synced)
+        if refusal is None:
+            run.recording.done = True
+        elif not run.recorded:
+            run.cannot_record(refusal)
         # In the audit before a client can do anything because of it.
         if run.reported:
             self._reporter.report_end(outcome)
@@ -320,7 +322,7 @@ class RunSupervisor:
         if outcome.stdin is not None:
             counts.input += outcome.stdin.offset or 0
         run.publish_end(outcome)
-        if not recorded:
+        if refusal is not None:
             await self._history.save_late(outcome)
         self._retire(run)
         with contained(run.id):
@@ -349,7 +351,7 @@ class RunSupervisor:
         # Recorded as running first, or the next daemon would start it a second time.
         recorded = False
         with contained(run.id):
-            recorded = await self._history.save(run.record, synced=True)
+            recorded = await self._history.save(run.record, synced=True) is None
         if run.has_ended:
             return
         if self.stopping:  # since the disk was asked

@@ -28,6 +28,9 @@ get = true
 argv = ["seq", "1", "1000000"]
 get = true
 retain = "1 MiB"
+[commands.longer]
+argv = ["seq", "1", "2000"]
+get = true
 [commands.short]
 argv = ["echo", "hi"]
 get = true
@@ -35,6 +38,9 @@ get = true
 
 #: What C{big} and C{held} say: several times what the disk holds.
 WHOLE = b"".join(b"%d\n" % number for number in range(1, 1_000_001))
+
+#: What C{longer} says: more than the record of a run holds.
+LONGER = b"".join(b"%d\n" % number for number in range(1, 2001))
 
 #: What the gated command says.
 GATED = b"line 1\nline 2\nline 3\nover\n"
@@ -92,6 +98,17 @@ class DiskTestCase(StateTestCase):
         answer = await fetch(daemon.port, f"/runs/{run}/output?format=frames")
         self.assertIn(b'"exited"', answer.body)
         return kept_bytes(whole, answer.body)
+
+    async def far_behind(self, daemon: Daemon) -> Watcher:
+        """A viewer that has not read its response, so that C{held} waits for it."""
+        watcher = await watch(daemon.port, get("/stream/held"))
+        await watcher.headed
+        watcher.transport.pauseProducing()
+        size = 0
+        while size < 1 << 20:
+            answer = await fetch(daemon.port, f"/runs/{watcher.run}")
+            size = json.loads(answer.body)["size"]
+        return watcher
 
     async def assert_works(self, daemon: Daemon) -> None:
         """New runs are accepted, delivered and kept."""
@@ -186,23 +203,34 @@ class ReadOnlyTests(DiskTestCase):
         )
 
     async def test_outputs(self) -> None:
-        """If new output cannot be stored, it can still be watched live, once."""
+        """
+        Where no new file can be made, output that needs one can be watched live, once.
+        Output that is in its file, or short enough for a record, is kept.
+        """
         gate = Gate(self)
         daemon = await self.start(gate.config + CONFIG)
         gated = await self.gated(daemon)
+        slow = await self.far_behind(daemon)
         earlier = await fetch(daemon.port, "/stream/short")
         outputs = str(self.state / "output")
         self.mount("--bind", outputs, outputs)
         self.addCleanup(subprocess.run, ["umount", "-ql", outputs], check=False)
         self.mount("-o", "remount,ro,bind", outputs)
-        short = await fetch(daemon.port, "/stream/short")
-        self.assertEqual(short.body, b"hi\n")
-        account = await fetch_output(daemon.port, short.run)
-        self.assertEqual((account.start, account.data), (3, b""))
-        said = f"the output of run {short.run} is not kept whole: "
+        await self.assert_works(daemon)
+        longer = await fetch(daemon.port, "/stream/longer")
+        self.assertEqual(longer.body, LONGER)
+        account = await fetch_output(daemon.port, longer.run)
+        self.assertEqual((account.start, account.data), (len(LONGER), b""))
+        said = f"the output of run {longer.run} is not kept whole: "
         await daemon.program.seen(said.encode() + b"[Errno 30] Read-only file system")
         await self.assert_goes_on(gate, gated)
-        self.assertEqual((await fetch_output(daemon.port, gated.run)).data, GATED)
+        self.assertEqual(await self.left(daemon, gated.run, GATED), b"line 1\n")
+        slow.transport.resumeProducing()
+        await slow.gone
+        self.assertEqual(slow.body, WHOLE)
+        kept = await fetch_output(daemon.port, slow.run)
+        self.assertEqual(kept.data, WHOLE[kept.start :])
+        self.assertGreater(len(kept.data), 500_000)
         request = get(f"/runs/{earlier.run}").replace("GET", "DELETE", 1)
         self.assertIn(" 204 ", (await ask(daemon.port, request)).head)
         await daemon.program.seen(b"old outputs are not removed: [Errno 30] Read-only")
@@ -248,14 +276,3 @@ class BrokenDiskTests(DiskTestCase):
             await self.left(daemon, run, whole)
         await self.stop(daemon, "TERM")
         self.assertNotIn(b"Traceback", daemon.program.out)
-
-    async def far_behind(self, daemon: Daemon) -> Watcher:
-        """A viewer that has not read its response, so that C{held} waits for it."""
-        watcher = await watch(daemon.port, get("/stream/held"))
-        await watcher.headed
-        watcher.transport.pauseProducing()
-        size = 0
-        while size < 1 << 20:
-            answer = await fetch(daemon.port, f"/runs/{watcher.run}")
-            size = json.loads(answer.body)["size"]
-        return watcher

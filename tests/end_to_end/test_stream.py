@@ -107,7 +107,7 @@ class StreamTests(TestCase):
     async def test_killed(self) -> None:
         """A command killed by a signal says by which."""
         daemon = await self.shell("echo on my way; kill -SEGV $$")
-        client = self.curl(daemon, "--raw")
+        client = self.curl(daemon, "-i")
         await client.ended()
         self.assertIn(b"on my way", client.out)
         self.assertIn(b"Shellstream-State: signaled\r\n", client.out)

@@ -254,12 +254,13 @@ class RefusedTests(UnrecordedTestCase):
         self.assertEqual(len(self.spawn.started), 3)
 
     def test_short(self) -> None:
-        """A short run whose end is not taken is refused, and recorded later."""
+        """A short run whose end is not taken is refused, says why, and comes later."""
         asked = self.ask()
         self.last.exit()
         self.thread.broken = True
         self.thread.finish()
-        self.failureResultOf(asked, CannotRecord)
+        refused = self.failureResultOf(asked, CannotRecord)
+        self.assertIn("I/O error", refused.getErrorMessage())
         self.thread.broken = False
         self.clock.advance(RETRY)
         self.assertEqual(self.rows(), [State.EXITED])
