@@ -91,8 +91,14 @@ class AuditFile:
         Append one or more lines.
 
         @param text: ASCII, without the end of the last line.
-        @raise OSError: if they do not fit; then no part of them is in the file.
+        @raise OSError: if they do not fit; then no part of them is in the file, except
+            the first of lines that are together larger than a file may be.
         """
+        together = len(text) < self._max_size
+        for each in (text,) if together else text.split("\n"):
+            self._write(each)
+
+    def _write(self, text: str) -> None:
         size = self.open()
         if size and size + len(text) >= self._max_size:
             self._rotate()

@@ -64,6 +64,13 @@ class AuditFileTests(SynchronousTestCase):
             file.write(text)
         self.assertEqual(self.texts(), ["c\n", "bbbbbbbb\n", "a\n"])
 
+    def test_large_batch(self) -> None:
+        """Lines that are together larger than that are in several files."""
+        file = self.open(max_size=4)
+        file.write("a\nb")
+        file.write("c\nd\ne")
+        self.assertEqual(self.texts(), ["e\n", "c\nd\n", "a\nb\n"])
+
     def test_moved_away(self) -> None:
         """When another program moves or deletes the file, a new one is begun."""
         self.file.write("a")
