@@ -104,7 +104,9 @@ def page() -> Iterator[str]:
     yield "once, each with its file and line; wrong syntax of TOML comes by itself."
     yield "Without mistakes it warns of what is probably one, such as a program that is"
     yield "missing, and says in words what the file means: who may do what, where, and"
-    yield "with which programs. It exits with 1 if the daemon would not start, else 0:"
+    yield "with which programs. It exits with 1 if what it found would keep the daemon"
+    yield "from its start, else 0. Whether this system can do what `memory` and other"
+    yield "limits ask for is tried only when the daemon starts:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
     yield "shellstreamd --config shellstream.toml --check"
     yield from ("```", "")

@@ -12,14 +12,15 @@ only.
 B{Start and record.} A run without an C{Idempotency-Key} whose turn is at once is
 started before it is recorded. Nobody is told of it yet, neither its caller nor the
 subscribers of the news: they wait until its record, with its process id, is in the page
-cache. That is written at its first output, at its end, or C{registry.RECORD_WITHIN}
-seconds after its start, whichever comes first, and shows the run as it stands when the
-store comes to it: so a short run is recorded once, with its end. If the daemon is
-killed before, the process has C{$SHELLSTREAM_RUN} in its environment. The next daemon
-knows by its secret that it is an id of this history, finds no run of that id, and ends
-the process (L{storage.state_dir.StateDir.never_recorded}). If the disk does not take
-the record, the run is cancelled, its caller gets the error, and runs are started in the
-second way, until the disk has taken something again.
+cache. That is written C{run.END_MAY_FOLLOW} seconds after its first output, at once if
+that is long, at its end, or C{registry.RECORD_WITHIN} seconds after its start,
+whichever comes first, and shows the run as it stands when the store comes to it: so a
+short run is recorded once, with its end and its output. If the daemon is killed before,
+the process has C{$SHELLSTREAM_RUN} in its environment. The next daemon knows by its
+secret that it is an id of this history, finds no run of that id, and ends the process
+(L{storage.state_dir.StateDir.never_recorded}). If the disk does not take the record,
+the run is cancelled, its caller gets the error, and runs are started in the second way,
+until the disk has taken something again.
 
 A run with a key, one that has to wait for its turn, and any on a disk in doubt is
 recorded first (L{History.add}), and then started; with a key the record has reached the

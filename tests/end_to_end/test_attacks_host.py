@@ -76,7 +76,7 @@ shell = 'env -0'
 [commands.wait]
 argv = ["sleep", "1000"]
 [commands.talk]
-shell = "echo out; echo err >&2"
+shell = "seq 1000; echo err >&2"  # more than the record of a run holds
 """
 )
 

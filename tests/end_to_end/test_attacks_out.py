@@ -106,6 +106,15 @@ def _printed(records: Iterable[Any], stream: str) -> bytes:
     return b"".join(each.data for each in parts if each.stream == stream)
 
 
+#: Ids of the hostile server's runs: the client asks for no run without a whole one.
+_IDS = {
+    name: f"01890a5d-ac96-774b-bcce-{number:012}"
+    for number, name in enumerate(
+        ("x", "fails", "ends", "other", "text", "moved", "nonsense")
+    )
+}
+
+
 class TerminalTests(ClientTestCase):
     """Messages of the command line cannot steer the terminal."""
 
@@ -145,6 +154,7 @@ class TerminalTests(ClientTestCase):
         for words, code in (
             (("ps",), 0),
             (("show", "x"), 0),
+            (("show", "ab"), 65),  # two begin so
             (("commands",), 0),
             (("ps", "--format", "ndjson"), 0),
             (("show", "x", "--format", "json"), 0),
@@ -158,7 +168,10 @@ class TerminalTests(ClientTestCase):
             (("attach", "moved"), 65),
             (("attach", "nonsense"), 76),
         ):
-            client = self.client(*words)
+            of_run = words[0] in ("show", "attach")
+            client = self.client(
+                *(_IDS.get(each, each) if of_run else each for each in words)
+            )
             await client.ended()
             self.assertEqual(client.status, code, (words, client.out, client.err))
             self.assert_harmless(client.out)
@@ -185,8 +198,10 @@ class _Hostile(Resource):
         if path.startswith("/commands"):
             return self._json(request, {"commands": [command], "default": None})
         if path == "/runs":
-            return self._json(request, {"runs": [run_info], "next": None})
-        match path.split("/")[-2 if path.endswith("/output") else -1]:
+            runs = [run_info | {"id": f"{each}{TERMINAL}"} for each in ("abd", "abc")]
+            return self._json(request, {"runs": runs, "next": None})
+        asked = path.split("/")[-2 if path.endswith("/output") else -1]
+        match next((name for name, each in _IDS.items() if each == asked), asked):
             case "refused":
                 request.setResponseCode(400, b"Bad\x1b[2J")
                 return self._json(
@@ -206,7 +221,7 @@ class _Hostile(Resource):
             case "fails" | "ends" | "other" | "nonsense" as what:
                 if request.method == b"GET" and not path.endswith("/output"):
                     return self._json(request, run_info)
-                return self._output(request, what)
+                return self._output(request, what, asked)
         return self._json(request, run_info)
 
     def _json(
@@ -215,15 +230,15 @@ class _Hostile(Resource):
         request.setHeader("content-type", kind)
         return json.dumps(document).encode()
 
-    def _output(self, request: Request, what: str) -> bytes:
-        request.setHeader("shellstream-run", what)
+    def _output(self, request: Request, what: str, run: str) -> bytes:
+        request.setHeader("shellstream-run", run)
         end: dict[str, Any] = {"type": "end", "state": "failed", "code": None}
         end |= {"signal": TERMINAL}
         end |= {"reason": TERMINAL, "offset": 0}
         if what == "ends":
             end |= {"state": TERMINAL}
         first: dict[str, Any] = {"type": "run", "command": TERMINAL, "offset": 0}
-        first["run"] = TERMINAL if what == "other" else what
+        first["run"] = TERMINAL if what == "other" else run
         if what == "nonsense":
             first = {"type": "end", TERMINAL: TERMINAL}
         records = [json.dumps(each).encode() for each in (first, end)]

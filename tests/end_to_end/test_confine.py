@@ -161,7 +161,11 @@ class ConfineTests(TestCase):
         self.assertIn("command 'b': memory: no program survives it", said)
         self.assertNotIn("Traceback", said)
         checking = run(self, *twistd, "--check")
-        self.assertEqual(await checking.ended(), 0)
+        self.assertEqual(await checking.ended(), 1)
+        self.assertIn(
+            f"{path}:3: error: commands.a.user: there is no user 'no-such-user' here",
+            checking.err.decode(),
+        )
 
     for each in (test_users, test_processes):
         each.skip = TOOLS or NOT_ROOT

@@ -74,7 +74,8 @@ class OwnTests(StateTestCase):
         said = daemon.program.out.decode()
         match = re.search(r"type: shellstream (\S+) --pin (SHA256:[0-9a-f]{64})", said)
         assert match is not None, said
-        self.assertEqual(match[1], f"{daemon.url}/stream")
+        first = "" if "default" in config else "/count"
+        self.assertEqual(match[1], f"{daemon.url}/stream{first}")
         self.pin = match[2]
         self.assertIn(f"fingerprint {self.pin}", said)
         self.assertTrue(daemon.url.startswith("https://"))

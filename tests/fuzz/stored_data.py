@@ -106,7 +106,7 @@ def token(data: bytes) -> None:
     assert tokens.parse(tokens.render(saved)) == saved
 
 
-*_SOUND, _, _ = to_row(
+*_SOUND, _, _, _ = to_row(
     RunRecord(
         id="01890a5d-ac96-774b-bcce-b302099a8057",
         command="c",
