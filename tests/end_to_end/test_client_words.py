@@ -21,6 +21,9 @@ when_busy = "queue"
 [commands.pick]
 argv = ["echo", "{what}"]
 params.what = { type = "string", choices = ["all", "docs"], description = "which" }
+[commands.odd]
+argv = ["echo", "{what}"]
+params.what = { type = "string", choices = ["x y", "$(exit)"] }
 """
 
 
@@ -119,13 +122,26 @@ class CompletionTests(ClientTestCase):
         return shell.out.decode()
 
     async def test_bash(self) -> None:
-        """bash ends words at = and @; what is offered replaces the last part alone."""
+        """
+        bash ends words at = and @; what is offered replaces the last part alone, and is
+        never more than a word.
+        """
         folder = await self.begin()
         script = _BASH.replace("{client}", "shellstream")
         script += "offer 'shellstream pick what=' ''\noffer 'shellstream pick w' w\n"
         script += "offer 'shellstream wait @p' p\n"
+        script += "offer 'shellstream odd what=' ''\n"
+        script += "offer 'shellstream odd \"what=x y' 'x y'\n"
+        script += "offer 'shellstream odd what=x\\ y' 'x\\ y'\n"
         found = await self.answer(folder, "/bin/bash", "-c", script)
-        expected = ["pick what=: all docs", "pick w: what=", "wait @p: pick"]
+        expected = [
+            "pick what=: all docs",
+            "pick w: what=",
+            "wait @p: pick",
+            r"odd what=: x\ y \$\(exit\)",
+            'odd "what=x y: x y',
+            r"odd what=x\ y: x\ y",
+        ]
         self.assertEqual(
             [each.removeprefix("shellstream ") for each in found.splitlines()], expected
         )

@@ -1,6 +1,7 @@
 """What a word of the command line may be, for completion. It does without Twisted."""
 
 import os
+import re
 import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,10 @@ class Files(Exception):
     """The word is the name of a file: the shell knows these."""
 
 
+#: What bash does not take as it stands: outside of quotes, and between double ones.
+_SPECIAL = re.compile(r"[^\w@%+=:,./-]")
+_SPECIAL_QUOTED = re.compile(r"[$`\"\\!]")
+
 #: Asks a server: gets the command line's options and a path, and returns a document;
 #: L{None} if there is none.
 Ask = Callable[[Mapping[str, str], str], Any]
@@ -57,26 +62,45 @@ def complete(argv: Sequence[str]) -> int:
     # printed by then is shown.
     signal.setitimer(signal.ITIMER_REAL, _ALL)
     signal.signal(signal.SIGALRM, lambda number, frame: os._exit(0))
-    cut = 0
+    cut, quote = 0, None
     if argv[0] == "--bash":
-        words = split_line(argv[1])
-        cut = len(words[-1]) - len(argv[2]) if words[-1].endswith(argv[2]) else 0
+        words, quote = split_line(argv[1])
+        (*_, part), _ = split_line(f"shellstream {quote}{argv[2]}")
+        cut = len(words[-1]) - len(part) if words[-1].endswith(part) else 0
     else:
         words = list(argv[1:]) or [""]
     try:
         for each in candidates(words, ask_server):
+            word = printable(each.word)[cut:]
+            if quote is not None:
+                word = quoted(word, quote)
             # A tab ends the word, a line end the candidate.
-            line = f"{printable(each.word)[cut:]}\t{printable(each.help)}".rstrip("\t")
+            line = f"{word}\t{printable(each.help)}".rstrip("\t")
             print_text(f"{line}\n")
     except Files:
         return FILES
     return 0
 
 
-def split_line(line: str) -> list[str]:
+def quoted(word: str, quote: str) -> str:
+    """
+    A word as it has to stand in a line of bash, which puts it there unchanged. The
+    server has chosen it, and it must not become a command.
+
+    @param quote: the quotation mark that is open before it, if any.
+    """
+    if quote == "'":
+        return word.replace("'", r"'\''")
+    special = _SPECIAL_QUOTED if quote else _SPECIAL
+    return special.sub(r"\\\g<0>", word)
+
+
+def split_line(line: str) -> tuple[list[str], str]:
     """
     The words of a line without its first, as a shell splits them. The last one, which
     may be empty, is being written: its quotes may be open.
+
+    @return: the words, and the quotation mark that is open, if any.
     """
     words: list[str] = []
     word: str | None = None
@@ -97,7 +121,7 @@ def split_line(line: str) -> list[str]:
             word = None
         else:
             word = (word or "") + char
-    return [*words[1:], word or ""] if words else [word or ""]
+    return [*words[1:], word or ""], quote
 
 
 def candidates(words: Sequence[str], ask: Ask) -> Iterator[Candidate]:

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.client.cli.subcommands import NAMES
-from shellstream.client.commands.candidates import Files, candidates, split_line
+from shellstream.client.commands.candidates import (
+    Files,
+    candidates,
+    quoted,
+    split_line,
+)
 
 RUN = "01a23252-7e69-7310-91f8-a80efc2e4997"
 COMMANDS = {
@@ -108,13 +113,27 @@ class CandidateTests(SynchronousTestCase):
     def test_split(self, words: list[str]) -> None:
         """A line is split as a shell splits it."""
         line = shlex.join(["shellstream", *words])
-        self.assertEqual(split_line(f"{line} "), [*words, ""])
+        self.assertEqual(split_line(f"{line} "), ([*words, ""], ""))
         if words and words[-1]:
-            self.assertEqual(split_line(line), words)
+            self.assertEqual(split_line(line), (words, ""))
 
     def test_open(self) -> None:
         """The last word may be in the middle of its quotes."""
-        self.assertEqual(split_line("s build 'target=a b"), ["build", "target=a b"])
-        self.assertEqual(split_line('s "a\\"'), ['a"'])
-        self.assertEqual(split_line("s a\\"), ["a\\"])
-        self.assertEqual(split_line("s "), [""])
+        for line, words, quote in (
+            ("s build 'target=a b", ["build", "target=a b"], "'"),
+            ('s "a\\"', ['a"'], '"'),
+            ("s a\\", ["a\\"], ""),
+            ("s ", [""], ""),
+        ):
+            self.assertEqual(split_line(line), (words, quote))
+
+    @given(st.text(), st.sampled_from(["", "'"]))
+    def test_quoted(self, word: str, quote: str) -> None:
+        """What bash puts into its line is one word, whatever a server has chosen."""
+        line = f"s {quote}{quoted(word, quote)}{quote}"
+        self.assertEqual(shlex.split(line), ["s", word] if word or quote else ["s"])
+
+    def test_double_quoted(self) -> None:
+        """Between double quotes, too, nothing is run or replaced."""
+        found = quoted('a b$(id)`id`"\\!c', '"')
+        self.assertEqual(found, r"a b\$(id)\`id\`\"\\\!c")
