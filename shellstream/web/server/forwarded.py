@@ -42,11 +42,13 @@ def mark_of_proxy(headers: Mapping[str, Sequence[str]], version: bytes) -> str:
     if not _MARKS.isdisjoint(headers):
         return next(name for name in headers if name in _MARKS)
     if _PREFIX in "\n".join(headers):
-        return next((name for name in headers if name.startswith(_PREFIX)), "")
+        for name in headers:
+            if name.startswith(_PREFIX):
+                return name
     # In HTTP/1.0 a connection closes anyway, so that hardly any client says so. nginx
-    # does, which by default adds no header of its own. So does PHP, with no others.
+    # does, which by default adds no header of its own, nor need its client send any.
     closing = version == b"HTTP/1.0" and headers.get("connection") == ["close"]
-    return "connection" if closing and "user-agent" in headers else ""
+    return "connection" if closing else ""
 
 
 def forwarded_user(lines: Iterable[str]) -> Sequence[str]:

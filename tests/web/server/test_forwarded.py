@@ -78,8 +78,8 @@ class ForwardedTests(SynchronousTestCase):
         ):
             self.assertEqual(mark_of_proxy(headers, b"HTTP/1.1"), mark, headers)
         closing = {"connection": ["close"]}
-        self.assertEqual(mark_of_proxy(closing, b"HTTP/1.0"), "")
-        closing["user-agent"] = ["curl/8"]
+        self.assertEqual(mark_of_proxy(closing, b"HTTP/1.0"), "connection")
+        closing["not-x-forwarded-for"] = ["1"]
         self.assertEqual(mark_of_proxy(closing, b"HTTP/1.0"), "connection")
         self.assertEqual(mark_of_proxy(closing, b"HTTP/1.1"), "")
 
