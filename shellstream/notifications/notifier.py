@@ -162,6 +162,7 @@ class Notifier:
     given_up: int = field(default=0, init=False)
     _queues: dict[str, _Queue] = field(factory=dict, init=False)
     _sending: dict[str, Deferred[None]] = field(factory=dict, init=False)
+    _attempts: dict[str, Deferred[Attempt]] = field(factory=dict, init=False)
     _busy_runs: set[str] = field(factory=set, init=False)
     _newest: int = field(default=0, init=False)
     _loading: bool = field(default=False, init=False)
@@ -195,7 +196,8 @@ class Notifier:
         for timer in (self._timer, self._looking):
             if timer is not None and timer.active():
                 timer.cancel()
-        for each in tuple(self._sending.values()):
+        # Only these: what is known of the others is still written.
+        for each in tuple(self._attempts.values()):
             each.cancel()
 
     def tell(self, event: str, record: RunRecord) -> None:
@@ -336,7 +338,10 @@ class Notifier:
         if to is None:
             await self._give_up(entry, run, "the configuration has it no more")
             return
-        attempt = await self._attempt(to, entry, run)
+        attempting = Deferred.fromCoroutine(self._attempt(to, entry, run))
+        self._attempts[entry.notify] = attempting
+        attempt = await attempting
+        del self._attempts[entry.notify]
         if self._stopped and attempt.result is not Result.DELIVERED:
             return
         if attempt.result is Result.LATER:
@@ -355,6 +360,8 @@ class Notifier:
     async def _attempt(
         self, to: Notification, entry: Any, run: Mapping[str, Any]
     ) -> Attempt:
+        if self._stopped:
+            return Attempt(Result.LATER, "the daemon stops")
         try:
             message = Message(
                 delivery=f"{entry.run}.{entry.event}.{entry.notify}",

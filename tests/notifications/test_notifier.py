@@ -273,6 +273,28 @@ class DeliveryTests(NotifierTestCase):
         self.restart(self.config)
         self.assertEqual(self.sender.told, [("one", "ended", "exited")])
 
+    def test_stop_between_attempts(self) -> None:
+        """A daemon that stops as it writes down a failed attempt finishes that."""
+        self.stop_after(DOWN)
+        self.assertEqual(self.outbox(), [("one", "ended")])
+
+    def test_stop_once_delivered(self) -> None:
+        """A daemon that stops once something is delivered does not send it again."""
+        self.stop_after(OK)
+        self.assertEqual(self.outbox(), [])
+        self.assertEqual([each["what"] for each in self.audited()], ["notified"])
+
+    def stop_after(self, attempt: Attempt) -> None:
+        """The daemon stops after an attempt, before the disk knows of it."""
+        self.sender.waits = True
+        self.end()
+        self.thread.manual = True
+        self.sender.open[0].callback(attempt)
+        self.notifier.stop()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.thread.manual = False
+        self.thread.step()
+
 
 class KilledTests(NotifierTestCase):
     """What was recorded is told, whatever happens to the daemon."""
