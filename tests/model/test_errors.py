@@ -195,11 +195,17 @@ class ClientErrorTests(SynchronousTestCase):
     """Every client error has an exit code of its own, which C{--help} lists."""
 
     def test_codes(self) -> None:
-        """The exit codes differ, and each is in the help."""
+        """
+        The exit codes differ, and each is in the help. A run that the client does not
+        find has that of one which the server does not find.
+        """
+        self.assertEqual(client_errors.NoSuchRun.code, client_errors.Refused.code)
         found = [
             one
             for one in vars(client_errors).values()
-            if isinstance(one, type) and "code" in vars(one)
+            if isinstance(one, type)
+            and "code" in vars(one)
+            and one is not client_errors.NoSuchRun
         ]
         codes = [one.code for one in found]
         self.assertEqual(len(set(codes)), len(found))
