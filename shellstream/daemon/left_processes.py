@@ -9,10 +9,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from shellstream.model.run_record import RunRecord
-from shellstream.process.orphans import end_orphans, find_orphans, find_unrecorded
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import ProcessTable
-from shellstream.process.run_processes import RunProcesses
+from shellstream.process.tracking.cgroups import RunCgroups
+from shellstream.process.tracking.orphans import (
+    end_orphans,
+    find_orphans,
+    find_unrecorded,
+)
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_table import ProcessTable
+from shellstream.process.tracking.run_processes import RunProcesses
 
 _log = Logger(namespace="shellstream")
 
@@ -29,6 +34,7 @@ class LeftProcesses:
 
     _clock: IReactorTime
     _scanner: ProcessScanner
+    _cgroups: RunCgroups | None = None
     _sessions: dict[str, list[RunProcesses]] = field(factory=dict, init=False)
     _unrecorded: dict[str, list[RunProcesses]] = field(factory=dict, init=False)
     _table: ProcessTable | None = field(default=None, init=False)
@@ -71,6 +77,11 @@ class LeftProcesses:
             self._table = ProcessTable()
             for _ in self._table.fill(marks=True):  # in one go: nothing else runs yet
                 pass
+            # Those too that have cleaned their environment.
+            left = {} if self._cgroups is None else self._cgroups.left()
+            for run_id, pids in left.items():
+                marked = self._table.marked
+                marked[run_id] = sorted({*marked.get(run_id, ()), *pids})
         return self._table
 
     def _begin_to_end(

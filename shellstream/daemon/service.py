@@ -24,9 +24,10 @@ from shellstream.notifications.senders import Senders
 from shellstream.process.child import ChildProtocol
 from shellstream.process.file_limits import scarce
 from shellstream.process.launch_plan import CannotPrepare, LaunchPlan, prepare
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.reaper import OrphanReaper, adopts_orphans
 from shellstream.process.spawn import spawn
+from shellstream.process.tracking.cgroups import RunCgroups
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.reaper import OrphanReaper, adopts_orphans
 from shellstream.programs import typed
 from shellstream.runs.history import History, in_background
 from shellstream.runs.registry import Registry
@@ -134,6 +135,7 @@ class Daemon(Service):
     _authenticator: Authenticator = field(init=False)
     _watching: LoopingCall = field(init=False)
     _scanner: ProcessScanner = field(init=False)
+    _cgroups: RunCgroups | None = field(default=None, init=False)
     _reaping: LoopingCall | None = field(default=None, init=False)
     #: Whether callers without credentials may have something open.
     _had_anonymous: bool = field(init=False)
@@ -173,6 +175,7 @@ class Daemon(Service):
         self._start_threads()
         self.auth_policy = self._start_auth_policy(folder)
         self._scanner = ProcessScanner(self._reactor)
+        self._cgroups = RunCgroups.delegated()
         database = Database.open(IN_MEMORY) if opened is None else opened.database
         self._store = RunStore(
             database, self._database_thread, self._reactor, self._file_threads
@@ -191,7 +194,7 @@ class Daemon(Service):
             pepper,
         )
         self._notifier = self._make_notifier(database)
-        left = LeftProcesses(self._reactor, self._scanner)
+        left = LeftProcesses(self._reactor, self._scanner, self._cgroups)
         take_over(
             self.registry,
             self._store,
@@ -202,7 +205,7 @@ class Daemon(Service):
         )
         self._notifier.start()
         self._tidying = self._repeat(self.registry.tidy, TIDY)
-        self._looking = self._repeat(lambda: in_background(history.look()), LOOK)
+        self._looking = self._repeat(self._look, LOOK)
         self._syncing = self._repeat(lambda: in_background(history.sync()), SYNC)
         now = Now(wall_clock, time.monotonic)
         self._authenticator = Authenticator(
@@ -293,6 +296,11 @@ class Daemon(Service):
             return
         for line in filter(None, lines.split("\n")):
             _log.info("audit {line}", line=line, run=json.loads(line).get("run"))
+
+    def _look(self) -> None:
+        in_background(self._history.look())
+        if self._cgroups is not None:
+            self._cgroups.sweep()
 
     def _host_names(self, config: Config) -> HostNames:
         """The names of this daemon."""
@@ -502,4 +510,5 @@ class Daemon(Service):
             self._scanner,
             # The way through a thread takes longer, but no other run has to wait.
             None if alone else self._launch_thread,
+            None if self._cgroups is None else self._cgroups.of(run.id),
         )

@@ -13,8 +13,8 @@ from shellstream.model.errors import Busy, CannotStart
 from shellstream.model.events import ExitStatus, Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.launch_plan import LaunchPlan
-from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.spawn import InThread, spawn
+from shellstream.process.tracking.process_scanner import ProcessScanner
 
 from .attempt import Attempt, Result
 from .message import Message

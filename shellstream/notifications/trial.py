@@ -11,7 +11,7 @@ from shellstream.model.errors import ShellstreamError, did_you_mean
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunRecord, next_id, to_document
 from shellstream.process.launch_plan import prepare
-from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_scanner import ProcessScanner
 
 from .attempt import Attempt
 from .message import Message

@@ -28,7 +28,7 @@ from shellstream.output.unforeseen import contained, log_unforeseen
 
 from .pipes import OutputPipe, ReadDescriptor, StdinPipe
 from .pty import PtyInput, PtyOutput, winsize
-from .run_processes import RunProcesses
+from .tracking.run_processes import RunProcesses
 
 #: Twisted calls C{reapProcess} of these on SIGCHLD. Its function to register one would
 #: reap a child that has exited already.
@@ -310,6 +310,7 @@ class ChildProcess:
             self._reap()
         except Exception:  # noqa: BLE001  # what it took may stay unknown
             log_unforeseen(self._processes.run_id)
+        self._processes.remove_cgroup()
         self.protocol.processEnded(self._status)
 
     def _reap(self) -> None:

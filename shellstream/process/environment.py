@@ -5,8 +5,7 @@ from pwd import struct_passwd
 
 from shellstream.config.command import Command, Invocation
 
-#: The variable that tells a command, and all that it starts, the id of its run.
-RUN = "SHELLSTREAM_RUN"
+from .tracking.process_table import RUN
 
 #: Variables of the daemon's own that a child needs to find programs, files, the time
 #: and a language; C{LC_*} too. All else comes from C{env}.

@@ -24,6 +24,7 @@ from .confinement import Tool, tools
 from .environment import environment, inherited, login
 from .executable import CHECK_TIMEOUT, find_loader, find_preload, locate
 from .pty import open_output_pty
+from .tracking.cgroups import RunCgroup
 from .unbuffering import Preload, changes_root, unbuffered
 
 
@@ -44,11 +45,16 @@ class LaunchPlan:
     preload: Preload | None = None
 
     def resolve(
-        self, command: Command, invocation: Invocation, run: str
+        self,
+        command: Command,
+        invocation: Invocation,
+        run: str,
+        cgroup: RunCgroup | None = None,
     ) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """
         The program to execute, its arguments and its environment.
 
+        @param cgroup: where the program is to begin.
         @raise OSError: if the program does not exist or may not be executed.
         """
         env = environment(self.given, command, invocation, run)
@@ -63,8 +69,11 @@ class LaunchPlan:
         if invocation.tty is not None and how is Unbuffer.PTY:
             how = Unbuffer.AUTO  # it has a real terminal already
         env = unbuffered(how, env, preload, command.color)
-        if self.prefix:
-            return self.prefix[0], (*self.prefix, *invocation.argv), env
+        prefix = self.prefix
+        if cgroup is not None:
+            prefix = (*cgroup.enter(env), *prefix)
+        if prefix:
+            return prefix[0], (*prefix, *invocation.argv), env
         return program, invocation.argv, env
 
     def hand_over(self, *fds: int) -> None:

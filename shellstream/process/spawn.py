@@ -31,9 +31,10 @@ from shellstream.model.run_input import Tty
 from .child import ChildProcess
 from .file_limits import restore_file_limit, scarce
 from .launch_plan import LaunchPlan
-from .process_scanner import ProcessScanner
 from .pty import PTMX, open_output_pty, open_tty
-from .run_processes import RunProcesses
+from .tracking.cgroups import RunCgroup
+from .tracking.process_scanner import ProcessScanner
+from .tracking.run_processes import RunProcesses
 
 _log = Logger()
 
@@ -82,6 +83,7 @@ async def spawn(
     plan: LaunchPlan,
     scanner: ProcessScanner,
     in_thread: InThread | None = None,
+    cgroup: RunCgroup | None = None,
 ) -> ChildProcess:
     """
     Start a command's process.
@@ -93,13 +95,14 @@ async def spawn(
     @param in_thread: calls posix_spawn(3); without it, it is called at once. With
         C{die_with_daemon} the kernel ends the child when the calling thread ends
         (prctl(2), PR_SET_PDEATHSIG).
+    @param cgroup: that of the run, which is made.
     @raise CannotStart: if the program or the working directory does not exist or may
         not be used.
     @raise Busy: if the machine has no descriptor, memory, process or terminal to spare.
     """
     ends = _Connections()
     try:
-        program, argv, env = plan.resolve(command, invocation, run_id)
+        program, argv, env = plan.resolve(command, invocation, run_id, cgroup)
         if invocation.tty is not None:
             ends.connect_terminal(invocation.tty)
         else:
@@ -108,27 +111,31 @@ async def spawn(
         plan.hand_over(*ends.theirs)
         variables = _c_strings([f"{name}={value}" for name, value in env.items()])
         given = program, _c_strings(argv), variables, ends.actions
-        start = partial(_start, command, *given)
+        start = partial(_start, command, *given, cgroup)
         pid = start() if in_thread is None else await in_thread(start)
     except Exception as error:
         ends.close_ours()
+        if cgroup is not None:
+            cgroup.remove()
         if isinstance(error, OSError):
-            raise _start_error(command, invocation, error) from None
+            raise _start_error(command, invocation, error, cgroup) from None
         raise
     finally:
         ends.close_theirs()
+    processes = RunProcesses(run_id, pid, scanner, cgroup=cgroup)
     try:
         if command.confine.open_files is None:
             restore_file_limit(pid)
-        child = ChildProcess(protocol, pid, RunProcesses(run_id, pid, scanner))
+        child = ChildProcess(protocol, pid, processes)
         child.start(reactor, ends.ours, ends.terminals)
     except Exception as error:
         # Nobody would know of it: neither its output nor its end would be seen.
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         ends.close_ours()
+        processes.remove_cgroup()
         if isinstance(error, OSError):
-            raise _start_error(command, invocation, error) from None
+            raise _start_error(command, invocation, error, cgroup) from None
         raise
     return child
 
@@ -142,13 +149,20 @@ def _c_strings(texts: Sequence[str]) -> "ctypes.Array[ctypes.c_char_p]":
 
 
 def _start(
-    command: Command, program: str, argv: object, env: object, actions: object
+    command: Command,
+    program: str,
+    argv: object,
+    env: object,
+    actions: object,
+    cgroup: RunCgroup | None,
 ) -> int:
     """
     Start a program, and return its process id.
 
-    @raise OSError: as of chdir(2) or execve(2).
+    @raise OSError: as of mkdir(2), chdir(2) or execve(2).
     """
+    if cgroup is not None:
+        cgroup.make()
     pid = ctypes.c_int()
     name = program.encode(_ENCODING, "surrogateescape")
     given = ctypes.byref(pid), name, actions, _ATTRIBUTES, argv, env
@@ -278,7 +292,10 @@ _REASONS = {
 
 
 def _start_error(
-    command: Command, invocation: Invocation, error: OSError
+    command: Command,
+    invocation: Invocation,
+    error: OSError,
+    cgroup: RunCgroup | None,
 ) -> ShellstreamError:
     _log.error(
         "command {name} cannot be started: {error}", name=command.name, error=error
@@ -290,6 +307,8 @@ def _start_error(
     if number == errno.E2BIG:
         return CannotStart(command.name, "its parameters are too long; send less")
     what = {PTMX: "terminal"}.get(error.filename, "program")
+    if cgroup is not None and error.filename == cgroup.path:
+        what = "cgroup"
     if command.cwd is not None and error.filename == command.cwd:
         what = "working directory"
     why = _REASONS.get(number, f"cannot be used ({os.strerror(number)})")

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.daemon.left_processes import GRACE, LeftProcesses
-from shellstream.process.orphans import POLL_INTERVAL
-from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.tracking.orphans import POLL_INTERVAL
+from shellstream.process.tracking.process_scanner import ProcessScanner
 from tests.support.orphans import RUN, STUBBORN, Started
 
 
@@ -60,7 +60,7 @@ class LeftProcessesTests(SynchronousTestCase):
         started = Started(self, STUBBORN)
         self.left.find([started.record])
         with patch(
-            "shellstream.process.run_processes.RunProcesses.live",
+            "shellstream.process.tracking.run_processes.RunProcesses.live",
             side_effect=ZeroDivisionError,
         ):
             self.left.end(self.gone.append)

@@ -25,7 +25,7 @@ from shellstream.daemon.service import REAPING_INTERVAL, Daemon
 from shellstream.model.events import State
 from shellstream.model.limits import WhenBusy
 from shellstream.model.run_record import RunQuery
-from shellstream.process.reaper import OrphanReaper
+from shellstream.process.tracking.reaper import OrphanReaper
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import EVERYTHING
 from shellstream.security.principals import AccessSettings, KnownPrincipal

@@ -17,7 +17,7 @@ from shellstream.notifications.message import Message
 from shellstream.notifications.process_sender import KEPT, ProcessSender
 from shellstream.notifications.senders import Senders, send
 from shellstream.process.launch_plan import prepare
-from shellstream.process.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_scanner import ProcessScanner
 
 RUN = RunRecord(
     id="01a2",

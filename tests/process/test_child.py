@@ -28,9 +28,9 @@ from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 from shellstream.process.launch_plan import LaunchPlan
 from shellstream.process.pipes import OutputPipe
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import process_start
 from shellstream.process.spawn import spawn
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_table import process_start
 from tests.support.processes import Told, spawn_now
 
 #: Leaves its group, and a zombie in it.

@@ -9,10 +9,11 @@ MAY_IMPORT = {
     "output": "model",
     "config": "model security output",
     "runs": "model security config output",
-    "process": "model config output",
+    "process.tracking": "model",
+    "process": "model config output process.tracking",
     "storage.state": "model",
     "storage": "model security output storage.state",
-    "notifications": "model security output config process",
+    "notifications": "model security output config process process.tracking",
     "web.server": "model security config output runs",
     "web.console": "model config",
     "web.resources": "model security config output runs web.server web.console",
@@ -23,8 +24,8 @@ MAY_IMPORT = {
     "daemon.configuration": "model security config process storage",
     "daemon.lifecycle": "model",
     "daemon.logs": "model web.server",
-    "daemon": "programs model security output config runs process storage "
-    "notifications web web.monitoring web.server daemon.configuration "
+    "daemon": "programs model security output config runs process process.tracking "
+    "storage notifications web web.monitoring web.server daemon.configuration "
     "daemon.lifecycle",
     "tap": "programs model daemon daemon.configuration daemon.lifecycle daemon.logs "
     "config notifications",

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.model.events import OnDisconnect, State
 from shellstream.model.run_record import RunRecord
 from shellstream.process.environment import RUN as MARK
-from shellstream.process.process_table import process_start
+from shellstream.process.tracking.process_table import process_start
 
 RUN = RunRecord(
     id=str(uuid4()),  # others may run these tests, too

@@ -17,8 +17,9 @@ from shellstream.model.events import ExitStatus, Stream
 from shellstream.model.run_input import Tty
 from shellstream.process.child import ChildProcess, ChildProtocol
 from shellstream.process.launch_plan import LaunchPlan
-from shellstream.process.process_scanner import ProcessScanner
 from shellstream.process.spawn import spawn
+from shellstream.process.tracking.cgroups import RunCgroup
+from shellstream.process.tracking.process_scanner import ProcessScanner
 
 PLAIN = LaunchPlan()
 
@@ -50,11 +51,12 @@ def spawn_now(
     protocol: ProcessProtocol,
     plan: LaunchPlan = PLAIN,
     run_id: str = "id",
+    cgroup: RunCgroup | None = None,
 ) -> ChildProcess:
     """L{spawn} without a thread, so that it has no reason to wait."""
     scanner = ProcessScanner(reactor)
     given = reactor, command, invocation, protocol, run_id, plan, scanner
-    starting = spawn(*given)
+    starting = spawn(*given, cgroup=cgroup)
     try:
         starting.send(None)
     except StopIteration as done:
@@ -71,12 +73,13 @@ def start(
     stdin: bool = False,
     tty: Tty | None = None,
     run_id: str = "id",
+    cgroup: RunCgroup | None = None,
 ) -> tuple[ChildProcess, Told]:
     """Start a command, and end it after the test."""
     told = Told()
     protocol = ChildProtocol(told, reactor)
     invocation = command.invoke([], stdin, tty)
-    child = spawn_now(command, invocation, protocol, prepared, run_id)
+    child = spawn_now(command, invocation, protocol, prepared, run_id, cgroup)
 
     def end() -> "Deferred[ExitStatus] | None":
         if told.ended.called:

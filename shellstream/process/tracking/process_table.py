@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field, frozen
 
-from .environment import RUN
+from .cgroups import RunCgroup
+
+#: The variable that tells a command, and all that it starts, the id of its run.
+RUN = "SHELLSTREAM_RUN"
 
 _MARK = re.compile(rb"(?:^|\0)%s=([^\0]+)" % RUN.encode())
 
@@ -30,10 +33,10 @@ class ProcessInfo:
 @define(eq=False)
 class ProcessTable:
     """
-    All processes by their sessions, and by the runs that they belong to.
+    Processes by their sessions, and by the runs that they belong to.
 
-    It is made by L{shellstream.process.process_scanner}. A process may have ended since
-    then, and others may have begun.
+    It is made by L{shellstream.process.tracking.process_scanner}, or by the run's
+    cgroup. A process may have ended since then, and others may have begun.
 
     @ivar sessions: the ids of their processes.
     @ivar marked: the ids of processes by the id of the run in their environment; empty
@@ -52,8 +55,23 @@ class ProcessTable:
             with os.scandir("/proc") as entries:
                 for entry in entries:
                     if entry.name.isdecimal():
-                        self._add(int(entry.name), own, marks)
+                        pid = int(entry.name)
+                        if self._add(pid, own) and marks:
+                            self._mark(pid, run_of(pid))
                         yield
+        except OSError:
+            self.complete = False
+
+    def fill_from(self, cgroup: RunCgroup, run_id: str) -> Iterator[None]:
+        """Look through the processes of one run, and yield after each."""
+        own = os.getsid(0)
+        try:
+            for pids in cgroup.pids():
+                for pid in pids:
+                    if self._add(pid, own):
+                        self._mark(pid, run_id)
+                    yield
+                yield
         except OSError:
             self.complete = False
 
@@ -65,15 +83,18 @@ class ProcessTable:
         leader = process_info(session)
         return leader is None or start in (None, leader.start)
 
-    def _add(self, pid: int, own: int, marks: bool) -> None:
+    def _add(self, pid: int, own: int) -> bool:
+        """Returns whether a run may have this process."""
         try:
             session = os.getsid(pid)  # takes a twentieth of the time of reading /proc
         except OSError:
-            return
+            return False
         if session in (0, own):  # the kernel's threads, and ourselves
-            return
+            return False
         self.sessions.setdefault(session, []).append(pid)
-        run_id = run_of(pid) if marks else None
+        return True
+
+    def _mark(self, pid: int, run_id: str | None) -> None:
         if run_id is not None:
             self.marked.setdefault(run_id, []).append(pid)
 

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.process.process_scanner}."""
+"""Tests for L{shellstream.process.tracking.process_scanner}."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -6,8 +6,8 @@ from itertools import count
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import ProcessTable
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_table import ProcessTable
 from tests.support.orphans import RUN, STUBBORN, Started
 
 

@@ -1,11 +1,14 @@
 """All processes of a run: those of its session, and those that have left it."""
 
 from collections.abc import Callable, Iterator
+from signal import SIGKILL
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .cgroups import RunCgroup
 from .process_scanner import ProcessScanner
 from .process_table import (
     Member,
@@ -27,9 +30,9 @@ class RunProcesses:
 
     The session is the unit: a shell with job control, timeout(1) and others give what
     they start a process group of its own, and only setsid(2) leaves the session. What
-    has left it is a stray, and is known by the run's id in its environment. Strays are
-    left alone unless the run is cancelled: programs leave a session in order to outlive
-    it.
+    has left it is a stray, and is known by the run's id in its environment, or by the
+    run's cgroup if it has one. Strays are left alone unless the run is cancelled:
+    programs leave a session in order to outlive it.
 
     @ivar leader: the process that leads the session.
     @ivar leader_reaped: whether its id may be given to another process, once its
@@ -40,6 +43,7 @@ class RunProcesses:
     leader: int
     _scanner: ProcessScanner
     _start: int | None = None
+    _cgroup: RunCgroup | None = None
     leader_reaped: bool = field(default=False, init=False)
     _strays: bool = field(default=False, init=False)
     # One that lived when it was looked for last, and is most likely still alive.
@@ -77,6 +81,8 @@ class RunProcesses:
             at_once.add(self.leader)
             self._start = self.start
             self._signal_groups(at_once, numbers)
+        if SIGKILL in numbers and self._strays and self._kill_cgroup():
+            return
         self._scan(lambda table: self._signal_others(table, at_once, numbers))
 
     def live(self) -> bool:
@@ -93,11 +99,27 @@ class RunProcesses:
             self._scan(self._look)
         return self._empty < self._believed
 
+    def remove_cgroup(self) -> None:
+        """Remove the run's cgroup, once no process is left in it."""
+        if self._cgroup is not None:
+            self._cgroup.remove()
+
     def _scan(self, then: Callable[[ProcessTable], Iterator[None]]) -> None:
         """Find all processes, then take the steps that this returns."""
-        scanned = self._scanner.scan(self._strays)
+        scanned = self._find()
         done = scanned.addCallback(lambda table: self._scanner.in_slices(then(table)))
         done.addErrback(self._scan_failed)
+
+    def _kill_cgroup(self) -> bool:
+        # The leader, which may not be in it yet, gets the signal before.
+        return self._cgroup is not None and self._cgroup.kill()
+
+    def _find(self) -> Deferred[ProcessTable]:
+        if self._cgroup is None:
+            return self._scanner.scan(self._strays)
+        table = ProcessTable()
+        filled = self._scanner.in_slices(table.fill_from(self._cgroup, self.run_id))
+        return filled.addCallback(lambda _: table)
 
     def _scan_failed(self, failure: Failure) -> None:
         self._looking = False  # the next look is another attempt
@@ -145,6 +167,8 @@ class RunProcesses:
         # Without a descriptor to look any closer, nobody knows more than the kernel.
         lives = not table.complete and group_exists(self.leader)
         self._empty = 0 if lives or found is not None else self._empty + 1
+        if self._empty and self.leader_reaped:
+            self.remove_cgroup()
 
     def _marked(self, table: ProcessTable) -> list[int]:
         return table.marked.get(self.run_id, []) if self._strays else []

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.process.reaper}, with real processes."""
+"""Tests for L{shellstream.process.tracking.reaper}, with real processes."""
 
 import contextlib
 import ctypes
@@ -9,8 +9,8 @@ from unittest.mock import patch
 from twisted.internet.process import reapProcessHandlers
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.process.process_table import process_info
-from shellstream.process.reaper import OrphanReaper, adopts_orphans
+from shellstream.process.tracking.process_table import process_info
+from shellstream.process.tracking.reaper import OrphanReaper, adopts_orphans
 
 #: From linux/prctl.h.
 SET_CHILD_SUBREAPER = 36
@@ -73,7 +73,7 @@ class ReaperTests(SynchronousTestCase):
             while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG) is not None:
                 pass
         pids = {self.orphan(), self.orphan()}
-        with patch("shellstream.process.reaper._children", return_value=[]):
+        with patch("shellstream.process.tracking.reaper._children", return_value=[]):
             for _ in range(4):
                 self.reaper.look()
         self.assertEqual({*map(process_info, pids)}, {None})

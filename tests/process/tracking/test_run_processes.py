@@ -1,4 +1,6 @@
-"""Tests for L{shellstream.process.run_processes}: commands that spread, and end."""
+"""
+Tests for L{shellstream.process.tracking.run_processes}: commands that spread, and end.
+"""
 
 import contextlib
 import os
@@ -15,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from shellstream.config.command import Command
 from shellstream.model.events import Stream
 from shellstream.process.child import ChildProcess, ChildProtocol
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import ProcessTable, process_info
-from shellstream.process.run_processes import RunProcesses
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_table import ProcessTable, process_info
+from shellstream.process.tracking.run_processes import RunProcesses
 from tests.support.orphans import LEAVING, STUBBORN, Started
 from tests.support.processes import Told, start, turn
 from tests.support.programs import needs

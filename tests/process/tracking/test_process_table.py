@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.process.process_table}, with real processes."""
+"""Tests for L{shellstream.process.tracking.process_table}, with real processes."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.process.process_table import (
+from shellstream.process.tracking.process_table import (
     Member,
     ProcessTable,
     group_in,

@@ -1,4 +1,4 @@
-"""Tests for L{shellstream.process.orphans}, with real processes."""
+"""Tests for L{shellstream.process.tracking.orphans}, with real processes."""
 
 import os
 import signal
@@ -11,15 +11,15 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from shellstream.model.run_record import RunRecord
-from shellstream.process.orphans import (
+from shellstream.process.tracking.orphans import (
     POLL_INTERVAL,
     SLOW_INTERVAL,
     end_orphans,
     find_orphans,
 )
-from shellstream.process.process_scanner import ProcessScanner
-from shellstream.process.process_table import ProcessTable, process_start
-from shellstream.process.run_processes import RunProcesses
+from shellstream.process.tracking.process_scanner import ProcessScanner
+from shellstream.process.tracking.process_table import ProcessTable, process_start
+from shellstream.process.tracking.run_processes import RunProcesses
 from tests.support.orphans import JOBS, LEAVING, RUN, STUBBORN, Started
 from tests.support.programs import needs
 

@@ -1,0 +1,1 @@
+"""All processes of a run: how they are found, signalled and ended."""
