@@ -7,8 +7,9 @@ written, which has them then. Before that nobody is told of the run; so what any
 sees is in the record, or in the file to which the output moves when it gets long.
 """
 
+import struct
 from collections.abc import Callable, Iterable
-from struct import Struct
+from contextlib import suppress
 from zlib import crc32
 
 from attrs import define, field
@@ -23,7 +24,7 @@ MAX_SHORT = 2048
 
 #: Before each chunk: its time, which stream it is of, and its size. At the end of all
 #: stands their CRC-32.
-_HEAD, _CHECK = Struct(">QBI"), Struct(">I")
+_HEAD, _CHECK = struct.Struct(">QBI"), struct.Struct(">I")
 
 _STREAMS = tuple(Stream)
 
@@ -44,18 +45,25 @@ def decode(data: bytes) -> list[Chunk]:
 
     @raise LogDamaged: if the data are others.
     """
-    position, stop = 0, len(data) - _CHECK.size
     chunks: list[Chunk] = []
-    if data and (stop <= 0 or _CHECK.pack(crc32(data[:stop])) != data[stop:]):
+    if len(data) <= MAX_SHORT:
+        with suppress(struct.error, IndexError):
+            _read_into(chunks, data[: -_CHECK.size])
+    # Also of what no run can have said, with a checksum that matches.
+    if encode(chunks) != data:
         raise LogDamaged("the output in its record does not match its checksum")
-    while position < stop:
+    return chunks
+
+
+def _read_into(chunks: list[Chunk], data: bytes) -> None:
+    position = offset = 0
+    while position < len(data):
         time, stream, size = _HEAD.unpack_from(data, position)
         position += _HEAD.size
-        offset = chunks[-1].end if chunks else 0
         said = data[position : position + size]
         chunks.append(Chunk(offset, _STREAMS[stream], time, said))
         position += size
-    return chunks
+        offset += size
 
 
 @define(eq=False)

@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path as FilePath
 from struct import unpack
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 from shellstream.model.events import Chunk, OnDisconnect, Stream
 from shellstream.model.run_record import RunRecord, to_document
 from shellstream.output.log import LogDamaged
+from shellstream.output.short_output import decode, encode
 from shellstream.security import tokens
 from shellstream.security.authorization import Grant
 from shellstream.storage.ring import Ring
@@ -133,6 +135,20 @@ def row(data: bytes) -> None:
     shown = to_document(found)
     json.dumps(shown, allow_nan=False)
     assert datetime.fromisoformat(str(shown["created"]))
+
+
+def short_output(data: bytes) -> None:
+    """The output in a row is read as it was written, or is reported as damaged."""
+    source = ByteSource(data)
+    matches, said = source.one_of((True, False)), source.rest()
+    if matches:
+        said += crc32(said).to_bytes(4, "big")
+    try:
+        chunks = decode(said)
+    except LogDamaged:
+        return
+    assert encode(chunks) == said
+    assert sum(len(each.data) for each in chunks) == (chunks[-1].end if chunks else 0)
 
 
 def _column(source: ByteSource) -> object:

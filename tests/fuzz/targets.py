@@ -21,7 +21,7 @@ from tests.fuzz.server_inputs import (
     query,
     ranges,
 )
-from tests.fuzz.stored_data import kept_output, row, token
+from tests.fuzz.stored_data import kept_output, row, short_output, token
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     each.__name__: each
@@ -43,6 +43,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         refusal,
         row,
         run_request,
+        short_output,
         token,
     )
 }
