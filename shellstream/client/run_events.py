@@ -8,6 +8,7 @@ from shellstream.client.transport.documents import (
     parse,
     resolve_references,
 )
+from shellstream.programs import typed
 
 from .errors import ContractViolation, CutShort, ServerError
 from .events import RunEvent, RunEventInfo
@@ -90,7 +91,8 @@ async def run_events(api: "ServerApi", retry: RetryPolicy) -> AsyncIterator[RunE
             error = caught
             if last is None or not is_temporary(error):
                 raise
-        await retry.wait(error, "the events", "shellstream ps --all lists the runs")
+        how = f"{typed('shellstream')} ps --all lists the runs"
+        await retry.wait(error, "the events", how)
 
 
 async def _read(

@@ -76,13 +76,14 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
             hint = hint or _subcommand_hint(command_name)
             hint += (
                 "; only commands that the server names can be run, with parameters as "
-                "NAME=VALUE: shellstream commands lists them"
+                f"NAME=VALUE: {typed('shellstream')} commands lists them"
             )
         parser.error(f"{unknown[0]!r} is unknown{hint}")
     _check_text(found, subcommand)
     if name == "help":
         if found.topic is not None and found.topic not in NAMES:
-            hint = _subcommand_hint(found.topic) or "; shellstream help lists them"
+            lists = f"; {typed('shellstream')} help lists them"
+            hint = _subcommand_hint(found.topic) or lists
             parser.error(f"{found.topic!r} is no subcommand{hint}")
         _print_help(found.topic)
     found.subcommand, found.argv = name, command

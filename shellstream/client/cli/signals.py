@@ -155,7 +155,7 @@ class SignalHandler:
 
         def failed(failure: Failure) -> str:
             why = failure.value if failure.check(ClientError) else "no answer"
-            how = f"shellstream show {run} tells what becomes of the run"
+            how = f"{typed('shellstream')} show {run} tells what becomes of the run"
             return f"left; {how} ({why})"
 
         asking = Deferred.fromCoroutine(self._farewell(run))

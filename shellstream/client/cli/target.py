@@ -4,6 +4,7 @@ import re
 
 from shellstream.client.errors import CannotConnect, Refused, Usage
 from shellstream.client.urls import http_url
+from shellstream.programs import typed
 
 from .subcommands import NAMES
 
@@ -21,7 +22,7 @@ class Target:
             if re.search(r"\S\s", first) and "://" not in first:
                 raise Usage(
                     f"{first!r} is a command line; only commands that the server names "
-                    "can be run: shellstream commands lists them"
+                    f"can be run: {typed('shellstream')} commands lists them"
                 )
             if _is_url(first):
                 self.url = http_url(first)
@@ -34,7 +35,7 @@ def _parameter(word: str, name: str | None) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not equals or not key:
         hint = subcommand_hint(name or "")
-        how = "shellstream commands lists the commands and their parameters"
+        how = f"{typed('shellstream')} commands lists the commands and their parameters"
         raise Usage(f"{word!r} is not a parameter; write NAME=VALUE{hint}; {how}")
     return key, value
 

@@ -7,6 +7,7 @@ from shellstream.client.cli.messages import Messages
 from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import RunEvent
+from shellstream.programs import typed
 
 from .connection import connect
 from .ps import call_of, state_of
@@ -31,7 +32,10 @@ def line(event: RunEvent, form: str) -> bytes:
         document = {"event": event.event} | ({} if run is None else {"run": run})
         return f"{printable_json(document, separators=(',', ':'))}\n".encode()
     if run is None:
-        return encode("some events are missing: shellstream ps --all lists the runs\n")
+        shellstream = typed("shellstream")
+        return encode(
+            f"some events are missing: {shellstream} ps --all lists the runs\n"
+        )
     times = {"created": run["created"], "started": run["started"]}
     time = (times.get(event.event, run["ended"]) or "")[11:19]
     what = state_of(run) if event.event == "ended" else event.event

@@ -24,6 +24,7 @@ from shellstream.client.follow import Following, View
 from shellstream.client.transport.documents import is_ours
 from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
+from shellstream.programs import typed
 
 from .waiting import Waiting
 
@@ -202,24 +203,24 @@ class _Session:
         Whether our standard input goes to this command: it is redirected, and the
         server says that the command reads input. A user who types is told what to do.
         """
-        typed = os.isatty(0) and not self._args.quiet
-        if not (self._args.stdin and (typed or is_redirected())):
+        is_typed = os.isatty(0) and not self._args.quiet
+        if not (self._args.stdin and (is_typed or is_redirected())):
             return False
         command = await self.client.command(name)
         takes_input = command is not None and command.get("stdin", False)
-        if not typed and not takes_input:
+        if not is_typed and not takes_input:
             self.messages.detail("standard input is not read: the command takes none")
-        elif typed and command is not None:
+        elif is_typed and command is not None:
             self._tell_typist(command)
-        return takes_input and not typed
+        return takes_input and not is_typed
 
     def _tell_typist(self, command: CommandInfo) -> None:
-        name = command["name"]
+        name, shellstream = command["name"], typed("shellstream")
         if command.get("tty"):
-            how = f"shellstream --tty {name}, or --no-stdin to do without"
+            how = f"{shellstream} --tty {name}, or --no-stdin to do without"
             self.messages.info(f"this command can use a terminal: {how}")
         elif command.get("stdin"):
-            how = f"give it a file or a pipe, as in: shellstream {name} < FILE"
+            how = f"give it a file or a pipe, as in: {shellstream} {name} < FILE"
             self.messages.info(f"what you type does not go to this command; {how}")
 
     async def feed(self, started: RunInfo, following: Following) -> int:

@@ -38,8 +38,8 @@ async def find_run(client: Client, text: str) -> str:
         async for run in client.list(command=text[1:], limit=1):
             return run["id"]
         raise NoSuchRun(
-            f"no run of {text[1:]!r} is kept; {_how()}, and shellstream commands "
-            "the commands"
+            f"no run of {text[1:]!r} is kept; {_how()}, and "
+            f"{typed('shellstream')} commands the commands"
         )
     part = text.lower()
     if _ID.fullmatch(part):
