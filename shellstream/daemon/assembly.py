@@ -19,7 +19,7 @@ from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
 
-from .banner import StartupBanner, StartupTerminal, target_of
+from .banner import StartupBanner, StartupTerminal, command_to_name
 from .configuration.reload import Reloader
 from .errors import stopping_on
 from .lifecycle.reactor_turns import bound_turns, spare_old_objects
@@ -117,7 +117,7 @@ def assemble(
         listeners.append(Listener(description, endpoint, factory, fingerprint))
     about = sources.describe(loaded)
     banner = StartupBanner(
-        daemon, listeners, terminal, about, in_background, target_of(config)
+        daemon, listeners, terminal, about, in_background, command_to_name(config)
     )
     manager = ServiceManager.of(reactor, daemon.describe, os.environ)
     reloader = Reloader(

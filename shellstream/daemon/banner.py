@@ -17,40 +17,38 @@ from .service import Daemon
 _log = Logger(namespace="shellstream")
 
 
-#: What is run by default. Other commands are begun by POST alone.
-DEFAULT = "stream"
-
-
-def target_of(config: Config) -> str:
-    """The path that the command lines name: a command that is there."""
-    if config.default is None and config.commands:
-        return f"{DEFAULT}/{next(iter(config.commands))}"
-    return DEFAULT
+def command_to_name(config: Config) -> str | None:
+    """The command that the command lines have to name; L{None}: there is a default."""
+    return next(iter(config.commands), None) if config.default is None else None
 
 
 def client_line(
-    address: ListenAddress, token: str | None = None, target: str = DEFAULT
+    address: ListenAddress, token: str | None = None, command: str | None = None
 ) -> str:
     """A command line for the client of this project."""
     pin = f" --pin {address.pin}" if address.pin else ""
     variable = f"SHELLSTREAM_TOKEN={token} " if token else ""
-    return f"{variable}shellstream {address.scheme}://{address}/{target}{pin}"
+    url = f"{address.scheme}://{address}"
+    # The client would GET a URL, which most commands do not allow.
+    words = f"{url}/stream" if command is None else f"run {command} --server {url}"
+    return f"{variable}shellstream {words}{pin}"
 
 
 def curl_line(
-    address: ListenAddress, token: str | None = None, target: str = DEFAULT
+    address: ListenAddress, token: str | None = None, command: str | None = None
 ) -> str:
     """A command line for curl(1), which knows no certificate to C{--pin}."""
     socket_path, netloc = "", str(address)
     if address.path is not None:
         socket_path, netloc = f"--unix-socket {address.path} ", "localhost"
     user = f" -u :{token}" if token else ""
-    post = "" if target == DEFAULT else "-X POST "
-    return f"curl -N {post}{socket_path}{address.scheme}://{netloc}/{target}{user}"
+    post, name = ("", "") if command is None else ("-X POST ", f"/{command}")
+    url = f"{address.scheme}://{netloc}/stream{name}"
+    return f"curl -N {post}{socket_path}{url}{user}"
 
 
 def banner(
-    address: ListenAddress, *, required: bool = False, target: str = DEFAULT
+    address: ListenAddress, *, required: bool = False, command: str | None = None
 ) -> list[str]:
     """
     The lines of the log for one address.
@@ -59,17 +57,17 @@ def banner(
     """
     token = "TOKEN" if required else None  # nosec B105  # a placeholder
     if address.path is not None:
-        return [f"type: {curl_line(address, token, target)}"]
+        return [f"type: {curl_line(address, token, command)}"]
     if address.host() is None:
         return [f"listening on {address}"]
     # curl cannot check a fingerprint of the certificate; -k would accept any.
     make = client_line if address.pin else curl_line
-    line = make(address, token, target)
+    line = make(address, token, command)
     here = f"open {address.scheme}://{address}/ or type: {line}"
     if address.is_exposed and address.pin:
         return [f"{here} (on another machine, too)", *_other_addresses(address)]
     if address.is_exposed:
-        elsewhere = client_line(address, token, target)
+        elsewhere = client_line(address, token, command)
         return [
             f"{here} -- on another machine, type: {elsewhere} (or the same curl, if "
             "shellstream is not installed there)",
@@ -91,13 +89,15 @@ def _other_addresses(address: ListenAddress) -> list[str]:
     return [f"this machine's other addresses: {', '.join(others)}"]
 
 
-def first_token_text(address: ListenAddress, token: str, target: str = DEFAULT) -> str:
+def first_token_text(
+    address: ListenAddress, token: str, command: str | None = None
+) -> str:
     """The lines to paste on another machine. Show them once, and keep them nowhere."""
     if address.host() is None:
         return f"\nThe token of this daemon, shown only now: {token}\n\n"
-    lines = [client_line(address, token, target)]
+    lines = [client_line(address, token, command)]
     if not address.pin:
-        lines.append(curl_line(address, token, target))
+        lines.append(curl_line(address, token, command))
     choice = "this line" if address.pin else "a line, the second if there is only curl,"
     return (
         f"\nTo connect, paste {choice} on the other machine. The token in it is shown "
@@ -161,7 +161,7 @@ class StartupBanner(Service):
     _terminal: StartupTerminal
     _about: str
     _background: str = ""
-    _target: str = DEFAULT
+    _command: str | None = None
 
     def startService(self) -> None:
         super().startService()
@@ -174,7 +174,9 @@ class StartupBanner(Service):
             address = listener.address()
             if address is None:
                 continue
-            for line in banner(address, required=policy.required, target=self._target):
+            for line in banner(
+                address, required=policy.required, command=self._command
+            ):
                 _log.info("{line}", line=line)
             if policy.insecure:
                 _log.warn(
@@ -184,5 +186,5 @@ class StartupBanner(Service):
             if address.is_exposed:
                 token = policy.pop_first_token()
                 if token is not None:
-                    self._terminal.show(first_token_text(address, token, self._target))
+                    self._terminal.show(first_token_text(address, token, self._command))
         self._terminal.close()

@@ -27,8 +27,8 @@ from shellstream.daemon.banner import (
     StartupBanner,
     StartupTerminal,
     banner,
+    command_to_name,
     first_token_text,
-    target_of,
 )
 from shellstream.daemon.listen_address import ListenAddress, own_names
 from shellstream.daemon.service import Daemon
@@ -116,15 +116,14 @@ class LineTests(SynchronousTestCase):
 
     def test_no_default(self) -> None:
         """Without a default command the lines run one that is there, by POST."""
-        target = target_of(Config(commands={"say": SAY}))
-        (said,) = banner(ListenAddress(WIDE), target=target)
-        url = "http://192.0.2.7:8000/stream/say"
-        self.assertIn(f"curl -N -X POST {url} ", said)
-        self.assertIn(f"type: shellstream {url} ", said)
-        self.assertIn(url, first_token_text(ListenAddress(WIDE), TOKEN, target))
-        self.assertEqual(
-            target_of(Config(commands={"say": SAY}, default="say")), "stream"
-        )
+        command = command_to_name(Config(commands={"say": SAY}))
+        (said,) = banner(ListenAddress(WIDE), command=command)
+        url = "http://192.0.2.7:8000"
+        self.assertIn(f"curl -N -X POST {url}/stream/say ", said)
+        self.assertIn(f"type: shellstream run say --server {url} ", said)
+        said = first_token_text(ListenAddress(WIDE), TOKEN, command)
+        self.assertIn(f" shellstream run say --server {url}\n", said)
+        self.assertIsNone(command_to_name(Config(commands={"say": SAY}, default="say")))
 
     def test_required(self) -> None:
         """If authentication is required, the lines have a place for a token."""

@@ -112,7 +112,7 @@ class SessionTests(TerminalTestCase):
             f'{CONFIG}\n[commands.load]\nargv = ["cat"]\ntty = false\nstdin = true\n'
         )
         for words, said in (
-            (("sh",), "can use a terminal: shellstream --tty sh"),
+            (("sh",), "shellstream --tty sh, or --no-stdin to do without"),
             (("load",), "does not go to this command; give it a file or a pipe"),
             (("load", "--no-stdin"), None),
             (("load", "-q"), None),

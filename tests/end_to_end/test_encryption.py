@@ -72,11 +72,9 @@ class OwnTests(StateTestCase):
         state = () if "--state-dir" in options else ("--state-dir", str(self.state))
         daemon = await start_daemon(self, config, "--tls", *state, *options)
         said = daemon.program.out.decode()
-        match = re.search(r"type: shellstream (\S+) --pin (SHA256:[0-9a-f]{64})", said)
+        match = re.search(r"type: shellstream (.+) --pin (SHA256:[0-9a-f]{64})", said)
         assert match is not None, said
-        first = "" if "default" in config else "/count"
-        self.assertEqual(match[1], f"{daemon.url}/stream{first}")
-        self.pin = match[2]
+        self.shown, self.pin = match.groups()
         self.assertIn(f"fingerprint {self.pin}", said)
         self.assertTrue(daemon.url.startswith("https://"))
         return daemon
@@ -93,6 +91,7 @@ class OwnTests(StateTestCase):
         """The certificate is made at the first start, private, and kept."""
         gate = Gate(self)
         daemon = await self.serve(gate.config)
+        self.assertEqual(self.shown, f"{daemon.url}/stream")
         first = self.pin
         modes = {
             path.name: stat.S_IMODE(path.stat().st_mode)
@@ -158,6 +157,13 @@ class OwnTests(StateTestCase):
         (line,) = client.err.decode().splitlines()
         self.assertIn(f"its certificate, {self.pin}, is signed by no authority", line)
         self.assertIn("--pin", line)
+
+    async def test_shown(self) -> None:
+        """The line that the daemon shows works, where no command is the default."""
+        await self.serve('[commands.ps]\nargv = ["echo", "hello"]')
+        client = self.client(*self.shown.split(), "--pin", self.pin)
+        self.assertEqual(await client.ended(), 0, client.err)
+        self.assertEqual(client.out, b"hello\n")
 
     async def test_taken_up(self) -> None:
         """A stream that is cut, in its handshake or later, is resumed."""

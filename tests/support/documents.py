@@ -253,7 +253,7 @@ class Walkthrough:
             pty=open_terminal() if "0.0.0.0" in text and not self.token else None,
         )
         self._last = program
-        await program.seen(b"/stream")
+        await program.seen(b"type: curl" if "unix:" in text else b"/ or type: ")
         if "0.0.0.0" in text and not self.token:
             await program.seen(b"shown only now")
         self._look(program)

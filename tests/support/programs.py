@@ -170,9 +170,7 @@ class Daemon:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        tools = rb"(?:curl -N(?: -X POST)?|shellstream)"
-        how = rb"type: (?:\w+=TOKEN )?%b (https?://\S+:(\d+))/stream" % tools
-        match = re.search(how, program.out)
+        match = re.search(rb"open (https?://\S+:(\d+))/ or type: ", program.out)
         assert match is not None, program.out
         self.url = match[1].decode()
         self.port = int(match[2])
@@ -212,7 +210,7 @@ async def start_daemon(
         test.addCleanup(assert_in_time, turns)
     words = (*before, *daemon, *extra)
     program = run(test, *words, env=env, end_with="INT")
-    await program.seen(b"/stream")
+    await program.seen(b"/ or type: ")
     return Daemon(program)
 
 
