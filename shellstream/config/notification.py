@@ -111,7 +111,9 @@ class Notification:
 
     name: str
     on: tuple[Trigger, ...] = setting(
-        "The events that it tells of; each item is enough.", triggers, (FAILURE,)
+        "The events that it tells of: those that an item fits, and none with `not`.",
+        triggers,
+        (FAILURE,),
     )
     commands: tuple[str, ...] = setting(
         "Patterns of the commands that it is for; `*` and `?` stand for other "
@@ -157,8 +159,11 @@ class Notification:
 
     def wants(self, event: str, record: RunRecord) -> bool:
         """Whether it tells of this event of a run."""
-        return any(each.fits(event, record) for each in self.on) and any(
-            fnmatchcase(record.command, each) for each in self.commands
+        fitting = [each for each in self.on if each.fits(event, record)]
+        return (
+            bool(fitting)
+            and not any(each.excludes for each in fitting)
+            and any(fnmatchcase(record.command, each) for each in self.commands)
         )
 
     @property
@@ -213,6 +218,9 @@ def _read(
         if key in inside and ("url" in inside) != ("argv" in inside):
             wanted = "url" if "argv" in inside else "argv"
             inside.report(key, "this key", f"it only beside {wanted}")
+    if found.on and all(each.excludes for each in found.on):
+        allowed = "an event that it tells of beside it, such as 'failure'"
+        inside.report("on", "only what is left out", allowed)
     covered = [
         each
         for each in commands.values()

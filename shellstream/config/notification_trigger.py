@@ -18,8 +18,10 @@ _REASONS = (each.value for each in Reason)
 # C{cancelled} is both.
 _WORDS = dict.fromkeys((STARTED, ENDED, "success", "failure", *_STATES, *_REASONS))
 _CODES = r"[0-9]{1,3}(?:-[0-9]{1,3})?(?:,[0-9]{1,3}(?:-[0-9]{1,3})?)*"
+_BEFORE = "(?:^| |(?<=^not ))"
 _TRIGGER = (
-    rf"(?:({'|'.join(_WORDS)})|exit:({_CODES}))?(?:(?:^| )longer than ({_TIME}))?"
+    rf"(not )?(?:({'|'.join(_WORDS)})|exit:({_CODES}))?"
+    rf"(?:{_BEFORE}longer than ({_TIME}))?"
 )
 
 
@@ -31,11 +33,13 @@ class Trigger:
     @ivar what: a word of the list, C{exit}, or empty for each end.
     @ivar codes: with C{exit}: these exit codes.
     @ivar longer: only runs that took longer, in seconds.
+    @ivar excludes: whether nobody is told of what this fits, whatever else does.
     """
 
     what: str
     codes: tuple[range, ...] = ()
     longer: float = 0.0
+    excludes: bool = False
 
     def fits(self, event: str, record: RunRecord) -> bool:
         """Whether this is what it stands for."""
@@ -66,29 +70,33 @@ def seconds_of(record: RunRecord) -> float:
 
 @check(
     "an event of a run",
-    {"type": "string", "pattern": f"^{_TRIGGER.replace('(?:^| )', ' ?')}$"},
+    {"type": "string", "pattern": f"^{_TRIGGER.replace(_BEFORE, ' ?')}$"},
 )
 def _trigger(value: object) -> Trigger | None:
     text = string(value)
     found = re.fullmatch(_TRIGGER, text, re.ASCII)
-    if found is None or not text:
+    if found is None:
         return None
-    word, codes, time = found.groups()
+    excludes, word, codes, time = found.groups()
     longer = parse_time(time) if time else 0.0
-    if longer is None or (longer and word == STARTED):
+    if longer is None or (word == STARTED and (longer or excludes)):
+        return None
+    if not (word or codes or time):
         return None
     ranges = []
     for each in codes.split(",") if codes else ():
         low, _, high = each.partition("-")
         ranges.append(range(int(low), int(high or low) + 1))
-    return Trigger("exit" if codes else word or "", tuple(ranges), longer)
+    return Trigger(
+        "exit" if codes else word or "", tuple(ranges), longer, bool(excludes)
+    )
 
 
 triggers = list_of(
     _trigger,
     "a list of events: 'failure', 'success', 'ended', 'started', a state or a reason "
     "such as 'lost' or 'timeout', exit codes such as 'exit:3' or 'exit:1,3-9'; and "
-    "with each or alone 'longer than 10 min'",
+    "with each or alone 'longer than 10 min'; 'not ' before one leaves out its runs",
 )
 
 #: What a notification tells of by default: each end that is not a success.

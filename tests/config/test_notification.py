@@ -83,6 +83,27 @@ class EventTests(SynchronousTestCase):
         self.assertFalse(self.tells("failure longer than 9 min"))
         self.assertFalse(self.tells("longer than 1 s", started=None))
 
+    def test_not(self) -> None:
+        """What is left out is not told of, whatever else fits."""
+        found = notification(
+            "on = ['started', 'failure', 'not cancelled', 'not exit:2']"
+        )
+        for reason, code, told in (
+            (None, 1, True),
+            (Reason.TIMEOUT, 1, True),
+            (Reason.CANCELLED, 1, False),
+            (None, 2, False),
+        ):
+            run = evolve(RUN, reason=reason, code=code)
+            self.assertEqual(found.wants("ended", run), told, run)
+        queued = evolve(RUN, state=State.CANCELLED, code=None)
+        self.assertFalse(found.wants("ended", queued))
+        self.assertTrue(found.wants("started", RUN))
+        short = notification("on = ['failure', 'not longer than 9 min']")
+        self.assertFalse(short.wants("ended", evolve(RUN, code=1)))
+        for on in ("'not cancelled'", "'failure', 'not started'", "'failure', 'not '"):
+            self.assertEqual(wrong(f"on = [{on}]")[0][0], "notify.a.on", on)
+
     def test_started(self) -> None:
         """The start of a run is told of only where that is wanted."""
         found = notification("on = ['started']")

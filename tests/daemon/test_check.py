@@ -186,7 +186,7 @@ own = true
 actions = ["read"]
 [notify.ops]
 argv = ["mail", "ops"]
-on = ["failure", "exit:3,5-7 longer than 10 min"]
+on = ["failure", "exit:3,5-7 longer than 10 min", "not cancelled"]
 [commands.a]
 argv = ["/bin/true", "{p}"]
 params.p = {type = "string"}
@@ -227,7 +227,7 @@ stdin = true
             "  at most 24000 connections, 18000 of one address\n"
             "Notifications:\n"
             "  ops: mail is told of all commands: failure, exit codes 3, 5-7 after "
-            "more than 10 min",
+            "more than 10 min, not cancelled",
         )
 
     def test_credentials(self) -> None:

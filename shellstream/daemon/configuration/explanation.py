@@ -208,7 +208,7 @@ def _event(trigger: Trigger) -> str:
         )
         what = f"exit codes {', '.join(ranges)}"
     longer = f" after more than {show_time(trigger.longer)}" if trigger.longer else ""
-    return f"{what}{longer}"
+    return f"{'not ' if trigger.excludes else ''}{what}{longer}"
 
 
 def _listed(names: Sequence[str]) -> str:
