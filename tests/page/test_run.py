@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
+from subprocess import run as run_shell
 from typing import Any, TypeVar
 
 from playwright.sync_api import Locator, Page, expect
@@ -187,6 +188,14 @@ class LiveTests(RunTestCase):
             line = log(page).locator(".line")
             expect(line).to_have_text(["10%"])
             expect(state(page)).to_have_text("Running")
+            # A run that takes input is started like that; /stream gives none.
+            page.get_by_role("button", name="Details").click()
+            expect(page.get_by_text("Watch it with curl")).to_be_visible()
+            expect(page.get_by_text("Start it with curl")).to_be_hidden()
+            expect(page.locator(".command").last).to_contain_text(
+                f"cat | SHELLSTREAM_URL={self.url} shellstream run bar"
+            )
+            page.keyboard.press("Escape")
             field = page.get_by_label("Input for the run")
             field.fill("go")
             page.keyboard.press("Enter")
@@ -233,6 +242,11 @@ class LiveTests(RunTestCase):
             expect(rows.nth(2).locator(".f-1.bold")).to_have_text("red")
             page.get_by_role("button", name="Screen").click()
             expect(log(page)).to_contain_text("firstthird redtop")
+            page.get_by_role("button", name="Details").click()
+            expect(page.locator(".command").last).to_contain_text(
+                f"SHELLSTREAM_URL={self.url} shellstream run --tty draw"
+            )
+            expect(page.get_by_text("Start it with curl")).to_be_hidden()
 
         await self.do(steps)
 
@@ -509,14 +523,25 @@ class SteeringTests(RunTestCase):
         await self.do(steps)
 
     async def test_again_asked(self) -> None:
-        """Where there is a question first, the form is on the screen, however far."""
+        """
+        Where there is a question first, the form is on the screen, however far. A line
+        for the shell has no secret, and the shell refuses it until it has one.
+        """
         others = "".join(f'[commands.c{n}]\nargv = ["true"]\n' for n in range(30))
-        asked = '[commands.drop]\nargv = ["true"]\nconfirm = "Go on?"\n'
+        asked = '[commands.drop]\nshell = "true"\nconfirm = "Go on?"\n'
+        asked += 'params.word = { type = "string", secret = true }\n'
         page = await self.begin(others + asked)
-        path = await self.start("drop", ended=True)
+        path = await self.start("drop", ended=True, params={"word": "hush"})
 
         def steps() -> None:
             page.goto(self.url + path)
+            page.get_by_role("button", name="Details").click()
+            for line in page.locator(".command code").all()[2:]:
+                expect(line).to_contain_text('"word=${SECRET_WORD:?')
+                script = f"unset SECRET_WORD; set -u; {line.text_content()}"
+                refused = run_shell(("sh", "-c", script), capture_output=True)
+                self.assertIn(b"SECRET_WORD: set it first", refused.stderr)
+            page.keyboard.press("Escape")
             page.get_by_role("button", name="Run again").click()
             form = page.get_by_role("button", name="Run drop")
             expect(form).to_be_in_viewport(ratio=1)

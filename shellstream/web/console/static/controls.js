@@ -6,6 +6,8 @@ import { root } from "./session.js";
 
 const SIGNALS = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "WINCH", "KILL"];
 const encoder = new TextEncoder();
+/** What a run shows in the place of a secret. */
+const SECRET = "***";
 /** What a command that asks for a secret writes. */
 const ASKS_SECRET = /pass(word|phrase|code)|\bPIN\b|secret|token|passwor[td]|kennwort|contraseña|mot de passe/i;
 
@@ -119,7 +121,10 @@ export class Controls {
       return { code, element: make("div", { className: "command" }, make("span", { className: "soft" }, words), code, take) };
     });
     this.fill = (run) => {
-      for (const [at, line] of commands(run).entries()) made[at].code.textContent = line;
+      for (const [at, line] of commands(run).entries()) {
+        made[at].code.textContent = line;
+        made[at].element.hidden = line === "";
+      }
     };
     return made.map(({ element }) => element);
   }
@@ -128,17 +133,24 @@ export class Controls {
 /** A word as a POSIX shell takes it. */
 const quote = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
-/** What a terminal elsewhere runs to watch a run, and to start one like it. */
-function commands({ id, command, params, stdin }) {
+/** A parameter as a word. The shell refuses the line until somebody has set a secret. */
+const given = ([name, value]) => value === SECRET
+  ? `"${name}=\${SECRET_${name.toUpperCase()}:?set it first, it is a secret}"`
+  : quote(`${name}=${value}`);
+
+/** What a terminal elsewhere runs to watch a run, and to start one like it; "" if nothing does. */
+function commands({ id, command, params, stdin, tty }) {
   const base = new URL(root, location.href).href.replace(/\/$/, "");
-  const given = Object.entries(params).map(([name, value]) => `${name}=${value}`);
+  const words = Object.entries(params).map(given);
   const login = document.querySelector("meta[name=csrf-token]").content ? `-H "Authorization: Bearer $SHELLSTREAM_TOKEN" ` : "";
   const url = quote(`${base}/stream/${command}`);
-  const data = given.map((each) => ` --data-urlencode ${quote(each)}`).join("") || " -X POST";
+  const data = words.map((each) => ` --data-urlencode ${each}`).join("") || " -X POST";
+  // The client reads no input from a terminal, unless the command has one.
+  const from = stdin && !tty ? "cat | " : "";
   return [
     `curl -N ${login}${quote(`${base}/runs/${id}/output`)}`,
     `SHELLSTREAM_URL=${quote(base)} shellstream attach ${id}`,
-    `curl -N ${login}${url}${stdin ? " -T -" : data}`,
-    `SHELLSTREAM_URL=${quote(base)} shellstream run ${[command, ...given].map(quote).join(" ")}`,
+    stdin || tty ? "" : `curl -N ${login}${url}${data}`,
+    `${from}SHELLSTREAM_URL=${quote(base)} shellstream run ${[...(tty ? ["--tty"] : []), quote(command), ...words].join(" ")}`,
   ];
 }
