@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from shellstream.config.command import Command, Invocation
 from shellstream.config.live import LiveConfig
-from shellstream.config.loader import IN_MEMORY, Config
+from shellstream.config.loader import DEMO, IN_MEMORY, Config
 from shellstream.model.errors import ShellstreamError
 from shellstream.notifications.notifier import Notifications, Notifier
 from shellstream.notifications.process_sender import ProcessSender
@@ -389,7 +389,8 @@ class Daemon(Service):
 
         A folder that is not usable stops the daemon if the operator named it, or if
         there is something in it: without that, keys would start runs a second time,
-        and clients might not have to authenticate any more.
+        and clients might not have to authenticate any more. Only the demo goes on
+        beside a daemon that uses the default folder: nobody misses its runs.
         """
         if path is None:
             return None
@@ -397,9 +398,11 @@ class Daemon(Service):
             opened = StateDir.open(path, wall_clock)
         except ShellstreamError as error:
             in_use = isinstance(error, StateDirBusy)
-            if self._state_dir_option is not None or not (in_use or is_unused(path)):
+            is_demo = self._live.now.commands == DEMO.commands
+            goes_on = is_demo if in_use else is_unused(path)
+            if self._state_dir_option is not None or not goes_on:
                 raise DaemonCannotStart(f"shellstream: {error}") from None
-            _log.warn("{error}; until then runs are kept in memory", error=error)
+            _log.warn("{error}; this daemon keeps its runs in memory", error=error)
             return None
         for notice in opened.notices:
             _log.error("{notice}", notice=notice)

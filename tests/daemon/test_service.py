@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from shellstream.config.live import LiveConfig
-from shellstream.config.loader import IN_MEMORY
+from shellstream.config.loader import DEMO, IN_MEMORY
 from shellstream.daemon import service
 from shellstream.daemon.auth_policy import OWNER
 from shellstream.daemon.errors import DaemonCannotStart
@@ -426,10 +426,10 @@ class AuthTests(DaemonTestCase):
             self.assertIn(f"type: chmod 600 {self.file.path}", str(error))
 
     def test_second_daemon(self) -> None:
-        """A second daemon in memory still requires the tokens of the shared folder."""
+        """A second demo, in memory, still requires the tokens of the shared folder."""
         self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": self.where})
         first = self.daemon(None)
-        second = self.daemon(None, CONFIG, WIDE)
+        second = self.daemon(None, DEMO, WIDE)
         text = second.auth_policy.pop_first_token()
         assert text is not None
         self.assertIsNotNone(second.auth_policy.tokens.find(text))
@@ -439,7 +439,7 @@ class AuthTests(DaemonTestCase):
         self.assertEqual(
             (len(second.auth_policy.tokens), len(first.auth_policy.tokens)), (2, 1)
         )
-        third = self.daemon(None)
+        third = self.daemon(None, DEMO)
         self.assertTrue(third.auth_policy.required)
         stopped = [each.stopService() for each in (first, second, third)]
         self.reactor.advance(Daemon.FLUSH)

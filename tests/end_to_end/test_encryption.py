@@ -258,7 +258,8 @@ class FilesTests(TestCase):
             ("", "-tls1_1", "-tls1_2"),
             ('minimum = "1.3"\n', "-tls1_2", "-tls1_3"),
         ):
-            daemon = await start_daemon(self, self.config(Gate(self), more))
+            config = self.config(Gate(self), more)
+            daemon = await start_daemon(self, config, "--state-dir", ":memory:")
             where = ("-connect", f"127.0.0.1:{daemon.port}", "-CAfile", self.ca)
             for version, code in ((refused, 1), (spoken, 0)):
                 argv = ("openssl", "s_client", *where, version)
@@ -276,7 +277,8 @@ class FilesTests(TestCase):
         for wanted, anybody in (("optional", 0), ("required", 56)):
             gate = Gate(self)
             more = f'client_ca = "{self.ca}"\nclient_certificate = "{wanted}"\n'
-            daemon = await start_daemon(self, self.config(gate, more))
+            config = self.config(gate, more)
+            daemon = await start_daemon(self, config, "--state-dir", ":memory:")
             url = f"{daemon.url}/commands"
             for name, code in (("ann", 0), ("eve", 56)):
                 files = (f"{self.path(name)}.pem", f"{self.path(name)}.key")
