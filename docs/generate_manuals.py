@@ -7,8 +7,24 @@ paragraphs, blocks of code, lists and tables, whose first column names a thing.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
 
 from shellstream import __version__
+
+#: The manual pages that are made of pages of the reference.
+MANUALS = {
+    "command-line.md": "shellstream(1)",
+    "configuration.md": "shellstream.toml(5)",
+    "daemon.md": "shellstreamd(8)",
+}
+
+#: Where the Debian package has files of the clone.
+FILES = {
+    "shellstream.schema.json": "/usr/share/shellstream/shellstream.schema.json",
+    "shellstream.toml.example": (
+        "/usr/share/doc/shellstream/examples/shellstream.toml.example"
+    ),
+}
 
 
 def manual(
@@ -82,19 +98,30 @@ def _cells(line: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A text without its marks; a link within the documents leads nowhere here."""
-    text = re.sub(r"\[([^]]*)\]\((https?:[^)]*)\)", r"\1 (\2)", text)
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).replace("`", "")
+    """A text without its marks."""
+    return _unlinked(text).replace("`", "")
 
 
 def _inline(text: str) -> str:
     """A line of text, with code in bold type."""
-    text = re.sub(r"\[`?([^]`]*)`?\]\((https?:[^)]*)\)", r"\1 (\2)", text)
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
-    parts = [_escaped(each) for each in text.replace("**", "`").split("`")]
+    parts = [_escaped(each) for each in _unlinked(text).replace("**", "`").split("`")]
     for index in range(1, len(parts), 2):
         parts[index] = rf"\fB{parts[index]}\fR"
     return _guarded("".join(parts))
+
+
+def _unlinked(text: str) -> str:
+    """A text whose links say in words where they lead, unless within the page."""
+    return re.sub(r"\[([^]]*)\]\(([^)]*)\)", _named, text)
+
+
+def _named(link: re.Match[str]) -> str:
+    text, target = link[1], link[2].partition("#")[0]
+    if "://" in target:
+        return f"{text.replace('`', '')} ({link[2]})"
+    name = PurePosixPath(target).name
+    file = f"{text} ({FILES[name]})" if name in FILES else text
+    return MANUALS.get(name, file)
 
 
 def _roff(text: str) -> str:

@@ -45,7 +45,11 @@ in_copy systemd-analyze verify --man=no shellstream.service shellstream.socket
 test -L "$work/root/etc/systemd/system/multi-user.target.wants/shellstream.service"
 test ! -L "$work/root/etc/systemd/system/sockets.target.wants/shellstream.socket"
 for page in shellstream.1 shellstream.toml.5 shellstreamd.8; do
-    in_copy test -s "/usr/share/man/man${page##*.}/$page.gz"
+    manual=/usr/share/man/man${page##*.}/$page.gz
+    in_copy test -s "$manual"
+    for named in $(in_copy zcat "$manual" | grep -o '/usr/share/[a-z./]*[a-z]' || true); do
+        in_copy test -e "$named"
+    done
 done
 echo 'ok: installed'
 

@@ -120,6 +120,16 @@ class ManualTests(SynchronousTestCase):
             self.assertEqual(groff.stderr, "", page.name)
             self.assertNotRegex(groff.stdout, r"`|\]\(|\*\*", page.name)
 
+    def test_links(self) -> None:
+        """Where a page of the reference links to another or a file, they name it."""
+        for page, expected in (
+            ("shellstream.toml.5", "The example (/usr/share/doc/shellstream/examples/"),
+            ("shellstream.toml.5", "(/usr/share/shellstream/shellstream.schema.json)"),
+            ("shellstreamd.8", "the user has none: shellstream.toml(5)"),
+        ):
+            text = (ROOT / "deploy" / "man" / page).read_text("utf-8")
+            self.assertIn(expected, text)
+
 
 class ArchitectureTests(SynchronousTestCase):
     """The page on architecture draws the house as it stands."""
