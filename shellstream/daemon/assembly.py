@@ -18,6 +18,7 @@ from shellstream.config.loader import Config
 from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.process.child import work_without_sigchld
 from shellstream.process.file_limits import keep_descriptors, raise_file_limit
+from shellstream.security.principals import PROXIED
 
 from .banner import StartupBanner, StartupTerminal, command_to_name
 from .configuration.reload import Reloader
@@ -30,10 +31,6 @@ from .listener import Listener, SiteFactory
 from .service import Daemon, wall_clock
 
 _log = Logger(namespace="shellstream")
-
-#: Begins the description of an endpoint whose peers are proxies that send a PROXY
-#: header.
-_PROXIED = "haproxy:"
 
 
 def assemble(
@@ -77,7 +74,7 @@ def assemble(
 
     def fit(config: Config) -> Config:
         for description in listen:
-            if description.startswith(_PROXIED) and not config.access.proxies:
+            if description.startswith(PROXIED) and not config.access.proxies:
                 raise ConfigUnusable(
                     f"--listen {description}: name the proxies that may send PROXY "
                     'headers: write proxies = ["127.0.0.1"], or their addresses, into '

@@ -174,9 +174,8 @@ class StartupBanner(Service):
             address = listener.address()
             if address is None:
                 continue
-            for line in banner(
-                address, required=policy.required, command=self._command
-            ):
+            required = self._daemon.requires_credential(address)
+            for line in banner(address, required=required, command=self._command):
                 _log.info("{line}", line=line)
             if policy.insecure:
                 _log.warn(

@@ -34,6 +34,7 @@ from shellstream.runs.registry import Registry
 from shellstream.runs.run import Child, Run
 from shellstream.security.audit_log import AuditLog
 from shellstream.security.authorization import ANONYMOUS
+from shellstream.security.principals import UNIX
 from shellstream.security.request_origin import HostNames
 from shellstream.storage.audit_file import AuditFile, AuditUnusable
 from shellstream.storage.database import Database
@@ -144,6 +145,12 @@ class Daemon(Service):
     def folder(self) -> Path | None:
         """The state folder, once it is open; L{None} if all state is in memory."""
         return None if self._state_dir is None else self._state_dir.path
+
+    def requires_credential(self, address: ListenAddress) -> bool:
+        """Whether clients on this machine need a credential at an address."""
+        peer = address.host() if address.path is None else UNIX
+        is_proxy = self._live.now.access.is_proxy(peer or "")
+        return self.auth_policy.required or (is_proxy and not self._insecure)
 
     def describe(self) -> str:
         """What it does now, in a few words."""

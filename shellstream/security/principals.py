@@ -17,6 +17,10 @@ from .authorization import Grant, Principal, is_reserved
 #: the peers that run as that.
 UNIX = "unix"
 
+#: Begins the description of an endpoint whose peers are proxies that send a PROXY
+#: header.
+PROXIED = "haproxy:"
+
 #: The entry for all users, named by a proxy, that have no entry of their own.
 ANY_NAME = "*"
 

@@ -2,8 +2,10 @@
 
 import os
 import socket
+from ipaddress import ip_network
 from typing import Any
 
+from attrs import evolve
 from ifaddr import IP, Adapter
 from twisted.application.service import IService
 from twisted.internet.address import (
@@ -308,6 +310,16 @@ class BannerTests(SynchronousTestCase):
             ["the demo", *banner(ListenAddress(HERE)), *banner(ListenAddress(WIDE))],
         )
         self.assertEqual(self.terminal.shown, "")
+
+    def test_local_proxy(self) -> None:
+        """Where loopback counts as a proxy, its line has a place for the token."""
+        access = evolve(CONFIG.access, proxies=(ip_network("127.0.0.1"),))
+        for insecure, shown in ((False, True), (True, False)):
+            live = LiveConfig(evolve(CONFIG, access=access))
+            self.daemon = Daemon(live, None, Clock(), insecure=insecure)
+            self.daemon.auth_policy = self.policy
+            _, said, *_ = self.start(HERE)
+            self.assertEqual("-u :TOKEN" in said, shown)
 
     def test_first(self) -> None:
         """A new token is shown once, where others can connect, and never logged."""

@@ -206,7 +206,8 @@ stdin = true
             "Listens on:\n"
             "  http://127.0.0.1:8000: only this machine can connect\n"
             "  https://[::]:443: other machines can connect\n"
-            "  unix:/run/x: only this machine can connect\n"
+            "  unix:/run/x: only this machine can connect, and needs a credential, as "
+            "one of proxies in [access]\n"
             "  every request needs a credential\n"
             "Who may do what:\n"
             "  a token: what it was made for (shellstreamd tokens list)\n"
@@ -248,6 +249,21 @@ stdin = true
             found = self.lines(text, listen, **more)
             self.assertIn(expected, found)
             self.assertEqual(everything in found, needs not in found)
+
+    def test_local_proxy(self) -> None:
+        """Programs of this machine need one where they count as a proxy."""
+        text = "[access]\nproxies = ['127.0.0.1']\n[commands.x]\nargv = ['true']"
+        every, mark = "every request needs a credential", "and needs a credential, as"
+        for listen, marks, all_need in (
+            ([HERE], 1, True),
+            ([HERE, "unix:/run/x"], 1, False),
+            (["tcp6:1:interface=\\:\\:1"], 0, False),
+            (["haproxy:tcp6:1:interface=\\:\\:1"], 1, True),
+        ):
+            found = self.lines(text, *listen)
+            self.assertEqual((found.count(mark), every in found), (marks, all_need))
+            self.assertEqual("whoever can connect, without" in found, not all_need)
+        self.assertNotIn(mark, self.lines(text, insecure=True))
 
     def test_exposed(self) -> None:
         """An endpoint that is not known to be this machine's own is for others."""
@@ -310,11 +326,12 @@ class CheckTests(SynchronousTestCase):
         self.assertIn(f"{self.file}:3: error: commands.x.user: there is no user", err)
 
     def test_tokens(self) -> None:
-        """It looks into the state folder, whether there are tokens."""
+        """It looks into the state folder, which it names, whether there are tokens."""
         where = Path(self.mktemp()).absolute()
         text = "[commands.x]\nargv = ['true']"
-        self.assertIn("until the first token", self.check(text, str(where))[1])
+        by = f"  by the tokens in {where}: "
+        self.assertIn(f"{by}no credential is", self.check(text, str(where))[1])
         self.assertFalse(os.path.lexists(where))
         token, _ = create_token("pi", EVERYTHING, 1)
         TokenFile(where).change(lambda kept: {**kept, token.id: token}, unrecorded)
-        self.assertIn("every request needs", self.check(text, str(where))[1])
+        self.assertIn(f"{by}every request", self.check(text, str(where))[1])

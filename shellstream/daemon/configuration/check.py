@@ -41,18 +41,16 @@ def check(
     fails = any(each.prevents_start for each in findings)
     about = files.describe(loaded) if loaded.path is None else str(loaded)
     print(f"{about}: {'not ok' if fails else 'ok'}")  # noqa: T201
-    tokens = _has_tokens(state_dir, environ)
-    for line in explain(Explained(loaded.config, listen, insecure, tokens)):
+    folder = None
+    if state_dir != IN_MEMORY:
+        folder = Path(state_dir) if state_dir else default_state_dir(environ)
+    tokens = folder is not None and _has_tokens(folder)
+    for line in explain(Explained(loaded.config, listen, insecure, tokens, folder)):
         print(line)  # noqa: T201
     return 1 if fails else 0
 
 
-def _has_tokens(state_dir: str | None, environ: Mapping[str, str]) -> bool | None:
-    if state_dir == IN_MEMORY:
-        return False
-    folder = Path(state_dir) if state_dir else default_state_dir(environ)
-    if folder is None:
-        return False
+def _has_tokens(folder: Path) -> bool | None:
     file = TokenFile(folder)
     try:
         return file.is_marked() or os.path.lexists(file.path)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from pathlib import Path
 
 from attrs import frozen
 
@@ -15,7 +16,7 @@ from shellstream.config.tls_settings import TLS_PREFIX
 from shellstream.model.limits import WhenBusy
 from shellstream.model.quantities import show_size, show_time
 from shellstream.security.authorization import Grant, action_names
-from shellstream.security.principals import ANY_NAME
+from shellstream.security.principals import ANY_NAME, PROXIED, UNIX
 
 from .findings import program_of
 
@@ -32,19 +33,37 @@ class Explained:
     @ivar insecure: whether no authentication is wanted.
     @ivar has_tokens: whether there are tokens in the state folder, or were;
         L{None} if that cannot be told.
+    @ivar folder: the state folder; L{None} if there is none.
     """
 
     config: Config
     listen: Sequence[str]
     insecure: bool = False
     has_tokens: bool | None = False
+    folder: Path | None = None
 
     @property
     def needs_credential(self) -> bool:
-        """Whether clients have to authenticate, as L{AuthPolicy.required}."""
+        """Whether all clients have to authenticate."""
+        return self.needs_without_tokens or (
+            bool(self.has_tokens) and not self.insecure
+        )
+
+    @property
+    def needs_without_tokens(self) -> bool:
+        """Whether they have to even if no token was ever made."""
         exposed = any(map(is_exposed, self.listen))
-        exists = exposed or bool(self.config.access.known) or bool(self.has_tokens)
-        return exists and not self.insecure
+        proxied = all(map(self.is_proxied, self.listen))
+        return (exposed or bool(self.config.access.known) or proxied) and (
+            not self.insecure
+        )
+
+    def is_proxied(self, description: str) -> bool:
+        """Whether programs of this machine count as a proxy at an endpoint."""
+        kind, _, host = _endpoint(description)
+        return description.removeprefix(TLS_PREFIX).startswith(PROXIED) or (
+            self.config.access.is_proxy(UNIX if kind == UNIX else host)
+        )
 
 
 def explain(what: Explained) -> Iterator[str]:
@@ -58,17 +77,22 @@ def explain(what: Explained) -> Iterator[str]:
 
 def _listening(what: Explained) -> Iterator[str]:
     for description in what.listen:
-        exposed = is_exposed(description)
-        who = "other machines" if exposed else "only this machine"
-        yield f"{_address(description)}: {who} can connect"
+        who = "only this machine can connect"
+        if is_exposed(description):
+            who = "other machines can connect"
+        elif what.is_proxied(description) and not what.insecure:
+            who += ", and needs a credential, as one of proxies in [access]"
+        yield f"{_address(description)}: {who}"
+    by_tokens = "" if what.folder is None else f"by the tokens in {what.folder}: "
     if what.insecure:
         yield "no request needs a credential (--insecure)"
     elif what.needs_credential:
-        yield "every request needs a credential"
+        by = "" if what.needs_without_tokens else by_tokens
+        yield f"{by}every request needs a credential"
     else:
         yield (
-            "no credential is needed until the first token is made, except for what "
-            "comes through a proxy"
+            f"{by_tokens}no credential is needed until the first token is made, except "
+            "for what comes through a proxy"
         )
         if what.has_tokens is None:
             yield "(whether there are tokens cannot be told: the state is closed)"
@@ -85,7 +109,7 @@ def is_exposed(description: str) -> bool:
 
 def _endpoint(description: str) -> tuple[str, str, str]:
     """The kind of an endpoint, its port or path, and its host, if it says so."""
-    plain = description.removeprefix(TLS_PREFIX).removeprefix("haproxy:")
+    plain = description.removeprefix(TLS_PREFIX).removeprefix(PROXIED)
     kind, *parts = re.split(r"(?<!\\):", plain)
     given = dict(part.split("=", 1) for part in parts if "=" in part)
     first = parts[0] if parts and "=" not in parts[0] else given.get("port", "")
