@@ -6,7 +6,8 @@
 #
 # Debian's own Twisted is too old, so the package has an environment of Python with all
 # that the programs need, in /usr/lib/shellstream. To build it takes pip and binutils, and
-# fetches the dependencies from the package index.
+# fetches the dependencies from the package index. Who hands the package to others says
+# in DEBFULLNAME and DEBEMAIL who maintains it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p "${1:-dist}"
@@ -16,7 +17,7 @@ version=$($python -c 'from shellstream import __version__; print(__version__)')
 minor=$($python -c 'import sys; print(sys.version_info.minor)')
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || date +%s)}
 revision=${DEBIAN_REVISION:-1}
-maintainer="${DEBFULLNAME:-The shellstream authors} <${DEBEMAIL:-shellstream@$(hostname -f)}>"
+maintainer="${DEBFULLNAME:-The shellstream authors} <${DEBEMAIL:-noreply@shellstream.invalid}>"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
@@ -109,7 +110,7 @@ Architecture: $(dpkg --print-architecture)
 Maintainer: $maintainer
 Installed-Size: $(du -ks --exclude=DEBIAN "$root" | cut -f1)
 Depends: python3 (>= 3.$minor~), python3 (<< 3.$((minor + 1))~), libc6 (>= 2.28), init-system-helpers (>= 1.54), systemd | systemd-standalone-sysusers | systemd-sysusers
-Recommends: systemd
+Recommends: systemd, procps
 Suggests: jq, curl
 Section: net
 Priority: optional
