@@ -8,7 +8,7 @@ if [ "${1:-}" != inside ]; then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     export DPKG_DEB_COMPRESSOR_TYPE=gzip DPKG_DEB_COMPRESSOR_LEVEL=1 # quicker
-    DEBFULLNAME=Test DEBEMAIL=test@debian.org \
+    env -u DEBFULLNAME -u DEBEMAIL \
         bash "$source/deploy/debian/build.sh" "$work" > "$work/log" 2>&1 ||
         { cat "$work/log"; exit 1; }
     lintian --allow-root --fail-on error "$work"/shellstream_*.deb
@@ -40,7 +40,8 @@ cd /
 dpkg_ --install /mnt/first.deb
 test "$(as_user shellstream demo 2> /dev/null | tr '\n' ' ')" = '1 2 3 '
 test "$(in_copy stat -c %U /etc/shellstream/shellstream.toml)" = root
-in_copy shellstreamd --config /etc/shellstream/shellstream.toml --check > "$work/log"
+in_copy shellstreamd --config /etc/shellstream/shellstream.toml --check > "$work/log" 2> "$work/warned"
+test ! -s "$work/warned" || { cat "$work/warned"; exit 1; }
 in_copy systemd-analyze verify --man=no shellstream.service shellstream.socket
 test -L "$work/root/etc/systemd/system/multi-user.target.wants/shellstream.service"
 test ! -L "$work/root/etc/systemd/system/sockets.target.wants/shellstream.socket"
