@@ -19,7 +19,7 @@ from .schema import DatabaseDamaged, damaged, why
 from .state.aside import Aside, AsideFull
 from .state.files import make_folder, read_through, sync_folder
 from .state.queued_secrets import QueuedSecrets
-from .state.strict_modes import FolderUnsafe, check_content, check_folder
+from .state.strict_modes import FolderUnsafe, check_content, check_folder, whose
 from .state.wal import WalState, look_at_wal
 
 #: Neither follow a link nor wait for a pipe that stands in the place of a file.
@@ -147,6 +147,8 @@ class StateDir:
             except OSError as error:
                 where = Path(os.fsdecode(error.filename or path))
                 reason = os.strerror(error.errno or 0)
+                if isinstance(error, PermissionError):
+                    reason += whose(path, os.geteuid())
                 raise StateDirUnusable(where, reason) from None
             except FolderUnsafe as error:
                 raise StateDirUnusable(error.path, str(error)) from None

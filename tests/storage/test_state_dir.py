@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import pwd
 import shutil
 import sqlite3
 import stat
@@ -138,6 +139,21 @@ class StateDirTests(SynchronousTestCase):
             said = self.unusable()
         self.assertIn("cannot hold the state: it belongs to another user", said)
         self.assertEqual(list(self.path.iterdir()), [])
+
+    def test_denied(self) -> None:
+        """Who may not use a folder is told whose it is."""
+        self.path.mkdir(parents=True)
+        owner = pwd.getpwuid(os.geteuid()).pw_name
+        denied = PermissionError(errno.EACCES, "", str(self.path / "lock"))
+        for user, said in (
+            (4711, f" ({self.path} belongs to {owner}, and this runs as user 4711); "),
+            (os.geteuid(), "; repair that"),
+        ):
+            with (
+                patch("os.geteuid", return_value=user),
+                patch("shellstream.storage.state_dir.check_folder", side_effect=denied),
+            ):
+                self.assertIn(f"Permission denied{said}", self.unusable())
 
     def test_strict_modes(self) -> None:
         """A folder that others may write, or with files of theirs, is not used."""

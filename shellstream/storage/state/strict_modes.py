@@ -78,6 +78,27 @@ def check_content(path: Path, owner: int) -> None:
                     _check_mode(entry.path, found)
 
 
+def whose(path: Path, user: int) -> str:
+    """
+    Who owns a folder that a user may not use, for a message; empty if it is that user,
+    or cannot be told.
+    """
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        return ""
+    if owner == user:
+        return ""
+    return f" ({path} belongs to {_name(owner)}, and this runs as {_name(user)})"
+
+
+def _name(user: int) -> str:
+    try:
+        return getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
+
+
 def _check_owner(path: str | Path, found: os.stat_result, owner: int) -> None:
     if found.st_uid not in (owner, 0):
         raise FolderUnsafe(
