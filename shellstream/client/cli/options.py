@@ -127,6 +127,15 @@ DETACH = option(
     "--detach-on-int", action="store_true", help="on Ctrl-C leave; the run goes on"
 )
 
+PARAM_FILE = option(
+    "--param-file",
+    action="append",
+    default=[],
+    metavar="NAME=FILE",
+    help="a parameter that a file holds, or standard input (-): what is on a command "
+    "line, every user of the machine can see",
+)
+
 INPUT = (
     option(
         "--no-stdin",

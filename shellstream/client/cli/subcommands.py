@@ -9,6 +9,7 @@ from .options import (
     DETACH,
     DOCUMENT,
     INPUT,
+    PARAM_FILE,
     RETRY,
     SECONDS,
     SHOWING,
@@ -121,6 +122,7 @@ SUBCOMMANDS = {
                 metavar="[NAME | URL] [NAME=VALUE ...]",
                 help="a command of the server, or a URL to GET; parameters",
             ),
+            PARAM_FILE,
             *SHOWING,
             *INPUT,
             DETACH,
@@ -134,6 +136,7 @@ SUBCOMMANDS = {
         (
             option("name", metavar="NAME", nargs="?", help="a command of the server"),
             _WORDS,
+            PARAM_FILE,
             option(
                 *("-i", "--stdin"),
                 action="store_true",

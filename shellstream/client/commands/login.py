@@ -2,11 +2,9 @@
 
 import os
 import re
-import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +33,7 @@ from shellstream.client.errors import (
 )
 
 from .connection import client_of
+from .secret_params import ask_secret, interruptible
 
 #: A name for a server: a bare key in TOML, and no URL.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -118,18 +117,6 @@ async def authenticate(
             settings = settings._replace(token=check_token(token, "the token"))
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the program while it asks: the reactor cannot call its handler."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        os._exit(128 + signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _read_token() -> str:
     """The token, if standard input is a pipe or a file with one; else nothing."""
     if not is_redirected():
@@ -149,13 +136,7 @@ def _ask_token(url: str) -> str:
     """
     text = ""
     if os.isatty(0):
-        from getpass import getpass
-
-        try:
-            with _interruptible():
-                text = getpass(f"Token for {url}: ").strip()
-        except EOFError:
-            text = ""
+        text = ask_secret(f"Token for {url}: ").strip()
     if not text:
         raise CannotRead(f"{url} asks for a token, and none was given")
     return text
@@ -168,7 +149,7 @@ def _confirm_pin(url: str, error: TLSFailed) -> bool:
     print_message(f"{url}: no authority vouches for the certificate of this server")
     print_message(f"its fingerprint is {error.fingerprint}")
     print_message("the daemon printed it at its start; trust it from now on (yes/no)?")
-    with _interruptible():
+    with interruptible():
         return sys.stdin.readline().strip().lower() == "yes"
 
 

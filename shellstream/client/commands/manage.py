@@ -23,6 +23,7 @@ from .connection import connect
 from .ps import list_runs
 from .run_ids import find_run
 from .screen import Screen
+from .secret_params import ask_missing, ask_secret, can_ask, read_params
 from .waiting import Waiting
 
 
@@ -78,10 +79,12 @@ async def _start(asked: Asked) -> Answer:
     target = Target([*filter(None, [asked.args.name]), *asked.args.words])
     if target.url is not None:
         raise Usage("start takes the name of a command; --server says whose")
+    params = read_params(target.params, asked.args.param_file)
     try:
-        run = await asked.client.start(
-            target.name, target.params, stdin=asked.args.stdin
-        )
+        if can_ask():
+            command = await asked.client.command(target.name)
+            params = ask_missing(params, command, ask_secret)
+        run = await asked.client.start(target.name, params, stdin=asked.args.stdin)
     except CancelledError:  # by Ctrl-C or TERM
         how = f"it may have started the run; {typed('shellstream')} ps lists it"
         asked.messages.info(f"left before the server answered: {how}")

@@ -26,6 +26,7 @@ from shellstream.client.transport.wire import Response
 from shellstream.client.urls import server_of, stream_of_root
 from shellstream.programs import typed
 
+from .secret_params import ask_missing, ask_secret, can_ask, read_params
 from .waiting import Waiting
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ async def _run(
     terminal: "LocalTerminal | None",
 ) -> int:
     client, timed = session.client, _needs_times(args)
+    params = read_params(target.params, args.param_file)
     if target.url is not None:
         found = await client.get(target.url, target.params, timed=timed)
         stream = stream_of_root(target.url)
@@ -63,16 +65,24 @@ async def _run(
             return await session.copy(found)
         return await session.follow(found)
     try:
-        stdin = terminal is None and await session.sends_input(target.name)
+        redirected, asks = args.stdin and is_redirected(), can_ask()
+        command = None
+        if redirected or asks:
+            command = await client.command(target.name)
+        stdin = terminal is None and redirected and session.sends_input(command)
+        if asks:
+            if args.stdin and terminal is None and not args.quiet and os.isatty(0):
+                session.tell_typist(command)
+            params = ask_missing(params, command, ask_secret)
         if not (stdin or terminal or args.detach_on_int):
-            following = client.run(target.name, target.params, timed=timed)
+            following = client.run(target.name, params, timed=timed)
             return await session.follow(following, target.name)
         # POST /stream starts and follows in one request, but takes neither input nor
         # a terminal, and ends with its viewers: all else takes two requests.
         session.signals.starts_for_good = args.detach_on_int
         started = await client.start(
             target.name,
-            target.params,
+            params,
             stdin=stdin,
             tty=None if terminal is None else terminal.describe(os.environ),
             on_disconnect="keep" if args.detach_on_int else "cancel",
@@ -95,6 +105,10 @@ async def _run(
 
 def _check_options(args: Namespace, target: Target) -> None:
     """@raise Usage: if options and words contradict each other."""
+    if target.url is not None and args.param_file:
+        raise Usage("--param-file: a URL would show its parameter; name the command")
+    if "-" in (word.partition("=")[2] for word in args.param_file):
+        args.stdin = False  # it holds the parameter
     if target.url is not None and args.detach_on_int:
         raise Usage("--detach-on-int: a run that a URL begins ends with its viewer")
     if not args.tty:
@@ -198,23 +212,20 @@ class _Session:
             await self._stdout.write(data)
         return 0
 
-    async def sends_input(self, name: str | None) -> bool:
+    def sends_input(self, command: CommandInfo | None) -> bool:
         """
-        Whether our standard input goes to this command: it is redirected, and the
-        server says that the command reads input. A user who types is told what to do.
+        Whether our standard input, which is redirected, goes to this command: the
+        server says that it reads input.
         """
-        is_typed = os.isatty(0) and not self._args.quiet
-        if not (self._args.stdin and (is_typed or is_redirected())):
-            return False
-        command = await self.client.command(name)
         takes_input = command is not None and command.get("stdin", False)
-        if not is_typed and not takes_input:
+        if not takes_input:
             self.messages.detail("standard input is not read: the command takes none")
-        elif is_typed and command is not None:
-            self._tell_typist(command)
-        return takes_input and not is_typed
+        return takes_input
 
-    def _tell_typist(self, command: CommandInfo) -> None:
+    def tell_typist(self, command: CommandInfo | None) -> None:
+        """Tell a user at a terminal how a command gets input."""
+        if command is None:
+            return
         name, shellstream = command["name"], typed("shellstream")
         if command.get("tty"):
             how = f"{shellstream} --tty {name}, or --no-stdin to do without"
