@@ -13,6 +13,7 @@ from shellstream.client.errors import CannotConnect, ContractViolation, CutShort
 from shellstream.client.events import RunEvent
 from shellstream.client.run_events import ServerSentEvent, SseDecoder
 from tests.support.client_wires import FakeAnswer, FakeWire, finish
+from tests.support.zones import local_zone
 
 RUN = {
     "id": "r",
@@ -109,9 +110,15 @@ class EventTests(SynchronousTestCase):
     def test_lines(self) -> None:
         """An event is a line, for people and for programs."""
         run: Any = {**RUN, "params": {"a": "\x1b[2J"}}
-        shown = line(RunEvent("ended", run), "plain").decode()
-        self.assertEqual(shown, "04:04:06  exited 0      r  c a=\\x1b[2J\n")
-        document = json.loads(line(RunEvent("ended", run), "ndjson"))
+        local_zone(self, "Asia/Tokyo")
+        event = RunEvent("ended", run)
+        whole = line(event, "plain", short=False)
+        self.assertTrue(whole.startswith(b"2026-12-01T13:04:06+09:00  exited 0 "))
+        shown = line(event, "plain", short=True).decode()
+        self.assertEqual(shown, "13:04:06  exited 0      r  c a=\\x1b[2J\n")
+        document = json.loads(line(event, "ndjson", short=False))
         self.assertEqual(document, {"event": "ended", "run": run})
-        self.assertIn(b"events are missing", line(RunEvent("gap", None), "plain"))
-        self.assertEqual(line(RunEvent("gap", None), "ndjson"), b'{"event":"gap"}\n')
+        gap = line(RunEvent("gap", None), "plain", short=True)
+        self.assertIn(b"events are missing", gap)
+        gap = line(RunEvent("gap", None), "ndjson", short=True)
+        self.assertEqual(gap, b'{"event":"gap"}\n')

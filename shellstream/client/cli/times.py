@@ -43,6 +43,22 @@ def since(text: str) -> str:
 since.__name__ = "age (30min, 2h, 1d) or date"
 
 
+def local(text: str | None, timespec: str = "seconds") -> str:
+    """
+    A time of a server, as the clocks here show it, with their offset from UTC: what
+    L{since} reads, too. What is no time stays as it is.
+
+    @param text: the time (RFC 3339).
+    @param timespec: how exact, as C{datetime.isoformat} takes it.
+    """
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text or "").astimezone().isoformat("T", timespec)
+    except (ValueError, OverflowError):
+        return text or ""
+
+
 def ago(text: str | None, now: float) -> str:
     """
     How long ago a time of a server was, in words.

@@ -16,6 +16,7 @@ from shellstream.client.cli.subcommands import (
     Subcommand,
     canonical,
 )
+from shellstream.client.cli.times import local
 from shellstream.client.errors import ClientError
 from shellstream.client.escape import printable
 
@@ -25,7 +26,7 @@ from .completion import FILES
 _STEP, _ALL = 0.2, 1.0
 
 #: How many runs are offered.
-_RUNS = 40
+_RUNS = 20
 
 #: The options that choose the server, and how it is trusted.
 _CHOOSING = ("server", "token_file", "cacert", "pin", "cert", "key")
@@ -310,14 +311,18 @@ def _runs(name: str, word: str, server: _Server) -> Iterator[Candidate]:
         for each in _commands(server):
             yield Candidate(f"@{each.word}", "its newest run")
         return
-    for run in server.runs(**_FOR.get(name, {})):
-        if name in ("cancel", "wait") and run.get("ended"):
-            continue
-        if name == "delete" and not run.get("ended"):
-            continue
+    runs = [
+        run
+        for run in server.runs(**_FOR.get(name, {}))
+        if (name not in ("cancel", "wait") or not run.get("ended"))
+        and (name != "delete" or run.get("ended"))
+    ]
+    for command in dict.fromkeys(str(run.get("command")) for run in runs):
+        yield Candidate(f"@{command}", "its newest run")
+    for run in runs:
         code = run.get("signal") if run.get("code") is None else run.get("code")
         state = f"{run.get('state')} {'' if code is None else code}".strip()
-        created = str(run.get("created"))[:16].replace("T", " ")
+        created = local(str(run.get("created")), "minutes")[:16].replace("T", " ")
         what = f"{run.get('command')}, {state}, {created}"
         yield Candidate(str(run.get("id")), what)
 

@@ -18,6 +18,8 @@ _shellstream() {
     found=$("$1" completion --bash "${COMP_LINE:0:COMP_POINT}" "$2" 2> /dev/null)
     code=$?
     COMPREPLY=()
+    # In our order: bash 4.4 and later can do it.
+    compopt -o nosort 2> /dev/null
     if [ "$code" = 3 ]; then
         compopt -o filenames
         while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$2")

@@ -13,6 +13,7 @@ from shellstream.client.cli.messages import Messages
 from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.cli.subcommands import NAMES
 from shellstream.client.cli.target import Target, suggest
+from shellstream.client.cli.times import local
 from shellstream.client.errors import CannotConnect, ClientError, Refused, Usage
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import CommandInfo
@@ -104,6 +105,8 @@ async def _show(asked: Asked) -> Answer:
         label = name.replace("_", " ")
         if isinstance(value, dict):
             value = " ".join(f"{k}={v}" for k, v in value.items())
+        elif name in ("created", "started", "ended"):
+            value = local(str(value), "microseconds")
         elif isinstance(value, float):  # cpu_seconds, as the kernel counts it
             value = f"{value:.3f}"
         elif name == "size":

@@ -8,14 +8,14 @@ from typing import Literal
 from unicodedata import combining, east_asian_width
 
 from shellstream.client.api import Client
-from shellstream.client.cli.times import ago
+from shellstream.client.cli.times import ago, local
 from shellstream.client.escape import encode, printable, printable_json
 from shellstream.client.events import RunInfo
 
 from .screen import Screen
 
 #: Elsewhere than on a terminal: everything, for scripts that cut it into words.
-_ROW = "{:<36}  {:<12}  {:<19}  {:>12}  {}"
+_ROW = "{:<36}  {:<23}  {:<25}  {:>12}  {}"
 
 #: The characters of an id to show at least: its time, in milliseconds.
 _SHORT = 13
@@ -58,7 +58,7 @@ _HEAD = _ROW.format("ID", "STATE", "CREATED", "BYTES", "COMMAND")
 
 
 def _full_row(run: RunInfo) -> str:
-    created = run["created"][:19].replace("T", " ")
+    created = local(run["created"])
     return _ROW.format(run["id"], state_of(run), created, run["size"], call_of(run))
 
 
@@ -68,9 +68,11 @@ def call_of(run: RunInfo) -> str:
 
 
 def state_of(run: RunInfo) -> str:
-    """A run's state, with its exit code or signal."""
+    """A run's state, with its exit code or signal, and why the server ended it."""
     result = run["signal"] if run["code"] is None else run["code"]
-    return run["state"] if result is None else f"{run['state']} {result}"
+    state = run["state"] if result is None else f"{run['state']} {result}"
+    reason = run.get("reason")
+    return f"{state} ({reason})" if reason not in (None, run["state"]) else state
 
 
 def table(runs: Sequence[RunInfo], screen: Screen, now: float) -> list[str]:
@@ -84,10 +86,8 @@ def table(runs: Sequence[RunInfo], screen: Screen, now: float) -> list[str]:
     rows = [("ID", "STATE", "CREATED", "OUTPUT", "COMMAND")]
     for run in runs:
         created = ago(run["created"], now)
-        state = f"failed {_result(run)}".strip() if _failed(run) else state_of(run)
-        rows.append(
-            (run["id"][:size], state, created, _bytes(run["size"]), call_of(run))
-        )
+        output = _bytes(run["size"])
+        rows.append((run["id"][:size], state_of(run), created, output, call_of(run)))
     cells = [tuple(map(printable, row)) for row in rows]
     widths = [max(_width(row[at]) for row in cells) for at in range(4)]
     lines = []
@@ -109,14 +109,6 @@ def _failed(run: RunInfo) -> bool:
     stopped = run["reason"] in ("cancelled", "disconnected", "shutdown")
     cancelled = run["state"] == "cancelled"
     return run["ended"] is not None and not (stopped or cancelled or run["code"] == 0)
-
-
-def _result(run: RunInfo) -> str:
-    """What a failed run ended with, in a word."""
-    if run["state"] == "lost":
-        return "(lost)"
-    result = run["signal"] if run["code"] is None else run["code"]
-    return "" if result is None else str(result)
 
 
 def _id_size(ids: Sequence[str]) -> int:

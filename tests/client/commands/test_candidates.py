@@ -66,7 +66,7 @@ class CandidateTests(SynchronousTestCase):
             ("run --prefix build target=", ["target=all", "target=docs"]),
             ("build fast=t", ["fast=true"]),
             ("unknown ", []),
-            ("attach ", ["@last", RUN]),
+            ("attach ", ["@last", "@build", RUN]),
             ("logs -f 01", [RUN]),
             ("show @", ["@last", "@build", "@ps"]),
             ("attach x ", []),
@@ -94,7 +94,7 @@ class CandidateTests(SynchronousTestCase):
         self.offered("build --server pi --pin x ")
         self.assertEqual(self.asked, [({"server": "pi", "pin": "x"}, "/commands")])
         self.offered("attach --server=pi 0")
-        self.assertEqual(self.asked, [({"server": "pi"}, "/runs?limit=40")])
+        self.assertEqual(self.asked, [({"server": "pi"}, "/runs?limit=20")])
         self.offered("ps --fa")
         self.assertEqual(self.asked, [])
 

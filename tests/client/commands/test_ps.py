@@ -7,11 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from shellstream.client import Client
 from shellstream.client.cli.arguments import parse_arguments
 from shellstream.client.cli.times import ago, since
-from shellstream.client.commands.ps import list_runs, table
+from shellstream.client.commands.ps import list_runs, state_of, table
 from shellstream.client.commands.screen import Screen
 from shellstream.client.escape import printable
 from shellstream.client.events import RunInfo
 from tests.support.client_wires import FakeWire, document, finish
+from tests.support.zones import local_zone
 
 #: 2026-12-01T04:10:00Z
 NOW = 1796098200.0
@@ -49,7 +50,7 @@ class TableTests(SynchronousTestCase):
             [
                 "ID             STATE     CREATED    OUTPUT  COMMAND",
                 "01a23252-7e69  exited 0  5 min ago  1.2 kB  build jobs=2",
-                f"01a23251       {RED}failed 3{NORMAL}  5 min ago     0 B  "
+                f"01a23251       {RED}exited 3{NORMAL}  5 min ago     0 B  "
                 "build jobs=2",
             ],
         )
@@ -73,18 +74,29 @@ class TableTests(SynchronousTestCase):
     def test_failed(self) -> None:
         """A run that somebody stopped has not failed, nor one that goes on."""
         for fields, red in (
-            ({"code": 3}, "failed 3"),
-            ({"code": None, "signal": "SEGV", "state": "signaled"}, "failed SEGV"),
-            ({"code": None, "state": "lost"}, "failed (lost)"),
+            ({"code": 3}, "exited 3"),
+            ({"code": None, "signal": "SEGV", "state": "signaled"}, "signaled SEGV"),
+            ({"code": None, "state": "lost"}, "lost"),
             ({"code": None, "state": "failed"}, "failed"),
             ({"code": None, "state": "cancelled"}, None),
             ({"code": None, "state": "running", "ended": None}, None),
+            ({"code": 1, "reason": "timeout"}, "exited 1 (timeout)"),
             ({"code": 1, "reason": "cancelled"}, None),
         ):
             _, line = table([run(**fields)], Screen(80, True), NOW)
             shown = f"{RED}{red}{NORMAL}"
             self.assertEqual(RED in line, red is not None, line)
             self.assertIn(shown if red else fields.get("state", "exited"), line)
+
+    def test_reason(self) -> None:
+        """A run that the server ended shows why; a state is not told twice."""
+        for fields, shown in (
+            ({"code": None, "signal": "TERM", "state": "signaled"}, "signaled TERM"),
+            ({"state": "cancelled", "code": None}, "cancelled"),
+        ):
+            stopped = run(reason="cancelled", **fields)
+            more = "" if shown == "cancelled" else " (cancelled)"
+            self.assertEqual(state_of(stopped), f"{shown}{more}")
 
     def test_screen(self) -> None:
         """A descriptor that is no terminal has no screen."""
@@ -113,6 +125,15 @@ class ListTests(SynchronousTestCase):
             asked = [each.removeprefix("GET /runs?") for each in self.wire.lines]
             self.assertEqual(asked, queries, line)
 
+    def test_local(self) -> None:
+        """Elsewhere than on a terminal times are local ones, with their offset."""
+        local_zone(self, "Asia/Tokyo")
+        shown = "2026-12-01T13:04:04+09:00"
+        self.assertIn(f"  {shown}  ", self.listed("ps --all", run()))
+        self.assertEqual(since(shown), "2026-12-01T04:04:04.000000Z")
+        self.assertEqual(since("2026-12-01 13:04"), "2026-12-01T04:04:00.000000Z")
+        self.assertIn("  tomorrow  ", self.listed("ps --all", run(created="tomorrow")))
+
     def test_since(self) -> None:
         """Runs that began before are left out."""
         old = run(id="01a10000", created="2026-11-01T04:04:04.000000Z")
@@ -123,7 +144,7 @@ class ListTests(SynchronousTestCase):
         """Elsewhere than on a terminal ids and times are whole."""
         found = self.listed("ps -a", run())
         self.assertIn(run()["id"], found)
-        self.assertIn("2026-12-01 04:04:04", found)
+        self.assertIn("2026-12-01T", found)
 
 
 class TimeTests(SynchronousTestCase):
