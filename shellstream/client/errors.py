@@ -2,8 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from .escape import printable
+
 if TYPE_CHECKING:
     from .events import Result
+
+
+#: Bytes of a command's standard error that an error repeats.
+_MOST_OF_STDERR = 500
 
 
 class ClientError(Exception):
@@ -135,9 +141,12 @@ class CommandFailed(ClientError):
 
     def __init__(self, result: "Result") -> None:
         end = result.end
-        how = end.signal or end.code
-        ended = end.state if how is None else f"{end.state} {how}"
-        super().__init__(f"run {result.run}: {ended}, not exited 0")
+        how = "ended by signal" if end.signal else f"{end.state} with"
+        result_of = end.signal or end.code
+        ended = end.state if result_of is None else f"{how} {result_of}"
+        lines = result.stderr[-_MOST_OF_STDERR:].decode("utf-8", "replace").split("\n")
+        said = printable("; ".join(filter(None, map(str.strip, lines[-4:]))))
+        super().__init__(": ".join(filter(None, [f"run {result.run}", ended, said])))
         self.result = result
 
 

@@ -379,7 +379,7 @@ class CollectTests(FollowingTestCase):
         failing = self.client(stream(begun() + self.PRINTS, ended(7, code=3)))
         error = self.assertRaises(CommandFailed, finish, failing.output(check=True))
         self.assertEqual(error.result.stderr, b"err")
-        self.assertEqual(str(error), "run r: exited 3, not exited 0")
+        self.assertEqual(str(error), "run r: exited with 3: err")
 
     def test_output_bounded(self) -> None:
         """No more output is held than the caller wants; the end comes all the same."""

@@ -19,6 +19,12 @@ from .subcommands import DESCRIPTION, NAMES, SUBCOMMANDS, Subcommand, canonical
 _ELSEWHERE = {
     "--url": "--server URL",
     "--token": "--token-file FILE or $SHELLSTREAM_TOKEN",
+    "-it": "--tty",
+    "-ti": "--tty",
+    "-i": "--tty",
+    "-d": "the subcommand start, which does not follow the run",
+    "--detach": "the subcommand start, which does not follow the run",
+    "--since": "-n N, which begins with the last N lines",
 }
 
 
@@ -70,10 +76,14 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
             f"this name runs with: {typed('shellstream')} run {found.words[0]}"
         )
     if unknown:
+        if "run" in vars(found) and not unknown[0].startswith("-"):
+            parser.error(f"{unknown[0]!r}: {called} takes one run")
         hint = _option_hint(unknown[0], subcommand)
         command_name = _command_of(found)
         if command_name is not None and ("=" in unknown[0] or not hint):
-            hint = hint or _subcommand_hint(command_name)
+            hint = hint or (_subcommand_hint(command_name) if called is None else "")
+            if re.match("--[^=]+=", unknown[0]):
+                hint += f" (did you mean {unknown[0][2:]}?)"
             hint += (
                 "; only commands that the server names can be run, with parameters as "
                 f"NAME=VALUE: {typed('shellstream')} commands lists them"
@@ -82,8 +92,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     _check_text(found, subcommand)
     if name == "help":
         if found.topic is not None and found.topic not in NAMES:
-            lists = f"; {typed('shellstream')} help lists them"
-            hint = _subcommand_hint(found.topic) or lists
+            shellstream = typed("shellstream")
+            hint = _subcommand_hint(found.topic) or f"; {shellstream} help lists them"
+            hint += f", and {shellstream} commands {found.topic} shows a command"
             parser.error(f"{found.topic!r} is no subcommand{hint}")
         _print_help(found.topic)
     found.subcommand, found.argv = name, command
@@ -99,7 +110,8 @@ def _print_help(name: str | None) -> NoReturn:
 def _parser_of(name: str) -> Parser:
     """The parser of a subcommand, by any of its names."""
     subcommand = SUBCOMMANDS[canonical(name) or name]
-    parser = Parser(f"shellstream {name}", allow_abbrev=False, **subcommand.keywords)
+    keywords = subcommand.keywords(name)
+    parser = Parser(f"shellstream {name}", allow_abbrev=False, **keywords)
     _add_options(parser, subcommand)
     return parser
 
@@ -119,7 +131,8 @@ def build_parser() -> Parser:
     parser.add_argument("-V", "--version", action="version", version=VERSION)
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", title="subcommands")
     for name, sub in SUBCOMMANDS.items():
-        subparsers.add_parser(name, help=sub.help, aliases=sub.aliases, **sub.keywords)
+        keywords = sub.keywords(name)
+        subparsers.add_parser(name, help=sub.help, aliases=sub.aliases, **keywords)
     return parser
 
 

@@ -7,8 +7,11 @@ from shellstream.client.errors import (
     CannotConnect,
     ClientError,
     NoResponse,
+    NoSuchHost,
     Refused,
+    ServerError,
     ServerFailed,
+    TLSFailed,
 )
 from shellstream.client.events import End
 from shellstream.programs import typed
@@ -75,6 +78,9 @@ _ADVICE = (
     (409, r".*/runs/[^/]+", "{shellstream} cancel ends it"),
 )
 
+#: What a token may do that is made without C{--actions}.
+_ACTIONS = ("run", "read", "write", "signal")
+
 #: What to do about an answer of another server, or of a proxy, by its status.
 _FOREIGN = {
     401: "it is not shellstream that asks for this, but a proxy or another server",
@@ -85,8 +91,12 @@ _FOREIGN = {
 }
 
 
-def explain(error: ClientError) -> str:
-    """The text of an error, and what to do about it by means of this client."""
+def explain(error: ClientError, run: str | None = None) -> str:
+    """
+    The text of an error, and what to do about it by means of this client.
+
+    @param run: what the user calls the run that it is about, if there are several.
+    """
     match error:
         case CannotConnect() if "refused" in error.why:
             at = _origin(error.url)
@@ -97,11 +107,23 @@ def explain(error: ClientError) -> str:
         case Refused() if error.is_ours and "nothing lives at this path" in error.why:
             return f"{error.url}: nothing lives at this path; check the server's URL"
         case Refused() | ServerFailed() if error.is_ours:
-            return f"{_origin(error.url)}: {_told(error)}{error.hint}"
+            return f"{run or _origin(error.url)}: {_told(error)}{error.hint}"
+        case NoSuchHost() | CannotConnect() | TLSFailed():
+            # The path is that of one of our own requests, most often.
+            text = _origin(error.url) + str(error).removeprefix(error.url)
+            return f"{text}{_unknown_name(error)}{error.hint}"
     cause = error if isinstance(error, NoResponse) else error.__cause__
     if isinstance(cause, NoResponse) and _may_expect_tls(cause):
         return f"{error} (if the server expects TLS, try https://)"
     return str(error)
+
+
+def _unknown_name(error: ServerError) -> str:
+    """What to add where a name may be meant for a saved server."""
+    host = urlsplit(error.url).hostname or ""
+    if not isinstance(error, NoSuchHost) or "." in host or ":" in host:
+        return ""
+    return f"; no saved server has this name: {typed('shellstream')} servers lists them"
 
 
 def _told(error: Refused | ServerFailed) -> str:
@@ -112,6 +134,10 @@ def _told(error: Refused | ServerFailed) -> str:
     # The status says less than the words that follow it.
     why = re.sub(r"\A[0-9]{3}\b[^:]*: ", "", error.why)
     path = urlsplit(error.url).path
+    if error.status == 403 and (action := re.search(r"takes the action '(\w+)'", why)):
+        actions = ",".join(dict.fromkeys((*_ACTIONS, action[1])))
+        make = f"{typed('shellstreamd')} tokens make --actions {actions} NAME"
+        return f"{why}; {make}, on the server's machine, makes one that has it"
     for status, paths, text in _ADVICE:
         if error.status == status and re.fullmatch(paths, path):
             advice = text.format(shellstream=typed("shellstream"))

@@ -17,6 +17,7 @@ class Messages:
 
     @ivar line_end: a raw terminal needs a carriage return too.
     @ivar shows_status: whether that line is shown.
+    @ivar mid_line: whether the terminal shows output that has not ended its line.
     """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
@@ -25,7 +26,7 @@ class Messages:
         self._verbose = verbose
         dumb = os.environ.get("TERM", "dumb") == "dumb"
         self.shows_status = os.isatty(2) and not (quiet or dumb)
-        self._has_status = False
+        self._has_status = self.mid_line = False
 
     def status(self, text: str) -> None:
         """Show what the user waits for, in place of what was shown before."""
@@ -43,9 +44,16 @@ class Messages:
             self._has_status = False
             _write(_CLEAR)
 
+    def end_line(self) -> None:
+        """Let what follows begin on a line of its own. Harmless when repeated."""
+        if self.mid_line:
+            self.mid_line = False
+            _write(self.line_end)
+
     def error(self, text: str) -> None:
         """Print an error."""
         self.clear_status()
+        self.end_line()
         print_message(text, self.line_end)
 
     def info(self, text: str) -> None:

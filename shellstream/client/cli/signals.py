@@ -14,6 +14,7 @@ from shellstream.client.errors import ClientError, Refused
 from shellstream.client.follow import Following
 from shellstream.programs import typed
 
+from .exit_codes import explain
 from .messages import Messages
 
 _T = TypeVar("_T")
@@ -154,7 +155,8 @@ class SignalHandler:
             self._cleanup()
 
         def failed(failure: Failure) -> str:
-            why = failure.value if failure.check(ClientError) else "no answer"
+            error = failure.value
+            why = explain(error) if isinstance(error, ClientError) else "no answer"
             how = f"{typed('shellstream')} show {run} tells what becomes of the run"
             return f"left; {how} ({why})"
 
@@ -245,8 +247,10 @@ class SignalHandler:
 
     def _request(self, number: int, request: Coroutine[Any, Any, object]) -> None:
         def failed(failure: Failure) -> None:
-            failure.trap(ClientError)
-            self._messages.info(str(failure.value))
+            error = failure.value
+            if not isinstance(error, ClientError):
+                failure.raiseException()
+            self._messages.info(explain(error))
             if number == signal.SIGTERM:  # the sender, say systemd, soon sends KILL
                 self.exit(128 + number)
 

@@ -100,10 +100,11 @@ class Subcommand(NamedTuple):
     details: str = ""
     aliases: tuple[str, ...] = ()
 
-    @property
-    def keywords(self) -> dict[str, Any]:
-        """What a parser for it takes."""
-        also = f"Also called: {', '.join(self.aliases)}" if self.aliases else ""
+    def keywords(self, called: str) -> dict[str, Any]:
+        """What a parser for it takes, by the name that the user knows it by."""
+        main = next(name for name, each in SUBCOMMANDS.items() if each is self)
+        others = [name for name in (main, *self.aliases) if name != called]
+        also = f"Also called: {', '.join(others)}" if others else ""
         parts = (self.help, self.details.rstrip(), also)
         return {
             "usage": self.usage,
@@ -265,7 +266,11 @@ SUBCOMMANDS = {
     ),
     "commands": Subcommand(
         "list the commands of the server, and their parameters",
-        (*DOCUMENT, *CONNECTING),
+        (
+            option("name", nargs="?", metavar="NAME", help="show only this one"),
+            *DOCUMENT,
+            *CONNECTING,
+        ),
     ),
     "doctor": Subcommand(
         "find what holds output back, and what to change",

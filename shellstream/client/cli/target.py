@@ -40,10 +40,24 @@ def _parameter(word: str, name: str | None) -> tuple[str, str]:
     return key, value
 
 
+#: What people type who know docker, and how it is done here.
+_KNOWN = {
+    "exec": "run",
+    "kill": "signal ID KILL",
+    "list": "ps",
+    "ls": "ps",
+    "restart": "stop ID, and then run",
+    "status": "show ID",
+    "tail": "logs -f ID",
+}
+
+
 def subcommand_hint(name: str) -> str:
     """A hint, as a mistyped subcommand is taken for a command's name; or nothing."""
     from difflib import get_close_matches
 
+    if name in _KNOWN:
+        return f" (or did you mean: {typed('shellstream')} {_KNOWN[name]}?)"
     # At the default of 0.6, ls would resemble logs.
     close = get_close_matches(name, NAMES, n=1, cutoff=0.75)
     return f" (or did you mean the subcommand {close[0]!r}?)" if close else ""

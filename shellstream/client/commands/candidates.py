@@ -256,6 +256,8 @@ def _words(
             yield from _commands(server)
         else:
             yield from _parameters(before, word, server)
+    elif name == "commands" and not before:
+        yield from _commands(server)
     elif name in ("login", "logout") and not before:
         yield from _saved_servers()
     elif name == "help" and not before:

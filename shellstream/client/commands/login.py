@@ -26,6 +26,7 @@ from shellstream.client.cli.settings import (
 from shellstream.client.cli.stdin import is_redirected
 from shellstream.client.errors import (
     CannotRead,
+    ClientError,
     ConfigError,
     Refused,
     TLSFailed,
@@ -43,6 +44,12 @@ _FILES = ("cacert", "cert", "key")
 
 #: The variables with which a user has chosen the token already.
 _TOKENS = ("SHELLSTREAM_TOKEN", "SHELLSTREAM_TOKEN_FILE")
+
+
+class WrongToken(ClientError):
+    """The server refuses the token that it was given (C{EX_DATAERR})."""
+
+    code = 65
 
 
 async def login(reactor: Any, args: Namespace) -> int:
@@ -110,8 +117,13 @@ async def authenticate(
             trust = settings.trust._replace(pin=error.fingerprint)
             settings = settings._replace(trust=trust)
         except Refused as error:
-            if error.status != 401 or not (error.is_ours and ask):
+            if error.status != 401 or not error.is_ours:
                 raise
+            if not ask:
+                raise WrongToken(
+                    f"{settings.url} does not know this token; shellstreamd tokens "
+                    "make NAME, on the server's machine, makes one"
+                ) from None
             ask = False
             token = _ask_token(settings.url)
             settings = settings._replace(token=check_token(token, "the token"))
@@ -143,14 +155,21 @@ def _ask_token(url: str) -> str:
 
 
 def _confirm_pin(url: str, error: TLSFailed) -> bool:
-    """Ask, as ssh does, whether the certificate of a server is the right one."""
+    """
+    Ask, as ssh does, whether the certificate of a server is the right one.
+
+    @return: L{False} if nobody can be asked.
+    @raise TLSFailed: if it is not.
+    """
     if not os.isatty(0):
         return False
     print_message(f"{url}: no authority vouches for the certificate of this server")
     print_message(f"its fingerprint is {error.fingerprint}")
     print_message("the daemon printed it at its start; trust it from now on (yes/no)?")
     with interruptible():
-        return sys.stdin.readline().strip().lower() == "yes"
+        if sys.stdin.readline().strip().lower() == "yes":
+            return True
+    raise TLSFailed(url, "the certificate is not trusted; nothing is saved")
 
 
 def _name_of(given: str | None, url: str, saved: Configuration) -> str:

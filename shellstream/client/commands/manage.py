@@ -21,7 +21,7 @@ from shellstream.client.follow import View
 from shellstream.programs import typed
 
 from .connection import connect
-from .ps import list_runs
+from .ps import list_runs, state_of
 from .run_ids import find_run
 from .screen import Screen
 from .secret_params import ask_missing, ask_secret, can_ask, read_params
@@ -135,7 +135,7 @@ async def _each(
         except ClientError as error:
             if len(asked.args.run) == 1:
                 raise
-            asked.messages.error(explain(error))
+            asked.messages.error(explain(error, run=text))
             codes.append(error.code)
         else:
             documents.append(document)
@@ -145,7 +145,15 @@ async def _each(
 
 async def _cancel(asked: Asked) -> Answer:
     async def cancel(run: str) -> tuple[object, int]:
-        return await asked.client.cancel(run), 0
+        try:
+            return await asked.client.cancel(run), 0
+        except Refused as error:
+            if error.status != 409 or not error.is_ours:
+                raise
+        # What the user wants is so, as with docker stop.
+        shown = await asked.client.show(run)
+        asked.messages.info(f"run {run} has ended already: {state_of(shown)}")
+        return shown, 0
 
     return await _each(asked, cancel)
 
@@ -177,6 +185,11 @@ async def _signal(asked: Asked) -> Answer:
 
 
 async def _commands(asked: Asked) -> Answer:
+    name = asked.args.name
+    if name is not None:
+        command = await asked.client.command(name)
+        assert command is not None  # which only the default command may be
+        return Answer([command], _describe_command(command))
     commands = await asked.client.commands()
     if asked.args.quiet:
         lines = [command["name"] for command in commands]
@@ -195,6 +208,8 @@ def _describe_command(command: CommandInfo) -> list[str]:
     takes = [text for text, key in inputs.items() if command.get(key)]
     if takes:
         lines.append(f"    takes {' or '.join(takes)}")
+    if confirm := command.get("confirm"):
+        lines.append(f"    its form asks: {confirm}")
     required = command["parameters"]["required"]
     for name, schema in command["parameters"]["properties"].items():
         lines.append(f"    {_describe_parameter(name, schema, name in required)}")
@@ -207,6 +222,7 @@ def _describe_parameter(name: str, schema: Mapping[str, Any], required: bool) ->
     usage = f"{name}=" if required or default is None else f"[{name}={value}]"
     facts = [
         str(schema.get("type", "")),
+        *(["secret"] if schema.get("writeOnly") is True else []),
         *(f"{key} {schema[key]}" for key in ("minimum", "maximum") if key in schema),
         *([" | ".join(map(str, choices))] if isinstance(choices, list) else []),
         *([f"like {schema['pattern']}"] if "pattern" in schema else []),

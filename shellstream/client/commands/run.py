@@ -18,7 +18,13 @@ from shellstream.client.cli.signals import SignalHandler, until_done
 from shellstream.client.cli.stdin import StdinReader, is_redirected
 from shellstream.client.cli.stdout import OutputWriter
 from shellstream.client.cli.target import Target, suggest
-from shellstream.client.errors import CannotConnect, Refused, ServerError, Usage
+from shellstream.client.errors import (
+    CannotConnect,
+    ClientError,
+    Refused,
+    ServerError,
+    Usage,
+)
 from shellstream.client.events import CommandInfo, Gap, Output, RunInfo
 from shellstream.client.follow import Following, View
 from shellstream.client.transport.documents import is_ours
@@ -31,6 +37,10 @@ from .waiting import Waiting
 
 if TYPE_CHECKING:
     from shellstream.client.cli.local_terminal import LocalTerminal
+
+
+#: The descriptors that output goes to.
+_FDS = {"stdout": 1, "stderr": 2}
 
 
 async def run(reactor: Any, args: Namespace) -> int:
@@ -182,8 +192,10 @@ class _Session:
     def __enter__(self) -> "_Session":
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         self.messages.clear_status()
+        if kind is not None and issubclass(kind, ClientError):
+            self.messages.end_line()
         self._stdout.close()
         self._stderr.close()
 
@@ -308,6 +320,9 @@ class _Session:
                 if isinstance(event, Output):
                     on_data(event.data)
                 await renderer.show(event)
+                if isinstance(event, Output) and args.format == "plain":
+                    shown = os.isatty(2) and os.isatty(_FDS[event.stream])
+                    self.messages.mid_line = shown and not event.data.endswith(b"\n")
         return gaps
 
     async def _report_end(

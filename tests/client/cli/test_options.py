@@ -33,8 +33,10 @@ from shellstream.client.errors import (
     ClientError,
     CutShort,
     NoResponse,
+    NoSuchHost,
     Refused,
     ServerFailed,
+    TLSFailed,
     Usage,
 )
 from shellstream.client.events import End
@@ -105,7 +107,10 @@ class ArgumentTests(SynchronousTestCase):
             found = parse_arguments(line.split())
             self.assertEqual(found.subcommand, subcommand)
         self.assertEqual(found.format, "json")
-        self.assertIn("Also called: logs", self.said("help", "output"))
+        for main, each in SUBCOMMANDS.items():
+            for alias in each.aliases:
+                self.assertIn(f"Also called: {alias}\n", self.said("help", main))
+                self.assertIn(f"Also called: {main}\n", self.said("help", alias))
         self.assertEqual(self.said("help", "logs"), self.said("logs", "-h"))
         self.assertEqual(self.said("help"), self.said("--help"))
 
@@ -123,7 +128,13 @@ class ArgumentTests(SynchronousTestCase):
             ("--token=x", "(use --token-file FILE or $SHELLSTREAM_TOKEN); see"),
             ("build -x", "--help"),
             ("attach", "ID"),
-            ("attach r s", "'s' is unknown; see"),
+            ("attach r s", "'s': attach takes one run; see"),
+            ("logs @a @b", "'@b': logs takes one run; see"),
+            ("run -it sh", "'-it' is unknown (use --tty); see"),
+            ("run -d build", "(use the subcommand start, which does not"),
+            ("logs --since 1h x", "(use -n N, which begins with the last N lines)"),
+            ("build --depth=0", "(did you mean depth=0?)"),
+            ("help deploy", "shellstream commands deploy shows a command"),
             ("attach r --from x", "invalid number value: 'x'"),
             ("attach r --tail -1", "--tail"),
             ("build --retry-for nan", "invalid number of seconds"),
@@ -497,3 +508,40 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(code, 64)
         self.assertIn("'ftp://x': only http:// and https://", said)
         self.assertFalse(Path("ftp:").exists())
+
+
+class AdviceTests(SynchronousTestCase):
+    """What to do about an error, in the words of this client."""
+
+    def test_known_words(self) -> None:
+        """Words of docker lead to what does the same here."""
+        for word, here in (
+            ("kill", "signal ID KILL"),
+            ("tail", "logs -f ID"),
+            ("ls", "shellstream ps"),
+            ("restart", "stop ID, and then run"),
+        ):
+            error = self.assertRaises(Usage, Target, [word, "x"])
+            self.assertIn(here, str(error))
+
+    def test_paths(self) -> None:
+        """An error of a whole server does not show the path of a request."""
+        url = "http://nosuch/runs?limit=1000"
+        text = explain(NoSuchHost(url))
+        self.assertTrue(text.startswith("http://nosuch: no such host"), text)
+        self.assertIn("no saved server has this name", text)
+        self.assertNotIn("saved", explain(NoSuchHost("http://a.example/runs")))
+        text = explain(TLSFailed("https://h:1/runs", "expired"))
+        self.assertEqual(text, "https://h:1: TLS failed: expired")
+
+    def test_several_runs(self) -> None:
+        """What concerns one of several runs names it."""
+        error = Refused("http://h/runs/01a", 409, "the run is not running")
+        self.assertTrue(explain(error, run="@build").startswith("@build: the run is"))
+
+    def test_forbidden(self) -> None:
+        """A token that may not do this is replaced by one that may."""
+        why = "pi may not do this: it takes the action 'admin', which is not here"
+        text = explain(Refused("http://h/runs/01a", 403, why))
+        make = "shellstreamd tokens make --actions run,read,write,signal,admin NAME"
+        self.assertIn(make, text)

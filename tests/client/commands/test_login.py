@@ -24,7 +24,6 @@ from shellstream.client.errors import (
     CannotRead,
     ClientError,
     ConfigError,
-    Refused,
     TLSFailed,
     Usage,
 )
@@ -230,8 +229,8 @@ class LoginTests(SavedTestCase):
     def test_refused(self) -> None:
         """A token that the server refuses is not saved."""
         for piped, typed, error in (
-            ("bad", "", Refused),
-            ("", "bad", Refused),
+            ("bad", "", login.WrongToken),
+            ("", "bad", login.WrongToken),
             ("", "", CannotRead),
             ("", "b ad", ConfigError),
         ):

@@ -137,6 +137,34 @@ class ManageTests(SynchronousTestCase):
                 )
                 self.assertIn("is this a shellstream server?", str(error))
 
+    def test_ended(self) -> None:
+        """To cancel a run that has ended is no error: it is as the user wants it."""
+        ended = {"detail": "the run is not running, it is exited"}
+        text = printed(f"stop {ID} --json", document(ended, 409), document(RUN))
+        self.assertEqual(json.loads(text)["id"], ID)
+
+    def test_one_command(self) -> None:
+        """One command is shown with all that its parameters take."""
+        found: Any = {**COMMAND, "confirm": "Sure?"}
+        found["parameters"] = {
+            "properties": {
+                "jobs": {"type": "integer", "minimum": 1, "maximum": 4, "default": 2},
+                "word": {"type": "string", "writeOnly": True},
+            },
+            "required": ["word"],
+        }
+        text = printed("commands build", document(found))
+        self.assertEqual(
+            text.splitlines(),
+            [
+                "build: Builds",
+                "    takes standard input",
+                "    its form asks: Sure?",
+                "    [jobs=2]  integer, minimum 1, maximum 4",
+                "    word=  string, secret",
+            ],
+        )
+
     def test_numbers(self) -> None:
         """A number of any size is an error where it cannot be one."""
         for number in (1 << 63, -(1 << 63), 10**4000):
