@@ -180,6 +180,15 @@ class Notification:
         names = {name.lower(): value for name, value in self.headers.items()}
         return names.get("content-type", "")
 
+    def templates(self) -> Iterator[tuple[str, str]]:
+        """All texts with placeholders, each with its key."""
+        yield "url", self.url or ""
+        yield "body", self.body or ""
+        for name, text in self.headers.items():
+            yield f"headers.{name}", text
+        for item in self.argv:
+            yield "argv", item
+
     def as_command(self) -> Command:
         """Its C{argv} as a command; no command of the file can have this name."""
         return Command(
@@ -229,7 +238,7 @@ def _read(
     if commands and not covered:
         hint = did_you_mean(found.commands[0], commands)
         inside.report("commands", f"no command{hint}", "patterns that fit a command")
-    for key, text in _templates(found):
+    for key, text in found.templates():
         _check_names(inside, key, text, found, covered)
     if found.argv:
         for name in in_source(found.argv, DOTTED):
@@ -246,15 +255,6 @@ def _read(
             inside.report("body", "no JSON", allowed)
     inside.report_unknown()
     return found
-
-
-def _templates(found: Notification) -> Iterator[tuple[str, str]]:
-    yield "url", found.url or ""
-    yield "body", found.body or ""
-    for name, text in found.headers.items():
-        yield f"headers.{name}", text
-    for item in found.argv:
-        yield "argv", item
 
 
 def _check_names(

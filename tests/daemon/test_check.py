@@ -94,6 +94,20 @@ class FindingTests(SynchronousTestCase):
             [line.replace(f"{script}:", "script:")],
         )
 
+    def test_notifications(self) -> None:
+        """A missing program of a notification is named, and a link without address."""
+        to = (
+            "[commands.x]\nargv = ['true']\n"
+            "[notify.a]\nargv = ['%s']\nbody = '{link}'\n"
+        )
+        (line, other) = said(to % "no-such-program")
+        self.assertEqual(
+            line, "notify.a.argv: no-such-program: No such file or directory"
+        )
+        self.assertIn("notify.a.body: {link} stands for nothing: set public_url", other)
+        known = "[access]\npublic_url = 'https://example.org'\n"
+        self.assertEqual(said(known + to % "cat"), [])
+
     def test_places(self) -> None:
         """A folder, a user or a group that does not exist is named."""
         (cwd,) = findings("[commands.x]\nargv = ['true']\ncwd = '/no/such'")

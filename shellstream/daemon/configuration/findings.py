@@ -15,7 +15,7 @@ from attrs import frozen
 
 from shellstream.config.command import SHELL, Command
 from shellstream.config.loader import Config
-from shellstream.config.templates import script_in
+from shellstream.config.templates import DOTTED, placeholders, script_in
 from shellstream.model.reserved_words import SUBCOMMANDS
 from shellstream.model.tables import quoted
 from shellstream.process.environment import inherited
@@ -59,7 +59,20 @@ def find_all(config: Config, now: datetime) -> list[Finding]:
         for command in config.commands.values()
         for key, text in _of_command(command)
     ]
-    return [*found, *_of_tls(config, now)]
+    return [*found, *_of_notifications(config), *_of_tls(config, now)]
+
+
+def _of_notifications(config: Config) -> Iterator[Finding]:
+    for to in config.notify.values():
+        table = f"notify.{quoted(to.name)}"
+        if to.argv:
+            for key, text in _of_program(to.as_command()):
+                yield Finding(f"{table}.{key}", text)
+        if config.access.public_url is None:
+            for key, text in to.templates():
+                if "link" in placeholders(text, DOTTED):
+                    nothing = "{link} stands for nothing: set public_url in [access]"
+                    yield Finding(f"{table}.{key}", nothing)
 
 
 #: Keys of a command without whose meaning the daemon does not start.
