@@ -444,11 +444,17 @@ class NoDefaultCommand(ShellstreamError):
 
 
 class CannotStart(ShellstreamError):
-    """The process of a command could not be started."""
+    """
+    The process of a command could not be started.
+
+    @ivar for_operator: why, with what clients are not told.
+    """
 
     # 500: the configuration or the machine is at fault, not the request.
-    def __init__(self, command: str, why: str) -> None:
-        super().__init__(f"command {command!r} cannot be started: {why}")
+    def __init__(self, command: str, why: str, cause: OSError | None = None) -> None:
+        more = "" if cause is None else "; the operator finds more in the daemon's log"
+        super().__init__(f"command {command!r} cannot be started: {why}{more}")
+        self.for_operator = why if cause is None else f"{why}: {cause}"
 
 
 # Runs

@@ -9,8 +9,8 @@ class Result(Enum):
     """What follows an attempt."""
 
     DELIVERED = "delivered"
-    LATER = "not delivered, and tried again later"
-    NEVER = "not delivered, and given up"
+    LATER = "later"
+    NEVER = "never"
 
 
 @frozen

@@ -97,8 +97,10 @@ class ProcessSender:
                 self._scanner,
                 self._in_thread,
             )
-        except (Busy, CannotStart) as error:
+        except Busy as error:
             return Attempt(Result.LATER, str(error))
+        except CannotStart as error:
+            return Attempt(Result.LATER, error.for_operator)
         try:
             observer.feed(child)
             status = await observer.ended

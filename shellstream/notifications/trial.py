@@ -55,7 +55,8 @@ async def try_out(reactor: Any, config: Config, name: str) -> Attempt:
 def explain(attempt: Attempt) -> str:
     """What an operator has to know of a trial, with what the other side said."""
     said = last_lines(attempt.answer, 20)
-    return f"{attempt.result.value}: {attempt.detail}" + (said and f"\n{said}")
+    how = "delivered" if attempt.delivered else "not delivered"
+    return f"{how}: {attempt.detail}" + (said and f"\n{said}")
 
 
 def _message(config: Config, to: Notification, now: int) -> Message:

@@ -321,5 +321,4 @@ def _start_error(
         name = os.fspath(error.filename or "")
         if name != invocation.argv[0] or (os.path.isabs(name) and os.path.exists(name)):
             why = "needs an interpreter or a loader that was not found"
-    ask = "the operator finds more in the daemon's log"
-    return CannotStart(command.name, f"its {what} {why}; {ask}")
+    return CannotStart(command.name, f"its {what} {why}", error)

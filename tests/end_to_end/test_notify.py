@@ -167,4 +167,13 @@ class TrialTests(TestCase):
             "argv = ['sh', '-c', 'printf \"\\033[1mno\"; exit 9']"
         )
         self.assertEqual(code, 1)
-        self.assertIn("not delivered, and tried again later: exit code 9\nno\n", said)
+        self.assertIn("not delivered: exit code 9\nno\n", said)
+
+    async def test_no_program(self) -> None:
+        """A program that is not there is named; nobody else knows more."""
+        code, said = await self.trial("argv = ['/no/such/program']")
+        self.assertEqual(code, 1)
+        line = said.splitlines()[-1]
+        self.assertTrue(line.startswith("not delivered: its program was not found"))
+        self.assertIn("'/no/such/program'", line)
+        self.assertNotIn("operator", line)
