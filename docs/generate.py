@@ -287,12 +287,18 @@ def metrics() -> Iterator[str]:
     yield "`/metrics` is for Prometheus. Its library is an extra of the daemon, which"
     yield "the first scrape loads:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
-    yield "python3 -m pip install 'shellstream-http[metrics]'"
+    yield "python3 -m pip --python ~/shellstream install prometheus_client   # pip"
+    yield "pipx inject shellstream-http prometheus_client                    # pipx"
+    yield "uv tool install --with prometheus_client shellstream-http         # uv"
     yield from ("```", "")
+    yield "The daemon need not be restarted. Without it the answer is 501, and says"
+    yield "what to type."
+    yield ""
     yield "Where the daemon requires credentials, a scrape needs a token with the"
     yield "action `metrics`, which a token has only if you name it; it sees the names"
     yield "of all commands:"
     yield from ("", "<!-- test: skip generated -->", "```sh")
+    yield "umask 077"
     yield "shellstreamd tokens make prometheus --actions metrics > shellstream.token"
     yield from ("```", "", "<!-- test: skip generated -->", "```yaml")
     yield "scrape_configs:"

@@ -1,4 +1,4 @@
-"""The programs of this project, as they are to be typed on this machine."""
+"""The programs of this project, and what adds to them, as typed on this machine."""
 
 import os
 import sys
@@ -19,3 +19,14 @@ def typed(name: str) -> str:
     if not own.exists() or (found is not None and os.path.samefile(found, own)):
         return name
     return shlex.quote(str(own))
+
+
+def installing(package: str) -> str:
+    """What adds a package to this project, for each way to install it."""
+    import shlex
+
+    return (
+        f"pipx inject shellstream-http {package}; "
+        f"uv tool install --with {package} shellstream-http; "
+        f"{shlex.quote(sys.executable)} -m pip install {package}"
+    )

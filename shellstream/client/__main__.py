@@ -106,16 +106,14 @@ def _is_plain_http(args: "Namespace") -> bool:
 
 def _not_installed(missing: ModuleNotFoundError) -> Exception:
     """What to tell of a package that only the doctor needs."""
-    import shlex  # late, as all that a run does not need
+    from shellstream.programs import installing  # late, as all that no run needs
 
     if missing.name != "httptools":
         return missing
     return Usage(
         "doctor needs the package httptools, which is not installed here. Install "
         "shellstream-http[doctor], or type what fits your installation: "
-        "pipx inject shellstream-http httptools; "
-        "uv tool install --with httptools shellstream-http; "
-        f"{shlex.quote(sys.executable)} -m pip install httptools"
+        f"{installing('httptools')}"
     )
 
 

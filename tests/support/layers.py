@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "web.server": "model security config output runs",
     "web.console": "model config",
     "web.resources": "model security config output runs web.server web.console",
-    "web.monitoring": "model security output runs web.server web.resources",
+    "web.monitoring": "programs model security output runs web.server web.resources",
     "web.openapi": "model security config output runs web.server web.resources",
     "web": "model security config output runs web.server web.console web.resources "
     "web.monitoring web.openapi",

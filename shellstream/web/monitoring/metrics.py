@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from shellstream.model.errors import ShellstreamError
+from shellstream.programs import installing
 from shellstream.security.authorization import Action
 from shellstream.web.resources.base import Resource, requires
 from shellstream.web.server.request import Request
@@ -43,7 +44,8 @@ class MetricsUnavailable(ShellstreamError):
     def __init__(self) -> None:
         super().__init__(
             "there are no metrics here: the operator has to install their library, by "
-            "pip install 'shellstream-http[metrics]', and restart the daemon"
+            f"what fits the installation: {installing('prometheus_client')}. The next "
+            "scrape finds it; the daemon need not be restarted"
         )
 
 

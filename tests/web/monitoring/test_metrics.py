@@ -99,7 +99,9 @@ class MetricsTests(WebTestCase):
             reply = self.ask("GET", "/metrics")
         self.assertEqual(reply.status, 501)
         detail = json.loads(reply.body)["detail"]
-        self.assertIn("pip install 'shellstream-http[metrics]'", detail)
+        self.assertIn("pipx inject shellstream-http prometheus_client;", detail)
+        self.assertIn(f"{sys.executable} -m pip install prometheus_client", detail)
+        self.assertEqual(self.ask("GET", "/metrics").status, 200)
 
 
 class AccessTests(AuthenticationTestCase):
