@@ -159,10 +159,17 @@ class TokenTool:
             _say(warning)
         if _stdout_is_readable_by_others():
             _say("other users can read the file with the token: chmod 600 FILE")
-        _say(
-            "on the other machine save it in a file that only you can read, and type: "
-            "shellstream --token-file FILE http://HOST:8000/stream"
-        )
+        if grant.actions == {Action.METRICS}:
+            _say(
+                "save it in a file that only Prometheus can read, and name that in "
+                "scrape_configs: authorization: { credentials_file: FILE }"
+            )
+        else:
+            _say(
+                "on the other machine save it in a file that only you can read, and "
+                "type: shellstream --token-file FILE http://HOST:8000/stream, with the "
+                "host and port of the daemon"
+            )
 
     def _unmatched(self, grant: Grant) -> Iterable[str]:
         """A warning for each pattern that matches no command of the configuration."""
@@ -230,6 +237,8 @@ def _validity(token: Token) -> str:
 
 
 def _permissions(grant: Grant) -> str:
+    if grant.actions == {Action.METRICS}:  # of all commands, whatever it names
+        return "read /metrics"
     what = ", ".join(action_names(grant.actions))
     every = grant.commands == ("*",)
     which = "all commands" if every else f"commands {', '.join(grant.commands)}"

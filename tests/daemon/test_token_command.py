@@ -99,6 +99,13 @@ class MakeTests(ToolTestCase):
         ):
             self.assertIn(words, said.err)
 
+    def test_metrics(self) -> None:
+        """A token for Prometheus alone comes with the advice for a scrape."""
+        said = self.tool("make", "prometheus", "--actions", "metrics").err
+        self.assertIn("may read /metrics; ", said)
+        self.assertIn("credentials_file: FILE", said)
+        self.assertNotIn("/stream", said)
+
     def test_unchecked(self) -> None:
         """Without a configuration the tool says how patterns are checked."""
         for pattern, said in (("build*", True), ("*", False)):
