@@ -18,9 +18,11 @@ or never costs others nothing.
 
 B{Attempts.} After an attempt that may succeed later its queue waits: L{FIRST_WAIT}
 seconds, then twice that and so on up to L{LONGEST_WAIT}, each time a little more or
-less. The next one in the queue is tried then: a server that is down gets one request
-after each wait, and all that wait as soon as it is back. After L{MOST_AGE} of a running
-daemon a notification is given up; at once, if the server says that it is in vain.
+less. The oldest is tried first: a server that is down gets one request after each
+wait, and all that wait, in order, as soon as it is back. One that has failed
+L{PATIENCE} times steps behind the others: it alone may be at fault. After L{MOST_AGE}
+of a running daemon a notification is given up; at once, if the server says that it is
+in vain.
 """
 
 import json
@@ -57,6 +59,9 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 900.0
 
 #: After this time a notification is given up, in microseconds of the age clock.
 MOST_AGE = 24 * 3600 * 1_000_000
+
+#: After so many attempts, 10 minutes at least, one steps behind the others.
+PATIENCE = 8
 
 #: How many are sent at once.
 MOST_AT_ONCE = 8
@@ -115,7 +120,7 @@ class Notifications:
 
 @define(order=True)
 class _Waiting:
-    due: float
+    turn: int  # how often it has stepped back
     number: int
     entry: Any = field(order=False)
     attempts: int = field(order=False)
@@ -248,9 +253,12 @@ class Notifier:
         now = self._clock.seconds()
         for entry in entries:
             self._newest = max(self._newest, entry.number)
-            # Of a daemon that starts again and again, no server is asked each time.
-            due = now + (_wait_after(entry.attempts) if entry.attempts else 0.0)
-            self._enqueue(entry, due, entry.attempts)
+            queue = self._queues.setdefault(entry.notify, _Queue())
+            if entry.attempts and not queue.waiting:
+                # Of a daemon that starts again and again, no server is asked each time.
+                queue.failures = entry.attempts
+                queue.not_before = now + _wait_after(entry.attempts)
+            self._enqueue(entry, entry.attempts)
         for name, run_id in expired:
             self._count_given_up(name, run_id, {}, "it was not delivered for a day")
         for name, run_id in refused:
@@ -262,9 +270,11 @@ class Notifier:
         if again:
             self._load()
 
-    def _enqueue(self, entry: Any, due: float, attempts: int) -> None:
+    def _enqueue(self, entry: Any, attempts: int) -> _Queue:
         queue = self._queues.setdefault(entry.notify, _Queue())
-        heappush(queue.waiting, _Waiting(due, entry.number, entry, attempts))
+        turn = attempts // PATIENCE
+        heappush(queue.waiting, _Waiting(turn, entry.number, entry, attempts))
+        return queue
 
     def _next(self) -> None:
         """Send what is due, as far as there is room."""
@@ -283,9 +293,8 @@ class Notifier:
                 del self._queues[name]
                 continue
             first = queue.waiting[0]
-            due = max(first.due, queue.not_before)
-            if due > now:
-                later.append(due)
+            if queue.not_before > now:
+                later.append(queue.not_before)
             elif len(self._sending) < MOST_AT_ONCE and (
                 first.entry.run not in self._busy_runs
             ):
@@ -348,10 +357,18 @@ class Notifier:
             await self._retry(waiting, attempt)
             return
         queue = self._queues.setdefault(entry.notify, _Queue())
-        queue.failures = 0
+        failures, queue.failures = queue.failures, 0
         if attempt.result is Result.NEVER:
             await self._give_up(entry, run, attempt.detail)
             return
+        if failures:
+            _log.info(
+                "run {run}: notification {name} is delivered again, after {failures} "
+                "attempts that failed",
+                run=entry.run,
+                name=entry.notify,
+                failures=failures,
+            )
         await self._drop(entry)
         self.delivered += 1
         facts = {"event": entry.event, "target": to.target}
@@ -392,13 +409,12 @@ class Notifier:
                 name=entry.notify,
                 why=attempt.detail,
             )
-        wait = max(_wait_after(queue.failures), attempt.retry_after)
-        queue.not_before = self._clock.seconds() + wait
-        self._put_off(waiting, _wait_after(waiting.attempts))
+        self._put_off(waiting, max(_wait_after(queue.failures), attempt.retry_after))
         await self._write(lambda outbox: outbox.count_attempt(entry.number))
 
     def _put_off(self, waiting: _Waiting, wait: float) -> None:
-        self._enqueue(waiting.entry, self._clock.seconds() + wait, waiting.attempts)
+        queue = self._enqueue(waiting.entry, waiting.attempts)
+        queue.not_before = self._clock.seconds() + wait
 
     async def _give_up(self, entry: Any, run: Mapping[str, Any], why: str) -> None:
         await self._drop(entry)

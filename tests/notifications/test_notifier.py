@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from shellstream.config.loader import Config, parse
 from shellstream.config.notification import Notification
@@ -16,6 +17,7 @@ from shellstream.notifications.notifier import (
     LONGEST_WAIT,
     LOOK,
     MOST_AGE,
+    PATIENCE,
     Notifications,
     Notifier,
 )
@@ -179,6 +181,27 @@ class DeliveryTests(NotifierTestCase):
         self.advance(LATER)
         self.assertEqual(self.notifier.delivered, 5)
         self.assertEqual(len(self.sender.sent), 8)
+
+    def test_order(self) -> None:
+        """After an outage all come in the order of their runs, and the log tells it."""
+        self.sender.answers = [DOWN] * 7
+        ids = []
+        for _ in range(5):
+            ids.append(self.end().id)
+            self.advance(40)
+        with capturedLogs() as seen:
+            self.advance(LATER)
+        self.assertEqual([each.run["id"] for each in self.sender.sent[7:]], ids)
+        told = [e["failures"] for e in seen if "again, after" in str(e["log_format"])]
+        self.assertEqual(told, [7])
+
+    def test_fault_of_one(self) -> None:
+        """One that fails time and again does not keep the others waiting for ever."""
+        self.sender.answers = [DOWN] * PATIENCE
+        first, second = self.end().id, self.end().id
+        self.advance(2 * LATER)
+        sent = [each.run["id"] for each in self.sender.sent]
+        self.assertEqual(sent, [first] * PATIENCE + [second, first])
 
     def advance(self, seconds: float) -> None:
         """Let time pass, in steps that no timer is longer than."""
