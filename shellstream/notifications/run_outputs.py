@@ -37,7 +37,9 @@ class RunOutputs:
         """A run has just ended: keep its secrets until L{forget}."""
         secrets = self._secrets_of(run_id)
         if secrets:
-            self._secrets[run_id] = list(secrets.values())
+            self._secrets[run_id] = [
+                each.replace("\r\n", "\n") for each in secrets.values()
+            ]
             if len(self._secrets) > MOST_SECRETS:
                 del self._secrets[next(iter(self._secrets))]  # the oldest
 
@@ -60,7 +62,9 @@ class RunOutputs:
         try:
             found = await self._find(run["id"])  # its log is open as long as this is
             log = found.log
-            begin = max(log.start, log.end - MOST_OUTPUT)
+            # A terminal may print a character in four bytes, and a line end in two.
+            longest = 4 * max(map(len, secrets), default=0)
+            begin = max(log.start, log.end - MOST_OUTPUT - longest)
             data = b""
             while begin < log.end:
                 chunks = log.read(begin)
@@ -68,4 +72,10 @@ class RunOutputs:
                 begin = chunks[-1].end
         except ShellstreamError:
             return None
-        return masked(last_lines(data[-MOST_OUTPUT:], to.lines), secrets, MASK)
+        data = data[-MOST_OUTPUT - longest :]
+        text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+        # Before anything is cut off: a part of a secret would not be known as one.
+        text = masked(text, secrets, MASK)
+        if len(data) < log.end:  # it may begin within a secret
+            text = text[longest:]
+        return masked(last_lines(text.encode(), to.lines), secrets, MASK)

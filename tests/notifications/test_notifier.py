@@ -21,7 +21,7 @@ from shellstream.notifications.notifier import (
     Notifications,
     Notifier,
 )
-from shellstream.notifications.run_outputs import RunOutputs
+from shellstream.notifications.run_outputs import MOST_OUTPUT, RunOutputs
 from shellstream.runs.run import Run
 from shellstream.storage.state.outbox import MAX_DOCUMENT, MAX_PENDING, MAX_VALUE
 from tests.support.fakes import ECHO, SAY
@@ -422,6 +422,19 @@ class OutputTests(NotifierTestCase, FileTestCase):
         said = self.say(f"got {SECRET}!\n".encode(), command="login", given=given)
         self.assertEqual(said, "got ***!")
         self.assertEqual(self.sender.sent[-1].run["params"]["password"], "***")
+
+    def test_part_of_secret(self) -> None:
+        """No part of a secret is told where the output is cut within it."""
+        key = "\n".join(f"line {number} of a key" for number in range(9))
+        given = [("who", "root"), ("password", key)]
+        for printed in (key, key.replace("\n", "\r\n")):
+            said = self.say(printed.encode(), command="login", given=given)
+            self.assertEqual(said, "***")
+        given = [("who", "root"), ("password", SECRET)]
+        for more in (-2, 4 * len(SECRET) - 2):
+            long = SECRET.encode() + b"x" * (MOST_OUTPUT + more)
+            said = self.say(long, command="login", given=given)
+            self.assertLessEqual({*str(said)}, {"*", "x"})
 
     def test_secret_forgotten(self) -> None:
         """After a restart nobody knows what to mask: the output is left out."""
