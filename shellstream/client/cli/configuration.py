@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +70,33 @@ def load_saved(
         assert path is not None
         check_mode(path, "saved servers", warn)
     return Configuration(found.get("server"), found.get("servers", {}))
+
+
+def change_saved(
+    environ: Mapping[str, str], change: Callable[[Configuration], Configuration]
+) -> Configuration:
+    """
+    Change what is in the file of L{save}, after all others who do so.
+
+    @return: what is there now.
+    @raise ConfigError: if it cannot be read or written.
+    """
+    path = saved_path(environ)
+    if path is None:
+        raise ConfigError("this user has no home directory; set $XDG_CONFIG_HOME")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    try:
+        with suppress(OSError):  # some file systems have no locks
+            flock(folder, LOCK_EX)
+        new = change(load_saved(environ, lambda text: None))
+        save(environ, new)
+    finally:
+        os.close(folder)
+    return new
 
 
 def save(environ: Mapping[str, str], saved: Configuration) -> Path:

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from shellstream.client.api import Client
 from shellstream.client.cli.configuration import (
     Configuration,
+    change_saved,
     load_configuration,
     load_saved,
     load_written,
-    save,
+    saved_path,
 )
 from shellstream.client.cli.messages import Messages, print_message
 from shellstream.client.cli.settings import (
@@ -85,11 +86,16 @@ async def login(reactor: Any, args: Namespace) -> int:
     for key in _FILES:
         if (path := getattr(settings.trust, key)) is not None:
             entry[key] = os.path.abspath(path)
-    new = Configuration(name, {**saved.servers, name: entry})
-    path = save(os.environ, new)
-    messages.info(
-        f"logged in to {settings.url} as {as_whom}; saved as {name} in {path}"
-    )
+    url = settings.url
+
+    def add(saved: Configuration) -> Configuration:
+        # Another login may have taken the name meanwhile.
+        free = args.name or _name_of(args.server, url, saved)
+        return Configuration(free, {**saved.servers, free: entry})
+
+    name = change_saved(os.environ, add).default or name
+    path = saved_path(os.environ)
+    messages.info(f"logged in to {url} as {as_whom}; saved as {name} in {path}")
     _tell_default(name, messages)
     return 0
 
@@ -182,7 +188,8 @@ def _name_of(given: str | None, url: str, saved: Configuration) -> str:
     host = urlsplit(url).hostname or ""
     first = host if host.replace(".", "").isdigit() else host.partition(".")[0]
     base = "".join(each if NAME.fullmatch(each) else "-" for each in first).strip("-")
-    name, number = base or "server", 2
+    base = base or "server"
+    name, number = base, 2
     while name in saved.servers:
         name, number = f"{base}-{number}", number + 1
     return name

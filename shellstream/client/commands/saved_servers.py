@@ -6,9 +6,10 @@ from argparse import Namespace
 from shellstream import __version__
 from shellstream.client.cli.arguments import VERSION
 from shellstream.client.cli.configuration import (
+    Configuration,
+    change_saved,
     load_configuration,
     load_saved,
-    save,
 )
 from shellstream.client.cli.messages import print_message, print_text
 from shellstream.client.errors import Usage
@@ -62,10 +63,15 @@ def logout(args: Namespace) -> int:
             f"{name!r} is not saved" if name else "no server is saved as the default"
         )
         raise Usage(f"{which}; saved are: {known}")
-    left = {each: entry for each, entry in saved.servers.items() if each != name}
-    default = None if saved.default == name else saved.default
-    save(os.environ, saved._replace(default=default, servers=left))
+
+    def forget(saved: Configuration) -> Configuration:
+        left = {each: entry for each, entry in saved.servers.items() if each != name}
+        return Configuration(None if saved.default == name else saved.default, left)
+
+    left = change_saved(os.environ, forget)
     what = f"forgot {name}, {saved.servers[name]['url']}"
-    again = "; no server is the default now" if default is None and left else ""
+    again = (
+        "; no server is the default now" if left.servers and not left.default else ""
+    )
     print_message(f"{what}{again}; its token is valid until it is revoked")
     return 0

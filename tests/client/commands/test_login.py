@@ -55,12 +55,12 @@ class SavedTestCase(SynchronousTestCase):
         args = parse_arguments(line.split())
         return load_settings(args, self.environ, url, self.warnings.append)
 
+    def save(self, default: str | None = "pi", **servers: dict[str, str]) -> None:
+        save(self.environ, Configuration(default, servers))
+
 
 class SavedTests(SavedTestCase):
     """What is saved is for this user alone, and for one server."""
-
-    def save(self, default: str | None = "pi", **servers: dict[str, str]) -> None:
-        save(self.environ, Configuration(default, servers))
 
     def test_file(self) -> None:
         """The file is whole, and nobody else can read it, whatever the umask is."""
@@ -210,6 +210,19 @@ class LoginTests(SavedTestCase):
         found = self.login("login pi.lan:8000", ME)
         entry = {"url": "http://pi.lan:8000"}
         self.assertEqual(found, Configuration("pi", {"pi": entry}))
+
+    def test_meanwhile(self) -> None:
+        """What another login has saved meanwhile stays, under its own name."""
+        other = {"pi": {"url": "http://pi.lan", "token": "t1k"}}
+
+        def client(*given: Any) -> Client:
+            self.save(pi=other["pi"])
+            return self.client(*given)
+
+        self.patch(login, "client_of", client)
+        found = self.login("login http://pi.home", ME)
+        both = {**other, "pi-2": {"url": "http://pi.home"}}
+        self.assertEqual(found, Configuration("pi-2", both))
 
     def test_token(self) -> None:
         """The token is asked for only if the server wants one, and saved if it fits."""
