@@ -30,11 +30,6 @@ def has_share(principal: str, own: int, used: int, limit: int) -> bool:
     return own == 0 or principal == ANONYMOUS.name or own + 1 <= TIMES_FREE * free
 
 
-def share_of(limit: int) -> int:
-    """The most of an amount that one principal with a credential may have."""
-    return max(1, limit * TIMES_FREE // (TIMES_FREE + 1))
-
-
 @frozen
 class Usage:
     """

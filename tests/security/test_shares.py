@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from shellstream.security.shares import Usage, UsageLedger, has_share, share_of
+from shellstream.security.shares import Usage, UsageLedger, has_share
 
 
 def take(limit: int, *principals: str) -> dict[str, int]:
@@ -23,7 +23,6 @@ class ShareTests(SynchronousTestCase):
         """A principal with a credential gets three quarters, and at least one."""
         for limit, most in ((1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (100, 75)):
             self.assertEqual(take(limit, "ann"), {"ann": most})
-            self.assertEqual(share_of(limit), most)
 
     def test_anonymous(self) -> None:
         """Where nobody has a credential, there is one principal, which gets all."""
