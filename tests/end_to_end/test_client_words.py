@@ -36,7 +36,9 @@ class WordTests(ClientTestCase):
         run_id = (await self.done("start", "-i", "echo")).out.decode().strip()
         watching = self.client("events", "--json", "--command", "echo")
         await self.done("send", run_id[:18], "hello", "there")
-        waiting = self.client("wait", "@last", "--json")
+        self.assertIn(run_id.encode(), (await self.done("show", "@last")).out)
+        # Not @last: on a slow machine the next run may be the last one by then.
+        waiting = self.client("wait", "@echo", "--json")
         await self.done("fail", code=3)
         self.assertEqual((await self.done("logs", "-f", "@fail", code=3)).out, b"out\n")
         # By now the two that were started before are connected, in all likelihood;
