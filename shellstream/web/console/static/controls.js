@@ -46,6 +46,11 @@ export class Controls {
     this.fill(run);
   }
 
+  /** What cannot reach the daemon cannot be pressed. */
+  connected(is) {
+    for (const each of [this.cancel, this.again, this.signals.lastChild]) each.disabled = !is;
+  }
+
   /** The line without an end, which may ask for a secret. */
   prompted(words) {
     this.secret?.(ASKS_SECRET.test(words.slice(-100)));

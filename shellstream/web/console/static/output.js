@@ -47,6 +47,11 @@ export class Output {
     this.view.follow(true);
   }
 
+  /** Whether all of the output is read, and its end is on the screen. */
+  get isAtEnd() {
+    return this.atEnd && this.view.isAtEnd;
+  }
+
   async toStart() {
     if (this.log.from > this.start) this.#restart(this.start);
     this.view.following = false;

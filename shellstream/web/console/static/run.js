@@ -32,15 +32,16 @@ const hooks = {
   connected(is) {
     if (is === connected) return;
     connected = is;
-    tell(is ? "" : "The connection is lost. Trying again; nothing is missed.");
+    tell(is ? "" : "The connection is lost. Trying again. Until then what is here may be old.");
     showState();
+    controls?.connected(is);
     if (is) guarded(refresh)();
   },
   ended() {
     if (!ended()) guarded(refresh)();
   },
   moved() {
-    down.hidden = output.view.following;
+    down.hidden = output.view.following || output.isAtEnd;
     controls?.prompted(output.view.prompt);
   },
   failed(problem) {
@@ -105,8 +106,8 @@ function showTime() {
 }
 
 const bytes = (count) => {
-  const unit = Math.min(Math.floor(Math.log2(Math.max(count, 1)) / 10), 4);
-  return `${(count / 1024 ** unit).toFixed(unit && 1)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+  const unit = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), 4);
+  return `${(count / 1000 ** unit).toFixed(unit && 1)} ${["bytes", "kB", "MB", "GB", "TB"][unit]}`;
 };
 
 const moment = (text) => make("time", { dateTime: text, title: text }, exact(new Date(text)));
@@ -321,4 +322,5 @@ controls = new Controls({
   },
 });
 controls.show(run);
+controls.connected(connected);
 controls.prompted(output.view.prompt);

@@ -230,14 +230,14 @@ export class View {
     this.top = this.element.scrollTop;
   }
 
-  get #isAtEnd() {
+  get isAtEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
     return scrollHeight - scrollTop - clientHeight < 8;
   }
 
   #onScroll() {
     const { scrollTop } = this.element;
-    const atEnd = this.#isAtEnd;
+    const atEnd = this.isAtEnd;
     // What is dropped, or laid out smaller than expected, moves the end, too.
     if (atEnd && scrollTop > this.top) this.following = true;
     else if (!atEnd && scrollTop < this.top - 1) this.following = false;
@@ -252,7 +252,7 @@ export class View {
     head.folded = !head.folded;
     fold.setAttribute("aria-expanded", String(!head.folded));
     this.#fold();
-    this.following &&= this.#isAtEnd;
+    this.following &&= this.isAtEnd;
   }
 
   #fold() {
