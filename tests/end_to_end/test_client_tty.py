@@ -130,8 +130,8 @@ class LeavingTests(TerminalTestCase):
     """However it ends, the terminal is as it was."""
 
     async def stuck(self, *options: str) -> Program:
-        """A command that ignores every key."""
-        await self.serve(CONFIG)
+        """A command that ignores every key, of a new daemon."""
+        await self.serve(CONFIG, "--state-dir", ":memory:")
         program = self.sit(*options, "--tty", "stuck")
         await program.seen(b"here")
         return program

@@ -26,7 +26,8 @@ class TLSTests(TestCase):
         issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
         endpoint = f"ssl:0:interface=127.0.0.1:privateKey={folder}/key.pem"
         endpoint += f":certKey={folder}/cert.pem"
-        return await start_daemon(self, gate.config, "--listen", endpoint)
+        options = ("--listen", endpoint, "--state-dir", ":memory:")
+        return await start_daemon(self, gate.config, *options)
 
     def client(self, daemon: Daemon, *options: str, **env: str) -> Program:
         """The client, at the daemon's own URL."""
