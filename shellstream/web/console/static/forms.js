@@ -16,7 +16,12 @@ for (const form of document.querySelectorAll("form[data-command]")) {
 }
 
 // A link to a command unfolds its form.
-const linked = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+let linked = null;
+try {
+  linked = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+} catch (error) {
+  if (!(error instanceof URIError)) throw error; // somebody typed a % there
+}
 if (linked?.matches("details")) linked.open = true;
 
 // What is typed is found at once, among the commands that are listed.
