@@ -99,7 +99,7 @@ class RunDirectory:
                 return
 
     async def principal(self) -> str:
-        """As whom the server knows this client."""
+        """The name by which the server knows this client."""
         return (await self._api.call("GET", "/", IndexInfo))["principal"]
 
     async def commands(self) -> Sequence[CommandInfo]:

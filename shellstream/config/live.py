@@ -10,7 +10,7 @@ class LiveConfig:
     """
     The configuration in force: one place that everybody asks.
 
-    A reload puts another whole in its place. So whoever needs a value asks each time,
+    A reload puts another whole in its place. So code that needs a value asks each time,
     and keeps no copy. What is derived from values, such as how to start each command,
     is made anew by its owner: see L{shellstream.daemon.configuration.reload}.
 

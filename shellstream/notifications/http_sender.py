@@ -99,7 +99,7 @@ class HttpSender:
         return Attempt(Result.LATER, detail, answer, wait)
 
     def _retry_after(self, text: str) -> float:
-        """The seconds that a C{Retry-After} asks for; 0 for what is none."""
+        """The seconds that a C{Retry-After} asks for; 0 if it is malformed."""
         try:
             seconds = float(text) if text.isascii() and text.isdigit() else None
             if seconds is None:

@@ -77,7 +77,7 @@ class Store(Protocol):
 
 
 class Outbox(Protocol):
-    """Asks whom to tell of an end (L{storage.state.outbox.Outbox})."""
+    """Finds the notifications that an end makes (L{storage.state.outbox.Outbox})."""
 
     subscribers: Callable[[RunRecord], Sequence[str]] | None
 
@@ -146,7 +146,7 @@ class Notifier:
     """
     Delivers what is in the outbox.
 
-    @ivar settings: whom to tell; L{configure} replaces it.
+    @ivar settings: the receivers; L{configure} replaces them.
     @ivar delivered: how many were delivered.
     @ivar retried: how many attempts failed that are made again.
     @ivar given_up: how many were given up.

@@ -208,7 +208,7 @@ class OutputLog:
 
     def skip(self) -> None:
         """
-        Drop all, and a byte that never was: whoever has read to the end finds a gap.
+        Drop all, and a byte that never was: a reader at the end finds a gap.
         """
         self._evict(len(self._chunks))
         self.written += 1

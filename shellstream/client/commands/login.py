@@ -109,7 +109,7 @@ async def authenticate(
     @param client: makes a client with some settings.
     @param ask: whether to ask for another token where the server refuses that of the
         settings, or there is none.
-    @return: the settings with which the server knows the user, and as whom.
+    @return: the settings with which the server knows the user, and the name it knows.
     """
     while True:
         try:

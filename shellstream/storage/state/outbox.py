@@ -23,7 +23,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 @frozen
 class Entry:
     """
-    A notification that is to be delivered.
+    A notification that waits for its delivery.
 
     @ivar number: orders them, and finds one.
     @ivar notify: the table C{[notify.NAME]} that it is for.
